@@ -1,0 +1,1 @@
+"""The GANs themselves, in plain PyTorch: data, networks, losses, recipes, the loop, metrics, the deployable generator."""

@@ -1,0 +1,1 @@
+"""Data sets as training sees them: packed arrays on disk, read through a memory map."""

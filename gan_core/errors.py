@@ -1,0 +1,37 @@
+"""The errors that a person is meant to read.
+
+Each message says what was wrong, where, and what to do. The command line and the stages print it without a traceback and
+end with the class's exit code; anything that is not a `GantryError` is a defect and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+
+class GantryError(Exception):
+    """Base of all expected errors."""
+
+    exit_code = 1
+
+
+class ConfigError(GantryError):
+    """params.yaml, a command's arguments or the environment ask for something impossible."""
+
+    exit_code = 2
+
+
+class DataError(GantryError):
+    """The data is missing, damaged or refused by validation."""
+
+    exit_code = 3
+
+
+class TrainingError(GantryError):
+    """Training cannot go on: a value that is not finite, a checkpoint that fits nothing."""
+
+    exit_code = 4
+
+
+class RegistryError(GantryError):
+    """The tracking server or model registry cannot be reached or holds something unexpected."""
+
+    exit_code = 5

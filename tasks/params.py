@@ -1,0 +1,281 @@
+"""params.yaml, read once and strictly.
+
+`load(workspace)` gives every entry as a typed, frozen object or raises a `ConfigError` that names the key, what is allowed
+there and the nearest spelling. DVC tracks the sections of an entry by name, so each entry carries all of them; an empty
+section (`validate: {}`) takes the defaults.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from cronsim import CronSim, CronSimError
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from gan_core.errors import ConfigError
+from gan_core.params import GanParams, Probability, Strict
+
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+
+# name of a points source -> the keys of `data` that describe it
+_POINT_SOURCES = ("circle", "ring", "grid")
+
+
+class DataParams(Strict):
+    """Where the samples come from and how they are laid out. One of the sources:
+
+    `sklearn://digits`; `points://circle`, `points://ring`, `points://grid`; `torchvision://MNIST` and its idx siblings
+    (FashionMNIST, KMNIST, QMNIST); `folder://PATH`, flat or with a folder a class. `$VARIABLE` in a path is expanded.
+    """
+
+    source: str
+    root: str | None = None
+    """torchvision only: a filled data set folder (the one that holds `MNIST/raw`); None downloads below `.gantry/downloads`."""
+    size: Annotated[int, Field(ge=4, le=1024)] | None = None
+    """Images: height and width in pixels after validation. None keeps the source's own size (arrays) or 64 (files)."""
+    channels: Literal[1, 3] | None = None
+    """Images: grey or RGB; None takes what most of the files are."""
+    count: Annotated[int, Field(ge=10, le=10_000_000)] = 1_000
+    """Points: how many are drawn."""
+    radius: Annotated[float, Field(gt=0)] = 2.0
+    """Points: radius of `circle` and `ring`; half the side of `grid`'s 5 x 5 means is 2 * radius."""
+    sigma: Annotated[float, Field(ge=0)] | None = None
+    """Points: standard deviation around the circle or the means; None is 0 for `circle`, 0.02 for `ring`, 0.05 for `grid`."""
+    holdout: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """Share of the samples that training never sees; a function of content and seed, so equal files stay on one side."""
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """Seed of drawn points and of the held-out split."""
+
+    @field_validator("source")
+    @classmethod
+    def _known_source(cls, source: str) -> str:
+        scheme, found, rest = source.partition("://")
+        allowed: dict[str, tuple[str, ...] | None] = {
+            "sklearn": ("digits",),
+            "points": _POINT_SOURCES,
+            "torchvision": ("MNIST", "FashionMNIST", "KMNIST", "QMNIST"),
+            "folder": None,
+        }
+        if not found or scheme not in allowed:
+            near = difflib.get_close_matches(scheme, allowed, n=1)
+            hint = f"; did you mean {near[0]}://?" if near else ""
+            raise ValueError(f"{source!r} is not a source; allowed are {', '.join(s + '://' for s in allowed)}{hint}")
+        names = allowed[scheme]
+        if names is not None and rest not in names:
+            near = difflib.get_close_matches(rest, names, n=1)
+            hint = f"; did you mean {scheme}://{near[0]}?" if near else ""
+            raise ValueError(f"{source!r}: {scheme}:// has {', '.join(names)}{hint}")
+        if names is None and not rest:
+            raise ValueError(f"{source!r} names no folder; write folder:///an/absolute/path or folder://relative/path")
+        return source
+
+    @model_validator(mode="after")
+    def _keys_fit_source(self) -> Self:
+        points = {"count", "radius", "sigma"}
+        given = self.model_fields_set
+        if self.is_points:
+            wrong, what = given & {"root", "size", "channels"}, "images"
+        else:
+            wrong, what = given & points, "points"
+        if wrong:
+            raise ValueError(f"{', '.join(sorted(wrong))}: only for {what}, and {self.source} has none")
+        if "root" in given and self.scheme != "torchvision":
+            raise ValueError(f"root: only for torchvision://, not {self.source}")
+        return self
+
+    @property
+    def scheme(self) -> str:
+        return self.source.partition("://")[0]
+
+    @property
+    def location(self) -> str:
+        """What follows `scheme://`."""
+        return self.source.partition("://")[2]
+
+    @property
+    def is_points(self) -> bool:
+        return self.scheme == "points"
+
+
+class ValidateParams(Strict):
+    """What a sample and a data set must be like. Samples that are not go to quarantine; a bad data set stops the run."""
+
+    max_quarantined: Probability = 0.01
+    """Share of quarantined samples above which the stage fails."""
+    min_samples: Annotated[int, Field(ge=2)] = 100
+    """Fewest good samples to go on with."""
+    min_side: Annotated[int, Field(ge=1)] = 4
+    """Images smaller than this on either side are quarantined."""
+    max_side: Annotated[int, Field(ge=1, le=65_535)] = 16_384
+    """Images larger than this on either side are quarantined, before they are decoded."""
+    min_std: Annotated[float, Field(ge=0)] = 0.5
+    """Images whose pixels (0 to 255) vary less than this are quarantined as blank."""
+    min_per_class: Annotated[int, Field(ge=1)] = 2
+    """Fewest good samples of each class."""
+
+
+class EvaluateParams(Strict):
+    """How a generator is scored on the held-out data."""
+
+    features: Literal["auto", "classifier", "random"] = "auto"
+    """`auto`: a classifier fitted on the labels where there are any, a fixed random convolutional network otherwise."""
+    samples: Annotated[int, Field(ge=10, le=1_000_000)] = 10_000
+    """At most this many generated, and this many real, samples are compared."""
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+
+
+Metric = Literal[
+    "fid", "kid", "precision", "recall", "density", "coverage", "modes", "label_accuracy",
+    "radius_error", "bins_filled", "high_quality",
+]  # fmt: skip
+
+
+class RegisterParams(Strict):
+    """When a new version becomes the champion."""
+
+    improve: Metric | None = None
+    """The metric that decides. None: `fid` for images, `radius_error` or `high_quality` for points."""
+    require: dict[Metric, str] = Field(default_factory=dict)
+    """Floors that veto, as `recall: ">= 0.4"`."""
+
+    @field_validator("require")
+    @classmethod
+    def _conditions(cls, require: dict[str, str]) -> dict[str, str]:
+        for metric, condition in require.items():
+            if not re.fullmatch(r"(>=|<=|>|<)\s*-?\d+(\.\d+)?([eE]-?\d+)?", condition.strip()):
+                raise ValueError(f'{metric}: {condition!r} is no condition; write it as ">= 0.4", with >=, <=, > or <')
+        return require
+
+
+class Entry(Strict):
+    """One generator of params.yaml."""
+
+    data: DataParams
+    validation: ValidateParams = Field(alias="validate")
+    train: GanParams
+    evaluation: EvaluateParams = Field(alias="evaluate")
+    registration: RegisterParams = Field(alias="register")
+    schedule: str | None = None
+    """A cron expression, in local time; None: only on demand."""
+
+    @field_validator("schedule")
+    @classmethod
+    def _is_cron(cls, schedule: str | None) -> str | None:
+        if schedule is not None:
+            try:
+                CronSim(schedule, datetime.now())
+            except CronSimError as error:
+                raise ValueError(f'{schedule!r} is no cron expression ({error}); write "0 3 * * *" for every night at three') from None
+        return schedule
+
+    @model_validator(mode="after")
+    def _sections_fit(self) -> Self:
+        if self.data.is_points:
+            for role in ("generator", "discriminator"):
+                network = getattr(self.train, role).network
+                if network not in ("auto", "mlp"):
+                    raise ValueError(f"train.{role}.network: {network} draws images, and {self.data.source} has points; use mlp")
+            if self.train.condition == "label":
+                raise ValueError(f"train.condition: {self.data.source} has no labels; use none")
+            if self.train.augment:
+                raise ValueError("train.augment: only for images")
+        return self
+
+
+def _allowed_keys(model: type[BaseModel]) -> list[str]:
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _section_model(model: type[BaseModel], keys: tuple[int | str, ...]) -> type[BaseModel] | None:
+    """The model that `keys` lead to from `model`, or None where they leave the sections."""
+    for key in keys:
+        fields = {field.alias or name: field for name, field in model.model_fields.items()}
+        annotation = fields[str(key)].annotation if str(key) in fields else None
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return None
+        model = annotation
+    return model
+
+
+def _explain(name: str, error: Mapping[str, Any]) -> str:
+    """One pydantic error as a line: the key, what is wrong with it, what to write."""
+    location = ".".join(["generators", name, *map(str, error["loc"])])
+    kind, keys = error["type"], error["loc"]
+    if kind == "extra_forbidden":
+        section = _section_model(Entry, keys[:-1])
+        allowed = _allowed_keys(section) if section else []
+        near = difflib.get_close_matches(str(keys[-1]), allowed, n=1)
+        return f"{location}: unknown key" + (f"; did you mean {near[0]}?" if near else f"; allowed: {', '.join(allowed)}")
+    if kind == "missing":
+        section = len(keys) == 1 and str(keys[0]) in ("validate", "evaluate", "register")
+        return f"{location}: missing" + (f"; write `{keys[0]}: {{}}` for the defaults" if section else "")
+    if kind == "literal_error":
+        return f"{location}: {error['input']!r} is not allowed; {error['msg'].removeprefix('Input should be ')} is"
+    message = error["msg"].removeprefix("Value error, ")
+    shown = "" if kind == "value_error" else f" (got {str(error['input'])[:80]!r})"
+    return f"{location}: {message}{shown}"
+
+
+def parse(document: Any, where: str = "params.yaml") -> dict[str, Entry]:
+    """Entries by name from the parsed YAML of params.yaml.
+
+    Raises:
+        ConfigError: naming every wrong key of every entry.
+    """
+    if not isinstance(document, dict) or not isinstance(document.get("generators"), dict):
+        raise ConfigError(f"{where}: expected a mapping `generators:` with an entry a generator")
+    unknown = [key for key in document if key != "generators"]
+    problems = [f"{key}: unknown key; everything stands below generators" for key in unknown]
+    entries: dict[str, Entry] = {}
+    for name, section in document["generators"].items():
+        if not isinstance(name, str) or not NAME.fullmatch(name):
+            problems.append(f"generators.{str(name)[:80]}: a name has 1 to 63 of a-z, 0-9, - and _, and starts with a letter or digit")
+        elif not isinstance(section, dict):
+            problems.append(f"generators.{name}: expected a mapping with {', '.join(_allowed_keys(Entry))}")
+        else:
+            try:
+                entries[name] = Entry.model_validate(section)
+            except ValidationError as error:
+                problems.extend(_explain(name, one) for one in error.errors(include_url=False))
+    if problems:
+        raise ConfigError("\n".join(f"{where}: {problem}" for problem in problems))
+    return entries
+
+
+def load(workspace: Path) -> dict[str, Entry]:
+    """Every entry of `workspace`/params.yaml by name.
+
+    Raises:
+        ConfigError: the file is missing, is not YAML, or holds something that the schema refuses.
+    """
+    path = workspace / "params.yaml"
+    try:
+        document = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: not there; run in a workspace, or make one with `gantry init DIR`") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 text (byte {error.start})") from None
+    except YAMLError as error:
+        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    return parse(document, where=str(path))
+
+
+def load_entry(workspace: Path, name: str) -> Entry:
+    """The entry `name` of `workspace`/params.yaml.
+
+    Raises:
+        ConfigError: as `load`, or there is no such entry; then with the nearest name.
+    """
+    entries = load(workspace)
+    if name not in entries:
+        near = difflib.get_close_matches(name, entries, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"it has: {', '.join(sorted(entries)) or 'none'}"
+        raise ConfigError(f"{workspace / 'params.yaml'}: no generator {name!r}; {hint}")
+    return entries[name]

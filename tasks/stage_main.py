@@ -1,0 +1,49 @@
+"""The shared frame of the stage modules: `python -m tasks.STAGE NAME`, run by DVC in the workspace's root."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Callable
+
+from gan_core.errors import ConfigError, GantryError
+from tasks.params import Entry, load_entry
+from tasks.workspace import Workspace, current
+
+_PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent() -> None:
+    """Ask the kernel to end this process when its parent dies, so that a killed `dvc` leaves no trainer behind (Linux)."""
+    if sys.platform == "linux":
+        parent = os.getppid()
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def stage_main(stage: Callable[[Workspace, str, Entry], None]) -> None:
+    """Run one stage for the generator named on the command line, and end the process with the right exit code.
+
+    Expected errors go to stderr as `error: ...` lines without a traceback.
+    """
+    die_with_parent()
+    try:
+        if len(sys.argv) != 2:
+            raise ConfigError(f"usage: python -m tasks.{stage.__name__} NAME, with NAME an entry of params.yaml")
+        workspace = current()
+        stage(workspace, sys.argv[1], load_entry(workspace.root, sys.argv[1]))
+    except GantryError as error:
+        sys.exit(report(error))
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
+
+
+def report(error: GantryError) -> int:
+    """Print an expected error as a person should see it; returns the exit code."""
+    for line in str(error).splitlines():
+        print(f"error: {line}", file=sys.stderr)
+    return error.exit_code

@@ -1,0 +1,49 @@
+"""Where everything lies in a workspace: any folder with params.yaml and dvc.yaml."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+STAGES = ("fetch", "validate", "train", "evaluate", "register")
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Paths below the workspace's root; `name` is a generator's name in params.yaml."""
+
+    root: Path
+
+    @property
+    def private(self) -> Path:
+        """Gantry's own files, kept out of git and DVC: Prefect's home, locks, unfinished trainings, downloads."""
+        return self.root / ".gantry"
+
+    def raw(self, name: str) -> Path:
+        return self.root / "data" / name / "raw"
+
+    def ready(self, name: str) -> Path:
+        return self.root / "data" / name / "ready"
+
+    def validation(self, name: str) -> Path:
+        return self.root / "data" / name / "validation"
+
+    def features(self, name: str) -> Path:
+        return self.root / "data" / name / "features"
+
+    def model(self, name: str) -> Path:
+        """Holds generator/, checkpoint/, samples/, metrics.jsonl and run.json."""
+        return self.root / "models" / name
+
+    def report(self, name: str) -> Path:
+        """Holds metrics.json, evaluation.json, grids/, curves.csv and decision.json."""
+        return self.root / "reports" / name
+
+    def unfinished(self, name: str) -> Path:
+        """States of trainings that have not ended, a folder each, named by what they depend on."""
+        return self.private / "unfinished" / name
+
+
+def current() -> Workspace:
+    """The workspace that the process was started in."""
+    return Workspace(Path.cwd())
