@@ -1,5 +1,188 @@
 """The thing that is shipped: a trained generator that can be loaded and asked for samples.
 
-A generator's folder holds `config.json` (what it is, readable without torch) and `generator.safetensors` (its averaged
-weights). Loading checks the weights against the digest in the config, and never unpickles anything.
+Its folder holds `config.json` (what it is, readable without torch) and `generator.safetensors` (its averaged weights). Loading
+checks the weights against the digest in the config, and never unpickles anything.
 """
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor, nn
+
+from gan_core.data.scaling import images_to_bytes, points_to_data
+from gan_core.errors import ConfigError, DataError
+from gan_core.networks import build_generator
+from gan_core.networks.common import NetworkSpec
+
+FORMAT = 1
+MAX_COUNT = 1_000_000
+MAX_SEED = 2**63 - 1
+_CHUNK = 256  # samples drawn at once: bounds memory, and never changes with n
+
+
+@dataclass(frozen=True)
+class GeneratorConfig:
+    """What a generator is, apart from its weights."""
+
+    recipe: str
+    kind: Literal["images", "points"]
+    shape: tuple[int, ...]
+    """Of one sample: (C, H, W) for images, (D,) for points."""
+    classes: tuple[str, ...] | None
+    """Names of the labels it can be asked for; None for an unconditional one."""
+    latent: int
+    network: NetworkSpec
+    images: int
+    """Real samples that its training showed to the discriminator."""
+    seed: int
+    dataset: str
+    """Digest of the data set it was trained on."""
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    sha256: str = ""
+    """Of the weights file's bytes."""
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Generated samples: uint8 (N, C, H, W) images or float32 (N, D) points, and their labels (N,) where there are any."""
+
+    samples: NDArray[Any]
+    labels: NDArray[np.int64] | None
+
+
+class Generator:
+    """A trained generator.
+
+    >>> generator = Generator.load(Path("models/digits/generator"))  # doctest: +SKIP
+    >>> generator.sample(16, seed=0, label="7").samples.shape  # doctest: +SKIP
+    (16, 1, 16, 16)
+    """
+
+    def __init__(self, config: GeneratorConfig, network: nn.Module) -> None:
+        self.config = config
+        self.network = network.eval().requires_grad_(False)
+
+    @classmethod
+    def load(cls, folder: Path, device: str = "cpu") -> Self:
+        """Read a generator's folder.
+
+        Raises:
+            DataError: a file is missing, damaged, or of another format; nothing of it was executed.
+        """
+        config = read_config(folder)
+        weights = folder / "generator.safetensors"
+        try:
+            data = weights.read_bytes()
+        except OSError as error:
+            raise DataError(f"{weights}: cannot be read ({error.strerror})") from None
+        if hashlib.sha256(data).hexdigest() != config.sha256:
+            raise DataError(f"{weights}: its bytes are not the ones that config.json names; restore it, or train again")
+        network = build_generator(config.network)
+        try:
+            network.load_state_dict(load_tensors(data))
+        except (SafetensorError, RuntimeError) as error:
+            raise DataError(f"{weights}: does not fit the network in config.json ({str(error).splitlines()[0]})") from None
+        return cls(config, network.to(device))
+
+    def save(self, folder: Path) -> Self:
+        """Write the folder, which must not exist; returns the generator with its weights' digest filled in."""
+        data = save_tensors({key: value.cpu().contiguous() for key, value in self.network.state_dict().items()})
+        config = replace(self.config, sha256=hashlib.sha256(data).hexdigest())
+        folder.mkdir(parents=True)
+        (folder / "generator.safetensors").write_bytes(data)
+        text = json.dumps({"format": FORMAT, **asdict(config)}, indent=2, sort_keys=True)
+        (folder / "config.json").write_text(text + "\n")
+        return type(self)(config, self.network)
+
+    def sample(self, n: int, seed: int = 0, label: int | str | None = None, labels: NDArray[np.int64] | None = None) -> Samples:
+        """Draw `n` samples; the same arguments give the same bytes on the same machine.
+
+        Args:
+            n: 1 to 1,000,000.
+            seed: 0 to 2**63 - 1.
+            label: one class for all, by index or by name; only for a conditional generator.
+            labels: (n,) a class each; without either, a conditional generator goes through its classes in turn.
+
+        Raises:
+            ConfigError: an argument is out of range, an unknown label, or a label for an unconditional generator.
+        """
+        if not 1 <= n <= MAX_COUNT:
+            raise ConfigError(f"count: {n} is not in 1 to {MAX_COUNT:,}")
+        if not 0 <= seed <= MAX_SEED:
+            raise ConfigError(f"seed: {seed} is not in 0 to 2**63 - 1")
+        chosen = self._labels(n, label, labels)
+        latents = torch.randn(n, self.config.latent, generator=torch.Generator().manual_seed(seed))
+        chunks = [self._draw(latents[i : i + _CHUNK], None if chosen is None else chosen[i : i + _CHUNK]) for i in range(0, n, _CHUNK)]
+        return Samples(torch.cat(chunks).numpy(), None if chosen is None else chosen.numpy())
+
+    def _labels(self, n: int, label: int | str | None, labels: NDArray[np.int64] | None) -> Tensor | None:
+        classes = self.config.classes
+        if classes is None:
+            if label is not None or labels is not None:
+                raise ConfigError("label: this generator is unconditional; leave the label out")
+            return None
+        if labels is not None:
+            if label is not None or labels.shape != (n,) or labels.min() < 0 or labels.max() >= len(classes):
+                raise ConfigError(f"labels: expected ({n},) of 0 to {len(classes) - 1}, and no `label` beside them")
+            return torch.from_numpy(np.array(labels, dtype=np.int64))
+        if label is None:
+            return torch.arange(n) % len(classes)
+        return torch.full((n,), class_index(label, classes))
+
+    @torch.inference_mode()
+    def _draw(self, latents: Tensor, labels: Tensor | None) -> Tensor:
+        device = next(self.network.parameters()).device
+        drawn = self.network(latents.to(device), None if labels is None else labels.to(device))
+        if self.config.kind == "images":
+            return images_to_bytes(drawn).cpu().contiguous()
+        assert self.config.mean is not None  # noqa: S101
+        assert self.config.std is not None  # noqa: S101
+        return points_to_data(drawn, self.config.mean, self.config.std).cpu()
+
+
+def class_index(label: int | str, classes: tuple[str, ...]) -> int:
+    """The index of a class given by name, or by index where no class has that name.
+
+    Raises:
+        ConfigError: there is no such class.
+    """
+    if str(label) in classes:
+        return classes.index(str(label))
+    text = str(label)
+    if text.isdecimal() and int(text) < len(classes):
+        return int(text)
+    shown = ", ".join(classes[:20]) + (", ..." if len(classes) > 20 else "")
+    raise ConfigError(f"label: no class {text[:80]!r}; this generator knows {shown}")
+
+
+def read_config(folder: Path) -> GeneratorConfig:
+    """The config of a generator's folder, without its weights.
+
+    Raises:
+        DataError: it is missing, damaged or of another format.
+    """
+    path = folder / "config.json"
+    try:
+        fields: Mapping[str, Any] = json.loads(path.read_text())
+        if fields.get("format") != FORMAT:
+            raise DataError(f"{path}: has format {fields.get('format')}, and this version of Gantry reads {FORMAT}")
+        settled = {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items() if key != "format"}
+        network = {key: tuple(value) if isinstance(value, list) else value for key, value in fields["network"].items()}
+        return GeneratorConfig(**{**settled, "network": NetworkSpec(**network)})
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise DataError(f"{path}: damaged ({error})") from None

@@ -1,0 +1,37 @@
+"""Which device and arithmetic a run uses, chosen once at its start."""
+
+from __future__ import annotations
+
+import torch
+
+from gan_core.errors import ConfigError
+
+
+def choose_device(wanted: str) -> torch.device:
+    """`auto` is CUDA where there is a usable one, the CPU otherwise.
+
+    Raises:
+        ConfigError: `cuda` was asked for and this machine has none.
+    """
+    has_cuda = torch.cuda.is_available()
+    if wanted == "cuda" and not has_cuda:
+        raise ConfigError("train.device: cuda was asked for, and torch finds no CUDA device here; use auto or cpu")
+    return torch.device("cuda" if has_cuda and wanted != "cpu" else "cpu")
+
+
+def choose_precision(wanted: str, device: torch.device, convolutional: bool) -> torch.dtype:
+    """The type that autocast computes in; float32 means no autocast.
+
+    `auto` takes bfloat16 for convolutional networks where the processor multiplies it natively: half the memory traffic and up to
+    four times the rate, with float32's range. Small dense networks gain nothing and keep float32.
+    """
+    if wanted == "auto":
+        return torch.bfloat16 if convolutional and _has_native_bfloat16(device) else torch.float32
+    return torch.bfloat16 if wanted == "bf16" else torch.float32
+
+
+def _has_native_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

@@ -1,0 +1,32 @@
+"""Networks by family, and the one place that knows them by name.
+
+Every generator is called as `generator(latents, labels)` with latents (N, L) and labels (N,) or None, and gives samples scaled
+like `data/scaling.py` says. Every discriminator is called as `discriminator(samples, labels)` and gives logits (N,).
+A new family is a module here and a line in `GENERATORS` and `DISCRIMINATORS`.
+"""
+
+from __future__ import annotations
+
+from torch import nn
+
+from gan_core.networks.common import NetworkSpec
+from gan_core.networks.dcgan import DcganDiscriminator, DcganGenerator
+from gan_core.networks.mlp import MlpDiscriminator, MlpGenerator
+from gan_core.networks.residual import ResidualDiscriminator, ResidualGenerator
+
+GENERATORS: dict[str, type[nn.Module]] = {"mlp": MlpGenerator, "dcgan": DcganGenerator, "residual": ResidualGenerator}
+DISCRIMINATORS: dict[str, type[nn.Module]] = {
+    "mlp": MlpDiscriminator,
+    "dcgan": DcganDiscriminator,
+    "residual": ResidualDiscriminator,
+}
+
+
+def build_generator(spec: NetworkSpec) -> nn.Module:
+    """A freshly initialised generator, from torch's global random state."""
+    return GENERATORS[spec.family](spec)
+
+
+def build_discriminator(spec: NetworkSpec) -> nn.Module:
+    """A freshly initialised discriminator or critic, from torch's global random state."""
+    return DISCRIMINATORS[spec.family](spec)

@@ -1,0 +1,112 @@
+"""What the network families share: the specification they are built from, normalisation, initialisation, label embedding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from gan_core.errors import ConfigError
+from gan_core.params import NetworkParams, Normalization
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """All that a network is built from; a network's weights fit every network of an equal specification."""
+
+    family: Literal["mlp", "dcgan", "residual"]
+    shape: tuple[int, ...]
+    """Of one sample: (C, H, W) for images, (D,) for points."""
+    classes: int
+    """Number of labels it is conditioned on; 0 for an unconditional one."""
+    latent: int
+    """Length of a generator's latent; a discriminator ignores it."""
+    width: int | None = None
+    widths: tuple[int, ...] | None = None
+    normalization: Normalization | None = None
+    dropout: float = 0.0
+
+    @classmethod
+    def from_params(cls, params: NetworkParams, shape: tuple[int, ...], classes: int, latent: int) -> NetworkSpec:
+        """Settle what the parameters leave open for samples of `shape`."""
+        family = params.network if params.network != "auto" else "mlp" if len(shape) == 1 else "residual"
+        return cls(family, shape, classes, latent, params.width, params.widths, params.normalization, params.dropout)
+
+
+def normalized(module: nn.Module, normalization: Normalization) -> nn.Module:
+    """`module` under spectral normalisation (Miyato et al., 2018) where that is asked for, itself otherwise."""
+    return spectral_norm(module) if normalization == "spectral" else module
+
+
+def batch_norm(channels: int, normalization: Normalization) -> nn.Module:
+    """Batch normalisation over (N, C, ...) where that is asked for, nothing otherwise."""
+    if normalization != "batch":
+        return nn.Identity()
+    return nn.BatchNorm2d(channels)
+
+
+def dcgan_init(module: nn.Module) -> None:
+    """Weights from N(0, 0.02), as in the DCGAN paper (Radford et al., 2016)."""
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+        nn.init.normal_(module.weight, 0.0, 0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.BatchNorm2d | nn.BatchNorm1d):
+        nn.init.normal_(module.weight, 1.0, 0.02)
+        nn.init.zeros_(module.bias)
+
+
+class LabelledLatent(nn.Module):
+    """Joins a latent and an embedding of its label: (N, L), (N,) -> (N, L + E); the latent alone without classes."""
+
+    def __init__(self, latent: int, classes: int) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(classes, min(latent, 64)) if classes else None
+        self.width = latent + (self.embedding.embedding_dim if self.embedding else 0)
+
+    def forward(self, latents: Tensor, labels: Tensor | None) -> Tensor:
+        if self.embedding is None:
+            return latents
+        assert labels is not None, "a conditional generator needs labels"  # noqa: S101
+        return torch.cat([latents, self.embedding(labels)], dim=1)
+
+
+class ProjectionHead(nn.Module):
+    """Logits from features, by label through their inner product with an embedding (Miyato and Koyama, 2018).
+
+    (N, F), (N,) -> (N,); without classes a plain linear layer.
+    """
+
+    def __init__(self, features: int, classes: int, wrap: Callable[[nn.Module], nn.Module] = lambda module: module) -> None:
+        super().__init__()
+        self.linear = wrap(nn.Linear(features, 1))
+        self.embedding = wrap(nn.Embedding(classes, features)) if classes else None
+
+    def forward(self, features: Tensor, labels: Tensor | None) -> Tensor:
+        logits: Tensor = self.linear(features).squeeze(1)
+        if self.embedding is not None:
+            assert labels is not None, "a conditional discriminator needs labels"  # noqa: S101
+            logits = logits + (self.embedding(labels) * features).sum(dim=1)
+        return logits
+
+
+def halvings(shape: tuple[int, ...], family: str) -> tuple[int, int]:
+    """How often an image's side can be halved down to between 4 and 7 pixels, and that smallest side.
+
+    Raises:
+        ConfigError: the side is not 4 to 7 times a power of two.
+    """
+    side = shape[-1]
+    count = 0
+    while side % 2 == 0 and side >= 8:
+        side //= 2
+        count += 1
+    if not 4 <= side <= 7 or count == 0:
+        raise ConfigError(
+            f"network {family}: {shape[-1]} pixels cannot be halved down to 4, 5, 6 or 7; use a size such as 16, 28, 32, 64 or 128"
+        )
+    return count, side

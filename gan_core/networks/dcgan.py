@@ -1,0 +1,87 @@
+"""Plain convolutional networks: transposed convolutions up, strided convolutions down (DCGAN, Radford et al., 2016)."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from gan_core.errors import ConfigError
+from gan_core.networks.common import LabelledLatent, NetworkSpec, ProjectionHead, batch_norm, dcgan_init, halvings, normalized
+
+DEFAULT_WIDTH = 64
+"""Channels beside the image; each halving of the side doubles them."""
+
+
+def _channels(spec: NetworkSpec, levels: int, what: str) -> tuple[int, ...]:
+    """Channels at each resolution, from the image's side inwards for a discriminator, outwards for a generator."""
+    if spec.widths is not None:
+        if len(spec.widths) != levels + (what == "generator"):
+            raise ConfigError(
+                f"{what}.widths: {len(spec.widths)} given, and {spec.shape[-1]} pixels take {levels + (what == 'generator')} "
+                f"({'from the dense layer to the last but one' if what == 'generator' else 'one a strided convolution'})"
+            )
+        return spec.widths
+    base = spec.width or DEFAULT_WIDTH
+    inwards = tuple(base * 2**level for level in range(levels))
+    return inwards if what == "discriminator" else (*reversed(inwards), base)
+
+
+class DcganGenerator(nn.Module):
+    """A dense layer to the smallest resolution, then one transposed convolution each doubling.
+
+    `widths` are the channels of the dense layer's output and of each doubling but the last (256-128-64 for 28 pixels);
+    `normalization` is batch by default.
+    """
+
+    def __init__(self, spec: NetworkSpec) -> None:
+        super().__init__()
+        normalization = spec.normalization or "batch"
+        levels, side = halvings(spec.shape, "dcgan")
+        widths = _channels(spec, levels, "generator")
+        self.input = LabelledLatent(spec.latent, spec.classes)
+        self.dense = nn.Linear(self.input.width, widths[0] * side * side, bias=normalization != "batch")
+        self.start = (widths[0], side, side)
+        layers: list[nn.Module] = [batch_norm(widths[0], normalization), nn.ReLU()]
+        for level in range(levels):
+            layers += [
+                normalized(nn.ConvTranspose2d(widths[level], widths[level + 1], 4, 2, 1, bias=normalization != "batch"), normalization),
+                batch_norm(widths[level + 1], normalization),
+                nn.ReLU(),
+            ]
+        layers += [nn.Conv2d(widths[-1], spec.shape[0], 3, 1, 1), nn.Tanh()]
+        self.layers = nn.Sequential(*layers)
+        self.apply(dcgan_init)
+
+    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        images: Tensor = self.layers(self.dense(self.input(latents, labels)).view(-1, *self.start))
+        return images
+
+
+class DcganDiscriminator(nn.Module):
+    """One strided convolution each halving, then a linear head.
+
+    `widths` are the channels of each convolution; `normalization` is spectral by default; `dropout` after each.
+    """
+
+    def __init__(self, spec: NetworkSpec) -> None:
+        super().__init__()
+        normalization = spec.normalization or "spectral"
+        levels, side = halvings(spec.shape, "dcgan")
+        widths = _channels(spec, levels, "discriminator")
+        layers: list[nn.Module] = []
+        channels = spec.shape[0]
+        for level, width in enumerate(widths):
+            layers.append(normalized(nn.Conv2d(channels, width, 4, 2, 1), normalization))
+            if level:  # the paper leaves the layer beside the image without
+                layers.append(batch_norm(width, normalization))
+            layers.append(nn.LeakyReLU(0.2))
+            if spec.dropout:
+                layers.append(nn.Dropout(spec.dropout))
+            channels = width
+        self.layers = nn.Sequential(*layers, nn.Flatten())
+        self.head = ProjectionHead(channels * side * side, spec.classes, lambda module: normalized(module, normalization))
+        if normalization != "spectral":
+            self.apply(dcgan_init)
+
+    def forward(self, samples: Tensor, labels: Tensor | None = None) -> Tensor:
+        logits: Tensor = self.head(self.layers(samples), labels)
+        return logits

@@ -1,0 +1,72 @@
+"""Dense networks, for points and small images (Goodfellow et al., 2014)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from gan_core.networks.common import LabelledLatent, NetworkSpec, normalized
+
+
+class MlpGenerator(nn.Module):
+    """Dense layers from latent to sample; tanh at the end for images, linear for points.
+
+    `widths` are the hidden layers (default 256-512-1024 for images, 128-128 for points); `normalization` batch or none.
+    """
+
+    def __init__(self, spec: NetworkSpec) -> None:
+        super().__init__()
+        images = len(spec.shape) == 3
+        self.shape = spec.shape
+        self.input = LabelledLatent(spec.latent, spec.classes)
+        layers: list[nn.Module] = []
+        width = self.input.width
+        for hidden in spec.widths or ((256, 512, 1024) if images else (128, 128)):
+            layers.append(normalized(nn.Linear(width, hidden), spec.normalization or "none"))
+            if spec.normalization == "batch":
+                # Keras's momentum of 0.8 for the running average is torch's 0.2.
+                layers.append(nn.BatchNorm1d(hidden, momentum=0.2))
+            layers.append(nn.LeakyReLU(0.2))
+            width = hidden
+        layers.append(nn.Linear(width, math.prod(spec.shape)))
+        if images:
+            layers.append(nn.Tanh())
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        samples: Tensor = self.layers(self.input(latents, labels))
+        return samples.view(-1, *self.shape)
+
+
+class MlpDiscriminator(nn.Module):
+    """Dense layers from sample to logit; a label enters as an embedding beside the sample.
+
+    `widths` are the hidden layers (default 1024-512-256 for images, 128-128 for points); `dropout` after each of them.
+    """
+
+    def __init__(self, spec: NetworkSpec) -> None:
+        super().__init__()
+        images = len(spec.shape) == 3
+        normalization = spec.normalization or "none"
+        self.embedding = nn.Embedding(spec.classes, 64) if spec.classes else None
+        layers: list[nn.Module] = []
+        width = math.prod(spec.shape) + (64 if spec.classes else 0)
+        for hidden in spec.widths or ((1024, 512, 256) if images else (128, 128)):
+            layers += [normalized(nn.Linear(width, hidden), normalization), nn.LeakyReLU(0.2)]
+            if normalization == "batch":
+                layers.insert(-1, nn.BatchNorm1d(hidden))
+            if spec.dropout:
+                layers.append(nn.Dropout(spec.dropout))
+            width = hidden
+        layers.append(normalized(nn.Linear(width, 1), "spectral" if normalization == "spectral" else "none"))
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, samples: Tensor, labels: Tensor | None = None) -> Tensor:
+        features = samples.flatten(1)
+        if self.embedding is not None:
+            assert labels is not None, "a conditional discriminator needs labels"  # noqa: S101
+            features = torch.cat([features, self.embedding(labels).to(features.dtype)], dim=1)
+        logits: Tensor = self.layers(features)
+        return logits.squeeze(1)

@@ -1,0 +1,117 @@
+"""Residual networks: blocks that double or halve the side (SNGAN, Miyato et al., 2018; Gulrajani et al., 2017)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gan_core.networks.common import LabelledLatent, NetworkSpec, ProjectionHead, batch_norm, halvings, normalized
+
+DEFAULT_WIDTH = 128
+"""Channels of every block, unless `width` says otherwise."""
+
+
+class GeneratorBlock(nn.Module):
+    """(N, C, H, W) -> (N, C', 2H, 2W); by label through the scale and shift of its batch normalisation (de Vries et al., 2017)."""
+
+    def __init__(self, channels: int, out: int, classes: int) -> None:
+        super().__init__()
+        self.norm1 = ConditionalBatchNorm(channels, classes)
+        self.conv1 = nn.Conv2d(channels, out, 3, padding=1)
+        self.norm2 = ConditionalBatchNorm(out, classes)
+        self.conv2 = nn.Conv2d(out, out, 3, padding=1)
+        self.skip = nn.Conv2d(channels, out, 1, bias=False) if channels != out else nn.Identity()
+
+    def forward(self, x: Tensor, labels: Tensor | None) -> Tensor:
+        hidden = F.interpolate(F.relu(self.norm1(x, labels)), scale_factor=2.0)
+        hidden = self.conv2(F.relu(self.norm2(self.conv1(hidden), labels)))
+        # A 1x1 convolution and a nearest doubling commute; this order costs a quarter.
+        return hidden + F.interpolate(self.skip(x), scale_factor=2.0)
+
+
+class ConditionalBatchNorm(nn.Module):
+    """Batch normalisation whose scale and shift depend on the label; a plain one without classes."""
+
+    def __init__(self, channels: int, classes: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(channels, affine=not classes)
+        self.affine = nn.Embedding(classes, 2 * channels) if classes else None
+        if self.affine is not None:
+            with torch.no_grad():
+                self.affine.weight[:, :channels] = 1.0
+                self.affine.weight[:, channels:] = 0.0
+
+    def forward(self, x: Tensor, labels: Tensor | None) -> Tensor:
+        normal: Tensor = self.norm(x)
+        if self.affine is None:
+            return normal
+        scale, shift = self.affine(labels).to(normal.dtype)[:, :, None, None].chunk(2, dim=1)
+        return torch.addcmul(shift, normal, scale)
+
+
+class ResidualGenerator(nn.Module):
+    """A dense layer to the smallest resolution, then one residual block each doubling. `width` channels everywhere."""
+
+    def __init__(self, spec: NetworkSpec) -> None:
+        super().__init__()
+        levels, side = halvings(spec.shape, "residual")
+        width = spec.width or DEFAULT_WIDTH
+        self.input = LabelledLatent(spec.latent, spec.classes)
+        self.dense = nn.Linear(self.input.width, width * side * side)
+        self.start = (width, side, side)
+        self.blocks = nn.ModuleList(GeneratorBlock(width, width, spec.classes) for _ in range(levels))
+        self.norm = batch_norm(width, "batch")
+        self.to_image = nn.Conv2d(width, spec.shape[0], 3, padding=1)
+
+    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        x = self.dense(self.input(latents, labels)).view(-1, *self.start)
+        x = x.contiguous(memory_format=torch.channels_last)
+        for block in self.blocks:
+            x = block(x, labels)
+        return torch.tanh(self.to_image(F.relu(self.norm(x))))
+
+
+class DiscriminatorBlock(nn.Module):
+    """(N, C, H, W) -> (N, C', H/2, W/2), or the same side where it does not halve."""
+
+    def __init__(self, channels: int, out: int, halve: bool, first: bool, spectral: bool) -> None:
+        super().__init__()
+        norm = "spectral" if spectral else "none"
+        self.first = first
+        self.halve = halve
+        self.conv1 = normalized(nn.Conv2d(channels, out, 3, padding=1), norm)
+        self.conv2 = normalized(nn.Conv2d(out, out, 3, padding=1), norm)
+        self.skip = normalized(nn.Conv2d(channels, out, 1), norm) if channels != out or halve else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = self.conv1(x if self.first else F.relu(x))
+        hidden = self.conv2(F.relu(hidden))
+        if not self.halve:
+            return hidden + self.skip(x)
+        # A 1x1 convolution and a pooling commute; this order costs a quarter.
+        return F.avg_pool2d(hidden, 2) + self.skip(F.avg_pool2d(x, 2))
+
+
+class ResidualDiscriminator(nn.Module):
+    """One residual block each halving, sum pooling, a projection head. `normalization` spectral (default) or none."""
+
+    def __init__(self, spec: NetworkSpec) -> None:
+        super().__init__()
+        spectral = (spec.normalization or "spectral") == "spectral"
+        levels, _ = halvings(spec.shape, "residual")
+        width = spec.width or DEFAULT_WIDTH
+        blocks: list[nn.Module] = []
+        channels = spec.shape[0]
+        for level in range(levels):
+            blocks.append(DiscriminatorBlock(channels, width, halve=True, first=level == 0, spectral=spectral))
+            channels = width
+        blocks.append(DiscriminatorBlock(width, width, halve=False, first=False, spectral=spectral))
+        self.blocks = nn.Sequential(*blocks)
+        self.dropout = nn.Dropout(spec.dropout)
+        self.head = ProjectionHead(width, spec.classes, lambda module: normalized(module, "spectral" if spectral else "none"))
+
+    def forward(self, samples: Tensor, labels: Tensor | None = None) -> Tensor:
+        features = F.relu(self.blocks(samples)).sum(dim=(2, 3))
+        logits: Tensor = self.head(self.dropout(features), labels)
+        return logits
