@@ -1,0 +1,71 @@
+"""Which samples a step sees: a function of (seed, samples seen so far), so that a resumed run sees what an undisturbed one would."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gan_core.data.dataset import Dataset
+from gan_core.data.scaling import images_to_unit, points_to_unit
+from gan_core.randomness import mix
+
+
+class Shuffle:
+    """An endless order of 0..count-1: each epoch a fresh permutation, drawn from (seed, epoch)."""
+
+    def __init__(self, count: int, seed: int) -> None:
+        self.count = count
+        self.seed = seed
+        self._epochs: dict[int, NDArray[np.int64]] = {}
+
+    def indices(self, seen: int, size: int) -> NDArray[np.int64]:
+        """The `size` indices that follow the first `seen` ones: int64 (size,)."""
+        parts = []
+        while size:
+            epoch, start = divmod(seen, self.count)
+            part = self._permutation(epoch)[start : start + size]
+            parts.append(part)
+            seen, size = seen + len(part), size - len(part)
+        return np.concatenate(parts) if len(parts) > 1 else parts[0]
+
+    def _permutation(self, epoch: int) -> NDArray[np.int64]:
+        if epoch not in self._epochs:
+            for old in [key for key in self._epochs if key < epoch]:
+                del self._epochs[old]
+            generator = torch.Generator().manual_seed(mix(self.seed, epoch))
+            self._epochs[epoch] = torch.randperm(self.count, generator=generator).numpy()
+        return self._epochs[epoch]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Real samples scaled for the networks, (N, C, H, W) or (N, D) float32, and their labels (N,) int64 where there are any."""
+
+    real: Tensor
+    labels: Tensor | None
+
+
+class Batches:
+    """Batches of a data set's training split on a device, by the number of samples seen before them."""
+
+    def __init__(self, dataset: Dataset, seed: int, device: torch.device) -> None:
+        self.spec = dataset.spec
+        self.samples = dataset.samples["train"]
+        self.labels = dataset.labels.get("train")
+        self.device = device
+        self.order = Shuffle(len(self.samples), seed)
+
+    def after(self, seen: int, size: int) -> Batch:
+        """The batch of `size` that follows the first `seen` samples of the run."""
+        indices = self.order.indices(seen, size)
+        samples = torch.from_numpy(self.samples[indices]).to(self.device, non_blocking=True)
+        labels = None if self.labels is None else torch.from_numpy(self.labels[indices]).to(self.device, non_blocking=True)
+        if self.spec.kind == "images":
+            return Batch(images_to_unit(samples).contiguous(memory_format=torch.channels_last), labels)
+        assert self.spec.mean is not None  # noqa: S101
+        assert self.spec.std is not None  # noqa: S101
+        return Batch(points_to_unit(samples, self.spec.mean, self.spec.std), labels)

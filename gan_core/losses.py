@@ -1,0 +1,94 @@
+"""The players' losses as small pure functions of logits (N,), each with its paper; lower is better for its player.
+
+`LOSSES[name]` is the pair (discriminator's, generator's). Both take the logits of real and of generated samples; a loss that does
+not look at the real ones in the generator's turn ignores them. All compute in float32 and return a scalar.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+class DiscriminatorLoss(Protocol):
+    """Of logits (N,) on real and generated samples; `smoothing` lowers the target of real samples from 1."""
+
+    def __call__(self, real: Tensor, fake: Tensor, smoothing: float = 0.0) -> Tensor: ...
+
+
+class GeneratorLoss(Protocol):
+    """Of logits (N,) on generated samples, and on real ones for relativistic losses."""
+
+    def __call__(self, fake: Tensor, real: Tensor) -> Tensor: ...
+
+
+def cross_entropy_discriminator(real: Tensor, fake: Tensor, smoothing: float = 0.0) -> Tensor:
+    """-t log D(x) - (1-t) log(1 - D(x)) - log(1 - D(G(z))), t = 1 - smoothing (Goodfellow et al., 2014; Salimans et al., 2016)."""
+    on_real = F.softplus(-real) + smoothing * real
+    return (on_real + F.softplus(fake)).mean()
+
+
+def non_saturating_generator(fake: Tensor, real: Tensor) -> Tensor:
+    """-log D(G(z)) (Goodfellow et al., 2014, section 3)."""
+    return F.softplus(-fake).mean()
+
+
+def minimax_generator(fake: Tensor, real: Tensor) -> Tensor:
+    """log(1 - D(G(z))): the game's own value, flat where the discriminator wins (Goodfellow et al., 2014, equation 1)."""
+    return -F.softplus(fake).mean()
+
+
+def least_squares_discriminator(real: Tensor, fake: Tensor, smoothing: float = 0.0) -> Tensor:
+    """((D(x) - 1)^2 + D(G(z))^2) / 2 (Mao et al., 2017)."""
+    return 0.5 * ((real - 1).square() + fake.square()).mean()
+
+
+def least_squares_generator(fake: Tensor, real: Tensor) -> Tensor:
+    """(D(G(z)) - 1)^2 / 2 (Mao et al., 2017)."""
+    return 0.5 * (fake - 1).square().mean()
+
+
+def hinge_discriminator(real: Tensor, fake: Tensor, smoothing: float = 0.0) -> Tensor:
+    """max(0, 1 - D(x)) + max(0, 1 + D(G(z))) (Lim and Ye, 2017; Miyato et al., 2018)."""
+    return (F.relu(1 - real) + F.relu(1 + fake)).mean()
+
+
+def wasserstein_discriminator(real: Tensor, fake: Tensor, smoothing: float = 0.0) -> Tensor:
+    """D(G(z)) - D(x): the critic's distance with its sign turned (Arjovsky et al., 2017)."""
+    return fake.mean() - real.mean()
+
+
+def wasserstein_generator(fake: Tensor, real: Tensor) -> Tensor:
+    """-D(G(z)): the generator's side of both the Wasserstein and the hinge game."""
+    return -fake.mean()
+
+
+def relativistic_discriminator(real: Tensor, fake: Tensor, smoothing: float = 0.0) -> Tensor:
+    """-log sigmoid(D(x) - D(G(z))), pair by pair (Jolicoeur-Martineau, 2019; RpGAN in Huang et al., 2024)."""
+    return F.softplus(fake - real).mean()
+
+
+def relativistic_generator(fake: Tensor, real: Tensor) -> Tensor:
+    """-log sigmoid(D(G(z)) - D(x)), pair by pair."""
+    return F.softplus(real - fake).mean()
+
+
+LOSSES: dict[str, tuple[DiscriminatorLoss, GeneratorLoss]] = {
+    "non-saturating": (cross_entropy_discriminator, non_saturating_generator),
+    "minimax": (cross_entropy_discriminator, minimax_generator),
+    "least-squares": (least_squares_discriminator, least_squares_generator),
+    "hinge": (hinge_discriminator, wasserstein_generator),
+    "wasserstein": (wasserstein_discriminator, wasserstein_generator),
+    "relativistic": (relativistic_discriminator, relativistic_generator),
+}
+
+DECISION_BOUNDARY = {"least-squares": 0.5}
+"""The logit above which a discriminator calls a sample real, where it is not 0."""
+
+
+def share_called_real(logits: Tensor, loss: str) -> Tensor:
+    """The share of samples that the discriminator calls real, 0 to 1, as a scalar tensor."""
+    return (logits > DECISION_BOUNDARY.get(loss, 0.0)).to(torch.float32).mean()

@@ -1,0 +1,36 @@
+"""Regularisers of the discriminator as pure functions, each with its paper. All compute in float32."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor, nn
+
+
+def gradient_norms_squared(judge: Callable[[Tensor], Tensor], samples: Tensor) -> Tensor:
+    """Squared norm of the gradient of `judge`'s logits at each of `samples`: (N, ...) -> (N,), differentiable in judge's weights."""
+    inputs = samples.detach().float().requires_grad_(True)
+    # Autocast off: half precision loses the small gradients that the penalty is made of.
+    with torch.autocast(inputs.device.type, enabled=False):
+        (gradients,) = torch.autograd.grad(judge(inputs).sum(), inputs, create_graph=True)
+    return gradients.square().flatten(1).sum(dim=1)
+
+
+def zero_centred_penalty(judge: Callable[[Tensor], Tensor], samples: Tensor) -> Tensor:
+    """|grad D|^2 / 2, averaged: R1 at real samples, R2 at generated ones (Mescheder et al., 2018, equation 9). A scalar."""
+    return 0.5 * gradient_norms_squared(judge, samples).mean()
+
+
+def one_centred_penalty(judge: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> Tensor:
+    """(|grad D| - 1)^2 at random points between real and generated samples, averaged (WGAN-GP, Gulrajani et al., 2017). A scalar."""
+    mix = torch.rand(len(real), *[1] * (real.dim() - 1), device=real.device)
+    between = torch.lerp(fake.detach().float(), real.float(), mix)
+    return ((gradient_norms_squared(judge, between) + 1e-12).sqrt() - 1).square().mean()
+
+
+@torch.no_grad()
+def clip_weights(parameters: Iterable[nn.Parameter], bound: float) -> None:
+    """Clamp every weight to [-bound, bound], in place (WGAN, Arjovsky et al., 2017, algorithm 1)."""
+    torch._foreach_clamp_min_(list(parameters), -bound)
+    torch._foreach_clamp_max_(list(parameters), bound)

@@ -1,0 +1,21 @@
+"""The games: one module a recipe, and the one place that knows them by name."""
+
+from __future__ import annotations
+
+import torch
+
+from gan_core.data.dataset import DatasetSpec
+from gan_core.params import GanParams
+from gan_core.recipes.gan import Gan
+from gan_core.recipes.game import Recipe
+
+RECIPES: dict[str, type[Recipe]] = {"gan": Gan}
+
+
+def build_recipe(params: GanParams, spec: DatasetSpec, device: torch.device) -> Recipe:
+    """The game that `params` ask for on data like `spec`, freshly initialised from torch's global random state.
+
+    Raises:
+        ConfigError: the parameters do not fit the data.
+    """
+    return RECIPES[params.recipe](params, spec, device)

@@ -1,0 +1,68 @@
+"""What a recipe is. It says who the players are, whose turn it is, what each one's loss is on a batch, and which of them is shipped.
+
+It does not loop, optimise, log or save: `training.py` does that for every recipe alike.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from gan_core.data.batches import Batch
+from gan_core.data.dataset import DatasetSpec
+from gan_core.generator import GeneratorConfig
+from gan_core.params import GanParams
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One kind of move in a step: the named players learn, `repeats` times, each time on a fresh batch if `draws`."""
+
+    players: tuple[str, ...]
+    repeats: int = 1
+    draws: bool = False
+
+
+@dataclass(frozen=True)
+class Move:
+    """The loss of one move (a scalar to minimise), and numbers worth logging (scalars, detached)."""
+
+    loss: Tensor
+    numbers: Mapping[str, Tensor]
+
+
+class Recipe(ABC):
+    """A game on one kind of data."""
+
+    turns: tuple[Turn, ...]
+    """The moves of a step, in order. Those that draw count the images seen."""
+    shipped: str
+    """The player whose averaged weights are the generator."""
+
+    def __init__(self, params: GanParams, spec: DatasetSpec, device: torch.device) -> None:
+        self.params = params
+        self.spec = spec
+        self.device = device
+        self.players: dict[str, nn.Module] = {}
+
+    @abstractmethod
+    def move(self, turn: Turn, batch: Batch, moves: int, last: bool) -> Move:
+        """The loss of `turn`'s players on `batch`.
+
+        Args:
+            turn: one of `turns`.
+            batch: real samples; a turn that does not draw gets the latest batch drawn.
+            moves: moves of this turn made in the run before this one.
+            last: whether this is the last of the turn's repeats in this step.
+        """
+
+    def after_move(self, turn: Turn) -> None:  # noqa: B027
+        """Constrain weights once the optimiser has moved them; by default nothing."""
+
+    @abstractmethod
+    def generator_config(self, images: int) -> GeneratorConfig:
+        """What the shipped generator is after `images` real samples."""

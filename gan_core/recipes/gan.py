@@ -1,0 +1,140 @@
+"""The classic game: a generator of points or images against a discriminator (a critic, with the Wasserstein loss).
+
+Unconditional or by label; the losses of `losses.py` and the penalties of `penalties.py`, in any combination that params.py allows.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from gan_core.augment import augment
+from gan_core.data.batches import Batch
+from gan_core.data.dataset import DatasetSpec
+from gan_core.errors import ConfigError
+from gan_core.generator import GeneratorConfig
+from gan_core.losses import LOSSES, share_called_real
+from gan_core.networks import build_discriminator, build_generator
+from gan_core.networks.common import NetworkSpec
+from gan_core.params import GanParams
+from gan_core.penalties import clip_weights, one_centred_penalty, zero_centred_penalty
+from gan_core.recipes.game import Move, Recipe, Turn
+
+
+class Gan(Recipe):
+    """Players `discriminator` and `generator`; see `GanParams` for what can be set."""
+
+    shipped = "generator"
+
+    def __init__(self, params: GanParams, spec: DatasetSpec, device: torch.device) -> None:
+        super().__init__(params, spec, device)
+        if params.condition == "label" and spec.classes is None:
+            raise ConfigError("train.condition: label was asked for, and the data has no labels; use none, or a folder a class")
+        classes = len(spec.classes or ()) if params.condition == "label" else 0
+        self.conditional = bool(classes)
+        self.networks = {
+            role: NetworkSpec.from_params(getattr(params, role), spec.shape, classes, params.latent)
+            for role in ("generator", "discriminator")
+        }
+        self.players = {
+            "generator": build_generator(self.networks["generator"]).to(device),
+            "discriminator": build_discriminator(self.networks["discriminator"]).to(device),
+        }
+        if spec.kind == "images":
+            for player in self.players.values():
+                player.to(memory_format=torch.channels_last)
+        self.turns = (Turn(("discriminator",), params.discriminator_steps, draws=True), Turn(("generator",)))
+        self.discriminator_loss, self.generator_loss = LOSSES[params.loss]
+        # Batch statistics must not mix real with generated samples; every other discriminator judges both in one pass.
+        self.judges_apart = self.networks["discriminator"].normalization == "batch"
+        self._fake = torch.empty(0)
+
+    def move(self, turn: Turn, batch: Batch, moves: int, last: bool) -> Move:
+        labels = batch.labels if self.conditional else None
+        return self._discriminate(batch.real, labels, moves, last) if turn.draws else self._generate(batch.real, labels)
+
+    def _discriminate(self, real: Tensor, labels: Tensor | None, moves: int, last: bool) -> Move:
+        # The generator does not change between the last move of the discriminator and its own: it draws once for both.
+        with torch.set_grad_enabled(last):
+            self._fake = self.players["generator"](self._latents(len(real)), labels)
+        fake = self._fake.detach()
+        real_logits, fake_logits = self._judge_both(self._seen(real), self._seen(fake), labels)
+        loss = self.discriminator_loss(real_logits, fake_logits, self.params.label_smoothing)
+        numbers = {
+            "discriminator_loss": loss.detach(),
+            "real_score": real_logits.detach().mean(),
+            "fake_score": fake_logits.detach().mean(),
+        }
+        if self.params.loss == "wasserstein":
+            numbers["critic_distance"] = numbers["real_score"] - numbers["fake_score"]
+        else:
+            numbers["accuracy_real"] = share_called_real(real_logits.detach(), self.params.loss)
+            numbers["accuracy_fake"] = 1 - share_called_real(fake_logits.detach(), self.params.loss)
+        if moves % self.params.penalty.every == 0:
+            loss = loss + self._penalties(real, fake, labels, numbers) * self.params.penalty.every
+        return Move(loss, numbers)
+
+    def _generate(self, real: Tensor, labels: Tensor | None) -> Move:
+        discriminator = self.players["discriminator"].requires_grad_(False)
+        if self.params.loss == "relativistic":
+            real_logits, fake_logits = self._judge_both(self._seen(real), self._seen(self._fake), labels)
+        else:
+            fake_logits = discriminator(self._seen(self._fake), labels).float()
+            real_logits = torch.empty(0)
+        discriminator.requires_grad_(True)
+        loss = self.generator_loss(fake_logits, real_logits)
+        return Move(loss, {"generator_loss": loss.detach()})
+
+    def after_move(self, turn: Turn) -> None:
+        if turn.draws and self.params.penalty.clip:
+            clip_weights(self.players["discriminator"].parameters(), self.params.penalty.clip)
+
+    def generator_config(self, images: int) -> GeneratorConfig:
+        return GeneratorConfig(
+            recipe=self.params.recipe,
+            kind=self.spec.kind,
+            shape=self.spec.shape,
+            classes=self.spec.classes if self.conditional else None,
+            latent=self.params.latent,
+            network=self.networks["generator"],
+            images=images,
+            seed=self.params.seed,
+            dataset=self.spec.digest,
+            mean=self.spec.mean,
+            std=self.spec.std,
+        )
+
+    def _latents(self, n: int) -> Tensor:
+        return torch.randn(n, self.params.latent, device=self.device)
+
+    def _seen(self, samples: Tensor) -> Tensor:
+        return augment(samples) if self.params.augment else samples
+
+    def _judge_both(self, real: Tensor, fake: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Float32 logits (N,) of real and of generated samples."""
+        discriminator = self.players["discriminator"]
+        if self.judges_apart:
+            return discriminator(real, labels).float(), discriminator(fake, labels).float()
+        both_labels = None if labels is None else torch.cat([labels, labels])
+        real_logits, fake_logits = discriminator(torch.cat([real, fake.to(real.dtype)]), both_labels).float().chunk(2)
+        return real_logits, fake_logits
+
+    def _penalties(self, real: Tensor, fake: Tensor, labels: Tensor | None, numbers: dict[str, Tensor]) -> Tensor:
+        weights = self.params.penalty
+        total = real.new_zeros(())
+
+        def judge(samples: Tensor) -> Tensor:
+            logits: Tensor = self.players["discriminator"](samples, labels)
+            return logits
+
+        terms = {
+            "r1": (weights.r1, lambda: zero_centred_penalty(judge, self._seen(real))),
+            "r2": (weights.r2, lambda: zero_centred_penalty(judge, self._seen(fake))),
+            "gradient_penalty": (weights.gradient, lambda: one_centred_penalty(judge, self._seen(real), self._seen(fake))),
+        }
+        for name, (weight, penalty) in terms.items():
+            if weight:
+                value = penalty()
+                numbers[name] = value.detach()
+                total = total + weight * value
+        return total
