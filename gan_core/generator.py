@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -176,13 +175,18 @@ def read_config(folder: Path) -> GeneratorConfig:
     """
     path = folder / "config.json"
     try:
-        fields: Mapping[str, Any] = json.loads(path.read_text())
+        fields: dict[str, Any] = json.loads(path.read_text())
         if fields.get("format") != FORMAT:
             raise DataError(f"{path}: has format {fields.get('format')}, and this version of Gantry reads {FORMAT}")
-        settled = {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items() if key != "format"}
-        network = {key: tuple(value) if isinstance(value, list) else value for key, value in fields["network"].items()}
-        return GeneratorConfig(**{**settled, "network": NetworkSpec(**network)})
+        del fields["format"]
+        fields["network"] = NetworkSpec(**_with_tuples(fields["network"]))
+        return GeneratorConfig(**_with_tuples(fields))
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from None
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise DataError(f"{path}: damaged ({error})") from None
+
+
+def _with_tuples(fields: dict[str, Any]) -> dict[str, Any]:
+    """JSON's lists as the tuples that they were written from."""
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}

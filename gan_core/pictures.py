@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from pathlib import Path
 from typing import Any
 
@@ -59,4 +58,4 @@ def save_png(picture: NDArray[Any], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
     Image.fromarray(picture).save(temporary, format="png")
-    os.replace(temporary, path)
+    temporary.replace(path)

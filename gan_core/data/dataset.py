@@ -104,7 +104,7 @@ def write_spec(folder: Path, spec: DatasetSpec) -> DatasetSpec:
 
 def _open_array(path: Path, shape: tuple[int, ...]) -> NDArray[Any]:
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read ({error}); run the validate stage again") from None
     if array.shape != shape:

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gan_core.networks.common import LabelledLatent, NetworkSpec, ProjectionHead, batch_norm, halvings, normalized
+from gan_core.params import Normalization
 
 DEFAULT_WIDTH = 128
 """Channels of every block, unless `width` says otherwise."""
@@ -27,7 +28,8 @@ class GeneratorBlock(nn.Module):
         hidden = F.interpolate(F.relu(self.norm1(x, labels)), scale_factor=2.0)
         hidden = self.conv2(F.relu(self.norm2(self.conv1(hidden), labels)))
         # A 1x1 convolution and a nearest doubling commute; this order costs a quarter.
-        return hidden + F.interpolate(self.skip(x), scale_factor=2.0)
+        skipped: Tensor = F.interpolate(self.skip(x), scale_factor=2.0)
+        return hidden + skipped
 
 
 class ConditionalBatchNorm(nn.Module):
@@ -77,7 +79,7 @@ class DiscriminatorBlock(nn.Module):
 
     def __init__(self, channels: int, out: int, halve: bool, first: bool, spectral: bool) -> None:
         super().__init__()
-        norm = "spectral" if spectral else "none"
+        norm: Normalization = "spectral" if spectral else "none"
         self.first = first
         self.halve = halve
         self.conv1 = normalized(nn.Conv2d(channels, out, 3, padding=1), norm)
@@ -85,12 +87,12 @@ class DiscriminatorBlock(nn.Module):
         self.skip = normalized(nn.Conv2d(channels, out, 1), norm) if channels != out or halve else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        hidden = self.conv1(x if self.first else F.relu(x))
-        hidden = self.conv2(F.relu(hidden))
-        if not self.halve:
-            return hidden + self.skip(x)
-        # A 1x1 convolution and a pooling commute; this order costs a quarter.
-        return F.avg_pool2d(hidden, 2) + self.skip(F.avg_pool2d(x, 2))
+        hidden: Tensor = self.conv2(F.relu(self.conv1(x if self.first else F.relu(x))))
+        if self.halve:
+            # A 1x1 convolution and a pooling commute; this order costs a quarter.
+            hidden, x = F.avg_pool2d(hidden, 2), F.avg_pool2d(x, 2)
+        skipped: Tensor = self.skip(x)
+        return hidden + skipped
 
 
 class ResidualDiscriminator(nn.Module):

@@ -6,8 +6,8 @@ import torch
 
 from gan_core.data.dataset import DatasetSpec
 from gan_core.params import GanParams
-from gan_core.recipes.gan import Gan
 from gan_core.recipes.game import Recipe
+from gan_core.recipes.gan import Gan
 
 RECIPES: dict[str, type[Recipe]] = {"gan": Gan}
 

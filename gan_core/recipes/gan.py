@@ -5,6 +5,8 @@ Unconditional or by label; the losses of `losses.py` and the penalties of `penal
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -42,7 +44,7 @@ class Gan(Recipe):
         }
         if spec.kind == "images":
             for player in self.players.values():
-                player.to(memory_format=torch.channels_last)
+                player.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.turns = (Turn(("discriminator",), params.discriminator_steps, draws=True), Turn(("generator",)))
         self.discriminator_loss, self.generator_loss = LOSSES[params.loss]
         # Batch statistics must not mix real with generated samples; every other discriminator judges both in one pass.
@@ -127,7 +129,7 @@ class Gan(Recipe):
             logits: Tensor = self.players["discriminator"](samples, labels)
             return logits
 
-        terms = {
+        terms: dict[str, tuple[float, Callable[[], Tensor]]] = {
             "r1": (weights.r1, lambda: zero_centred_penalty(judge, self._seen(real))),
             "r2": (weights.r2, lambda: zero_centred_penalty(judge, self._seen(fake))),
             "gradient_penalty": (weights.gradient, lambda: one_centred_penalty(judge, self._seen(real), self._seen(fake))),

@@ -1,0 +1,214 @@
+"""The loop, for every recipe.
+
+Every cadence is counted in images seen. Every random draw is a function of (seed, images seen), so a run that was killed and resumed
+ends bit for bit where the undisturbed one does, whatever its checkpoint cadence. `metrics.jsonl` is the record: a line of means over
+the images since the line before, without clock times.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gan_core import checkpoint, pictures
+from gan_core.averaging import Average
+from gan_core.data.batches import Batches
+from gan_core.data.dataset import Dataset
+from gan_core.device import choose_device, choose_precision
+from gan_core.errors import TrainingError
+from gan_core.generator import Generator
+from gan_core.params import GanParams, OptimizerParams
+from gan_core.randomness import reseed
+from gan_core.recipes import build_recipe
+from gan_core.recipes.game import Recipe, Turn
+
+_BUILD = 2**40  # apart from any count of images
+PREVIEW_COUNT = 64
+PREVIEW_SEED = 0
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands: images seen, the budget, and the latest line of the record."""
+
+    images: int
+    budget: int
+    numbers: Mapping[str, float]
+
+
+def train(
+    params: GanParams,  # what to train, and how
+    dataset: Dataset,  # its training split is read through a memory map
+    folder: Path,  # keeps checkpoints, record and previews; a run that was stopped goes on from what lies here
+    on_progress: Callable[[Progress], None] = lambda progress: None,  # called after every step
+    on_note: Callable[[str], None] = lambda note: None,  # told what a person should know, such as a damaged checkpoint
+    should_stop: Callable[[], bool] = lambda: False,  # asked after every step; True saves the state and ends
+) -> bool:
+    """Train until the budget is spent.
+
+    Leaves in `folder`: generator/ (averaged, what is shipped), checkpoint/ (both players and their optimisers), samples/ (a picture
+    each `preview_every` images), metrics.jsonl.
+
+    Returns:
+        Whether the budget was spent; False where `should_stop` ended the run, which can then be resumed.
+
+    Raises:
+        ConfigError: the parameters do not fit the data or this machine.
+        TrainingError: a loss or score is not finite.
+    """
+    device = choose_device(params.device)
+    reseed(device, params.seed, _BUILD)
+    recipe = build_recipe(params, dataset.spec, device)
+    precision = choose_precision(params.precision, device, convolutional=_is_convolutional(recipe))
+    optimizers = {index: _optimizer(recipe, turn, params.optimizer) for index, turn in enumerate(recipe.turns)}
+    half_life = min(params.images // 20, 500_000) if params.ema is None else params.ema
+    average = Average(recipe.players[recipe.shipped], half_life)
+    batches = Batches(dataset, params.seed, device)
+    record = folder / "metrics.jsonl"
+    log_every = params.log_every or math.ceil(params.images / 200)
+    preview_every = params.preview_every or math.ceil(params.images / 10)
+    checkpoint_every = params.checkpoint_every or math.ceil(params.images / 20)
+
+    folder.mkdir(parents=True, exist_ok=True)
+    resumed, notes = checkpoint.load_latest(folder / "checkpoints")
+    for note in notes:
+        on_note(f"passed over a checkpoint: {note}")
+    images, sums, counts = 0, dict[str, Tensor](), dict[str, int]()
+    if resumed is not None:
+        images, counts = resumed.images, dict(resumed.facts["counts"])
+        sums = {name: value.to(device) for name, value in checkpoint.subtree(resumed.tensors, "sums").items()}
+        _restore(resumed.tensors, recipe, optimizers, average)
+        on_note(f"resumed at {images:,} of {params.images:,} images")
+    _cut_record(record, images)
+    numbers: dict[str, float] = {}
+
+    while images < params.images:
+        before = images
+        reseed(device, params.seed, images)
+        for index, turn in enumerate(recipe.turns):
+            optimizer = optimizers[index]
+            for repeat in range(turn.repeats):
+                moves = images // params.batch
+                if turn.draws:
+                    batch = batches.after(images, params.batch)
+                    images += params.batch
+                with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == torch.bfloat16):
+                    move = recipe.move(turn, batch, moves, last=repeat == turn.repeats - 1)
+                optimizer.zero_grad(set_to_none=True)
+                move.loss.backward()  # type: ignore[no-untyped-call]
+                optimizer.step()
+                recipe.after_move(turn)
+            for name, value in move.numbers.items():
+                sums[name] = sums[name] + value if name in sums else value.clone()
+                counts[name] = counts.get(name, 0) + 1
+        average.update(images, images - before)
+
+        def due(every: int, start: int = before, end: int = images) -> bool:
+            return end // every > start // every or end >= params.images
+
+        if due(log_every):
+            numbers = _log(record, images, sums, counts)
+            sums, counts = {}, {}
+        if due(preview_every):
+            _preview(Generator(recipe.generator_config(images), average.network), dataset, folder / "samples" / f"{images:09d}.png")
+        stop = should_stop()
+        if due(checkpoint_every) or stop:
+            _check_finite(sums, images)
+            state = _state(recipe, optimizers, average, sums)
+            checkpoint.save(checkpoint.Checkpoint(images, state, {"counts": counts}), folder / "checkpoints")
+        on_progress(Progress(images, params.images, numbers))
+        if stop:
+            return False
+
+    shutil.rmtree(folder / "generator", ignore_errors=True)
+    Generator(recipe.generator_config(images), average.network).save(folder / "generator")
+    final = checkpoint.Checkpoint(images, _state(recipe, optimizers, average, {}), {"counts": {}})
+    checkpoint.write(final, folder / "checkpoint")
+    return True
+
+
+def _is_convolutional(recipe: Recipe) -> bool:
+    return any(isinstance(module, torch.nn.Conv2d) for player in recipe.players.values() for module in player.modules())
+
+
+def _optimizer(recipe: Recipe, turn: Turn, params: OptimizerParams) -> torch.optim.Optimizer:
+    weights = [weight for player in turn.players for weight in recipe.players[player].parameters()]
+    rate = params.learning_rate if turn.draws else params.generator_learning_rate or params.learning_rate
+    if params.name == "rmsprop":
+        return torch.optim.RMSprop(weights, lr=rate, foreach=True)
+    return torch.optim.Adam(weights, lr=rate, betas=params.betas, fused=True)
+
+
+def _state(
+    recipe: Recipe, optimizers: Mapping[int, torch.optim.Optimizer], average: Average, sums: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """Everything that a step depends on apart from the data and the images seen, by name."""
+    tree = {
+        "players": {name: player.state_dict() for name, player in recipe.players.items()},
+        "optimizers": {str(index): optimizer.state_dict()["state"] for index, optimizer in optimizers.items()},
+        "average": average.network.state_dict(),
+        "sums": sums,
+    }
+    return checkpoint.flatten(tree)
+
+
+def _restore(tensors: Mapping[str, Tensor], recipe: Recipe, optimizers: Mapping[int, torch.optim.Optimizer], average: Average) -> None:
+    """Put a checkpoint's tensors back where `_state` took them from."""
+    try:
+        for name, player in recipe.players.items():
+            player.load_state_dict(checkpoint.subtree(tensors, f"players/{name}"))
+        average.network.load_state_dict(checkpoint.subtree(tensors, "average"))
+    except RuntimeError as error:
+        raise TrainingError(f"the checkpoint does not fit the networks ({str(error).splitlines()[0]}); remove it to start over") from None
+    for index, optimizer in optimizers.items():
+        state: dict[int, dict[str, Tensor]] = {}
+        for key, value in checkpoint.subtree(tensors, f"optimizers/{index}").items():
+            parameter, _, moment = key.partition("/")
+            state.setdefault(int(parameter), {})[moment] = value
+        optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+
+
+def _cut_record(record: Path, images: int) -> None:
+    """Drop the lines that a resumed run will write again, and one that a crash left half-written."""
+    if not record.exists():
+        return
+    lines = [line for line in record.read_text().splitlines(keepends=True) if line.endswith("\n")]
+    kept = [line for line in lines if json.loads(line)["images"] <= images]
+    temporary = record.with_name(f".{record.name}.tmp")
+    temporary.write_text("".join(kept))
+    temporary.replace(record)
+
+
+def _log(record: Path, images: int, sums: Mapping[str, Tensor], counts: Mapping[str, int]) -> dict[str, float]:
+    """Append the means since the last line to the record; returns them."""
+    _check_finite(sums, images)
+    numbers = {name: float(value) / counts[name] for name, value in sorted(sums.items())}
+    with record.open("a") as file:
+        file.write(json.dumps({"images": images, **{name: float(f"{value:.6g}") for name, value in numbers.items()}}) + "\n")
+    return numbers
+
+
+def _check_finite(sums: Mapping[str, Tensor], images: int) -> None:
+    for name, value in sums.items():
+        if not math.isfinite(value):
+            raise TrainingError(
+                f"{name} is not finite at {images:,} images; lower train.optimizer.learning_rate, or change train.loss or train.penalty"
+            )
+
+
+def _preview(generator: Generator, dataset: Dataset, path: Path) -> None:
+    """A picture of what the averaged generator makes of fixed latents now."""
+    if dataset.spec.kind == "images":
+        picture = pictures.grid(generator.sample(PREVIEW_COUNT, PREVIEW_SEED).samples)
+    else:
+        real = np.array(dataset.samples["train"][:1_000])
+        picture = pictures.scatter(generator.sample(len(real), PREVIEW_SEED).samples, real)
+    pictures.save_png(picture, path)
