@@ -26,7 +26,7 @@ Normalization = Literal["none", "batch", "spectral"]
 
 
 class NetworkParams(Strict):
-    """One player's network. `auto` takes `mlp` for points and `residual` for images."""
+    """One player's network. `auto` takes `mlp` for points and `dcgan` for images."""
 
     network: Literal["auto", "mlp", "dcgan", "residual"] = "auto"
     width: PositiveInt | None = None

@@ -33,7 +33,7 @@ class NetworkSpec:
     @classmethod
     def from_params(cls, params: NetworkParams, shape: tuple[int, ...], classes: int, latent: int) -> NetworkSpec:
         """Settle what the parameters leave open for samples of `shape`."""
-        family = params.network if params.network != "auto" else "mlp" if len(shape) == 1 else "residual"
+        family = params.network if params.network != "auto" else "mlp" if len(shape) == 1 else "dcgan"
         return cls(family, shape, classes, latent, params.width, params.widths, params.normalization, params.dropout)
 
 

@@ -28,8 +28,8 @@ class GeneratorBlock(nn.Module):
         hidden = F.interpolate(F.relu(self.norm1(x, labels)), scale_factor=2.0)
         hidden = self.conv2(F.relu(self.norm2(self.conv1(hidden), labels)))
         # A 1x1 convolution and a nearest doubling commute; this order costs a quarter.
-        skipped: Tensor = F.interpolate(self.skip(x), scale_factor=2.0)
-        return hidden + skipped
+        summed: Tensor = hidden + F.interpolate(self.skip(x), scale_factor=2.0)
+        return summed
 
 
 class ConditionalBatchNorm(nn.Module):
@@ -91,8 +91,8 @@ class DiscriminatorBlock(nn.Module):
         if self.halve:
             # A 1x1 convolution and a pooling commute; this order costs a quarter.
             hidden, x = F.avg_pool2d(hidden, 2), F.avg_pool2d(x, 2)
-        skipped: Tensor = self.skip(x)
-        return hidden + skipped
+        summed: Tensor = hidden + self.skip(x)
+        return summed
 
 
 class ResidualDiscriminator(nn.Module):
