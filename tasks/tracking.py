@@ -1,0 +1,508 @@
+"""The MLflow run that an entry's stages share, and the connection to the tracking server.
+
+One run is carried from train to register: train starts it and leaves its id in models/NAME/run.json, the later stages resume it.
+Everything goes through `MlflowClient` with an explicit address, never through MLflow's global state, so that two workspaces in
+one process do not mix.
+
+The record of a training is its metrics.jsonl; MLflow holds a copy that `Run.log_record` brings level with it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any, NoReturn
+from urllib.parse import urlsplit
+
+from gan_core.errors import RegistryError
+from tasks.workspace import Workspace
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+    from gan_core.data.dataset import DatasetSpec
+
+# What MLflow accepts in one request.
+_METRICS_A_BATCH = 1_000
+_ENTRIES_A_BATCH = 100
+
+# Values that a person or an operator set before win.
+_QUIET_ENVIRONMENT = {
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+# Where nobody should wait long: two tries of at most three seconds each.
+_IMPATIENT_ENVIRONMENT = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "3",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_JITTER": "0",
+}
+
+
+def address(workspace: Workspace) -> str:
+    """Where runs and models are kept: MLFLOW_TRACKING_URI, or a SQLite file in the workspace's root.
+
+    `mlflow ui` and `mlflow models serve`, started in the root, look at the same file without being told.
+    """
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{workspace.root.resolve() / 'mlflow.db'}"
+
+
+def configure(workspace: Workspace) -> str:
+    """Make MLflow quiet and private, see that the tracking server answers, and return its address.
+
+    A SQLite file that is not there yet is created.
+
+    Raises:
+        RegistryError: nothing usable answers at the address; within ten seconds.
+    """
+    return client(workspace).tracking_uri  # type: ignore[no-any-return]
+
+
+def client(workspace: Workspace) -> MlflowClient:
+    """A client of the workspace's tracking server and model registry, checked as `configure` does."""
+    for key, value in _QUIET_ENVIRONMENT.items():
+        os.environ.setdefault(key, value)
+    uri = address(workspace)
+    sqlite = _sqlite_path(uri)
+    if sqlite is not None:
+        _check_sqlite(sqlite)
+
+    from mlflow.tracking import MlflowClient
+
+    logging.getLogger("mlflow").setLevel(os.environ["MLFLOW_LOGGING_LEVEL"])
+    # These log a traceback beside the exception that is raised, or warn about a server that the next request reports anyway.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+    logging.getLogger("mlflow.system_metrics").setLevel(logging.CRITICAL)
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
+    with errors(uri), _impatient():
+        if sqlite is not None:
+            _create_sqlite(sqlite, workspace.root.resolve() / "mlartifacts")
+        found = MlflowClient(uri)
+        found.search_experiments(max_results=1)
+    return found
+
+
+@contextmanager
+def errors(uri: str) -> Iterator[None]:
+    """Turn what MLflow, its database and its HTTP client raise into a `RegistryError` that names the address."""
+    from mlflow.exceptions import MlflowException
+    from requests.exceptions import RequestException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except ImportError as error:
+        raise RegistryError(f"{_public(uri)}: the package {error.name} is needed for this address; install it") from error
+    except (MlflowException, SQLAlchemyError, RequestException) as error:
+        text = " ".join(str(error).split())
+        if uri.startswith("http") and _is_outage(error):
+            reason = _shortened(text.rpartition(": ")[2].strip("()'\" "))
+            advice = "start it, or correct MLFLOW_TRACKING_URI (unset: a SQLite file in the workspace)"
+            raise RegistryError(f"{_public(uri)}: the MLflow server does not answer ({reason}); {advice}") from error
+        if "failed with error code" in text:
+            raise RegistryError(f"{_public(uri)}: answers, but not as an MLflow server does; correct MLFLOW_TRACKING_URI") from error
+        raise RegistryError(f"{_public(uri)}: MLflow refused: {_shortened(text)}") from error
+
+
+def dvc_hash(workspace: Workspace, path: Path) -> str | None:
+    """What DVC's lock file knows as the hash of an output, such as `workspace.ready("digits")`; None where it knows nothing."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        stages = YAML(typ="safe", pure=True).load((workspace.root / "dvc.lock").read_text(encoding="utf-8"))["stages"]
+        relative = path.relative_to(workspace.root).as_posix()
+        outs = (out for stage in stages.values() for out in stage.get("outs", ()))
+        return next((out.get("md5") for out in outs if out["path"] == relative), None)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, YAMLError):
+        return None
+
+
+@contextmanager
+def run(workspace: Workspace, name: str, run_id: str | None = None, system_metrics: bool = False) -> Iterator[Run]:
+    """Start a run in the experiment `name`, or go on with `run_id`, and end it truthfully.
+
+    It ends FINISHED, FAILED after an exception, or KILLED after Ctrl-C or SIGTERM (which is turned into `SystemExit` here, so that
+    `finally` blocks run). A run that the server does not know, as after a change of MLFLOW_TRACKING_URI, is said and replaced by a new one.
+
+    Args:
+        system_metrics: also log the machine's load every ten seconds.
+
+    Raises:
+        RegistryError: the tracking server cannot be reached.
+    """
+    mlflow_client = client(workspace)
+    with errors(mlflow_client.tracking_uri):
+        known = run_id is not None and _is_known(mlflow_client, run_id)
+        if run_id is not None and known:
+            mlflow_client.update_run(run_id, status="RUNNING")
+        else:
+            if run_id is not None:
+                print(f"{_public(mlflow_client.tracking_uri)} does not know run {run_id}: starting a new one", file=sys.stderr)
+            run_id = mlflow_client.create_run(_experiment(mlflow_client, workspace, name), run_name=name).info.run_id
+    status = "FINISHED"
+    with _terminable():
+        stop_monitor = _start_monitor(mlflow_client.tracking_uri, run_id) if system_metrics else None
+        try:
+            yield Run(mlflow_client, run_id, resumed=known)
+        except BaseException as error:
+            status = "KILLED" if _is_kill(error) else "FAILED"
+            raise
+        finally:
+            if stop_monitor is not None:
+                stop_monitor()
+            try:
+                with errors(mlflow_client.tracking_uri), _impatient():
+                    mlflow_client.set_terminated(run_id, status)
+            except RegistryError as error:
+                print(f"warning: run {run_id} could not be marked as {status}: {error}", file=sys.stderr)
+
+
+@dataclass
+class Run:
+    """One MLflow run that is under way."""
+
+    client: MlflowClient
+    id: str
+    resumed: bool = False
+    """Whether the server may already hold points of this run."""
+    _points: dict[str, dict[int, float]] = field(default_factory=dict, init=False)
+
+    def log_params(self, params: Mapping[str, Any]) -> None:
+        """Log a nested mapping under dotted keys, `{"data": {"size": 16}}` as `data.size`. Keys that the run has already are left alone."""
+        from mlflow.entities import Param
+
+        with errors(self.client.tracking_uri):
+            there = self.client.get_run(self.id).data.params if self.resumed else {}
+            entries = [Param(key, value) for key, value in _flatten(params) if key not in there]
+            for batch in _batches(entries, _ENTRIES_A_BATCH):
+                self.client.log_batch(self.id, params=batch)
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Set tags on the run."""
+        from mlflow.entities import RunTag
+
+        with errors(self.client.tracking_uri):
+            for batch in _batches([RunTag(key, value) for key, value in tags.items()], _ENTRIES_A_BATCH):
+                self.client.log_batch(self.id, tags=batch)
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
+        """Log numbers at `step` (images seen). A point that the run has already, with the same value, is not logged twice."""
+        self._log_points([(key, step, float(value)) for key, value in metrics.items()])
+
+    def log_record(self, record: Path, already: int = 0) -> int:
+        """Bring MLflow level with a metrics.jsonl: one JSON object a line, whose `images` is the step of its other numbers.
+
+        Points that the run has already are left alone, so it may be called after a crash, after a resume, or twice. A last line
+        without its end is not read. A server that is out of reach for now only costs a warning: the record keeps what the next
+        call brings level.
+
+        Args:
+            record: the file; one that is not there counts as empty.
+            already: lines that are known to be logged, as returned by the call before.
+
+        Returns:
+            Lines of the record that MLflow holds now.
+
+        Raises:
+            RegistryError: a line is not what a record holds, or the server refuses it.
+        """
+        lines = _complete_lines(record)
+        points = [point for number in range(already, len(lines)) for point in _points_of(lines[number], f"{record}, line {number + 1}")]
+        try:
+            with _impatient():
+                self._log_points(points)
+        except RegistryError as error:
+            if not _is_outage(error.__cause__):
+                raise
+            print(f"warning: {error} The record is kept in {record} and logged later.", file=sys.stderr)
+            return already
+        return max(already, len(lines))
+
+    def log_artifact(self, path: Path, folder: str | None = None) -> None:
+        """Copy a file, or everything in a folder, to the run's artifacts, below `folder`."""
+        with errors(self.client.tracking_uri):
+            if path.is_dir():
+                self.client.log_artifacts(self.id, str(path), folder)
+            else:
+                self.client.log_artifact(self.id, str(path), folder)
+
+    def log_image(self, path: Path, key: str, step: int) -> None:
+        """Log a picture as one frame of the series `key`, which MLflow's page shows with a slider over the steps. Once a step."""
+        from PIL import Image
+
+        with errors(self.client.tracking_uri):
+            if self.resumed:
+                # How MLflow names the frames of a series.
+                frames = (Path(file.path).name for file in self.client.list_artifacts(self.id, "images"))
+                if any(frame.startswith(f"{key}+step+{step}+") for frame in frames):
+                    return
+            with Image.open(path) as image:
+                self.client.log_image(self.id, image, key=key, step=step)
+
+    def log_dataset(self, spec: DatasetSpec, source: str, dvc_hash: str | None) -> None:
+        """Name the data that the run trains on: where it came from, its form, its digest and its hash in DVC. No data is copied.
+
+        Args:
+            source: `data.source` of the entry.
+            dvc_hash: as `dvc_hash(workspace, workspace.ready(name))` returns it.
+        """
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        profile: dict[str, Any] = {"counts": dict(spec.counts), "shape": list(spec.shape), "digest": spec.digest, "dvc_hash": dvc_hash}
+        if spec.classes is not None:
+            profile["classes"] = list(spec.classes)
+        dataset = Dataset(
+            name=source,
+            digest=spec.digest[:36],  # the longest that MLflow takes
+            source_type="dvc" if dvc_hash else "local",
+            source=json.dumps({"uri": source, "dvc_hash": dvc_hash}),
+            profile=json.dumps(profile, sort_keys=True),
+        )
+        with errors(self.client.tracking_uri):
+            self.client.log_inputs(self.id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
+        self.set_tags({"dataset_digest": spec.digest} | ({"dvc.ready": dvc_hash} if dvc_hash else {}))
+
+    def _log_points(self, points: list[tuple[str, int, float]]) -> None:
+        from mlflow.entities import Metric
+
+        with errors(self.client.tracking_uri):
+            now = time.time_ns() // 1_000_000
+            new = [(key, step, value) for key, step, value in points if not _same(self._known(key).get(step), value)]
+            for batch in _batches(new, _METRICS_A_BATCH):
+                self.client.log_batch(self.id, metrics=[Metric(key, value, now, step) for key, step, value in batch])
+                for key, step, value in batch:
+                    self._known(key)[step] = value
+
+    def _known(self, key: str) -> dict[int, float]:
+        """Points of a metric that the server holds, asked once."""
+        if key not in self._points:
+            history = self.client.get_metric_history(self.id, key) if self.resumed else ()
+            self._points[key] = {point.step: point.value for point in history}
+        return self._points[key]
+
+
+def _sqlite_path(uri: str) -> Path | None:
+    prefix = "sqlite:///"
+    return Path(uri.removeprefix(prefix)) if uri.startswith(prefix) and ":memory:" not in uri else None
+
+
+def _check_sqlite(path: Path) -> None:
+    """Say at once what MLflow would try ten times over nearly two minutes."""
+    import sqlite3
+
+    if not path.exists():
+        if not os.access(path.parent, os.W_OK):
+            raise RegistryError(f"{path}: MLflow's database cannot be created; see that {path.parent} is there and may be written")
+        return
+    try:
+        connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True, timeout=5)
+        try:
+            connection.execute("PRAGMA schema_version").fetchone()
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        raise RegistryError(f"{path}: MLflow's database cannot be opened ({error}); put a backup in its place, or move it away") from None
+
+
+def _create_sqlite(path: Path, artifacts: Path) -> None:
+    """Create MLflow's database under another name and put it in place whole, so that neither a crash nor a second process harms it."""
+    import fcntl
+
+    if path.exists():
+        return
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+    from sqlalchemy import event
+    from sqlalchemy.engine import Engine
+
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        # The folder itself is the lock: there is no lock file to clean up.
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        if not path.exists():
+            unfinished = path.with_name(f".{path.name}.unfinished")
+            for leftover in (unfinished, unfinished.with_name(f"{unfinished.name}-journal")):
+                leftover.unlink(missing_ok=True)
+            # Its hundreds of small transactions would wait for the disk each; one wait at the end is enough.
+            event.listen(Engine, "connect", _without_waiting)
+            try:
+                SqlAlchemyStore(f"sqlite:///{unfinished}", artifacts.as_uri()).engine.dispose()
+            finally:
+                event.remove(Engine, "connect", _without_waiting)
+            with unfinished.open("rb") as file:
+                os.fsync(file.fileno())
+            unfinished.replace(path)
+    finally:
+        os.close(folder)
+
+
+def _without_waiting(connection: Any, record: Any) -> None:
+    connection.execute("PRAGMA synchronous = OFF")
+
+
+@contextmanager
+def _impatient() -> Iterator[None]:
+    """Few and short tries over HTTP, where MLflow's own default keeps trying for minutes."""
+    before = {key: os.environ.get(key) for key in _IMPATIENT_ENVIRONMENT}
+    os.environ.update(_IMPATIENT_ENVIRONMENT)
+    try:
+        yield
+    finally:
+        for key, value in before.items():
+            if value is None:
+                del os.environ[key]
+            else:
+                os.environ[key] = value
+
+
+def _is_outage(error: BaseException | None) -> bool:
+    """Whether the server, or its database, could not be used at this moment, rather than refused what was asked."""
+    from requests.exceptions import RequestException
+    from sqlalchemy.exc import OperationalError
+
+    while error is not None:
+        if isinstance(error, OperationalError) or (isinstance(error, RequestException) and error.response is None):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _public(uri: str) -> str:
+    """An address without the password that it may carry."""
+    parts = urlsplit(uri)
+    if parts.password is None:
+        return uri
+    return uri.replace(f":{parts.password}@", ":***@", 1)
+
+
+def _shortened(text: str, limit: int = 300) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _is_known(mlflow_client: MlflowClient, run_id: str) -> bool:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return bool(mlflow_client.get_run(run_id).info.lifecycle_stage == "active")
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return False
+        raise
+
+
+def _experiment(mlflow_client: MlflowClient, workspace: Workspace, name: str) -> str:
+    """The id of the experiment `name`, created or restored where need be."""
+    from mlflow.exceptions import MlflowException
+
+    found = mlflow_client.get_experiment_by_name(name)
+    if found is None:
+        try:
+            return str(mlflow_client.create_experiment(name, _artifact_location(mlflow_client.tracking_uri, workspace, name)))
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            found = mlflow_client.get_experiment_by_name(name)
+    if found.lifecycle_stage == "deleted":
+        mlflow_client.restore_experiment(found.experiment_id)
+    return str(found.experiment_id)
+
+
+def _artifact_location(uri: str, workspace: Workspace, name: str) -> str | None:
+    """A server knows where its artifacts belong; a bare database takes them beside it in the workspace."""
+    if uri.startswith(("http://", "https://", "databricks")):
+        return None
+    return (workspace.root.resolve() / "mlartifacts" / name).as_uri()
+
+
+def _is_kill(error: BaseException) -> bool:
+    return isinstance(error, KeyboardInterrupt) or (isinstance(error, SystemExit) and isinstance(error.code, int) and error.code > 128)
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM raise `SystemExit` where it would end the process on the spot, and leave handlers of others alone."""
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+
+    def leave(number: int, frame: FrameType | None) -> NoReturn:
+        sys.exit(128 + number)
+
+    signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _start_monitor(uri: str, run_id: str) -> Any:
+    """Start MLflow's system metrics; returns what stops them. The machine's load is nice to know and never a reason to fail."""
+    try:
+        from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+        monitor = SystemMetricsMonitor(run_id, resume_logging=True, tracking_uri=uri)
+        monitor.start()
+    except Exception as error:
+        print(f"warning: no system metrics ({error})", file=sys.stderr)
+        return None
+
+    def stop() -> None:
+        # In a thread, since it waits for a request that may be under way to a server that is gone.
+        stopper = threading.Thread(target=monitor.finish, daemon=True)
+        stopper.start()
+        stopper.join(timeout=5)
+
+    return stop
+
+
+def _flatten(nested: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in nested.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", str(list(value) if isinstance(value, tuple) else value)
+
+
+def _batches(items: list[Any], size: int) -> Iterator[list[Any]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def _same(known: float | None, value: float) -> bool:
+    return known is not None and (known == value or (math.isnan(known) and math.isnan(value)))
+
+
+def _complete_lines(record: Path) -> list[str]:
+    try:
+        text = record.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return []
+    return text.split("\n")[:-1]
+
+
+def _points_of(line: str, where: str) -> list[tuple[str, int, float]]:
+    try:
+        numbers = json.loads(line)
+        step = numbers["images"]
+        if isinstance(step, bool) or not isinstance(step, int):
+            raise TypeError("`images` is no whole number")
+    except (ValueError, KeyError, TypeError) as error:
+        raise RegistryError(f"{where}: not a line of a training's record ({error!r}); run the train stage again") from None
+    numeric = {key: value for key, value in numbers.items() if key != "images" and isinstance(value, int | float)}
+    return [(key, step, float(value)) for key, value in numeric.items()]
