@@ -1,0 +1,134 @@
+"""From checked samples to the packed form of `gan_core.data.dataset`: the held-out split and the array files.
+
+Pixels pass through a spool, one file beside the result, because the number of samples in each split and the number of
+channels are only known when every source file was read once. Neither side ever holds more than a few samples in memory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gan_core.data.dataset import SPLITS, DatasetSpec, Split, write_spec
+from tasks.images import with_channels
+
+
+def split_of(sha256: str, seed: int, holdout: float) -> Split:
+    """Which split a sample belongs to: a function of its content's digest (hexadecimal), the seed and the share, and nothing else.
+
+    The digest with the seed is hashed to a number uniform in [0, 1); below `holdout` the sample is held out. So equal files are
+    always on one side, new files never move old ones, and a larger share only moves samples from train to holdout.
+    """
+    draw = int.from_bytes(hashlib.sha256(f"{seed}:{sha256}".encode()).digest()[:8], "big") / 2**64
+    return "holdout" if draw < holdout else "train"
+
+
+class Spool:
+    """Pictures (C, size, size) with C = 1 or 3, put down one after another in a file and read back by number."""
+
+    def __init__(self, path: Path, size: int) -> None:
+        self._file = path.open("w+b")
+        self._size = size
+        self._channels = array("B")
+        self._offsets = array("Q")
+        self._end = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._file.close()
+
+    def __len__(self) -> int:
+        return len(self._channels)
+
+    def append(self, pixels: NDArray[np.uint8]) -> int:
+        """Put down one picture, uint8 (C, size, size); returns its number."""
+        channels = pixels.shape[0]
+        if pixels.dtype != np.uint8 or pixels.shape != (channels, self._size, self._size) or channels not in (1, 3):
+            raise ValueError(f"expected uint8 (1 or 3, {self._size}, {self._size}), not {pixels.dtype} {pixels.shape}")
+        self._file.write(pixels.tobytes())
+        self._channels.append(channels)
+        self._offsets.append(self._end)
+        self._end += pixels.nbytes
+        return len(self._channels) - 1
+
+    def read(self, number: int) -> NDArray[np.uint8]:
+        """The picture of that number."""
+        shape = (self._channels[number], self._size, self._size)
+        self._file.seek(self._offsets[number])
+        return np.frombuffer(self._file.read(int(np.prod(shape))), dtype=np.uint8).reshape(shape)
+
+    def usual_channels(self, numbers: Iterable[int]) -> int:
+        """1 where most of these pictures are grey, 3 otherwise."""
+        counts = [0, 0]
+        for number in numbers:
+            counts[self._channels[number] == 3] += 1
+        return 1 if counts[0] > counts[1] else 3
+
+
+def pack_images(
+    folder: Path,
+    spool: Spool,
+    numbers: Mapping[str, Sequence[int]],  # the spool's numbers of each split's pictures, in packed order
+    labels: Mapping[str, Sequence[int]] | None,  # index into classes of each, in the same order
+    size: int,
+    channels: int,  # 1 or 3
+    classes: tuple[str, ...] | None,
+) -> DatasetSpec:
+    """Write images into `folder` as a packed data set; dataset.json is written last."""
+    shape = (channels, size, size)
+    for split in SPLITS:
+        _write_array(
+            folder / f"{split}.npy",
+            (len(numbers[split]), *shape),
+            np.dtype(np.uint8),
+            (with_channels(spool.read(number), channels) for number in numbers[split]),
+        )
+    _write_labels(folder, labels)
+    return write_spec(folder, DatasetSpec("images", shape, classes, {split: len(numbers[split]) for split in SPLITS}))
+
+
+def pack_points(
+    folder: Path,
+    points: Mapping[str, NDArray[np.float32]],  # (N, D) of each split, in packed order
+    truth: Mapping[str, Any] | None,
+) -> DatasetSpec:
+    """Write points into `folder` as a packed data set; dataset.json, with the training split's mean and deviation, is written last."""
+    for split in SPLITS:
+        np.save(folder / f"{split}.npy", np.ascontiguousarray(points[split], dtype=np.float32), allow_pickle=False)
+    train = points["train"].astype(np.float64)
+    std = train.std(axis=0)
+    spec = DatasetSpec(
+        kind="points",
+        shape=train.shape[1:],
+        classes=None,
+        counts={split: len(points[split]) for split in SPLITS},
+        mean=tuple(train.mean(axis=0).tolist()),
+        # A column that never changes is left as it is when points are standardised.
+        std=tuple(np.where(std > 0, std, 1.0).tolist()),
+        truth=truth,
+    )
+    return write_spec(folder, spec)
+
+
+def _write_labels(folder: Path, labels: Mapping[str, Sequence[int]] | None) -> None:
+    if labels is not None:
+        for split in SPLITS:
+            np.save(folder / f"{split}_labels.npy", np.asarray(labels[split], dtype=np.int64), allow_pickle=False)
+
+
+def _write_array(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], rows: Iterable[NDArray[Any]]) -> None:
+    """Stream rows into a .npy file. Plain writes: pages of a memory map would count as this process's memory."""
+    header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for row in rows:
+            file.write(row.tobytes())
