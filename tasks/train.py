@@ -1,0 +1,160 @@
+"""The train stage: `python -m tasks.train NAME` turns data/NAME/ready into models/NAME.
+
+DVC removes a stage's outputs before it runs, so an unfinished training keeps its state in `.gantry/unfinished/NAME/KEY`, where KEY
+is a hash of all that the result depends on. Started again after a crash, a kill or Ctrl-C, it goes on from there; when it is done,
+the results move to models/NAME and the state is removed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from gan_core.data.dataset import Dataset
+from gan_core.device import choose_device
+from gan_core.params import GanParams
+from gan_core.training import Progress
+from gan_core.training import train as train_generator
+from tasks import progress, tracking
+from tasks.params import Entry
+from tasks.stage_main import stage_main
+from tasks.workspace import Workspace
+
+_STATE_FORMAT = 1
+_OUTS = ("generator", "checkpoint", "samples", "metrics.jsonl")
+_LEVEL_SECONDS = 10
+"""How often the record is copied to MLflow."""
+
+
+def train(workspace: Workspace, name: str, entry: Entry) -> None:
+    """Train `name`'s generator, or go on where an interrupted run of the same parameters and data stopped.
+
+    Raises:
+        GantryError: the data is damaged, the parameters do not fit it, the tracking server does not answer, or training diverged.
+        SystemExit: asked to stop by SIGINT or SIGTERM; the state is saved.
+    """
+    dataset = Dataset.open(workspace.ready(name))
+    unfinished = workspace.unfinished(name) / _key(entry.train, dataset)
+    unfinished.mkdir(parents=True, exist_ok=True)
+    with _stop_signals() as received, tracking.run(workspace, name, _run_id(unfinished), system_metrics=True) as run:
+        _write_json(unfinished / "run.json", {"run_id": run.id})
+        run.log_params({"data": entry.data.model_dump(), "train": entry.train.model_dump()})
+        ready = workspace.ready(name)
+        run.log_dataset(dataset.spec, entry.data.source, tracking.dvc_hash(workspace, ready))
+        record = _Record(run, unfinished / "metrics.jsonl")
+        started, first = time.monotonic(), None
+        with progress.shown(name) as show:
+
+            def on_progress(now: Progress) -> None:
+                nonlocal started, first
+                if first is None:
+                    started, first = time.monotonic(), now.images
+                show(now)
+                record.follow()
+
+            done = train_generator(entry.train, dataset, unfinished, on_progress, _note, should_stop=lambda: bool(received))
+        record.level()
+        if not done:
+            _note(f"stopped, the state is saved; run it again to go on (in {unfinished})")
+            sys.exit(128 + received[0])
+        seconds = time.monotonic() - started
+        images = max(entry.train.images - (first or 0), 0)
+        _log_previews(run, unfinished / "samples")
+        cost = {
+            "run_id": run.id,
+            "tracking_uri": tracking.address(workspace),
+            "device": choose_device(entry.train.device).type,
+            "seconds": round(seconds, 1),
+            "images_per_second": round(images / seconds) if seconds else 0,
+        }
+        run.set_tags({key: str(cost[key]) for key in ("device", "images_per_second")})
+        _publish(unfinished, workspace.model(name), cost)
+    shutil.rmtree(workspace.unfinished(name), ignore_errors=True)
+    print(f"train {name}: {entry.train.images:,} images in {seconds:,.0f} s, {cost['images_per_second']:,} images/s on {cost['device']}")
+
+
+def _key(params: GanParams, dataset: Dataset) -> str:
+    """Names a training by all that its result depends on."""
+    depends = {"format": _STATE_FORMAT, "train": params.model_dump(mode="json"), "dataset": dataset.spec.digest}
+    return hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _run_id(unfinished: Path) -> str | None:
+    """The MLflow run of an interrupted training, so that its second half does not open another."""
+    try:
+        return str(json.loads((unfinished / "run.json").read_text())["run_id"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+class _Record:
+    """Keeps MLflow level with metrics.jsonl while the training goes on."""
+
+    def __init__(self, run: tracking.Run, path: Path) -> None:
+        self.run = run
+        self.path = path
+        self.logged = 0
+        self.last = time.monotonic()
+
+    def follow(self) -> None:
+        """Bring MLflow level, if that was not done just now."""
+        if time.monotonic() - self.last >= _LEVEL_SECONDS:
+            self.level()
+
+    def level(self) -> None:
+        self.logged = self.run.log_record(self.path, self.logged)
+        self.last = time.monotonic()
+
+
+def _log_previews(run: tracking.Run, samples: Path) -> None:
+    for picture in sorted(samples.glob("*.png")):
+        run.log_image(picture, key="samples", step=int(picture.stem))
+
+
+def _publish(unfinished: Path, model: Path, cost: dict[str, Any]) -> None:
+    """Move the results to where DVC expects them; run.json, the sign that they are complete, comes last."""
+    model.mkdir(parents=True, exist_ok=True)
+    for out in _OUTS:
+        target = model / out
+        shutil.rmtree(target) if target.is_dir() else target.unlink(missing_ok=True)
+        (unfinished / out).rename(target)
+    _write_json(model / "run.json", cost)
+
+
+def _write_json(path: Path, value: dict[str, Any]) -> None:
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n")
+    temporary.replace(path)
+
+
+def _note(text: str) -> None:
+    print(f"note: {text}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def _stop_signals() -> Iterator[list[int]]:
+    """Yields a list that takes the number of the first SIGINT or SIGTERM, so that a step is never left half-made."""
+    received: list[int] = []
+
+    def remember(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+
+    before = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+if __name__ == "__main__":
+    stage_main(train)
