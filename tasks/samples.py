@@ -1,0 +1,119 @@
+"""Generated samples as files: a picture to look at, an array to compute with, or a folder of single files."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gan_core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from gan_core.generator import Samples
+
+
+def write_samples(samples: Samples, out: Path, classes: tuple[str, ...] | None = None) -> None:
+    """Write samples in the form that `out` asks for; whole or not at all, and the same samples give the same bytes.
+
+    * `.png`: one picture, a grid of the images or a scatter of the points.
+    * `.npz`: `images`, uint8 (N, C, H, W), or `points`, float32 (N, D); and `labels`, int64 (N,), where there are any.
+    * no suffix: a new folder with a PNG for each image, its name made of number and class, or with `points.csv`.
+
+    Args:
+        out: replaced if it is a file; a folder must be new or empty.
+        classes: names of the labels, for the files' names.
+
+    Raises:
+        ConfigError: another suffix, a folder that holds something, or a place that cannot be written.
+    """
+    writers = {".png": _write_picture, ".npz": _write_arrays}
+    is_folder = out.is_dir() or not out.suffix
+    if not is_folder and out.suffix.lower() not in writers:
+        raise ConfigError(f"{out}: {out.suffix} is no form that samples are written in; use .png, .npz, or a folder's name without a dot")
+    try:
+        if is_folder:
+            _write_folder(samples, out, classes)
+        else:
+            with _replacing(out) as temporary:
+                writers[out.suffix.lower()](samples, temporary)
+    except OSError as error:
+        raise ConfigError(f"{out}: cannot be written ({error.strerror or error})") from None
+
+
+def encode_png(image: NDArray[np.uint8]) -> bytes:
+    """An image, uint8 (C, H, W) with C of 1 or 3, as the bytes of a PNG file."""
+    from PIL import Image
+
+    buffer = BytesIO()
+    pixels = image[0] if len(image) == 1 else image.transpose(1, 2, 0)
+    Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, format="png")
+    return buffer.getvalue()
+
+
+def is_images(samples: Samples) -> bool:
+    """Whether they are images, not points."""
+    return samples.samples.ndim == 4
+
+
+def _write_picture(samples: Samples, path: Path) -> None:
+    from gan_core.pictures import grid, save_png, scatter
+
+    save_png(grid(samples.samples) if is_images(samples) else scatter(samples.samples), path)
+
+
+def _write_arrays(samples: Samples, path: Path) -> None:
+    arrays: dict[str, NDArray[Any]] = {"images" if is_images(samples) else "points": samples.samples}
+    if samples.labels is not None:
+        arrays["labels"] = samples.labels
+    with path.open("wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
+
+
+def _write_folder(samples: Samples, out: Path, classes: tuple[str, ...] | None) -> None:
+    if out.is_dir() and any(out.iterdir()):
+        raise ConfigError(f"{out}: holds files already; name a new folder")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    try:
+        temporary.chmod(0o755)
+        names = [""] * len(samples.samples) if samples.labels is None else [_name_of(label, classes) for label in samples.labels.tolist()]
+        if is_images(samples):
+            digits = len(str(len(names) - 1))
+            for index, (image, name) in enumerate(zip(samples.samples, names, strict=True)):
+                (temporary / f"{index:0{digits}}{name and f'-{_safe(name)}'}.png").write_bytes(encode_png(image))
+        else:
+            header = ",".join(f"x{column}" for column in range(samples.samples.shape[1]))
+            np.savetxt(temporary / "points.csv", samples.samples, fmt="%.9g", delimiter=",", header=header, comments="")
+        temporary.replace(out)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _name_of(label: int, classes: tuple[str, ...] | None) -> str:
+    return classes[label] if classes is not None else str(label)
+
+
+def _safe(name: str) -> str:
+    """A class's name with nothing in it that a file's name must not have."""
+    return re.sub(r"[^\w.-]+", "_", name)[:80]
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """A name to write to, that takes the place of `path` when all went well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
