@@ -210,11 +210,13 @@ def _failure(result: Mapping[str, Any], key: str) -> Failure:
         return Failure(expected, f"could not be checked ({result['exception_info'].get('exception_message')})", ())
     if "unexpected_count" not in details:
         return Failure(expected, f"found {details['observed_value']:,}", ())
-    column, count = result["expectation_config"]["kwargs"]["column"], details["unexpected_count"]
-    found = f"{count:,} of {details['element_count']:,} are not ({count / details['element_count']:.1%})"
-    if column == "reason":
-        found = found.replace("are not", "are in quarantine")
-    rows = [f"{row[key]}: {row[column]}" if column != key else str(row[key]) for row in details["partial_unexpected_index_list"][:_SHOWN]]
+    column, count, total = result["expectation_config"]["kwargs"]["column"], details["unexpected_count"], details["element_count"]
+    share = f"{count:,} of {total:,} ({count / total:.1%})"
+    found = f"{share} are in quarantine" if column == "reason" else f"not so for {share}"
+    rows = []
+    for row in details["partial_unexpected_index_list"][:_SHOWN]:
+        bare = column == key or row[column] is None
+        rows.append(str(row[key]) if bare else f"{row[key]}: {row[column]}")
     more = count - len(rows)
     return Failure(expected, found, (*rows, *([f"and {more:,} more"] if more else [])))
 

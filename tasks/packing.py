@@ -7,6 +7,8 @@ channels are only known when every source file was read once. Neither side ever 
 from __future__ import annotations
 
 import hashlib
+import math
+import os
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -63,8 +65,9 @@ class Spool:
     def read(self, number: int) -> NDArray[np.uint8]:
         """The picture of that number."""
         shape = (self._channels[number], self._size, self._size)
-        self._file.seek(self._offsets[number])
-        return np.frombuffer(self._file.read(int(np.prod(shape))), dtype=np.uint8).reshape(shape)
+        self._file.flush()
+        data = os.pread(self._file.fileno(), math.prod(shape), self._offsets[number])
+        return np.frombuffer(data, dtype=np.uint8).reshape(shape)
 
     def usual_channels(self, numbers: Iterable[int]) -> int:
         """1 where most of these pictures are grey, 3 otherwise."""
