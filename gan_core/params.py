@@ -60,6 +60,8 @@ class OptimizerParams(Strict):
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 2e-4
     generator_learning_rate: Annotated[float, Field(gt=0, le=1)] | None = None
     """None: the same as the discriminator's."""
+    decay: Probability = 0.0
+    """Share of the budget, at its end, over which both learning rates fall to 0 in a straight line."""
     betas: Annotated[tuple[Probability, Probability], Field(strict=False)] = (0.0, 0.99)
 
 

@@ -93,6 +93,7 @@ def train(
     while images < params.images:
         before = images
         reseed(device, params.seed, images)
+        _set_rates(optimizers, params, images)
         for index, turn in enumerate(recipe.turns):
             optimizer = optimizers[index]
             for repeat in range(turn.repeats):
@@ -142,9 +143,21 @@ def _is_convolutional(recipe: Recipe) -> bool:
 def _optimizer(recipe: Recipe, turn: Turn, params: OptimizerParams) -> torch.optim.Optimizer:
     weights = [weight for player in turn.players for weight in recipe.players[player].parameters()]
     rate = params.learning_rate if turn.draws else params.generator_learning_rate or params.learning_rate
+    group = {"params": weights, "initial_lr": rate}
     if params.name == "rmsprop":
-        return torch.optim.RMSprop(weights, lr=rate, foreach=True)
-    return torch.optim.Adam(weights, lr=rate, betas=params.betas, fused=True)
+        return torch.optim.RMSprop([group], lr=rate, foreach=True)
+    return torch.optim.Adam([group], lr=rate, betas=params.betas, fused=True)
+
+
+def _set_rates(optimizers: Mapping[int, torch.optim.Optimizer], params: GanParams, images: int) -> None:
+    """Let the learning rates fall as `optimizer.decay` says: a function of the images seen, so nothing of it is saved."""
+    decay = params.optimizer.decay
+    if not decay:
+        return
+    left = min((params.images - images) / (decay * params.images), 1.0)
+    for optimizer in optimizers.values():
+        for group in optimizer.param_groups:
+            group["lr"] = group["initial_lr"] * left
 
 
 def _state(
