@@ -63,6 +63,20 @@ def address(workspace: Workspace) -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{workspace.root.resolve() / 'mlflow.db'}"
 
 
+def without_password(uri: str) -> str:
+    """An address as it may be shown: without the password that it may carry."""
+    parts = urlsplit(uri)
+    if parts.password is None:
+        return uri
+    return uri.replace(f":{parts.password}@", ":***@", 1)
+
+
+def exists(workspace: Workspace) -> bool:
+    """Whether there is anything to look at: a server's address, or an embedded database that was created before."""
+    path = _sqlite_path(address(workspace))
+    return path is None or path.exists()
+
+
 def configure(workspace: Workspace) -> str:
     """Make MLflow quiet and private, see that the tracking server answers, and return its address.
 
@@ -108,16 +122,18 @@ def errors(uri: str) -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        raise RegistryError(f"{_public(uri)}: the package {error.name} is needed for this address; install it") from error
+        raise RegistryError(f"{without_password(uri)}: the package {error.name} is needed for this address; install it") from error
     except (MlflowException, SQLAlchemyError, RequestException) as error:
         text = " ".join(str(error).split())
         if uri.startswith("http") and _is_outage(error):
             reason = _shortened(text.rpartition(": ")[2].strip("()'\" "))
             advice = "start it, or correct MLFLOW_TRACKING_URI (unset: a SQLite file in the workspace)"
-            raise RegistryError(f"{_public(uri)}: the MLflow server does not answer ({reason}); {advice}") from error
+            raise RegistryError(f"{without_password(uri)}: the MLflow server does not answer ({reason}); {advice}") from error
         if "failed with error code" in text:
-            raise RegistryError(f"{_public(uri)}: answers, but not as an MLflow server does; correct MLFLOW_TRACKING_URI") from error
-        raise RegistryError(f"{_public(uri)}: MLflow refused: {_shortened(text)}") from error
+            raise RegistryError(
+                f"{without_password(uri)}: answers, but not as an MLflow server does; correct MLFLOW_TRACKING_URI"
+            ) from error
+        raise RegistryError(f"{without_password(uri)}: MLflow refused: {_shortened(text)}") from error
 
 
 def dvc_hash(workspace: Workspace, path: Path) -> str | None:
@@ -154,7 +170,7 @@ def run(workspace: Workspace, name: str, run_id: str | None = None, system_metri
             mlflow_client.update_run(run_id, status="RUNNING")
         else:
             if run_id is not None:
-                print(f"{_public(mlflow_client.tracking_uri)} does not know run {run_id}: starting a new one", file=sys.stderr)
+                print(f"{without_password(mlflow_client.tracking_uri)} does not know run {run_id}: starting a new one", file=sys.stderr)
             run_id = mlflow_client.create_run(_experiment(mlflow_client, workspace, name), run_name=name).info.run_id
     status = "FINISHED"
     with _terminable():
@@ -381,14 +397,6 @@ def _is_outage(error: BaseException | None) -> bool:
             return True
         error = error.__cause__ or error.__context__
     return False
-
-
-def _public(uri: str) -> str:
-    """An address without the password that it may carry."""
-    parts = urlsplit(uri)
-    if parts.password is None:
-        return uri
-    return uri.replace(f":{parts.password}@", ":***@", 1)
 
 
 def _shortened(text: str, limit: int = 300) -> str:

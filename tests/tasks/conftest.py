@@ -11,10 +11,14 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from gan_core.generator import Generator, GeneratorConfig
+from gan_core.networks import build_generator
+from gan_core.networks.common import NetworkSpec
 from tasks import tracking
 from tasks.workspace import Workspace
 
@@ -38,7 +42,8 @@ def wait_until_it_answers(url: str, child: subprocess.Popen[bytes], log: Path, s
 
 
 def kill_group(child: subprocess.Popen[bytes]) -> None:
-    os.killpg(child.pid, signal.SIGKILL)
+    with suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
     child.wait()
 
 
@@ -79,3 +84,23 @@ def mlflow_server(tmp_path_factory: pytest.TempPathFactory, mlflow_database: Pat
         yield f"http://127.0.0.1:{port}"
     finally:
         kill_group(child)
+
+
+def tiny_generator(seed: int = 0, kind: str = "images", classes: tuple[str, ...] | None = ("cat", "dog", "3")) -> Generator:
+    """An untrained generator of 8 x 8 images or of points in the plane; another seed has other weights."""
+    import torch
+
+    shape = (1, 8, 8) if kind == "images" else (2,)
+    spec = NetworkSpec("mlp", shape, len(classes or ()), latent=4, widths=(8,))
+    moments = {} if kind == "images" else {"mean": (0.0, 1.0), "std": (1.0, 2.0)}
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        network = build_generator(spec)
+    return Generator(GeneratorConfig("gan", kind, shape, classes, 4, spec, 640, seed, "d" * 64, **moments), network)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def generator_folder(tmp_path: Path) -> Path:
+    """A saved generator of images by label."""
+    tiny_generator().save(tmp_path / "some" / "generator")
+    return tmp_path / "some" / "generator"

@@ -1,0 +1,528 @@
+"""The model registry: versions of each generator, which of them is the champion, and how it came to be.
+
+A version is an MLflow model (the served pyfunc with the generator's folder inside) with tags that say where it came from. The
+alias `champion` names the version in use, `challenger` the latest one that was not good enough. MLflow's aliases have no history,
+so Gantry keeps its own in a tag of the registered model: each move of `champion` appends a line, and `rollback` reads it backwards.
+"""
+
+from __future__ import annotations
+
+import difflib
+import fcntl
+import json
+import re
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from gan_core.errors import ConfigError, RegistryError
+from tasks import tracking
+from tasks.workspace import Workspace
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+    from gan_core.generator import Generator
+
+CHAMPION, CHALLENGER = "champion", "challenger"
+
+_HISTORY_TAG = "champions"
+_HISTORY_LENGTH = 50  # what fits the 5,000 characters that a tag may have
+_ROLLED_BACK_TAG = "rolled_back"
+_METRIC_TAG = "metric."
+# Where the generator's folder lies in a version's artifacts.
+_GENERATOR_FOLDER = "artifacts/generator"
+_REFERENCE = re.compile(r"(?P<name>[a-z0-9][a-z0-9_-]{0,62})(/(?P<version>[0-9]{1,9})|@(?P<alias>champion|challenger))?")
+
+
+@dataclass(frozen=True)
+class Version:
+    """One registered version of a generator."""
+
+    name: str
+    number: int
+    run_id: str
+    """The MLflow run that it came from."""
+    source: str
+    """Where its artifacts are."""
+    tags: Mapping[str, str]
+    created: datetime
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The scores that it was decided on."""
+        return {key.removeprefix(_METRIC_TAG): float(value) for key, value in self.tags.items() if key.startswith(_METRIC_TAG)}
+
+    @property
+    def was_rolled_back(self) -> bool:
+        return _ROLLED_BACK_TAG in self.tags
+
+
+@dataclass(frozen=True)
+class Reign:
+    """One line of the champion's history."""
+
+    version: int
+    since: str
+    """UTC, ISO 8601."""
+    how: str
+    """`first`, `promoted`, `promoted by hand`, `rolled back`, or `moved by hand` where it was not Gantry."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What `gantry list` shows of a generator."""
+
+    name: str
+    latest: int
+    """The number of the latest version."""
+    champion: Version | None
+    challenger: int | None
+    history: tuple[Reign, ...]
+    """Oldest first; the last one is the present champion."""
+
+
+class Registry:
+    """The registry of a workspace's tracking server."""
+
+    def __init__(self, workspace: Workspace, client: MlflowClient) -> None:
+        self.workspace = workspace
+        self.client = client
+        self.address = client.tracking_uri
+        self.shown = tracking.without_password(self.address)
+
+    @classmethod
+    def open(cls, workspace: Workspace) -> Self:
+        """Connect, and create the embedded database where there is none yet.
+
+        Raises:
+            RegistryError: the registry cannot be reached.
+        """
+        return cls(workspace, tracking.client(workspace))
+
+    def names(self) -> list[str]:
+        """Every registered generator."""
+        with tracking.errors(self.address):
+            return sorted(model.name for model in _pages(self.client.search_registered_models))
+
+    def versions(self, name: str) -> list[int]:
+        """The numbers of all versions that are there, ascending."""
+        with tracking.errors(self.address):
+            found = _pages(self.client.search_model_versions, filter_string=f"name='{name}'")
+            return sorted(int(version.version) for version in found)
+
+    def version(self, name: str, number: int) -> Version:
+        """One version.
+
+        Raises:
+            ConfigError: there is none of that name or number; says which there are.
+        """
+        found = self._find_version(name, number)
+        if found is None:
+            there = self.versions(name)
+            if not there:
+                raise self._unknown(name)
+            raise ConfigError(f"{name}: no version {number} in {self.shown}; it has {_listed(there)}")
+        return found
+
+    def champion(self, name: str) -> Version | None:
+        """The version that the alias `champion` names; None where there is none."""
+        number = self._aliases(name).get(CHAMPION)
+        return None if number is None else self._find_version(name, number)
+
+    def history(self, name: str) -> tuple[Reign, ...]:
+        """How the champion came to be, oldest first, brought level with where the alias stands."""
+        model = self._model(name)
+        if model is None:
+            return ()
+        try:
+            reigns = [Reign(**line) for line in json.loads(model.tags.get(_HISTORY_TAG, "[]"))]
+        except (ValueError, TypeError):
+            raise RegistryError(f"{self.shown}: the tag {_HISTORY_TAG!r} of {name} is damaged; delete it to start a new history") from None
+        number = model.aliases.get(CHAMPION)
+        if number is not None and (not reigns or reigns[-1].version != int(number)):
+            reigns.append(Reign(int(number), _now(), "moved by hand"))
+        return tuple(reigns)
+
+    def find(self, name: str, training_run: str, sha256: str) -> Version | None:
+        """The version that was made from this generator of this training, if there is one."""
+        with tracking.errors(self.address):
+            tagged = f"name='{name}' and tags.training_run='{training_run}'"
+            found = [_version(version) for version in _pages(self.client.search_model_versions, filter_string=tagged)]
+        return next((version for version in found if version.tags.get("generator_sha256") == sha256), None)
+
+    def add(self, name: str, run_id: str, folder: Path, tags: Mapping[str, str], description: str) -> Version:
+        """Register the generator in `folder` as a new version that MLflow can serve.
+
+        Raises:
+            DataError: the folder holds no whole generator.
+            RegistryError: the registry refuses it or cannot be reached.
+        """
+        from gan_core.generator import read_config
+
+        config = read_config(folder)
+        with tracking.errors(self.address):
+            from mlflow.entities import LoggedModelOutput
+
+            self._create_model(name, f"Generator of {config.kind}, shape {config.shape}, kept by Gantry")
+            experiment = self.client.get_run(run_id).info.experiment_id
+            model = self.client.create_logged_model(experiment, name="generator", source_run_id=run_id, model_type=config.recipe)
+            with tempfile.TemporaryDirectory() as temporary:
+                saved = Path(temporary) / "model"
+                _save_servable(folder, saved, run_id, model.model_id)
+                self.client.log_model_artifacts(model.model_id, str(saved))
+            self.client.finalize_logged_model(model.model_id, "READY")
+            self.client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=config.images)])
+            created = self.client.create_model_version(
+                name, model.artifact_location, run_id, tags=dict(tags), description=description, model_id=model.model_id
+            )
+            return _version(created)
+
+    def set_tags(self, version: Version, tags: Mapping[str, str]) -> None:
+        """Set tags on a version."""
+        with tracking.errors(self.address):
+            for key, value in tags.items():
+                self.client.set_model_version_tag(version.name, str(version.number), key, value)
+
+    def set_challenger(self, version: Version) -> None:
+        """Let the alias `challenger` name this version."""
+        with tracking.errors(self.address):
+            self.client.set_registered_model_alias(version.name, CHALLENGER, str(version.number))
+
+    def move_champion(self, version: Version, expected: int | None, how: str) -> None:
+        """Let the alias `champion` name this version, if it still names `expected`.
+
+        Raises:
+            RegistryError: the champion is another one by now; nothing was changed.
+        """
+        with self._alone(version.name):
+            history = self.history(version.name)
+            aliases = self._aliases(version.name)
+            present = aliases.get(CHAMPION)
+            if present != expected:
+                raise RegistryError(
+                    f"{self.shown}: the champion of {version.name} is {_spoken(present)} now, and was {_spoken(expected)} when it was "
+                    "compared; nothing was changed, run it again"
+                )
+            history = (*history, Reign(version.number, _now(), how))
+            with tracking.errors(self.address):
+                self.client.set_registered_model_alias(version.name, CHAMPION, str(version.number))
+                lines = json.dumps([vars(reign) for reign in history[-_HISTORY_LENGTH:]], separators=(",", ":"))
+                self.client.set_registered_model_tag(version.name, _HISTORY_TAG, lines)
+                if present is not None:
+                    self.client.set_model_version_tag(version.name, str(version.number), "former_champion", str(present))
+                if version.was_rolled_back and how != "rolled back":
+                    self.client.delete_model_version_tag(version.name, str(version.number), _ROLLED_BACK_TAG)
+                if CHALLENGER in aliases and aliases[CHALLENGER] <= version.number:
+                    self.client.delete_registered_model_alias(version.name, CHALLENGER)
+
+    def download(self, version: Version, folder: Path) -> Path:
+        """Copy the whole MLflow model of a version below `folder`; returns where it lies."""
+        return self._download(version, version.source, folder)
+
+    def load(self, version: Version, device: str = "cpu") -> Generator:
+        """The generator of a version, from the registry's artifacts.
+
+        Raises:
+            DataError: its files are damaged.
+            RegistryError: they are missing, or the registry cannot be reached.
+        """
+        from gan_core.generator import Generator
+
+        with tempfile.TemporaryDirectory() as temporary:
+            source = f"{version.source.rstrip('/')}/{_GENERATOR_FOLDER}"
+            return Generator.load(self._download(version, source, Path(temporary)), device)
+
+    def _download(self, version: Version, source: str, folder: Path) -> Path:
+        from mlflow.artifacts import download_artifacts
+
+        with tracking.errors(self.address):
+            try:
+                return Path(download_artifacts(artifact_uri=source, dst_path=str(folder), tracking_uri=self.address))
+            except OSError as error:
+                raise RegistryError(
+                    f"{self.shown}: {version.name} version {version.number} has lost its files, {source} ({error.strerror or error}); "
+                    "restore them, or choose another version"
+                ) from error
+
+    def _model(self, name: str) -> Any:
+        """MLflow's registered model, or None."""
+        from mlflow.exceptions import MlflowException
+
+        with tracking.errors(self.address):
+            try:
+                return self.client.get_registered_model(name)
+            except MlflowException as error:
+                if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                    return None
+                raise
+
+    def _aliases(self, name: str) -> dict[str, int]:
+        model = self._model(name)
+        return {} if model is None else {alias: int(number) for alias, number in model.aliases.items()}
+
+    def _find_version(self, name: str, number: int) -> Version | None:
+        from mlflow.exceptions import MlflowException
+
+        with tracking.errors(self.address):
+            try:
+                return _version(self.client.get_model_version(name, str(number)))
+            except MlflowException as error:
+                if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                    return None
+                raise
+
+    def _create_model(self, name: str, description: str) -> None:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self.client.create_registered_model(name, description=description)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+
+    def _unknown(self, name: str) -> ConfigError:
+        names = self.names()
+        near = difflib.get_close_matches(name, names, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(names) or 'none'}."
+        return ConfigError(f"{name}: no such generator in {self.shown}; {hint} `gantry run NAME` trains and registers one")
+
+    @contextmanager
+    def _alone(self, name: str) -> Iterator[None]:
+        """Only one process of this workspace moves a generator's champion at a time."""
+        self.workspace.private.mkdir(exist_ok=True)
+        with (self.workspace.private / f"registry-{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+
+def promote(workspace: Workspace, name: str, number: int) -> str:
+    """Make a version the champion by hand, after seeing that it can be loaded; returns what was done, in words.
+
+    Raises:
+        ConfigError: no such generator or version.
+        DataError: the version's files are damaged.
+        RegistryError: the registry cannot be reached.
+    """
+    registry = Registry.open(workspace)
+    version = registry.version(name, number)
+    champion = registry.champion(name)
+    if champion is not None and champion.number == number:
+        return f"{name}: version {number} is the champion already"
+    registry.load(version)
+    registry.move_champion(version, None if champion is None else champion.number, "promoted by hand")
+    return f"{name}: version {number} is the champion now{'' if champion is None else f', in place of version {champion.number}'}"
+
+
+def rollback(workspace: Workspace, name: str) -> str:
+    """Give the champion's place back to the one before; returns what was done, in words.
+
+    The version that loses it is marked, so that neither a later rollback nor the gate brings it back by itself.
+
+    Raises:
+        ConfigError: no such generator, or no former champion to go back to.
+        DataError: the former champion's files are damaged.
+        RegistryError: the registry cannot be reached.
+    """
+    registry = Registry.open(workspace)
+    history = registry.history(name)
+    if not history and not registry.versions(name):
+        raise registry._unknown(name)
+    champion = registry.champion(name)
+    present = None if champion is None else champion.number
+    former, passed_over = _former(registry, name, history, present)
+    if former is None:
+        why = f" ({', '.join(passed_over)})" if passed_over else ""
+        there = _listed(registry.versions(name))
+        raise ConfigError(f"{name}: no former champion to go back to{why}; `gantry promote {name} VERSION` takes one of {there}")
+    registry.load(former)
+    registry.move_champion(former, present, "rolled back")
+    if champion is not None:
+        registry.set_tags(champion, {_ROLLED_BACK_TAG: _now()})
+    notes = "".join(f"; passed over: {note}" for note in passed_over)
+    left = "" if champion is None else f", version {champion.number} is set aside"
+    return f"{name}: version {former.number} is the champion again{left}{notes}"
+
+
+def summaries(workspace: Workspace) -> dict[str, Summary]:
+    """What the registry holds of each generator, by name. A workspace without a registry has none, and gets none by asking.
+
+    Raises:
+        RegistryError: the registry cannot be reached.
+    """
+    if not tracking.exists(workspace):
+        return {}
+    registry = Registry.open(workspace)
+    with tracking.errors(registry.address):
+        models = list(_pages(registry.client.search_registered_models))
+    found = {}
+    for model in models:
+        challenger = model.aliases.get(CHALLENGER)
+        found[model.name] = Summary(
+            name=model.name,
+            latest=max(registry.versions(model.name), default=0),
+            champion=registry.champion(model.name),
+            challenger=None if challenger is None else int(challenger),
+            history=registry.history(model.name),
+        )
+    return found
+
+
+def load_generator(workspace: Workspace, reference: str | Path, device: str = "cpu") -> Generator:
+    """The generator that a person names.
+
+    Args:
+        reference: `NAME` for its champion, `NAME/VERSION`, `NAME@challenger`, or a folder: a generator's, or one that holds
+            `generator/`, as models/NAME does. A relative folder that reads like a name is written `./NAME`.
+
+    Raises:
+        ConfigError: there is no such generator, version, alias or folder.
+        DataError: its files are damaged.
+        RegistryError: the registry cannot be reached.
+    """
+    matched = _REFERENCE.fullmatch(str(reference)) if isinstance(reference, str) else None
+    if matched is None:
+        return _load_folder(Path(reference), device)
+    name = matched["name"]
+    if not tracking.exists(workspace):
+        raise ConfigError(f"{name}: this workspace has no registry yet; `gantry run {name}` trains and registers it")
+    registry = Registry.open(workspace)
+    if matched["version"]:
+        return registry.load(registry.version(name, int(matched["version"])), device)
+    alias = matched["alias"] or CHAMPION
+    number = registry._aliases(name).get(alias)
+    if number is None:
+        there = registry.versions(name)
+        if not there:
+            raise registry._unknown(name)
+        raise ConfigError(
+            f"{name}: has no {alias}; it has {_listed(there)}: ask for `{name}/{there[-1]}`, or `gantry promote {name} VERSION`"
+        )
+    return registry.load(registry.version(name, number), device)
+
+
+def provenance_tags(workspace: Workspace, name: str) -> dict[str, str]:
+    """Where a version came from, as far as it is known here: git commit, Gantry's version, DVC's hashes."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    tags: dict[str, str | None] = {
+        "git_commit": _git_commit(workspace.root),
+        "dvc.raw": tracking.dvc_hash(workspace, workspace.raw(name)),
+        "dvc.ready": tracking.dvc_hash(workspace, workspace.ready(name)),
+        "dvc.generator": tracking.dvc_hash(workspace, workspace.model(name) / "generator"),
+        "dvc.checkpoint": tracking.dvc_hash(workspace, workspace.model(name) / "checkpoint"),
+    }
+    with suppress(PackageNotFoundError):
+        tags["gantry_version"] = version("gantry-gan")
+    return {key: value for key, value in tags.items() if value}
+
+
+def metric_tags(scores: Mapping[str, float]) -> dict[str, str]:
+    """Scores as tags of a version, from which `Version.metrics` reads them back."""
+    return {f"{_METRIC_TAG}{key}": repr(float(value)) for key, value in scores.items()}
+
+
+def _save_servable(folder: Path, path: Path, run_id: str, model_id: str) -> None:
+    """Write the MLflow model: a copy of served_model.py, the generator's folder, signature and input example."""
+    import pandas as pd
+    from mlflow import pyfunc
+    from mlflow.models import Model, ModelSignature
+    from mlflow.types.schema import ColSpec, ParamSchema, ParamSpec, Schema
+
+    from gan_core.generator import read_config
+    from tasks import served_model
+
+    config = read_config(folder)
+    columns = [ColSpec("string", "png")] if config.kind == "images" else [ColSpec("float", f"x{axis}") for axis in range(config.shape[0])]
+    labels = [] if config.classes is None else [ColSpec("string", "label")]
+    params = [ParamSpec(key, "string" if key == "label" else "long", default) for key, default in served_model.DEFAULTS.items()]
+    example = pd.DataFrame({"label": list(config.classes[:2])}) if config.classes else pd.DataFrame()
+    pyfunc.save_model(
+        path,
+        python_model=served_model.__file__,
+        artifacts={"generator": str(folder)},
+        signature=ModelSignature(
+            # Optional: a request without rows that have a label is asked by its params alone.
+            inputs=Schema([ColSpec("string", "label", required=False)]),
+            outputs=Schema(columns + labels),
+            params=ParamSchema(params),
+        ),
+        input_example=(example, dict(served_model.DEFAULTS)),
+        # Given, or MLflow would find them out by loading the model once more.
+        pip_requirements=["gantry-gan"],
+        mlflow_model=Model(run_id=run_id, model_id=model_id),
+    )
+
+
+def _former(registry: Registry, name: str, history: tuple[Reign, ...], present: int | None) -> tuple[Version | None, list[str]]:
+    """The last champion before the present one that can take its place again, and why later ones cannot."""
+    passed_over: dict[int, str] = {}
+    for reign in reversed(history):
+        if reign.version == present or reign.version in passed_over:
+            continue
+        version = registry._find_version(name, reign.version)
+        if version is None:
+            passed_over[reign.version] = f"version {reign.version} was deleted"
+        elif version.was_rolled_back:
+            passed_over[reign.version] = f"version {reign.version} was rolled back"
+        else:
+            return version, list(passed_over.values())
+    return None, list(passed_over.values())
+
+
+def _load_folder(folder: Path, device: str) -> Generator:
+    from gan_core.generator import Generator
+
+    for candidate in (folder, folder / "generator"):
+        if (candidate / "config.json").is_file():
+            return Generator.load(candidate, device)
+    if not folder.is_dir():
+        raise ConfigError(f"{folder}: no such folder; name a generator as NAME or NAME/VERSION, or the folder of one")
+    raise ConfigError(f"{folder}: holds no generator (config.json and generator.safetensors)")
+
+
+def _git_commit(root: Path) -> str | None:
+    try:
+        done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def _version(found: Any) -> Version:
+    return Version(
+        name=found.name,
+        number=int(found.version),
+        run_id=found.run_id or "",
+        source=found.source,
+        tags=dict(found.tags),
+        created=datetime.fromtimestamp(found.creation_timestamp / 1000, UTC),
+    )
+
+
+def _pages(search: Any, **arguments: Any) -> Iterator[Any]:
+    token = None
+    while True:
+        page = search(page_token=token, **arguments)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _spoken(number: int | None) -> str:
+    return "no version" if number is None else f"version {number}"
+
+
+def _listed(numbers: list[int]) -> str:
+    shown = ", ".join(str(number) for number in numbers[-20:])
+    return f"version{'s' if len(numbers) != 1 else ''} {'..., ' if len(numbers) > 20 else ''}{shown}"

@@ -1,0 +1,82 @@
+"""A registered generator as MLflow serves it.
+
+MLflow keeps a copy of this file beside the weights and runs it when a version is loaded ("models from code"), so nothing is
+pickled; it needs Gantry installed. Asked with `params`, it draws `n` samples; asked with rows that have a `label`, one for each row:
+
+    curl 127.0.0.1:5000/invocations -H 'Content-Type: application/json' \\
+        -d '{"dataframe_records": [{}], "params": {"n": 4, "seed": 7, "label": "3"}}'
+
+The answer is a list of records: `png`, the image as a base64 PNG, or the columns `x0`, `x1`, ... of a point; and `label`, the
+name of its class, where there are classes.
+"""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from mlflow.exceptions import MlflowException
+from mlflow.models import set_model
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
+from mlflow.pyfunc import PythonModel, PythonModelContext
+
+from gan_core.errors import ConfigError
+from gan_core.generator import Generator, class_index
+from tasks.samples import encode_png, is_images
+
+MAX_COUNT = 10_000  # of one request, so that none can fill the server's memory
+DEFAULTS: dict[str, Any] = {"n": 16, "seed": 0, "label": ""}
+
+
+class ServedGenerator(PythonModel):  # type: ignore[misc]
+    """The generator behind `mlflow.pyfunc.load_model` and `mlflow models serve`."""
+
+    def load_context(self, context: PythonModelContext) -> None:
+        """Load the weights, checked against their digest."""
+        self.generator = Generator.load(Path(context.artifacts["generator"]))
+
+    def predict(self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
+        """Draw samples; the same request gives the same answer.
+
+        Args:
+            context: not used; MLflow passes it.
+            model_input: rows with a `label` ask for one sample each. A frame without that column asks for `params`.
+            params: `n` (1 to 10,000, default 16), `seed` (default 0), `label` (name or index of one class for all; default "": none).
+
+        Raises:
+            MlflowException: INVALID_PARAMETER_VALUE (400 over HTTP) for a count, seed or label that is not allowed.
+        """
+        asked = DEFAULTS | (params or {})
+        try:
+            labels = self._labels_of(model_input)
+            n = len(labels) if labels is not None else int(asked["n"])
+            if not 1 <= n <= MAX_COUNT:
+                raise ConfigError(f"n: {n} is not in 1 to {MAX_COUNT:,}")
+            label = None if labels is not None or asked["label"] == "" else str(asked["label"])
+            drawn = self.generator.sample(n, int(asked["seed"]), label, labels)
+        except ConfigError as error:
+            raise MlflowException(str(error), INVALID_PARAMETER_VALUE) from None
+        if is_images(drawn):
+            answer = pd.DataFrame({"png": [base64.b64encode(encode_png(image)).decode() for image in drawn.samples]})
+        else:
+            answer = pd.DataFrame({f"x{column}": values for column, values in enumerate(drawn.samples.T)})
+        classes = self.generator.config.classes
+        if drawn.labels is not None and classes is not None:
+            answer["label"] = [classes[index] for index in drawn.labels]
+        return answer
+
+    def _labels_of(self, rows: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.int64]] | None:
+        if not isinstance(rows, pd.DataFrame) or "label" not in rows or rows["label"].isna().all():
+            return None
+        if rows["label"].isna().any():
+            raise ConfigError("label: some rows have one and some have none; give each row a label, or none")
+        classes = self.generator.config.classes
+        if classes is None:
+            raise ConfigError("label: this generator is unconditional; leave the label out")
+        return np.array([class_index(str(label), classes) for label in rows["label"]], dtype=np.int64)
+
+
+set_model(ServedGenerator())
