@@ -187,6 +187,11 @@ def _restore(tensors: Mapping[str, Tensor], recipe: Recipe, optimizers: Mapping[
             parameter, _, moment = key.partition("/")
             state.setdefault(int(parameter), {})[moment] = value
         optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+        # The fused step walks memory, so moments must lie in it as their weights do (channels last), and load_state_dict made them plain.
+        for weight, moments in optimizer.state.items():
+            for moment, value in moments.items():
+                if value.shape == weight.shape:
+                    moments[moment] = torch.empty_like(weight).copy_(value)
 
 
 def _cut_record(record: Path, images: int) -> None:
