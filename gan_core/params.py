@@ -57,7 +57,7 @@ class OptimizerParams(Strict):
     """Adam for both players (RMSprop where the WGAN paper asks for it)."""
 
     name: Literal["adam", "rmsprop"] = "adam"
-    learning_rate: Annotated[float, Field(gt=0, le=1)] = 2e-4
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 5e-4
     generator_learning_rate: Annotated[float, Field(gt=0, le=1)] | None = None
     """None: the same as the discriminator's."""
     decay: Probability = 0.0
