@@ -1,0 +1,309 @@
+"""DVC, as the flow uses it: what a stage's state is, asked in-process, and a stage run in a child that cannot be orphaned.
+
+The verdict is DVC's own in both doors: `look` is `dvc status` and `reproduce` is `dvc repro --single-item`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from gan_core.errors import ConfigError, GantryError
+from tasks.dvc_child import GRACE
+from tasks.workspace import Workspace
+
+_LOCK_PATIENCE = 600.0
+"""Seconds to wait for another DVC command, which may be hashing a large data set, to free the workspace."""
+
+# What DVC says around a stage's own output; in a log that already names the stage it is noise.
+_CHATTER = re.compile(
+    r"Running stage '|> python -m tasks\.|Updating lock file '|Use `dvc push`|To track the changes with git, run:|\tgit add |"
+    r"To enable auto staging, run:|\tdvc config core\.autostage|Generating lock file '|Stage '.*' is cached - skipping run"
+)
+_STAGE_EXIT = re.compile(r"exited with (-?\d+)")
+_FROM_RUN_CACHE = "is cached - skipping run, checking out outputs"
+_LOCKED = "Unable to acquire lock"
+_BUSY = re.compile(r"is busy, it is being blocked by:.*?\(PID (\d+)\): ([^\n]*)", re.DOTALL)
+
+
+class StageFailed(GantryError):
+    """A stage ended in error; the message is what it said itself.
+
+    Attributes:
+        code: the stage's exit status as in `subprocess` (negative: the signal that ended it), or None where DVC failed before it.
+    """
+
+    def __init__(self, stage: str, name: str, message: str, code: int | None) -> None:
+        super().__init__(message)
+        self.stage, self.name, self.code = stage, name, code
+        # The stages end with the codes of gan_core.errors, and `gantry run` passes them on.
+        if code is not None and 1 <= code <= 5:
+            self.exit_code = code
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.stage, self.name, str(self), self.code)
+
+
+class StageTimeout(StageFailed):
+    """A stage took longer than it may, and was ended."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a stage has to run, and what DVC says about it."""
+
+    changed: bool
+    reason: str
+
+
+def environment(workspace: Workspace) -> dict[str, str]:
+    """The environment of every DVC command: private, offline, and with the `python` that is running now in front."""
+    folder = Path(sys.executable).parent
+    return {
+        **os.environ,
+        **_private(workspace),
+        "PATH": f"{folder}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+        "PYTHONUNBUFFERED": "1",
+        "SHELL": "/bin/sh",  # DVC takes the user's; a plain one replaces itself by the stage, which leaves one process less to end
+    }
+
+
+def prepare(workspace: Workspace) -> None:
+    """See that DVC can work in `workspace`; where there is no git, tell DVC so.
+
+    Raises:
+        ConfigError: not a workspace.
+    """
+    for file in ("params.yaml", "dvc.yaml", ".dvc"):
+        if not (workspace.root / file).exists():
+            raise ConfigError(f"{workspace.root / file}: not there; run in a workspace, or make one with `gantry init DIR`")
+    if not Path(sys.executable).with_name("python").exists():
+        raise ConfigError(f"{Path(sys.executable).parent}: holds no `python`, which the stages in dvc.yaml are started with; use a venv")
+    os.environ.update(_private(workspace))
+    workspace.private.mkdir(exist_ok=True)
+    ignore_git_where_there_is_none(workspace.root)
+
+
+def ignore_git_where_there_is_none(root: Path) -> None:
+    """Let DVC work without git where neither `root` nor a folder above is a checkout. Kept in .dvc/config.local: true here only."""
+    local = root / ".dvc" / "config.local"
+    has_git = any((folder / ".git").exists() for folder in (root.resolve(), *root.resolve().parents))
+    if not has_git and not local.exists():
+        local.write_text("[core]\n    no_scm = true\n")
+
+
+def look(workspace: Workspace, stage: str, name: str) -> Verdict:
+    """Ask DVC whether `STAGE@NAME` has to run. Nothing is run or changed.
+
+    Raises:
+        GantryError: DVC cannot tell, such as for a dvc.yaml that it cannot read.
+    """
+    from dvc.exceptions import DvcException
+    from dvc.lock import LockError
+    from dvc.repo import Repo
+
+    os.environ.update(_private(workspace))
+    deadline = time.monotonic() + _LOCK_PATIENCE
+    target = f"{stage}@{name}"
+    while True:
+        try:
+            with Repo(str(workspace.root)) as repo:
+                changes = repo.status(targets=[target]).get(target, [])
+                return Verdict(True, _changes(changes)) if changes else Verdict(False, _unchanged(repo, target))
+        except LockError as error:
+            if time.monotonic() > deadline:
+                raise GantryError(f"{target}: {_one_line(str(error))}") from None
+            time.sleep(0.2)
+        except DvcException as error:
+            raise ConfigError(f"{workspace.root / 'dvc.yaml'}: DVC cannot look at {target}: {_one_line(str(error))}") from None
+
+
+def reproduce(
+    workspace: Workspace,
+    stage: str,
+    name: str,
+    *,
+    force: bool = False,
+    on_line: Callable[[str], None] | None = None,
+    timeout: float | None = None,
+    extra_environment: Mapping[str, str] | None = None,
+) -> str | None:
+    """Run `dvc repro --single-item STAGE@NAME` in a child, and nothing of it afterwards.
+
+    Whatever ends this call early, an exception raised by `on_line`, Ctrl-C or the timeout, the stage gets SIGTERM, `GRACE` seconds
+    to save its state, and then SIGKILL together with every process it started.
+
+    Args:
+        force: run it even where DVC finds it unchanged.
+        on_line: called with each line of output as it comes (a carriage return ends a line too), without DVC's own chatter.
+        timeout: seconds.
+        extra_environment: variables for the stage.
+
+    Returns:
+        Why nothing was run, where DVC brought the results back from its cache of former runs; otherwise None.
+
+    Raises:
+        StageFailed: with the stage's own `error:` lines. StageTimeout where it took too long.
+    """
+    target = f"{stage}@{name}"
+    command = [sys.executable, "-m", "tasks.dvc_child", str(os.getpid()), "repro", "--single-item", *(["--force"] if force else []), target]
+    deadline = None if timeout is None else time.monotonic() + timeout
+    patience = time.monotonic() + _LOCK_PATIENCE
+    while True:
+        lines: list[str] = []
+        with _child(command, workspace, extra_environment or {}) as child:
+            for line in _lines(child, deadline):
+                lines.append(line)
+                del lines[:-200]
+                if on_line is not None and line.strip() and not _CHATTER.match(line):
+                    on_line(line)
+            timed_out = not _wait(child, deadline)
+        if timed_out:
+            raise StageTimeout(stage, name, f"{target}: took longer than {timeout:g} s and was ended; what it saved is kept", None)
+        code = child.returncode
+        if code == 0:
+            return "the same was run before; its results are back from DVC's cache" if any(_FROM_RUN_CACHE in line for line in lines) else None
+        if _LOCKED in "\n".join(lines) and time.monotonic() < patience:
+            time.sleep(0.5)
+            continue
+        raise _failure(stage, name, code, lines)
+
+
+@contextmanager
+def _child(command: list[str], workspace: Workspace, extra: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """A child that leads its own session; none of its group is left at the end of the block."""
+    child = subprocess.Popen(
+        command,
+        cwd=workspace.root,
+        env={**environment(workspace), **extra},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    assert child.stdout is not None
+    try:
+        yield child
+    finally:
+        if not _has_ended(child):
+            child.terminate()
+        try:
+            # Whoever lives holds the pipe's other end. A stage whose DVC was killed got SIGTERM from the kernel, and saves its state.
+            _drain(child.stdout, time.monotonic() + GRACE)
+        finally:
+            # The child is waited for last: until then its number, which is the group's, belongs to nobody else.
+            with suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+            child.stdout.close()
+
+
+def _wait(child: subprocess.Popen[bytes], deadline: float | None) -> bool:
+    """Wait for the end of a child whose output has ended; False where the deadline comes first."""
+    while not _has_ended(child):
+        if deadline is not None and time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def _has_ended(child: subprocess.Popen[bytes]) -> bool:
+    """Whether the child is dead, without taking it out of the process table."""
+    return os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+def _lines(child: subprocess.Popen[bytes], deadline: float | None) -> Iterator[str]:
+    """Lines of output until the child ends or the deadline passes."""
+    rest = b""
+    assert child.stdout is not None
+    for chunk in _chunks(child.stdout, deadline, child):
+        *complete, rest = re.split(rb"[\r\n]", rest + chunk)
+        yield from (line.decode(errors="replace") for line in complete)
+    if rest:
+        yield rest.decode(errors="replace")
+
+
+def _chunks(pipe: IO[bytes], deadline: float | None, child: subprocess.Popen[bytes] | None = None) -> Iterator[bytes]:
+    """What comes through the pipe until its end, the deadline, or the child's death with nothing more to read."""
+    with selectors.DefaultSelector() as selector:
+        selector.register(pipe, selectors.EVENT_READ)
+        while deadline is None or time.monotonic() < deadline:
+            ended = child is not None and _has_ended(child)
+            if selector.select(timeout=0 if ended else 0.5):
+                chunk = os.read(pipe.fileno(), 65_536)
+                if not chunk:
+                    return
+                yield chunk
+            elif ended:
+                return
+
+
+def _drain(pipe: IO[bytes], deadline: float) -> None:
+    for _ in _chunks(pipe, deadline):
+        pass
+
+
+def _failure(stage: str, name: str, code: int, lines: list[str]) -> StageFailed:
+    """What a person should read of a failed run."""
+    text = "\n".join(lines)
+    busy = _BUSY.search(text)
+    if busy:
+        command = busy.group(2).strip()
+        return StageFailed(stage, name, f"{stage}@{name} is being run by process {busy.group(1)} ({command}); wait for it, or end it", None)
+    exits = _STAGE_EXIT.findall(text)
+    stage_code = int(exits[-1]) if exits else None
+    errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+    if errors:
+        return StageFailed(stage, name, "\n".join(errors), stage_code)
+    if stage_code is not None and stage_code < 0 or code < 0:
+        number = signal.Signals(-(stage_code if stage_code is not None and stage_code < 0 else code))
+        who = stage if stage_code is not None else "dvc"
+        hint = "; the machine may have run out of memory" if number == signal.SIGKILL else ""
+        return StageFailed(stage, name, f"{stage}@{name}: {who} was ended by {number.name}{hint}; the same command goes on from there", stage_code)
+    own = [line for line in lines if line.strip() and not _CHATTER.match(line)][-15:]
+    return StageFailed(stage, name, "\n".join([f"{stage}@{name} failed:", *own]), stage_code)
+
+
+def _changes(changes: list[Any]) -> str:
+    """DVC's list of changes in words: `generators.digits.train modified, data/digits/ready new`."""
+    words: list[str] = []
+    for change in changes:
+        if isinstance(change, str):
+            words.append(change)
+            continue
+        for items in change.values():
+            for key, what in items.items():
+                words.extend(f"{inner} {how}" for inner, how in what.items()) if isinstance(what, dict) else words.append(f"{key} {what}")
+    return ", ".join(dict.fromkeys(words))
+
+
+def _unchanged(repo: Any, target: str) -> str:
+    """What a stage depends on, all of it unchanged."""
+    (stage,) = repo.stage.collect(target)
+    names: list[str] = []
+    for dependency in stage.deps:
+        params = getattr(dependency, "params", None)
+        names.extend(params if params is not None else [str(dependency)])
+    return f"unchanged: {', '.join(names)}"
+
+
+def _private(workspace: Workspace) -> dict[str, str]:
+    return {
+        "DVC_NO_ANALYTICS": "1",
+        "DVC_SITE_CACHE_DIR": str(workspace.private.resolve() / "dvc"),
+        "DO_NOT_TRACK": os.environ.get("DO_NOT_TRACK", "true"),
+    }
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
