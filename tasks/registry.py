@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from gan_core.errors import ConfigError, RegistryError
+from gan_core.errors import ConfigError, DataError, RegistryError
 from tasks import tracking
 from tasks.workspace import Workspace
 
@@ -36,7 +36,7 @@ _HISTORY_LENGTH = 50  # what fits the 5,000 characters that a tag may have
 _ROLLED_BACK_TAG = "rolled_back"
 _METRIC_TAG = "metric."
 # Where the generator's folder lies in a version's artifacts.
-_GENERATOR_FOLDER = "artifacts/generator"
+GENERATOR_FOLDER = "artifacts/generator"
 _REFERENCE = re.compile(r"(?P<name>[a-z0-9][a-z0-9_-]{0,62})(/(?P<version>[0-9]{1,9})|@(?P<alias>champion|challenger))?")
 
 
@@ -169,7 +169,7 @@ class Registry:
         with tracking.errors(self.address):
             from mlflow.entities import LoggedModelOutput
 
-            self._create_model(name, f"Generator of {config.kind}, shape {config.shape}, kept by Gantry")
+            self._create_model(name, f"A generator of {config.kind}, kept by Gantry.")
             experiment = self.client.get_run(run_id).info.experiment_id
             model = self.client.create_logged_model(experiment, name="generator", source_run_id=run_id, model_type=config.recipe)
             with tempfile.TemporaryDirectory() as temporary:
@@ -188,6 +188,11 @@ class Registry:
         with tracking.errors(self.address):
             for key, value in tags.items():
                 self.client.set_model_version_tag(version.name, str(version.number), key, value)
+
+    def describe(self, version: Version, text: str) -> None:
+        """Set the text that MLflow's page shows for a version."""
+        with tracking.errors(self.address):
+            self.client.update_model_version(version.name, str(version.number), text)
 
     def set_challenger(self, version: Version) -> None:
         """Let the alias `challenger` name this version."""
@@ -222,33 +227,34 @@ class Registry:
                     self.client.delete_registered_model_alias(version.name, CHALLENGER)
 
     def download(self, version: Version, folder: Path) -> Path:
-        """Copy the whole MLflow model of a version below `folder`; returns where it lies."""
+        """Copy the whole MLflow model of a version below `folder`; returns where it lies. The generator's folder is `GENERATOR_FOLDER` in it."""
         return self._download(version, version.source, folder)
 
     def load(self, version: Version, device: str = "cpu") -> Generator:
         """The generator of a version, from the registry's artifacts.
 
         Raises:
-            DataError: its files are damaged.
-            RegistryError: they are missing, or the registry cannot be reached.
+            DataError: its files are missing or damaged.
+            RegistryError: the registry cannot be reached.
         """
         from gan_core.generator import Generator
 
         with tempfile.TemporaryDirectory() as temporary:
-            source = f"{version.source.rstrip('/')}/{_GENERATOR_FOLDER}"
+            source = f"{version.source.rstrip('/')}/{GENERATOR_FOLDER}"
             return Generator.load(self._download(version, source, Path(temporary)), device)
 
     def _download(self, version: Version, source: str, folder: Path) -> Path:
         from mlflow.artifacts import download_artifacts
+        from mlflow.exceptions import MlflowException
 
         with tracking.errors(self.address):
             try:
                 return Path(download_artifacts(artifact_uri=source, dst_path=str(folder), tracking_uri=self.address))
-            except OSError as error:
-                raise RegistryError(
-                    f"{self.shown}: {version.name} version {version.number} has lost its files, {source} ({error.strerror or error}); "
-                    "restore them, or choose another version"
-                ) from error
+            except (OSError, MlflowException) as error:
+                if tracking.is_outage(error):
+                    raise
+                where = f"{self.shown}: {version.name} version {version.number}"
+                raise DataError(f"{where} has lost its files, {source}; restore them, or choose another version") from error
 
     def _model(self, name: str) -> Any:
         """MLflow's registered model, or None."""
@@ -335,17 +341,18 @@ def rollback(workspace: Workspace, name: str) -> str:
         raise registry._unknown(name)
     champion = registry.champion(name)
     present = None if champion is None else champion.number
-    former, passed_over = _former(registry, name, history, present)
+    former, deleted, set_aside = _former(registry, name, history, present)
     if former is None:
-        why = f" ({', '.join(passed_over)})" if passed_over else ""
+        why = [f"version {number} was deleted" for number in deleted] + [f"version {number} was rolled back" for number in set_aside]
         there = _listed(registry.versions(name))
-        raise ConfigError(f"{name}: no former champion to go back to{why}; `gantry promote {name} VERSION` takes one of {there}")
+        because = f" ({', '.join(why)})" if why else ""
+        raise ConfigError(f"{name}: no former champion to go back to{because}; `gantry promote {name} VERSION` takes one of {there}")
     registry.load(former)
     registry.move_champion(former, present, "rolled back")
     if champion is not None:
         registry.set_tags(champion, {_ROLLED_BACK_TAG: _now()})
-    notes = "".join(f"; passed over: {note}" for note in passed_over)
     left = "" if champion is None else f", version {champion.number} is set aside"
+    notes = "".join(f"; version {number} was deleted and is passed over" for number in deleted)
     return f"{name}: version {former.number} is the champion again{left}{notes}"
 
 
@@ -459,20 +466,21 @@ def _save_servable(folder: Path, path: Path, run_id: str, model_id: str) -> None
     )
 
 
-def _former(registry: Registry, name: str, history: tuple[Reign, ...], present: int | None) -> tuple[Version | None, list[str]]:
-    """The last champion before the present one that can take its place again, and why later ones cannot."""
-    passed_over: dict[int, str] = {}
+def _former(registry: Registry, name: str, history: tuple[Reign, ...], present: int | None) -> tuple[Version | None, list[int], list[int]]:
+    """The last champion before the present one that can take its place again; and which later ones were deleted or rolled back."""
+    deleted: list[int] = []
+    set_aside: list[int] = []
     for reign in reversed(history):
-        if reign.version == present or reign.version in passed_over:
+        if reign.version in (present, *deleted, *set_aside):
             continue
         version = registry._find_version(name, reign.version)
         if version is None:
-            passed_over[reign.version] = f"version {reign.version} was deleted"
+            deleted.append(reign.version)
         elif version.was_rolled_back:
-            passed_over[reign.version] = f"version {reign.version} was rolled back"
+            set_aside.append(reign.version)
         else:
-            return version, list(passed_over.values())
-    return None, list(passed_over.values())
+            return version, deleted, set_aside
+    return None, deleted, set_aside
 
 
 def _load_folder(folder: Path, device: str) -> Generator:

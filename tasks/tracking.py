@@ -125,7 +125,7 @@ def errors(uri: str) -> Iterator[None]:
         raise RegistryError(f"{without_password(uri)}: the package {error.name} is needed for this address; install it") from error
     except (MlflowException, SQLAlchemyError, RequestException) as error:
         text = " ".join(str(error).split())
-        if uri.startswith("http") and _is_outage(error):
+        if uri.startswith("http") and is_outage(error):
             reason = _shortened(text.rpartition(": ")[2].strip("()'\" "))
             advice = "start it, or correct MLFLOW_TRACKING_URI (unset: a SQLite file in the workspace)"
             raise RegistryError(f"{without_password(uri)}: the MLflow server does not answer ({reason}); {advice}") from error
@@ -134,6 +134,18 @@ def errors(uri: str) -> Iterator[None]:
                 f"{without_password(uri)}: answers, but not as an MLflow server does; correct MLFLOW_TRACKING_URI"
             ) from error
         raise RegistryError(f"{without_password(uri)}: MLflow refused: {_shortened(text)}") from error
+
+
+def is_outage(error: BaseException | None) -> bool:
+    """Whether the server, or its database, could not be used at this moment, rather than refused what was asked."""
+    from requests.exceptions import RequestException
+    from sqlalchemy.exc import OperationalError
+
+    while error is not None:
+        if isinstance(error, OperationalError) or (isinstance(error, RequestException) and error.response is None):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def dvc_hash(workspace: Workspace, path: Path) -> str | None:
@@ -245,7 +257,7 @@ class Run:
             with _impatient():
                 self._log_points(points)
         except RegistryError as error:
-            if not _is_outage(error.__cause__):
+            if not is_outage(error.__cause__):
                 raise
             print(f"warning: {error} The record is kept in {record} and logged later.", file=sys.stderr)
             return already
@@ -385,18 +397,6 @@ def _impatient() -> Iterator[None]:
                 del os.environ[key]
             else:
                 os.environ[key] = value
-
-
-def _is_outage(error: BaseException | None) -> bool:
-    """Whether the server, or its database, could not be used at this moment, rather than refused what was asked."""
-    from requests.exceptions import RequestException
-    from sqlalchemy.exc import OperationalError
-
-    while error is not None:
-        if isinstance(error, OperationalError) or (isinstance(error, RequestException) and error.response is None):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
 
 
 def _shortened(text: str, limit: int = 300) -> str:

@@ -4,47 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from real_mlflow import free_port, kill_group, tiny_generator, wait_until_it_answers
 
-from gan_core.generator import Generator, GeneratorConfig
-from gan_core.networks import build_generator
-from gan_core.networks.common import NetworkSpec
 from tasks import tracking
 from tasks.workspace import Workspace
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def wait_until_it_answers(url: str, child: subprocess.Popen[bytes], log: Path, seconds: float = 120) -> None:
-    """Poll `url` until it answers; fail with the log if the child ends or the time is over."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end and child.poll() is None:
-        try:
-            with urllib.request.urlopen(url, timeout=2):  # noqa: S310
-                return
-        except OSError:
-            time.sleep(0.1)
-    pytest.fail(f"{url} does not answer\n{log.read_text()}")
-
-
-def kill_group(child: subprocess.Popen[bytes]) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(child.pid, signal.SIGKILL)
-    child.wait()
 
 
 @pytest.fixture(scope="session")
@@ -84,19 +53,6 @@ def mlflow_server(tmp_path_factory: pytest.TempPathFactory, mlflow_database: Pat
         yield f"http://127.0.0.1:{port}"
     finally:
         kill_group(child)
-
-
-def tiny_generator(seed: int = 0, kind: str = "images", classes: tuple[str, ...] | None = ("cat", "dog", "3")) -> Generator:
-    """An untrained generator of 8 x 8 images or of points in the plane; another seed has other weights."""
-    import torch
-
-    shape = (1, 8, 8) if kind == "images" else (2,)
-    spec = NetworkSpec("mlp", shape, len(classes or ()), latent=4, widths=(8,))
-    moments = {} if kind == "images" else {"mean": (0.0, 1.0), "std": (1.0, 2.0)}
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        network = build_generator(spec)
-    return Generator(GeneratorConfig("gan", kind, shape, classes, 4, spec, 640, seed, "d" * 64, **moments), network)  # type: ignore[arg-type]
 
 
 @pytest.fixture

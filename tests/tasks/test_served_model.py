@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import free_port, kill_group, tiny_generator, wait_until_it_answers
 from PIL import Image
+from real_mlflow import free_port, kill_group, tiny_generator, wait_until_it_answers
 
 from gan_core.generator import Generator
 from tasks import tracking
