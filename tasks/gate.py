@@ -13,6 +13,9 @@ from tasks.params import RegisterParams
 
 LOWER, HIGHER = "lower", "higher"
 
+# The outcomes that make a challenger the champion.
+PROMOTING = ("first", "promoted")
+
 # Which way each metric of reports/NAME/metrics.json gets better.
 BETTER: Mapping[str, str] = {
     "fid": LOWER,
@@ -47,7 +50,7 @@ class Decision:
 
     @property
     def promotes(self) -> bool:
-        return self.outcome in ("first", "promoted")
+        return self.outcome in PROMOTING
 
 
 def decide(

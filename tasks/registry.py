@@ -227,7 +227,7 @@ class Registry:
                     self.client.delete_registered_model_alias(version.name, CHALLENGER)
 
     def download(self, version: Version, folder: Path) -> Path:
-        """Copy the whole MLflow model of a version below `folder`; returns where it lies. The generator's folder is `GENERATOR_FOLDER` in it."""
+        """Copy the whole MLflow model of a version below `folder`; returns where it lies, with the generator in `GENERATOR_FOLDER`."""
         return self._download(version, version.source, folder)
 
     def load(self, version: Version, device: str = "cpu") -> Generator:

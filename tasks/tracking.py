@@ -96,6 +96,8 @@ def client(workspace: Workspace) -> MlflowClient:
     sqlite = _sqlite_path(uri)
     if sqlite is not None:
         _check_sqlite(sqlite)
+    else:
+        _check_database_server(uri)
 
     from mlflow.tracking import MlflowClient
 
@@ -347,6 +349,22 @@ def _check_sqlite(path: Path) -> None:
             connection.close()
     except sqlite3.Error as error:
         raise RegistryError(f"{path}: MLflow's database cannot be opened ({error}); put a backup in its place, or move it away") from None
+
+
+def _check_database_server(uri: str) -> None:
+    """The same for a database server that MLflow is to use directly."""
+    import socket
+
+    parts = urlsplit(uri)
+    ports = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
+    dialect = parts.scheme.partition("+")[0]
+    if dialect not in ports or not parts.hostname:
+        return
+    try:
+        socket.create_connection((parts.hostname, parts.port or ports[dialect]), timeout=5).close()
+    except OSError as error:
+        shown = without_password(uri)
+        raise RegistryError(f"{shown}: the database does not answer ({error}); start it, or correct MLFLOW_TRACKING_URI") from None
 
 
 def _create_sqlite(path: Path, artifacts: Path) -> None:

@@ -104,6 +104,20 @@ class TestOutOfReach:
             with pytest.raises(RegistryError, match="does not answer"):
                 tracking.configure(workspace)
 
+    def test_a_database_server_is_gone(self, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+        with socket.socket() as closed:
+            closed.bind(("127.0.0.1", 0))
+            monkeypatch.setenv("MLFLOW_TRACKING_URI", f"postgresql+psycopg2://me:secret@127.0.0.1:{closed.getsockname()[1]}/mlflow")
+            with pytest.raises(RegistryError, match="the database does not answer") as raised:
+                tracking.configure(workspace)
+        assert "secret" not in str(raised.value)
+
+    @pytest.mark.parametrize("uri", ["file:///nowhere", "nonsense://somewhere"])
+    def test_an_address_that_mlflow_does_not_take(self, workspace: Workspace, uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        with pytest.raises(RegistryError, match=f"{uri}: MLflow refused"):
+            tracking.configure(workspace)
+
     def test_someone_else_answers(self, workspace: Workspace, another_service: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", another_service)
         with pytest.raises(RegistryError, match=f"{another_service}: answers, but not as an MLflow server"):
