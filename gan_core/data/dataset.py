@@ -74,21 +74,26 @@ class Dataset:
         Raises:
             DataError: a file is missing or does not hold what dataset.json says.
         """
+        path = folder / "dataset.json"
         try:
-            text = json.loads((folder / "dataset.json").read_text())
+            fields = json.loads(path.read_text())
+            if fields.pop("format", None) != FORMAT:
+                raise DataError(f"{path}: not of format {FORMAT}; run the validate stage again")
+            for key in ("shape", "classes", "mean", "std"):
+                fields[key] = None if fields[key] is None else tuple(fields[key])
+            spec = DatasetSpec(**fields)
+            counts = [(split, spec.counts[split]) for split in SPLITS]
         except FileNotFoundError:
-            raise DataError(f"{folder}/dataset.json: not there; run the validate stage first") from None
-        except ValueError as error:
-            raise DataError(f"{folder}/dataset.json: damaged ({error}); run the validate stage again") from None
-        if text.pop("format", None) != FORMAT:
-            raise DataError(f"{folder}/dataset.json: not of format {FORMAT}; run the validate stage again")
-        for key in ("shape", "classes", "mean", "std"):
-            text[key] = None if text[key] is None else tuple(text[key])
-        spec = DatasetSpec(**text)
-        samples = {split: _open_array(folder / f"{split}.npy", (spec.counts[split], *spec.shape)) for split in SPLITS}
+            raise DataError(f"{path}: not there; run the validate stage first") from None
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DataError(f"{path}: damaged ({error}); run the validate stage again") from None
+        dtype = np.uint8 if spec.kind == "images" else np.float32
+        samples = {split: _open_array(folder / f"{split}.npy", (count, *spec.shape), dtype) for split, count in counts}
         labels = {}
         if spec.classes is not None:
-            labels = {split: _open_array(folder / f"{split}_labels.npy", (spec.counts[split],)) for split in SPLITS}
+            labels = {split: _open_array(folder / f"{split}_labels.npy", (count,), np.int64) for split, count in counts}
         return cls(spec, samples, labels)
 
 
@@ -102,11 +107,14 @@ def write_spec(folder: Path, spec: DatasetSpec) -> DatasetSpec:
     return complete
 
 
-def _open_array(path: Path, shape: tuple[int, ...]) -> NDArray[Any]:
+def _open_array(path: Path, shape: tuple[int, ...], dtype: type[np.generic]) -> NDArray[Any]:
     try:
-        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        array: NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read ({error}); run the validate stage again") from None
-    if array.shape != shape:
-        raise DataError(f"{path}: has shape {array.shape}, and dataset.json says {shape}; run the validate stage again")
+    if array.shape != shape or array.dtype != dtype:
+        raise DataError(
+            f"{path}: has shape {array.shape} of {array.dtype}, and dataset.json says {shape} of {np.dtype(dtype)}; "
+            "run the validate stage again"
+        )
     return array
