@@ -42,7 +42,7 @@ def write(checkpoint: Checkpoint, folder: Path) -> None:
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     data = save_tensors({key: value.detach().cpu().contiguous() for key, value in checkpoint.tensors.items()})
-    digest = hashlib.sha256(data).hexdigest()
+    digest = _digest(checkpoint.images, checkpoint.facts, data)
     facts = {"format": FORMAT, "images": checkpoint.images, "sha256": digest, "facts": checkpoint.facts}
     _write_durably(temporary / "state.safetensors", data)
     _write_durably(temporary / "state.json", (json.dumps(facts, indent=2, sort_keys=True) + "\n").encode())
@@ -61,9 +61,9 @@ def read(folder: Path) -> Checkpoint:
         if facts["format"] != FORMAT:
             raise DataError(f"{folder}: has checkpoint format {facts['format']}, and this version of Gantry reads {FORMAT}")
         data = (folder / "state.safetensors").read_bytes()
-        if hashlib.sha256(data).hexdigest() != facts["sha256"]:
-            raise DataError(f"{folder}: state.safetensors is damaged (its checksum differs)")
-        return Checkpoint(int(facts["images"]), load_tensors(data), facts["facts"])
+        if _digest(facts["images"], facts["facts"], data) != facts["sha256"]:
+            raise DataError(f"{folder}: is damaged (its checksum differs)")
+        return Checkpoint(facts["images"], load_tensors(data), facts["facts"])
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise DataError(f"{folder}: is no readable checkpoint ({error})") from None
 
@@ -101,6 +101,13 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Tensor]:
 def subtree(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """The tensors below `prefix/`, with the prefix taken off."""
     return {key.removeprefix(f"{prefix}/"): value for key, value in tensors.items() if key.startswith(f"{prefix}/")}
+
+
+def _digest(images: int, facts: Mapping[str, Any], data: bytes) -> str:
+    """Over everything that a checkpoint holds, so that a flipped bit in either file is noticed."""
+    digest = hashlib.sha256(json.dumps([images, facts], sort_keys=True).encode())
+    digest.update(data)
+    return digest.hexdigest()
 
 
 def _newest_first(folder: Path) -> list[Path]:
