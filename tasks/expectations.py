@@ -6,7 +6,8 @@ Three tables are checked, each with a suite of its own built from the entry's th
     manifest   the samples that are left: what manifest.parquet holds
     classes    one row a class, with its number of samples; only where there are labels
 
-The folder gets `results.json`, the results as Great Expectations words them, and its HTML pages (Data Docs) from `index.html` on.
+The folder gets `results.json`, the results as Great Expectations words them, and its HTML pages (Data Docs). Their `index.html` finds
+its way with scripts from other hosts; `Verdict.pages` names the pages that show the results, which are readable without.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ class Table:
 class Failure:
     """An expectation that is not met."""
 
+    table: str
     expected: str
     """What was expected, in words, with the key of params.yaml."""
     found: str
@@ -64,6 +66,8 @@ class Verdict:
     met: int
     """Number of expectations that are met."""
     failures: tuple[Failure, ...]
+    pages: Mapping[str, Path]
+    """Of each table the page with its results, relative to the folder."""
 
     @property
     def passed(self) -> bool:
@@ -197,19 +201,21 @@ def check(name: str, tables: Sequence[Table], folder: Path) -> Verdict:
             if one["success"]:
                 met += 1
             else:
-                failures.append(_failure(one, table.key))
+                failures.append(_failure(one, table))
     context.build_data_docs(site_names=["docs"])
     (folder / "results.json").write_text(json.dumps(results, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    return Verdict(met, tuple(failures))
+    pages = {table.name: next(folder.glob(f"validations/{table.name}/**/*.html")).relative_to(folder) for table in tables}
+    return Verdict(met, tuple(failures), pages)
 
 
-def _failure(result: Mapping[str, Any], key: str) -> Failure:
+def _failure(result: Mapping[str, Any], table: Table) -> Failure:
+    key = table.key
     expected = result["expectation_config"]["description"]
     details = result["result"]
     if result["exception_info"].get("raised_exception"):
-        return Failure(expected, f"could not be checked ({result['exception_info'].get('exception_message')})", ())
+        return Failure(table.name, expected, f"could not be checked ({result['exception_info'].get('exception_message')})", ())
     if "unexpected_count" not in details:
-        return Failure(expected, f"found {details['observed_value']:,}", ())
+        return Failure(table.name, expected, f"found {details['observed_value']:,}", ())
     column, count, total = result["expectation_config"]["kwargs"]["column"], details["unexpected_count"], details["element_count"]
     share = f"{count:,} of {total:,} ({count / total:.1%})"
     found = f"{share} are in quarantine" if column == "reason" else f"not so for {share}"
@@ -218,7 +224,7 @@ def _failure(result: Mapping[str, Any], key: str) -> Failure:
         bare = column == key or row[column] is None
         rows.append(str(row[key]) if bare else f"{row[key]}: {row[column]}")
     more = count - len(rows)
-    return Failure(expected, found, (*rows, *([f"and {more:,} more"] if more else [])))
+    return Failure(table.name, expected, found, (*rows, *([f"and {more:,} more"] if more else [])))
 
 
 def _detail(frame: DataFrame) -> str:

@@ -188,6 +188,15 @@ def statistics(image: Image.Image) -> tuple[float, float]:
     return float(means.mean()), float(np.sqrt(max(variances.mean(), 0.0)))
 
 
+def array_statistics(images: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """`statistics` of each of many pictures at once: uint8 (N, H, W) or (N, H, W, C) to two arrays (N,)."""
+    values = images.reshape(len(images), images.shape[1] * images.shape[2], -1)
+    pixels = values.shape[1]
+    means = values.sum(axis=1, dtype=np.int64) / pixels
+    variances = np.square(values, dtype=np.uint32).sum(axis=1, dtype=np.int64) / pixels - means**2
+    return means.mean(axis=1), np.sqrt(np.maximum(variances.mean(axis=1), 0.0))
+
+
 def with_channels(pixels: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
     """Pixels (C, H, W) as grey or RGB: grey is repeated, RGB becomes ITU-R 601 luma."""
     if pixels.shape[0] == channels:

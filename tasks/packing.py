@@ -37,7 +37,8 @@ class Spool:
 
     def __init__(self, path: Path, size: int) -> None:
         self._file = path.open("w+b")
-        self._size = size
+        self.size = size
+        """Height and width of every picture."""
         self._channels = array("B")
         self._offsets = array("Q")
         self._end = 0
@@ -46,6 +47,9 @@ class Spool:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
         self._file.close()
 
     def __len__(self) -> int:
@@ -54,8 +58,8 @@ class Spool:
     def append(self, pixels: NDArray[np.uint8]) -> int:
         """Put down one picture, uint8 (C, size, size); returns its number."""
         channels = pixels.shape[0]
-        if pixels.dtype != np.uint8 or pixels.shape != (channels, self._size, self._size) or channels not in (1, 3):
-            raise ValueError(f"expected uint8 (1 or 3, {self._size}, {self._size}), not {pixels.dtype} {pixels.shape}")
+        if pixels.dtype != np.uint8 or pixels.shape != (channels, self.size, self.size) or channels not in (1, 3):
+            raise ValueError(f"expected uint8 (1 or 3, {self.size}, {self.size}), not {pixels.dtype} {pixels.shape}")
         self._file.write(pixels.tobytes())
         self._channels.append(channels)
         self._offsets.append(self._end)
@@ -64,7 +68,7 @@ class Spool:
 
     def read(self, number: int) -> NDArray[np.uint8]:
         """The picture of that number."""
-        shape = (self._channels[number], self._size, self._size)
+        shape = (self._channels[number], self.size, self.size)
         self._file.flush()
         data = os.pread(self._file.fileno(), math.prod(shape), self._offsets[number])
         return np.frombuffer(data, dtype=np.uint8).reshape(shape)
@@ -82,12 +86,11 @@ def pack_images(
     spool: Spool,
     numbers: Mapping[str, Sequence[int]],  # the spool's numbers of each split's pictures, in packed order
     labels: Mapping[str, Sequence[int]] | None,  # index into classes of each, in the same order
-    size: int,
     channels: int,  # 1 or 3
     classes: tuple[str, ...] | None,
 ) -> DatasetSpec:
     """Write images into `folder` as a packed data set; dataset.json is written last."""
-    shape = (channels, size, size)
+    shape = (channels, spool.size, spool.size)
     for split in SPLITS:
         _write_array(
             folder / f"{split}.npy",

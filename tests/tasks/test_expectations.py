@@ -160,7 +160,7 @@ def test_nothing_left_is_a_failure_and_no_crash(tmp_path: Path) -> None:
 
 
 def test_results_and_pages(tmp_path: Path) -> None:
-    verdict(tmp_path, good())
+    result = verdict(tmp_path, good())
     results = json.loads((tmp_path / "results.json").read_text())
     assert set(results) == {"source", "manifest", "classes"}
     assert all(result["success"] for result in results.values())
@@ -170,7 +170,8 @@ def test_results_and_pages(tmp_path: Path) -> None:
     assert (tmp_path / "index.html").stat().st_size > 1_000
     pages = {page.name: page.read_text() for page in tmp_path.glob("validations/**/*.html")}
     assert set(pages) == {"data-source.html", "data-manifest.html", "data-classes.html"}
-    assert "truncated: the file ends early" in pages["data-source.html"]
+    assert "truncated: the file ends early" in (tmp_path / result.pages["source"]).read_text()
+    assert set(result.pages) == {"source", "manifest", "classes"}
 
 
 def test_names_cannot_plant_a_script_in_the_pages(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ class TestImages:
             numbers = {"train": [6, 0, 3, 1], "holdout": [5, 2]}
             labels = {"train": [0, 1, 1, 0], "holdout": [1, 1]}
             (tmp_path / "ready").mkdir()
-            spec = pack_images(tmp_path / "ready", spool, numbers, labels, 4, 3, ("a", "b"))
+            spec = pack_images(tmp_path / "ready", spool, numbers, labels, 3, ("a", "b"))
         dataset = Dataset.open(tmp_path / "ready")
         assert dataset.spec == spec
         assert spec.shape == (3, 4, 4)
@@ -96,7 +96,7 @@ class TestImages:
         with Spool(tmp_path / "spool", 4) as spool:
             for picture in pictures:
                 spool.append(picture)
-            pack_images(tmp_path, spool, {"train": range(4), "holdout": [4]}, None, 4, 1, None)
+            pack_images(tmp_path, spool, {"train": range(4), "holdout": [4]}, None, 1, None)
         np.save(tmp_path / "expected.npy", pictures[:4])
         assert (tmp_path / "train.npy").read_bytes() == (tmp_path / "expected.npy").read_bytes()
         assert not (tmp_path / "train_labels.npy").exists()
@@ -106,9 +106,9 @@ class TestImages:
         with Spool(tmp_path / "spool", 4) as spool:
             spool.append(grey)
             spool.append(colour)
-            pack_images(tmp_path, spool, {"train": [0], "holdout": [1]}, None, 4, 3, None)
+            pack_images(tmp_path, spool, {"train": [0], "holdout": [1]}, None, 3, None)
             assert np.load(tmp_path / "train.npy").tolist() == np.full((1, 3, 4, 4), 7).tolist()
-            pack_images(tmp_path, spool, {"train": [0], "holdout": [1]}, None, 4, 1, None)
+            pack_images(tmp_path, spool, {"train": [0], "holdout": [1]}, None, 1, None)
             assert np.load(tmp_path / "holdout.npy").tolist() == np.full((1, 1, 4, 4), 9).tolist()
 
 

@@ -1,0 +1,218 @@
+"""The validate stage: `python -m tasks.validate NAME`, from data/NAME/raw to data/NAME/ready and data/NAME/validation.
+
+Every source file is opened once. What cannot be used goes to quarantine.csv with the reason in words; the rest becomes the
+manifest (one row a sample), is split by content, checked as a whole by Great Expectations and, if that passes, packed into the
+arrays that training maps into memory. The bytes of `ready` depend on the raw data, the entry's `data` and `validate` sections
+and the versions of the libraries, and on nothing else: not on the number of processes, the clock or the run before.
+
+Everything is made in a folder beside the two and moved there last. A refused data set leaves `ready` with quarantine.csv alone.
+"""
+
+from __future__ import annotations
+
+import csv
+import shutil
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gan_core.data.dataset import SPLITS, DatasetSpec
+from gan_core.errors import DataError
+from tasks.expectations import Table, Verdict, check, classes_table, manifest_table, source_table
+from tasks.inspection import Inspection, Row, inspect
+from tasks.packing import Spool, pack_images, pack_points, split_of
+from tasks.params import DataParams, Entry, ValidateParams
+from tasks.raw import RawReader
+from tasks.stage_main import stage_main
+from tasks.workspace import Workspace
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+_REPORT_EVERY = 10.0
+"""Seconds between lines that say how far it is."""
+
+
+def validate(workspace: Workspace, name: str, entry: Entry) -> None:
+    """Check what was fetched for `name` and pack it for training.
+
+    Raises:
+        DataError: raw is missing or damaged, or an expectation is not met; the message names each with the first rows at fault.
+    """
+    ready, validation = workspace.ready(name), workspace.validation(name)
+    with RawReader.open(workspace.raw(name)) as raw, _partial_folder(ready.with_name(".validate.partial")) as partial:
+        new_ready, new_validation = partial / "ready", partial / "validation"
+        new_ready.mkdir()
+        new_validation.mkdir()
+        inspection = inspect(raw, entry.data, entry.validation, partial / "spool", _report(name))
+        if not inspection.rows:
+            raise DataError(f"{name}: {workspace.raw(name)} holds no samples; look at data.source ({entry.data.source})")
+        rows = set_conflicts_aside(inspection.rows)
+        packed = packed_order(rows, entry.data)
+        good = [row for split in SPLITS for row in packed[split]]
+        write_quarantine(new_ready / "quarantine.csv", rows)
+        manifest = manifest_frame(packed)
+        tables = _tables(rows, packed, manifest, inspection.classes, entry.validation, images=raw.kind != "points")
+        verdict = check(name, tables, new_validation)
+        if verdict.passed:
+            manifest.to_parquet(new_ready / "manifest.parquet", index=False)
+            _pack(new_ready, inspection, packed, entry.data, raw)
+        # Refused or not, what was found is there to be looked at.
+        _replace_folder(new_validation, validation, partial / "former validation")
+        _replace_folder(new_ready, ready, partial / "former ready")
+    if not verdict.passed:
+        raise DataError(_refusal(name, verdict, rows, ready, validation))
+    print(summary(name, rows, {split: len(packed[split]) for split in SPLITS}, verdict, duplicates(good)), flush=True)
+
+
+def set_conflicts_aside(rows: Sequence[Row]) -> list[Row]:
+    """The rows again, with those that are equal in content and differ in label in quarantine: nobody knows which one is right."""
+    labels: dict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        if row.reason is None and row.label is not None:
+            labels[row.sha256].add(row.label)
+    conflicts = {sha256: " and ".join(sorted(names)) for sha256, names in labels.items() if len(names) > 1}
+    return [
+        replace(row, reason=f"conflicting labels: equal samples stand in {conflicts[row.sha256]}", number=None)
+        if row.reason is None and row.sha256 in conflicts
+        else row
+        for row in rows
+    ]
+
+
+def packed_order(rows: Sequence[Row], data: DataParams) -> dict[str, list[Row]]:
+    """The good rows of each split, in the order of the source."""
+    packed: dict[str, list[Row]] = {split: [] for split in SPLITS}
+    for row in rows:
+        if row.reason is None:
+            packed[split_of(row.sha256, data.seed, data.holdout)].append(row)
+    return packed
+
+
+def duplicates(good: Sequence[Row]) -> int:
+    """How many samples are equal to one before them."""
+    return len(good) - len({row.sha256 for row in good})
+
+
+def manifest_frame(packed: dict[str, list[Row]]) -> DataFrame:
+    """The manifest: one row a good sample, in the order of the arrays, first `train`, then `holdout`."""
+    import pandas as pd
+
+    good = [(split, row) for split in SPLITS for row in packed[split]]
+    columns: dict[str, Any] = {
+        "path": pd.Series([row.path for _, row in good], dtype="string"),
+        "sha256": pd.Series([row.sha256 for _, row in good], dtype="string"),
+        "width": pd.Series([row.width for _, row in good], dtype="Int32"),
+        "height": pd.Series([row.height for _, row in good], dtype="Int32"),
+        "mode": pd.Series([row.mode for _, row in good], dtype="string"),
+        "mean": pd.Series([row.mean for _, row in good], dtype="Float64"),
+        "std": pd.Series([row.std for _, row in good], dtype="Float64"),
+        "label": pd.Series([row.label for _, row in good], dtype="string"),
+        "split": pd.Series([split for split, _ in good], dtype="string"),
+    }
+    return pd.DataFrame(columns)
+
+
+def write_quarantine(path: Path, rows: Sequence[Row]) -> None:
+    """quarantine.csv: path and reason of each sample that cannot be used, once, in the order of the source."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["path", "reason"])
+        writer.writerows([row.path, row.reason] for row in rows if row.reason is not None)
+
+
+def summary(name: str, rows: Sequence[Row], counts: dict[str, int], verdict: Verdict, equal: int) -> str:
+    """The line that a successful run ends with."""
+    samples = sum(counts.values())
+    return (
+        f"validate {name}: {samples:,} samples ({counts['train']:,} train, {counts['holdout']:,} held out), "
+        f"{len(rows) - samples:,} quarantined, " + (f"{equal:,} equal to another, " if equal else "") + f"{verdict.met} expectations met"
+    )
+
+
+def _tables(
+    rows: Sequence[Row],
+    packed: dict[str, list[Row]],
+    manifest: DataFrame,
+    classes: tuple[str, ...] | None,
+    limits: ValidateParams,
+    images: bool,
+) -> list[Table]:
+    import pandas as pd
+
+    source = pd.DataFrame({key: pd.Series([getattr(row, key) for row in rows], dtype="string") for key in ("path", "sha256", "reason")})
+    tables = [source_table(source, limits), manifest_table(manifest, classes, limits, images)]
+    if classes is not None:
+        counts = {split: Counter(row.label for row in packed[split]) for split in SPLITS}
+        frame = pd.DataFrame({"label": pd.Series(classes, dtype="string")})
+        for split in SPLITS:
+            frame[split] = [counts[split][label] for label in classes]
+        frame["samples"] = frame["train"] + frame["holdout"]
+        frame["share"] = frame["samples"] / max(int(frame["samples"].sum()), 1)
+        tables.append(classes_table(frame, limits))
+    return tables
+
+
+def _pack(folder: Path, inspection: Inspection, packed: dict[str, list[Row]], data: DataParams, raw: RawReader) -> DatasetSpec:
+    numbers = {split: [row.number for row in packed[split] if row.number is not None] for split in SPLITS}
+    if not isinstance(inspection.samples, Spool):
+        return pack_points(folder, {split: inspection.samples[np.array(numbers[split])] for split in SPLITS}, raw.truth)
+    with closing(inspection.samples) as spool:
+        channels = data.channels or spool.usual_channels(number for split in SPLITS for number in numbers[split])
+        labels = None
+        if inspection.classes is not None:
+            index = {label: i for i, label in enumerate(inspection.classes)}
+            labels = {split: [index[row.label] for row in packed[split] if row.label is not None] for split in SPLITS}
+        return pack_images(folder, spool, numbers, labels, channels, inspection.classes)
+
+
+def _refusal(name: str, verdict: Verdict, rows: Sequence[Row], ready: Path, validation: Path) -> str:
+    total = verdict.met + len(verdict.failures)
+    lines = [f"{name}: the data set is refused, {len(verdict.failures)} of {total} expectations are not met"]
+    lines += [str(failure) for failure in verdict.failures]
+    if any(row.reason is not None for row in rows):
+        lines.append(f"every sample in quarantine, with its reason: {ready / 'quarantine.csv'}")
+    pages = dict.fromkeys(verdict.pages[failure.table] for failure in verdict.failures)
+    lines += [f"results of the check: {validation / page}" for page in pages]
+    lines.append("repair or remove the samples at the source and fetch again, or change the limits in params.yaml")
+    return "\n".join(lines)
+
+
+def _report(name: str) -> Callable[[int, int], None]:
+    """Says every few seconds how many samples are done."""
+    last = time.monotonic()
+
+    def on_row(done: int, total: int) -> None:
+        nonlocal last
+        if (now := time.monotonic()) - last >= _REPORT_EVERY:
+            last = now
+            print(f"validate {name}: {done:,} of {total:,} samples", flush=True)
+
+    return on_row
+
+
+@contextmanager
+def _partial_folder(path: Path) -> Iterator[Path]:
+    """A fresh folder that is gone afterwards; what a killed run left in it goes first."""
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir(parents=True)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _replace_folder(new: Path, place: Path, aside: Path) -> None:
+    if place.exists():
+        place.replace(aside)
+    new.replace(place)
+
+
+if __name__ == "__main__":
+    stage_main(validate)
