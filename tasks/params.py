@@ -214,8 +214,8 @@ def _explain(name: str, error: Mapping[str, Any]) -> str:
         near = difflib.get_close_matches(str(keys[-1]), allowed, n=1)
         return f"{location}: unknown key" + (f"; did you mean {near[0]}?" if near else f"; allowed: {', '.join(allowed)}")
     if kind == "missing":
-        section = len(keys) == 1 and str(keys[0]) in ("validate", "evaluate", "register")
-        return f"{location}: missing" + (f"; write `{keys[0]}: {{}}` for the defaults" if section else "")
+        empty_will_do = len(keys) == 1 and str(keys[0]) in ("validate", "evaluate", "register")
+        return f"{location}: missing" + (f"; write `{keys[0]}: {{}}` for the defaults" if empty_will_do else "")
     if kind == "literal_error":
         return f"{location}: {error['input']!r} is not allowed; {error['msg'].removeprefix('Input should be ')} is"
     message = error["msg"].removeprefix("Value error, ")
@@ -262,7 +262,12 @@ def load(workspace: Path) -> dict[str, Entry]:
         raise ConfigError(f"{path}: not there; run in a workspace, or make one with `gantry init DIR`") from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not UTF-8 text (byte {error.start})") from None
-    except YAMLError as error:
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: not valid YAML: nested too deeply") from None
+    except (YAMLError, ValueError, LookupError, TypeError) as error:
+        # The last three come from values that only look like a date or a number, such as 2001-13-45.
         raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     return parse(document, where=str(path))
 
