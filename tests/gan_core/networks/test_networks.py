@@ -1,0 +1,298 @@
+"""The network families: shapes, gradients, labels, sizes by the papers, and refusals."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any, Literal
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from gan_core.errors import ConfigError
+from gan_core.networks import DISCRIMINATORS, GENERATORS, build_discriminator, build_generator
+from gan_core.networks.common import NetworkSpec, halvings
+from gan_core.params import NetworkParams
+
+Family = Literal["mlp", "dcgan", "residual"]
+SIDES = (16, 28, 32, 64)
+LATENT = 6
+N = 5
+NARROW: dict[str, dict[str, Any]] = {"mlp": {"widths": (12, 10)}, "dcgan": {"width": 4}, "residual": {"width": 6}}
+CASES: list[tuple[Family, tuple[int, ...], int]] = [("mlp", (2,), 0), ("mlp", (2,), 3)]
+CASES += [
+    (family, (channels, side, side), classes)
+    for family, (side, channels), classes in itertools.product(("mlp", "dcgan", "residual"), [(16, 1), (28, 1), (32, 3), (64, 3)], (0, 3))
+]
+
+
+def spec(family: Family, shape: tuple[int, ...], classes: int = 0, **options: Any) -> NetworkSpec:
+    return NetworkSpec(family, shape, classes, LATENT, **{**NARROW[family], **options})
+
+
+def labels(classes: int) -> Tensor | None:
+    return torch.arange(N) % classes if classes else None
+
+
+def count(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def assert_gradient_reaches_every_weight(network: nn.Module, output: Tensor) -> None:
+    """Biases that a batch normalisation takes off again have a gradient of 0; every matrix and kernel must be moved."""
+    (output * torch.randn(output.shape, generator=torch.Generator().manual_seed(1))).sum().backward()
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None, name
+        assert torch.isfinite(parameter.grad).all(), name
+        if parameter.dim() > 1:
+            assert parameter.grad.abs().max() > 0, name
+
+
+@pytest.mark.parametrize(("family", "shape", "classes"), CASES)
+def test_a_generator_gives_samples_of_its_shape_and_learns_with_all_its_weights(
+    family: Family, shape: tuple[int, ...], classes: int
+) -> None:
+    torch.manual_seed(0)
+    generator = build_generator(spec(family, shape, classes))
+    samples = generator(torch.randn(N, LATENT), labels(classes))
+    assert samples.shape == (N, *shape)
+    assert samples.dtype == torch.float32
+    if len(shape) == 3:
+        assert samples.abs().max() <= 1
+    assert samples.flatten(1).std(dim=0).max() > 0  # latents matter
+    assert_gradient_reaches_every_weight(generator, samples)
+
+
+@pytest.mark.parametrize(
+    ("family", "shape", "classes", "normalization"),
+    [
+        (*case, normalization)
+        for case, normalization in itertools.product(CASES, [None, "none", "batch", "spectral"])
+        if (case[0], normalization) != ("residual", "batch")  # which it does not have
+    ],
+)
+def test_a_discriminator_gives_a_logit_a_sample_and_learns_with_all_its_weights(
+    family: Family, shape: tuple[int, ...], classes: int, normalization: Any
+) -> None:
+    torch.manual_seed(0)
+    discriminator = build_discriminator(spec(family, shape, classes, normalization=normalization))
+    samples = torch.randn(N, *shape).clamp(-1, 1).requires_grad_()
+    logits = discriminator(samples, labels(classes))
+    assert logits.shape == (N,)
+    assert_gradient_reaches_every_weight(discriminator, logits)
+    assert samples.grad is not None
+    assert (samples.grad.flatten(1).abs().max(dim=1).values > 0).all()  # and the generator behind it learns
+
+
+@pytest.mark.parametrize(("family", "shape"), [("mlp", (2,)), ("mlp", (1, 8, 8)), ("dcgan", (1, 16, 16)), ("residual", (1, 16, 16))])
+def test_labels_are_heard(family: Family, shape: tuple[int, ...]) -> None:
+    """After a little learning, which the residual generator's equal start for all labels needs."""
+    torch.manual_seed(0)
+    generator, discriminator = (build(spec(family, shape, 3)).eval() for build in (build_generator, build_discriminator))
+    with torch.no_grad():
+        for network in (generator, discriminator):
+            for module in network.modules():
+                if isinstance(module, nn.Embedding):
+                    module.weight += torch.randn_like(module.weight) * 0.3
+        latents, samples = torch.randn(N, LATENT), torch.randn(N, *shape)
+        for network, inputs in ((generator, latents), (discriminator, samples)):
+            of_class = [network(inputs, torch.full((N,), label)) for label in range(3)]
+            for one, other in itertools.combinations(of_class, 2):
+                assert (one - other).view(N, -1).abs().max(dim=1).values.min() > 1e-6
+            mixed = network(inputs, torch.tensor([0, 1, 2, 1, 0]))
+            torch.testing.assert_close(mixed[2], of_class[2][2], atol=1e-4, rtol=1e-4)  # each sample by its own label
+
+
+@pytest.mark.parametrize("family", ["mlp", "dcgan", "residual"])
+def test_building_is_a_function_of_the_global_seed(family: Family) -> None:
+    for build in (build_generator, build_discriminator):
+        states = []
+        for seed in (0, 0, 1):
+            torch.manual_seed(seed)
+            states.append(build(spec(family, (1, 16, 16), 2)).state_dict())
+        assert all(torch.equal(value, states[1][key]) for key, value in states[0].items())
+        assert any(not torch.equal(value, states[2][key]) for key, value in states[0].items())
+
+
+def linear(inputs: int, outputs: int) -> int:
+    return inputs * outputs + outputs
+
+
+def conv(inputs: int, outputs: int, side: int, bias: bool = True) -> int:
+    return inputs * outputs * side * side + outputs * bias
+
+
+class TestSizesByTheBook:
+    def test_the_mlp_gan_of_28_pixels(self) -> None:
+        """Latent 100, 256-512-1024-784 against 1024-512-256-1: 1,486,352 and 1,460,225 weights, as its tutorials print."""
+        generator = build_generator(NetworkSpec("mlp", (1, 28, 28), 0, 100))
+        discriminator = build_discriminator(NetworkSpec("mlp", (1, 28, 28), 0, 100, dropout=0.3))
+        assert count(generator) == linear(100, 256) + linear(256, 512) + linear(512, 1024) + linear(1024, 784) == 1_486_352
+        assert count(discriminator) == linear(784, 1024) + linear(1024, 512) + linear(512, 256) + linear(256, 1) == 1_460_225
+
+    def test_the_mlp_gan_of_points(self) -> None:
+        """Latent 3, 32-16-2 against 2-32-16-1."""
+        options: dict[str, Any] = {"widths": (32, 16)}
+        assert count(build_generator(NetworkSpec("mlp", (2,), 0, 3, **options))) == linear(3, 32) + linear(32, 16) + linear(16, 2) == 690
+        discriminator = build_discriminator(NetworkSpec("mlp", (2,), 0, 3, **options))
+        assert count(discriminator) == linear(2, 32) + linear(32, 16) + linear(16, 1) == 641
+
+    def test_the_dcgan_of_28_pixels(self) -> None:
+        """A dense layer to 7 x 7 x 256, transposed convolutions to 128, 64 and 1 channels; a discriminator of 64 and 128."""
+        generator = build_generator(NetworkSpec("dcgan", (1, 28, 28), 0, 100, widths=(256, 128, 64)))
+        dense = 100 * 7 * 7 * 256  # without bias: batch normalisation follows, with a scale and a shift a channel
+        assert dense == 1_254_400
+        up = conv(256, 128, 4, bias=False) + 2 * 128 + conv(128, 64, 4, bias=False) + 2 * 64
+        assert count(generator) == dense + 2 * 256 + up + conv(64, 1, 3) == 1_911_233
+        sizes: list[tuple[int, ...]] = []
+        for module in generator.modules():
+            if isinstance(module, nn.ConvTranspose2d | nn.Conv2d):
+                module.register_forward_hook(lambda module, inputs, output: sizes.append(tuple(output.shape[1:])))
+        generator(torch.randn(2, 100), None)
+        assert sizes == [(128, 14, 14), (64, 28, 28), (1, 28, 28)]
+
+        discriminator = build_discriminator(NetworkSpec("dcgan", (1, 28, 28), 0, 100, widths=(64, 128), dropout=0.3, normalization="none"))
+        assert count(discriminator) == conv(1, 64, 4) + conv(64, 128, 4) + linear(128 * 7 * 7, 1) == 138_561
+        dropouts = [module for module in discriminator.modules() if isinstance(module, nn.Dropout)]
+        assert [dropout.p for dropout in dropouts] == [0.3, 0.3]
+
+    def test_the_dcgan_s_default_doubles_its_channels_each_halving(self) -> None:
+        """At 64 pixels 64-128-256-512, as in the paper's figure 1 halved (its discriminator is as wide)."""
+        discriminator = build_discriminator(NetworkSpec("dcgan", (3, 64, 64), 0, 100, normalization="none"))
+        widths = [module.out_channels for module in discriminator.modules() if isinstance(module, nn.Conv2d)]
+        assert widths == [64, 128, 256, 512]
+        assert count(discriminator) == sum(itertools.starmap(conv, [(3, 64, 4), (64, 128, 4), (128, 256, 4), (256, 512, 4)])) + linear(
+            512 * 16, 1
+        )
+
+    def test_the_residual_generator_is_sngan_s_without_shortcuts_of_equal_width(self) -> None:
+        """SNGAN's for 32 pixels (256 channels, latent 128) has 4,276,739 weights, three 1 x 1 shortcuts among them."""
+        generator = build_generator(NetworkSpec("residual", (3, 32, 32), 0, 128, width=256))
+        assert count(generator) == 4_276_739 - 3 * conv(256, 256, 1)
+
+    def test_the_residual_discriminator(self) -> None:
+        """Three halvings and a block that keeps the side, 128 channels each: the first block as SNGAN's has 151,680 weights."""
+        first = conv(3, 128, 3) + conv(128, 128, 3) + conv(3, 128, 1)
+        assert first == 151_680
+        halving = 2 * conv(128, 128, 3) + conv(128, 128, 1)
+        discriminator = build_discriminator(NetworkSpec("residual", (3, 32, 32), 0, 128))
+        assert count(discriminator) == first + 2 * halving + 2 * conv(128, 128, 3) + linear(128, 1) == 1_070_337
+
+
+class TestSpectralNormalisation:
+    @pytest.mark.parametrize("family", ["mlp", "dcgan", "residual"])
+    def test_bounds_every_layer_of_the_discriminator(self, family: Family) -> None:
+        """After some power iterations the largest singular value of each weight is 1."""
+        torch.manual_seed(0)
+        discriminator = build_discriminator(spec(family, (1, 16, 16), 2, normalization="spectral"))
+        for _ in range(200):
+            discriminator(torch.randn(4, 1, 16, 16), torch.arange(4) % 2)
+        discriminator.eval()
+        layers = [module for module in discriminator.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+        assert layers
+        for layer in layers:
+            assert parametrize.is_parametrized(layer, "weight")
+            assert torch.linalg.matrix_norm(layer.weight.flatten(1), 2).item() == pytest.approx(1, abs=0.02)
+
+    @pytest.mark.parametrize("family", ["dcgan", "residual"])
+    def test_is_the_convolutional_discriminators_default(self, family: Family) -> None:
+        layers = [m for m in build_discriminator(spec(family, (1, 16, 16))).modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+        assert all(parametrize.is_parametrized(layer, "weight") for layer in layers)
+        layers = [
+            m
+            for m in build_discriminator(spec(family, (1, 16, 16), normalization="none")).modules()
+            if isinstance(m, nn.Conv2d | nn.Linear)
+        ]
+        assert not any(parametrize.is_parametrized(layer, "weight") for layer in layers)
+
+
+def test_batch_normalisation_is_where_it_is_asked_for() -> None:
+    def norms(network: nn.Module) -> int:
+        return sum(isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) for module in network.modules())
+
+    assert norms(build_generator(spec("dcgan", (1, 16, 16)))) == 3
+    assert norms(build_generator(spec("dcgan", (1, 16, 16), normalization="none"))) == 0
+    assert norms(build_generator(spec("mlp", (2,)))) == 0
+    assert norms(build_generator(spec("mlp", (2,), normalization="batch"))) == 2
+    assert norms(build_discriminator(spec("mlp", (2,), normalization="batch"))) == 2
+    # The paper leaves the layer beside the image without.
+    assert norms(build_discriminator(spec("dcgan", (1, 16, 16), normalization="batch"))) == 1
+
+
+def test_the_mlp_generator_s_running_average_keeps_eight_tenths() -> None:
+    generator = build_generator(spec("mlp", (2,), normalization="batch"))
+    momenta = [module.momentum for module in generator.modules() if isinstance(module, nn.BatchNorm1d)]
+    assert momenta == [pytest.approx(0.2)] * 2  # torch counts what is taken in
+
+
+@pytest.mark.parametrize("family", ["mlp", "dcgan", "residual"])
+def test_dropout_acts_in_training_alone(family: Family) -> None:
+    torch.manual_seed(0)
+    discriminator = build_discriminator(spec(family, (1, 16, 16), dropout=0.5, normalization="none"))
+    samples = torch.randn(4, 1, 16, 16)
+    assert not torch.equal(discriminator(samples, None), discriminator(samples, None))
+    discriminator.eval()
+    assert torch.equal(discriminator(samples, None), discriminator(samples, None))
+
+
+@pytest.mark.parametrize(
+    ("side", "expected"),
+    [(8, (1, 4)), (10, (1, 5)), (12, (1, 6)), (14, (1, 7)), (16, (2, 4)), (28, (2, 7)), (32, (3, 4)), (40, (3, 5)), (48, (3, 6)),
+     (64, (4, 4)), (128, (5, 4)), (1024, (8, 4))],
+)  # fmt: skip
+def test_halvings(side: int, expected: tuple[int, int]) -> None:
+    assert halvings((3, side, side), "dcgan") == expected
+
+
+@pytest.mark.parametrize("family", ["dcgan", "residual"])
+@pytest.mark.parametrize("side", [1, 2, 4, 5, 7, 9, 15, 18, 22, 30, 31, 36, 100])
+def test_a_side_that_cannot_be_halved_is_refused_with_sizes_that_can(family: Family, side: int) -> None:
+    for build in (build_generator, build_discriminator):
+        with pytest.raises(ConfigError, match=rf"network {family}: {side} pixels cannot be halved.*use a size such as 16, 28, 32"):
+            build(spec(family, (1, side, side)))
+
+
+@pytest.mark.parametrize("widths", [(8,), (8, 4), (8, 4, 4, 4)])
+def test_widths_of_a_wrong_count_are_refused_with_the_right_one(widths: tuple[int, ...]) -> None:
+    with pytest.raises(ConfigError, match=rf"generator\.widths: {len(widths)} given, and 28 pixels take 3"):
+        build_generator(NetworkSpec("dcgan", (1, 28, 28), 0, LATENT, widths=widths))
+    if len(widths) != 2:
+        with pytest.raises(ConfigError, match=rf"discriminator\.widths: {len(widths)} given, and 28 pixels take 2"):
+            build_discriminator(NetworkSpec("dcgan", (1, 28, 28), 0, LATENT, widths=widths))
+
+
+class TestSpecification:
+    def test_auto_is_mlp_for_points_and_dcgan_for_images(self) -> None:
+        auto = NetworkParams()
+        assert NetworkSpec.from_params(auto, (2,), 0, 8).family == "mlp"
+        assert NetworkSpec.from_params(auto, (1, 28, 28), 0, 8).family == "dcgan"
+
+    def test_what_is_asked_for_is_kept(self) -> None:
+        params = NetworkParams(network="residual", width=24, normalization="none", dropout=0.25)
+        found = NetworkSpec.from_params(params, (3, 32, 32), 10, 48)
+        assert found == NetworkSpec("residual", (3, 32, 32), 10, 48, 24, None, "none", 0.25)
+
+    def test_equal_specifications_fit_each_other_s_weights(self) -> None:
+        for family in GENERATORS:
+            shape = (1, 16, 16)
+            one, other = (build_generator(spec(family, shape, 2)) for _ in range(2))  # type: ignore[arg-type]
+            other.load_state_dict(one.state_dict())
+            one, other = (build_discriminator(spec(family, shape, 2)) for _ in range(2))  # type: ignore[arg-type]
+            other.load_state_dict(one.state_dict())
+
+    def test_every_family_has_both_players(self) -> None:
+        assert set(GENERATORS) == set(DISCRIMINATORS) == {"mlp", "dcgan", "residual"}
+
+
+def test_the_dcgan_starts_from_a_narrow_normal_distribution() -> None:
+    torch.manual_seed(0)
+    generator = build_generator(NetworkSpec("dcgan", (1, 32, 32), 0, 64, width=32))
+    for module in generator.modules():
+        if isinstance(module, nn.ConvTranspose2d | nn.Linear):
+            assert module.weight.std().item() == pytest.approx(0.02, rel=0.05)
+            assert module.weight.mean().abs().item() < 0.02 / math.sqrt(module.weight.numel()) * 4
+        elif isinstance(module, nn.BatchNorm2d):
+            assert module.weight.mean().item() == pytest.approx(1.0, abs=0.02)
+            assert module.bias.abs().max() == 0
