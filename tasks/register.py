@@ -1,0 +1,284 @@
+"""The register stage: `python -m tasks.register NAME` makes models/NAME a version and decides whether it becomes the champion.
+
+The challenger's scores are those of the evaluate stage. The present champion is loaded from the registry and scored again, on the
+same held-out data, with the same seeds and the same frozen features, and the gate decides between the two. Before the alias moves,
+the new version is loaded back from the registry and must draw known samples bit for bit; and the champion must still be the one
+that was scored. Run again for the same training, the stage finds its version and makes no second one.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from gan_core.data.dataset import Dataset
+from gan_core.errors import DataError, RegistryError, TrainingError
+from gan_core.generator import Generator, GeneratorConfig
+from tasks import gate, tracking
+from tasks.gate import Decision
+from tasks.params import Entry
+from tasks.registry import GENERATOR_FOLDER, Registry, Version, metric_tags, provenance_tags
+from tasks.samples import encode_png, is_images
+from tasks.stage_main import stage_main
+from tasks.workspace import Workspace
+
+_KNOWN_SAMPLES = 16
+# On the version: decision.json as it was written, so that the stage, run again, says the same again.
+_RECORD_TAG = "decision_record"
+
+
+def register(workspace: Workspace, name: str, entry: Entry) -> None:
+    """Register the generator in models/NAME, decide, and write reports/NAME/decision.json.
+
+    Raises:
+        DataError: a file of the stages before is missing, damaged, or does not belong to this generator.
+        RegistryError: the registry cannot be reached, its champion moved meanwhile, or the version does not come back as it was.
+    """
+    registry = Registry.open(workspace)
+    challenger = _challenger(workspace, name, entry)
+    version = registry.find(name, challenger.training_run, challenger.generator.config.sha256)
+    with tracking.run(workspace, name, version.run_id if version else challenger.training_run) as run:
+        run.log_record(workspace.model(name) / "metrics.jsonl")
+        if version is None:
+            version = _add(registry, run.id, entry, challenger)
+        record = _settled(registry, version) or _decide(registry, version, entry, challenger)
+        path = _write(record, workspace.report(name) / "decision.json")
+        run.log_artifact(path)
+        run.set_tags({"decision": record["outcome"], "version": str(version.number)})
+        scores = record["metrics"]["champion"] or {}
+        run.log_metrics({f"champion.{key}": value for key, value in scores.items()}, step=challenger.generator.config.images)
+    print(_said(name, record))
+
+
+@dataclass(frozen=True)
+class _Challenger:
+    """What the stages before have left for this one."""
+
+    workspace: Workspace
+    name: str
+    generator: Generator
+    dataset: Dataset
+    training_run: str
+    """Id of the MLflow run that the train stage opened."""
+    scores: Mapping[str, float]
+    evaluation: Mapping[str, Any]
+    """How they were measured."""
+
+
+def _challenger(workspace: Workspace, name: str, entry: Entry) -> _Challenger:
+    model, report = workspace.model(name), workspace.report(name)
+    generator = Generator.load(model / "generator")
+    dataset = Dataset.open(workspace.ready(name))
+    training = _read_json(model / "run.json", "train")
+    scores = _read_json(report / "metrics.json", "evaluate")
+    evaluation = _read_json(report / "evaluation.json", "evaluate")
+    for key, value in scores.items():
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise DataError(f"{report / 'metrics.json'}: {key} is no number; run the evaluate stage again")
+    if "run_id" not in training:
+        raise DataError(f"{model / 'run.json'}: holds no run_id; run the train stage again")
+    here = {"generator_sha256": generator.config.sha256, "dataset_digest": dataset.spec.digest, "seed": entry.evaluation.seed}
+    for key, value in here.items():
+        if evaluation.get(key) != value:
+            raise DataError(
+                f"{report / 'evaluation.json'}: {key} is {evaluation.get(key)}, and here it is {value}; run the evaluate stage again"
+            )
+    return _Challenger(workspace, name, generator, dataset, str(training["run_id"]), scores, evaluation)
+
+
+def _add(registry: Registry, run_id: str, entry: Entry, challenger: _Challenger) -> Version:
+    config = challenger.generator.config
+    tags = {
+        "training_run": challenger.training_run,
+        "generator_sha256": config.sha256,
+        "dataset_digest": challenger.dataset.spec.digest,
+        "source": entry.data.source,
+        **metric_tags(challenger.scores),
+        **provenance_tags(challenger.workspace, challenger.name),
+    }
+    folder = challenger.workspace.model(challenger.name) / "generator"
+    return registry.add(challenger.name, run_id, folder, tags, _described(config))
+
+
+def _settled(registry: Registry, version: Version) -> dict[str, Any] | None:
+    """The record of a version that is the champion already; None where there is still something to decide."""
+    champion = registry.champion(version.name)
+    if champion is None or champion.number != version.number:
+        return None
+    try:
+        record: dict[str, Any] = json.loads(champion.tags[_RECORD_TAG])
+        if record["outcome"] in gate.PROMOTING:
+            return record
+    except (KeyError, ValueError, TypeError):
+        pass
+    how = registry.history(version.name)[-1].how
+    return _record(version, Decision("promoted", (f"version {version.number} is the champion already ({how})",)), None, None, None)
+
+
+def _decide(registry: Registry, version: Version, entry: Entry, challenger: _Challenger) -> dict[str, Any]:
+    """Judge the challenger and move the aliases accordingly."""
+    champion = registry.champion(version.name)
+    decision, scores = _judge(registry, version, champion, entry, challenger)
+    record = _record(version, decision, champion, challenger, scores)
+    registry.set_tags(version, {"decision": decision.outcome, _RECORD_TAG: json.dumps(record)})
+    registry.describe(version, f"{_said(version.name, record)}\n\n{_described(challenger.generator.config)}")
+    if decision.promotes:
+        _check_comes_back(registry, version, challenger.generator)
+        registry.move_champion(version, None if champion is None else champion.number, decision.outcome)
+    else:
+        registry.set_challenger(version)
+    return record
+
+
+def _judge(
+    registry: Registry, version: Version, champion: Version | None, entry: Entry, challenger: _Challenger
+) -> tuple[Decision, dict[str, float] | None]:
+    """The decision, and the champion's scores where it was scored."""
+    rule, kind = entry.registration, challenger.generator.config.kind
+    if version.was_rolled_back:
+        return gate.veto(
+            f"version {version.number} was rolled back; `gantry promote {version.name} {version.number}` takes it all the same"
+        ), None
+    if champion is None:
+        history = registry.history(version.name)
+        if history:
+            return gate.veto(_without_champion(version.name, history[-1].version)), None
+        return gate.decide(challenger.scores, None, rule, kind), None
+    try:
+        generator = registry.load(champion)
+    except DataError as error:
+        return gate.veto(f"the champion, version {champion.number}, cannot be loaded: {error}"), None
+    obstacle = _incomparable(generator.config, challenger.dataset)
+    if obstacle:
+        return gate.veto(
+            f"the champion, version {champion.number}, {obstacle}; `gantry promote {version.name} VERSION` decides by hand"
+        ), None
+    print(f"scoring the champion, version {champion.number}, on the same held-out data", flush=True)
+    try:
+        scores = _score(generator, challenger, entry)
+    except TrainingError as error:
+        return gate.veto(f"the champion, version {champion.number}, cannot be scored: {error}"), None
+    return gate.decide(challenger.scores, scores, rule, kind), scores
+
+
+def _score(generator: Generator, challenger: _Challenger, entry: Entry) -> dict[str, float]:
+    from gan_core.metrics.features import FeatureExtractor
+    from tasks.evaluate import score
+
+    extractor = None
+    if challenger.dataset.spec.kind == "images":
+        folder = challenger.workspace.features(challenger.name)
+        extractor = FeatureExtractor.load(folder)
+        if extractor.hash != challenger.evaluation["extractor"]["hash"]:
+            raise DataError(f"{folder}: not the features that the challenger was scored with; run the evaluate stage again")
+    return score(generator, challenger.dataset, extractor, entry.evaluation)
+
+
+def _without_champion(name: str, last: int) -> str:
+    return f"the last champion, version {last}, was deleted or lost its alias; `gantry promote {name} VERSION` names a new one"
+
+
+def _incomparable(champion: GeneratorConfig, dataset: Dataset) -> str | None:
+    """Why a champion cannot be scored on this data; None where it can."""
+    spec = dataset.spec
+    if champion.kind != spec.kind or champion.shape != spec.shape:
+        return f"draws {champion.kind} of shape {champion.shape}, and the data has {spec.kind} of shape {spec.shape}"
+    if champion.classes is not None and champion.classes != spec.classes:
+        return "knows other classes than the data has"
+    return None
+
+
+def _check_comes_back(registry: Registry, version: Version, generator: Generator) -> None:
+    """See that the version, loaded from the registry, draws what the generator at hand draws, by itself and as MLflow serves it."""
+    import numpy as np
+    import pandas as pd
+    from mlflow import pyfunc
+
+    expected = generator.sample(_KNOWN_SAMPLES, seed=0)
+    with tempfile.TemporaryDirectory() as temporary:
+        path = registry.download(version, Path(temporary))
+        drawn = Generator.load(path / GENERATOR_FOLDER).sample(_KNOWN_SAMPLES, seed=0)
+        served = pyfunc.load_model(str(path)).predict(pd.DataFrame(), params={"n": _KNOWN_SAMPLES, "seed": 0})
+    if is_images(expected):
+        pictures = [base64.b64encode(encode_png(image)).decode() for image in expected.samples]
+        same = list(served["png"]) == pictures
+    else:
+        same = np.array_equal(served.filter(regex=r"^x\d+$").to_numpy(), expected.samples)
+    if not same or drawn.samples.tobytes() != expected.samples.tobytes():
+        raise RegistryError(
+            f"{registry.shown}: {version.name} version {version.number}, loaded back, draws other samples than models/{version.name}; "
+            "the champion was not touched"
+        )
+
+
+def _record(
+    version: Version,
+    decision: Decision,
+    champion: Version | None,
+    challenger: _Challenger | None,
+    scores: Mapping[str, float] | None,
+) -> dict[str, Any]:
+    """What decision.json holds; first what follows from the inputs alone."""
+    return {
+        "outcome": decision.outcome,
+        "reasons": list(decision.reasons),
+        "version": version.number,
+        "former_champion": None if champion is None else champion.number,
+        "metrics": {
+            "challenger": _finite(version.metrics if challenger is None else challenger.scores),
+            "champion": None if scores is None else dict(scores),
+        },
+        "evaluation": {} if challenger is None else dict(challenger.evaluation),
+        "generator_sha256": version.tags.get("generator_sha256"),
+        "run_id": version.run_id,
+        "decided_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }
+
+
+def _finite(scores: Mapping[str, float]) -> dict[str, float | None]:
+    """Scores as JSON can hold them."""
+    return {key: value if math.isfinite(value) else None for key, value in scores.items()}
+
+
+def _said(name: str, record: Mapping[str, Any]) -> str:
+    """The decision in a line."""
+    outcome = record["outcome"]
+    role = "champion" if outcome in gate.PROMOTING else "challenger"
+    line = f"register {name}: version {record['version']} is the {role} ({outcome})"
+    return line if outcome == "first" or outcome.startswith("vetoed") else f"{line}: {'; '.join(record['reasons'])}"
+
+
+def _described(config: GeneratorConfig) -> str:
+    classes = "" if config.classes is None else f" by {len(config.classes)} classes"
+    return f"{config.recipe} generator of {config.kind}{classes}, shape {config.shape}, {config.images:,} images shown, seed {config.seed}."
+
+
+def _read_json(path: Path, stage: str) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); run the {stage} stage first") from None
+    except ValueError as error:
+        raise DataError(f"{path}: damaged ({error}); run the {stage} stage again") from None
+    if not isinstance(value, dict):
+        raise DataError(f"{path}: damaged (not an object); run the {stage} stage again")
+    return value
+
+
+def _write(record: Mapping[str, Any], path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    temporary.replace(path)
+    return path
+
+
+if __name__ == "__main__":
+    stage_main(register)
