@@ -151,22 +151,26 @@ def is_reachable(url: str, timeout: float = 5.0) -> bool:
 
 
 @contextmanager
-def connected(workspace: Workspace, **settings: str) -> Iterator[Server | None]:
-    """Have Prefect talk to PREFECT_API_URL, or to a bare server of this run's own, which is given while it is still starting.
+def connected(workspace: Workspace, *, full: bool = False, port: int = 0) -> Iterator[Server | None]:
+    """Have Prefect talk to PREFECT_API_URL, or to a server of this process's own, which is given while it is still starting.
 
     To be entered before anything imports Prefect, which reads its settings then.
 
+    Args:
+        full: the own server has its page and all services.
+        port: of the own server; 0 takes a free one.
+
     Raises:
-        GantryError: nothing answers at PREFECT_API_URL.
+        GantryError: nothing answers at PREFECT_API_URL, or the port is taken.
     """
-    os.environ.update({**environment(workspace), **settings})
+    os.environ.update(environment(workspace))
     wanted = os.environ.get("PREFECT_API_URL")
     if wanted:
         if not is_reachable(wanted):
             raise GantryError(f"PREFECT_API_URL={wanted}: no Prefect server answers there; start it, or unset the variable")
         yield None
         return
-    with Server.start(workspace) as server:
+    with Server.start(workspace, full=full, port=port) as server:
         os.environ["PREFECT_API_URL"] = server.url
         try:
             yield server

@@ -20,3 +20,18 @@ def die_with(parent: int, number: signal.Signals = signal.SIGTERM) -> None:
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, number)
         if os.getppid() != parent:
             os.kill(os.getpid(), number)
+
+
+_SCHEDULER = "GANTRY_SCHEDULER"
+
+
+def be_scheduler() -> None:
+    """Mark this process, in the environment of its children, as the one that runs scheduled flows."""
+    os.environ[_SCHEDULER] = str(os.getpid())
+
+
+def die_with_scheduler() -> None:
+    """End with `gantry schedule`, if this process was started by it."""
+    scheduler = os.environ.get(_SCHEDULER)
+    if scheduler is not None and int(scheduler) != os.getpid():
+        die_with(int(scheduler))

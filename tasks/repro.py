@@ -8,15 +8,16 @@ from __future__ import annotations
 import os
 import re
 import selectors
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from gan_core.errors import ConfigError, GantryError
 from tasks.dvc_child import GRACE
@@ -41,17 +42,18 @@ class StageFailed(GantryError):
 
     Attributes:
         code: the stage's exit status as in `subprocess` (negative: the signal that ended it), or None where DVC failed before it.
+        was_explained: the stage said itself what was wrong; otherwise it crashed.
     """
 
-    def __init__(self, stage: str, name: str, message: str, code: int | None) -> None:
+    def __init__(self, stage: str, name: str, message: str, code: int | None, was_explained: bool = False) -> None:
         super().__init__(message)
-        self.stage, self.name, self.code = stage, name, code
+        self.stage, self.name, self.code, self.was_explained = stage, name, code, was_explained
         # The stages end with the codes of gan_core.errors, and `gantry run` passes them on.
         if code is not None and 1 <= code <= 5:
             self.exit_code = code
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.stage, self.name, str(self), self.code)
+        return type(self), (self.stage, self.name, str(self), self.code, self.was_explained)
 
 
 class StageTimeout(StageFailed):
@@ -74,7 +76,7 @@ def environment(workspace: Workspace) -> dict[str, str]:
         **_private(workspace),
         "PATH": f"{folder}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
         "PYTHONUNBUFFERED": "1",
-        "SHELL": "/bin/sh",  # DVC takes the user's; a plain one replaces itself by the stage, which leaves one process less to end
+        "SHELL": _shell(),
     }
 
 
@@ -106,26 +108,25 @@ def look(workspace: Workspace, stage: str, name: str) -> Verdict:
     """Ask DVC whether `STAGE@NAME` has to run. Nothing is run or changed.
 
     Raises:
-        GantryError: DVC cannot tell, such as for a dvc.yaml that it cannot read.
+        ConfigError: DVC cannot tell, such as for a dvc.yaml that it cannot read.
     """
-    from dvc.exceptions import DvcException
-    from dvc.lock import LockError
-    from dvc.repo import Repo
+    # By its file, since DVC would look for it in the present folder.
+    target = f"{workspace.root.resolve() / 'dvc.yaml'}:{stage}@{name}"
+    with _repo(workspace) as repo:
+        changes = [change for changes in repo.status(targets=[target]).values() for change in changes]
+        words = _changes(changes) if changes else _unchanged(repo, target)
+        return Verdict(bool(changes), _relative(words, workspace))
 
-    os.environ.update(_private(workspace))
-    deadline = time.monotonic() + _LOCK_PATIENCE
-    target = f"{stage}@{name}"
-    while True:
-        try:
-            with Repo(str(workspace.root)) as repo:
-                changes = repo.status(targets=[target]).get(target, [])
-                return Verdict(True, _changes(changes)) if changes else Verdict(False, _unchanged(repo, target))
-        except LockError as error:
-            if time.monotonic() > deadline:
-                raise GantryError(f"{target}: {_one_line(str(error))}") from None
-            time.sleep(0.2)
-        except DvcException as error:
-            raise ConfigError(f"{workspace.root / 'dvc.yaml'}: DVC cannot look at {target}: {_one_line(str(error))}") from None
+
+def changed(workspace: Workspace) -> dict[str, str]:
+    """Every stage that has to run, as `STAGE@NAME`, and why.
+
+    Raises:
+        ConfigError: as `look`.
+    """
+    with _repo(workspace) as repo:
+        found = repo.status().items()
+        return {target.rpartition(":")[2]: _relative(_changes(changes), workspace) for target, changes in found}
 
 
 def reproduce(
@@ -161,26 +162,31 @@ def reproduce(
     patience = time.monotonic() + _LOCK_PATIENCE
     while True:
         lines: list[str] = []
-        with _child(command, workspace, extra_environment or {}) as child:
+
+        def take(line: str, lines: list[str] = lines) -> None:
+            lines.append(line)
+            del lines[:-200]
+            if on_line is not None and line.strip() and not _CHATTER.match(line):
+                on_line(line)
+
+        with _child(command, workspace, extra_environment or {}, take) as child:
             for line in _lines(child, deadline):
-                lines.append(line)
-                del lines[:-200]
-                if on_line is not None and line.strip() and not _CHATTER.match(line):
-                    on_line(line)
+                take(line)
             timed_out = not _wait(child, deadline)
         if timed_out:
             raise StageTimeout(stage, name, f"{target}: took longer than {timeout:g} s and was ended; what it saved is kept", None)
-        code = child.returncode
-        if code == 0:
+        if child.returncode == 0:
             return "the same was run before; its results are back from DVC's cache" if any(_FROM_RUN_CACHE in line for line in lines) else None
         if _LOCKED in "\n".join(lines) and time.monotonic() < patience:
             time.sleep(0.5)
             continue
-        raise _failure(stage, name, code, lines)
+        raise _failure(stage, name, child.returncode, lines)
 
 
 @contextmanager
-def _child(command: list[str], workspace: Workspace, extra: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+def _child(
+    command: list[str], workspace: Workspace, extra: Mapping[str, str], on_last_line: Callable[[str], None]
+) -> Iterator[subprocess.Popen[bytes]]:
     """A child that leads its own session; none of its group is left at the end of the block."""
     child = subprocess.Popen(
         command,
@@ -191,21 +197,43 @@ def _child(command: list[str], workspace: Workspace, extra: Mapping[str, str]) -
         stderr=subprocess.STDOUT,
         start_new_session=True,
     )
-    assert child.stdout is not None
     try:
         yield child
     finally:
         if not _has_ended(child):
-            child.terminate()
+            child.terminate()  # it passes that on to the stage
+        elif _was_killed(child):
+            _signal_group(child, signal.SIGTERM)
         try:
-            # Whoever lives holds the pipe's other end. A stage whose DVC was killed got SIGTERM from the kernel, and saves its state.
-            _drain(child.stdout, time.monotonic() + GRACE)
+            # Whoever lives holds the pipe's other end, and may be saving its state.
+            for line in _lines(child, time.monotonic() + GRACE, until_all_ended=True):
+                on_last_line(line)
         finally:
             # The child is waited for last: until then its number, which is the group's, belongs to nobody else.
-            with suppress(ProcessLookupError):
-                os.killpg(child.pid, signal.SIGKILL)
+            _signal_group(child, signal.SIGKILL)
             child.wait()
-            child.stdout.close()
+            if child.stdout is not None:
+                child.stdout.close()
+
+
+def _lines(child: subprocess.Popen[bytes], deadline: float | None, until_all_ended: bool = False) -> Iterator[str]:
+    """Lines of output until the deadline, or until the child, or all that it started, ended; a carriage return ends a line too."""
+    assert child.stdout is not None
+    rest = b""
+    with selectors.DefaultSelector() as selector:
+        selector.register(child.stdout, selectors.EVENT_READ)
+        while deadline is None or time.monotonic() < deadline:
+            ended = not until_all_ended and _has_ended(child)
+            if selector.select(timeout=0 if ended else 0.5):
+                chunk = os.read(child.stdout.fileno(), 65_536)
+                if not chunk:
+                    break
+                *complete, rest = re.split(rb"[\r\n]", rest + chunk)
+                yield from (line.decode(errors="replace") for line in complete)
+            elif ended:
+                break
+    if rest:
+        yield rest.decode(errors="replace")
 
 
 def _wait(child: subprocess.Popen[bytes], deadline: float | None) -> bool:
@@ -222,35 +250,14 @@ def _has_ended(child: subprocess.Popen[bytes]) -> bool:
     return os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
-def _lines(child: subprocess.Popen[bytes], deadline: float | None) -> Iterator[str]:
-    """Lines of output until the child ends or the deadline passes."""
-    rest = b""
-    assert child.stdout is not None
-    for chunk in _chunks(child.stdout, deadline, child):
-        *complete, rest = re.split(rb"[\r\n]", rest + chunk)
-        yield from (line.decode(errors="replace") for line in complete)
-    if rest:
-        yield rest.decode(errors="replace")
+def _was_killed(child: subprocess.Popen[bytes]) -> bool:
+    end = os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    return end is not None and end.si_code != os.CLD_EXITED
 
 
-def _chunks(pipe: IO[bytes], deadline: float | None, child: subprocess.Popen[bytes] | None = None) -> Iterator[bytes]:
-    """What comes through the pipe until its end, the deadline, or the child's death with nothing more to read."""
-    with selectors.DefaultSelector() as selector:
-        selector.register(pipe, selectors.EVENT_READ)
-        while deadline is None or time.monotonic() < deadline:
-            ended = child is not None and _has_ended(child)
-            if selector.select(timeout=0 if ended else 0.5):
-                chunk = os.read(pipe.fileno(), 65_536)
-                if not chunk:
-                    return
-                yield chunk
-            elif ended:
-                return
-
-
-def _drain(pipe: IO[bytes], deadline: float) -> None:
-    for _ in _chunks(pipe, deadline):
-        pass
+def _signal_group(child: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(child.pid, number)
 
 
 def _failure(stage: str, name: str, code: int, lines: list[str]) -> StageFailed:
@@ -262,16 +269,42 @@ def _failure(stage: str, name: str, code: int, lines: list[str]) -> StageFailed:
         return StageFailed(stage, name, f"{stage}@{name} is being run by process {busy.group(1)} ({command}); wait for it, or end it", None)
     exits = _STAGE_EXIT.findall(text)
     stage_code = int(exits[-1]) if exits else None
+    if stage_code is not None and stage_code > 128:
+        stage_code = 128 - stage_code  # the shell's way to say that a signal ended it
     errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
     if errors:
-        return StageFailed(stage, name, "\n".join(errors), stage_code)
-    if stage_code is not None and stage_code < 0 or code < 0:
-        number = signal.Signals(-(stage_code if stage_code is not None and stage_code < 0 else code))
-        who = stage if stage_code is not None else "dvc"
+        return StageFailed(stage, name, "\n".join(errors), stage_code, was_explained=True)
+    ended_by = stage_code if stage_code is not None else code
+    if ended_by < 0:
+        who, number = "dvc" if stage_code is None else stage, signal.Signals(-ended_by)
         hint = "; the machine may have run out of memory" if number == signal.SIGKILL else ""
-        return StageFailed(stage, name, f"{stage}@{name}: {who} was ended by {number.name}{hint}; the same command goes on from there", stage_code)
+        return StageFailed(stage, name, f"{stage}@{name}: {who} was ended by {number.name}{hint}; the same command goes on from there", ended_by)
     own = [line for line in lines if line.strip() and not _CHATTER.match(line)][-15:]
     return StageFailed(stage, name, "\n".join([f"{stage}@{name} failed:", *own]), stage_code)
+
+
+@contextmanager
+def _repo(workspace: Workspace) -> Iterator[Any]:
+    """DVC's view of the workspace, held alone; waits while another DVC command writes."""
+    from dvc.exceptions import DvcException
+    from dvc.lock import LockError
+    from dvc.repo import Repo, lock_repo
+
+    os.environ.update(_private(workspace))
+    deadline = time.monotonic() + _LOCK_PATIENCE
+    try:
+        with Repo(str(workspace.root.resolve())) as repo, ExitStack() as stack:
+            while True:
+                try:
+                    stack.enter_context(lock_repo(repo))
+                    break
+                except LockError:
+                    if time.monotonic() > deadline:
+                        raise
+                    time.sleep(0.2)
+            yield repo
+    except DvcException as error:
+        raise ConfigError(f"{workspace.root / 'dvc.yaml'}: DVC cannot tell what has changed: {_one_line(str(error))}") from None
 
 
 def _changes(changes: list[Any]) -> str:
@@ -287,6 +320,11 @@ def _changes(changes: list[Any]) -> str:
     return ", ".join(dict.fromkeys(words))
 
 
+def _relative(words: str, workspace: Workspace) -> str:
+    """DVC's words with its absolute paths, which it uses outside of the present folder, cut to the workspace's."""
+    return words.replace(f"{workspace.root.resolve()}{os.sep}", "")
+
+
 def _unchanged(repo: Any, target: str) -> str:
     """What a stage depends on, all of it unchanged."""
     (stage,) = repo.stage.collect(target)
@@ -295,6 +333,11 @@ def _unchanged(repo: Any, target: str) -> str:
         params = getattr(dependency, "params", None)
         names.extend(params if params is not None else [str(dependency)])
     return f"unchanged: {', '.join(names)}"
+
+
+def _shell() -> str:
+    """What DVC starts a stage with: bash, which replaces itself by the stage, so that the stage is DVC's own child; or else plain sh."""
+    return shutil.which("bash") or "/bin/sh"
 
 
 def _private(workspace: Workspace) -> dict[str, str]:

@@ -1,0 +1,234 @@
+"""The command line, `gantry`: each command a thin call. Heavy libraries are imported by the commands that need them."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from gan_core.errors import ConfigError, GantryError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+app = typer.Typer(
+    help="Keep generative adversarial networks in production: retrained, checked, and put into use only when better.",
+    epilog="Start with: gantry init my-workspace && cd my-workspace && gantry run digits",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+
+def main() -> None:
+    """Run the command line. Expected errors are shown without a traceback, and end with their own exit code."""
+    try:
+        app()
+    except GantryError as error:
+        from tasks.stage_main import report
+
+        sys.exit(report(error))
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"gantry {version('gantry-gan')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")] = False,
+) -> None:
+    pass
+
+
+@app.command(epilog="Example: gantry init my-workspace")
+def init(folder: Annotated[Path, typer.Argument(help="A new folder, or one without params.yaml and dvc.yaml.")]) -> None:
+    """Make a workspace: a folder with params.yaml, dvc.yaml and DVC's settings. Works with and without git."""
+    from tasks.scaffold import init_workspace
+
+    init_workspace(folder)
+    typer.echo(f"{folder} is a workspace; next: cd {folder} && gantry run digits")
+
+
+@app.command(epilog="Examples: gantry add mnist, gantry add ../my-entry.yaml")
+def add(file: Annotated[str, typer.Argument(help="A YAML file with `generators:`, or the name of an example.")]) -> None:
+    """Check the entries of a file and add them to params.yaml, comments kept."""
+    from tasks.scaffold import add_entries
+    from tasks.workspace import current
+
+    names = add_entries(current(), file)
+    typer.echo(f"added {', '.join(names)} to params.yaml; next: gantry run {names[0]}")
+
+
+@app.command(epilog="Example: gantry run digits")
+def run(
+    name: Annotated[str, typer.Argument(help="A generator of params.yaml.")],
+    force: Annotated[list[str] | None, typer.Option("--force", metavar="STAGE", help="Run this stage although nothing changed.")] = None,
+    timeout: Annotated[
+        list[str] | None, typer.Option("--timeout", metavar="STAGE=SECONDS", help="End a stage that takes longer; what it saved is kept.")
+    ] = None,
+) -> None:
+    """Retrain a generator: fetch, validate, train, evaluate, register, as far as anything changed. Goes on where it was stopped."""
+    from tasks.preflight import preflight
+    from tasks.workspace import current
+
+    workspace = current()
+    preflight(workspace, name)
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        from flows.single_run import run_once
+
+        run_once(workspace, name, force or [], _timeouts(timeout or []))
+    except KeyboardInterrupt:
+        typer.echo(f"stopped; what was done is kept, and `gantry run {name}` goes on from there", err=True)
+        raise typer.Exit(128 + signal.SIGINT) from None
+
+
+@app.command("list", epilog="Example: gantry list --json")
+def list_(as_json: Json = False) -> None:
+    """Show every generator: its champion, its score, the last decision, its schedule and what it would do next."""
+    from flows.overview import overview
+    from tasks.workspace import current
+
+    rows = overview(current())
+    if as_json:
+        _print_json(rows)
+        return
+    titles = ("generator", "champion", "score", "last decision", "schedule", "state")
+    _table(titles, [[row["name"], row["champion"], row["score"], row["decision"], row["schedule"], row["state"]] for row in rows])
+
+
+@app.command(
+    epilog="Examples: gantry sample digits --count 64 --seed 0 --out grid.png, gantry sample digits/2 --label 7 --out sevens.npz, "
+    "gantry sample --from models/digits --out folder"
+)
+def sample(
+    reference: Annotated[
+        str | None, typer.Argument(metavar="NAME[/VERSION]", help="The champion of NAME, or one version of it.", show_default=False)
+    ] = None,
+    source: Annotated[Path | None, typer.Option("--from", help="A generator's folder, instead of the registry.", show_default=False)] = None,
+    count: Annotated[int, typer.Option(help="How many.")] = 64,
+    seed: Annotated[int, typer.Option(help="The same seed draws the same samples.")] = 0,
+    label: Annotated[str | None, typer.Option(help="One class for all, by name or index.", show_default=False)] = None,
+    out: Annotated[Path, typer.Option(help="A .png (one picture), a .npz (arrays), or a new folder.")] = Path("samples.png"),
+) -> None:
+    """Draw samples from a generator."""
+    if (reference is None) == (source is None):
+        raise ConfigError("sample: name a generator, `gantry sample NAME`, or a folder, `gantry sample --from models/NAME`; one of the two")
+    from tasks.registry import load_generator
+    from tasks.samples import write_samples
+    from tasks.workspace import current
+
+    generator = load_generator(current(), source if source is not None else str(reference))
+    write_samples(generator.sample(count, seed, label), out, generator.config.classes)
+    typer.echo(f"{count} samples in {out}")
+
+
+@app.command(epilog="Example: gantry promote digits 2")
+def promote(
+    name: Annotated[str, typer.Argument(help="A registered generator.")],
+    version: Annotated[int, typer.Argument(min=1, help="The version that becomes the champion.")],
+) -> None:
+    """Make a version the champion by hand."""
+    from tasks import registry
+    from tasks.workspace import current
+
+    typer.echo(registry.promote(current(), name, version))
+
+
+@app.command(epilog="Example: gantry rollback digits")
+def rollback(name: Annotated[str, typer.Argument(help="A registered generator.")]) -> None:
+    """Give the champion's place back to the version before it."""
+    from tasks import registry
+    from tasks.workspace import current
+
+    typer.echo(registry.rollback(current(), name))
+
+
+@app.command(epilog="Example: gantry schedule --port 4201")
+def schedule(
+    port: Annotated[int, typer.Option(min=1, max=65_535, help="Of the server that is started where PREFECT_API_URL is not set.")] = 4200,
+) -> None:
+    """Retrain every entry that has a `schedule` at its times, until Ctrl-C; with Prefect's page to watch it."""
+    from flows.schedule import serve
+    from tasks.workspace import current
+
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        serve(current(), port, lambda line: typer.echo(line))
+    except KeyboardInterrupt:
+        raise typer.Exit(128 + signal.SIGINT) from None
+
+
+@app.command(epilog="Example: gantry doctor --json")
+def doctor(as_json: Json = False) -> None:
+    """Look at packages, machine, workspace, registry and servers; ends with 1 where something is broken."""
+    from flows.doctor import examine
+    from tasks.workspace import current
+
+    checks = []
+    console = _console()
+    for check in examine(current()):
+        checks.append(check)
+        if not as_json:
+            style = {"ok": "green", "note": "yellow", "broken": "red"}[check.state]
+            console.print(f"[{style}]{check.state:<7}[/] {check.name:<10}", end=" ", highlight=False)
+            console.print(check.text, markup=False, highlight=False, soft_wrap=True)
+    if as_json:
+        _print_json([vars(check) for check in checks])
+    if any(check.state == "broken" for check in checks):
+        raise typer.Exit(1)
+
+
+def _timeouts(given: list[str]) -> dict[str, float]:
+    found = {}
+    for item in given:
+        stage, _, seconds = item.partition("=")
+        try:
+            found[stage] = float(seconds)
+        except ValueError:
+            raise ConfigError(f"--timeout {item}: write it as STAGE=SECONDS, such as train=3600") from None
+        if not found[stage] > 0:
+            raise ConfigError(f"--timeout {item}: seconds must be above 0")
+    return found
+
+
+def _terminated(number: int, frame: FrameType | None) -> NoReturn:
+    sys.exit(128 + number)
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console()
+
+
+def _table(titles: tuple[str, ...], rows: list[list[Any]]) -> None:
+    from rich.table import Table
+
+    table = Table(*titles, box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for row in rows:
+        table.add_row(*("" if cell is None else str(cell) for cell in row))
+    console = _console()
+    console.print(table, markup=False) if console.is_terminal else console.print(table, markup=False, width=200)
+
+
+def _print_json(value: Any) -> None:
+    import json
+
+    typer.echo(json.dumps(value, indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,181 @@
+"""`gantry doctor`: what a person would check by hand when something does not work, checked."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+from gan_core.errors import GantryError
+from tasks import params, repro, scaffold, tracking
+from tasks.locks import check_free
+from tasks.preflight import check_registry
+from tasks.workspace import Workspace
+
+_DISTRIBUTION = "gantry-gan"
+_GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at."""
+
+    name: str
+    state: Literal["ok", "note", "broken"]
+    """`note`: works, and a person may want to know."""
+    text: str
+
+
+def examine(workspace: Workspace) -> Iterator[Check]:
+    """Look at the machine and the workspace, one check after the other. Changes nothing, and starts no server."""
+    for name, look in _CHECKS.items():
+        try:
+            yield from look(workspace)
+        except GantryError as error:
+            yield Check(name, "broken", str(error))
+        except Exception as error:  # a doctor must not die of what it finds
+            yield Check(name, "broken", f"{type(error).__name__}: {' '.join(str(error).split())}")
+
+
+def _packages(workspace: Workspace) -> Iterator[Check]:
+    """Installed packages against what Gantry asks for, and against the tested set."""
+    from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
+
+    tested = dict(line.split("==") for line in scaffold.template("constraints.txt").read_text().split() if "==" in line)
+    tested = {canonicalize_name(name): version for name, version in tested.items()}
+    wrong, other = [], []
+    for line in metadata.requires(_DISTRIBUTION) or ():
+        requirement = Requirement(line)
+        if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
+            continue
+        try:
+            version = metadata.version(requirement.name)
+        except metadata.PackageNotFoundError:
+            wrong.append(f"{requirement.name} is missing")
+            continue
+        if not requirement.specifier.contains(version, prereleases=True):
+            wrong.append(f"{requirement.name} {version} (needs {requirement.specifier})")
+        elif tested.get(canonicalize_name(requirement.name), version) != version.partition("+")[0]:
+            other.append(f"{requirement.name} {version} (tested: {tested[canonicalize_name(requirement.name)]})")
+    python = f"Python {sys.version.split()[0]}"
+    if wrong:
+        yield Check("packages", "broken", f"{', '.join(wrong)}; install again with constraints.txt")
+    elif other:
+        yield Check("packages", "note", f"{python}; not the tested set: {', '.join(other)}")
+    else:
+        yield Check("packages", "ok", f"{python}, Gantry {metadata.version(_DISTRIBUTION)}, the tested set")
+
+
+def _machine(workspace: Workspace) -> Iterator[Check]:
+    from gan_core.device import choose_device, choose_precision
+
+    device = choose_device("auto")
+    precision = str(choose_precision("auto", device, convolutional=True)).removeprefix("torch.")
+    yield Check("device", "ok", f"{device.type}, {precision} for convolutions, {os.cpu_count()} CPU cores")
+
+
+def _disk(workspace: Workspace) -> Iterator[Check]:
+    free = shutil.disk_usage(workspace.root).free / _GIB
+    state: Literal["ok", "note", "broken"] = "broken" if free < 1 else "note" if free < 5 else "ok"
+    yield Check("disk", state, f"{free:.1f} GiB free at {workspace.root.resolve()}")
+
+
+def _workspace(workspace: Workspace) -> Iterator[Check]:
+    entries = params.load(workspace.root)
+    repro.prepare(workspace)
+    if (workspace.root / "dvc.yaml").read_bytes() == scaffold.template("dvc.yaml").read_bytes():
+        yield Check("workspace", "ok", f"{workspace.root.resolve()}: {len(entries)} entries, dvc.yaml as shipped")
+    else:
+        yield Check("workspace", "note", f"{workspace.root.resolve()}: {len(entries)} entries; dvc.yaml is not the one that Gantry ships")
+
+
+def _stages(workspace: Workspace) -> Iterator[Check]:
+    changed = repro.changed(workspace)
+    yield Check("stages", "ok", f"{len(changed)} have to run" if changed else "all up to date")
+
+
+def _tracking(workspace: Workspace) -> Iterator[Check]:
+    address = tracking.without_password(tracking.address(workspace))
+    check_registry(workspace)
+    if not tracking.exists(workspace):
+        yield Check("registry", "ok", f"{address}: not there yet, the first run creates it")
+        return
+    client = tracking.client(workspace)
+    with tracking.errors(client.tracking_uri):
+        experiments = [experiment.experiment_id for experiment in client.search_experiments() if experiment.name in _names(workspace)]
+        running = client.search_runs(experiments, "attributes.status = 'RUNNING'") if experiments else []
+        names = {experiment: client.get_experiment(experiment).name for experiment in experiments}
+    dead = [run.info.run_id[:8] for run in running if _is_idle(workspace, names[run.info.experiment_id])]
+    if dead:
+        yield Check("registry", "note", f"{address}: runs {', '.join(dead)} look under way and are not; a kill left them")
+    else:
+        yield Check("registry", "ok", f"{address}: answers")
+
+
+def _prefect(workspace: Workspace) -> Iterator[Check]:
+    from flows.server import home, is_reachable
+
+    url = os.environ.get("PREFECT_API_URL")
+    if url:
+        yield Check("prefect", "ok" if is_reachable(url) else "broken", f"{url}: {'answers' if is_reachable(url) else 'no server answers'}")
+        return
+    database = home(workspace) / "prefect.db"
+    dead = [name for name in _running_in(database) if _is_idle(workspace, name)]
+    if dead:
+        yield Check("prefect", "note", f"runs of {', '.join(dead)} look under way and are not; the next run of each puts that right")
+    else:
+        yield Check("prefect", "ok", "a server of its own for each run (PREFECT_API_URL is not set)")
+
+
+def _leftovers(workspace: Workspace) -> Iterator[Check]:
+    unfinished = [name for name in _names(workspace) if workspace.unfinished(name).is_dir() and any(workspace.unfinished(name).iterdir())]
+    idle = [name for name in unfinished if _is_idle(workspace, name)]
+    if idle:
+        yield Check("trainings", "note", f"{', '.join(idle)}: unfinished; `gantry run {idle[0]}` goes on from there")
+    else:
+        yield Check("trainings", "ok", "none is unfinished")
+
+
+_CHECKS: dict[str, Callable[[Workspace], Iterator[Check]]] = {
+    "packages": _packages,
+    "device": _machine,
+    "disk": _disk,
+    "workspace": _workspace,
+    "stages": _stages,
+    "registry": _tracking,
+    "prefect": _prefect,
+    "trainings": _leftovers,
+}
+
+
+def _names(workspace: Workspace) -> list[str]:
+    return list(params.load(workspace.root))
+
+
+def _is_idle(workspace: Workspace, name: str) -> bool:
+    try:
+        check_free(workspace, name)
+    except GantryError:
+        return False
+    return True
+
+
+def _running_in(database: Path) -> list[str]:
+    """Generators whose runs Prefect's embedded database holds as running. Read from the file: a server would take four seconds."""
+    import json
+    import sqlite3
+
+    if not database.exists():
+        return []
+    connection = sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True, timeout=5)
+    try:
+        rows = connection.execute("SELECT parameters FROM flow_run WHERE state_type = 'RUNNING'").fetchall()
+    finally:
+        connection.close()
+    return sorted({str(json.loads(row[0]).get("name")) for row in rows})

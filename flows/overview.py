@@ -1,0 +1,62 @@
+"""What `gantry list` shows: every generator of params.yaml and of the registry, in a row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gan_core.errors import GantryError
+from tasks import locks, params, registry, repro
+from tasks.decision import LastDecision
+from tasks.params import Entry
+from tasks.registry import Summary
+from tasks.workspace import STAGES, Workspace
+
+
+def overview(workspace: Workspace) -> list[dict[str, Any]]:
+    """A row for each generator, in the order of params.yaml, then those that only the registry knows.
+
+    Keys: name, champion (version or None), metric, value, score (both in words), decision (outcome), schedule, state.
+
+    Raises:
+        ConfigError: params.yaml is wrong. RegistryError: the registry cannot be reached.
+    """
+    entries = params.load(workspace.root)
+    known = registry.summaries(workspace)
+    changed = repro.changed(workspace) if entries else {}
+    names = [*entries, *(name for name in known if name not in entries)]
+    return [_row(workspace, name, entries.get(name), known.get(name), changed) for name in names]
+
+
+def _row(workspace: Workspace, name: str, entry: Entry | None, summary: Summary | None, changed: Mapping[str, str]) -> dict[str, Any]:
+    champion = summary.champion if summary else None
+    metrics = champion.metrics if champion else {}
+    wanted = entry.registration.improve if entry else None
+    metric = next((key for key in (wanted, "fid", "radius_error", "high_quality") if key in metrics), None)
+    decision = LastDecision.read(workspace, name)
+    return {
+        "name": name,
+        "champion": champion.number if champion else None,
+        "metric": metric,
+        "value": metrics[metric] if metric else None,
+        "score": f"{metric} {metrics[metric]:.4g}" if metric else None,
+        "decision": f"{decision.outcome} (version {decision.version})" if decision else None,
+        "schedule": entry.schedule if entry else None,
+        "state": _state(workspace, name, entry, changed),
+    }
+
+
+def _state(workspace: Workspace, name: str, entry: Entry | None, changed: Mapping[str, str]) -> str:
+    """What the generator is doing, or would do at the next run."""
+    if entry is None:
+        return "not in params.yaml"
+    try:
+        locks.check_free(workspace, name)
+    except GantryError:
+        return "being retrained"
+    if workspace.unfinished(name).is_dir() and any(workspace.unfinished(name).iterdir()):
+        return "training unfinished"
+    first = next((stage for stage in STAGES if f"{stage}@{name}" in changed), None)
+    if first is None:
+        return "up to date"
+    return "never run" if first == STAGES[0] and not workspace.raw(name).exists() else f"{first} has to run"

@@ -1,0 +1,98 @@
+"""The flow that retrains one generator: the five stages in their order, and a page about the outcome.
+
+Called directly (`gantry run`), served on a schedule (`gantry schedule`) or deployed, it is the same flow. It works in the workspace
+that its process was started in.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, get_run_logger, runtime
+from prefect.artifacts import create_markdown_artifact
+from prefect.client.schemas.objects import State
+from prefect.states import Completed
+
+from flows import runs
+from gan_core.errors import ConfigError
+from tasks import locks, processes
+from tasks.decision import LastDecision
+from tasks.preflight import preflight
+from tasks.stages import TIMEOUTS, stage_task
+from tasks.workspace import STAGES, Workspace, current
+
+
+def _run_name() -> str:
+    return f"{runtime.flow_run.parameters.get('name')}, {datetime.now():%d %b %Y %H:%M}"
+
+
+@flow(name=runs.FLOW, flow_run_name=_run_name, persist_result=False)
+def retrain(name: str, timeouts: dict[str, float] | None = None, force: list[str] | None = None) -> State[Any]:
+    """Bring the data of generator `name`, train, score, and register it, as far as anything has changed.
+
+    Args:
+        name: an entry of params.yaml.
+        timeouts: seconds that a stage may take, for those that differ from `tasks.stages.TIMEOUTS`.
+        force: stages to run although nothing has changed.
+
+    Raises:
+        ConfigError: params.yaml or an argument is wrong.
+        RegistryError: the tracking server cannot be reached.
+        StageFailed: a stage ended in error; what was done before it is kept.
+    """
+    processes.die_with_scheduler()
+    workspace = current()
+    entry = preflight(workspace, name)
+    limits, forced = {**TIMEOUTS, **_of_stages("timeouts", timeouts or {})}, _of_stages("force", dict.fromkeys(force or (), True))
+    with locks.retraining(workspace, name):
+        runs.close_dead(workspace, name)
+        states = []
+        for stage in STAGES:
+            state = stage_task(stage, entry)(workspace, name, entry, stage, limits[stage], stage in forced, return_state=True)
+            state.result()  # raises what the stage raised
+            states.append(state)
+    decision = LastDecision.read(workspace, name)
+    said = "no decision" if decision is None else decision.in_words
+    if all(state.name == "Cached" for state in states[1:]):
+        message = f"{name}: nothing has changed; as before, {said}"
+    else:
+        message = f"{name}: {said}"
+        _publish(workspace, name, states, decision, message)
+    get_run_logger().info(message)
+    return Completed(message=message)
+
+
+def picture(workspace: Workspace, name: str) -> Path:
+    """Where the picture of what the generator makes is."""
+    return workspace.report(name) / "grids" / "generated.png"
+
+
+def _publish(workspace: Workspace, name: str, states: Sequence[State[Any]], decision: LastDecision | None, message: str) -> None:
+    """Leave a page with the run in Prefect: the decision, the picture, the scores, the stages."""
+    lines = [f"# {message}", ""]
+    lines += [f"- {reason}" for reason in (decision.reasons if decision else ())]
+    image = picture(workspace, name)
+    if image.exists():
+        lines += ["", f"![what {name} generates](data:image/png;base64,{base64.b64encode(image.read_bytes()).decode()})"]
+    if decision is not None:
+        lines += ["", f"| metric | version {decision.version} | champion before |", "|---|---|---|"]
+        lines += [f"| {key} | {_number(value)} | {_number(decision.champion.get(key))} |" for key, value in decision.challenger.items()]
+    lines += ["", "| stage | state | why |", "|---|---|---|"]
+    lines += [f"| {stage} | {state.name} | {state.message} |" for stage, state in zip(STAGES, states, strict=True)]
+    create_markdown_artifact("\n".join(lines), key=name.replace("_", "-"), description=message)
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
+
+
+def _of_stages(argument: str, given: Mapping[str, Any]) -> Mapping[str, Any]:
+    unknown = [stage for stage in given if stage not in STAGES]
+    if unknown:
+        raise ConfigError(f"{argument}: {', '.join(unknown)}: no such stage; there are {', '.join(STAGES)}")
+    return given
+

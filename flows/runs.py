@@ -1,0 +1,71 @@
+"""Prefect's record of a workspace's runs, and how it is kept true when a run was killed.
+
+A run that dies by SIGKILL, or with its machine, cannot say so: Prefect shows it as Running for ever. A workspace's runs carry its tag,
+and only one run of a generator can hold the generator's lock. So whoever holds it knows that all others are dead.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from prefect import runtime
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import (
+    DeploymentFilter,
+    DeploymentFilterTags,
+    FlowFilter,
+    FlowFilterName,
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+    FlowRunFilterTags,
+)
+from prefect.client.schemas.objects import StateType
+from prefect.states import Crashed
+
+from tasks.workspace import Workspace
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import FlowRun
+
+FLOW = "retrain"
+
+
+def tag(workspace: Workspace) -> str:
+    """What marks the runs of one workspace on a server that several may share."""
+    return f"{socket.gethostname()}:{workspace.root.resolve()}"
+
+
+def unfinished(workspace: Workspace, name: str | None = None) -> list[FlowRun]:
+    """The runs of this workspace that Prefect takes to be under way; of `name` only, where it is given."""
+    with get_client(sync_client=True) as client:
+        found = client.read_flow_runs(
+            flow_filter=FlowFilter(name=FlowFilterName(any_=[FLOW])),
+            flow_run_filter=FlowRunFilter(
+                state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.CANCELLING])),
+                tags=FlowRunFilterTags(all_=[tag(workspace)]),
+            ),
+        )
+    return [run for run in found if name is None or run.parameters.get("name") == name]
+
+
+def close_dead(workspace: Workspace, name: str) -> None:
+    """Record as Crashed what a killed run of `name` left as Running. To be called with the generator's lock held."""
+    with get_client(sync_client=True) as client:
+        for run in unfinished(workspace, name):
+            if str(run.id) != runtime.flow_run.id:
+                client.set_flow_run_state(run.id, Crashed(message="its process was killed before it could say so"), force=True)
+
+
+def forget_deployments(workspace: Workspace, keep: Sequence[str]) -> None:
+    """Remove this workspace's deployments other than `keep`: entries that left params.yaml, or lost their schedule."""
+    with get_client(sync_client=True) as client:
+        found = client.read_deployments(
+            flow_filter=FlowFilter(name=FlowFilterName(any_=[FLOW])),
+            deployment_filter=DeploymentFilter(tags=DeploymentFilterTags(all_=[tag(workspace)])),
+        )
+        for deployment in found:
+            if deployment.name not in keep:
+                client.delete_deployment(deployment.id)

@@ -1,0 +1,108 @@
+"""`gantry schedule`: every entry with a cron expression, run by Prefect at its times, on a real server with its page."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import Path
+
+from cronsim import CronSim
+
+from flows import server
+from gan_core.errors import ConfigError
+from tasks import params, processes, repro
+from tasks.preflight import check_registry
+from tasks.workspace import Workspace
+
+PORT = 4200
+
+
+def schedules(workspace: Workspace) -> dict[str, str]:
+    """The cron expression of each entry that has one.
+
+    Raises:
+        ConfigError: none has, or params.yaml is wrong.
+    """
+    found = {name: entry.schedule for name, entry in params.load(workspace.root).items() if entry.schedule is not None}
+    if not found:
+        raise ConfigError(f'{workspace.root / "params.yaml"}: no entry has a schedule; write `schedule: "0 3 * * *"` for every night at three')
+    return found
+
+
+def next_run(cron: str, after: datetime | None = None) -> datetime:
+    """The first time after `after` (now), local, at which a cron expression is due."""
+    return next(CronSim(cron, after or datetime.now()))
+
+
+def serve(workspace: Workspace, port: int, say: Callable[[str], None]) -> None:
+    """Serve all schedules until Ctrl-C or SIGTERM.
+
+    Args:
+        port: of the server that is started where PREFECT_API_URL is not set.
+        say: takes lines for the person who started it.
+
+    Raises:
+        ConfigError: no entry has a schedule, or params.yaml is wrong.
+        GantryError: the registry, or a server that PREFECT_API_URL names, cannot be reached, or the port is taken.
+    """
+    crons = schedules(workspace)
+    repro.prepare(workspace)
+    check_registry(workspace)
+    processes.be_scheduler()
+    with server.connected(workspace, full=True, port=port) as local:
+        say("starting the Prefect server" if local else f"using the Prefect server at {os.environ['PREFECT_API_URL']}")
+        if local:
+            local.wait()
+            say(f"its page: {local.ui}")
+        _serve(workspace, crons, say)
+
+
+def _serve(workspace: Workspace, crons: Mapping[str, str], say: Callable[[str], None]) -> None:
+    from prefect import serve as serve_deployments
+    from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
+    from prefect.schedules import Cron
+    from prefect.types.entrypoint import EntrypointType
+
+    from flows import runs
+    from flows.retrain import retrain
+
+    zone = local_timezone()
+    deployments = [
+        retrain.to_deployment(
+            name=name,
+            schedule=Cron(cron, timezone=zone),
+            parameters={"name": name},
+            tags=[runs.tag(workspace)],
+            # A run that takes longer than the time to the next one is not joined by it.
+            concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW),
+            entrypoint_type=EntrypointType.MODULE_PATH,
+        )
+        for name, cron in crons.items()
+    ]
+    runs.forget_deployments(workspace, keep=list(crons))
+    for name, cron in sorted(crons.items(), key=lambda item: next_run(item[1])):
+        say(f"{name}: next at {next_run(cron):%a %d %b %Y %H:%M} ({cron}, {zone})")
+    say("Ctrl-C ends it")
+    # Its schedules are paused when it ends, so that a server that lives on does not plan runs that nobody would start.
+    serve_deployments(*deployments, pause_on_shutdown=True, print_starting_message=False)
+
+
+def local_timezone() -> str:
+    """The machine's time zone by its IANA name, which Prefect needs; UTC where it has none."""
+    named = os.environ.get("TZ", "").removeprefix(":")
+    link = Path("/etc/localtime")
+    if not named and link.is_symlink():
+        _, found, zone = str(link.resolve()).partition("/zoneinfo/")
+        named = zone if found else ""
+    return named if named and _is_zone(named) else "UTC"
+
+
+def _is_zone(name: str) -> bool:
+    from zoneinfo import ZoneInfo
+
+    try:
+        ZoneInfo(name)
+    except (ValueError, OSError, LookupError):
+        return False
+    return True

@@ -1,0 +1,50 @@
+"""One run of the flow for a person who waits for it: `gantry run NAME`."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+
+from rich.console import Console
+
+from flows import server
+from tasks.workspace import Workspace
+
+
+def run_once(workspace: Workspace, name: str, force: Sequence[str], timeouts: Mapping[str, float]) -> None:
+    """Run the flow here, shown on the terminal; with a Prefect server of its own where PREFECT_API_URL is not set.
+
+    Raises:
+        GantryError: as `flows.retrain.retrain`.
+    """
+    start = time.monotonic()
+    # The person reads the terminal, and Prefect's log keeps the rest.
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    console = Console(highlight=False)
+    with server.connected(workspace) as own:
+        # While the server starts: Prefect takes a second to import, DVC half of one.
+        import dvc.repo
+        from prefect import settings, tags
+
+        from flows import runs
+        from flows.retrain import picture, retrain
+        from flows.terminal import Terminal, seconds_in_words
+        from tasks.stages import listener
+
+        # Heartbeats tell a server's automations that a run is alive. A run's own server has none, and the run would wait for the next beat.
+        beat = {settings.PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None} if own else {}
+        with Terminal(console) as terminal, settings.temporary_settings(beat), tags(runs.tag(workspace)):
+            if own:
+                terminal.waiting("starting")
+                own.wait()
+            token = listener.set(terminal)
+            try:
+                state = retrain(name, timeouts=dict(timeouts) or None, force=list(force) or None, return_state=True)
+            finally:
+                listener.reset(token)
+    state.result()
+    console.print(f"{state.message}", markup=False, soft_wrap=True)
+    if picture(workspace, name).exists():
+        console.print(f"picture: {picture(workspace, name).relative_to(workspace.root)}", markup=False, soft_wrap=True)
+    console.print(f"took {seconds_in_words(time.monotonic() - start)}", style="dim", markup=False)

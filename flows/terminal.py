@@ -1,0 +1,110 @@
+"""How a run looks to the person who started it: stage by stage, live on a terminal, as plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from tasks.stages import StageResult
+from tasks.workspace import STAGES
+
+_SIGNS = {"ran": ("✓", "green"), "cached": ("·", "cyan"), "failed": ("✗", "red")}
+_WIDTH = max(map(len, STAGES))
+
+
+def seconds_in_words(seconds: float) -> str:
+    """`0.4 s`, `12 s`, `3 min 5 s`, `2 h 7 min`."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes == 0:
+        return f"{rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+class Terminal:
+    """Listens to a run (`tasks.stages.Listener`) and shows it; a context manager.
+
+    On a terminal, finished stages stand and the present one turns with the last line it said. Elsewhere each line is printed.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._present = _Present()
+        # Four times a second: drawing must not cost the training what it shows.
+        self._live = Live(self._present, console=console, refresh_per_second=4, transient=True) if console.is_terminal else None
+
+    def __enter__(self) -> Self:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def waiting(self, what: str) -> None:
+        """Say what happens before the first stage."""
+        self._present.show("", what)
+
+    def started(self, stage: str) -> None:
+        self._present.show(stage, "")
+
+    def line(self, stage: str, text: str) -> None:
+        if self._live is None:
+            self._console.print(f"{stage:<{_WIDTH}} | {text}", markup=False, highlight=False, soft_wrap=True)
+        else:
+            self._present.say(text)
+
+    def ended(self, result: StageResult) -> None:
+        self._present.show("", "")
+        took = seconds_in_words(result.seconds)
+        if self._live is None:
+            line = f"{result.stage:<{_WIDTH}} {result.outcome} ({took}): {result.reason}"
+            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+            return
+        sign, style = _SIGNS[result.outcome]
+        row = Table.grid(padding=(0, 2), expand=True)
+        for width in (1, _WIDTH, 6):
+            row.add_column(width=width)
+        row.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
+        row.add_column(justify="right", no_wrap=True)
+        reason = result.reason.removeprefix("unchanged: ") if result.outcome == "cached" else result.reason
+        row.add_row(Text(sign, style), result.stage, Text(result.outcome, style), Text(reason, "dim"), Text(took, "dim"))
+        self._console.print(row)
+
+
+class _Present:
+    """The line that turns: what is going on, its last word, for how long."""
+
+    def __init__(self) -> None:
+        self._spinner = Spinner("dots", style="green")
+        self.show("", "")
+
+    def show(self, stage: str, text: str) -> None:
+        self._stage, self._text, self._since = stage, text, time.monotonic()
+
+    def say(self, text: str) -> None:
+        # The stage's name stands in front already.
+        self._text = text.strip()
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if not (self._stage or self._text):
+            return
+        row = Table.grid(padding=(0, 2), expand=True)
+        row.add_column(width=1)
+        if self._stage:
+            row.add_column(width=_WIDTH)
+        row.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
+        row.add_column(justify="right", no_wrap=True)
+        took = Text(seconds_in_words(time.monotonic() - self._since), "dim")
+        row.add_row(self._spinner, *([self._stage] if self._stage else []), Text(self._text), took)
+        yield row

@@ -1,0 +1,47 @@
+"""What can be known before anything expensive starts: the entry, the workspace, and whether the registry is there."""
+
+from __future__ import annotations
+
+import urllib.error
+import urllib.request
+
+from gan_core.errors import RegistryError
+from tasks import locks, repro, tracking
+from tasks.params import Entry, load_entry
+from tasks.workspace import Workspace
+
+
+def preflight(workspace: Workspace, name: str) -> Entry:
+    """See that `name` can be retrained in `workspace`.
+
+    Raises:
+        ConfigError: params.yaml is wrong, has no such generator (then with the nearest name), or this is no workspace.
+        RegistryError: the tracking server cannot be reached.
+        GantryError: somebody is retraining it already.
+    """
+    entry = load_entry(workspace.root, name)
+    repro.prepare(workspace)
+    locks.check_free(workspace, name)
+    check_registry(workspace)
+    return entry
+
+
+def check_registry(workspace: Workspace, timeout: float = 5.0) -> None:
+    """See that a tracking server answers, without loading MLflow; any answer will do. A database in a file needs no look.
+
+    Raises:
+        RegistryError: naming the address.
+    """
+    address = tracking.address(workspace)
+    if not address.startswith(("http://", "https://")):
+        return
+    try:
+        urllib.request.urlopen(f"{address.rstrip('/')}/health", timeout=timeout).close()  # noqa: S310
+    except urllib.error.HTTPError:
+        return
+    except (urllib.error.URLError, OSError, ValueError) as error:
+        reason = getattr(error, "reason", error)
+        raise RegistryError(
+            f"{tracking.without_password(address)}: the MLflow server does not answer ({reason}); "
+            "start it, or correct MLFLOW_TRACKING_URI (unset: a SQLite file in the workspace)"
+        ) from None

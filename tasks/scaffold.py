@@ -1,0 +1,151 @@
+"""New workspaces, and new entries for params.yaml."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import shutil
+import tempfile
+from io import StringIO
+from pathlib import Path
+
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
+from ruamel.yaml.error import YAMLError
+
+from gan_core.errors import ConfigError
+from tasks import params, repro
+from tasks.workspace import Workspace
+
+# In a wheel the templates lie beside this module (pyproject.toml puts them there); in a checkout they are the repository's own files.
+_SHIPPED = Path(__file__).with_name("templates")
+_CHECKOUT = Path(__file__).resolve().parent.parent
+
+_DVC_CONFIG = """\
+[core]
+    analytics = false
+    autostage = false
+    check_update = false
+    site_cache_dir = .gantry/dvc
+"""
+_FILES = {
+    ".dvc/config": _DVC_CONFIG,
+    ".dvc/.gitignore": "/config.local\n/tmp\n/cache\n",
+    ".dvcignore": "# Files that DVC never looks at, in .gitignore's syntax.\n/.gantry\n/.venv\n",
+    ".gitignore": "# What Gantry fills.\n/.gantry/\n/data/\n/models/\n/reports/\n/mlflow.db\n/mlartifacts/\n",
+}
+
+
+def template(name: str) -> Path:
+    """A file that Gantry brings along: `dvc.yaml`, `params.yaml`, `examples/mnist.yaml`."""
+    shipped = _SHIPPED / name
+    return shipped if shipped.exists() else _CHECKOUT / name
+
+
+def init_workspace(folder: Path) -> Workspace:
+    """Make `folder` a workspace with the entries that are ready to run. In a git checkout DVC uses it, elsewhere it does without.
+
+    Raises:
+        ConfigError: something that a workspace has is there already, or the folder cannot be written; nothing was changed.
+    """
+    contents = {**_FILES, "dvc.yaml": template("dvc.yaml").read_text(), "params.yaml": template("params.yaml").read_text()}
+    there = [name for name in (".dvc", *contents) if (folder / name).exists() and name != ".gitignore"]
+    if there:
+        raise ConfigError(f"{folder / there[0]}: there already; `gantry init` makes new workspaces and overwrites nothing")
+    if (folder / ".gitignore").exists():
+        del contents[".gitignore"]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in contents.items():
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).write_text(text, encoding="utf-8")
+        repro.ignore_git_where_there_is_none(folder)
+    except OSError as error:
+        raise ConfigError(f"{error.filename or folder}: cannot be written ({error.strerror})") from None
+    return Workspace(folder)
+
+
+def add_entries(workspace: Workspace, file: str | Path) -> list[str]:
+    """Add the entries of a file (`generators:` with one or more) to the workspace's params.yaml, comments of both kept.
+
+    Args:
+        file: a path, or the name of an example that Gantry brings along, such as `mnist`.
+
+    Returns:
+        Their names.
+
+    Raises:
+        ConfigError: the file or an entry is wrong, or an entry of that name is there already; params.yaml is as before.
+    """
+    path = _example(file)
+    target = workspace.root / "params.yaml"
+    present = params.load(workspace.root)
+    new = params.parse(_read(path), where=str(path))
+    if not new:
+        raise ConfigError(f"{path}: holds no entry below generators")
+    for name in new:
+        if name in present:
+            raise ConfigError(f"{target}: has a generator {name!r} already; rename the one in {path}, or remove this one first")
+    document, additions = _read(target), _read(path)
+    generators = document["generators"]
+    for name in new:
+        generators[name] = additions["generators"][name]
+        comment = additions["generators"].ca.items.get(name)
+        if comment is not None:
+            generators.ca.items[name] = comment
+    text = StringIO()
+    _yaml().dump(document, text)
+    _replace(target, text.getvalue())
+    return list(new)
+
+
+def examples() -> list[str]:
+    """Names of the examples that Gantry brings along."""
+    return sorted(path.stem for path in template("examples").glob("*.yaml"))
+
+
+def _example(file: str | Path) -> Path:
+    path = Path(file)
+    if path.exists() or path.suffix or len(path.parts) > 1:
+        return path
+    shipped = template(f"examples/{path.name}.yaml")
+    if shipped.exists():
+        return shipped
+    near = difflib.get_close_matches(path.name, examples(), n=1)
+    hint = f"did you mean {near[0]}?" if near else f"examples: {', '.join(examples())}"
+    raise ConfigError(f"{file}: neither a file nor an example; {hint}")
+
+
+def _read(path: Path) -> CommentedMap:
+    try:
+        document = _yaml().load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: not there") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read as text ({getattr(error, 'strerror', None) or error})") from None
+    except YAMLError as error:
+        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    return document
+
+
+def _yaml() -> YAML:
+    """A reader and writer that keeps comments, order, quotes and numbers as they were written."""
+    yaml = YAML(typ="rt", pure=True)
+    yaml.preserve_quotes = True
+    yaml.width = 140
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    return yaml
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a file whole or not at all, with the permissions that it had."""
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        shutil.copymode(path, temporary)
+        Path(temporary).replace(path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+
+

@@ -1,0 +1,158 @@
+"""The five stages as Prefect tasks. Each is DVC's stage of the same name, run in a child; Prefect adds retries, states and the live log.
+
+A stage that DVC finds unchanged ends in state Cached, with the reason. `fetch` is always run, since only it can see whether the
+source has changed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from contextlib import nullcontext
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from prefect import Task, get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.runtime import flow_run
+from prefect.states import Completed
+
+from tasks import locks, repro, tracking
+from tasks.gpu import will_use_cuda
+from tasks.params import Entry
+from tasks.workspace import STAGES, Workspace
+
+_HOUR = 3600.0
+
+TIMEOUTS: Mapping[str, float] = {
+    "fetch": 6 * _HOUR,
+    "validate": 6 * _HOUR,
+    "train": 14 * 24 * _HOUR,
+    "evaluate": 6 * _HOUR,
+    "register": 1 * _HOUR,
+}
+"""Seconds that a stage may take where nobody says otherwise: long enough for honest work, short enough to end what hangs."""
+
+# Exit codes (gan_core.errors) after which another try may pass: a source or a server that was out of reach. Bad parameters and bad
+# data stay bad, and a stage that crashed is a defect to look at.
+_PASSING: Mapping[str, frozenset[int]] = {
+    "fetch": frozenset({1}),
+    "train": frozenset({5}),
+    "evaluate": frozenset({5}),
+    "register": frozenset({5}),
+}
+_RETRY_DELAYS = [10.0, 60.0]
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """How a stage ended."""
+
+    stage: str
+    outcome: Literal["ran", "cached", "failed"]
+    reason: str
+    """Cached: why it did not have to run. Ran: why it had to, or for fetch what it found. Failed: the first line of the error."""
+    seconds: float
+
+
+class Listener(Protocol):
+    """Who wants to see a run as it goes, such as a terminal."""
+
+    def started(self, stage: str) -> None: ...
+
+    def line(self, stage: str, text: str) -> None: ...
+
+    def ended(self, result: StageResult) -> None: ...
+
+
+class _Nobody:
+    def started(self, stage: str) -> None:
+        pass
+
+    def line(self, stage: str, text: str) -> None:
+        pass
+
+    def ended(self, result: StageResult) -> None:
+        pass
+
+
+listener: ContextVar[Listener] = ContextVar("listener", default=_Nobody())  # noqa: B039
+
+
+def stage_task(stage: str, entry: Entry) -> Task[..., State[Any]]:
+    """The Prefect task of a stage; tagged `gpu` where it will train on one, for a concurrency limit of that name."""
+    return task(
+        _run,
+        name=stage,
+        task_run_name=stage,
+        tags=["gpu"] if _needs_gpu(stage, entry) else [],
+        retries=len(_RETRY_DELAYS) if stage in _PASSING else 0,
+        retry_delay_seconds=_RETRY_DELAYS,
+        retry_condition_fn=_can_pass,
+        cache_policy=NO_CACHE,
+        persist_result=False,
+    )
+
+
+def _run(workspace: Workspace, name: str, entry: Entry, stage: str, timeout: float, force: bool) -> State[Any]:
+    """Run a stage, if it has to be."""
+    listening = listener.get()
+    listening.started(stage)
+    start = time.monotonic()
+    try:
+        outcome, reason = _reproduce(workspace, name, entry, stage, timeout, force)
+    except repro.StageFailed as error:
+        listening.ended(StageResult(stage, "failed", str(error).partition("\n")[0], time.monotonic() - start))
+        raise
+    listening.ended(StageResult(stage, outcome, reason, time.monotonic() - start))
+    return Completed(name="Cached" if outcome == "cached" else "Completed", message=reason)
+
+
+def _reproduce(
+    workspace: Workspace, name: str, entry: Entry, stage: str, timeout: float, force: bool
+) -> tuple[Literal["ran", "cached"], str]:
+    logger = get_run_logger()
+    listening = listener.get()
+
+    def say(line: str) -> None:
+        logger.info(line)
+        listening.line(stage, line)
+
+    verdict = repro.look(workspace, stage, name)
+    if not verdict.changed and not force and stage != STAGES[0]:
+        return "cached", verdict.reason
+    logger.info("runs because %s", "it was asked to" if force and not verdict.changed else verdict.reason)
+    before = tracking.dvc_hash(workspace, workspace.raw(name))
+    with locks.gpu(say) if _needs_gpu(stage, entry) else nullcontext():
+        restored = repro.reproduce(
+            workspace,
+            stage,
+            name,
+            force=force or stage == STAGES[0],
+            on_line=say,
+            timeout=timeout,
+            extra_environment={"GANTRY_FLOW_RUN_ID": str(flow_run.id)},
+        )
+    if restored is not None:
+        return "cached", restored
+    if stage == STAGES[0]:
+        same = before is not None and tracking.dvc_hash(workspace, workspace.raw(name)) == before
+        return "ran", "the source has nothing new" if same else "new data" if before is not None else "first data"
+    return "ran", verdict.reason
+
+
+def _needs_gpu(stage: str, entry: Entry) -> bool:
+    return stage == "train" and will_use_cuda(entry.train.device)
+
+
+def _can_pass(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
+    """Whether a failed stage may do better when tried again."""
+    error = state.data
+    return (
+        isinstance(error, repro.StageFailed)
+        and error.was_explained
+        and error.code is not None
+        and error.code in _PASSING.get(error.stage, frozenset())
+    )
