@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import multiprocessing
 import pickle
-import random
 import signal
 import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -147,10 +147,10 @@ def test_no_flipped_bit_goes_unnoticed(tmp_path: Path, name: str) -> None:
     """Each byte in turn has one bit flipped: what is read is either refused or, in a space say, means the same."""
     checkpoint.save(example(), tmp_path)
     path = tmp_path / "000000000128" / name
-    original, draw = path.read_bytes(), random.Random(0)
+    original, draw = path.read_bytes(), np.random.default_rng(0)
     for position in range(len(original)):
         damaged = bytearray(original)
-        damaged[position] ^= 1 << draw.randrange(8)
+        damaged[position] ^= 1 << int(draw.integers(8))
         path.write_bytes(damaged)
         try:
             found = checkpoint.read(path.parent)
@@ -210,7 +210,7 @@ def _save_for_ever(folder: Path) -> None:
 
 
 def test_killed_while_writing_the_newest_is_always_sound(tmp_path: Path) -> None:
-    draw = random.Random(1)
+    draw = np.random.default_rng(1)
     for round_number in range(6):
         folder = tmp_path / str(round_number)
         child = multiprocessing.get_context("fork").Process(target=_save_for_ever, args=(folder,))
