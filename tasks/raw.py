@@ -40,7 +40,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Literal, Self
 
-from gan_core.errors import DataError
+from gan_core.errors import DataError, GantryError
 
 FORMAT = 1
 Kind = Literal["files", "idx", "arrays", "points"]
@@ -53,6 +53,8 @@ _SHARD_COUNTS = ((16 << 20, 1), (4 << 30, 16))
 _CHUNK = 1 << 20
 _BLOCK = tarfile.BLOCKSIZE
 _END = b"\0" * (2 * _BLOCK)
+_PLAIN_HEADER = tarfile.TarInfo().tobuf(tarfile.PAX_FORMAT)
+_LARGEST_PLAIN = 8**11 - 1
 _AGAIN = "remove the folder and run the fetch stage again"
 
 
@@ -244,7 +246,7 @@ def sync(
     at all where those are known; a file of a new shard is read once.
 
     Raises:
-        DataError: a file shrank while it was read.
+        GantryError: a file shrank while it was read.
         OSError: reading or writing failed; the data set that was there before is untouched.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -252,7 +254,7 @@ def sync(
     old_shards = {shard[0].shard: shard for shard in old[1]} if old else {}
     old_members = {member.path: member for shard in old_shards.values() for member in shard}
     count = _shard_count(about.kind, files)
-    new: list[Sequence[Member]] = []
+    new: list[list[Member]] = []
     rewritten = 0
     for number, group in sorted(_by_shard(files, count).items()):
         members = _present_shard(folder, number, group, old_shards, old_members)
@@ -261,7 +263,8 @@ def sync(
             rewritten += 1
         on_shard(members)
         new.append(members)
-    _write_index(folder, about, new)
+    if old != (about, new):
+        _write_index(folder, about, new)
     _sweep(folder, {_INDEX, *(shard[0].shard for shard in new)})
     new_members = {member.path: member for shard in new for member in shard}
     return Changes(
@@ -292,8 +295,8 @@ def _by_shard(files: Sequence[RawFile], count: int) -> dict[int, list[RawFile]]:
 
 
 def _present_shard(
-    folder: Path, number: int, group: Sequence[RawFile], old_shards: Mapping[str, Sequence[Member]], old_members: Mapping[str, Member]
-) -> Sequence[Member] | None:
+    folder: Path, number: int, group: Sequence[RawFile], old_shards: Mapping[str, list[Member]], old_members: Mapping[str, Member]
+) -> list[Member] | None:
     """The shard of this group if it is in the folder already, whole; None if it has to be written."""
     # Taking digests only pays where the shard may well be there: same paths and sizes as before.
     if any(file.sha256 is None for file in group):
@@ -302,16 +305,16 @@ def _present_shard(
             return None
     contents = [(file.path, file.size, file.sha256 or _digest(file)) for file in group]
     name = _shard_name(number, contents)
-    members = old_shards.get(name) or _layout(name, contents)
-    end = members[-1].offset + _padded(members[-1].size) + len(_END)
     try:
-        whole = (folder / name).stat().st_size == end
+        size = (folder / name).stat().st_size
     except FileNotFoundError:
         return None
-    return members if whole else None
+    members = old_shards.get(name) or _layout(name, contents)
+    end = members[-1].offset + _padded(members[-1].size) + len(_END)
+    return members if size == end else None
 
 
-def _write_shard(folder: Path, number: int, group: Sequence[RawFile]) -> Sequence[Member]:
+def _write_shard(folder: Path, number: int, group: Sequence[RawFile]) -> list[Member]:
     unfinished = folder / f".shard-{number:02x}.partial"
     contents = []
     try:
@@ -352,16 +355,25 @@ def _pieces(source: BinaryIO, size: int, path: str) -> Iterator[bytes]:
     while size:
         piece = source.read(min(size, _CHUNK))
         if not piece:
-            raise DataError(f"{path}: shrank while it was read; run fetch again when nothing writes to the source")
+            # Not a DataError: it may pass, so the flow tries again.
+            raise GantryError(f"{path}: shrank while it was read; fetch again when nothing writes to the source")
         yield piece
         size -= len(piece)
 
 
 def _header(path: str, size: int) -> bytes:
-    # TarInfo's other fields are constants: time 0, owner 0, mode 0644.
-    info = tarfile.TarInfo(path)
-    info.size = size
-    return info.tobuf(tarfile.PAX_FORMAT)
+    """What comes before a file's bytes: its path and size; the time is 0, the owner 0, the mode 0644."""
+    if not path.isascii() or len(path) > tarfile.LENGTH_NAME or size > _LARGEST_PLAIN:
+        info = tarfile.TarInfo(path)
+        info.size = size
+        return info.tobuf(tarfile.PAX_FORMAT)
+    # The same bytes for a plain path, ten times as fast as by tarfile, which took most of the time for 60,000 small files.
+    block = bytearray(_PLAIN_HEADER)
+    block[: len(path)] = path.encode()
+    block[124:135] = b"%011o" % size
+    block[148:156] = b"        "
+    block[148:156] = b"%06o\0 " % sum(block)
+    return bytes(block)
 
 
 def _padded(size: int) -> int:
@@ -373,7 +385,7 @@ def _shard_name(number: int, contents: Sequence[tuple[str, int, str]]) -> str:
     return f"shard-{number:02x}-{digest[:16]}.tar"
 
 
-def _layout(name: str, contents: Sequence[tuple[str, int, str]]) -> Sequence[Member]:
+def _layout(name: str, contents: Sequence[tuple[str, int, str]]) -> list[Member]:
     members, end = [], 0
     for path, size, sha256 in contents:
         offset = end + len(_header(path, size))
@@ -390,16 +402,13 @@ def _write_index(folder: Path, about: About, shards: Sequence[Sequence[Member]])
     facts = {"format": FORMAT, "kind": about.kind, "source": about.source, "samples": about.samples, "truth": about.truth}
     head = json.dumps(facts, ensure_ascii=False, sort_keys=True).removesuffix("}")
     data = (head + ', "shards": [\n' + ",\n".join(lines) + "]}\n").encode()
-    path = folder / _INDEX
-    if path.is_file() and path.read_bytes() == data:
-        return
     unfinished = folder / ".index.partial"
     try:
         with unfinished.open("wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        unfinished.replace(path)
+        unfinished.replace(folder / _INDEX)
     except BaseException:
         unfinished.unlink(missing_ok=True)
         raise

@@ -6,6 +6,7 @@ import hashlib
 import os
 import pickle
 import subprocess
+import tarfile
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
@@ -18,7 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gan_core.errors import DataError
+from gan_core.errors import DataError, GantryError
 from tasks import raw
 from tasks.raw import About, Changes, Member, RawFile, RawReader, class_of, safe_path, sync, write_raw
 
@@ -78,6 +79,13 @@ def test_any_tar_reads_it(tmp_path: Path) -> None:
     assert (tmp_path / "out" / long).read_bytes() == b"long"
     listing = subprocess.run(["tar", "-tvf", shard, "--utc"], check=True, capture_output=True, text=True).stdout.splitlines()[0]
     assert listing.split() == ["-rw-r--r--", "0/0", "4", "1970-01-01", "00:00", "a/0.png"]
+
+
+@given(st.text(st.characters(max_codepoint=0x17F, exclude_categories=["Cc"]), min_size=1, max_size=110), st.integers(0, 2**34))
+def test_headers_are_those_of_tarfile(path: str, size: int) -> None:
+    info = tarfile.TarInfo(path)
+    info.size = size
+    assert raw._header(path, size) == info.tobuf(tarfile.PAX_FORMAT)
 
 
 def test_bytes_depend_on_the_members_alone(tmp_path: Path, sixteen_shards: None) -> None:
@@ -230,7 +238,7 @@ def test_a_file_that_shrinks_while_it_is_read(tmp_path: Path) -> None:
         def read(self, size: int | None = -1) -> bytes:
             return b""
 
-    with pytest.raises(DataError, match=r"^a\.png: shrank while it was read"):
+    with pytest.raises(GantryError, match=r"^a\.png: shrank while it was read"):
         sync(tmp_path, FILES, [RawFile("a.png", 3, lambda: Shrinking(b"abc"))])
     assert list(tmp_path.iterdir()) == []
 

@@ -1,0 +1,164 @@
+"""The fetch stage: `python -m tasks.fetch NAME`, from the entry's source to data/NAME/raw.
+
+It syncs: what is in raw is compared with the source, only shards that changed are written, and an unchanged source changes not one
+byte. Digests of files seen before are remembered in `.gantry/fetch/NAME.jsonl` with the state that the file system showed (size,
+times, inode), so that unchanged folders are not read again. Killed at any moment and started again, it ends as if nothing had been.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from gan_core.errors import DataError, GantryError
+from tasks.params import Entry
+from tasks.raw import About, Changes, Member, RawFile, RawReader, class_of, sync
+from tasks.sources import Source, SourceFile, open_source
+from tasks.stage_main import stage_main
+from tasks.workspace import Workspace
+
+_REPORT_EVERY = 10.0
+"""Seconds between lines that say how far it is."""
+
+
+def fetch(workspace: Workspace, name: str, entry: Entry) -> None:
+    """Bring data/`name`/raw level with the source, and print what changed.
+
+    Raises:
+        ConfigError: a path in the entry has a variable that is not set.
+        DataError: the source is missing, empty or damaged; raw stays as it is.
+        GantryError: something that may pass: no network, a full disk, a file that somebody is writing to.
+    """
+    try:
+        source = open_source(workspace, entry.data)
+        print(f"fetch {name}: {_fetch(workspace, name, entry, source)}", flush=True)
+    except OSError as error:
+        raise GantryError(f"fetch {name}: {error.filename or entry.data.source}: {error.strerror or error}") from None
+
+
+def _fetch(workspace: Workspace, name: str, entry: Entry, source: Source) -> str:
+    files = source.look()
+    for note in source.notes:
+        print(f"fetch {name}: {note}", flush=True)
+    folder = workspace.raw(name)
+    memory = _Memory(workspace.private / "fetch" / f"{name}.jsonl", source.identity, files)
+    before = _opened(folder)
+    known = memory.digests()
+    if before and before.kind == source.kind and known == {member.path: member.sha256 for member in before.members}:
+        samples = before.about.samples
+    else:
+        samples = source.check()
+    about = About(source.kind, entry.data.source, samples, source.truth)
+    progress = _Progress(name, len(files))
+
+    def on_shard(members: Sequence[Member]) -> None:
+        memory.add(members)
+        progress.add(len(members))
+
+    changes = sync(folder, about, [RawFile(file.path, file.size, file.open, known.get(file.path)) for file in files], on_shard)
+    return _in_words(about, changes, files, is_first=before is None)
+
+
+def _opened(folder: Path) -> RawReader | None:
+    try:
+        return RawReader.open(folder)
+    except DataError:  # None yet, or one that cannot be trusted: sync makes it good.
+        return None
+
+
+def _in_words(about: About, changes: Changes, files: Sequence[SourceFile], is_first: bool) -> str:
+    samples = f"{about.samples:,} samples"
+    if about.kind == "files" and (classes := {class_of(file.path) for file in files} - {None}):
+        samples += f" in {len(classes):,} {'class' if len(classes) == 1 else 'classes'}"
+    if is_first:
+        return f"{samples}, {_size(sum(file.size for file in files))}"
+    if not (changes.added or changes.removed or changes.changed):
+        return f"unchanged, {samples}" + (f"; {_rewritten(changes)} that were damaged" if changes.rewritten else "")
+    if about.kind != "files":
+        return f"changed, {samples}"
+    changed = f" ~{changes.changed:,}" if changes.changed else ""
+    return f"+{changes.added:,} -{changes.removed:,}{changed} files, {_rewritten(changes)}, {samples}"
+
+
+def _rewritten(changes: Changes) -> str:
+    return f"{changes.rewritten} of {changes.shards} {'shard' if changes.shards == 1 else 'shards'} rewritten"
+
+
+def _size(size: int) -> str:
+    return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.1f} MB" if size >= 1e6 else f"{size / 1e3:,.1f} kB"
+
+
+class _Progress:
+    """Says every few seconds how many files are done."""
+
+    def __init__(self, name: str, total: int) -> None:
+        self._name = name
+        self._total = total
+        self._done = 0
+        self._last = time.monotonic()
+
+    def add(self, count: int) -> None:
+        self._done += count
+        if (now := time.monotonic()) - self._last >= _REPORT_EVERY:
+            self._last = now
+            print(f"fetch {self._name}: {self._done:,} of {self._total:,} files", flush=True)
+
+
+class _Memory:
+    """Digests of source files that look as they did when they were read, in a file of JSON lines that grows while a fetch goes on.
+
+    What it holds is true whatever happens to raw, so a fetch that was killed goes on from it. A line that a kill cut short is ignored.
+    """
+
+    def __init__(self, path: Path, identity: str, files: Sequence[SourceFile]) -> None:
+        self._path = path
+        self._head = json.dumps({"format": 1, "source": identity}) + "\n"
+        self._states = {file.path: file.state for file in files if file.state is not None}
+        self._digests = self._read()
+        self._is_growing = False
+
+    def digests(self) -> dict[str, str]:
+        """By path the digest of each file that is remembered."""
+        return dict(self._digests)
+
+    def add(self, members: Sequence[Member]) -> None:
+        """Take down the digests of files that are in raw now."""
+        new = {m.path: m.sha256 for m in members if m.path in self._states and self._digests.get(m.path) != m.sha256}
+        if not new:
+            return
+        if not self._is_growing:
+            # Begins anew without what is out of date.
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            unfinished = self._path.with_name(f".{self._path.name}.partial")
+            unfinished.write_text(self._head + self._lines(self._digests))
+            unfinished.replace(self._path)
+            self._is_growing = True
+        with self._path.open("a") as file:
+            file.write(self._lines(new))
+        self._digests.update(new)
+
+    def _lines(self, digests: Mapping[str, str]) -> str:
+        return "".join(json.dumps([path, self._states[path], digest]) + "\n" for path, digest in digests.items())
+
+    def _read(self) -> dict[str, str]:
+        digests = {}
+        try:
+            with self._path.open(encoding="ascii", errors="replace") as file:
+                if file.readline() != self._head:
+                    return {}
+                for line in file:
+                    try:
+                        path, state, digest = json.loads(line)
+                    except ValueError:
+                        continue
+                    if state is not None and self._states.get(path) == state:
+                        digests[path] = digest
+        except FileNotFoundError:
+            pass
+        return digests
+
+
+if __name__ == "__main__":
+    stage_main(fetch)

@@ -1,0 +1,34 @@
+"""Where data comes from: one module a kind of source, and `open_source` that picks one by the entry's `data.source`."""
+
+from __future__ import annotations
+
+from tasks.params import DataParams
+from tasks.sources.source import Source, SourceFile
+from tasks.workspace import Workspace
+
+__all__ = ["Source", "SourceFile", "open_source"]
+
+
+def open_source(workspace: Workspace, data: DataParams) -> Source:
+    """The source that `data` names; nothing is read yet.
+
+    Raises:
+        ConfigError: a path in it has a variable that is not set.
+        DataError: it is not there.
+    """
+    # Imported one at a time: a scheduled fetch is mostly the time of its imports.
+    if data.scheme == "points":
+        from tasks.sources.points import PointsSource
+
+        return PointsSource(data)
+    if data.scheme == "sklearn":
+        from tasks.sources.digits import DigitsSource
+
+        return DigitsSource()
+    if data.scheme == "torchvision":
+        from tasks.sources.idx_files import IdxSource
+
+        return IdxSource(workspace, data)
+    from tasks.sources.folder import FolderSource
+
+    return FolderSource(workspace, data)

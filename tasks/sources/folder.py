@@ -1,0 +1,164 @@
+"""`folder://PATH`: image files in a folder, flat or with a folder a class.
+
+What is taken: every file whose name ends as image files do, at any depth, broken ones too: validation judges them. A file's class is
+the first folder of its path, whatever lies below. Left out, and counted in a note: files of other names, hidden files and folders
+(a leading dot), links that lead out of the folder, to a folder, or nowhere.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+from gan_core.errors import DataError
+from tasks.params import DataParams
+from tasks.raw import Kind, class_of, safe_path
+from tasks.sources.source import SourceFile, expand_path, open_file, state_of
+from tasks.workspace import Workspace
+
+IMAGE_SUFFIXES = frozenset(
+    f".{suffix}"
+    for suffix in (
+        *("avif", "bmp", "dib", "gif", "heic", "heif", "ico", "j2k", "jfif", "jp2", "jpe", "jpeg", "jpg", "jxl"),
+        *("pbm", "pgm", "png", "pnm", "ppm", "psd", "tga", "tif", "tiff", "webp"),
+    )
+)
+"""How the names of image files end, in lower case; also of kinds that validation refuses, so that it says so."""
+_NAMED = 5
+"""Names in a message, at most."""
+
+
+class FolderSource:
+    """The image files of a folder."""
+
+    kind: Kind = "files"
+    truth = None
+
+    def __init__(self, workspace: Workspace, data: DataParams) -> None:
+        self._root = _existing_folder(expand_path(data.location, workspace, "data.source"), data.source)
+        self.identity = str(self._root)
+        self.notes: Sequence[str] = ()
+        self._count = 0
+
+    def look(self) -> Sequence[SourceFile]:
+        now_ns = time.time_ns()
+        left_out: Counter[str] = Counter()
+        files = []
+        for path, place, facts in _images(str(self._root), left_out):
+            files.append(SourceFile(safe_path(path), facts.st_size, state_of(facts, now_ns), partial(open_file, place)))
+        self._count = len(files)
+        shown = _left_out(left_out)
+        if not files:
+            raise DataError(
+                f"{self._where}: no images in it{f' ({shown})' if shown else ''}; "
+                "an image file's name ends in .png, .jpg, .webp, .tif, .bmp, .gif, .ppm or the like"
+            )
+        classes = self._classes([file.path for file in files])
+        notes = [shown] if shown else []
+        if any(file.path.count("/") > 1 for file in files):
+            notes.append(f"some images lie several folders deep; the first folder is the class: {_named(classes)}")
+        self.notes = notes
+        return files
+
+    def check(self) -> int:
+        return self._count
+
+    @property
+    def _where(self) -> str:
+        return safe_path(str(self._root))
+
+    def _classes(self, paths: Sequence[str]) -> list[str]:
+        classes = sorted({label for label in map(class_of, paths) if label is not None})
+        flat = [path for path in paths if class_of(path) is None]
+        if classes and flat:
+            raise DataError(
+                f"{self._where}: {len(flat):,} images beside {len(classes):,} folders with images, so it is neither flat nor a folder "
+                f"a class; move {_named(sorted(flat))} into the folder of their class, "
+                f"or name one of these folders as source: {_named(classes)}"
+            )
+        return classes
+
+
+def _existing_folder(path: Path, source: str) -> Path:
+    try:
+        root = path.resolve(strict=True)
+        if not root.is_dir():
+            raise DataError(f"{source}: {safe_path(str(path))} is a file; name the folder that holds the images")
+    except FileNotFoundError:
+        raise DataError(f"{source}: the folder {safe_path(str(path))} is not there; create it or correct data.source") from None
+    except (OSError, RuntimeError) as error:  # RuntimeError: a circle of links
+        raise DataError(
+            f"{source}: the folder {safe_path(str(path))} cannot be read ({getattr(error, 'strerror', None) or error})"
+        ) from None
+    return root
+
+
+def _images(root: str, left_out: Counter[str]) -> Iterator[tuple[str, str, os.stat_result]]:
+    """Of each image its path below `root`, its real place, and what the file system knows of it; counts the others in `left_out`."""
+    folders = [""]
+    while folders:
+        below = folders.pop()
+        # Plain strings: a pathlib object for each of 60,000 files would double the time of a look.
+        for entry in _entries(f"{root}/{below}"):
+            path = below + entry.name
+            if entry.name.startswith("."):
+                left_out["hidden"] += 1
+            elif entry.is_symlink():
+                if (target := _target_inside(entry.path, root)) is None:
+                    left_out["links elsewhere"] += 1
+                elif not _is_image(entry.name):
+                    left_out[_suffix(entry.name)] += 1
+                else:
+                    yield path, target, os.stat(target, follow_symlinks=False)  # noqa: PTH116
+            elif entry.is_dir(follow_symlinks=False):
+                folders.append(f"{path}/")
+            elif not _is_image(entry.name):
+                left_out[_suffix(entry.name)] += 1
+            else:
+                facts = entry.stat(follow_symlinks=False)
+                if stat.S_ISREG(facts.st_mode):
+                    yield path, entry.path, facts
+                else:
+                    left_out["pipes and devices"] += 1
+
+
+def _entries(folder: str) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except OSError as error:
+        raise DataError(f"{safe_path(folder)}: cannot be read ({error.strerror})") from None
+
+
+def _target_inside(link: str, root: str) -> str | None:
+    """The file that a link leads to, if it is an ordinary one inside `root`."""
+    target = os.path.realpath(link)
+    inside = target.startswith(root.rstrip("/") + "/")
+    return target if inside and os.path.isfile(target) else None  # noqa: PTH113
+
+
+def _is_image(name: str) -> bool:
+    return _suffix(name) in IMAGE_SUFFIXES
+
+
+def _suffix(name: str) -> str:
+    return os.path.splitext(name)[1].lower() or "no extension"  # noqa: PTH122
+
+
+def _left_out(counts: Counter[str]) -> str:
+    if not counts:
+        return ""
+    most = counts.most_common(_NAMED)
+    shown = [f"{safe_path(what)} {count:,}" for what, count in most]
+    rest = counts.total() - sum(count for _, count in most)
+    return f"left out {counts.total():,}: " + ", ".join(shown + ([f"others {rest:,}"] if rest else []))
+
+
+def _named(names: Sequence[str]) -> str:
+    rest = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {rest:,} more" if rest > 0 else "")

@@ -1,0 +1,124 @@
+"""What every source offers, and what sources of files share."""
+
+from __future__ import annotations
+
+import os
+import stat
+import string
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+from gan_core.errors import ConfigError, DataError, GantryError
+from tasks.raw import Kind, safe_path
+from tasks.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """One file that a source offers."""
+
+    path: str
+    """Where it goes in raw."""
+    size: int
+    """Bytes at the source."""
+    state: str | None
+    """Equal states mean equal bytes, as the file system tells without reading; None: it cannot tell."""
+    open: Callable[[], BinaryIO]
+    """A seekable stream of the bytes that go into raw."""
+
+
+class Source(Protocol):
+    """A place that data comes from."""
+
+    @property
+    def kind(self) -> Kind:
+        """What is fetched from it, as `tasks.raw` lists."""
+        ...
+
+    @property
+    def truth(self) -> Mapping[str, Any] | None:
+        """Points: the distribution they are drawn from, as `gan_core.data.dataset.DatasetSpec.truth` has it."""
+        ...
+
+    @property
+    def identity(self) -> str:
+        """What the states of its files are about: another folder has another identity."""
+        ...
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What a person should know of the last `look`, a line each."""
+        ...
+
+    def look(self) -> Sequence[SourceFile]:
+        """A quick look at what is there, without reading it.
+
+        Raises:
+            DataError: nothing usable is there.
+            GantryError: the network, or something else that may pass.
+        """
+        ...
+
+    def check(self) -> int:
+        """Read what can only be judged as a whole. Returns the number of samples.
+
+        Raises:
+            DataError: a file is damaged; names it.
+        """
+        ...
+
+
+def made(path: str, data: bytes) -> SourceFile:
+    """A file that the source has just made, in memory."""
+    return SourceFile(path, len(data), None, lambda: BytesIO(data))
+
+
+def state_of(facts: os.stat_result, now_ns: int) -> str | None:
+    """What tells that a file is still the same; `now_ns` is a time before the file was looked at.
+
+    A file that changed in the last two seconds may change again within the clock's resolution and look the same, so it gets none.
+    """
+    if facts.st_ctime_ns > now_ns - 2_000_000_000:
+        return None
+    return f"{facts.st_size} {facts.st_mtime_ns} {facts.st_ctime_ns} {facts.st_ino}"
+
+
+def open_file(path: str | Path) -> BinaryIO:
+    """Open a file that was there a moment ago, if it still is an ordinary file.
+
+    Raises:
+        GantryError: it is gone; that may pass, as when somebody is sorting the folder.
+        DataError: it may not be read.
+    """
+    try:
+        # Without O_NONBLOCK a named pipe that took the file's place would wait for a writer.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise GantryError(f"{safe_path(str(path))}: vanished during the fetch; fetch again when nothing writes to the source") from None
+    except OSError as error:
+        raise DataError(f"{safe_path(str(path))}: cannot be read ({error.strerror})") from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise DataError(f"{safe_path(str(path))}: is no ordinary file any more")
+    return os.fdopen(descriptor, "rb")
+
+
+def expand_path(text: str, workspace: Workspace, key: str) -> Path:
+    """The path that `text` stands for: `$VARIABLE` and a leading `~` expanded, relative paths taken from the workspace's root.
+
+    Raises:
+        ConfigError: a variable is not set; names it and `key`.
+    """
+    try:
+        expanded = string.Template(text).substitute({name: value for name, value in os.environ.items() if value})
+    except KeyError as error:
+        raise ConfigError(f"{key}: {text!r}: the environment variable {error.args[0]} is not set; set it, or write the path out") from None
+    except ValueError:
+        raise ConfigError(f"{key}: {text!r}: a `$` begins the name of a variable; write `$$` for a plain one") from None
+    if "\0" in expanded:
+        raise ConfigError(f"{key}: {text!r}: a path cannot hold a zero byte")
+    # os.path.expanduser leaves an unknown user's `~name` as it is.
+    return workspace.root.resolve() / os.path.expanduser(expanded)  # noqa: PTH111
