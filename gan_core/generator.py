@@ -89,10 +89,10 @@ class Generator:
             raise DataError(f"{weights}: cannot be read ({error.strerror})") from None
         if hashlib.sha256(data).hexdigest() != config.sha256:
             raise DataError(f"{weights}: its bytes are not the ones that config.json names; restore it, or train again")
-        network = build_generator(config.network)
         try:
+            network = build_generator(config.network)
             network.load_state_dict(load_tensors(data))
-        except (SafetensorError, RuntimeError) as error:
+        except (SafetensorError, ConfigError, RuntimeError, LookupError, TypeError, ValueError) as error:
             raise DataError(f"{weights}: does not fit the network in config.json ({str(error).splitlines()[0]})") from None
         return cls(config, network.to(device))
 
@@ -161,7 +161,7 @@ def class_index(label: int | str, classes: tuple[str, ...]) -> int:
     if str(label) in classes:
         return classes.index(str(label))
     text = str(label)
-    if text.isdecimal() and int(text) < len(classes):
+    if text.isdecimal() and len(text) < 10 and int(text) < len(classes):
         return int(text)
     shown = ", ".join(classes[:20]) + (", ..." if len(classes) > 20 else "")
     raise ConfigError(f"label: no class {text[:80]!r}; this generator knows {shown}")
