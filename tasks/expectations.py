@@ -102,7 +102,7 @@ def manifest_table(manifest: DataFrame, classes: Sequence[str] | None, limits: V
     gxe = _expectations()
     suite = [
         gxe.ExpectTableRowCountToBeBetween(
-            min_value=limits.min_samples, description=f"at least {limits.min_samples:,} samples (validate.min_samples)"
+            min_value=limits.min_samples, description=f"at least {_samples(limits.min_samples)} (validate.min_samples)"
         ),
         gxe.ExpectColumnValuesToBeUnique(column="path", description="no path occurs twice"),
         gxe.ExpectColumnValuesToNotBeNull(column="sha256", description="every sample has a sha256"),
@@ -157,7 +157,7 @@ def classes_table(classes: DataFrame, limits: ValidateParams) -> Table:
             gxe.ExpectColumnValuesToBeBetween(
                 column="samples",
                 min_value=limits.min_per_class,
-                description=f"at least {limits.min_per_class:,} samples of each class (validate.min_per_class)",
+                description=f"at least {_samples(limits.min_per_class)} of each class (validate.min_per_class)",
             ),
             gxe.ExpectColumnValuesToBeBetween(column="train", min_value=1, description="at least 1 sample of each class to train on"),
         ],
@@ -206,6 +206,10 @@ def check(name: str, tables: Sequence[Table], folder: Path) -> Verdict:
     (folder / "results.json").write_text(json.dumps(results, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     pages = {table.name: next(folder.glob(f"validations/{table.name}/**/*.html")).relative_to(folder) for table in tables}
     return Verdict(met, tuple(failures), pages)
+
+
+def _samples(count: int) -> str:
+    return f"{count:,} sample{'s' if count != 1 else ''}"
 
 
 def _failure(result: Mapping[str, Any], table: Table) -> Failure:
