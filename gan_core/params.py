@@ -34,7 +34,7 @@ class NetworkParams(Strict):
     widths: Annotated[tuple[PositiveInt, ...], Field(strict=False, min_length=1)] | None = None
     """Hidden units layer by layer: an `mlp`, or the channels of a `dcgan` from the seed (generator) or image (discriminator) on."""
     normalization: Normalization | None = None
-    """None takes the default of the network in this role."""
+    """None: batch for a convolutional generator; for a convolutional discriminator spectral with the hinge loss, none otherwise."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
 
@@ -94,8 +94,9 @@ class GanParams(TrainParams):
     latent: Annotated[int, Field(gt=0, le=4096)] = 64
     generator: NetworkParams = NetworkParams()
     discriminator: NetworkParams = NetworkParams()
-    loss: Loss = "hinge"
-    penalty: PenaltyParams = PenaltyParams()
+    loss: Loss = "relativistic"
+    penalty: PenaltyParams | None = None
+    """None: r1 and r2 of 2, every 8 steps, for the relativistic loss, which needs them (Huang et al., 2024); nothing for the others."""
     discriminator_steps: Annotated[int, Field(ge=1, le=100)] = 1
     label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
     """One-sided: the target for real samples is 1 - label_smoothing (Salimans et al., 2016). Cross-entropy losses only."""
@@ -106,6 +107,20 @@ class GanParams(TrainParams):
     def _combinations(self) -> Self:
         if self.label_smoothing and self.loss not in ("non-saturating", "minimax"):
             raise ValueError(f"label_smoothing needs loss non-saturating or minimax; {self.loss} has no targets to smooth")
-        if self.penalty.gradient and self.penalty.clip:
+        if self.penalty is not None and self.penalty.gradient and self.penalty.clip:
             raise ValueError("penalty.gradient and penalty.clip are two answers to one question; set one of them")
         return self
+
+    @property
+    def settled_penalty(self) -> PenaltyParams:
+        """`penalty`, or its default for the loss."""
+        if self.penalty is not None:
+            return self.penalty
+        return PenaltyParams(r1=2.0, r2=2.0, every=8) if self.loss == "relativistic" else PenaltyParams()
+
+    @property
+    def settled_discriminator(self) -> NetworkParams:
+        """`discriminator` with its normalisation settled, which depends on the loss."""
+        if self.discriminator.normalization is not None:
+            return self.discriminator
+        return self.discriminator.model_copy(update={"normalization": "spectral" if self.loss == "hinge" else "none"})

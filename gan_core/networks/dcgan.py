@@ -59,12 +59,12 @@ class DcganGenerator(nn.Module):
 class DcganDiscriminator(nn.Module):
     """One strided convolution each halving, then a linear head.
 
-    `widths` are the channels of each convolution; `normalization` is spectral by default; `dropout` after each.
+    `widths` are the channels of each convolution; `normalization` none (default), spectral or batch; `dropout` after each.
     """
 
     def __init__(self, spec: NetworkSpec) -> None:
         super().__init__()
-        normalization = spec.normalization or "spectral"
+        normalization = spec.normalization or "none"
         levels, side = halvings(spec.shape, "dcgan")
         widths = _channels(spec, levels, "discriminator")
         layers: list[nn.Module] = []

@@ -96,11 +96,11 @@ class DiscriminatorBlock(nn.Module):
 
 
 class ResidualDiscriminator(nn.Module):
-    """One residual block each halving, sum pooling, a projection head. `normalization` spectral (default) or none."""
+    """One residual block each halving, sum pooling, a projection head. `normalization` none (default) or spectral."""
 
     def __init__(self, spec: NetworkSpec) -> None:
         super().__init__()
-        spectral = (spec.normalization or "spectral") == "spectral"
+        spectral = spec.normalization == "spectral"
         levels, _ = halvings(spec.shape, "residual")
         width = spec.width or DEFAULT_WIDTH
         blocks: list[nn.Module] = []

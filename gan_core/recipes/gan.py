@@ -34,10 +34,9 @@ class Gan(Recipe):
             raise ConfigError("train.condition: label was asked for, and the data has no labels; use none, or a folder a class")
         classes = len(spec.classes or ()) if params.condition == "label" else 0
         self.conditional = bool(classes)
-        self.networks = {
-            role: NetworkSpec.from_params(getattr(params, role), spec.shape, classes, params.latent)
-            for role in ("generator", "discriminator")
-        }
+        self.penalty = params.settled_penalty
+        players = {"generator": params.generator, "discriminator": params.settled_discriminator}
+        self.networks = {role: NetworkSpec.from_params(player, spec.shape, classes, params.latent) for role, player in players.items()}
         self.players = {
             "generator": build_generator(self.networks["generator"]).to(device),
             "discriminator": build_discriminator(self.networks["discriminator"]).to(device),
@@ -72,8 +71,8 @@ class Gan(Recipe):
         else:
             numbers["accuracy_real"] = share_called_real(real_logits.detach(), self.params.loss)
             numbers["accuracy_fake"] = 1 - share_called_real(fake_logits.detach(), self.params.loss)
-        if moves % self.params.penalty.every == 0:
-            loss = loss + self._penalties(real, fake, labels, numbers) * self.params.penalty.every
+        if moves % self.penalty.every == 0:
+            loss = loss + self._penalties(real, fake, labels, numbers) * self.penalty.every
         return Move(loss, numbers)
 
     def _generate(self, real: Tensor, labels: Tensor | None) -> Move:
@@ -88,8 +87,8 @@ class Gan(Recipe):
         return Move(loss, {"generator_loss": loss.detach()})
 
     def after_move(self, turn: Turn) -> None:
-        if turn.draws and self.params.penalty.clip:
-            clip_weights(self.players["discriminator"].parameters(), self.params.penalty.clip)
+        if turn.draws and self.penalty.clip:
+            clip_weights(self.players["discriminator"].parameters(), self.penalty.clip)
 
     def generator_config(self, images: int) -> GeneratorConfig:
         return GeneratorConfig(
@@ -122,7 +121,7 @@ class Gan(Recipe):
         return real_logits, fake_logits
 
     def _penalties(self, real: Tensor, fake: Tensor, labels: Tensor | None, numbers: dict[str, Tensor]) -> Tensor:
-        weights = self.params.penalty
+        weights = self.penalty
         total = real.new_zeros(())
 
         def judge(samples: Tensor) -> Tensor:

@@ -197,8 +197,9 @@ class TestSpectralNormalisation:
             assert torch.linalg.matrix_norm(layer.weight.flatten(1), 2).item() == pytest.approx(1, abs=0.02)
 
     @pytest.mark.parametrize("family", ["dcgan", "residual"])
-    def test_is_the_convolutional_discriminators_default(self, family: Family) -> None:
-        layers = [m for m in build_discriminator(spec(family, (1, 16, 16))).modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    def test_covers_every_layer_of_a_convolutional_discriminator(self, family: Family) -> None:
+        network = build_discriminator(spec(family, (1, 16, 16), normalization="spectral"))
+        layers = [m for m in network.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
         assert all(parametrize.is_parametrized(layer, "weight") for layer in layers)
         layers = [
             m
