@@ -11,10 +11,11 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from gan_core.errors import DataError, GantryError
 from tasks.params import Entry
-from tasks.raw import About, Changes, Member, RawFile, RawReader, class_of, sync
+from tasks.raw import About, Changes, Member, RawFile, RawReader, class_of, safe_path, sync
 from tasks.sources import Source, SourceFile, open_source
 from tasks.stage_main import stage_main
 from tasks.workspace import Workspace
@@ -35,7 +36,7 @@ def fetch(workspace: Workspace, name: str, entry: Entry) -> None:
         source = open_source(workspace, entry.data)
         print(f"fetch {name}: {_fetch(workspace, name, entry, source)}", flush=True)
     except OSError as error:
-        raise GantryError(f"fetch {name}: {error.filename or entry.data.source}: {error.strerror or error}") from None
+        raise GantryError(f"fetch {name}: {safe_path(str(error.filename or entry.data.source))}: {error.strerror or error}") from None
 
 
 def _fetch(workspace: Workspace, name: str, entry: Entry, source: Source) -> str:
@@ -75,7 +76,7 @@ def _in_words(about: About, changes: Changes, files: Sequence[SourceFile], is_fi
     if is_first:
         return f"{samples}, {_size(sum(file.size for file in files))}"
     if not (changes.added or changes.removed or changes.changed):
-        return f"unchanged, {samples}" + (f"; {_rewritten(changes)} that were damaged" if changes.rewritten else "")
+        return f"unchanged, {samples}" + (f", {_rewritten(changes)} that had been damaged" if changes.rewritten else "")
     if about.kind != "files":
         return f"changed, {samples}"
     changed = f" ~{changes.changed:,}" if changes.changed else ""
@@ -149,15 +150,19 @@ class _Memory:
                 if file.readline() != self._head:
                     return {}
                 for line in file:
-                    try:
-                        path, state, digest = json.loads(line)
-                    except ValueError:
-                        continue
-                    if state is not None and self._states.get(path) == state:
-                        digests[path] = digest
+                    match _parsed(line):
+                        case [str(path), str(state), str(digest)] if self._states.get(path) == state:
+                            digests[path] = digest
         except FileNotFoundError:
             pass
         return digests
+
+
+def _parsed(line: str) -> Any:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return None
 
 
 if __name__ == "__main__":

@@ -110,7 +110,7 @@ def _images(root: str, left_out: Counter[str]) -> Iterator[tuple[str, str, os.st
                 left_out["hidden"] += 1
             elif entry.is_symlink():
                 if (target := _target_inside(entry.path, root)) is None:
-                    left_out["links elsewhere"] += 1
+                    left_out["linked elsewhere"] += 1
                 elif not _is_image(entry.name):
                     left_out[_suffix(entry.name)] += 1
                 else:
@@ -124,7 +124,7 @@ def _images(root: str, left_out: Counter[str]) -> Iterator[tuple[str, str, os.st
                 if stat.S_ISREG(facts.st_mode):
                     yield path, entry.path, facts
                 else:
-                    left_out["pipes and devices"] += 1
+                    left_out["no ordinary files"] += 1
 
 
 def _entries(folder: str) -> list[os.DirEntry[str]]:
@@ -147,16 +147,17 @@ def _is_image(name: str) -> bool:
 
 
 def _suffix(name: str) -> str:
-    return os.path.splitext(name)[1].lower() or "no extension"  # noqa: PTH122
+    return os.path.splitext(name)[1].lower() or "without extension"  # noqa: PTH122
 
 
 def _left_out(counts: Counter[str]) -> str:
     if not counts:
         return ""
-    most = counts.most_common(_NAMED)
-    shown = [f"{safe_path(what)} {count:,}" for what, count in most]
-    rest = counts.total() - sum(count for _, count in most)
-    return f"left out {counts.total():,}: " + ", ".join(shown + ([f"others {rest:,}"] if rest else []))
+    most = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:_NAMED]
+    parts = [f"{count:,} {safe_path(what)}" for what, count in most]
+    if rest := counts.total() - sum(count for _, count in most):
+        parts.append(f"{rest:,} others")
+    return "left out: " + ", ".join(parts)
 
 
 def _named(names: Sequence[str]) -> str:

@@ -15,6 +15,9 @@ from gan_core.errors import ConfigError, DataError, GantryError
 from tasks.raw import Kind, safe_path
 from tasks.workspace import Workspace
 
+_SETTLED_NS = 2_000_000_000
+"""How long a file has to be unchanged before its state is trusted."""
+
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
@@ -79,9 +82,9 @@ def made(path: str, data: bytes) -> SourceFile:
 def state_of(facts: os.stat_result, now_ns: int) -> str | None:
     """What tells that a file is still the same; `now_ns` is a time before the file was looked at.
 
-    A file that changed in the last two seconds may change again within the clock's resolution and look the same, so it gets none.
+    A file that has just changed may change again within the clock's resolution and look the same, so it gets none.
     """
-    if facts.st_ctime_ns > now_ns - 2_000_000_000:
+    if facts.st_ctime_ns > now_ns - _SETTLED_NS:
         return None
     return f"{facts.st_size} {facts.st_mtime_ns} {facts.st_ctime_ns} {facts.st_ino}"
 
