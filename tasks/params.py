@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from cronsim import CronSim, CronSimError
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
@@ -198,9 +198,11 @@ def _section_model(model: type[BaseModel], keys: tuple[int | str, ...]) -> type[
     for key in keys:
         fields = {field.alias or name: field for name, field in model.model_fields.items()}
         annotation = fields[str(key)].annotation if str(key) in fields else None
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+        # `Section | None` is a section too.
+        sections = [one for one in (annotation, *get_args(annotation)) if isinstance(one, type) and issubclass(one, BaseModel)]
+        if not sections:
             return None
-        model = annotation
+        model = sections[0]
     return model
 
 
