@@ -215,7 +215,7 @@ def _log(record: Path, images: int, sums: Mapping[str, Tensor], counts: Mapping[
 
 
 def _check_finite(sums: Mapping[str, Tensor], images: int) -> None:
-    for name, value in sums.items():
+    for name, value in sorted(sums.items(), key=lambda item: (not item[0].endswith("_loss"), item[0])):
         if not math.isfinite(value):
             raise TrainingError(
                 f"{name} is not finite at {images:,} images; lower train.optimizer.learning_rate, or change train.loss or train.penalty"
