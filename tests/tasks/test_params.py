@@ -55,10 +55,26 @@ def test_a_short_entry_takes_the_defaults() -> None:
     assert entry.data.size == 16
     assert entry.data.holdout == 0.1
     assert entry.validation.max_quarantined == 0.01
-    assert (entry.train.images, entry.train.batch, entry.train.loss, entry.train.condition) == (1_000, 64, "hinge", "none")
+    assert (entry.train.images, entry.train.batch, entry.train.condition) == (1_000, 64, "none")
     assert entry.evaluation.features == "auto"
     assert entry.registration.improve is None
     assert entry.schedule is None
+
+
+def test_what_the_loss_needs_comes_with_it() -> None:
+    """A relativistic discriminator has its two penalties, a hinge one spectral normalisation; what is said goes before."""
+    relativistic, hinge, plain = (parse(document(train__loss=loss))["a"].train for loss in ("relativistic", "hinge", "minimax"))
+    assert relativistic.settled_penalty.r1 == relativistic.settled_penalty.r2 > 0
+    assert relativistic.settled_discriminator.normalization == "none"
+    assert hinge.settled_discriminator.normalization == "spectral"
+    assert plain.settled_discriminator.normalization == "none"
+    for other in (hinge, plain):
+        assert (other.settled_penalty.r1, other.settled_penalty.r2, other.settled_penalty.gradient) == (0, 0, 0)
+    said = parse(document(train__loss="relativistic", train__penalty={"gradient": 10}, train__discriminator={"normalization": "batch"}))[
+        "a"
+    ].train
+    assert (said.settled_penalty.r1, said.settled_penalty.gradient) == (0, 10)
+    assert said.settled_discriminator.normalization == "batch"
 
 
 def test_everything_can_be_said() -> None:
@@ -202,7 +218,7 @@ COMBINATIONS: list[tuple[dict[str, Any], dict[str, Any], str]] = [
      "a: train.discriminator.network: residual draws images, and points://circle has points; use mlp"),
     (POINTS, {"train__condition": "label"}, "a: train.condition: points://circle has no labels; use none"),
     (POINTS, {"train__augment": True}, "a: train.augment: only for images"),
-    (IMAGES, {"train__label_smoothing": 0.1},
+    (IMAGES, {"train__label_smoothing": 0.1, "train__loss": "hinge"},
      "a.train: label_smoothing needs loss non-saturating or minimax; hinge has no targets to smooth"),
     (IMAGES, {"train__penalty": {"gradient": 10, "clip": 0.01}}, "a.train: penalty.gradient and penalty.clip are two answers"),
     (IMAGES, {"schedule": "every night"}, 'a.schedule: \'every night\' is no cron expression (Wrong number of fields); write "0 3 * * *"'),
