@@ -100,11 +100,16 @@ class Dataset:
 def write_spec(folder: Path, spec: DatasetSpec) -> DatasetSpec:
     """Write dataset.json beside arrays that are already there; returns `spec` with their digests filled in."""
     names = [f"{split}{suffix}.npy" for split in SPLITS for suffix in ("", "_labels" if spec.classes is not None else "")]
-    digests = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in sorted(set(names))}
+    digests = {name: _digest(folder / name) for name in sorted(set(names))}
     complete = DatasetSpec(**{**asdict(spec), "sha256": digests})
     text = json.dumps({"format": FORMAT, **asdict(complete)}, indent=2, sort_keys=True)
     (folder / "dataset.json").write_text(text + "\n")
     return complete
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _open_array(path: Path, shape: tuple[int, ...], dtype: type[np.generic]) -> NDArray[Any]:
