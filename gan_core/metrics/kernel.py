@@ -1,0 +1,78 @@
+"""Kernel distance between two sets of features (KID; Binkowski et al., 2018, arXiv:1801.01401).
+
+The squared maximum mean discrepancy under the kernel (x.y / D + 1)^3, by its unbiased estimator: unlike the Frechet distance its
+expectation does not depend on the number of samples, and it can come out slightly negative where two sets are alike.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gan_core.errors import DataError
+
+BLOCK = 1_000  # rows of the kernel matrix held at once: 80 MB against 10,000
+
+
+def kernel_distance(real: NDArray[Any], generated: NDArray[Any]) -> float:
+    """The estimate over every pair of (N, D) and (M, D) features, in float64.
+
+    It has the expectation of the usual mean over subsets, and the least variance of all; memory grows with N + M, not N * M.
+
+    Raises:
+        DataError: the widths differ, fewer than two features on a side, or something not finite.
+    """
+    first, second = _checked(real, generated)
+    n, m = len(first), len(second)
+    within = _sum_within(first) / (n * (n - 1)) + _sum_within(second) / (m * (m - 1))
+    across = sum(_sum(first[start : start + BLOCK], second) for start in range(0, n, BLOCK)) / (n * m)
+    return within - 2 * across
+
+
+def kernel_distance_over_subsets(
+    real: NDArray[Any], generated: NDArray[Any], subsets: int = 100, size: int = 1_000, seed: int = 2020
+) -> tuple[float, float]:
+    """Mean and deviation of the estimate over random subsets of `size` from each side: the protocol of published figures.
+
+    Subsets are drawn as torch-fidelity draws them, so the same seed gives the same subsets.
+
+    Raises:
+        DataError: as `kernel_distance`, or a side has fewer than `size` features.
+    """
+    if size > min(len(real), len(generated)):
+        raise DataError(f"kernel distance: subsets of {size} from {len(real)} real and {len(generated)} generated features")
+    random = np.random.RandomState(seed)
+    estimates = [
+        kernel_distance(real[random.choice(len(real), size, replace=False)], generated[random.choice(len(generated), size, replace=False)])
+        for _ in range(subsets)
+    ]
+    return float(np.mean(estimates)), float(np.std(estimates))
+
+
+def _checked(real: NDArray[Any], generated: NDArray[Any]) -> tuple[Tensor, Tensor]:
+    if real.ndim != 2 or generated.ndim != 2 or real.shape[1] != generated.shape[1]:
+        raise DataError(f"kernel distance: features of {real.shape} and {generated.shape} cannot be compared")
+    if min(len(real), len(generated)) < 2:
+        raise DataError(f"kernel distance: {len(real)} real and {len(generated)} generated features; at least 2 of each are needed")
+    if not (np.isfinite(real).all() and np.isfinite(generated).all()):
+        raise DataError("kernel distance: a feature is not finite")
+    return torch.from_numpy(real.astype(np.float64)), torch.from_numpy(generated.astype(np.float64))
+
+
+def _sum_within(features: Tensor) -> float:
+    """The kernel's sum over all ordered pairs of different rows."""
+    total = -float((features.square().sum(dim=1) / features.shape[1] + 1.0).pow(3).sum())
+    for start in range(0, len(features), BLOCK):
+        block, rest = features[start : start + BLOCK], features[start + BLOCK :]
+        total += _sum(block, block) + 2 * _sum(block, rest)
+    return total
+
+
+def _sum(first: Tensor, second: Tensor) -> float:
+    """The kernel's sum over all pairs of (N, D) and (M, D)."""
+    inner = (first @ second.T).div_(first.shape[1]).add_(1.0)
+    return float((inner * inner).mul_(inner).sum())

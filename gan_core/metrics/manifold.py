@@ -1,0 +1,94 @@
+"""How much of the generated set lies where real samples do, and the other way round, by nearest neighbours in feature space.
+
+Each sample stands for the ball around it that reaches its k-th nearest neighbour in its own set. Precision and recall as in
+Kynkaanniemi et al., 2019 (arXiv:1904.06991); density and coverage as in Naeem et al., 2020 (arXiv:2002.09797), which outliers
+among the real samples do not flatter.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gan_core.errors import DataError
+
+NEIGHBOURS = 5
+BLOCK = 1_000  # rows of the distance matrix held at once: 80 MB against 10,000
+
+
+@dataclass(frozen=True)
+class ManifoldScores:
+    """All larger is better; two samples of one distribution give about 1 - 2^-k for coverage, and 1 for density."""
+
+    precision: float
+    """Share of generated samples inside some real ball, 0 to 1."""
+    recall: float
+    """Share of real samples inside some generated ball, 0 to 1."""
+    density: float
+    """Real balls that a generated sample lies in, over k, on average; 0 upwards."""
+    coverage: float
+    """Share of real balls with a generated sample inside, 0 to 1."""
+
+
+def manifold_scores(real: NDArray[Any], generated: NDArray[Any], neighbours: int = NEIGHBOURS) -> ManifoldScores:
+    """Score (M, D) generated against (N, D) real features.
+
+    Recall and coverage rise with M: compare scores only at equal counts. A ball includes its border. Distances are taken in float64,
+    a block of rows at a time.
+
+    Raises:
+        DataError: the widths differ, a side has no more than `neighbours` features, or something is not finite.
+    """
+    first, second = _checked(real, generated, neighbours)
+    real_radii, generated_radii = _radii(first, neighbours), _radii(second, neighbours)
+    balls = torch.zeros(len(second), dtype=torch.int64)
+    recalled = covered = 0
+    for start in range(0, len(first), BLOCK):
+        distances = _squared_distances(first[start : start + BLOCK], second)
+        inside = distances <= real_radii[start : start + BLOCK, None]
+        balls += inside.sum(dim=0)
+        covered += int(inside.any(dim=1).sum())
+        recalled += int((distances <= generated_radii).any(dim=1).sum())
+    return ManifoldScores(
+        precision=float((balls > 0).double().mean()),
+        recall=recalled / len(first),
+        density=float(balls.double().mean()) / neighbours,
+        coverage=covered / len(first),
+    )
+
+
+def _checked(real: NDArray[Any], generated: NDArray[Any], neighbours: int) -> tuple[Tensor, Tensor]:
+    if real.ndim != 2 or generated.ndim != 2 or real.shape[1] != generated.shape[1]:
+        raise DataError(f"precision and recall: features of {real.shape} and {generated.shape} cannot be compared")
+    if min(len(real), len(generated)) <= neighbours:
+        raise DataError(
+            f"precision and recall: {len(real)} real and {len(generated)} generated features; "
+            f"more than {neighbours} of each are needed for {neighbours} neighbours"
+        )
+    if not (np.isfinite(real).all() and np.isfinite(generated).all()):
+        raise DataError("precision and recall: a feature is not finite")
+    # Distances do not change with the origin; near their mean they lose the fewest digits.
+    origin = real.mean(axis=0, dtype=np.float64)
+    return torch.from_numpy(real - origin), torch.from_numpy(generated - origin)
+
+
+def _radii(features: Tensor, neighbours: int) -> Tensor:
+    """Squared distance of each row to its k-th nearest other row: (N,)."""
+    radii = []
+    for start in range(0, len(features), BLOCK):
+        block = features[start : start + BLOCK]
+        distances = _squared_distances(block, features)
+        # A sample is no neighbour of its own; equal samples are.
+        distances[torch.arange(len(block)), torch.arange(start, start + len(block))] = torch.inf
+        radii.append(distances.topk(neighbours, dim=1, largest=False).values.amax(dim=1))
+    return torch.cat(radii)
+
+
+def _squared_distances(first: Tensor, second: Tensor) -> Tensor:
+    products = torch.addmm(second.square().sum(dim=1)[None, :], first, second.T, alpha=-2.0)
+    return products.add_(first.square().sum(dim=1)[:, None]).clamp_(min=0.0)
