@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gan_core.errors import DataError, GantryError
+from gan_core.errors import ConfigError, DataError, GantryError
 from tasks.params import Entry
 from tasks.raw import About, Changes, Member, RawFile, RawReader, class_of, safe_path, sync
 from tasks.sources import Source, SourceFile, open_source
@@ -35,6 +35,8 @@ def fetch(workspace: Workspace, name: str, entry: Entry) -> None:
     try:
         source = open_source(workspace, entry.data)
         print(f"fetch {name}: {_fetch(workspace, name, entry, source)}", flush=True)
+    except ConfigError as error:
+        raise ConfigError(f"generators.{name}.{error}") from None
     except OSError as error:
         raise GantryError(f"fetch {name}: {safe_path(str(error.filename or entry.data.source))}: {error.strerror or error}") from None
 
@@ -70,7 +72,7 @@ def _opened(folder: Path) -> RawReader | None:
 
 
 def _in_words(about: About, changes: Changes, files: Sequence[SourceFile], is_first: bool) -> str:
-    samples = f"{about.samples:,} samples"
+    samples = f"{about.samples:,} {'sample' if about.samples == 1 else 'samples'}"
     if about.kind == "files" and (classes := {class_of(file.path) for file in files} - {None}):
         samples += f" in {len(classes):,} {'class' if len(classes) == 1 else 'classes'}"
     if is_first:

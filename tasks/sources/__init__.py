@@ -13,7 +13,7 @@ def open_source(workspace: Workspace, data: DataParams) -> Source:
     """The source that `data` names; nothing is read yet.
 
     Raises:
-        ConfigError: a path in it has a variable that is not set.
+        ConfigError: a path in it cannot be used, as when it has a variable that is not set; begins with the key below the entry.
         DataError: it is not there.
     """
     # Imported one at a time: a scheduled fetch is mostly the time of its imports.

@@ -24,7 +24,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from gan_core.errors import DataError, GantryError
+from gan_core.errors import ConfigError, DataError, GantryError
 from tasks.idx import read_idx
 from tasks.params import DataParams
 from tasks.raw import Kind, safe_path
@@ -56,7 +56,7 @@ class IdxSource:
         if data.root is not None:
             self._root = expand_path(data.root, workspace, "data.root")
             if not self._root.is_dir():
-                raise DataError(f"data.root: {safe_path(str(self._root))} is no folder; name the one that holds {self._name}/raw")
+                raise ConfigError(f"data.root: {safe_path(str(self._root))} is no folder; name the one that holds {self._name}/raw")
         self.notes: Sequence[str] = ()
         self._files: Mapping[str, Path] = {}
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from gan_core.errors import DataError, GantryError
+from gan_core.errors import ConfigError, DataError, GantryError
 from tasks import raw
 from tasks.fetch import fetch
 from tasks.params import Entry, parse
@@ -283,6 +283,10 @@ class TestRefusal:
             assert list(workspace.raw("shop").iterdir()) == []
         finally:
             subprocess.run(["umount", workspace.root / "data"], check=True)
+
+    def test_names_the_key(self, run: Callable[..., list[str]]) -> None:
+        with pytest.raises(ConfigError, match=r"^generators\.shop\.data\.source: .* variable NOT_THERE is not set"):
+            run("folder://$NOT_THERE")
 
     def test_on_the_command_line(self, workspace: Workspace) -> None:
         (workspace.root / "params.yaml").write_text(PARAMS % "folder://nothing")

@@ -402,7 +402,7 @@ class TestIdx:
             images.check()
 
     def test_a_root_that_is_not_there(self, workspace: Workspace) -> None:
-        with pytest.raises(DataError, match=r"data\.root: .*/workspace/nowhere is no folder; name the one that holds MNIST/raw"):
+        with pytest.raises(ConfigError, match=r"data\.root: .*/workspace/nowhere is no folder; name the one that holds MNIST/raw"):
             opened(workspace, "torchvision://MNIST", root="nowhere")
         with pytest.raises(ConfigError, match="environment variable NOT_THERE is not set"):
             opened(workspace, "torchvision://MNIST", root="$NOT_THERE")
