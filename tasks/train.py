@@ -19,6 +19,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import torch
+
 from gan_core.data.dataset import Dataset
 from gan_core.device import choose_device
 from gan_core.params import GanParams
@@ -43,6 +45,9 @@ def train(workspace: Workspace, name: str, entry: Entry) -> None:
         SystemExit: asked to stop by SIGINT or SIGTERM; the state is saved.
     """
     dataset = Dataset.open(workspace.ready(name))
+    if dataset.spec.kind == "points":
+        # Nothing in such a step is large enough to share: a second thread only waits, and takes a core from the next training.
+        torch.set_num_threads(1)
     unfinished = workspace.unfinished(name) / _key(entry.train, dataset)
     unfinished.mkdir(parents=True, exist_ok=True)
     with _stop_signals() as received, tracking.run(workspace, name, _run_id(unfinished), system_metrics=True) as run:
