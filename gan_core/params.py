@@ -96,7 +96,8 @@ class GanParams(TrainParams):
     discriminator: NetworkParams = NetworkParams()
     loss: Loss = "relativistic"
     penalty: PenaltyParams | None = None
-    """None: r1 and r2 of 2, every 8 steps, for the relativistic loss, which needs them (Huang et al., 2024); nothing for the others."""
+    """None: r1 and r2 every 8 steps for the relativistic loss, which needs them (Huang et al., 2024), nothing for the others. Their
+    weight follows the number of pixels, 2 at 28 x 28, as Karras et al. (2020, appendix C) scale R1; 0.1 for points."""
     discriminator_steps: Annotated[int, Field(ge=1, le=100)] = 1
     label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
     """One-sided: the target for real samples is 1 - label_smoothing (Salimans et al., 2016). Cross-entropy losses only."""
@@ -111,12 +112,14 @@ class GanParams(TrainParams):
             raise ValueError("penalty.gradient and penalty.clip are two answers to one question; set one of them")
         return self
 
-    @property
-    def settled_penalty(self) -> PenaltyParams:
-        """`penalty`, or its default for the loss."""
+    def settled_penalty(self, shape: tuple[int, ...]) -> PenaltyParams:
+        """`penalty`, or its default for the loss and samples of `shape`, (C, H, W) or (D,)."""
         if self.penalty is not None:
             return self.penalty
-        return PenaltyParams(r1=2.0, r2=2.0, every=8) if self.loss == "relativistic" else PenaltyParams()
+        if self.loss != "relativistic":
+            return PenaltyParams()
+        weight = 2.0 * (shape[-1] / 28) ** 2 if len(shape) == 3 else 0.1
+        return PenaltyParams(r1=weight, r2=weight, every=8)
 
     @property
     def settled_discriminator(self) -> NetworkParams:

@@ -34,7 +34,7 @@ class Gan(Recipe):
             raise ConfigError("train.condition: label was asked for, and the data has no labels; use none, or a folder a class")
         classes = len(spec.classes or ()) if params.condition == "label" else 0
         self.conditional = bool(classes)
-        self.penalty = params.settled_penalty
+        self.penalty = params.settled_penalty(spec.shape)
         players = {"generator": params.generator, "discriminator": params.settled_discriminator}
         self.networks = {role: NetworkSpec.from_params(player, spec.shape, classes, params.latent) for role, player in players.items()}
         self.players = {
