@@ -64,16 +64,16 @@ def test_a_short_entry_takes_the_defaults() -> None:
 def test_what_the_loss_needs_comes_with_it() -> None:
     """A relativistic discriminator has its two penalties, a hinge one spectral normalisation; what is said goes before."""
     relativistic, hinge, plain = (parse(document(train__loss=loss))["a"].train for loss in ("relativistic", "hinge", "minimax"))
-    assert relativistic.settled_penalty.r1 == relativistic.settled_penalty.r2 > 0
+    assert relativistic.settled_penalty((1, 28, 28)).r1 == relativistic.settled_penalty((1, 28, 28)).r2 > 0
     assert relativistic.settled_discriminator.normalization == "none"
     assert hinge.settled_discriminator.normalization == "spectral"
     assert plain.settled_discriminator.normalization == "none"
     for other in (hinge, plain):
-        assert (other.settled_penalty.r1, other.settled_penalty.r2, other.settled_penalty.gradient) == (0, 0, 0)
+        assert (other.settled_penalty((1, 28, 28)).r1, other.settled_penalty((1, 28, 28)).r2, other.settled_penalty((1, 28, 28)).gradient) == (0, 0, 0)
     said = parse(document(train__loss="relativistic", train__penalty={"gradient": 10}, train__discriminator={"normalization": "batch"}))[
         "a"
     ].train
-    assert (said.settled_penalty.r1, said.settled_penalty.gradient) == (0, 10)
+    assert (said.settled_penalty((1, 28, 28)).r1, said.settled_penalty((1, 28, 28)).gradient) == (0, 10)
     assert said.settled_discriminator.normalization == "batch"
 
 
