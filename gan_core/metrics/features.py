@@ -1,0 +1,339 @@
+"""Feature extractors: small convolutional networks that are fitted once per data set and then frozen.
+
+Distances between images are measured in their feature space, so scores are comparable only under one extractor, which its `hash`
+names. Arithmetic is always float32, on every device.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self, cast
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor, nn
+
+from gan_core.data.batches import Batches
+from gan_core.data.dataset import Dataset, DatasetSpec
+from gan_core.data.scaling import images_to_unit
+from gan_core.errors import DataError, TrainingError
+
+FORMAT = 1
+WIDTH = 128
+"""Length of a feature vector."""
+
+_FIRST_CHANNELS = 24
+_LAST_SIDE = 4
+_CHUNK = 500  # images in the network at once: bounds memory
+_EPOCHS, _FEWEST, _MOST = 12, 20_000, 160_000  # how long a classifier is fitted: 12 epochs, within these bounds in images seen
+_LEARNING_RATE = 1e-2
+_NOISE = 0.1  # largest deviation of the noise that it learns to look through, in units of -1..1
+_CALIBRATION = 4_096  # images whose activations set the scales of a random network
+
+
+@dataclass(frozen=True)
+class ExtractorConfig:
+    """What an extractor is, apart from its weights."""
+
+    kind: Literal["classifier", "random"]
+    shape: tuple[int, int, int]
+    """(C, H, W) of the images it takes."""
+    classes: tuple[str, ...] | None
+    """Names of the labels that a classifier tells apart."""
+    seed: int
+    dataset: str
+    """Digest of the data set it was fitted on."""
+    holdout_accuracy: float | None = None
+    """Share of the held-out images that a classifier gets right."""
+    sha256: str = ""
+    """Of the weights file's bytes."""
+
+
+class FeatureExtractor:
+    """A frozen network from images to features; `load` gives the right one of its two kinds."""
+
+    kind: ClassVar[Literal["classifier", "random"]]
+
+    def __init__(self, config: ExtractorConfig, network: FeatureNetwork) -> None:
+        self.config = config
+        self.network = _channels_last(network.eval().requires_grad_(False))
+
+    @property
+    def hash(self) -> str:
+        """Names the extractor (hexadecimal, 64 characters): equal hashes give equal features."""
+        facts = {"format": FORMAT, "kind": self.config.kind, "shape": self.config.shape, "weights": _digest(self._weights())}
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+    def fits(self, spec: DatasetSpec) -> bool:
+        """Whether it takes the images of a data set; a classifier has to know its classes too."""
+        return self.config.shape == spec.shape and self.config.classes in (None, spec.classes)
+
+    def features(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Features of uint8 images (N, C, H, W): float32 (N, D).
+
+        Raises:
+            DataError: the images are of another shape or type.
+        """
+        if images.dtype != np.uint8 or images.shape[1:] != self.config.shape:
+            raise DataError(f"features: expected uint8 images of {self.config.shape}, got {images.dtype} of {images.shape[1:]}")
+        device = next(self.network.parameters()).device
+        results = np.empty((len(images), WIDTH), dtype=np.float32)
+        with torch.inference_mode(), _float32():
+            for start in range(0, len(images), _CHUNK):
+                # A copy, since a memory-mapped array cannot be written to and torch warns of that.
+                chunk = torch.from_numpy(np.array(images[start : start + _CHUNK])).to(device)
+                results[start : start + _CHUNK] = self.network.features(_prepared(chunk)).cpu().numpy()
+        return results
+
+    def to(self, device: str | torch.device) -> Self:
+        """Move the network to a device, in place."""
+        self.network.to(device)
+        return self
+
+    def save(self, folder: Path) -> Self:
+        """Write `extractor.safetensors` and `config.json`, whole or not at all; what lies there is replaced.
+
+        Returns the extractor with its weights' digest filled in.
+        """
+        data = self._weights()
+        saved = type(self)(replace(self.config, sha256=_digest(data)), self.network)
+        temporary = folder.with_name(f".{folder.name}.tmp")
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        (temporary / "extractor.safetensors").write_bytes(data)
+        text = json.dumps({"format": FORMAT, **asdict(saved.config)}, indent=2, sort_keys=True)
+        (temporary / "config.json").write_text(text + "\n")
+        shutil.rmtree(folder, ignore_errors=True)
+        temporary.replace(folder)
+        return saved
+
+    @staticmethod
+    def load(folder: Path, device: str | torch.device = "cpu") -> FeatureExtractor:
+        """Read an extractor's folder.
+
+        Raises:
+            DataError: a file is missing, damaged or of another format; nothing of it was executed.
+        """
+        config = _read_config(folder / "config.json")
+        weights = folder / "extractor.safetensors"
+        try:
+            data = weights.read_bytes()
+        except OSError as error:
+            raise DataError(f"{weights}: cannot be read ({error.strerror})") from None
+        if _digest(data) != config.sha256:
+            raise DataError(f"{weights}: its bytes are not the ones that config.json names")
+        network = FeatureNetwork(config.shape, len(config.classes or ()))
+        try:
+            network.load_state_dict(load_tensors(data))
+        except (SafetensorError, RuntimeError) as error:
+            raise DataError(f"{weights}: does not fit the network in config.json ({str(error).splitlines()[0]})") from None
+        chosen = ClassifierExtractor if config.kind == "classifier" else RandomConvExtractor
+        return chosen(config, network).to(device)
+
+    def _weights(self) -> bytes:
+        data: bytes = save_tensors({key: value.cpu().contiguous() for key, value in self.network.state_dict().items()})
+        return data
+
+
+class ClassifierExtractor(FeatureExtractor):
+    """A small classifier fitted on the labels of the training split; its features are the input of its last layer."""
+
+    kind = "classifier"
+
+    @classmethod
+    def fit(cls, dataset: Dataset, seed: int = 0, device: str | torch.device = "cpu") -> Self:
+        """Fit on the training split; the same data and seed give the same weights on the same machine and number of threads.
+
+        AdamW under a one-cycle learning rate (Smith and Topin, 2018), for 12 epochs within 20,000 to 160,000 images. Each image gets
+        faint noise (deviation up to 0.1 of -1..1), or the features would weigh what no eye sees more than a missing class.
+
+        Raises:
+            DataError: the data set has no images, or fewer than two classes.
+            TrainingError: the loss is not finite.
+        """
+        spec = dataset.spec
+        if spec.kind != "images" or spec.classes is None or len(spec.classes) < 2:
+            raise DataError("features: a classifier needs labelled images of at least two classes; use evaluate.features: random")
+        device = torch.device(device)
+        network = _channels_last(_seeded_network(spec, len(spec.classes), seed).to(device))
+        _fit(network, Batches(dataset, seed, device), spec.counts["train"], seed)
+        config = ExtractorConfig(cls.kind, _image_shape(spec), spec.classes, seed, spec.digest)
+        fitted = cls(config, network)
+        right = fitted.classify(fitted.features(dataset.samples["holdout"])) == dataset.labels["holdout"]
+        return cls(replace(config, holdout_accuracy=round(float(right.mean()), 6) if len(right) else None), network)
+
+    def logits(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Unnormalised log-probabilities of the classes from features (N, D): float32 (N, classes)."""
+        head = cast(nn.Linear, self.network.head)
+        with torch.inference_mode(), _float32():
+            scores: NDArray[np.float32] = head(torch.from_numpy(features).to(head.weight.device)).cpu().numpy()
+        return scores
+
+    def classify(self, features: NDArray[np.float32]) -> NDArray[np.int64]:
+        """The likeliest class from features (N, D): int64 (N,)."""
+        best: NDArray[np.int64] = self.logits(features).argmax(axis=1).astype(np.int64)
+        return best
+
+    def predict(self, images: NDArray[np.uint8]) -> NDArray[np.int64]:
+        """The likeliest class of each of uint8 images (N, C, H, W): int64 (N,)."""
+        return self.classify(self.features(images))
+
+
+class RandomConvExtractor(FeatureExtractor):
+    """A random convolutional network for images without labels (as in Naeem et al., 2020, arXiv:2002.09797).
+
+    Its weights are a function of the seed; the scale and offset of each channel are set once, so that the training images' activations
+    have mean 0 and deviation 1 in front of each non-linearity.
+    """
+
+    kind = "random"
+
+    @classmethod
+    def fit(cls, dataset: Dataset, seed: int = 0, device: str | torch.device = "cpu") -> Self:
+        """Draw the network and set its scales on up to 4,096 training images.
+
+        Raises:
+            DataError: the data set has no images.
+        """
+        spec = dataset.spec
+        if spec.kind != "images":
+            raise DataError("features: a convolutional network needs images")
+        device = torch.device(device)
+        network = _channels_last(_seeded_network(spec, 0, seed).to(device))
+        batch = Batches(dataset, seed, device).after(0, min(_CALIBRATION, spec.counts["train"]))
+        for module in network.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.momentum = 1.0  # take over the statistics of the one batch that follows
+        with torch.no_grad(), _float32():
+            network.train()
+            network.features(batch.real)
+        return cls(ExtractorConfig(cls.kind, _image_shape(spec), None, seed, spec.digest), network)
+
+
+class FeatureNetwork(nn.Module):
+    """Strided 3x3 convolutions down to 4 pixels, then the mean of each of 128 channels: (N, C, H, W) in -1..1 -> (N, 128).
+
+    Channels double with each halving. `forward` adds a linear layer to the classes' logits, where there are classes.
+    """
+
+    def __init__(self, shape: tuple[int, int, int], classes: int) -> None:
+        super().__init__()
+        channels, *sides = shape
+        stride = _first_stride(max(sides))
+        side = math.ceil(max(sides) / stride)
+        layers = _layer(channels, _FIRST_CHANNELS, kernel=stride + 2, stride=stride)
+        channels = _FIRST_CHANNELS
+        while side > _LAST_SIDE or channels < WIDTH:
+            halve = side > _LAST_SIDE
+            layers += _layer(channels, min(2 * channels, WIDTH), kernel=3, stride=2 if halve else 1)
+            channels, side = min(2 * channels, WIDTH), math.ceil(side / 2) if halve else side
+        self.trunk = nn.Sequential(*layers)
+        self.head = nn.Linear(WIDTH, classes) if classes else None
+
+    def features(self, images: Tensor) -> Tensor:
+        pooled: Tensor = self.trunk(images).mean(dim=(2, 3))
+        return pooled
+
+    def forward(self, images: Tensor) -> Tensor:
+        assert self.head is not None, "a random network has no classes"  # noqa: S101
+        logits: Tensor = self.head(self.features(images))
+        return logits
+
+
+def _first_stride(side: int) -> int:
+    """Brings images of `side` pixels to at most about 32, so that cost hardly grows with their size."""
+    return 1 if side < 24 else max(2, round(side / 32))
+
+
+def _layer(channels: int, out: int, kernel: int, stride: int) -> list[nn.Module]:
+    return [nn.Conv2d(channels, out, kernel, stride, padding=1, bias=False), nn.BatchNorm2d(out), nn.ReLU()]
+
+
+def _seeded_network(spec: DatasetSpec, classes: int, seed: int) -> FeatureNetwork:
+    """A network whose first weights are a function of the seed; torch's global random state stays as it is."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = FeatureNetwork(_image_shape(spec), classes)
+        for module in network.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight)
+    return network
+
+
+def _fit(network: FeatureNetwork, batches: Batches, count: int, seed: int) -> None:
+    """Fit a classifier on the labelled batches of `count` images."""
+    size = min(count, 128 if count >= 10_000 else 64)
+    steps = math.ceil(min(max(_EPOCHS * count, _FEWEST), _MOST) / size)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=_LEARNING_RATE, weight_decay=1e-2, fused=True)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _LEARNING_RATE, total_steps=steps, pct_start=0.2)
+    noise = torch.Generator().manual_seed(seed)
+    network.train()
+    loss = torch.zeros(())
+    with _float32():
+        for step in range(steps):
+            batch = batches.after(step * size, size)
+            deviations = _NOISE * torch.rand(size, 1, 1, 1, generator=noise)
+            noisy = batch.real + (deviations * torch.randn(batch.real.shape, generator=noise)).to(batch.real)
+            loss = F.cross_entropy(network(noisy.contiguous(memory_format=torch.channels_last)), cast(Tensor, batch.labels))
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            schedule.step()
+    if not math.isfinite(loss.item()):
+        raise TrainingError("features: the classifier's loss is not finite; check the images, or use evaluate.features: random")
+
+
+@contextmanager
+def _float32() -> Iterator[None]:
+    """Full float32, and the same result each time: no TF32, no autocast, no algorithm chosen by timing."""
+    with (
+        torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False),
+        torch.autocast("cpu", enabled=False),
+        torch.autocast("cuda", enabled=False),
+    ):
+        yield
+
+
+def _channels_last(network: FeatureNetwork) -> FeatureNetwork:
+    """The memory layout in which convolutions are fastest on either device."""
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network
+
+
+def _prepared(images: Tensor) -> Tensor:
+    return images_to_unit(images).contiguous(memory_format=torch.channels_last)
+
+
+def _image_shape(spec: DatasetSpec) -> tuple[int, int, int]:
+    channels, height, width = spec.shape
+    return channels, height, width
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _read_config(path: Path) -> ExtractorConfig:
+    try:
+        fields: dict[str, Any] = json.loads(path.read_text())
+        if fields.pop("format") != FORMAT or fields["kind"] not in ("classifier", "random"):
+            raise DataError(f"{path}: not of format {FORMAT}")
+        fields["shape"] = tuple(fields["shape"])
+        fields["classes"] = None if fields["classes"] is None else tuple(fields["classes"])
+        return ExtractorConfig(**fields)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise DataError(f"{path}: damaged ({error})") from None
