@@ -2,7 +2,7 @@
 
 DVC removes a stage's outputs before it runs, so an unfinished training keeps its state in `.gantry/unfinished/NAME/KEY`, where KEY
 is a hash of all that the result depends on. Started again after a crash, a kill or Ctrl-C, it goes on from there; when it is done,
-the results move to models/NAME and the state is removed.
+the results are copied to models/NAME and the state is removed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -76,7 +76,7 @@ def train(workspace: Workspace, name: str, entry: Entry) -> None:
         _log_previews(run, unfinished / "samples")
         cost = {
             "run_id": run.id,
-            "tracking_uri": tracking.address(workspace),
+            "tracking_uri": tracking.without_password(tracking.address(workspace)),
             "device": choose_device(entry.train.device).type,
             "seconds": round(seconds, 1),
             "images_per_second": round(images / seconds) if seconds else 0,
@@ -126,12 +126,15 @@ def _log_previews(run: tracking.Run, samples: Path) -> None:
 
 
 def _publish(unfinished: Path, model: Path, cost: dict[str, Any]) -> None:
-    """Move the results to where DVC expects them; run.json, the sign that they are complete, comes last."""
+    """Copy the results to where DVC expects them; run.json, the sign that they are complete, comes last.
+
+    Copied, not moved: after a crash in between, the state still holds all that the next try publishes.
+    """
     model.mkdir(parents=True, exist_ok=True)
     for out in _OUTS:
-        target = model / out
+        source, target = unfinished / out, model / out
         shutil.rmtree(target) if target.is_dir() else target.unlink(missing_ok=True)
-        (unfinished / out).rename(target)
+        shutil.copytree(source, target) if source.is_dir() else shutil.copyfile(source, target)
     _write_json(model / "run.json", cost)
 
 
@@ -142,7 +145,8 @@ def _write_json(path: Path, value: dict[str, Any]) -> None:
 
 
 def _note(text: str) -> None:
-    print(f"note: {text}", file=sys.stderr, flush=True)
+    with suppress(BrokenPipeError):  # whoever listened is gone, which is no reason to end otherwise than was asked
+        print(f"note: {text}", file=sys.stderr, flush=True)
 
 
 @contextmanager
