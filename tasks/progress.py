@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -67,10 +67,9 @@ def _lines(name: str) -> Callable[[training.Progress], None]:
         if before is not None and part > before:
             left = max(progress.budget - progress.images, 0) / rate if rate else 0
             images = min(progress.images, progress.budget)
-            print(
-                f"train {name}: {images:,} of {progress.budget:,} images, {rate:,.0f} images/s, {left:,.0f} s left  {_losses(progress)}",
-                flush=True,
-            )
+            speed_and_rest = f"{rate:,.0f} images/s, {left:,.0f} s left  {_losses(progress)}"
+            with suppress(BrokenPipeError):  # whoever watched is gone: no reason to end, or to end otherwise than was asked
+                print(f"train {name}: {images:,} of {progress.budget:,} images, {speed_and_rest}", flush=True)
         before = part
 
     return update
