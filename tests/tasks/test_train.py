@@ -24,7 +24,7 @@ import pytest
 from mlflow.entities import Run as MlflowRun
 from mlflow.tracking import MlflowClient
 
-from gan_core import training
+from gan_core import checkpoint, training
 from gan_core.data.dataset import Dataset, DatasetSpec, write_spec
 from gan_core.generator import Generator
 from tasks import progress
@@ -310,6 +310,47 @@ def test_stopped_by_sigterm_and_by_ctrl_c_it_saves_its_state_and_goes_on(
     assert_mlflow_is_level(workspace)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel tells a child of its parent's death on Linux alone")
+def test_when_its_parent_is_killed_it_saves_its_state_and_ends(make_workspace: Callable[[], Workspace]) -> None:
+    """As when `dvc` is killed, to whom it also talks: no trainer is left behind, and none of its work is lost."""
+    workspace = make_workspace()
+    parent = subprocess.Popen(
+        ["sh", "-c", f"'{sys.executable}' -m tasks.train {NAME}; true"],
+        cwd=workspace.root,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    wait_for_lines(workspace, parent, 20)
+    trainer = int(Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text())
+    assert parent.stdout is not None
+    assert parent.stderr is not None
+    parent.stdout.close()
+    parent.stderr.close()
+    parent.kill()
+    parent.wait()
+    end = time.monotonic() + 60
+    while is_running(trainer):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    (run,) = mlflow_runs(workspace)
+    assert run.info.status == "KILLED"
+    folder = state(workspace)
+    assert folder is not None
+    saved, notes = checkpoint.load_latest(folder / "checkpoints")
+    assert notes == []
+    assert saved is not None
+    assert saved.images == json.loads((folder / "metrics.jsonl").read_text().splitlines()[-1])["images"]
+    assert not workspace.model(NAME).exists()
+
+
+def is_running(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 def read_all(terminal: int) -> str:
     """What is on a terminal whose program has ended."""
     parts = []
@@ -479,3 +520,14 @@ class TestProgress:
         lines = self.shown(capsys, range(64, 1_088, 64), 1_000)
         assert lines[-1].startswith("train a: 1,000 of 1,000 images, ")
         assert ", 0 s left" in lines[-1]
+
+    def test_nobody_who_watches_is_no_reason_to_end(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        reader, writer = os.pipe()
+        os.close(reader)
+        closed = os.fdopen(writer, "w")
+        monkeypatch.setattr(sys, "stdout", closed)
+        with progress.shown("a") as show:
+            for seen in range(10, 101, 10):
+                show(training.Progress(seen, 100, {}))
+        with pytest.raises(BrokenPipeError):  # it was broken all the while
+            closed.close()
