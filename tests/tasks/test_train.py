@@ -442,7 +442,7 @@ class TestInProcess:
             stage.train(workspace, NAME, entry)
         expected = outs(workspace)
         assert len(touches) > 10
-        for touch in np.linspace(1, len(touches), 9).astype(int):
+        for touch in np.linspace(1, len(touches), 6).astype(int):
             shutil.rmtree(model)
             with pytest.raises(Crash), crash_at(model, touch):
                 stage.train(workspace, NAME, entry)
