@@ -36,11 +36,11 @@ WIDTH = 128
 
 _FIRST_CHANNELS = 24
 _LAST_SIDE = 4
-_CHUNK = 500  # images in the network at once: bounds memory
+_CHUNK, _CHUNK_VALUES = 500, 8_000_000  # most images, and most pixel values, in the network at once: bounds memory
 _EPOCHS, _FEWEST, _MOST = 12, 20_000, 160_000  # how long a classifier is fitted: 12 epochs, within these bounds in images seen
 _LEARNING_RATE = 1e-2
 _NOISE = 0.1  # largest deviation of the noise that it learns to look through, in units of -1..1
-_CALIBRATION = 4_096  # images whose activations set the scales of a random network
+_CALIBRATION = 2_000  # images whose activations set the scales of a random network
 
 
 @dataclass(frozen=True)
@@ -91,10 +91,11 @@ class FeatureExtractor:
         device = next(self.network.parameters()).device
         results = np.empty((len(images), WIDTH), dtype=np.float32)
         with torch.inference_mode(), _float32():
-            for start in range(0, len(images), _CHUNK):
+            size = _chunk(self.config.shape)
+            for start in range(0, len(images), size):
                 # A copy, since a memory-mapped array cannot be written to and torch warns of that.
-                chunk = torch.from_numpy(np.array(images[start : start + _CHUNK])).to(device)
-                results[start : start + _CHUNK] = self.network.features(_prepared(chunk)).cpu().numpy()
+                chunk = torch.from_numpy(np.array(images[start : start + size])).to(device)
+                results[start : start + size] = self.network.features(_prepared(chunk)).cpu().numpy()
         return results
 
     def to(self, device: str | torch.device) -> Self:
@@ -202,7 +203,7 @@ class RandomConvExtractor(FeatureExtractor):
 
     @classmethod
     def fit(cls, dataset: Dataset, seed: int = 0, device: str | torch.device = "cpu") -> Self:
-        """Draw the network and set its scales on up to 4,096 training images.
+        """Draw the network and set its scales on up to 2,000 training images.
 
         Raises:
             DataError: the data set has no images.
@@ -212,13 +213,14 @@ class RandomConvExtractor(FeatureExtractor):
             raise DataError("features: a convolutional network needs images")
         device = torch.device(device)
         network = _channels_last(_seeded_network(spec, 0, seed).to(device))
-        batch = Batches(dataset, seed, device).after(0, min(_CALIBRATION, spec.counts["train"]))
         for module in network.modules():
             if isinstance(module, nn.BatchNorm2d):
-                module.momentum = 1.0  # take over the statistics of the one batch that follows
+                module.momentum = None  # the plain mean over the batches that follow
+        batches, size = Batches(dataset, seed, device), _chunk(_image_shape(spec))
         with torch.no_grad(), _float32():
             network.train()
-            network.features(batch.real)
+            for start in range(0, min(_CALIBRATION, spec.counts["train"]), size):
+                network.features(batches.after(start, size).real)
         return cls(ExtractorConfig(cls.kind, _image_shape(spec), None, seed, spec.digest), network)
 
 
@@ -304,6 +306,11 @@ def _float32() -> Iterator[None]:
         torch.autocast("cuda", enabled=False),
     ):
         yield
+
+
+def _chunk(shape: tuple[int, int, int]) -> int:
+    """How many images of a shape go through the network at once."""
+    return max(1, min(_CHUNK, _CHUNK_VALUES // math.prod(shape)))
 
 
 def _channels_last(network: FeatureNetwork) -> FeatureNetwork:
