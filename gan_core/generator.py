@@ -24,6 +24,7 @@ from gan_core.data.scaling import images_to_bytes, points_to_data
 from gan_core.errors import ConfigError, DataError
 from gan_core.networks import build_generator
 from gan_core.networks.common import NetworkSpec
+from gan_core.randomness import mix
 
 FORMAT = 1
 MAX_COUNT = 1_000_000
@@ -123,7 +124,8 @@ class Generator:
         if not 0 <= seed <= MAX_SEED:
             raise ConfigError(f"seed: {seed} is not in 0 to 2**63 - 1")
         chosen = self._labels(n, label, labels)
-        latents = torch.randn(n, self.config.latent, generator=torch.Generator().manual_seed(seed))
+        # Mixed, since torch's generator on the CPU looks at a seed's low 32 bits alone.
+        latents = torch.randn(n, self.config.latent, generator=torch.Generator().manual_seed(mix(seed)))
         chunks = [self._draw(latents[i : i + _CHUNK], None if chosen is None else chosen[i : i + _CHUNK]) for i in range(0, n, _CHUNK)]
         return Samples(torch.cat(chunks).numpy(), None if chosen is None else chosen.numpy())
 
