@@ -117,7 +117,9 @@ def sample(
     reference: Annotated[
         str | None, typer.Argument(metavar="NAME[/VERSION]", help="The champion of NAME, or one version of it.", show_default=False)
     ] = None,
-    source: Annotated[Path | None, typer.Option("--from", help="A generator's folder, instead of the registry.", show_default=False)] = None,
+    source: Annotated[
+        Path | None, typer.Option("--from", help="A generator's folder, instead of the registry.", show_default=False)
+    ] = None,
     count: Annotated[int, typer.Option(help="How many.")] = 64,
     seed: Annotated[int, typer.Option(help="The same seed draws the same samples.")] = 0,
     label: Annotated[str | None, typer.Option(help="One class for all, by name or index.", show_default=False)] = None,
@@ -211,7 +213,8 @@ def _terminated(number: int, frame: FrameType | None) -> NoReturn:
 def _console() -> Console:
     from rich.console import Console
 
-    return Console()
+    # A pipe has no width; rich would wrap what a program reads at 80 columns.
+    return Console() if sys.stdout.isatty() else Console(width=200)
 
 
 def _table(titles: tuple[str, ...], rows: list[list[Any]]) -> None:
@@ -220,8 +223,7 @@ def _table(titles: tuple[str, ...], rows: list[list[Any]]) -> None:
     table = Table(*titles, box=None, padding=(0, 2, 0, 0), header_style="bold")
     for row in rows:
         table.add_row(*("" if cell is None else str(cell) for cell in row))
-    console = _console()
-    console.print(table, markup=False) if console.is_terminal else console.print(table, markup=False, width=200)
+    _console().print(table, markup=False)
 
 
 def _print_json(value: Any) -> None:

@@ -7,6 +7,7 @@ that its process was started in.
 from __future__ import annotations
 
 import base64
+import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 from prefect import flow, get_run_logger, runtime
 from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import State
-from prefect.states import Completed
+from prefect.states import Cancelled, Completed
 
 from flows import runs
 from gan_core.errors import ConfigError
@@ -42,17 +43,30 @@ def retrain(name: str, timeouts: dict[str, float] | None = None, force: list[str
     Raises:
         ConfigError: params.yaml or an argument is wrong.
         RegistryError: the tracking server cannot be reached.
-        StageFailed: a stage ended in error; what was done before it is kept.
+        StageError: a stage ended in error; what was done before it is kept.
     """
-    processes.die_with_scheduler()
-    workspace = current()
+    try:
+        processes.follow_scheduler()
+        return _retrain(current(), name, timeouts or {}, force or [])
+    except BaseException:
+        if processes.is_scheduler_gone():
+            # The stage has saved its state and ended. Prefect's client would try for minutes to tell a server that died with the
+            # scheduler; the next run records this one as crashed.
+            os._exit(1)
+        raise
+
+
+def _retrain(workspace: Workspace, name: str, timeouts: Mapping[str, float], force: Sequence[str]) -> State[Any]:
     entry = preflight(workspace, name)
-    limits, forced = {**TIMEOUTS, **_of_stages("timeouts", timeouts or {})}, _of_stages("force", dict.fromkeys(force or (), True))
+    limits, forced = {**TIMEOUTS, **_of_stages("timeouts", timeouts)}, _of_stages("force", dict.fromkeys(force, True))
     with locks.retraining(workspace, name):
         runs.close_dead(workspace, name)
         states = []
         for stage in STAGES:
-            state = stage_task(stage, entry)(workspace, name, entry, stage, limits[stage], stage in forced, return_state=True)
+            try:
+                state = stage_task(stage, entry)(workspace, name, entry, stage, limits[stage], stage in forced, return_state=True)
+            except KeyboardInterrupt:
+                return Cancelled(message=f"stopped by Ctrl-C in {stage}; the next run goes on from there")
             state.result()  # raises what the stage raised
             states.append(state)
     decision = LastDecision.read(workspace, name)
@@ -95,4 +109,3 @@ def _of_stages(argument: str, given: Mapping[str, Any]) -> Mapping[str, Any]:
     if unknown:
         raise ConfigError(f"{argument}: {', '.join(unknown)}: no such stage; there are {', '.join(STAGES)}")
     return given
-

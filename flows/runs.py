@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from prefect import runtime
 from prefect.client.orchestration import get_client
@@ -18,11 +18,12 @@ from prefect.client.schemas.filters import (
     FlowFilter,
     FlowFilterName,
     FlowRunFilter,
+    FlowRunFilterId,
     FlowRunFilterState,
     FlowRunFilterStateType,
     FlowRunFilterTags,
 )
-from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.objects import State, StateType
 from prefect.states import Crashed
 
 from tasks.workspace import Workspace
@@ -53,10 +54,14 @@ def unfinished(workspace: Workspace, name: str | None = None) -> list[FlowRun]:
 
 def close_dead(workspace: Workspace, name: str) -> None:
     """Record as Crashed what a killed run of `name` left as Running. To be called with the generator's lock held."""
+    dead: State[Any] = Crashed(message="its process was killed before it could say so")
     with get_client(sync_client=True) as client:
         for run in unfinished(workspace, name):
             if str(run.id) != runtime.flow_run.id:
-                client.set_flow_run_state(run.id, Crashed(message="its process was killed before it could say so"), force=True)
+                client.set_flow_run_state(run.id, dead, force=True)
+                for task in client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run.id]))):
+                    if task.state is None or not task.state.is_final():
+                        client.set_task_run_state(task.id, dead, force=True)
 
 
 def forget_deployments(workspace: Workspace, keep: Sequence[str]) -> None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
 from cronsim import CronSim
 
 from flows import server
-from gan_core.errors import ConfigError
-from tasks import params, processes, repro
+from gan_core.errors import ConfigError, GantryError
+from tasks import locks, params, processes, repro
 from tasks.preflight import check_registry
 from tasks.workspace import Workspace
 
@@ -26,13 +27,16 @@ def schedules(workspace: Workspace) -> dict[str, str]:
     """
     found = {name: entry.schedule for name, entry in params.load(workspace.root).items() if entry.schedule is not None}
     if not found:
-        raise ConfigError(f'{workspace.root / "params.yaml"}: no entry has a schedule; write `schedule: "0 3 * * *"` for every night at three')
+        raise ConfigError(
+            f'{workspace.root / "params.yaml"}: no entry has a schedule; write `schedule: "0 3 * * *"` for every night at three'
+        )
     return found
 
 
 def next_run(cron: str, after: datetime | None = None) -> datetime:
     """The first time after `after` (now), local, at which a cron expression is due."""
-    return next(CronSim(cron, after or datetime.now()))
+    due: datetime = next(CronSim(cron, after or datetime.now()))
+    return due
 
 
 def serve(workspace: Workspace, port: int, say: Callable[[str], None]) -> None:
@@ -61,6 +65,7 @@ def serve(workspace: Workspace, port: int, say: Callable[[str], None]) -> None:
 def _serve(workspace: Workspace, crons: Mapping[str, str], say: Callable[[str], None]) -> None:
     from prefect import serve as serve_deployments
     from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
+    from prefect.deployments.runner import RunnerDeployment
     from prefect.schedules import Cron
     from prefect.types.entrypoint import EntrypointType
 
@@ -69,7 +74,8 @@ def _serve(workspace: Workspace, crons: Mapping[str, str], say: Callable[[str], 
 
     zone = local_timezone()
     deployments = [
-        retrain.to_deployment(
+        RunnerDeployment.from_flow(
+            retrain,
             name=name,
             schedule=Cron(cron, timezone=zone),
             parameters={"name": name},
@@ -81,6 +87,10 @@ def _serve(workspace: Workspace, crons: Mapping[str, str], say: Callable[[str], 
         for name, cron in crons.items()
     ]
     runs.forget_deployments(workspace, keep=list(crons))
+    for name in crons:
+        # A killed scheduler leaves its run as Running, and that would keep every later one out.
+        with suppress(GantryError), locks.retraining(workspace, name):
+            runs.close_dead(workspace, name)
     for name, cron in sorted(crons.items(), key=lambda item: next_run(item[1])):
         say(f"{name}: next at {next_run(cron):%a %d %b %Y %H:%M} ({cron}, {zone})")
     say("Ctrl-C ends it")

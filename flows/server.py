@@ -202,6 +202,8 @@ def _server_settings(port: int, full: bool) -> Mapping[str, str]:
         "PREFECT_API_BLOCKS_REGISTER_ON_START": "false",  # 2 s, and Gantry uses no blocks
         "PREFECT_SERVER_API_HOST": "127.0.0.1",
         "PREFECT_SERVER_API_PORT": str(port),  # the page asks the wrong server otherwise
+        # In memory, a killed server would forget who holds a deployment's only slot, and the slot would be taken for ever.
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
         "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
     }
     return common if full else {**common, **_BARE}

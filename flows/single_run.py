@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from rich.console import Console
 
 from flows import server
+from flows.terminal import Terminal, seconds_in_words
 from tasks.workspace import Workspace
 
 
@@ -17,32 +18,34 @@ def run_once(workspace: Workspace, name: str, force: Sequence[str], timeouts: Ma
 
     Raises:
         GantryError: as `flows.retrain.retrain`.
+        KeyboardInterrupt: Ctrl-C; the stage has saved its state.
     """
     start = time.monotonic()
     # The person reads the terminal, and Prefect's log keeps the rest.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
     console = Console(highlight=False)
-    with server.connected(workspace) as own:
+    with Terminal(console, name) as terminal, server.connected(workspace) as own:
+        terminal.waiting("starting")
         # While the server starts: Prefect takes a second to import, DVC half of one.
-        import dvc.repo
+        import dvc.repo  # noqa: F401
         from prefect import settings, tags
 
         from flows import runs
         from flows.retrain import picture, retrain
-        from flows.terminal import Terminal, seconds_in_words
         from tasks.stages import listener
 
+        if own:
+            own.wait()
         # Heartbeats tell a server's automations that a run is alive. A run's own server has none, and the run would wait for the next beat.
         beat = {settings.PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None} if own else {}
-        with Terminal(console) as terminal, settings.temporary_settings(beat), tags(runs.tag(workspace)):
-            if own:
-                terminal.waiting("starting")
-                own.wait()
-            token = listener.set(terminal)
-            try:
+        token = listener.set(terminal)
+        try:
+            with settings.temporary_settings(beat), tags(runs.tag(workspace)):
                 state = retrain(name, timeouts=dict(timeouts) or None, force=list(force) or None, return_state=True)
-            finally:
-                listener.reset(token)
+        finally:
+            listener.reset(token)
+    if state.is_cancelled():
+        raise KeyboardInterrupt
     state.result()
     console.print(f"{state.message}", markup=False, soft_wrap=True)
     if picture(workspace, name).exists():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
@@ -12,10 +12,12 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from tasks.stages import StageResult
 from tasks.workspace import STAGES
 
-_SIGNS = {"ran": ("✓", "green"), "cached": ("·", "cyan"), "failed": ("✗", "red")}
+if TYPE_CHECKING:
+    from tasks.stages import StageResult
+
+_SIGNS = {"ran": ("✓", "green"), "cached": ("·", "cyan"), "failed": ("✗", "red"), "stopped": ("■", "yellow")}
 _WIDTH = max(map(len, STAGES))
 
 
@@ -36,8 +38,9 @@ class Terminal:
     On a terminal, finished stages stand and the present one turns with the last line it said. Elsewhere each line is printed.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, name: str) -> None:
         self._console = console
+        self._name = name
         self._present = _Present()
         # Four times a second: drawing must not cost the training what it shows.
         self._live = Live(self._present, console=console, refresh_per_second=4, transient=True) if console.is_terminal else None
@@ -59,6 +62,7 @@ class Terminal:
         self._present.show(stage, "")
 
     def line(self, stage: str, text: str) -> None:
+        text = text.removeprefix(f"{stage} {self._name}: ")  # both are on the screen already
         if self._live is None:
             self._console.print(f"{stage:<{_WIDTH}} | {text}", markup=False, highlight=False, soft_wrap=True)
         else:
@@ -73,7 +77,7 @@ class Terminal:
             return
         sign, style = _SIGNS[result.outcome]
         row = Table.grid(padding=(0, 2), expand=True)
-        for width in (1, _WIDTH, 6):
+        for width in (1, _WIDTH, 7):
             row.add_column(width=width)
         row.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
         row.add_column(justify="right", no_wrap=True)

@@ -6,6 +6,8 @@ import ctypes
 import os
 import signal
 import sys
+from types import FrameType
+from typing import NoReturn
 
 _PR_SET_PDEATHSIG = 1
 
@@ -25,13 +27,39 @@ def die_with(parent: int, number: signal.Signals = signal.SIGTERM) -> None:
 _SCHEDULER = "GANTRY_SCHEDULER"
 
 
+class SchedulerGoneError(BaseException):
+    """The `gantry schedule` that this process was started by has died, and its Prefect server with it."""
+
+
 def be_scheduler() -> None:
     """Mark this process, in the environment of its children, as the one that runs scheduled flows."""
     os.environ[_SCHEDULER] = str(os.getpid())
 
 
-def die_with_scheduler() -> None:
-    """End with `gantry schedule`, if this process was started by it."""
-    scheduler = os.environ.get(_SCHEDULER)
-    if scheduler is not None and int(scheduler) != os.getpid():
-        die_with(int(scheduler))
+def follow_scheduler() -> None:
+    """If this process was started by `gantry schedule`, have it end soon after that one.
+
+    `SchedulerGoneError` is raised in its main thread, for it to clean up; it is killed if that takes longer than a minute.
+    """
+    scheduler = _scheduler()
+    if scheduler is None:
+        return
+
+    def tell(number: int, frame: FrameType | None) -> NoReturn:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.alarm(60)
+        raise SchedulerGoneError
+
+    signal.signal(signal.SIGHUP, tell)
+    die_with(scheduler, signal.SIGHUP)
+
+
+def is_scheduler_gone() -> bool:
+    """Whether the `gantry schedule` that started this process has died."""
+    scheduler = _scheduler()
+    return scheduler is not None and os.getppid() != scheduler
+
+
+def _scheduler() -> int | None:
+    number = os.environ.get(_SCHEDULER)
+    return None if number is None or int(number) == os.getpid() else int(number)

@@ -5,6 +5,7 @@ The verdict is DVC's own in both doors: `look` is `dvc status` and `reproduce` i
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import selectors
@@ -14,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,6 @@ from gan_core.errors import ConfigError, GantryError
 from tasks.dvc_child import GRACE
 from tasks.workspace import Workspace
 
-_LOCK_PATIENCE = 600.0
-"""Seconds to wait for another DVC command, which may be hashing a large data set, to free the workspace."""
-
 # What DVC says around a stage's own output; in a log that already names the stage it is noise.
 _CHATTER = re.compile(
     r"Running stage '|> python -m tasks\.|Updating lock file '|Use `dvc push`|To track the changes with git, run:|\tgit add |"
@@ -33,11 +31,10 @@ _CHATTER = re.compile(
 )
 _STAGE_EXIT = re.compile(r"exited with (-?\d+)")
 _FROM_RUN_CACHE = "is cached - skipping run, checking out outputs"
-_LOCKED = "Unable to acquire lock"
-_BUSY = re.compile(r"is busy, it is being blocked by:.*?\(PID (\d+)\): ([^\n]*)", re.DOTALL)
+_BUSY = re.compile(r"'([^'\n]*)' is busy, it is being blocked by:.*?\(PID (\d+)\): ([^\n]*)", re.DOTALL)
 
 
-class StageFailed(GantryError):
+class StageError(GantryError):
     """A stage ended in error; the message is what it said itself.
 
     Attributes:
@@ -56,7 +53,7 @@ class StageFailed(GantryError):
         return type(self), (self.stage, self.name, str(self), self.code, self.was_explained)
 
 
-class StageTimeout(StageFailed):
+class StageTimeoutError(StageError):
     """A stage took longer than it may, and was ended."""
 
 
@@ -109,6 +106,7 @@ def look(workspace: Workspace, stage: str, name: str) -> Verdict:
 
     Raises:
         ConfigError: DVC cannot tell, such as for a dvc.yaml that it cannot read.
+        GantryError: another process is running this stage, or one next to it.
     """
     # By its file, since DVC would look for it in the present folder.
     target = f"{workspace.root.resolve() / 'dvc.yaml'}:{stage}@{name}"
@@ -124,9 +122,20 @@ def changed(workspace: Workspace) -> dict[str, str]:
     Raises:
         ConfigError: as `look`.
     """
+    from dvc.lock import LockError
+
+    found = {}
     with _repo(workspace) as repo:
-        found = repo.status().items()
-        return {target.rpartition(":")[2]: _relative(_changes(changes), workspace) for target, changes in found}
+        for stage in repo.index.stages:
+            target = stage.addressing.rpartition(":")[2]
+            try:
+                changes = [change for changes in stage.status(check_updates=True).values() for change in changes]
+            except LockError:
+                found[target] = "runs just now"
+                continue
+            if changes:
+                found[target] = _relative(_changes(changes), workspace)
+    return found
 
 
 def reproduce(
@@ -154,33 +163,30 @@ def reproduce(
         Why nothing was run, where DVC brought the results back from its cache of former runs; otherwise None.
 
     Raises:
-        StageFailed: with the stage's own `error:` lines. StageTimeout where it took too long.
+        StageError: with the stage's own `error:` lines. StageTimeoutError where it took too long.
     """
     target = f"{stage}@{name}"
-    command = [sys.executable, "-m", "tasks.dvc_child", str(os.getpid()), "repro", "--single-item", *(["--force"] if force else []), target]
+    # Two stages may want to enter their results in dvc.lock at once, and one of them may have large ones to hash: the other waits.
+    options = ["--single-item", *(["--force"] if force else [])]
+    command = [sys.executable, "-m", "tasks.dvc_child", str(os.getpid()), "--wait-for-lock", "repro", *options, target]
     deadline = None if timeout is None else time.monotonic() + timeout
-    patience = time.monotonic() + _LOCK_PATIENCE
-    while True:
-        lines: list[str] = []
+    lines: list[str] = []
 
-        def take(line: str, lines: list[str] = lines) -> None:
-            lines.append(line)
-            del lines[:-200]
-            if on_line is not None and line.strip() and not _CHATTER.match(line):
-                on_line(line)
+    def take(line: str) -> None:
+        lines.append(line)
+        del lines[:-200]
+        if on_line is not None and line.strip() and not _CHATTER.match(line):
+            on_line(line)
 
-        with _child(command, workspace, extra_environment or {}, take) as child:
-            for line in _lines(child, deadline):
-                take(line)
-            timed_out = not _wait(child, deadline)
-        if timed_out:
-            raise StageTimeout(stage, name, f"{target}: took longer than {timeout:g} s and was ended; what it saved is kept", None)
-        if child.returncode == 0:
-            return "the same was run before; its results are back from DVC's cache" if any(_FROM_RUN_CACHE in line for line in lines) else None
-        if _LOCKED in "\n".join(lines) and time.monotonic() < patience:
-            time.sleep(0.5)
-            continue
+    with _child(command, workspace, extra_environment or {}, take) as child:
+        for line in _lines(child, deadline):
+            take(line)
+        timed_out = not _wait(child, deadline)
+    if timed_out:
+        raise StageTimeoutError(stage, name, f"{target}: took longer than {timeout:g} s and was ended; what it saved is kept", None)
+    if child.returncode != 0:
         raise _failure(stage, name, child.returncode, lines)
+    return "the same was run before; its results are back from DVC's cache" if any(_FROM_RUN_CACHE in line for line in lines) else None
 
 
 @contextmanager
@@ -218,7 +224,7 @@ def _child(
 
 def _lines(child: subprocess.Popen[bytes], deadline: float | None, until_all_ended: bool = False) -> Iterator[str]:
     """Lines of output until the deadline, or until the child, or all that it started, ended; a carriage return ends a line too."""
-    assert child.stdout is not None
+    assert child.stdout is not None  # noqa: S101
     rest = b""
     with selectors.DefaultSelector() as selector:
         selector.register(child.stdout, selectors.EVENT_READ)
@@ -260,51 +266,55 @@ def _signal_group(child: subprocess.Popen[bytes], number: signal.Signals) -> Non
         os.killpg(child.pid, number)
 
 
-def _failure(stage: str, name: str, code: int, lines: list[str]) -> StageFailed:
+def _failure(stage: str, name: str, code: int, lines: list[str]) -> StageError:
     """What a person should read of a failed run."""
     text = "\n".join(lines)
-    busy = _BUSY.search(text)
+    busy = _busy(text)
     if busy:
-        command = busy.group(2).strip()
-        return StageFailed(stage, name, f"{stage}@{name} is being run by process {busy.group(1)} ({command}); wait for it, or end it", None)
+        return StageError(stage, name, busy, None)
     exits = _STAGE_EXIT.findall(text)
     stage_code = int(exits[-1]) if exits else None
     if stage_code is not None and stage_code > 128:
         stage_code = 128 - stage_code  # the shell's way to say that a signal ended it
     errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
     if errors:
-        return StageFailed(stage, name, "\n".join(errors), stage_code, was_explained=True)
+        return StageError(stage, name, "\n".join(errors), stage_code, was_explained=True)
     ended_by = stage_code if stage_code is not None else code
     if ended_by < 0:
         who, number = "dvc" if stage_code is None else stage, signal.Signals(-ended_by)
         hint = "; the machine may have run out of memory" if number == signal.SIGKILL else ""
-        return StageFailed(stage, name, f"{stage}@{name}: {who} was ended by {number.name}{hint}; the same command goes on from there", ended_by)
+        return StageError(
+            stage, name, f"{stage}@{name}: {who} was ended by {number.name}{hint}; the same command goes on from there", ended_by
+        )
     own = [line for line in lines if line.strip() and not _CHATTER.match(line)][-15:]
-    return StageFailed(stage, name, "\n".join([f"{stage}@{name} failed:", *own]), stage_code)
+    return StageError(stage, name, "\n".join([f"{stage}@{name} failed:", *own]), stage_code)
 
 
 @contextmanager
 def _repo(workspace: Workspace) -> Iterator[Any]:
     """DVC's view of the workspace, held alone; waits while another DVC command writes."""
     from dvc.exceptions import DvcException
-    from dvc.lock import LockError
     from dvc.repo import Repo, lock_repo
 
     os.environ.update(_private(workspace))
-    deadline = time.monotonic() + _LOCK_PATIENCE
+    logging.getLogger("dvc").setLevel(logging.CRITICAL)  # also what its progress bars go by; what goes wrong is raised
     try:
-        with Repo(str(workspace.root.resolve())) as repo, ExitStack() as stack:
-            while True:
-                try:
-                    stack.enter_context(lock_repo(repo))
-                    break
-                except LockError:
-                    if time.monotonic() > deadline:
-                        raise
-                    time.sleep(0.2)
+        with Repo(str(workspace.root.resolve()), _wait_for_lock=True) as repo, lock_repo(repo):
             yield repo
     except DvcException as error:
+        busy = _busy(str(error))
+        if busy:
+            raise GantryError(_relative(busy, workspace)) from None
         raise ConfigError(f"{workspace.root / 'dvc.yaml'}: DVC cannot tell what has changed: {_one_line(str(error))}") from None
+
+
+def _busy(text: str) -> str | None:
+    """What DVC says of a stage that another process runs, for a person; None where it says something else."""
+    found = _BUSY.search(text)
+    if found is None:
+        return None
+    path, process, command = found.groups()
+    return f"{path} is being worked on by process {process} ({command.strip()}); wait for it, or end it"
 
 
 def _changes(changes: list[Any]) -> str:
@@ -317,6 +327,8 @@ def _changes(changes: list[Any]) -> str:
         for items in change.values():
             for key, what in items.items():
                 words.extend(f"{inner} {how}" for inner, how in what.items()) if isinstance(what, dict) else words.append(f"{key} {what}")
+    if any(word.endswith("params.yaml new") for word in words):
+        return "never run before"  # DVC's lock file knows nothing of the stage, so that all that it touches counts as new or deleted
     return ", ".join(dict.fromkeys(words))
 
 

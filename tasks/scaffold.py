@@ -118,7 +118,7 @@ def _example(file: str | Path) -> Path:
 
 def _read(path: Path) -> CommentedMap:
     try:
-        document = _yaml().load(path.read_text(encoding="utf-8"))
+        document: CommentedMap = _yaml().load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"{path}: not there") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -147,5 +147,3 @@ def _replace(path: Path, text: str) -> None:
         Path(temporary).replace(path)
     finally:
         Path(temporary).unlink(missing_ok=True)
-
-

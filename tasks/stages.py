@@ -13,12 +13,13 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from prefect import Task, get_run_logger, task
+from prefect import Task, get_run_logger
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.runtime import flow_run
 from prefect.states import Completed
 
+from gan_core.errors import GantryError
 from tasks import locks, repro, tracking
 from tasks.gpu import will_use_cuda
 from tasks.params import Entry
@@ -51,7 +52,7 @@ class StageResult:
     """How a stage ended."""
 
     stage: str
-    outcome: Literal["ran", "cached", "failed"]
+    outcome: Literal["ran", "cached", "failed", "stopped"]
     reason: str
     """Cached: why it did not have to run. Ran: why it had to, or for fetch what it found. Failed: the first line of the error."""
     seconds: float
@@ -83,8 +84,8 @@ listener: ContextVar[Listener] = ContextVar("listener", default=_Nobody())  # no
 
 def stage_task(stage: str, entry: Entry) -> Task[..., State[Any]]:
     """The Prefect task of a stage; tagged `gpu` where it will train on one, for a concurrency limit of that name."""
-    return task(
-        _run,
+    return Task(
+        fn=_run,
         name=stage,
         task_run_name=stage,
         tags=["gpu"] if _needs_gpu(stage, entry) else [],
@@ -103,8 +104,11 @@ def _run(workspace: Workspace, name: str, entry: Entry, stage: str, timeout: flo
     start = time.monotonic()
     try:
         outcome, reason = _reproduce(workspace, name, entry, stage, timeout, force)
-    except repro.StageFailed as error:
+    except GantryError as error:
         listening.ended(StageResult(stage, "failed", str(error).partition("\n")[0], time.monotonic() - start))
+        raise
+    except BaseException:
+        listening.ended(StageResult(stage, "stopped", "before its end", time.monotonic() - start))
         raise
     listening.ended(StageResult(stage, outcome, reason, time.monotonic() - start))
     return Completed(name="Cached" if outcome == "cached" else "Completed", message=reason)
@@ -123,7 +127,8 @@ def _reproduce(
     verdict = repro.look(workspace, stage, name)
     if not verdict.changed and not force and stage != STAGES[0]:
         return "cached", verdict.reason
-    logger.info("runs because %s", "it was asked to" if force and not verdict.changed else verdict.reason)
+    if verdict.changed or force:
+        logger.info("has to run: %s", verdict.reason if verdict.changed else "asked for")
     before = tracking.dvc_hash(workspace, workspace.raw(name))
     with locks.gpu(say) if _needs_gpu(stage, entry) else nullcontext():
         restored = repro.reproduce(
@@ -151,7 +156,7 @@ def _can_pass(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
     """Whether a failed stage may do better when tried again."""
     error = state.data
     return (
-        isinstance(error, repro.StageFailed)
+        isinstance(error, repro.StageError)
         and error.was_explained
         and error.code is not None
         and error.code in _PASSING.get(error.stage, frozenset())

@@ -12,7 +12,7 @@ from tasks.scaffold import init_workspace
 from tasks.workspace import STAGES, Workspace
 
 # What a stage does is in toy.json, which DVC does not know: {"train": {"seconds": 5, "error": "...", "exit": 3, "resist": true}}.
-_STAGE = '''
+_STAGE = """
 import json, os, signal, sys, time
 from pathlib import Path
 from ruamel.yaml import YAML
@@ -27,10 +27,10 @@ signal.signal(signal.SIGTERM, signal.SIG_IGN if manner.get("resist") else stop)
 signal.signal(signal.SIGINT, stop)
 if not manner.get("no lifeline"):
     die_with_parent()
-Path(f"{stage}.pid").write_text(str(os.getpid()))
 with open("ran.txt", "a") as log:
     print(stage, file=log)
 print(f"{stage} of {name} begins", flush=True)
+Path(f"{stage}.pid").write_text(str(os.getpid()))
 end = time.monotonic() + manner.get("seconds", 0)
 while time.monotonic() < end:
     if stopped:
@@ -56,12 +56,12 @@ outs = {
 section = {"fetch": "data", "validate": "validate", "train": "train", "evaluate": "evaluate", "register": "register"}[stage]
 text = json.dumps(entry[section]) + manner.get("source", "")
 if stage == "register":
-    scores = {"fid": 12.5}
-    text = json.dumps({"outcome": "first", "reasons": ["there is no champion yet"], "version": 1, "metrics": {"challenger": scores, "champion": None}})
+    metrics = {"challenger": {"fid": 12.5}, "champion": None}
+    text = json.dumps({"outcome": "first", "reasons": ["there is no champion yet"], "version": 1, "metrics": metrics})
 out = Path(outs[stage])
 out.parent.mkdir(parents=True, exist_ok=True)
 out.write_text(text)
-'''
+"""
 
 _CHAIN = (
     ("fetch", "data", None, "data/${key}/raw:\n            persist: true"),
@@ -124,7 +124,7 @@ def processes_in(folder: Path) -> dict[int, str]:
         try:
             command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
             environment = (entry / "environ").read_bytes().decode(errors="replace")
-            if command and (Path(os.readlink(entry / "cwd")) == folder or str(folder) in environment):
+            if command and ((entry / "cwd").readlink() == folder or str(folder) in environment):
                 found[int(entry.name)] = command
         except OSError:
             continue

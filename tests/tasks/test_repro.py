@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import toy_workspace as toy
 
-from gan_core.errors import ConfigError
+from gan_core.errors import ConfigError, GantryError
 from tasks import repro
 from tasks.workspace import Workspace
 
@@ -112,7 +112,7 @@ def test_lines_come_as_they_are_said_without_dvcs_own(workspace: Workspace) -> N
 
 def test_an_error_is_the_stages_own_words_and_code(workspace: Workspace) -> None:
     toy.behave(workspace, fetch={"error": "data/x.png: broken", "exit": 3})
-    with pytest.raises(repro.StageFailed) as caught:
+    with pytest.raises(repro.StageError) as caught:
         run(workspace, "fetch")
     assert str(caught.value) == "data/x.png: broken"
     assert (caught.value.code, caught.value.exit_code, caught.value.was_explained) == (3, 3, True)
@@ -120,7 +120,7 @@ def test_an_error_is_the_stages_own_words_and_code(workspace: Workspace) -> None
 
 def test_a_crash_keeps_its_last_lines(workspace: Workspace) -> None:
     toy.behave(workspace, fetch={"lines": ["Traceback (most recent call last):", "ValueError: oh"], "exit": 1})
-    with pytest.raises(repro.StageFailed, match="ValueError: oh") as caught:
+    with pytest.raises(repro.StageError, match="ValueError: oh") as caught:
         run(workspace, "fetch")
     assert not caught.value.was_explained
 
@@ -128,14 +128,14 @@ def test_a_crash_keeps_its_last_lines(workspace: Workspace) -> None:
 def test_a_failed_stage_survives_pickling(workspace: Workspace) -> None:
     import pickle
 
-    error = repro.StageFailed("train", NAME, "no", 4, True)
+    error = repro.StageError("train", NAME, "no", 4, True)
     again = pickle.loads(pickle.dumps(error))  # noqa: S301
     assert (again.stage, again.name, str(again), again.code, again.exit_code) == ("train", NAME, "no", 4, 4)
 
 
 def test_a_timeout_lets_the_stage_save_and_leaves_nothing(workspace: Workspace, shell: str) -> None:
     toy.behave(workspace, fetch={"seconds": 60})
-    with pytest.raises(repro.StageTimeout, match="longer than 3 s"):
+    with pytest.raises(repro.StageTimeoutError, match="longer than 3 s"):
         run(workspace, "fetch", timeout=3)
     assert (workspace.root / "fetch.saved").exists()
     toy.assert_nothing_left(workspace.root, patience=0)
@@ -144,7 +144,7 @@ def test_a_timeout_lets_the_stage_save_and_leaves_nothing(workspace: Workspace, 
 def test_a_stage_that_resists_is_killed(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(repro, "GRACE", 1.0)
     toy.behave(workspace, fetch={"seconds": 60, "resist": True})
-    with pytest.raises(repro.StageTimeout):
+    with pytest.raises(repro.StageTimeoutError):
         run(workspace, "fetch", timeout=3)
     toy.assert_nothing_left(workspace.root, patience=1)
 
@@ -165,7 +165,7 @@ def test_killed_dvc_takes_the_stage_along_and_the_next_run_works(workspace: Work
     toy.behave(workspace, fetch={"seconds": 60})
     killer = threading.Thread(target=lambda: os.kill(dvc_of(toy.wait_for(workspace, "fetch")), signal.SIGKILL))
     killer.start()
-    with pytest.raises(repro.StageFailed, match="dvc was ended by SIGKILL"):
+    with pytest.raises(repro.StageError, match="dvc was ended by SIGKILL"):
         run(workspace, "fetch")
     killer.join()
     assert (workspace.root / "fetch.saved").exists()
@@ -179,7 +179,7 @@ def test_killed_dvc_takes_along_even_a_stage_without_lifeline(workspace: Workspa
     toy.behave(workspace, fetch={"seconds": 60, "no lifeline": True})
     killer = threading.Thread(target=lambda: os.kill(dvc_of(toy.wait_for(workspace, "fetch")), signal.SIGKILL))
     killer.start()
-    with pytest.raises(repro.StageFailed):
+    with pytest.raises(repro.StageError):
         run(workspace, "fetch")
     killer.join()
     toy.assert_nothing_left(workspace.root, patience=1)
@@ -189,7 +189,7 @@ def test_killed_stage_is_named(workspace: Workspace, shell: str) -> None:
     toy.behave(workspace, fetch={"seconds": 60})
     killer = threading.Thread(target=lambda: os.kill(toy.wait_for(workspace, "fetch"), signal.SIGKILL))
     killer.start()
-    with pytest.raises(repro.StageFailed, match="fetch was ended by SIGKILL; the machine may have run out of memory") as caught:
+    with pytest.raises(repro.StageError, match="fetch was ended by SIGKILL; the machine may have run out of memory") as caught:
         run(workspace, "fetch")
     killer.join()
     assert caught.value.code == -signal.SIGKILL
@@ -213,8 +213,11 @@ def test_a_stage_that_runs_already_is_refused_by_name(workspace: Workspace) -> N
     first = flow_process(workspace, "fetch")
     try:
         dvc = dvc_of(toy.wait_for(workspace, "fetch"))
-        with pytest.raises(repro.StageFailed, match=f"fetch@digits is being run by process {dvc}"):
+        with pytest.raises(repro.StageError, match=f"data/digits/raw is being worked on by process {dvc} "):
             run(workspace, "fetch")
+        with pytest.raises(GantryError, match=f"data/digits/raw is being worked on by process {dvc} "):
+            repro.look(workspace, "fetch", NAME)
+        assert repro.changed(workspace)["fetch@digits"] == "runs just now"
     finally:
         first.terminate()
         first.wait()

@@ -1,0 +1,81 @@
+"""`gantry` as a person starts it, and what a Prefect server recorded of it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import Any
+
+import httpx
+
+from tasks.workspace import Workspace
+
+
+def clean_environment(**variables: str) -> dict[str, str]:
+    """The environment without what a person's shell says about servers, and with `variables`."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("PREFECT_", "MLFLOW_", "GANTRY_SCHEDULER"))}
+    return {**kept, "OMP_NUM_THREADS": "1", "TERM": "dumb", **variables}
+
+
+def start(workspace: Workspace, *arguments: str, **variables: str) -> subprocess.Popen[str]:
+    """Start `gantry ARGUMENTS` in a workspace, in a process group of its own as a shell does."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "flows.cli", *arguments],
+        cwd=workspace.root,
+        env=clean_environment(**variables),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        process_group=0,
+    )
+
+
+def run(workspace: Workspace, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """`gantry ARGUMENTS` to its end."""
+    process = start(workspace, *arguments, **variables)
+    try:
+        out, err = process.communicate(timeout=180)
+    finally:
+        process.kill()
+    return subprocess.CompletedProcess(arguments, process.returncode, out, err)
+
+
+class Record:
+    """What a Prefect server knows of a workspace's runs."""
+
+    def __init__(self, url: str, workspace: Workspace) -> None:
+        self._url = url
+        self._workspace = workspace
+
+    def _ask(self, what: str, **body: Any) -> list[dict[str, Any]]:
+        answer = httpx.post(f"{self._url}/{what}/filter", json=body, timeout=30)
+        answer.raise_for_status()
+        found: list[dict[str, Any]] = answer.json()
+        return found
+
+    def runs(self) -> list[dict[str, Any]]:
+        """Its flow runs, oldest first."""
+        found = self._ask("flow_runs", sort="START_TIME_ASC")
+        return [run for run in found if any(tag.endswith(str(self._workspace.root)) for tag in run["tags"])]
+
+    def stages(self, run: dict[str, Any]) -> dict[str, tuple[str, str | None]]:
+        """State and message of each of a run's stages."""
+        tasks = self._ask("task_runs", flow_runs={"id": {"any_": [run["id"]]}}, sort="EXPECTED_START_TIME_ASC")
+        return {task["name"]: (task["state"]["name"], task["state"]["message"]) for task in tasks}
+
+    def tries(self, run: dict[str, Any], stage: str) -> int:
+        """How often a stage was started."""
+        tasks = self._ask("task_runs", flow_runs={"id": {"any_": [run["id"]]}})
+        (count,) = [task["run_count"] for task in tasks if task["name"] == stage]
+        return int(count)
+
+    def log(self, run: dict[str, Any]) -> list[str]:
+        """A run's log lines."""
+        found = self._ask("logs", logs={"flow_run_id": {"any_": [run["id"]]}}, sort="TIMESTAMP_ASC")
+        return [line["message"] for line in found]
+
+    def pages(self, run: dict[str, Any]) -> list[str]:
+        """The markdown pages that a run left."""
+        found = self._ask("artifacts", artifacts={"flow_run_id": {"any_": [run["id"]]}})
+        return [artifact["data"] for artifact in found if artifact["type"] == "markdown"]
