@@ -107,9 +107,9 @@ def train(
                 move.loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
                 recipe.after_move(turn)
-            for name, value in move.numbers.items():
-                sums[name] = sums[name] + value if name in sums else value.clone()
-                counts[name] = counts.get(name, 0) + 1
+                for name, value in move.numbers.items():
+                    sums[name] = sums[name] + value if name in sums else value.clone()
+                    counts[name] = counts.get(name, 0) + 1
         average.update(images, images - before)
 
         def due(every: int, start: int = before, end: int = images) -> bool:

@@ -263,6 +263,13 @@ class TestRecord:
         assert ["r1" in line for line in fine] == [True, False, False, False, True, False, False, False]
         assert record(tmp_path / "coarse")[0]["r1"] == pytest.approx((fine[0]["r1"] + fine[4]["r1"]) / 2, rel=1e-4)
 
+    def test_every_move_of_the_discriminator_counts(self, make_dataset: Make, tmp_path: Path) -> None:
+        """Also a penalty that never falls on the last of a step's moves."""
+        options: dict[str, Any] = {"discriminator_steps": 2, "penalty": {"r1": 1.0, "every": 2}, "images": 64, "log_every": 64}
+        train(params(**options), make_dataset(), tmp_path / "run")
+        (line,) = record(tmp_path / "run")
+        assert line["r1"] > 0
+
     def test_each_step_is_told(self, make_dataset: Make, tmp_path: Path) -> None:
         seen: list[Progress] = []
         train(params(log_every=16), make_dataset(), tmp_path, seen.append)
