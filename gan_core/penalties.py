@@ -32,6 +32,6 @@ def one_centred_penalty(judge: Callable[[Tensor], Tensor], real: Tensor, fake: T
 @torch.no_grad()
 def clip_weights(parameters: Iterable[nn.Parameter], bound: float) -> None:
     """Clamp every weight to [-bound, bound], in place (WGAN, Arjovsky et al., 2017, algorithm 1)."""
-    weights = list(parameters)
+    weights: list[Tensor] = list(parameters)
     torch._foreach_clamp_min_(weights, -bound)
     torch._foreach_clamp_max_(weights, bound)
