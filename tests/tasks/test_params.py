@@ -69,7 +69,8 @@ def test_what_the_loss_needs_comes_with_it() -> None:
     assert hinge.settled_discriminator.normalization == "spectral"
     assert plain.settled_discriminator.normalization == "none"
     for other in (hinge, plain):
-        assert (other.settled_penalty((1, 28, 28)).r1, other.settled_penalty((1, 28, 28)).r2, other.settled_penalty((1, 28, 28)).gradient) == (0, 0, 0)
+        settled = other.settled_penalty((1, 28, 28))
+        assert (settled.r1, settled.r2, settled.gradient) == (0, 0, 0)
     said = parse(document(train__loss="relativistic", train__penalty={"gradient": 10}, train__discriminator={"normalization": "batch"}))[
         "a"
     ].train
