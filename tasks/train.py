@@ -45,9 +45,8 @@ def train(workspace: Workspace, name: str, entry: Entry) -> None:
         SystemExit: asked to stop by SIGINT or SIGTERM; the state is saved.
     """
     dataset = Dataset.open(workspace.ready(name))
-    if dataset.spec.kind == "points":
-        # Nothing in such a step is large enough to share: a second thread only waits, and takes a core from the next training.
-        torch.set_num_threads(1)
+    # Nothing in a step on points is large enough to share: a second thread only waits, and takes a core from the next training.
+    torch.set_num_threads(entry.train.threads or (1 if dataset.spec.kind == "points" else torch.get_num_threads()))
     unfinished = workspace.unfinished(name) / _key(entry.train, dataset)
     unfinished.mkdir(parents=True, exist_ok=True)
     with _stop_signals() as received, tracking.run(workspace, name, _run_id(unfinished), system_metrics=True) as run:

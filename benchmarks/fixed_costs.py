@@ -1,0 +1,84 @@
+"""What the pipeline costs when there is next to nothing to train: `python benchmarks/fixed_costs.py [--rounds 3]`.
+
+In new workspaces, a small entry of images goes through both doors, cold and with nothing changed. Prints the medians in seconds as
+Markdown; `docs/performance.md` holds a run of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from pathlib import Path
+
+ENTRY = """
+generators:
+  digits:
+    data: {source: "sklearn://digits", size: 8}
+    validate: {}
+    train: {recipe: gan, condition: label, images: 2560, batch: 128, generator: {network: mlp}, discriminator: {network: mlp}}
+    evaluate: {}
+    register: {}
+"""
+STAGE = re.compile(r"^(fetch|validate|train|evaluate|register)\s+(?:ran|run)\b.*?\(([\d.]+) s\)", re.MULTILINE)
+
+
+def gantry(*words: str) -> list[str]:
+    """The command line of this environment."""
+    return [str(Path(sys.executable).with_name("gantry")), *words]
+
+
+def timed(command: list[str], folder: Path) -> tuple[float, str]:
+    """Wall-clock seconds of a command in `folder`, and what it printed.
+
+    Raises:
+        RuntimeError: it failed.
+    """
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    start = time.perf_counter()
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    seconds = time.perf_counter() - start
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
+    return seconds, done.stdout
+
+
+def workspace(folder: Path) -> Path:
+    """A new workspace with the small entry."""
+    timed(gantry("init", str(folder)), folder.parent)
+    (folder / "params.yaml").write_text(ENTRY)
+    return folder
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    rounds = parser.parse_args().rounds
+    seconds: dict[str, list[float]] = defaultdict(list)
+    repro = [str(Path(sys.executable).with_name("dvc")), "repro", "register@digits"]
+    for _ in range(rounds):
+        with tempfile.TemporaryDirectory() as parent:
+            flow, bare = workspace(Path(parent) / "flow"), workspace(Path(parent) / "bare")
+            cold, said = timed(gantry("run", "digits"), flow)
+            seconds["`gantry run`, cold"].append(cold)
+            for stage, took in STAGE.findall(said):
+                seconds[f"— of it {stage}"].append(float(took))
+            seconds["`gantry run`, nothing changed"].append(timed(gantry("run", "digits"), flow)[0])
+            seconds["`dvc repro`, cold"].append(timed(repro, bare)[0])
+            seconds["`dvc repro`, nothing changed"].append(timed(repro, bare)[0])
+            seconds["`gantry list`"].append(timed(gantry("list"), flow)[0])
+            seconds["`gantry --help`"].append(timed(gantry("--help"), flow)[0])
+    print("| what | seconds, median | least | most |\n|---|---|---|---|")
+    for what, values in seconds.items():
+        print(f"| {what} | {statistics.median(values):.1f} | {min(values):.1f} | {max(values):.1f} |")
+
+
+if __name__ == "__main__":
+    main()
