@@ -20,7 +20,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from gan_core.errors import ConfigError
-from gan_core.params import GanParams, Probability, Strict
+from gan_core.params import GanParams, Probability, Strict, fits_convolutions
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
@@ -186,6 +186,12 @@ class Entry(Strict):
                 raise ValueError(f"train.condition: {self.data.source} has no labels; use none")
             if self.train.augment:
                 raise ValueError("train.augment: only for images")
+        for role, player in (("generator", self.train.generator), ("discriminator", self.train.discriminator)):
+            for problem in player.misfits(role, images=not self.data.is_points):
+                raise ValueError(f"train.{role}.{problem}")
+            size = self.data.size
+            if size is not None and player.family(images=True) != "mlp" and not fits_convolutions(size):
+                raise ValueError(f"data.size: {size} cannot be halved down to 4, 5, 6 or 7 as convolutions need; use 16, 28, 32, 64 or 128")
         return self
 
 
@@ -259,19 +265,30 @@ def load(workspace: Path) -> dict[str, Entry]:
     """
     path = workspace / "params.yaml"
     try:
-        document = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ConfigError(f"{path}: not there; run in a workspace, or make one with `gantry init DIR`") from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not UTF-8 text (byte {error.start})") from None
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
+    return parse_text(text, where=str(path))
+
+
+def parse_text(text: str, where: str = "params.yaml") -> dict[str, Entry]:
+    """Entries by name from the text of params.yaml.
+
+    Raises:
+        ConfigError: it is not YAML, or holds something that the schema refuses.
+    """
+    try:
+        document = YAML(typ="safe", pure=True).load(text)
     except RecursionError:
-        raise ConfigError(f"{path}: not valid YAML: nested too deeply") from None
+        raise ConfigError(f"{where}: not valid YAML: nested too deeply") from None
     except (YAMLError, ValueError, LookupError, TypeError) as error:
         # The last three come from values that only look like a date or a number, such as 2001-13-45.
-        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
-    return parse(document, where=str(path))
+        raise ConfigError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from None
+    return parse(document, where=where)
 
 
 def load_entry(workspace: Path, name: str) -> Entry:

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import shutil
 import tempfile
-from io import StringIO
 from pathlib import Path
-
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap
-from ruamel.yaml.error import YAMLError
 
 from gan_core.errors import ConfigError
 from tasks import params, repro
@@ -28,12 +24,17 @@ _DVC_CONFIG = """\
     check_update = false
     site_cache_dir = .gantry/dvc
 """
-_FILES = {
+# What a workspace has besides dvc.yaml and params.yaml.
+FILES = {
     ".dvc/config": _DVC_CONFIG,
     ".dvc/.gitignore": "/config.local\n/tmp\n/cache\n",
     ".dvcignore": "# Files that DVC never looks at, in .gitignore's syntax.\n/.gantry\n/.venv\n",
     ".gitignore": "# What Gantry fills.\n/.gantry/\n/data/\n/models/\n/reports/\n/mlflow.db\n/mlartifacts/\n",
 }
+
+
+# The line `generators:` and all that stands below it.
+_ENTRIES = re.compile(r"^generators:[ ]*(#.*)?\n(?P<entries>.*)\Z", re.MULTILINE | re.DOTALL)
 
 
 def template(name: str) -> Path:
@@ -48,7 +49,7 @@ def init_workspace(folder: Path) -> Workspace:
     Raises:
         ConfigError: something that a workspace has is there already, or the folder cannot be written; nothing was changed.
     """
-    contents = {**_FILES, "dvc.yaml": template("dvc.yaml").read_text(), "params.yaml": template("params.yaml").read_text()}
+    contents = {**FILES, "dvc.yaml": template("dvc.yaml").read_text(), "params.yaml": template("params.yaml").read_text()}
     there = [name for name in (".dvc", *contents) if (folder / name).exists() and name != ".gitignore"]
     if there:
         raise ConfigError(f"{folder / there[0]}: there already; `gantry init` makes new workspaces and overwrites nothing")
@@ -80,22 +81,17 @@ def add_entries(workspace: Workspace, file: str | Path) -> list[str]:
     path = _example(file)
     target = workspace.root / "params.yaml"
     present = params.load(workspace.root)
-    new = params.parse(_read(path), where=str(path))
+    new = params.parse_text(_text(path), where=str(path))
     if not new:
         raise ConfigError(f"{path}: holds no entry below generators")
     for name in new:
         if name in present:
             raise ConfigError(f"{target}: has a generator {name!r} already; rename the one in {path}, or remove this one first")
-    document, additions = _read(target), _read(path)
-    generators = document["generators"]
-    for name in new:
-        generators[name] = additions["generators"][name]
-        comment = additions["generators"].ca.items.get(name)
-        if comment is not None:
-            generators.ca.items[name] = comment
-    text = StringIO()
-    _yaml().dump(document, text)
-    _replace(target, text.getvalue())
+    text = _joined(_text(target), _text(path))
+    # Only what reads as both together is written.
+    if text is None or _parsed(text) != {**present, **new}:
+        raise ConfigError(f"{target}: cannot be joined with {path} as text; write `generators:` in block style in both, one key a line")
+    _replace(target, text)
     return list(new)
 
 
@@ -116,25 +112,38 @@ def _example(file: str | Path) -> Path:
     raise ConfigError(f"{file}: neither a file nor an example; {hint}")
 
 
-def _read(path: Path) -> CommentedMap:
+def _text(path: Path) -> str:
     try:
-        document: CommentedMap = _yaml().load(path.read_text(encoding="utf-8"))
+        return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ConfigError(f"{path}: not there") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read as text ({getattr(error, 'strerror', None) or error})") from None
-    except YAMLError as error:
-        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
-    return document
 
 
-def _yaml() -> YAML:
-    """A reader and writer that keeps comments, order, quotes and numbers as they were written."""
-    yaml = YAML(typ="rt", pure=True)
-    yaml.preserve_quotes = True
-    yaml.width = 140
-    yaml.indent(mapping=2, sequence=4, offset=2)
-    return yaml
+def _joined(present: str, addition: str) -> str | None:
+    """`present` with the entries of `addition` at its end, both as they were written; None where one has no block of entries."""
+    present = re.sub(r"^generators:[ ]*\{[ ]*\}[ ]*$", "generators:", present, flags=re.MULTILINE)
+    old, new = _ENTRIES.search(present), _ENTRIES.search(addition)
+    if not old or not new:
+        return None
+    indent = _indent(old["entries"]) or 2
+    shift = indent - (_indent(new["entries"]) or indent)
+    lines = [" " * shift + line if shift > 0 else line[-shift:] for line in new["entries"].splitlines()]
+    return "\n".join([present.rstrip(), *(line if line.strip() else "" for line in lines)]).rstrip() + "\n"
+
+
+def _indent(entries: str) -> int:
+    """Spaces before the first key."""
+    keys = (line for line in entries.splitlines() if line.strip() and not line.lstrip().startswith("#"))
+    return next((len(line) - len(line.lstrip(" ")) for line in keys), 0)
+
+
+def _parsed(text: str) -> dict[str, params.Entry] | None:
+    try:
+        return params.parse_text(text, "params.yaml")
+    except ConfigError:
+        return None
 
 
 def _replace(path: Path, text: str) -> None:

@@ -101,8 +101,9 @@ def ran(workspace: Workspace) -> list[str]:
 
 
 def forget(workspace: Workspace) -> None:
-    """Start the list of what ran anew."""
-    (workspace.root / "ran.txt").unlink(missing_ok=True)
+    """Start anew with what is noted of the stages that ran."""
+    for trace in ("ran.txt", *(f"{stage}.{what}" for stage in STAGES for what in ("pid", "saved"))):
+        (workspace.root / trace).unlink(missing_ok=True)
 
 
 def wait_for(workspace: Workspace, stage: str, patience: float = 60) -> int:

@@ -1,15 +1,55 @@
-"""A workspace with toy stages, and a real Prefect server for all tests of the flows."""
+"""Workspaces with toy stages, and a real Prefect server for all tests of the flows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import toy_workspace as toy
+from command_line import Record
 
-from flows.server import Server
-from tasks.workspace import Workspace
+from flows import server
+from tasks import repro
+from tasks.workspace import STAGES, Workspace
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import State
+
+Retrain = Callable[..., "State[Any]"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _private_prefect(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Prefect reads its settings at its import: it must not find a person's."""
+    for key in [key for key in os.environ if key.startswith(("PREFECT_", "MLFLOW_"))]:
+        del os.environ[key]
+    os.environ.update(server.environment(Workspace(tmp_path_factory.mktemp("client"))))
+    os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "CRITICAL"
+
+
+@pytest.fixture(scope="session")
+def prefect_server(tmp_path_factory: pytest.TempPathFactory, _private_prefect: None) -> Iterator[str]:
+    """The API's address of a real Prefect server."""
+    with server.Server.start(Workspace(tmp_path_factory.mktemp("prefect"))) as own:
+        own.wait()
+        yield own.url
+
+
+@pytest.fixture(scope="session")
+def _finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace in which every stage of `digits` has run, by DVC alone."""
+    workspace = toy.make(tmp_path_factory.mktemp("finished") / "w")
+    repro.prepare(workspace)
+    command = [sys.executable, "-m", "dvc", "repro", f"{STAGES[-1]}@digits"]
+    subprocess.run(command, cwd=workspace.root, env=repro.environment(workspace), check=True, capture_output=True)
+    toy.forget(workspace)
+    return workspace.root
 
 
 @pytest.fixture
@@ -18,9 +58,33 @@ def workspace(tmp_path: Path) -> Workspace:
     return toy.make(tmp_path / "w")
 
 
-@pytest.fixture(scope="session")
-def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The API's address of a real Prefect server."""
-    with Server.start(Workspace(tmp_path_factory.mktemp("prefect"))) as server:
-        server.wait()
-        yield server.url
+@pytest.fixture
+def finished(tmp_path: Path, _finished: Path) -> Workspace:
+    """A workspace with toy stages in which every stage of `digits` has run."""
+    return Workspace(Path(shutil.copytree(_finished, tmp_path / "finished", symlinks=True)))
+
+
+@pytest.fixture
+def retrain(prefect_server: str, monkeypatch: pytest.MonkeyPatch) -> Retrain:
+    """Runs the flow here, on the real server; returns its state, which never raises."""
+
+    def run(workspace: Workspace, name: str = "digits", **parameters: Any) -> State[Any]:
+        from prefect import settings, tags
+
+        from flows import runs
+        from flows.retrain import retrain as flow
+
+        monkeypatch.chdir(workspace.root)
+        quick = {settings.PREFECT_API_URL: prefect_server, settings.PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
+        with settings.temporary_settings(quick), tags(runs.tag(workspace)):
+            state = flow(name, **parameters, return_state=True)
+            server.flush()
+        return state
+
+    return run
+
+
+@pytest.fixture
+def record(prefect_server: str) -> Callable[[Workspace], Record]:
+    """What the server recorded of a workspace."""
+    return lambda workspace: Record(prefect_server, workspace)

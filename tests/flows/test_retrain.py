@@ -5,21 +5,32 @@ from __future__ import annotations
 import base64
 import json
 import signal
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import toy_workspace as toy
 from command_line import Record, run, start
+from conftest import Retrain
 
+from tasks import repro, stages
+from tasks.decision import LastDecision
 from tasks.workspace import STAGES, Workspace
 
-
-@pytest.fixture
-def record(prefect_server: str, workspace: Workspace) -> Record:
-    return Record(prefect_server, workspace)
+Records = Callable[[Workspace], Record]
 
 
-def test_a_first_run_runs_all_and_a_second_only_looks(workspace: Workspace, prefect_server: str, record: Record) -> None:
+def edit(workspace: Workspace, old: str, new: str) -> None:
+    """Change params.yaml."""
+    path = workspace.root / "params.yaml"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+def test_a_first_run_runs_all_and_leaves_a_page(workspace: Workspace, prefect_server: str, record: Records) -> None:
     png = b"\x89PNG not really"
     grids = workspace.report("digits") / "grids"
     grids.mkdir(parents=True)
@@ -28,109 +39,147 @@ def test_a_first_run_runs_all_and_a_second_only_looks(workspace: Workspace, pref
 
     first = run(workspace, "run", "digits", PREFECT_API_URL=prefect_server)
     assert first.returncode == 0, first.stderr
+    assert first.stderr == ""
     assert toy.ran(workspace) == list(STAGES)
-    assert "train    | 100 of 200 images" in first.stdout
-    assert "digits: version 1 is the champion (first)" in first.stdout
-    assert "picture: reports/digits/grids/generated.png" in first.stdout
-    (flow,) = record.runs()
+    assert "train    | 100 of 200 images\n" in first.stdout
+    assert "digits: version 1 is the champion (first): there is no champion yet\n" in first.stdout
+    assert "picture: reports/digits/grids/generated.png\n" in first.stdout
+    seen = record(workspace)
+    (flow,) = seen.runs()
     assert flow["name"].startswith("digits, ")
     assert flow["state"]["name"] == "Completed"
-    assert {stage: state for stage, (state, _) in record.stages(flow).items()} == dict.fromkeys(STAGES, "Completed")
-    assert "train digits: 100 of 200 images" in record.log(flow)
-    (page,) = record.pages(flow)
+    assert {stage: state for stage, (state, _) in seen.stages(flow).items()} == dict.fromkeys(STAGES, "Completed")
+    assert "train digits: 100 of 200 images" in seen.log(flow)
+    (page,) = seen.pages(flow)
     assert f"data:image/png;base64,{base64.b64encode(png).decode()}" in page
     assert "| fid | 12.5 |" in page
     assert "version 1 is the champion (first)" in page
 
-    toy.forget(workspace)
-    second = run(workspace, "run", "digits", PREFECT_API_URL=prefect_server)
-    assert second.returncode == 0, second.stderr
-    assert toy.ran(workspace) == ["fetch"]
-    assert "nothing has changed" in second.stdout
-    flow = record.runs()[-1]
-    states = record.stages(flow)
+
+def test_a_run_without_news_only_looks(finished: Workspace, retrain: Retrain, record: Records) -> None:
+    state = retrain(finished)
+    assert state.is_completed()
+    assert state.message is not None
+    assert state.message.startswith("digits: nothing has changed; as before, version 1 is the champion")
+    assert toy.ran(finished) == ["fetch"]
+    seen = record(finished)
+    (flow,) = seen.runs()
+    states = seen.stages(flow)
     assert states["fetch"] == ("Completed", "the source has nothing new")
     assert [states[stage][0] for stage in STAGES[1:]] == ["Cached"] * 4
     assert states["train"][1] == "unchanged: data/digits/ready, generators.digits.train"
-    assert not record.pages(flow)
+    assert not seen.pages(flow)
 
-    toy.forget(workspace)
-    params = workspace.root / "params.yaml"
-    params.write_text(params.read_text().replace("images: 200_000", "images: 300_000", 1))
-    third = run(workspace, "run", "digits", PREFECT_API_URL=prefect_server)
-    assert third.returncode == 0, third.stderr
+
+def test_a_changed_parameter_runs_its_stage_and_what_follows(finished: Workspace, retrain: Retrain) -> None:
+    edit(finished, "images: 200_000", "images: 300_000")
+    assert retrain(finished).is_completed()
     # The toy's scores do not depend on the weights, so register has nothing new to decide on.
-    assert toy.ran(workspace) == ["fetch", "train", "evaluate"]
+    assert toy.ran(finished) == ["fetch", "train", "evaluate"]
 
 
-def test_new_data_runs_what_depends_on_it(workspace: Workspace, prefect_server: str, record: Record) -> None:
-    run(workspace, "run", "digits", PREFECT_API_URL=prefect_server)
-    toy.forget(workspace)
-    toy.behave(workspace, fetch={"source": "more"})
-    assert run(workspace, "run", "digits", PREFECT_API_URL=prefect_server).returncode == 0
-    states = record.stages(record.runs()[-1])
+def test_new_data_runs_what_depends_on_it(finished: Workspace, retrain: Retrain, record: Records) -> None:
+    toy.behave(finished, fetch={"source": "more"})
+    assert retrain(finished).is_completed()
+    seen = record(finished)
+    states = seen.stages(seen.runs()[-1])
     assert states["fetch"] == ("Completed", "new data")
     assert states["validate"] == ("Completed", "data/digits/raw modified")
-    assert toy.ran(workspace) == ["fetch", "validate"]
+    assert toy.ran(finished) == ["fetch", "validate"]
 
 
-def test_a_forced_stage_runs_unchanged(workspace: Workspace, prefect_server: str) -> None:
-    run(workspace, "run", "digits", PREFECT_API_URL=prefect_server)
-    toy.forget(workspace)
-    assert run(workspace, "run", "digits", "--force", "train", PREFECT_API_URL=prefect_server).returncode == 0
-    assert toy.ran(workspace) == ["fetch", "train"]
-    wrong = run(workspace, "run", "digits", "--force", "trian", PREFECT_API_URL=prefect_server)
-    assert wrong.returncode == 2
-    assert "trian: no such stage" in wrong.stderr
-    assert "Traceback" not in wrong.stderr
+def test_results_from_dvcs_cache_count_as_cached(finished: Workspace, retrain: Retrain, record: Records) -> None:
+    (finished.root / "data/digits/ready/ready.txt").unlink()
+    assert retrain(finished).is_completed()
+    assert toy.ran(finished) == ["fetch"]
+    seen = record(finished)
+    state, reason = seen.stages(seen.runs()[-1])["validate"]
+    assert state == "Cached"
+    assert "DVC's cache" in str(reason)
 
 
-def test_bad_data_fails_once_in_the_stages_words(workspace: Workspace, prefect_server: str, record: Record) -> None:
-    toy.behave(workspace, validate={"error": "data/x.png: broken", "exit": 3})
-    failed = run(workspace, "run", "digits", PREFECT_API_URL=prefect_server)
+def test_a_forced_stage_runs_unchanged(finished: Workspace, retrain: Retrain) -> None:
+    assert retrain(finished, force=["train"]).is_completed()
+    assert toy.ran(finished) == ["fetch", "train"]
+
+
+def test_a_stage_that_is_none_is_refused(finished: Workspace, retrain: Retrain) -> None:
+    state = retrain(finished, force=["trian"])
+    assert state.is_failed()
+    assert "trian: no such stage" in str(state.message)
+    assert toy.ran(finished) == []
+
+
+def test_bad_data_fails_once_in_the_stages_words(finished: Workspace, prefect_server: str, record: Records) -> None:
+    edit(finished, "size: 16", "size: 8")
+    toy.behave(finished, validate={"error": "data/x.png: broken", "exit": 3})
+    edit(finished, "validate: {}", "validate: {min_samples: 7}")
+    failed = run(finished, "run", "digits", PREFECT_API_URL=prefect_server)
     assert failed.returncode == 3
     assert failed.stderr == "error: data/x.png: broken\n"
-    assert toy.ran(workspace) == ["fetch", "validate"]
-    (flow,) = record.runs()
+    assert toy.ran(finished) == ["fetch", "validate"]
+    seen = record(finished)
+    (flow,) = seen.runs()
     assert flow["state"]["name"] == "Failed"
-    states = record.stages(flow)
+    states = seen.stages(flow)
     assert states["validate"][0] == "Failed"
     assert "train" not in states
 
 
-def test_a_crash_is_not_retried_and_shows_its_last_lines(workspace: Workspace, prefect_server: str, record: Record) -> None:
+def test_a_crash_is_not_tried_again_and_shows_its_last_lines(workspace: Workspace, retrain: Retrain, record: Records) -> None:
     toy.behave(workspace, fetch={"lines": ["ValueError: a defect"], "exit": 1})
-    failed = run(workspace, "run", "digits", PREFECT_API_URL=prefect_server)
-    assert failed.returncode == 1
-    assert "ValueError: a defect" in failed.stderr
-    assert "Traceback" not in failed.stderr
+    state = retrain(workspace)
+    assert state.is_failed()
+    assert "ValueError: a defect" in str(state.message)
     assert toy.ran(workspace) == ["fetch"]
-    assert record.tries(record.runs()[0], "fetch") == 1
+    seen = record(workspace)
+    assert seen.tries(seen.runs()[0], "fetch") == 1
 
 
-@pytest.mark.slow
-def test_what_can_pass_is_tried_again(workspace: Workspace, prefect_server: str, record: Record) -> None:
-    toy.behave(workspace, fetch={"error": "no network", "exit": 1, "until": 2})
-    passed = run(workspace, "run", "digits", PREFECT_API_URL=prefect_server)
-    assert passed.returncode == 0, passed.stderr
-    assert toy.ran(workspace)[:2] == ["fetch", "fetch"]
-    assert record.tries(record.runs()[0], "fetch") == 2
+def test_what_can_pass_is_tried_again(finished: Workspace, retrain: Retrain, record: Records, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stages, "_RETRY_DELAYS", [0.1, 0.1])
+    toy.behave(finished, fetch={"error": "no network", "exit": 1, "until": 2})
+    assert retrain(finished).is_completed()
+    assert toy.ran(finished) == ["fetch", "fetch"]
+    seen = record(finished)
+    assert seen.tries(seen.runs()[0], "fetch") == 2
 
 
-def test_a_timeout_kills_the_stage(workspace: Workspace, prefect_server: str, record: Record) -> None:
+def test_what_does_not_pass_fails_in_the_end(workspace: Workspace, retrain: Retrain, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stages, "_RETRY_DELAYS", [0.1, 0.1])
+    toy.behave(workspace, fetch={"error": "no network", "exit": 1})
+    state = retrain(workspace)
+    assert state.is_failed()
+    assert "no network" in str(state.message)
+    assert toy.ran(workspace) == ["fetch"] * 3
+
+
+def test_a_timeout_ends_the_stage(workspace: Workspace, retrain: Retrain) -> None:
     toy.behave(workspace, fetch={"seconds": 100})
-    failed = run(workspace, "run", "digits", "--timeout", "fetch=3", PREFECT_API_URL=prefect_server)
-    assert failed.returncode == 1
-    assert "fetch@digits: took longer than 3 s" in failed.stderr
+    state = retrain(workspace, timeouts={"fetch": 3.0})
+    assert state.is_failed()
+    assert "fetch@digits: took longer than 3 s" in str(state.message)
     assert (workspace.root / "fetch.saved").exists()
     toy.assert_nothing_left(workspace.root)
-    assert record.runs()[0]["state"]["name"] == "Failed"
+
+
+def test_training_is_tagged_for_a_gpu_only_where_it_uses_one(monkeypatch: pytest.MonkeyPatch, workspace: Workspace) -> None:
+    from tasks.params import load_entry
+
+    entry = load_entry(workspace.root, "digits")
+    monkeypatch.setattr(stages, "will_use_cuda", lambda device: True)
+    assert stages.stage_task("train", entry).tags == {"gpu"}
+    assert not stages.stage_task("evaluate", entry).tags
+    monkeypatch.setattr(stages, "will_use_cuda", lambda device: False)
+    assert not stages.stage_task("train", entry).tags
 
 
 @pytest.mark.parametrize(("number", "code", "state"), [(signal.SIGINT, 130, "Cancelled"), (signal.SIGTERM, 143, "Crashed")])
 def test_a_stopped_run_saves_says_how_to_go_on_and_goes_on(
-    workspace: Workspace, prefect_server: str, record: Record, number: signal.Signals, code: int, state: str
+    finished: Workspace, prefect_server: str, retrain: Retrain, record: Records, number: signal.Signals, code: int, state: str
 ) -> None:
+    workspace = finished
+    edit(workspace, "images: 200_000", "images: 300_000")
     toy.behave(workspace, train={"seconds": 100})
     going = start(workspace, "run", "digits", PREFECT_API_URL=prefect_server)
     toy.wait_for(workspace, "train")
@@ -143,50 +192,47 @@ def test_a_stopped_run_saves_says_how_to_go_on_and_goes_on(
         assert "`gantry run digits` goes on from there" in err
     assert "Traceback" not in err
     toy.assert_nothing_left(workspace.root)
-    assert record.runs()[0]["state"]["name"] == state
+    assert record(workspace).runs()[0]["state"]["name"] == state
     toy.behave(workspace)
     toy.forget(workspace)
-    assert run(workspace, "run", "digits", PREFECT_API_URL=prefect_server).returncode == 0
-    assert toy.ran(workspace) == ["fetch", "train", "evaluate", "register"]
+    assert retrain(workspace).is_completed()
+    assert toy.ran(workspace) == ["fetch", "train", "evaluate"]
 
 
 def test_a_killed_run_leaves_nothing_and_the_next_one_sets_the_record_right(
-    workspace: Workspace, prefect_server: str, record: Record
+    finished: Workspace, prefect_server: str, retrain: Retrain, record: Records
 ) -> None:
+    workspace, seen = finished, record(finished)
+    edit(workspace, "images: 200_000", "images: 300_000")
     toy.behave(workspace, train={"seconds": 100})
     going = start(workspace, "run", "digits", PREFECT_API_URL=prefect_server)
     toy.wait_for(workspace, "train")
     going.kill()
     going.communicate()
     toy.assert_nothing_left(workspace.root)
-    assert record.runs()[0]["state"]["name"] == "Running"
+    assert seen.runs()[0]["state"]["name"] == "Running"
     toy.behave(workspace)
-    assert run(workspace, "run", "digits", PREFECT_API_URL=prefect_server).returncode == 0
-    killed, good = record.runs()
+    assert retrain(workspace).is_completed()
+    killed, good = seen.runs()
     assert killed["state"]["name"] == "Crashed"
     assert "killed" in killed["state"]["message"]
-    assert record.stages(killed)["train"][0] == "Crashed"
+    assert seen.stages(killed)["train"][0] == "Crashed"
     assert good["state"]["name"] == "Completed"
 
 
-def test_a_second_run_of_the_same_generator_is_refused(workspace: Workspace, prefect_server: str) -> None:
+def test_a_second_run_of_the_same_generator_is_refused(workspace: Workspace, prefect_server: str, retrain: Retrain) -> None:
     toy.behave(workspace, fetch={"seconds": 100})
     first = start(workspace, "run", "digits", PREFECT_API_URL=prefect_server)
     toy.wait_for(workspace, "fetch")
-    second = run(workspace, "run", "digits", PREFECT_API_URL=prefect_server)
-    assert second.returncode == 1
-    assert f"digits is being retrained by process {first.pid} since" in second.stderr
+    second = retrain(workspace)
+    assert second.is_failed()
+    assert f"digits is being retrained by process {first.pid} since" in str(second.message)
     first.send_signal(signal.SIGINT)
     first.communicate()
     toy.assert_nothing_left(workspace.root)
 
 
-def test_a_run_beside_dvc_repro_is_refused(workspace: Workspace, prefect_server: str) -> None:
-    import subprocess
-    import sys
-
-    from tasks import repro
-
+def test_a_run_beside_dvc_repro_is_refused(workspace: Workspace, retrain: Retrain) -> None:
     toy.behave(workspace, fetch={"seconds": 100})
     repro.prepare(workspace)
     dvc = subprocess.Popen(
@@ -198,29 +244,20 @@ def test_a_run_beside_dvc_repro_is_refused(workspace: Workspace, prefect_server:
         start_new_session=True,
     )
     toy.wait_for(workspace, "fetch")
-    refused = run(workspace, "run", "digits", PREFECT_API_URL=prefect_server)
-    assert refused.returncode == 1
-    assert f"fetch@digits is being run by process {dvc.pid}" in refused.stderr
+    refused = retrain(workspace)
+    assert refused.is_failed()
+    assert f"data/digits/raw is being worked on by process {dvc.pid} " in str(refused.message)
     dvc.terminate()
     dvc.wait()
     toy.assert_nothing_left(workspace.root)
 
 
-@pytest.mark.parametrize("name", ["digits", "circle"])
-def test_without_a_server_a_run_brings_its_own_and_leaves_nothing(workspace: Workspace, name: str) -> None:
-    passed = run(workspace, "run", name)
-    assert passed.returncode == 0, passed.stderr
-    assert passed.stderr == ""
-    assert toy.ran(workspace) == list(STAGES)
-    toy.assert_nothing_left(workspace.root)
-
-
 def test_two_generators_with_a_server_each_on_one_database(workspace: Workspace) -> None:
-    toy.behave(workspace, train={"seconds": 2})
     both = [start(workspace, "run", name) for name in ("digits", "circle")]
     for going in both:
         _, err = going.communicate(timeout=180)
         assert going.returncode == 0, err
+        assert err == ""
     assert sorted(toy.ran(workspace)) == sorted([*STAGES, *STAGES])
     toy.assert_nothing_left(workspace.root)
 
@@ -261,8 +298,6 @@ def test_a_registry_out_of_reach_ends_the_run_before_any_stage(workspace: Worksp
 
 
 def test_a_decision_that_cannot_be_read_is_no_decision(tmp_path: Path) -> None:
-    from tasks.decision import LastDecision
-
     workspace = Workspace(tmp_path)
     path = workspace.report("digits") / "decision.json"
     path.parent.mkdir(parents=True)

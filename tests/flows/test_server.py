@@ -84,5 +84,5 @@ def test_a_taken_port_is_named(tmp_path: Path) -> None:
 
 def test_an_address_without_server_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
-    with pytest.raises(GantryError, match="PREFECT_API_URL=http://127.0.0.1:9/api"), server.connected(Workspace(tmp_path)):
+    with pytest.raises(GantryError, match=r"PREFECT_API_URL=http://127\.0\.0\.1:9/api"), server.connected(Workspace(tmp_path)):
         pass
