@@ -22,7 +22,16 @@ class Strict(BaseModel):
 
 
 Loss = Literal["non-saturating", "minimax", "least-squares", "hinge", "wasserstein", "relativistic"]
+Family = Literal["mlp", "dcgan", "residual"]
 Normalization = Literal["none", "batch", "spectral"]
+
+
+def halvings(side: int) -> tuple[int, int] | None:
+    """How often a side can be halved, at least once, down to between 4 and 7 pixels, and that smallest side; None where it cannot."""
+    smallest, count = side, 0
+    while smallest % 2 == 0 and smallest >= 8:
+        smallest, count = smallest // 2, count + 1
+    return (count, smallest) if count and 4 <= smallest <= 7 else None
 
 
 class NetworkParams(Strict):
@@ -36,6 +45,41 @@ class NetworkParams(Strict):
     normalization: Normalization | None = None
     """None: batch for a convolutional generator; for a convolutional discriminator spectral with the hinge loss, none otherwise."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+    def family(self, images: bool) -> Family:
+        """The network, with `auto` settled."""
+        if self.network != "auto":
+            return self.network
+        return "dcgan" if images else "mlp"
+
+    def misfits(self, role: str, images: bool) -> list[str]:
+        """What is set here and would be ignored, as lines that begin with the key, for a player of `role`."""
+        family = self.family(images)
+        known = {key for key, networks in _USED[role].items() if family in networks}
+        named = [key for key in ("width", "widths", "dropout") if getattr(self, key) and key not in known]
+        problems = [f"{key}: the {family} {role} has no such setting; leave it out" for key in named]
+        if self.normalization not in (None, "none") and f"normalization {self.normalization}" not in known:
+            problems.append(f"normalization: the {family} {role} has no {self.normalization} normalization; leave it out")
+        return problems
+
+
+_CONVOLUTIONAL = ("dcgan", "residual")
+_USED: dict[str, dict[str, tuple[str, ...]]] = {
+    "generator": {
+        "width": _CONVOLUTIONAL,
+        "widths": ("mlp", "dcgan"),
+        "normalization batch": ("mlp", "dcgan", "residual"),
+        "normalization spectral": ("mlp", "dcgan"),
+    },
+    "discriminator": {
+        "width": _CONVOLUTIONAL,
+        "widths": ("mlp", "dcgan"),
+        "dropout": ("mlp", "dcgan", "residual"),
+        "normalization batch": ("mlp", "dcgan"),
+        "normalization spectral": ("mlp", "dcgan", "residual"),
+    },
+}
+"""Which networks look at a setting, by role."""
 
 
 class PenaltyParams(Strict):
@@ -124,9 +168,9 @@ class GanParams(TrainParams):
         weight = 2.0 * (shape[-1] / 28) ** 2 if len(shape) == 3 else 0.1
         return PenaltyParams(r1=weight, r2=weight, every=8)
 
-    @property
-    def settled_discriminator(self) -> NetworkParams:
-        """`discriminator` with its normalisation settled, which depends on the loss."""
+    def settled_discriminator(self, shape: tuple[int, ...]) -> NetworkParams:
+        """`discriminator` with its normalisation settled, which depends on the loss, for samples of `shape`."""
         if self.discriminator.normalization is not None:
             return self.discriminator
-        return self.discriminator.model_copy(update={"normalization": "spectral" if self.loss == "hinge" else "none"})
+        spectral = self.loss == "hinge" and self.discriminator.family(images=len(shape) == 3) != "mlp"
+        return self.discriminator.model_copy(update={"normalization": "spectral" if spectral else "none"})

@@ -20,7 +20,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from gan_core.errors import ConfigError
-from gan_core.params import GanParams, Probability, Strict, fits_convolutions
+from gan_core.params import GanParams, Probability, Strict, halvings
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
@@ -190,7 +190,7 @@ class Entry(Strict):
             for problem in player.misfits(role, images=not self.data.is_points):
                 raise ValueError(f"train.{role}.{problem}")
             size = self.data.size
-            if size is not None and player.family(images=True) != "mlp" and not fits_convolutions(size):
+            if size is not None and player.family(images=True) != "mlp" and halvings(size) is None:
                 raise ValueError(f"data.size: {size} cannot be halved down to 4, 5, 6 or 7 as convolutions need; use 16, 28, 32, 64 or 128")
         return self
 

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from gan_core.errors import ConfigError
-from gan_core.params import NetworkParams, Normalization
+from gan_core.params import Family, NetworkParams, Normalization, halvings
 
 
 @dataclass(frozen=True)
 class NetworkSpec:
     """All that a network is built from; a network's weights fit every network of an equal specification."""
 
-    family: Literal["mlp", "dcgan", "residual"]
+    family: Family
     shape: tuple[int, ...]
     """Of one sample: (C, H, W) for images, (D,) for points."""
     classes: int
@@ -33,8 +32,9 @@ class NetworkSpec:
     @classmethod
     def from_params(cls, params: NetworkParams, shape: tuple[int, ...], classes: int, latent: int) -> NetworkSpec:
         """Settle what the parameters leave open for samples of `shape`."""
-        family = params.network if params.network != "auto" else "mlp" if len(shape) == 1 else "dcgan"
-        return cls(family, shape, classes, latent, params.width, params.widths, params.normalization, params.dropout)
+        return cls(
+            params.family(images=len(shape) == 3), shape, classes, latent, params.width, params.widths, params.normalization, params.dropout
+        )
 
 
 def normalized(module: nn.Module, normalization: Normalization) -> nn.Module:
@@ -94,19 +94,15 @@ class ProjectionHead(nn.Module):
         return logits
 
 
-def halvings(shape: tuple[int, ...], family: str) -> tuple[int, int]:
-    """How often an image's side can be halved down to between 4 and 7 pixels, and that smallest side.
+def resolutions(shape: tuple[int, ...], family: str) -> tuple[int, int]:
+    """How often an image's side can be halved, and the smallest side, as `params.halvings` says.
 
     Raises:
         ConfigError: the side is not 4 to 7 times a power of two.
     """
-    side = shape[-1]
-    count = 0
-    while side % 2 == 0 and side >= 8:
-        side //= 2
-        count += 1
-    if not 4 <= side <= 7 or count == 0:
+    found = halvings(shape[-1])
+    if found is None:
         raise ConfigError(
             f"network {family}: {shape[-1]} pixels cannot be halved down to 4, 5, 6 or 7; use a size such as 16, 28, 32, 64 or 128"
         )
-    return count, side
+    return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from gan_core.errors import ConfigError
-from gan_core.networks.common import LabelledLatent, NetworkSpec, ProjectionHead, batch_norm, dcgan_init, halvings, normalized
+from gan_core.networks.common import LabelledLatent, NetworkSpec, ProjectionHead, batch_norm, dcgan_init, normalized, resolutions
 
 DEFAULT_WIDTH = 64
 """Channels beside the image; each halving of the side doubles them."""
@@ -35,7 +35,7 @@ class DcganGenerator(nn.Module):
     def __init__(self, spec: NetworkSpec) -> None:
         super().__init__()
         normalization = spec.normalization or "batch"
-        levels, side = halvings(spec.shape, "dcgan")
+        levels, side = resolutions(spec.shape, "dcgan")
         widths = _channels(spec, levels, "generator")
         self.input = LabelledLatent(spec.latent, spec.classes)
         self.dense = nn.Linear(self.input.width, widths[0] * side * side, bias=normalization != "batch")
@@ -65,7 +65,7 @@ class DcganDiscriminator(nn.Module):
     def __init__(self, spec: NetworkSpec) -> None:
         super().__init__()
         normalization = spec.normalization or "none"
-        levels, side = halvings(spec.shape, "dcgan")
+        levels, side = resolutions(spec.shape, "dcgan")
         widths = _channels(spec, levels, "discriminator")
         layers: list[nn.Module] = []
         channels = spec.shape[0]

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gan_core.networks.common import LabelledLatent, NetworkSpec, ProjectionHead, batch_norm, halvings, normalized
+from gan_core.networks.common import LabelledLatent, NetworkSpec, ProjectionHead, batch_norm, normalized, resolutions
 from gan_core.params import Normalization
 
 DEFAULT_WIDTH = 128
@@ -57,7 +57,7 @@ class ResidualGenerator(nn.Module):
 
     def __init__(self, spec: NetworkSpec) -> None:
         super().__init__()
-        levels, side = halvings(spec.shape, "residual")
+        levels, side = resolutions(spec.shape, "residual")
         width = spec.width or DEFAULT_WIDTH
         self.input = LabelledLatent(spec.latent, spec.classes)
         self.dense = nn.Linear(self.input.width, width * side * side)
@@ -101,7 +101,7 @@ class ResidualDiscriminator(nn.Module):
     def __init__(self, spec: NetworkSpec) -> None:
         super().__init__()
         spectral = spec.normalization == "spectral"
-        levels, _ = halvings(spec.shape, "residual")
+        levels, _ = resolutions(spec.shape, "residual")
         width = spec.width or DEFAULT_WIDTH
         blocks: list[nn.Module] = []
         channels = spec.shape[0]

@@ -35,7 +35,7 @@ class Gan(Recipe):
         classes = len(spec.classes or ()) if params.condition == "label" else 0
         self.conditional = bool(classes)
         self.penalty = params.settled_penalty(spec.shape)
-        players = {"generator": params.generator, "discriminator": params.settled_discriminator}
+        players = {"generator": params.generator, "discriminator": params.settled_discriminator(spec.shape)}
         self.networks = {role: NetworkSpec.from_params(player, spec.shape, classes, params.latent) for role, player in players.items()}
         self.players = {
             "generator": build_generator(self.networks["generator"]).to(device),

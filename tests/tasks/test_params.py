@@ -65,9 +65,9 @@ def test_what_the_loss_needs_comes_with_it() -> None:
     """A relativistic discriminator has its two penalties, a hinge one spectral normalisation; what is said goes before."""
     relativistic, hinge, plain = (parse(document(train__loss=loss))["a"].train for loss in ("relativistic", "hinge", "minimax"))
     assert relativistic.settled_penalty((1, 28, 28)).r1 == relativistic.settled_penalty((1, 28, 28)).r2 > 0
-    assert relativistic.settled_discriminator.normalization == "none"
-    assert hinge.settled_discriminator.normalization == "spectral"
-    assert plain.settled_discriminator.normalization == "none"
+    assert relativistic.settled_discriminator((1, 28, 28)).normalization == "none"
+    assert hinge.settled_discriminator((1, 28, 28)).normalization == "spectral"
+    assert plain.settled_discriminator((1, 28, 28)).normalization == "none"
     for other in (hinge, plain):
         settled = other.settled_penalty((1, 28, 28))
         assert (settled.r1, settled.r2, settled.gradient) == (0, 0, 0)
@@ -75,7 +75,7 @@ def test_what_the_loss_needs_comes_with_it() -> None:
         "a"
     ].train
     assert (said.settled_penalty((1, 28, 28)).r1, said.settled_penalty((1, 28, 28)).gradient) == (0, 10)
-    assert said.settled_discriminator.normalization == "batch"
+    assert said.settled_discriminator((1, 28, 28)).normalization == "batch"
 
 
 def test_everything_can_be_said() -> None:
@@ -425,3 +425,35 @@ def test_no_file_raises_anything_but_a_config_error(tmp_path: Path, text: str) -
     (tmp_path / "params.yaml").write_text(text)
     said = refusal(lambda: load(tmp_path))
     assert said is None or said.startswith(str(tmp_path / "params.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("role", "player", "message"),
+    [
+        ("generator", {"dropout": 0.3}, "train.generator.dropout: the dcgan generator has no such setting; leave it out"),
+        ("generator", {"network": "mlp", "width": 8}, "train.generator.width: the mlp generator has no such setting; leave it out"),
+        (
+            "discriminator",
+            {"network": "residual", "widths": [8]},
+            "train.discriminator.widths: the residual discriminator has no such setting",
+        ),
+        (
+            "discriminator",
+            {"network": "residual", "normalization": "batch"},
+            "train.discriminator.normalization: the residual discriminator has no batch normalization; leave it out",
+        ),
+    ],
+)
+def test_a_setting_that_the_network_would_ignore_is_refused(role: str, player: dict[str, Any], message: str) -> None:
+    entry = {"data": {"source": "sklearn://digits", "size": 16}, "validate": {}, "evaluate": {}, "register": {}}
+    with pytest.raises(ConfigError) as raised:
+        parse({"generators": {"x": {**entry, "train": {"recipe": "gan", "images": 10, role: player}}}})
+    assert message in str(raised.value)
+
+
+def test_a_size_that_convolutions_cannot_halve_is_refused_before_anything_is_fetched() -> None:
+    entry = {"data": {"source": "sklearn://digits", "size": 18}, "validate": {}, "evaluate": {}, "register": {}}
+    with pytest.raises(ConfigError, match=r"data\.size: 18 cannot be halved"):
+        parse({"generators": {"x": {**entry, "train": {"recipe": "gan", "images": 10}}}})
+    dense = {"recipe": "gan", "images": 10, "generator": {"network": "mlp"}, "discriminator": {"network": "mlp"}}
+    parse({"generators": {"x": {**entry, "train": dense}}})

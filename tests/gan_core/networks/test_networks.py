@@ -13,7 +13,7 @@ from torch.nn.utils import parametrize
 
 from gan_core.errors import ConfigError
 from gan_core.networks import DISCRIMINATORS, GENERATORS, build_discriminator, build_generator
-from gan_core.networks.common import NetworkSpec, halvings
+from gan_core.networks.common import NetworkSpec, resolutions
 from gan_core.params import NetworkParams
 
 Family = Literal["mlp", "dcgan", "residual"]
@@ -243,8 +243,8 @@ def test_dropout_acts_in_training_alone(family: Family) -> None:
     [(8, (1, 4)), (10, (1, 5)), (12, (1, 6)), (14, (1, 7)), (16, (2, 4)), (28, (2, 7)), (32, (3, 4)), (40, (3, 5)), (48, (3, 6)),
      (64, (4, 4)), (128, (5, 4)), (1024, (8, 4))],
 )  # fmt: skip
-def test_halvings(side: int, expected: tuple[int, int]) -> None:
-    assert halvings((3, side, side), "dcgan") == expected
+def test_resolutions(side: int, expected: tuple[int, int]) -> None:
+    assert resolutions((3, side, side), "dcgan") == expected
 
 
 @pytest.mark.parametrize("family", ["dcgan", "residual"])
