@@ -15,9 +15,15 @@ from gan_core.errors import ConfigError, GantryError
 if TYPE_CHECKING:
     from rich.console import Console
 
+
+def _examples(*lines: str) -> str:
+    """The end of a command's help; \\b keeps the lines apart."""
+    return "\n".join(["\b", "Examples:" if len(lines) > 1 else "Example:", *(f"  {line}" for line in lines)])
+
+
 app = typer.Typer(
     help="Keep generative adversarial networks in production: retrained, checked, and put into use only when better.",
-    epilog="Start with: gantry init my-workspace && cd my-workspace && gantry run digits",
+    epilog=_examples("gantry init my-workspace && cd my-workspace && gantry run digits"),
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -52,8 +58,8 @@ def _options(
     pass
 
 
-@app.command(epilog="Example: gantry init my-workspace")
-def init(folder: Annotated[Path, typer.Argument(help="A new folder, or one without params.yaml and dvc.yaml.")]) -> None:
+@app.command(epilog=_examples("gantry init my-workspace"))
+def init(folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder, or one without params.yaml and dvc.yaml.")]) -> None:
     """Make a workspace: a folder with params.yaml, dvc.yaml and DVC's settings. Works with and without git."""
     from tasks.scaffold import init_workspace
 
@@ -61,8 +67,8 @@ def init(folder: Annotated[Path, typer.Argument(help="A new folder, or one witho
     typer.echo(f"{folder} is a workspace; next: cd {folder} && gantry run digits")
 
 
-@app.command(epilog="Examples: gantry add mnist, gantry add ../my-entry.yaml")
-def add(file: Annotated[str, typer.Argument(help="A YAML file with `generators:`, or the name of an example.")]) -> None:
+@app.command(epilog=_examples("gantry add mnist", "gantry add ../my-entry.yaml"))
+def add(file: Annotated[str, typer.Argument(metavar="FILE", help="A YAML file with `generators:`, or the name of an example.")]) -> None:
     """Check the entries of a file and add them to params.yaml, comments kept."""
     from tasks.scaffold import add_entries
     from tasks.workspace import current
@@ -71,9 +77,9 @@ def add(file: Annotated[str, typer.Argument(help="A YAML file with `generators:`
     typer.echo(f"added {', '.join(names)} to params.yaml; next: gantry run {names[0]}")
 
 
-@app.command(epilog="Example: gantry run digits")
+@app.command(epilog=_examples("gantry run digits"))
 def run(
-    name: Annotated[str, typer.Argument(help="A generator of params.yaml.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A generator of params.yaml.")],
     force: Annotated[list[str] | None, typer.Option("--force", metavar="STAGE", help="Run this stage although nothing changed.")] = None,
     timeout: Annotated[
         list[str] | None, typer.Option("--timeout", metavar="STAGE=SECONDS", help="End a stage that takes longer; what it saved is kept.")
@@ -95,7 +101,7 @@ def run(
         raise typer.Exit(128 + signal.SIGINT) from None
 
 
-@app.command("list", epilog="Example: gantry list --json")
+@app.command("list", epilog=_examples("gantry list --json"))
 def list_(as_json: Json = False) -> None:
     """Show every generator: its champion, its score, the last decision, its schedule and what it would do next."""
     from flows.overview import overview
@@ -110,8 +116,11 @@ def list_(as_json: Json = False) -> None:
 
 
 @app.command(
-    epilog="Examples: gantry sample digits --count 64 --seed 0 --out grid.png, gantry sample digits/2 --label 7 --out sevens.npz, "
-    "gantry sample --from models/digits --out folder"
+    epilog=_examples(
+        "gantry sample digits --count 64 --seed 0 --out grid.png",
+        "gantry sample digits/2 --label 7 --out sevens.npz",
+        "gantry sample --from models/digits --out folder",
+    )
 )
 def sample(
     reference: Annotated[
@@ -137,10 +146,10 @@ def sample(
     typer.echo(f"{count} samples in {out}")
 
 
-@app.command(epilog="Example: gantry promote digits 2")
+@app.command(epilog=_examples("gantry promote digits 2"))
 def promote(
-    name: Annotated[str, typer.Argument(help="A registered generator.")],
-    version: Annotated[int, typer.Argument(min=1, help="The version that becomes the champion.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A registered generator.")],
+    version: Annotated[int, typer.Argument(metavar="VERSION", min=1, help="The version that becomes the champion.")],
 ) -> None:
     """Make a version the champion by hand."""
     from tasks import registry
@@ -149,8 +158,8 @@ def promote(
     typer.echo(registry.promote(current(), name, version))
 
 
-@app.command(epilog="Example: gantry rollback digits")
-def rollback(name: Annotated[str, typer.Argument(help="A registered generator.")]) -> None:
+@app.command(epilog=_examples("gantry rollback digits"))
+def rollback(name: Annotated[str, typer.Argument(metavar="NAME", help="A registered generator.")]) -> None:
     """Give the champion's place back to the version before it."""
     from tasks import registry
     from tasks.workspace import current
@@ -158,7 +167,7 @@ def rollback(name: Annotated[str, typer.Argument(help="A registered generator.")
     typer.echo(registry.rollback(current(), name))
 
 
-@app.command(epilog="Example: gantry schedule --port 4201")
+@app.command(epilog=_examples("gantry schedule --port 4201"))
 def schedule(
     port: Annotated[int, typer.Option(min=1, max=65_535, help="Of the server that is started where PREFECT_API_URL is not set.")] = 4200,
 ) -> None:
@@ -173,7 +182,7 @@ def schedule(
         raise typer.Exit(128 + signal.SIGINT) from None
 
 
-@app.command(epilog="Example: gantry doctor --json")
+@app.command(epilog=_examples("gantry doctor --json"))
 def doctor(as_json: Json = False) -> None:
     """Look at packages, machine, workspace, registry and servers; ends with 1 where something is broken."""
     from flows.doctor import examine
@@ -214,7 +223,7 @@ def _console() -> Console:
     from rich.console import Console
 
     # A pipe has no width; rich would wrap what a program reads at 80 columns.
-    return Console() if sys.stdout.isatty() else Console(width=200)
+    return Console(emoji=False) if sys.stdout.isatty() else Console(emoji=False, width=200)
 
 
 def _table(titles: tuple[str, ...], rows: list[list[Any]]) -> None:

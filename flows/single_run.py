@@ -23,7 +23,7 @@ def run_once(workspace: Workspace, name: str, force: Sequence[str], timeouts: Ma
     start = time.monotonic()
     # The person reads the terminal, and Prefect's log keeps the rest.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
-    console = Console(highlight=False)
+    console = Console(highlight=False, emoji=False)
     with Terminal(console, name) as terminal, server.connected(workspace) as own:
         terminal.waiting("starting")
         # While the server starts: Prefect takes a second to import, DVC half of one.

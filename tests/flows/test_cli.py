@@ -1,0 +1,162 @@
+"""The command line: help, exit codes, and that errors are words."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import toy_workspace as toy
+from command_line import clean_environment, run
+
+from flows import doctor
+from tasks.workspace import STAGES, Workspace
+
+COMMANDS = ("init", "add", "run", "list", "sample", "promote", "rollback", "schedule", "doctor")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example(command: str, tmp_path: Path) -> None:
+    shown = run(Workspace(tmp_path), command, "--help")
+    assert shown.returncode == 0
+    assert f"gantry {command}" in shown.stdout
+    assert "Example" in shown.stdout
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = (
+        "import sys; from flows.cli import app\n"
+        "try: app(['--help'])\n"
+        "except SystemExit: pass\n"
+        "print(sorted({'torch', 'mlflow', 'prefect', 'dvc', 'pandas', 'pydantic', 'numpy', 'rich.table'} & set(sys.modules)))"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=clean_environment()).stdout
+    assert out.splitlines()[-1] == "[]"
+    assert all(f"  {command} " in out for command in COMMANDS)
+
+
+def test_the_version_is_the_packages(tmp_path: Path) -> None:
+    from importlib.metadata import version
+
+    assert run(Workspace(tmp_path), "--version").stdout == f"gantry {version('gantry-gan')}\n"
+
+
+def test_init_and_add_say_what_comes_next(tmp_path: Path) -> None:
+    made = run(Workspace(tmp_path), "init", "w")
+    assert made.returncode == 0
+    assert "gantry run digits" in made.stdout
+    added = run(Workspace(tmp_path / "w"), "add", "mnist")
+    assert added.stdout == "added mnist to params.yaml; next: gantry run mnist\n"
+    again = run(Workspace(tmp_path / "w"), "add", "mnist")
+    assert again.returncode == 2
+    assert again.stderr.startswith("error: ")
+    assert "'mnist' already" in again.stderr
+
+
+@pytest.mark.parametrize("arguments", [("list",), ("run", "digits"), ("schedule",), ("add", "mnist")])
+def test_outside_of_a_workspace_a_command_says_how_to_make_one(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    refused = run(Workspace(tmp_path), *arguments)
+    assert refused.returncode == 2
+    assert refused.stderr == f"error: {tmp_path}/params.yaml: not there; run in a workspace, or make one with `gantry init DIR`\n"
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_list_shows_each_generator_and_what_it_would_do(finished: Workspace) -> None:
+    path = finished.root / "params.yaml"
+    path.write_text(
+        path.read_text().replace("images: 200_000", "images: 300_000", 1).replace("  circle:", '    schedule: "0 3 * * *"\n  circle:')
+    )
+    listed = run(finished, "list", "--json")
+    assert listed.returncode == 0, listed.stderr
+    digits, circle = json.loads(listed.stdout)
+    assert digits["name"] == "digits"
+    assert digits["decision"] == "first (version 1)"
+    assert digits["schedule"] == "0 3 * * *"
+    assert digits["state"] == "train has to run"
+    assert (circle["state"], circle["champion"], circle["score"]) == ("never run", None, None)
+    shown = run(finished, "list")
+    assert [line.split()[0] for line in shown.stdout.splitlines()] == ["generator", "digits", "circle"]
+    assert not (finished.root / "mlflow.db").exists(), "looking must not create a registry"
+
+
+def test_the_list_with_a_registry_out_of_reach_names_it(finished: Workspace) -> None:
+    refused = run(finished, "list", MLFLOW_TRACKING_URI="http://127.0.0.1:9")
+    assert refused.returncode == 5
+    assert "http://127.0.0.1:9" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("sample",), 2, "one of the two"),
+        (("sample", "digits", "--from", "models/digits"), 2, "one of the two"),
+        (("sample", "digits"), 2, "no registry yet"),
+        (("sample", "--from", "models/none"), 2, "models/none"),
+        (("sample", "digits", "--count", "many"), 2, "--count"),
+        (("promote", "digits", "0"), 2, "VERSION"),
+        (("rollback",), 2, "NAME"),
+        (("dance",), 2, "dance"),
+    ],
+)
+def test_wrong_arguments_are_words(finished: Workspace, arguments: tuple[str, ...], code: int, said: str) -> None:
+    refused = run(finished, *arguments)
+    assert (refused.returncode, said in refused.stderr) == (code, True), refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_the_doctor_finds_a_good_workspace_good(tmp_path: Path) -> None:
+    from tasks.scaffold import init_workspace
+
+    workspace = init_workspace(tmp_path / "w")
+    looked = run(workspace, "doctor", "--json")
+    checks = {check["name"]: check for check in json.loads(looked.stdout)}
+    assert set(checks) == {"packages", "device", "disk", "workspace", "stages", "registry", "prefect", "trainings"}
+    assert {name for name, check in checks.items() if check["state"] == "broken"} == set()
+    assert looked.returncode == 0
+    assert checks["stages"]["text"] == "10 have to run"
+    assert "dvc.yaml as shipped" in checks["workspace"]["text"]
+
+
+def test_the_doctor_names_what_is_broken(finished: Workspace) -> None:
+    path = finished.root / "params.yaml"
+    path.write_text(path.read_text().replace("recipe: gan", "recipe: gun", 1))
+    looked = run(finished, "doctor", MLFLOW_TRACKING_URI="http://127.0.0.1:9", PREFECT_API_URL="http://127.0.0.1:9/api")
+    assert looked.returncode == 1
+    lines = {line.split()[1]: line for line in looked.stdout.splitlines() if line.split()[0] in ("ok", "note", "broken")}
+    assert {name for name, line in lines.items() if line.startswith("broken")} >= {"workspace", "registry", "prefect"}
+    assert "generators.digits.train.recipe" in lines["workspace"]
+    assert "http://127.0.0.1:9" in lines["registry"]
+    assert "Traceback" not in looked.stderr
+
+
+def test_the_doctor_sees_what_kills_have_left(finished: Workspace) -> None:
+    unfinished = finished.unfinished("digits") / "0123456789abcdef"
+    unfinished.mkdir(parents=True)
+    (check,) = doctor._leftovers(finished)
+    assert check.state == "note"
+    assert "`gantry run digits` goes on" in check.text
+    (check,) = doctor._workspace(finished)
+    assert check.state == "note"
+    assert "dvc.yaml is not the one" in check.text
+
+
+def test_the_doctor_tells_a_missing_and_a_wrong_package(finished: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor.metadata, "requires", lambda name: ["no-such-package>=1", "typer>=99", 'winonly; sys_platform == "win32"'])
+    (check,) = doctor._packages(finished)
+    assert check.state == "broken"
+    assert "no-such-package is missing" in check.text
+    assert "typer" in check.text
+    assert "winonly" not in check.text
+
+
+def test_a_run_in_a_pipe_is_plain_lines(workspace: Workspace, prefect_server: str) -> None:
+    toy.behave(workspace, train={"lines": ["[bold]not markup[/bold] :smile:", "train digits: " + "long " * 60]})
+    out = run(workspace, "run", "digits", PREFECT_API_URL=prefect_server).stdout
+    assert "\x1b" not in out
+    assert "train    | [bold]not markup[/bold] :smile:\n" in out
+    assert "train    | " + "long " * 60 + "\n" in out
+    ends = [line for line in out.splitlines() if " ran (" in line]
+    assert [line.split()[0] for line in ends] == list(STAGES)

@@ -1,0 +1,133 @@
+"""The whole pipeline with its real stages, by both doors."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import toy_workspace as toy
+from command_line import clean_environment, run, start
+
+from tasks import repro
+from tasks.scaffold import init_workspace
+from tasks.workspace import STAGES, Workspace
+
+
+def small(folder: Path, images: int) -> Workspace:
+    """A workspace in which a circle is learnt in a few seconds, and saved often."""
+    workspace = init_workspace(folder)
+    path = workspace.root / "params.yaml"
+    text = path.read_text()
+    assert text.count("images: 2_000_000") == 1
+    path.write_text(text.replace("images: 2_000_000", f"images: {images}\n      checkpoint_every: 5_120"))
+    return workspace
+
+
+def weights(workspace: Workspace) -> str:
+    """Digest of what would be shipped."""
+    return hashlib.sha256((workspace.model("circle") / "generator/generator.safetensors").read_bytes()).hexdigest()
+
+
+def dvc(workspace: Workspace, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**clean_environment(), **repro.environment(workspace), "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [sys.executable, "-m", "dvc", *arguments], cwd=workspace.root, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A workspace in which `gantry run circle` has run once."""
+    workspace = small(tmp_path_factory.mktemp("pipeline") / "w", images=100_000)
+    first = run(workspace, "run", "circle")
+    assert first.returncode == 0, first.stderr
+    assert first.stderr == ""
+    assert "circle: version 1 is the champion (first)" in first.stdout
+    assert "picture: reports/circle/grids/generated.png" in first.stdout
+    return workspace
+
+
+def test_the_list_shows_the_champion(trained: Workspace) -> None:
+    listed = run(trained, "list", "--json")
+    (circle,) = [row for row in json.loads(listed.stdout) if row["name"] == "circle"]
+    assert (circle["champion"], circle["metric"], circle["state"]) == (1, "radius_error", "up to date")
+    assert circle["decision"] == "first (version 1)"
+    assert 0 < circle["value"] < 2
+
+
+def test_the_same_seed_draws_the_same_bytes_from_registry_and_folder(trained: Workspace, tmp_path: Path) -> None:
+    outs = [tmp_path / "registry.npz", tmp_path / "folder.npz"]
+    for out, reference in zip(outs, (["circle"], ["--from", "models/circle"]), strict=True):
+        drawn = run(trained, "sample", *reference, "--count", "200", "--seed", "3", "--out", str(out))
+        assert drawn.returncode == 0, drawn.stderr
+    assert len({out.read_bytes() for out in outs}) == 1
+
+
+def test_a_second_run_trains_nothing(trained: Workspace, prefect_server: str) -> None:
+    before = weights(trained)
+    second = run(trained, "run", "circle", PREFECT_API_URL=prefect_server)
+    assert second.returncode == 0, second.stderr
+    lines = second.stdout.splitlines()
+    assert "fetch    ran" in next(line for line in lines if line.startswith("fetch    ran"))
+    assert [line.split()[0] for line in lines if " cached (" in line] == list(STAGES[1:])
+    assert "circle: nothing has changed; as before, version 1 is the champion (first)" in second.stdout
+    assert weights(trained) == before
+    status = dvc(trained, "status", *(f"{stage}@circle" for stage in STAGES))
+    assert "up to date" in status.stdout
+
+
+def test_the_other_door_makes_the_same_weights_bit_for_bit(trained: Workspace, tmp_path: Path) -> None:
+    other = small(tmp_path / "other", images=100_000)
+    done = dvc(other, "repro", "register@circle")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert weights(other) == weights(trained)
+    for name in ("raw", "ready"):
+        assert _digest(other.root / "data/circle" / name) == _digest(trained.root / "data/circle" / name)
+
+
+@pytest.mark.slow
+def test_training_killed_again_and_again_ends_with_the_same_weights(tmp_path: Path, prefect_server: str) -> None:
+    undisturbed = small(tmp_path / "undisturbed", images=600_000)
+    assert dvc(undisturbed, "repro", "train@circle").returncode == 0
+    killed = small(tmp_path / "killed", images=600_000)
+    for _ in range(3):
+        going = start(killed, "run", "circle", PREFECT_API_URL=prefect_server)
+        os.kill(_trainer(killed, going), signal.SIGKILL)
+        _, err = going.communicate(timeout=120)
+        assert going.returncode == 1
+        assert "train was ended by SIGKILL" in err
+        toy.assert_nothing_left(killed.root)
+    finished = run(killed, "run", "circle", PREFECT_API_URL=prefect_server)
+    assert finished.returncode == 0, finished.stderr
+    assert weights(killed) == weights(undisturbed)
+    toy.assert_nothing_left(killed.root)
+
+
+def _trainer(workspace: Workspace, going: subprocess.Popen[str], patience: float = 90) -> int:
+    """The process that trains, once it has saved a checkpoint."""
+    deadline = time.monotonic() + patience
+    seen: set[Path] = set()
+    while time.monotonic() < deadline and going.poll() is None:
+        trainers = [
+            pid for pid, command in toy.processes_in(workspace.root).items() if " -m tasks.train circle" in command and "dvc" not in command
+        ]
+        saved = {path for path in workspace.unfinished("circle").rglob("*") if path.is_file()} if trainers else set()
+        if trainers and saved - seen and len(saved) > 3:
+            return trainers[0]
+        time.sleep(0.01)
+    raise AssertionError(f"no training was seen: {going.communicate()}")
+
+
+def _digest(folder: Path) -> str:
+    found = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            found.update(str(path.relative_to(folder)).encode() + path.read_bytes())
+    return found.hexdigest()
