@@ -36,7 +36,7 @@ class Workspace:
         return self.root / "models" / name
 
     def report(self, name: str) -> Path:
-        """Holds metrics.json, evaluation.json, grids/, curves.csv and decision.json."""
+        """Holds metrics.json, evaluation.json, grids/, curves/ and decision.json."""
         return self.root / "reports" / name
 
     def unfinished(self, name: str) -> Path:
