@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -18,3 +19,10 @@ def gantry_data() -> Path:
     if not path.is_dir():
         pytest.fail(f"GANTRY_DATA={folder} is not a folder")
     return path
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _children_hear_ctrl_c() -> None:
+    """A suite that was started in the background inherits an ignored SIGINT, and would hand it on to every command under test."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
