@@ -7,6 +7,7 @@ import socket
 import time
 from datetime import datetime
 
+import httpx
 import pytest
 import toy_workspace as toy
 from command_line import Record, run, start
@@ -81,16 +82,40 @@ def test_a_schedule_runs_survives_a_kill_and_ends_cleanly(finished: Workspace, p
         done = _wait_for_a_finished_run(finished, url)
         killed = Record(url, finished).runs()[0]
         states = Record(url, finished).stages(done)
+        cancelled = _run_and_cancel(finished, url, str(done["deployment_id"]))
     finally:
         second.send_signal(signal.SIGTERM)
         out, _ = second.communicate(timeout=60)
     assert killed["state"]["name"] == "Crashed"
-    assert done["deployment_id"]
     assert done["state"]["name"] == "Completed"
+    assert cancelled == "Cancelled"
     assert [states[stage][0] for stage in STAGES] == ["Completed", "Cached", "Completed", "Completed", "Cached"]
     assert f"http://127.0.0.1:{port}\n" in out
     toy.assert_nothing_left(finished.root)
     assert not is_reachable(url)
+
+
+def _run_and_cancel(workspace: Workspace, url: str, deployment: str) -> str:
+    """Start a run as a person does on Prefect's page, cancel it there while it trains; returns the state that it ends in."""
+    # No planned run may be in its way: a deployment has one place, and a second run is cancelled.
+    httpx.post(f"{url}/deployments/{deployment}/pause_deployment", timeout=30).raise_for_status()
+    while any(run["state"]["type"] in ("PENDING", "RUNNING") for run in Record(url, workspace).runs()):
+        time.sleep(0.5)
+    toy.forget(workspace)
+    toy.behave(workspace, train={"seconds": 300})
+    body = {"parameters": {"name": "digits", "force": ["train"]}, "state": {"type": "SCHEDULED"}}
+    made = httpx.post(f"{url}/deployments/{deployment}/create_flow_run", json=body, timeout=30).json()["id"]
+    toy.wait_for(workspace, "train", patience=120)
+    httpx.post(f"{url}/flow_runs/{made}/set_state", json={"state": {"type": "CANCELLING"}}, timeout=30).raise_for_status()
+    deadline = time.monotonic() + 60
+    while not (workspace.root / "train.saved").exists():
+        assert time.monotonic() < deadline, "the cancellation did not reach the stage"
+        time.sleep(0.2)
+    while (state := httpx.get(f"{url}/flow_runs/{made}", timeout=30).json()["state"]["name"]) == "Cancelling":
+        assert time.monotonic() < deadline, "still cancelling"
+        time.sleep(0.5)
+    toy.behave(workspace)
+    return str(state)
 
 
 def _wait_for_a_finished_run(workspace: Workspace, url: str, patience: float = 150) -> dict[str, object]:
