@@ -60,6 +60,7 @@ def _retrain(workspace: Workspace, name: str, timeouts: Mapping[str, float], for
     entry = preflight(workspace, name)
     limits, forced = {**TIMEOUTS, **_of_stages("timeouts", timeouts)}, _of_stages("force", dict.fromkeys(force, True))
     with locks.retraining(workspace, name):
+        runs.mark(workspace)
         runs.close_dead(workspace, name)
         states = []
         for stage in STAGES:

@@ -52,6 +52,13 @@ def unfinished(workspace: Workspace, name: str | None = None) -> list[FlowRun]:
     return [run for run in found if name is None or run.parameters.get("name") == name]
 
 
+def mark(workspace: Workspace) -> None:
+    """Put the workspace's tag on the present run, if whoever started it did not."""
+    if tag(workspace) not in runtime.flow_run.tags:
+        with get_client(sync_client=True) as client:
+            client.update_flow_run(runtime.flow_run.id, tags=[*runtime.flow_run.tags, tag(workspace)])
+
+
 def close_dead(workspace: Workspace, name: str) -> None:
     """Record as Crashed what a killed run of `name` left as Running. To be called with the generator's lock held."""
     dead: State[Any] = Crashed(message="its process was killed before it could say so")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import toy_workspace as toy
-from command_line import Record, run, start
+from command_line import Record, clean_environment, run, start
 from conftest import Retrain
 
 from tasks import repro, stages
@@ -152,6 +152,13 @@ def test_what_does_not_pass_fails_in_the_end(workspace: Workspace, retrain: Retr
     assert state.is_failed()
     assert "no network" in str(state.message)
     assert toy.ran(workspace) == ["fetch"] * 3
+
+
+def test_a_run_is_marked_with_its_workspace_however_it_was_started(finished: Workspace, prefect_server: str, record: Records) -> None:
+    code = "from flows.retrain import retrain; retrain('digits')"
+    environment = clean_environment(PREFECT_API_URL=prefect_server)
+    subprocess.run([sys.executable, "-c", code], cwd=finished.root, env=environment, check=True, capture_output=True)
+    assert len(record(finished).runs()) == 1
 
 
 def test_a_timeout_ends_the_stage(workspace: Workspace, retrain: Retrain) -> None:
