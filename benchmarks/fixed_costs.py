@@ -26,7 +26,7 @@ generators:
     evaluate: {}
     register: {}
 """
-STAGE = re.compile(r"^(fetch|validate|train|evaluate|register)\s+(?:ran|run)\b.*?\(([\d.]+) s\)", re.MULTILINE)
+STAGE = re.compile(r"^(fetch|validate|train|evaluate|register)\s+ran \((?:(\d+) min )?([\d.]+) s\)", re.MULTILINE)
 
 
 def gantry(*words: str) -> list[str]:
@@ -68,8 +68,8 @@ def main() -> None:
             flow, bare = workspace(Path(parent) / "flow"), workspace(Path(parent) / "bare")
             cold, said = timed(gantry("run", "digits"), flow)
             seconds["`gantry run`, cold"].append(cold)
-            for stage, took in STAGE.findall(said):
-                seconds[f"— of it {stage}"].append(float(took))
+            for stage, minutes, rest in STAGE.findall(said):
+                seconds[f"— of it {stage}"].append(60 * int(minutes or 0) + float(rest))
             seconds["`gantry run`, nothing changed"].append(timed(gantry("run", "digits"), flow)[0])
             seconds["`dvc repro`, cold"].append(timed(repro, bare)[0])
             seconds["`dvc repro`, nothing changed"].append(timed(repro, bare)[0])
