@@ -103,7 +103,7 @@ class TestProcesses:
         assert together.rows == alone.rows
         np.testing.assert_array_equal(pictures(together), expected)
         assert len(expected) == 150
-        assert not children()
+        assert not workers()
 
     def test_a_damaged_archive_reaches_the_parent(self, many: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(inspection, "_POOL_FILES", 1)
@@ -111,7 +111,7 @@ class TestProcesses:
         shard.write_bytes(shard.read_bytes()[:-30_000])
         with pytest.raises(DataError, match="damaged at 2/"):
             look(many)
-        assert not children()
+        assert not workers()
 
     def test_a_killed_process_is_an_error_and_no_hang(self, many: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(inspection, "_POOL_FILES", 1)
