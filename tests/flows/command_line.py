@@ -5,11 +5,18 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
 from tasks.workspace import Workspace
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import State
+
+Retrain = Callable[..., "State[Any]"]
+"""The flow of one generator in this process, as `retrain(workspace)`."""
 
 
 def clean_environment(**variables: str) -> dict[str, str]:

@@ -8,20 +8,15 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import toy_workspace as toy
-from command_line import Record
+from command_line import Record, Retrain
 
 from flows import server
 from tasks import repro
 from tasks.workspace import STAGES, Workspace
-
-if TYPE_CHECKING:
-    from prefect.client.schemas.objects import State
-
-Retrain = Callable[..., "State[Any]"]
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 import toy_workspace as toy
-from command_line import Record, clean_environment, run, start
-from conftest import Retrain
+from command_line import Record, Retrain, clean_environment, run, start
 
 from tasks import repro, stages
 from tasks.decision import LastDecision
