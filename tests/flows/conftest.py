@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import toy_workspace as toy
@@ -17,6 +17,9 @@ from command_line import Record, Retrain
 from flows import server
 from tasks import repro
 from tasks.workspace import STAGES, Workspace
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import State
 
 
 @pytest.fixture(scope="session", autouse=True)
