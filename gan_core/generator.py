@@ -10,7 +10,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -20,10 +20,11 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
-from gan_core.data.scaling import images_to_bytes, points_to_data
+from gan_core.data.scaling import images_to_bytes, images_to_unit, points_to_data
 from gan_core.errors import ConfigError, DataError
 from gan_core.networks import build_generator
 from gan_core.networks.common import NetworkSpec
+from gan_core.params.common import Kind
 from gan_core.randomness import mix
 
 FORMAT = 1
@@ -37,7 +38,7 @@ class GeneratorConfig:
     """What a generator is, apart from its weights."""
 
     recipe: str
-    kind: Literal["images", "points"]
+    kind: Kind
     shape: tuple[int, ...]
     """Of one sample: (C, H, W) for images, (D,) for points."""
     classes: tuple[str, ...] | None
@@ -51,6 +52,8 @@ class GeneratorConfig:
     """Digest of the data set it was trained on."""
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    inputs: tuple[int, ...] | None = None
+    """Of what it is given for one sample, (C, H, W): such a generator translates; None: it draws from latents."""
     sha256: str = ""
     """Of the weights file's bytes."""
 
@@ -119,6 +122,8 @@ class Generator:
         Raises:
             ConfigError: an argument is out of range, an unknown label, or a label for an unconditional generator.
         """
+        if self.config.inputs is not None:
+            raise ConfigError(f"this generator draws nothing by itself: it translates images of shape {self.config.inputs}; give it some")
         if not 1 <= n <= MAX_COUNT:
             raise ConfigError(f"count: {n} is not in 1 to {MAX_COUNT:,}")
         if not 0 <= seed <= MAX_SEED:
@@ -128,6 +133,29 @@ class Generator:
         latents = torch.randn(n, self.config.latent, generator=torch.Generator().manual_seed(mix(seed)))
         chunks = [self._draw(latents[i : i + _CHUNK], None if chosen is None else chosen[i : i + _CHUNK]) for i in range(0, n, _CHUNK)]
         return Samples(torch.cat(chunks).numpy(), None if chosen is None else chosen.numpy())
+
+    def translate(self, inputs: NDArray[np.uint8]) -> Samples:
+        """What the generator makes of images; the same images give the same bytes on the same machine.
+
+        Args:
+            inputs: uint8 (N, *config.inputs) with N of 1 to 1,000,000.
+
+        Raises:
+            ConfigError: they are of another shape, or this generator draws from latents.
+        """
+        expected = self.config.inputs
+        if expected is None:
+            raise ConfigError("inputs: this generator draws from latents and is given no images; ask for a count of samples instead")
+        if inputs.dtype != np.uint8 or inputs.shape[1:] != expected or not 1 <= len(inputs) <= MAX_COUNT:
+            raise ConfigError(f"inputs: expected uint8 (N, {', '.join(map(str, expected))}), got {inputs.dtype} {inputs.shape}")
+        chunks = [self._translate(torch.from_numpy(np.array(inputs[i : i + _CHUNK]))) for i in range(0, len(inputs), _CHUNK)]
+        return Samples(torch.cat(chunks).numpy(), None)
+
+    @torch.inference_mode()
+    def _translate(self, inputs: Tensor) -> Tensor:
+        device = next(self.network.parameters()).device
+        given = images_to_unit(inputs.to(device)).contiguous(memory_format=torch.channels_last)
+        return images_to_bytes(self.network(given)).cpu().contiguous()
 
     def _labels(self, n: int, label: int | str | None, labels: NDArray[np.int64] | None) -> Tensor | None:
         classes = self.config.classes

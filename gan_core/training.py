@@ -13,8 +13,8 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,14 +25,13 @@ from gan_core.data.dataset import Dataset
 from gan_core.device import choose_device, choose_precision
 from gan_core.errors import TrainingError
 from gan_core.generator import Generator
-from gan_core.params import GanParams, OptimizerParams
+from gan_core.params import TrainParams
+from gan_core.params.common import OptimizerParams
 from gan_core.randomness import reseed
 from gan_core.recipes import build_recipe
 from gan_core.recipes.game import Recipe, Turn
 
 _BUILD = 2**40  # apart from any count of images
-PREVIEW_COUNT = 64
-PREVIEW_SEED = 0
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class Progress:
 
 
 def train(
-    params: GanParams,  # what to train, and how
+    params: TrainParams,  # what to train, and how
     dataset: Dataset,  # its training split is read through a memory map
     folder: Path,  # keeps checkpoints, record and previews; a run that was stopped goes on from what lies here
     on_progress: Callable[[Progress], None] = lambda progress: None,  # called after every step
@@ -119,7 +118,8 @@ def train(
             numbers = _log(record, images, sums, counts)
             sums, counts = {}, {}
         if due(preview_every):
-            _preview(Generator(recipe.generator_config(images), average.network), dataset, folder / "samples" / f"{images:09d}.png")
+            picture = recipe.preview(Generator(recipe.generator_config(images), average.network), dataset)
+            pictures.save_png(picture, folder / "samples" / f"{images:09d}.png")
         stop = should_stop()
         if due(checkpoint_every) or stop:
             _check_finite(sums, images)
@@ -136,11 +136,11 @@ def train(
     return True
 
 
-def _is_convolutional(recipe: Recipe) -> bool:
+def _is_convolutional(recipe: Recipe[Any]) -> bool:
     return any(isinstance(module, torch.nn.Conv2d) for player in recipe.players.values() for module in player.modules())
 
 
-def _optimizer(recipe: Recipe, turn: Turn, params: OptimizerParams) -> torch.optim.Optimizer:
+def _optimizer(recipe: Recipe[Any], turn: Turn, params: OptimizerParams) -> torch.optim.Optimizer:
     weights = [weight for player in turn.players for weight in recipe.players[player].parameters()]
     rate = params.learning_rate if turn.draws else params.generator_learning_rate or params.learning_rate
     group = {"params": weights, "initial_lr": rate}
@@ -149,7 +149,7 @@ def _optimizer(recipe: Recipe, turn: Turn, params: OptimizerParams) -> torch.opt
     return torch.optim.Adam([group], lr=rate, betas=params.betas, fused=True)
 
 
-def _set_rates(optimizers: Mapping[int, torch.optim.Optimizer], params: GanParams, images: int) -> None:
+def _set_rates(optimizers: Mapping[int, torch.optim.Optimizer], params: TrainParams, images: int) -> None:
     """Let the learning rates fall as `optimizer.decay` says: a function of the images seen, so nothing of it is saved."""
     decay = params.optimizer.decay
     if not decay:
@@ -161,7 +161,7 @@ def _set_rates(optimizers: Mapping[int, torch.optim.Optimizer], params: GanParam
 
 
 def _state(
-    recipe: Recipe, optimizers: Mapping[int, torch.optim.Optimizer], average: Average, sums: Mapping[str, Tensor]
+    recipe: Recipe[Any], optimizers: Mapping[int, torch.optim.Optimizer], average: Average, sums: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
     """Everything that a step depends on apart from the data and the images seen, by name."""
     tree = {
@@ -173,7 +173,7 @@ def _state(
     return checkpoint.flatten(tree)
 
 
-def _restore(tensors: Mapping[str, Tensor], recipe: Recipe, optimizers: Mapping[int, torch.optim.Optimizer], average: Average) -> None:
+def _restore(tensors: Mapping[str, Tensor], recipe: Recipe[Any], optimizers: Mapping[int, torch.optim.Optimizer], average: Average) -> None:
     """Put a checkpoint's tensors back where `_state` took them from."""
     try:
         for name, player in recipe.players.items():
@@ -220,13 +220,3 @@ def _check_finite(sums: Mapping[str, Tensor], images: int) -> None:
             raise TrainingError(
                 f"{name} is not finite at {images:,} images; lower train.optimizer.learning_rate, or change train.loss or train.penalty"
             )
-
-
-def _preview(generator: Generator, dataset: Dataset, path: Path) -> None:
-    """A picture of what the averaged generator makes of fixed latents now."""
-    if dataset.spec.kind == "images":
-        picture = pictures.grid(generator.sample(PREVIEW_COUNT, PREVIEW_SEED).samples)
-    else:
-        real = np.array(dataset.samples["train"][:1_000])
-        picture = pictures.scatter(generator.sample(len(real), PREVIEW_SEED).samples, real)
-    pictures.save_png(picture, path)

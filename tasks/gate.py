@@ -7,29 +7,13 @@ import operator
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
 
+from gan_core.params.common import Kind
+from tasks.metrics import BETTER, LOWER, default_metric
 from tasks.params import RegisterParams
-
-LOWER, HIGHER = "lower", "higher"
 
 # The outcomes that make a challenger the champion.
 PROMOTING = ("first", "promoted")
-
-# Which way each metric of reports/NAME/metrics.json gets better.
-BETTER: Mapping[str, str] = {
-    "fid": LOWER,
-    "kid": LOWER,
-    "precision": HIGHER,
-    "recall": HIGHER,
-    "density": HIGHER,
-    "coverage": HIGHER,
-    "modes": HIGHER,
-    "label_accuracy": HIGHER,
-    "radius_error": LOWER,
-    "bins_filled": HIGHER,
-    "high_quality": HIGHER,
-}
 
 _CONDITIONS: Mapping[str, Callable[[float, float], bool]] = {
     ">=": operator.ge,
@@ -57,7 +41,7 @@ def decide(
     challenger: Mapping[str, float],
     champion: Mapping[str, float] | None,
     rule: RegisterParams,
-    kind: Literal["images", "points"],
+    kind: Kind,
 ) -> Decision:
     """Compare two generators that were scored against the same held-out data with the same seeds.
 
@@ -70,7 +54,7 @@ def decide(
         rule: the entry's `register` section.
         kind: of the samples; chooses the deciding metric where the rule leaves it open.
     """
-    metric = rule.improve or _default_metric(challenger, kind)
+    metric = rule.improve or default_metric(challenger, kind)
     vetoes = _vetoes(challenger, metric, rule)
     if vetoes:
         return Decision(f"vetoed: {vetoes[0]}", tuple(vetoes))
@@ -90,12 +74,6 @@ def decide(
 def veto(reason: str) -> Decision:
     """The decision to leave the champion alone, for a reason that lies outside the scores."""
     return Decision(f"vetoed: {reason}", (reason,))
-
-
-def _default_metric(scores: Mapping[str, float], kind: str) -> str:
-    if kind == "images":
-        return "fid"
-    return "radius_error" if "radius_error" in scores else "high_quality"
 
 
 def _vetoes(scores: Mapping[str, float], metric: str, rule: RegisterParams) -> list[str]:

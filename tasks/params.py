@@ -15,13 +15,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
 from cronsim import CronSim, CronSimError
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, create_model, field_validator, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from gan_core.errors import ConfigError
-from gan_core.params import GanParams, Probability, Strict, halvings
+from gan_core.params import RECIPE_PARAMS, TrainParams
+from gan_core.params.common import Kind, Probability, Strict
+from tasks.metrics import BETTER
 
+DEFAULT_RECIPE = "gan"
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 # name of a points source -> the keys of `data` that describe it
@@ -80,7 +83,7 @@ class DataParams(Strict):
     def _keys_fit_source(self) -> Self:
         points = {"count", "radius", "sigma"}
         given = self.model_fields_set
-        if self.is_points:
+        if self.kind == "points":
             wrong, what = given & {"root", "size", "channels"}, "images"
         else:
             wrong, what = given & points, "points"
@@ -91,6 +94,11 @@ class DataParams(Strict):
         return self
 
     @property
+    def kind(self) -> Kind:
+        """What the source holds."""
+        return "points" if self.scheme == "points" else "images"
+
+    @property
     def scheme(self) -> str:
         return self.source.partition("://")[0]
 
@@ -98,10 +106,6 @@ class DataParams(Strict):
     def location(self) -> str:
         """What follows `scheme://`."""
         return self.source.partition("://")[2]
-
-    @property
-    def is_points(self) -> bool:
-        return self.scheme == "points"
 
 
 class ValidateParams(Strict):
@@ -131,35 +135,43 @@ class EvaluateParams(Strict):
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
 
 
-Metric = Literal[
-    "fid", "kid", "precision", "recall", "density", "coverage", "modes", "label_accuracy",
-    "radius_error", "bins_filled", "high_quality",
-]  # fmt: skip
-
-
 class RegisterParams(Strict):
     """When a new version becomes the champion."""
 
-    improve: Metric | None = None
+    improve: str | None = None
     """The metric that decides. None: `fid` for images, `radius_error` or `high_quality` for points."""
-    require: dict[Metric, str] = Field(default_factory=dict)
+    require: dict[str, str] = Field(default_factory=dict)
     """Floors that veto, as `recall: ">= 0.4"`."""
+
+    @field_validator("improve")
+    @classmethod
+    def _known(cls, improve: str | None) -> str | None:
+        if improve is not None:
+            _check_metric(improve)
+        return improve
 
     @field_validator("require")
     @classmethod
     def _conditions(cls, require: dict[str, str]) -> dict[str, str]:
         for metric, condition in require.items():
+            _check_metric(metric)
             if not re.fullmatch(r"(>=|<=|>|<)\s*-?\d+(\.\d+)?([eE]-?\d+)?", condition.strip()):
                 raise ValueError(f'{metric}: {condition!r} is no condition; write it as ">= 0.4", with >=, <=, > or <')
         return require
 
 
+def _check_metric(metric: str) -> None:
+    if metric not in BETTER:
+        near = difflib.get_close_matches(metric, BETTER, n=1)
+        raise ValueError(f"{metric!r} is no metric" + (f"; did you mean {near[0]}?" if near else f"; there are {', '.join(BETTER)}"))
+
+
 class Entry(Strict):
-    """One generator of params.yaml."""
+    """One generator of params.yaml. Read it with `parse`, which takes the `train` section as its recipe has it."""
 
     data: DataParams
     validation: ValidateParams = Field(alias="validate")
-    train: GanParams
+    train: TrainParams
     evaluation: EvaluateParams = Field(alias="evaluate")
     registration: RegisterParams = Field(alias="register")
     schedule: str | None = None
@@ -177,22 +189,34 @@ class Entry(Strict):
 
     @model_validator(mode="after")
     def _sections_fit(self) -> Self:
-        if self.data.is_points:
-            for role in ("generator", "discriminator"):
-                network = getattr(self.train, role).network
-                if network not in ("auto", "mlp"):
-                    raise ValueError(f"train.{role}.network: {network} draws images, and {self.data.source} has points; use mlp")
-            if self.train.condition == "label":
-                raise ValueError(f"train.condition: {self.data.source} has no labels; use none")
-            if self.train.augment:
-                raise ValueError("train.augment: only for images")
-        for role, player in (("generator", self.train.generator), ("discriminator", self.train.discriminator)):
-            for problem in player.misfits(role, images=not self.data.is_points):
-                raise ValueError(f"train.{role}.{problem}")
-            size = self.data.size
-            if size is not None and player.family(images=True) != "mlp" and halvings(size) is None:
-                raise ValueError(f"data.size: {size} cannot be halved down to 4, 5, 6 or 7 as convolutions need; use 16, 28, 32, 64 or 128")
+        if self.data.kind not in self.train.kinds:
+            raise ValueError(
+                f"train.recipe: {self.train.recipe} takes {' or '.join(self.train.kinds)}, and {self.data.source} has {self.data.kind}"
+            )
+        for problem in self.train.problems(self.data.kind, self.data.size):
+            raise ValueError(problem)
         return self
+
+
+_ENTRIES: dict[str, type[Entry]] = {
+    recipe: create_model(f"{recipe.capitalize()}Entry", __base__=Entry, train=(params, ...)) for recipe, params in RECIPE_PARAMS.items()
+}
+"""An entry as each recipe has it."""
+
+
+def _entry_model(section: Mapping[str, Any]) -> type[Entry]:
+    """The entry that fits the recipe which `section` names.
+
+    Raises:
+        ValueError: there is no such recipe; begins with the key.
+    """
+    train = section.get("train")
+    recipe = train.get("recipe", DEFAULT_RECIPE) if isinstance(train, dict) else DEFAULT_RECIPE
+    if isinstance(recipe, str) and recipe in _ENTRIES:
+        return _ENTRIES[recipe]
+    near = difflib.get_close_matches(str(recipe), _ENTRIES, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(_ENTRIES)}"
+    raise ValueError(f"train.recipe: {str(recipe)[:80]!r} is no recipe; {hint}")
 
 
 def _allowed_keys(model: type[BaseModel]) -> list[str]:
@@ -212,12 +236,12 @@ def _section_model(model: type[BaseModel], keys: tuple[int | str, ...]) -> type[
     return model
 
 
-def _explain(name: str, error: Mapping[str, Any]) -> str:
+def _explain(name: str, error: Mapping[str, Any], model: type[Entry]) -> str:
     """One pydantic error as a line: the key, what is wrong with it, what to write."""
     location = ".".join(["generators", name, *map(str, error["loc"])])
     kind, keys = error["type"], error["loc"]
     if kind == "extra_forbidden":
-        section = _section_model(Entry, keys[:-1])
+        section = _section_model(model, keys[:-1])
         allowed = _allowed_keys(section) if section else []
         near = difflib.get_close_matches(str(keys[-1]), allowed, n=1)
         return f"{location}: unknown key" + (f"; did you mean {near[0]}?" if near else f"; allowed: {', '.join(allowed)}")
@@ -249,9 +273,14 @@ def parse(document: Any, where: str = "params.yaml") -> dict[str, Entry]:
             problems.append(f"generators.{name}: expected a mapping with {', '.join(_allowed_keys(Entry))}")
         else:
             try:
-                entries[name] = Entry.model_validate(section)
+                model = _entry_model(section)
+            except ValueError as error:
+                problems.append(f"generators.{name}.{error}")
+                continue
+            try:
+                entries[name] = model.model_validate(section)
             except ValidationError as error:
-                problems.extend(_explain(name, one) for one in error.errors(include_url=False))
+                problems.extend(_explain(name, one, model) for one in error.errors(include_url=False))
     if problems:
         raise ConfigError("\n".join(f"{where}: {problem}" for problem in problems))
     return entries

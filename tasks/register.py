@@ -170,10 +170,10 @@ def _judge(
 
 def _score(generator: Generator, challenger: _Challenger, entry: Entry) -> dict[str, float]:
     from gan_core.metrics.features import FeatureExtractor
-    from tasks.evaluate import score
+    from tasks.scoring import SCORINGS, score
 
     extractor = None
-    if challenger.dataset.spec.kind == "images":
+    if SCORINGS[challenger.dataset.spec.kind].extractor(challenger.name, challenger.dataset.spec, entry.evaluation) is not None:
         folder = challenger.workspace.features(challenger.name)
         extractor = FeatureExtractor.load(folder)
         if extractor.hash != challenger.evaluation["extractor"]["hash"]:

@@ -23,7 +23,7 @@ import torch
 
 from gan_core.data.dataset import Dataset
 from gan_core.device import choose_device
-from gan_core.params import GanParams
+from gan_core.params import TrainParams
 from gan_core.training import Progress
 from gan_core.training import train as train_generator
 from tasks import progress, tracking
@@ -86,7 +86,7 @@ def train(workspace: Workspace, name: str, entry: Entry) -> None:
     print(f"train {name}: {entry.train.images:,} images in {seconds:,.0f} s, {cost['images_per_second']:,} images/s on {cost['device']}")
 
 
-def _key(params: GanParams, dataset: Dataset) -> str:
+def _key(params: TrainParams, dataset: Dataset) -> str:
     """Names a training by all that its result depends on."""
     depends = {"format": _STATE_FORMAT, "train": params.model_dump(mode="json"), "dataset": dataset.spec.digest}
     return hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:16]

@@ -41,12 +41,18 @@ class Shuffle:
         return self._epochs[epoch]
 
 
+_INPUTS = 1  # apart from the order of the samples
+
+
 @dataclass(frozen=True)
 class Batch:
-    """Real samples scaled for the networks, (N, C, H, W) or (N, D) float32, and their labels (N,) int64 where there are any."""
+    """Real samples scaled for the networks, (N, C, H, W) or (N, D) float32, and what belongs to them."""
 
     real: Tensor
     labels: Tensor | None
+    """(N,) int64, where there are any."""
+    inputs: Tensor | None = None
+    """(N, C, H, W) float32 in -1..1, where the generator is given something: of each sample, or unpaired ones of their own order."""
 
 
 class Batches:
@@ -58,14 +64,24 @@ class Batches:
         self.labels = dataset.labels.get("train")
         self.device = device
         self.order = Shuffle(len(self.samples), seed)
+        self.inputs = dataset.inputs.get("train")
+        unpaired = self.inputs is not None and dataset.spec.input_counts is not None
+        self.input_order = Shuffle(len(self.inputs), mix(seed, _INPUTS)) if self.inputs is not None and unpaired else self.order
 
     def after(self, seen: int, size: int) -> Batch:
         """The batch of `size` that follows the first `seen` samples of the run."""
         indices = self.order.indices(seen, size)
         samples = torch.from_numpy(self.samples[indices]).to(self.device, non_blocking=True)
         labels = None if self.labels is None else torch.from_numpy(self.labels[indices]).to(self.device, non_blocking=True)
+        if self.inputs is not None:
+            chosen = torch.from_numpy(self.inputs[self.input_order.indices(seen, size)]).to(self.device, non_blocking=True)
+            return Batch(_images(samples), labels, _images(chosen))
         if self.spec.kind == "images":
-            return Batch(images_to_unit(samples).contiguous(memory_format=torch.channels_last), labels)
+            return Batch(_images(samples), labels)
         assert self.spec.mean is not None  # noqa: S101
         assert self.spec.std is not None  # noqa: S101
         return Batch(points_to_unit(samples, self.spec.mean, self.spec.std), labels)
+
+
+def _images(samples: Tensor) -> Tensor:
+    return images_to_unit(samples).contiguous(memory_format=torch.channels_last)

@@ -5,8 +5,10 @@ A folder with
     dataset.json           format, kind, shape, classes, counts, sha256 of each array, and what is known of the truth
     train.npy              uint8 (N, C, H, W) for images, float32 (N, D) for points
     train_labels.npy       int64 (N,), only where there are classes
+    train_inputs.npy       what the generator is given to make each sample of, only where it is given something
     holdout.npy            as train.npy: samples that training never sees
     holdout_labels.npy     as train_labels.npy
+    holdout_inputs.npy     as train_inputs.npy
 
 Arrays are memory-mapped, so a data set may be larger than memory.
 """
@@ -24,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gan_core.errors import DataError
+from gan_core.params.common import Kind
 
 FORMAT = 1
 SPLITS = ("train", "holdout")
@@ -34,7 +37,7 @@ Split = Literal["train", "holdout"]
 class DatasetSpec:
     """What a data set is, apart from its samples."""
 
-    kind: Literal["images", "points"]
+    kind: Kind
     shape: tuple[int, ...]
     """(C, H, W) for images, (D,) for points."""
     classes: tuple[str, ...] | None
@@ -53,10 +56,17 @@ class DatasetSpec:
     `{"shape": "circle", "radius": r, "sigma": s}`, or `{"shape": "ring" | "grid", "centers": [[x, y], ...], "sigma": s}`.
     """
 
+    inputs: tuple[int, ...] | None = None
+    """Of what the generator is given for one sample: (C, H, W), uint8, for images; None where it draws from latents alone."""
+    input_counts: Mapping[str, int] | None = None
+    """Inputs in each split, where they are not paired one to one with the samples."""
+
     @property
     def digest(self) -> str:
         """One hash over everything that training can see (hexadecimal, 64 characters)."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+        # Without what is not set, so that a kind of data that comes later leaves the digests of the others alone.
+        facts = {key: value for key, value in asdict(self).items() if value is not None}
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -66,6 +76,7 @@ class Dataset:
     spec: DatasetSpec
     samples: Mapping[str, NDArray[Any]]
     labels: Mapping[str, NDArray[np.int64]]
+    inputs: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
     @classmethod
     def open(cls, folder: Path) -> Self:
@@ -79,8 +90,8 @@ class Dataset:
             fields = json.loads(path.read_text())
             if fields.pop("format", None) != FORMAT:
                 raise DataError(f"{path}: not of format {FORMAT}; run the validate stage again")
-            for key in ("shape", "classes", "mean", "std"):
-                fields[key] = None if fields[key] is None else tuple(fields[key])
+            for key in ("shape", "classes", "mean", "std", "inputs"):
+                fields[key] = None if fields.get(key) is None and key != "shape" else tuple(fields[key])
             spec = DatasetSpec(**fields)
             counts = [(split, spec.counts[split]) for split in SPLITS]
         except FileNotFoundError:
@@ -94,13 +105,17 @@ class Dataset:
         labels = {}
         if spec.classes is not None:
             labels = {split: _open_array(folder / f"{split}_labels.npy", (count,), np.int64) for split, count in counts}
-        return cls(spec, samples, labels)
+        inputs = {}
+        if spec.inputs is not None:
+            counts = [(split, (spec.input_counts or spec.counts)[split]) for split in SPLITS]
+            inputs = {split: _open_array(folder / f"{split}_inputs.npy", (count, *spec.inputs), np.uint8) for split, count in counts}
+        return cls(spec, samples, labels, inputs)
 
 
 def write_spec(folder: Path, spec: DatasetSpec) -> DatasetSpec:
     """Write dataset.json beside arrays that are already there; returns `spec` with their digests filled in."""
-    names = [f"{split}{suffix}.npy" for split in SPLITS for suffix in ("", "_labels" if spec.classes is not None else "")]
-    digests = {name: _digest(folder / name) for name in sorted(set(names))}
+    suffixes = ["", *(["_labels"] if spec.classes is not None else []), *(["_inputs"] if spec.inputs is not None else [])]
+    digests = {name: _digest(folder / name) for name in sorted(f"{split}{suffix}.npy" for split in SPLITS for suffix in suffixes)}
     complete = DatasetSpec(**{**asdict(spec), "sha256": digests})
     text = json.dumps({"format": FORMAT, **asdict(complete)}, indent=2, sort_keys=True)
     (folder / "dataset.json").write_text(text + "\n")

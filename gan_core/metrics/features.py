@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 import shutil
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -61,7 +62,7 @@ class ExtractorConfig:
     """Of the weights file's bytes."""
 
 
-class FeatureExtractor:
+class FeatureExtractor(ABC):
     """A frozen network from images to features; `load` gives the right one of its two kinds."""
 
     kind: ClassVar[Literal["classifier", "random"]]
@@ -69,6 +70,11 @@ class FeatureExtractor:
     def __init__(self, config: ExtractorConfig, network: FeatureNetwork) -> None:
         self.config = config
         self.network = _channels_last(network.eval().requires_grad_(False))
+
+    @classmethod
+    @abstractmethod
+    def fit(cls, dataset: Dataset, seed: int = 0, device: str | torch.device = "cpu") -> Self:
+        """An extractor for images like those of `dataset`, from its training split."""
 
     @property
     def hash(self) -> str:
@@ -209,7 +215,7 @@ class RandomConvExtractor(FeatureExtractor):
             DataError: the data set has no images.
         """
         spec = dataset.spec
-        if spec.kind != "images":
+        if len(spec.shape) != 3:
             raise DataError("features: a convolutional network needs images")
         device = torch.device(device)
         network = _channels_last(_seeded_network(spec, 0, seed).to(device))

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from gan_core.errors import ConfigError
-from gan_core.params import Family, NetworkParams, Normalization, halvings
+from gan_core.params.common import halvings
+from gan_core.params.gan import Family, NetworkParams, Normalization
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gan_core.networks.common import LabelledLatent, NetworkSpec, ProjectionHead, batch_norm, normalized, resolutions
-from gan_core.params import Normalization
+from gan_core.params.gan import Normalization
 
 DEFAULT_WIDTH = 128
 """Channels of every block, unless `width` says otherwise."""

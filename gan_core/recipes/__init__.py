@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from gan_core.data.dataset import DatasetSpec
-from gan_core.params import GanParams
+from gan_core.params import TrainParams
 from gan_core.recipes.game import Recipe
 from gan_core.recipes.gan import Gan
 
-RECIPES: dict[str, type[Recipe]] = {"gan": Gan}
+RECIPES: dict[str, type[Recipe[Any]]] = {"gan": Gan}
 
 
-def build_recipe(params: GanParams, spec: DatasetSpec, device: torch.device) -> Recipe:
+def build_recipe(params: TrainParams, spec: DatasetSpec, device: torch.device) -> Recipe[Any]:
     """The game that `params` ask for on data like `spec`, freshly initialised from torch's global random state.
 
     Raises:

@@ -8,14 +8,18 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from gan_core import pictures
 from gan_core.data.batches import Batch
-from gan_core.data.dataset import DatasetSpec
-from gan_core.generator import GeneratorConfig
-from gan_core.params import GanParams
+from gan_core.data.dataset import Dataset, DatasetSpec
+from gan_core.generator import Generator, GeneratorConfig
+from gan_core.params import TrainParams
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,13 @@ class Move:
     numbers: Mapping[str, Tensor]
 
 
-class Recipe(ABC):
+_PREVIEW_COUNT = 64
+_PREVIEW_SEED = 0
+
+Params = TypeVar("Params", bound=TrainParams)
+
+
+class Recipe(ABC, Generic[Params]):
     """A game on one kind of data."""
 
     turns: tuple[Turn, ...]
@@ -43,7 +53,7 @@ class Recipe(ABC):
     shipped: str
     """The player whose averaged weights are the generator."""
 
-    def __init__(self, params: GanParams, spec: DatasetSpec, device: torch.device) -> None:
+    def __init__(self, params: Params, spec: DatasetSpec, device: torch.device) -> None:
         self.params = params
         self.spec = spec
         self.device = device
@@ -60,9 +70,16 @@ class Recipe(ABC):
             last: whether this is the last of the turn's repeats in this step.
         """
 
-    def after_move(self, turn: Turn) -> None:  # noqa: B027
+    def after_move(self, turn: Turn) -> None:
         """Constrain weights once the optimiser has moved them; by default nothing."""
 
     @abstractmethod
     def generator_config(self, images: int) -> GeneratorConfig:
         """What the shipped generator is after `images` real samples."""
+
+    def preview(self, generator: Generator, dataset: Dataset) -> NDArray[Any]:
+        """A picture, uint8 (H, W, 3), of what the generator makes now: of fixed latents, so that pictures can be compared."""
+        if dataset.spec.kind == "images":
+            return pictures.grid(generator.sample(_PREVIEW_COUNT, _PREVIEW_SEED).samples)
+        real = np.array(dataset.samples["train"][:1_000])
+        return pictures.scatter(generator.sample(len(real), _PREVIEW_SEED).samples, real)

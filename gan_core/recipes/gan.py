@@ -23,7 +23,7 @@ from gan_core.penalties import clip_weights, one_centred_penalty, zero_centred_p
 from gan_core.recipes.game import Move, Recipe, Turn
 
 
-class Gan(Recipe):
+class Gan(Recipe[GanParams]):
     """Players `discriminator` and `generator`; see `GanParams` for what can be set."""
 
     shipped = "generator"

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from gan_core.losses import LOSSES, cross_entropy_discriminator, share_called_real
-from gan_core.params import Loss
+from gan_core.params.gan import Loss
 
 Array = NDArray[np.float64]
 REAL = np.array([-2.5, -0.75, 0.5, 1.25, 3.0])

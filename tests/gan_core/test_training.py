@@ -19,7 +19,8 @@ from gan_core import checkpoint
 from gan_core.data.dataset import Dataset, DatasetSpec, write_spec
 from gan_core.errors import ConfigError, TrainingError
 from gan_core.generator import Generator
-from gan_core.params import GanParams, OptimizerParams
+from gan_core.params import GanParams
+from gan_core.params.common import OptimizerParams
 from gan_core.training import Progress, _set_rates, train
 
 Make = Callable[..., Dataset]

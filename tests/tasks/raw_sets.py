@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tasks.params import Entry
+from tasks.params import Entry, parse
 from tasks.raw import About, write_raw
 
 
 def entry(data: Mapping[str, Any], validate: Mapping[str, Any] | None = None) -> Entry:
     sections = {"data": dict(data), "validate": dict(validate or {}), "train": {"recipe": "gan", "images": 100}}
-    return Entry.model_validate({**sections, "evaluate": {}, "register": {}})
+    return parse({"generators": {"sets": {**sections, "evaluate": {}, "register": {}}}})["sets"]
 
 
 def png(pixels: NDArray[np.uint8]) -> bytes:

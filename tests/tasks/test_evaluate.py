@@ -29,9 +29,10 @@ from gan_core.metrics.features import ClassifierExtractor, FeatureExtractor, Ran
 from gan_core.networks.common import NetworkSpec
 from tasks import evaluate as stage
 from tasks import tracking
-from tasks.evaluate import evaluate, score
+from tasks.evaluate import evaluate
 from tasks.params import Entry, EvaluateParams, parse
 from tasks.scaffold import init_workspace
+from tasks.scoring import SCORINGS, gather, score
 from tasks.workspace import Workspace
 
 CLASSES = tuple("0123456789")
@@ -116,7 +117,7 @@ def of_points(points: Callable[[Tensor], Tensor]) -> Generator:
 class TestImages:
     def test_a_very_good_generator(self, digits: Dataset, classifier: ClassifierExtractor) -> None:
         scores = score(replaying(digits), digits, classifier, EvaluateParams())
-        floor = stage._record(replaying(digits), digits, classifier, EvaluateParams())["real_against_real"]["fid"]
+        floor = SCORINGS["images"].real_against_real(digits, classifier, EvaluateParams())["fid"]
         assert set(scores) == {"fid", "kid", "precision", "recall", "density", "coverage", "modes", "label_accuracy"}
         assert scores["fid"] < 1.5 * floor
         assert abs(scores["kid"]) < 0.05
@@ -159,7 +160,7 @@ class TestImages:
         generator = replaying(digits)
         score(generator, digits, classifier, params)
         assert len(generator.network.asked) == generated  # type: ignore[arg-type]
-        record = stage._record(generator, digits, classifier, params)
+        record = stage._record(gather(generator, digits, classifier, params), generator, digits, classifier, params)
         assert (record["n_real"], record["n_generated"]) == (real, generated)
 
     def test_classes_are_asked_for_as_often_as_they_are_in_the_data(

@@ -164,10 +164,10 @@ def test_a_choice_that_is_none_is_named_with_those_that_are() -> None:
         "params.yaml: generators.a.train.loss: 'wgan' is not allowed; "
         "'non-saturating', 'minimax', 'least-squares', 'hinge', 'wasserstein' or 'relativistic' is"
     )
-    assert "generators.a.train.recipe: 'pix' is not allowed; 'gan' is" in problem(document(train__recipe="pix"))
+    assert "generators.a.train.recipe: 'pix' is no recipe; there are gan" in problem(document(train__recipe="pix"))
     assert "generators.a.data.channels: 2 is not allowed; 1 or 3 is" in problem(document(data__channels=2))
-    assert "generators.a.register.improve: 'fdi' is not allowed; 'fid', 'kid'" in problem(document(register={"improve": "fdi"}))
-    assert "generators.a.register.require.fdi" in problem(document(register={"require": {"fdi": "< 3"}}))
+    assert "generators.a.register.improve: 'fdi' is no metric; did you mean fid?" in problem(document(register={"improve": "fdi"}))
+    assert "generators.a.register.require: 'fdi' is no metric; did you mean fid?" in problem(document(register={"require": {"fdi": "< 3"}}))
 
 
 @pytest.mark.parametrize(
@@ -214,10 +214,10 @@ COMBINATIONS: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     (IMAGES, {"data__radius": 2.0, "data__sigma": 0.1}, "a.data: radius, sigma: only for points, and sklearn://digits has none"),
     (IMAGES, {"data__root": "/mnt"}, "a.data: root: only for torchvision://, not sklearn://digits"),
     (POINTS, {"train__generator": {"network": "dcgan"}},
-     "a: train.generator.network: dcgan draws images, and points://circle has points; use mlp"),
+     "a: train.generator.network: dcgan draws images, and the source has points; use mlp"),
     (POINTS, {"train__discriminator": {"network": "residual"}},
-     "a: train.discriminator.network: residual draws images, and points://circle has points; use mlp"),
-    (POINTS, {"train__condition": "label"}, "a: train.condition: points://circle has no labels; use none"),
+     "a: train.discriminator.network: residual draws images, and the source has points; use mlp"),
+    (POINTS, {"train__condition": "label"}, "a: train.condition: points have no labels; use none"),
     (POINTS, {"train__augment": True}, "a: train.augment: only for images"),
     (IMAGES, {"train__label_smoothing": 0.1, "train__loss": "hinge"},
      "a.train: label_smoothing needs loss non-saturating or minimax; hinge has no targets to smooth"),
@@ -301,7 +301,7 @@ class TestFile:
         text = YAML(typ="safe", pure=True)
         with (tmp_path / "params.yaml").open("w") as file:
             text.dump({"generators": {"digits": IMAGES, "circle": POINTS}}, file)
-        assert load_entry(tmp_path, "circle").data.is_points
+        assert load_entry(tmp_path, "circle").data.kind == "points"
         with pytest.raises(ConfigError, match=r"params\.yaml: no generator 'digit'; did you mean digits\?"):
             load_entry(tmp_path, "digit")
         with pytest.raises(ConfigError, match=r"no generator 'xyz'; it has: circle, digits"):

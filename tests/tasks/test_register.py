@@ -16,12 +16,12 @@ from real_mlflow import tiny_generator
 from gan_core.data.dataset import Dataset, DatasetSpec, write_spec
 from gan_core.errors import DataError, RegistryError
 from gan_core.generator import Generator
-from tasks import evaluate as evaluate_module
-from tasks import gate, tracking
-from tasks.evaluate import evaluate, score
+from tasks import gate, scoring, tracking
+from tasks.evaluate import evaluate
 from tasks.params import Entry, parse
 from tasks.register import register
 from tasks.registry import Registry, promote, rollback, summaries
+from tasks.scoring import score
 from tasks.workspace import Workspace
 
 
@@ -323,7 +323,7 @@ class TestNeverPromotedByAccident:
             Registry.open(two).client.set_registered_model_alias("circle", "champion", "1")
             return score(*arguments)
 
-        monkeypatch.setattr(evaluate_module, "score", score_while_another_wins)
+        monkeypatch.setattr(scoring, "score", score_while_another_wins)
         (two.report("circle") / "decision.json").unlink()
         with pytest.raises(RegistryError, match="champion of circle is version 1 now, and was version 2"):
             register(two, "circle", entry)

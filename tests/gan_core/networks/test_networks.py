@@ -14,7 +14,7 @@ from torch.nn.utils import parametrize
 from gan_core.errors import ConfigError
 from gan_core.networks import DISCRIMINATORS, GENERATORS, build_discriminator, build_generator
 from gan_core.networks.common import NetworkSpec, resolutions
-from gan_core.params import NetworkParams
+from gan_core.params.gan import NetworkParams
 
 Family = Literal["mlp", "dcgan", "residual"]
 SIDES = (16, 28, 32, 64)

@@ -1,37 +1,16 @@
-"""What a training run can be told: the `train` section of an entry in params.yaml.
-
-Everything is optional but the recipe; the defaults are the ones that `docs/recipes.md` measures. Strict: an unknown key, a
-wrong type or an impossible combination is refused before anything is loaded. No torch in here, so that reading params.yaml
-stays fast.
-"""
+"""What the classic game can be told: networks by family, the loss, penalties."""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-PositiveInt = Annotated[int, Field(gt=0)]
-Probability = Annotated[float, Field(ge=0, le=1)]
-
-
-class Strict(BaseModel):
-    """A section of params.yaml: immutable, no unknown keys, no silent conversions, nothing infinite."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, validate_default=True)
-
+from gan_core.params.common import Kind, PositiveInt, Strict, TrainParams, halvings
 
 Loss = Literal["non-saturating", "minimax", "least-squares", "hinge", "wasserstein", "relativistic"]
 Family = Literal["mlp", "dcgan", "residual"]
 Normalization = Literal["none", "batch", "spectral"]
-
-
-def halvings(side: int) -> tuple[int, int] | None:
-    """How often a side can be halved, at least once, down to between 4 and 7 pixels, and that smallest side; None where it cannot."""
-    smallest, count = side, 0
-    while smallest % 2 == 0 and smallest >= 8:
-        smallest, count = smallest // 2, count + 1
-    return (count, smallest) if count and 4 <= smallest <= 7 else None
 
 
 class NetworkParams(Strict):
@@ -97,44 +76,10 @@ class PenaltyParams(Strict):
     """Apply r1, r2 and gradient every so many discriminator steps, scaled to the same strength (lazy regularisation)."""
 
 
-class OptimizerParams(Strict):
-    """Adam for both players (RMSprop where the WGAN paper asks for it)."""
-
-    name: Literal["adam", "rmsprop"] = "adam"
-    learning_rate: Annotated[float, Field(gt=0, le=1)] = 5e-4
-    generator_learning_rate: Annotated[float, Field(gt=0, le=1)] | None = None
-    """None: the same as the discriminator's."""
-    decay: Probability = 0.0
-    """Share of the budget, at its end, over which both learning rates fall to 0 in a straight line."""
-    betas: Annotated[tuple[Probability, Probability], Field(strict=False)] = (0.0, 0.99)
-
-
-class TrainParams(Strict):
-    """What every recipe shares. Cadences and budgets are counted in images (or points) that the discriminator saw."""
-
-    images: PositiveInt
-    """The budget: training ends when this many real samples were shown."""
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    batch: Annotated[int, Field(ge=2, le=65_536)] = 64
-    optimizer: OptimizerParams = OptimizerParams()
-    ema: Annotated[int, Field(ge=0)] | None = None
-    """Half-life, in images, of the averaged generator that is shipped; 0 ships the raw one. None: the budget / 20, at most 500,000."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    precision: Literal["auto", "float32", "bf16"] = "auto"
-    """`auto`: bf16 for convolutions where the processor has it, float32 otherwise and for everything else."""
-    threads: Annotated[int, Field(ge=1, le=1024)] | None = None
-    """Processor threads. None: one for points, one a core for images. Where several trainings share the cores, 1 each is far faster:
-    threads that wait for each other lose whole time slices. Results are equal bit for bit at equal numbers only."""
-    log_every: PositiveInt | None = None
-    """None: 200 times in a run."""
-    preview_every: PositiveInt | None = None
-    """None: 10 times in a run."""
-    checkpoint_every: PositiveInt | None = None
-    """None: 20 times in a run. Never changes the result, only how much a crash costs."""
-
-
 class GanParams(TrainParams):
     """The classic game: a generator of points or images against a discriminator, unconditional or by label."""
+
+    kinds = ("images", "points")
 
     recipe: Literal["gan"] = "gan"
     condition: Literal["none", "label"] = "none"
@@ -174,3 +119,21 @@ class GanParams(TrainParams):
             return self.discriminator
         spectral = self.loss == "hinge" and self.discriminator.family(images=len(shape) == 3) != "mlp"
         return self.discriminator.model_copy(update={"normalization": "spectral" if spectral else "none"})
+
+    def problems(self, kind: Kind, size: int | None) -> list[str]:
+        players = {"generator": self.generator, "discriminator": self.discriminator}
+        if kind == "points":
+            found = [
+                f"train.{role}.network: {player.network} draws images, and the source has points; use mlp"
+                for role, player in players.items()
+                if player.network not in ("auto", "mlp")
+            ]
+            found += ["train.condition: points have no labels; use none"] if self.condition == "label" else []
+            found += ["train.augment: only for images"] if self.augment else []
+            if found:
+                return found
+        found = [f"train.{role}.{problem}" for role, player in players.items() for problem in player.misfits(role, images=kind == "images")]
+        convolutional = kind == "images" and any(player.family(images=True) != "mlp" for player in players.values())
+        if convolutional and size is not None and halvings(size) is None:
+            found.append(f"data.size: {size} cannot be halved down to 4, 5, 6 or 7 as convolutions need; use 16, 28, 32, 64 or 128")
+        return found

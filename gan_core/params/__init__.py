@@ -1,0 +1,16 @@
+"""What a training run can be told: the `train` section of an entry in params.yaml, a module a recipe.
+
+Everything is optional but the budget; the defaults are the ones that `docs/recipes.md` measures. Strict: an unknown key, a
+wrong type or an impossible combination is refused before anything is loaded. No torch in here, so that reading params.yaml
+stays fast.
+"""
+
+from __future__ import annotations
+
+from gan_core.params.common import TrainParams
+from gan_core.params.gan import GanParams
+
+__all__ = ["RECIPE_PARAMS", "GanParams", "TrainParams"]
+
+RECIPE_PARAMS: dict[str, type[TrainParams]] = {"gan": GanParams}
+"""What each recipe can be told, by the name that `train.recipe` has."""

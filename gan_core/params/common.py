@@ -1,0 +1,76 @@
+"""What every recipe can be told: strict sections, budgets, cadences, the optimiser."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+PositiveInt = Annotated[int, Field(gt=0)]
+Probability = Annotated[float, Field(ge=0, le=1)]
+
+Kind = Literal["images", "points"]
+"""What a data set holds."""
+
+
+class Strict(BaseModel):
+    """A section of params.yaml: immutable, no unknown keys, no silent conversions, nothing infinite."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, validate_default=True)
+
+
+def halvings(side: int) -> tuple[int, int] | None:
+    """How often a side can be halved, at least once, down to between 4 and 7 pixels, and that smallest side; None where it cannot."""
+    smallest, count = side, 0
+    while smallest % 2 == 0 and smallest >= 8:
+        smallest, count = smallest // 2, count + 1
+    return (count, smallest) if count and 4 <= smallest <= 7 else None
+
+
+class OptimizerParams(Strict):
+    """Adam for both players (RMSprop where the WGAN paper asks for it)."""
+
+    name: Literal["adam", "rmsprop"] = "adam"
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 5e-4
+    generator_learning_rate: Annotated[float, Field(gt=0, le=1)] | None = None
+    """None: the same as the discriminator's."""
+    decay: Probability = 0.0
+    """Share of the budget, at its end, over which both learning rates fall to 0 in a straight line."""
+    betas: Annotated[tuple[Probability, Probability], Field(strict=False)] = (0.0, 0.99)
+
+
+class TrainParams(Strict):
+    """What every recipe shares. Cadences and budgets are counted in images (or points) that the discriminator saw."""
+
+    kinds: ClassVar[tuple[Kind, ...]]
+    """The data that this game can be played on."""
+
+    recipe: str
+    images: PositiveInt
+    """The budget: training ends when this many real samples were shown."""
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    batch: Annotated[int, Field(ge=2, le=65_536)] = 64
+    optimizer: OptimizerParams = OptimizerParams()
+    ema: Annotated[int, Field(ge=0)] | None = None
+    """Half-life, in images, of the averaged generator that is shipped; 0 ships the raw one. None: the budget / 20, at most 500,000."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "float32", "bf16"] = "auto"
+    """`auto`: bf16 for convolutions where the processor has it, float32 otherwise and for everything else."""
+    threads: Annotated[int, Field(ge=1, le=1024)] | None = None
+    """Processor threads. None: one for points, one a core for images. Where several trainings share the cores, 1 each is far faster:
+    threads that wait for each other lose whole time slices. Results are equal bit for bit at equal numbers only."""
+    log_every: PositiveInt | None = None
+    """None: 200 times in a run."""
+    preview_every: PositiveInt | None = None
+    """None: 10 times in a run."""
+    checkpoint_every: PositiveInt | None = None
+    """None: 20 times in a run. Never changes the result, only how much a crash costs."""
+
+    def problems(self, kind: Kind, size: int | None) -> list[str]:
+        """What does not fit the data, as lines that begin with the key below the entry.
+
+        Args:
+            kind: of the data.
+            size: images' height and width in pixels, where it is known.
+        """
+        return []

@@ -1,0 +1,35 @@
+"""Every score by name: which way it gets better, and which one decides where an entry leaves that open."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gan_core.params.common import Kind
+
+LOWER, HIGHER = "lower", "higher"
+
+BETTER: Mapping[str, str] = {
+    "fid": LOWER,
+    "kid": LOWER,
+    "precision": HIGHER,
+    "recall": HIGHER,
+    "density": HIGHER,
+    "coverage": HIGHER,
+    "modes": HIGHER,
+    "label_accuracy": HIGHER,
+    "radius_error": LOWER,
+    "bins_filled": HIGHER,
+    "high_quality": HIGHER,
+}
+
+_DECIDING: Mapping[Kind, tuple[str, ...]] = {
+    "images": ("fid",),
+    "points": ("radius_error", "high_quality"),
+}
+"""Of each kind of data, the first of these that was measured."""
+
+
+def default_metric(measured: Mapping[str, float], kind: Kind) -> str:
+    """The metric that decides between two generators of a kind of data, unless the entry says otherwise."""
+    candidates = _DECIDING[kind]
+    return next((metric for metric in candidates if metric in measured), candidates[-1])

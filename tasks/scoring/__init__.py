@@ -1,0 +1,59 @@
+"""How generators are judged: one module a kind of data, and the one place that knows them by kind."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from gan_core.data.dataset import Dataset
+from gan_core.errors import TrainingError
+from gan_core.generator import Generator
+from gan_core.metrics.features import FeatureExtractor
+from gan_core.params.common import Kind
+from tasks.params import EvaluateParams
+from tasks.scoring.images import ImageScoring
+from tasks.scoring.points import PointScoring
+from tasks.scoring.scoring import Evidence, Scoring, rounded
+
+__all__ = ["SCORINGS", "Evidence", "Scoring", "gather", "score", "scores_of"]
+
+SCORINGS: Mapping[Kind, Scoring] = {"images": ImageScoring(), "points": PointScoring()}
+
+
+def gather(generator: Generator, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams) -> Evidence:
+    """What `generator` makes, beside the held-out data of `dataset`.
+
+    Args:
+        generator: of samples like those in `dataset`.
+        extractor: frozen features, where the kind of data is compared by features.
+        params: how many samples, and their seed: the same for all generators that are compared.
+
+    Raises:
+        DataError: the held-out data is too little, or nothing can be told from it.
+        TrainingError: the generator's weights or samples are not finite, or it draws the same sample each time.
+    """
+    if not all(value.isfinite().all() for value in generator.network.state_dict().values()):
+        raise TrainingError("the generator's weights are not finite: its training diverged; train it again with other settings")
+    return SCORINGS[dataset.spec.kind].gather(generator, dataset, extractor, params)
+
+
+def score(generator: Generator, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams) -> dict[str, float]:
+    """A generator's scores on held-out data: a function of the arguments of `gather`, rounded to six significant digits.
+
+    Raises:
+        DataError, TrainingError: as `gather`; TrainingError also where a score is not finite.
+    """
+    return scores_of(gather(generator, dataset, extractor, params))
+
+
+def scores_of(evidence: Evidence) -> dict[str, float]:
+    """All scores of what was gathered, rounded to six significant digits.
+
+    Raises:
+        TrainingError: one of them is not finite.
+    """
+    scores = evidence.scores()
+    for key, value in scores.items():
+        if not math.isfinite(value):
+            raise TrainingError(f"{key}: the score is {value}; the generator cannot be judged, train it again with other settings")
+    return {key: rounded(value) for key, value in scores.items()}

@@ -1,0 +1,193 @@
+"""Images, with or without labels, by their features against those of held-out ones.
+
+At most `evaluate.samples` real images are used, and ten times as many generated ones (again at most `evaluate.samples`), so that what
+the scores owe to chance comes from the real side alone, which is the same for every generator.
+
+A small held-out split makes scores coarse, not wrong: the Frechet distance is then too high by an amount that depends on the counts
+and on the data, equally for all generators. So numbers are comparable only at equal counts, data and features. The kernel distance has
+no such bias. Precision, recall, density and coverage compare equal numbers of both.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gan_core import pictures
+from gan_core.data.dataset import Dataset, DatasetSpec, Split
+from gan_core.errors import ConfigError, DataError, TrainingError
+from gan_core.generator import Generator
+from gan_core.metrics.features import ClassifierExtractor, FeatureExtractor, RandomConvExtractor
+from gan_core.metrics.frechet import FeatureStatistics, frechet_distance
+from gan_core.metrics.kernel import kernel_distance
+from gan_core.metrics.manifold import manifold_scores
+from gan_core.metrics.modes import label_accuracy, modes_found
+from gan_core.randomness import mix
+from tasks.params import EvaluateParams
+from tasks.scoring.scoring import PICTURES, Evidence, Scoring, chosen, chunks, on_best_device, rounded
+
+FEWEST_SAMPLES = 10
+"""Held-out images below which no score means anything."""
+GENERATED_PER_REAL = 10
+
+_MOST_COLUMNS = 20  # classes that a grid shows in columns
+
+
+class ImageEvidence(Evidence):
+    """Features of generated and of held-out images, and with a classifier as extractor the classes it sees.
+
+    fid, kid, precision, recall, density, coverage; with a classifier also modes (number of classes that at least one generated image
+    is classified as), and for a generator by label label_accuracy.
+    """
+
+    def __init__(
+        self,
+        real: NDArray[np.float32],  # (N, D)
+        generated: NDArray[np.float32],  # (M, D)
+        predicted: NDArray[np.int64] | None,  # (M,) class of each generated image
+        asked: NDArray[np.int64] | None,  # (M,) class that each was asked for
+    ) -> None:
+        self.real = real
+        self.generated = generated
+        self.predicted = predicted
+        self.asked = asked
+        self.n_real, self.n_generated = len(real), len(generated)
+
+    def scores(self) -> dict[str, float]:
+        everything = np.arange(self.n_real), np.arange(self.n_generated)
+        metrics = ["fid", "kid", "precision"]
+        metrics += ["modes"] if self.predicted is not None else []
+        metrics += ["label_accuracy"] if self.predicted is not None and self.asked is not None else []
+        return {key: value for metric in metrics for key, value in self._scores(metric, *everything).items()}
+
+    def resampled(self, metric: str, real: NDArray[np.int64], generated: NDArray[np.int64]) -> float:
+        return self._scores(metric, real, generated)[metric]
+
+    def _scores(self, metric: str, real: NDArray[np.int64], generated: NDArray[np.int64]) -> dict[str, float]:
+        """One of the scores, and those that come with it at no cost."""
+        if metric == "fid":
+            return {metric: frechet_distance(FeatureStatistics.of(self.real[real]), FeatureStatistics.of(self.generated[generated]))}
+        if metric == "kid":
+            return {metric: kernel_distance(self.real[real], self.generated[generated])}
+        if metric == "modes" and self.predicted is not None:
+            return {metric: modes_found(self.predicted[generated])}
+        if metric == "label_accuracy" and self.predicted is not None and self.asked is not None:
+            return {metric: label_accuracy(self.predicted[generated], self.asked[generated])}
+        return asdict(manifold_scores(self.real[real], self.generated[generated][: len(real)]))
+
+
+class ImageScoring(Scoring):
+    """By a classifier's features where there are labels, by those of a fixed random network otherwise."""
+
+    def extractor(self, name: str, spec: DatasetSpec, params: EvaluateParams) -> type[FeatureExtractor]:
+        classes = len(spec.classes or ())
+        if params.features == "classifier" and classes < 2:
+            raise ConfigError(
+                f"generators.{name}.evaluate.features: a classifier needs at least two classes, and the data has {classes}; "
+                "use auto or random"
+            )
+        return RandomConvExtractor if params.features == "random" or classes < 2 else ClassifierExtractor
+
+    def check(self, dataset: Dataset, params: EvaluateParams) -> None:
+        _Counts.of(dataset, params)
+
+    def gather(self, generator: Generator, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams) -> ImageEvidence:
+        """The labels asked for are those of training images: were they those of the held-out ones, both sets would deviate alike by
+        chance, and the kernel distance would be biased below 0. Runs on a GPU where there is one."""
+        assert extractor is not None, "images are compared by features"  # noqa: S101
+        counts = _Counts.of(dataset, params)
+        with on_best_device(generator.network, extractor.network):
+            real = _held_out_features(dataset, extractor, counts, params.seed)
+            asked = None
+            if generator.config.classes is not None:
+                labels = dataset.labels["train"][chosen(dataset, "train", counts.generated, params.seed)]
+                asked = np.resize(labels, counts.generated).astype(np.int64)
+            generated = _features(_draw(generator, counts.generated, asked, params.seed), extractor)
+            if _alike(generated):
+                raise TrainingError("the generator draws the same image each time: it has collapsed; train it again with other settings")
+            predicted = extractor.classify(generated) if isinstance(extractor, ClassifierExtractor) else None
+        return ImageEvidence(real, generated, predicted, asked)
+
+    def real_against_real(self, dataset: Dataset, extractor: FeatureExtractor, params: EvaluateParams) -> dict[str, float]:
+        counts = _Counts.of(dataset, params)
+        n = min(dataset.spec.counts["train"], counts.generated)
+        with on_best_device(extractor.network):
+            train = FeatureStatistics.of(_features(_read(dataset, "train", n, params.seed), extractor))
+            held_out = FeatureStatistics.of(_held_out_features(dataset, extractor, counts, params.seed))
+        return {"n_train": n, "fid": rounded(frechet_distance(held_out, train))}
+
+    def grids(self, generator: Generator, dataset: Dataset, seed: int) -> dict[str, NDArray[np.uint8]]:
+        """Images by label stand in columns, a class each, in both pictures alike."""
+        classes = generator.config.classes
+        by_class = classes is not None and len(classes) <= _MOST_COLUMNS
+        columns = len(classes) if classes is not None and by_class else int(math.sqrt(PICTURES))
+        n = PICTURES // columns * columns if by_class else PICTURES
+        generated = generator.sample(n, seed=seed)
+        order = chosen(dataset, "holdout", dataset.spec.counts["holdout"], seed)
+        if by_class and generated.labels is not None:
+            order = _in_turn(order, dataset.labels["holdout"][order], generated.labels)
+        real = np.array(dataset.samples["holdout"][order[:n]])
+        return {"generated": pictures.grid(generated.samples, columns), "real": pictures.grid(real, columns)}
+
+
+@dataclass(frozen=True)
+class _Counts:
+    """How many images are compared."""
+
+    real: int
+    generated: int
+
+    @classmethod
+    def of(cls, dataset: Dataset, params: EvaluateParams) -> _Counts:
+        there = len(dataset.samples["holdout"])
+        if there < FEWEST_SAMPLES:
+            raise DataError(
+                f"{there} held-out images are too few to score with, at least {FEWEST_SAMPLES} are needed; raise data.holdout or add images"
+            )
+        real = min(there, params.samples)
+        return cls(real, min(GENERATED_PER_REAL * real, params.samples))
+
+
+def _held_out_features(dataset: Dataset, extractor: FeatureExtractor, counts: _Counts, seed: int) -> NDArray[np.float32]:
+    features = _features(_read(dataset, "holdout", counts.real, seed), extractor)
+    if _alike(features):
+        raise DataError("all held-out images are the same, so there is nothing to compare with; check the source")
+    return features
+
+
+def _features(images: Iterator[NDArray[np.uint8]], extractor: FeatureExtractor) -> NDArray[np.float32]:
+    """Features of a stream of images, (N, D)."""
+    return np.concatenate([extractor.features(chunk) for chunk in images])
+
+
+def _alike(features: NDArray[np.float32]) -> bool:
+    """Whether all are of one image, apart from float32's rounding."""
+    return bool(np.ptp(features, axis=0).max() <= 1e-5 * np.abs(features).max())
+
+
+def _read(dataset: Dataset, split: Split, n: int, seed: int) -> Iterator[NDArray[np.uint8]]:
+    indices = chosen(dataset, split, n, seed)
+    for chunk in chunks(n, dataset.spec.shape):
+        yield dataset.samples[split][indices[chunk]]
+
+
+def _draw(generator: Generator, n: int, asked: NDArray[np.int64] | None, seed: int) -> Iterator[NDArray[np.uint8]]:
+    for chunk in chunks(n, generator.config.shape):
+        labels = None if asked is None else asked[chunk]
+        yield generator.sample(chunk.stop - chunk.start, seed=mix(seed, chunk.start), labels=labels).samples
+
+
+def _in_turn(indices: NDArray[np.int64], labels: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Of `indices` with their `labels`, one of each wanted class in turn; repeated where there are too few."""
+    by_class = {int(label): indices[labels == label] for label in np.unique(labels)}
+    used = dict.fromkeys(by_class, 0)
+    order = []
+    for label in wanted.tolist():
+        some = by_class.get(label, indices)
+        order.append(some[used.get(label, 0) % len(some)])
+        used[label] = used.get(label, 0) + 1
+    return np.array(order)

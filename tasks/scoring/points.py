@@ -1,0 +1,52 @@
+"""Points against the distribution that the real ones were drawn from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gan_core import pictures
+from gan_core.data.dataset import Dataset
+from gan_core.errors import DataError, TrainingError
+from gan_core.generator import Generator
+from gan_core.metrics.features import FeatureExtractor
+from gan_core.metrics.points import SAMPLES, point_scores
+from tasks.params import EvaluateParams
+from tasks.scoring.scoring import Evidence, Scoring
+
+
+class PointEvidence(Evidence):
+    """Generated points and the known truth: radius_error and bins_filled, or modes and high_quality."""
+
+    n_real = 0
+
+    def __init__(self, points: NDArray[np.float32], truth: Mapping[str, Any]) -> None:
+        self.points = points
+        self.truth = truth
+        self.n_generated = len(points)
+
+    def scores(self) -> dict[str, float]:
+        return point_scores(self.points, self.truth)
+
+    def resampled(self, metric: str, real: NDArray[np.int64], generated: NDArray[np.int64]) -> float:
+        return point_scores(self.points[generated], self.truth)[metric]
+
+
+class PointScoring(Scoring):
+    """On at most 2,500 points, as PacGAN's protocol has it."""
+
+    def gather(self, generator: Generator, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams) -> PointEvidence:
+        if dataset.spec.truth is None:
+            raise DataError("points: the distribution that they were drawn from is not known, so there is nothing to score against")
+        points = generator.sample(min(params.samples, SAMPLES), seed=params.seed).samples
+        if not np.isfinite(points).all():
+            raise TrainingError("the generator draws points that are not finite; train it again with other settings")
+        return PointEvidence(points, dataset.spec.truth)
+
+    def grids(self, generator: Generator, dataset: Dataset, seed: int) -> dict[str, NDArray[np.uint8]]:
+        real = np.array(dataset.samples["train"][:SAMPLES])
+        points = generator.sample(SAMPLES, seed=seed).samples
+        return {"generated": pictures.scatter(points, real), "real": pictures.scatter(real)}

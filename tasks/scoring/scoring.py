@@ -1,0 +1,112 @@
+"""What the judging of one kind of data consists of, and what all kinds share."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gan_core.data.dataset import Dataset, DatasetSpec, Split
+from gan_core.device import choose_device
+from gan_core.generator import Generator
+from gan_core.metrics.features import FeatureExtractor
+from tasks.params import EvaluateParams
+
+PICTURES = 64
+"""Samples on a grid."""
+
+_CHUNK, _CHUNK_BYTES = 1_000, 64 * 2**20  # most images held at once
+_DIGITS = 6
+
+
+class Evidence(ABC):
+    """What a generator made, beside what it is compared with: all that its scores are computed from.
+
+    Two generators that are compared are gathered with the same seeds against the same real samples, so index i means the same latent,
+    or the same real sample, in both.
+    """
+
+    n_real: int
+    """Real samples that are compared with; 0 where the truth is known in closed form."""
+    n_generated: int
+
+    @abstractmethod
+    def scores(self) -> dict[str, float]:
+        """Every score."""
+
+    @abstractmethod
+    def resampled(self, metric: str, real: NDArray[np.int64], generated: NDArray[np.int64]) -> float:
+        """One of the scores on a resample, for bootstraps.
+
+        Args:
+            metric: one that `scores` has.
+            real: (n_real,) indices of real samples, with repetitions.
+            generated: (n_generated,) indices of generated samples, with repetitions.
+        """
+
+
+class Scoring(ABC):
+    """How generators of one kind of data are judged and shown."""
+
+    def extractor(self, name: str, spec: DatasetSpec, params: EvaluateParams) -> type[FeatureExtractor] | None:
+        """The features that `name`'s data is compared by; None where it needs none.
+
+        Raises:
+            ConfigError: `evaluate.features` asks for something that the data has not.
+        """
+        return None
+
+    def check(self, dataset: Dataset, params: EvaluateParams) -> None:  # noqa: B027
+        """Refuse data that cannot be scored on, before anything is fitted or drawn.
+
+        Raises:
+            DataError: naming what is missing.
+        """
+
+    @abstractmethod
+    def gather(self, generator: Generator, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams) -> Evidence:
+        """What the generator makes, and what it is compared with; see `tasks.scoring.gather`."""
+
+    def real_against_real(self, dataset: Dataset, extractor: FeatureExtractor, params: EvaluateParams) -> dict[str, float]:
+        """Scores of training data against the held-out data, as a perfect generator would get them; empty where there are none."""
+        return {}
+
+    @abstractmethod
+    def grids(self, generator: Generator, dataset: Dataset, seed: int) -> Mapping[str, NDArray[np.uint8]]:
+        """Pictures of generated and of real samples, uint8 (H, W, 3), by file name without suffix."""
+
+
+def chosen(dataset: Dataset, split: Split, n: int, seed: int) -> NDArray[np.int64]:
+    """Which `n` samples of a split are used, in random order (the packed order may follow the classes)."""
+    return np.random.default_rng(seed).permutation(dataset.spec.counts[split])[:n]
+
+
+def chunks(n: int, shape: tuple[int, ...]) -> Iterator[slice]:
+    """Slices that cover `n` samples of a shape, few enough at once for memory."""
+    size = max(1, min(_CHUNK, _CHUNK_BYTES // math.prod(shape)))
+    for start in range(0, n, size):
+        yield slice(start, min(start + size, n))
+
+
+def rounded(value: float) -> float:
+    """To six significant digits; counts stay as they are."""
+    return value if isinstance(value, int) else float(f"{value:.{_DIGITS}g}")
+
+
+@contextmanager
+def on_best_device(*networks: Any) -> Iterator[None]:
+    """Networks on the GPU where there is one, and back where they were."""
+    device = choose_device("auto")
+    before = [next(network.parameters()).device for network in networks]
+    try:
+        for network in networks:
+            network.to(device)
+        yield
+    finally:
+        for network, origin in zip(networks, before, strict=True):
+            network.to(origin)
