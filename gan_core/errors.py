@@ -31,6 +31,10 @@ class TrainingError(GantryError):
     exit_code = 4
 
 
+class LostRunError(TrainingError):
+    """A training has collapsed or diverged: nothing that it still does can be of use. Another seed or other settings may do better."""
+
+
 class RegistryError(GantryError):
     """The tracking server or model registry cannot be reached or holds something unexpected."""
 

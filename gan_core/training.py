@@ -15,15 +15,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from gan_core import checkpoint, pictures
+from gan_core import checkpoint, pictures, watch
 from gan_core.averaging import Average
 from gan_core.data.batches import Batches
 from gan_core.data.dataset import Dataset
 from gan_core.device import choose_device, choose_precision
-from gan_core.errors import TrainingError
+from gan_core.errors import LostRunError, TrainingError
 from gan_core.generator import Generator
 from gan_core.params import TrainParams
 from gan_core.params.common import OptimizerParams
@@ -61,7 +63,7 @@ def train(
 
     Raises:
         ConfigError: the parameters do not fit the data or this machine.
-        TrainingError: a loss or score is not finite.
+        LostRunError: a loss or score is not finite, or the run has collapsed (`gan_core.watch`).
     """
     device = choose_device(params.device)
     reseed(device, params.seed, _BUILD)
@@ -87,7 +89,9 @@ def train(
         _restore(resumed.tensors, recipe, optimizers, average)
         on_note(f"resumed at {images:,} of {params.images:,} images")
     _cut_record(record, images)
+    lines = [json.loads(line) for line in record.read_text().splitlines()] if record.exists() else []
     numbers: dict[str, float] = {}
+    real = dataset.samples["train"][np.sort(batches.order.indices(0, min(1_000, len(dataset.samples["train"]))))]
 
     while images < params.images:
         before = images
@@ -115,8 +119,14 @@ def train(
             return end // every > start // every or end >= params.images
 
         if due(log_every):
-            numbers = _log(record, images, sums, counts)
+            numbers = _log(record, images, sums, counts, _signs(recipe, average, images, real))
             sums, counts = {}, {}
+            lines.append({"images": images, **numbers})
+            reason = watch.failure(lines, params.images, params.batch) if params.watch == "stop" else None
+            if reason:
+                raise LostRunError(
+                    f"at {images:,} images {reason}; lower train.optimizer.learning_rate, or change train.loss or train.penalty"
+                )
         if due(preview_every):
             picture = recipe.preview(Generator(recipe.generator_config(images), average.network), dataset)
             pictures.save_png(picture, folder / "samples" / f"{images:09d}.png")
@@ -205,18 +215,27 @@ def _cut_record(record: Path, images: int) -> None:
     temporary.replace(record)
 
 
-def _log(record: Path, images: int, sums: Mapping[str, Tensor], counts: Mapping[str, int]) -> dict[str, float]:
+def _log(record: Path, images: int, sums: Mapping[str, Tensor], counts: Mapping[str, int], signs: Mapping[str, float]) -> dict[str, float]:
     """Append the means since the last line to the record; returns them."""
     _check_finite(sums, images)
-    numbers = {name: float(value) / counts[name] for name, value in sorted(sums.items())}
+    numbers = {**{name: float(value) / counts[name] for name, value in sorted(sums.items())}, **signs}
     with record.open("a") as file:
         file.write(json.dumps({"images": images, **{name: float(f"{value:.6g}") for name, value in numbers.items()}}) + "\n")
     return numbers
 
 
+def _signs(recipe: Recipe[Any], average: Average, images: int, real: NDArray[Any]) -> dict[str, float]:
+    """What tells whether the players are still learning; taken of the last step, and of the averaged generator."""
+    samples = recipe.probe(Generator(recipe.generator_config(images), average.network))
+    gradients = {f"{name}_gradient": watch.gradient_norm(player) for name, player in recipe.players.items()}
+    signs: dict[str, float] = {"diversity": watch.diversity(samples, real), **gradients}
+    # One that is not finite will make the next loss so too, which ends the run; the record holds numbers only.
+    return {name: value for name, value in signs.items() if math.isfinite(value)}
+
+
 def _check_finite(sums: Mapping[str, Tensor], images: int) -> None:
     for name, value in sorted(sums.items(), key=lambda item: (not item[0].endswith("_loss"), item[0])):
         if not math.isfinite(value):
-            raise TrainingError(
+            raise LostRunError(
                 f"{name} is not finite at {images:,} images; lower train.optimizer.learning_rate, or change train.loss or train.penalty"
             )

@@ -3,6 +3,9 @@
 DVC removes a stage's outputs before it runs, so an unfinished training keeps its state in `.gantry/unfinished/NAME/KEY`, where KEY
 is a hash of all that the result depends on. Started again after a crash, a kill or Ctrl-C, it goes on from there; when it is done,
 the results are copied to models/NAME and the state is removed.
+
+A run that is lost (it has collapsed or diverged) is started again with the next seed as often as `train.restarts` says; each try has
+a folder below KEY and an MLflow run of its own.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ import torch
 
 from gan_core.data.dataset import Dataset
 from gan_core.device import choose_device
+from gan_core.errors import LostRunError
 from gan_core.params import TrainParams
 from gan_core.training import Progress
 from gan_core.training import train as train_generator
@@ -31,7 +35,8 @@ from tasks.params import Entry
 from tasks.stage_main import stage_main
 from tasks.workspace import Workspace
 
-_STATE_FORMAT = 1
+_STATE_FORMAT = 2
+_LOST = "lost.txt"  # why a try was given up
 _OUTS = ("generator", "checkpoint", "samples", "metrics.jsonl")
 _LEVEL_SECONDS = 10
 """How often the record is copied to MLflow."""
@@ -47,11 +52,29 @@ def train(workspace: Workspace, name: str, entry: Entry) -> None:
     dataset = Dataset.open(workspace.ready(name))
     # Nothing in a step on points is large enough to share: a second thread only waits, and takes a core from the next training.
     torch.set_num_threads(entry.train.threads or (1 if dataset.spec.kind == "points" else torch.get_num_threads()))
-    unfinished = workspace.unfinished(name) / _key(entry.train, dataset)
+    state = workspace.unfinished(name) / _key(entry.train, dataset)
+    for number in range(entry.train.restarts + 1):
+        again = number < entry.train.restarts
+        folder = state / f"try-{number}"
+        try:
+            _try(workspace, name, entry, dataset, folder, entry.train.model_copy(update={"seed": entry.train.seed + number}))
+            break
+        except LostRunError as lost:
+            (folder / _LOST).write_text(str(lost))
+            if not again:
+                raise
+            _note(f"{lost}; starting again with seed {entry.train.seed + number + 1}")
+    shutil.rmtree(workspace.unfinished(name), ignore_errors=True)
+
+
+def _try(workspace: Workspace, name: str, entry: Entry, dataset: Dataset, unfinished: Path, params: TrainParams) -> None:
+    """Train once, or go on with it, and publish the results; `params` are the entry's with the seed of this try."""
+    if (unfinished / _LOST).exists():
+        raise LostRunError((unfinished / _LOST).read_text())
     unfinished.mkdir(parents=True, exist_ok=True)
     with _stop_signals() as received, tracking.run(workspace, name, _run_id(unfinished), system_metrics=True) as run:
         _write_json(unfinished / "run.json", {"run_id": run.id})
-        run.log_params({"data": entry.data.model_dump(), "train": entry.train.model_dump()})
+        run.log_params({"data": entry.data.model_dump(), "train": params.model_dump()})
         ready = workspace.ready(name)
         run.log_dataset(dataset.spec, entry.data.source, tracking.dvc_hash(workspace, ready))
         record = _Record(run, unfinished / "metrics.jsonl")
@@ -65,25 +88,24 @@ def train(workspace: Workspace, name: str, entry: Entry) -> None:
                 show(now)
                 record.follow()
 
-            done = train_generator(entry.train, dataset, unfinished, on_progress, _note, should_stop=lambda: bool(received))
+            done = train_generator(params, dataset, unfinished, on_progress, _note, should_stop=lambda: bool(received))
         record.level()
         if not done:
             _note(f"stopped, the state is saved; run it again to go on (in {unfinished})")
             sys.exit(128 + received[0])
         seconds = time.monotonic() - started
-        images = max(entry.train.images - (first or 0), 0)
+        images = max(params.images - (first or 0), 0)
         _log_previews(run, unfinished / "samples")
         cost = {
             "run_id": run.id,
             "tracking_uri": tracking.without_password(tracking.address(workspace)),
-            "device": choose_device(entry.train.device).type,
+            "device": choose_device(params.device).type,
             "seconds": round(seconds, 1),
             "images_per_second": round(images / seconds) if seconds else 0,
         }
         run.set_tags({key: str(cost[key]) for key in ("device", "images_per_second")})
         _publish(unfinished, workspace.model(name), cost)
-    shutil.rmtree(workspace.unfinished(name), ignore_errors=True)
-    print(f"train {name}: {entry.train.images:,} images in {seconds:,.0f} s, {cost['images_per_second']:,} images/s on {cost['device']}")
+    print(f"train {name}: {params.images:,} images in {seconds:,.0f} s, {cost['images_per_second']:,} images/s on {cost['device']}")
 
 
 def _key(params: TrainParams, dataset: Dataset) -> str:

@@ -59,6 +59,10 @@ class TrainParams(Strict):
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None
     """Processor threads. None: one for points, one a core for images. Where several trainings share the cores, 1 each is far faster:
     threads that wait for each other lose whole time slices. Results are equal bit for bit at equal numbers only."""
+    watch: Literal["stop", "off"] = "stop"
+    """`stop` ends a run whose generator has collapsed or gets no gradient any more (`gan_core.watch`) instead of spending the budget."""
+    restarts: Annotated[int, Field(ge=0, le=10)] = 0
+    """How often a lost run (collapsed, or a value that is not finite) is started again, each time with the next seed."""
     log_every: PositiveInt | None = None
     """None: 200 times in a run."""
     preview_every: PositiveInt | None = None

@@ -20,6 +20,7 @@ from gan_core.data.batches import Batch
 from gan_core.data.dataset import Dataset, DatasetSpec
 from gan_core.generator import Generator, GeneratorConfig
 from gan_core.params import TrainParams
+from gan_core.watch import PROBE
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,10 @@ class Recipe(ABC, Generic[Params]):
     @abstractmethod
     def generator_config(self, images: int) -> GeneratorConfig:
         """What the shipped generator is after `images` real samples."""
+
+    def probe(self, generator: Generator) -> NDArray[Any]:
+        """Samples of the generator as it is now, (N, ...), whose spread is compared with that of real samples."""
+        return generator.sample(PROBE, _PREVIEW_SEED).samples
 
     def preview(self, generator: Generator, dataset: Dataset) -> NDArray[Any]:
         """A picture, uint8 (H, W, 3), of what the generator makes now: of fixed latents, so that pictures can be compared."""

@@ -24,8 +24,9 @@ import pytest
 from mlflow.entities import Run as MlflowRun
 from mlflow.tracking import MlflowClient
 
-from gan_core import checkpoint, training
+from gan_core import checkpoint, training, watch
 from gan_core.data.dataset import Dataset, DatasetSpec, write_spec
+from gan_core.errors import LostRunError
 from gan_core.generator import Generator
 from tasks import progress
 from tasks import train as stage
@@ -102,7 +103,7 @@ def start(workspace: Workspace, name: str = NAME, **variables: str) -> subproces
 
 def state(workspace: Workspace) -> Path | None:
     """The folder of the unfinished training."""
-    folders = list(workspace.unfinished(NAME).glob("*")) if workspace.unfinished(NAME).exists() else []
+    folders = list(workspace.unfinished(NAME).glob("*/try-*")) if workspace.unfinished(NAME).exists() else []
     assert len(folders) <= 1
     return folders[0] if folders else None
 
@@ -197,7 +198,8 @@ class TestUndisturbed:
         lines = undisturbed.outs["metrics.jsonl"].decode().splitlines()
         keys = {key for line in lines for key in json.loads(line)}
         assert keys == {
-            "images", "generator_loss", "discriminator_loss", "real_score", "fake_score", "accuracy_real", "accuracy_fake", "r1", "r2"
+            "images", "generator_loss", "discriminator_loss", "real_score", "fake_score", "accuracy_real", "accuracy_fake", "r1", "r2",
+            "diversity", "generator_gradient", "discriminator_gradient",
         }  # fmt: skip
         assert json.loads(lines[-1])["images"] == IMAGES
 
@@ -469,7 +471,7 @@ class TestInProcess:
 
     def test_a_damaged_run_json_opens_a_new_run(self, small: tuple[Workspace, Entry]) -> None:
         workspace, entry = small
-        folder = workspace.unfinished(NAME) / stage._key(entry.train, Dataset.open(workspace.ready(NAME)))
+        folder = workspace.unfinished(NAME) / stage._key(entry.train, Dataset.open(workspace.ready(NAME))) / "try-0"
         folder.mkdir(parents=True)
         for text in ("", "{", "[]", "{}", "3"):
             (folder / "run.json").write_text(text)
@@ -491,6 +493,32 @@ class TestInProcess:
         (workspace.ready(NAME) / "train.npy").write_bytes((workspace.ready(NAME) / "train.npy").read_bytes()[:-1] + b"\x07")
         keys.add(stage._key(entry.train, Dataset(write_spec(workspace.ready(NAME), dataset.spec), {}, {})))
         assert len(keys) == len(changes) + 2
+
+    def test_a_lost_run_is_started_again_with_the_next_seed(
+        self, small: tuple[Workspace, Entry], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        workspace, _ = small
+        entry = parse({"generators": {"a": {**ENTRY, "train": {**ENTRY["train"], "images": 48, "restarts": 2}}}})["a"]
+        monkeypatch.setattr(watch, "failure", lambda lines, budget, batch: "the generator has collapsed" if lost.pop() else None)
+        lost = [False] * 100 + [True, False]  # taken from the end: at the second line of the first try
+        stage.train(workspace, NAME, entry)
+        assert "at 8 images the generator has collapsed" not in (said := capsys.readouterr().err)
+        assert "starting again with seed 1" in said
+        assert Generator.load(workspace.model(NAME) / "generator").config.seed == 1
+        assert sorted(run.info.status for run in mlflow_runs(workspace)) == ["FAILED", "FINISHED"]
+        assert not workspace.unfinished(NAME).exists()
+
+    def test_when_no_try_is_left_the_reason_is_said_each_time(
+        self, small: tuple[Workspace, Entry], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        workspace, _ = small
+        entry = parse({"generators": {"a": {**ENTRY, "train": {**ENTRY["train"], "images": 48, "restarts": 1}}}})["a"]
+        monkeypatch.setattr(watch, "failure", lambda lines, budget, batch: "the generator has collapsed")
+        for _ in range(2):
+            with pytest.raises(LostRunError, match="the generator has collapsed; lower train"):
+                stage.train(workspace, NAME, entry)
+        assert len(mlflow_runs(workspace)) == 2
+        assert not workspace.model(NAME).exists()
 
 
 class TestProgress:

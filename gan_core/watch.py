@@ -1,0 +1,62 @@
+"""Is a run still going anywhere? Signs of collapse and divergence, taken whenever a line of the record is written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+PROBE = 64
+"""Samples that a look at the generator takes."""
+
+_GRACE = 0.05  # share of the budget, and
+_LEAST_STEPS = 100  # in which any generator may still be finding its feet
+_LINES = 4  # of the record, one after another, that have to say the same; they come 200 times in a run
+_LEAST_DIVERSITY = 0.02
+_CERTAIN = 0.999
+_NO_GRADIENT = 1e-6
+_MOST_LOGIT = 100.0  # 1e-43 as a probability; a critic of the Wasserstein loss has no such bound
+
+
+def diversity(samples: NDArray[Any], real: NDArray[Any]) -> float:
+    """How much generated samples (N, ...) differ among themselves, as a share of how much real ones (M, ...) do: 1 is right, 0 collapsed.
+
+    The root of the mean variance of a value (pixel or column) over the samples.
+    """
+    return _spread(samples) / max(_spread(real), 1e-12)
+
+
+def gradient_norm(player: nn.Module) -> float:
+    """The Euclidean norm of a player's last gradient, over all its weights; 0 where it has none."""
+    gradients = [weight.grad for weight in player.parameters() if weight.grad is not None]
+    return float(torch.nn.utils.get_total_norm(gradients)) if gradients else 0.0
+
+
+def failure(record: Sequence[Mapping[str, float]], budget: int, batch: int) -> str | None:
+    """Why a run is lost, in words; None where it is not.
+
+    Args:
+        record: the lines so far; only the last few are looked at.
+        budget: images that the run is to see.
+        batch: images in a step.
+    """
+    last = record[-_LINES:]
+    if len(last) < _LINES or last[0]["images"] < max(_GRACE * budget, _LEAST_STEPS * batch):
+        return None
+    if all(line.get("diversity", 1.0) < _LEAST_DIVERSITY for line in last):
+        return f"the generator has collapsed: its samples differ {last[-1]['diversity']:.1%} as much as real ones do"
+    if all("accuracy_real" in line and max(abs(line["real_score"]), abs(line["fake_score"])) > _MOST_LOGIT for line in last):
+        real, fake = last[-1]["real_score"], last[-1]["fake_score"]
+        return f"the discriminator's logits have run away: {real:.3g} on real, {fake:.3g} on generated samples"
+    won = all(min(line.get("accuracy_real", 0.0), line.get("accuracy_fake", 0.0)) >= _CERTAIN for line in last)
+    if won and all(line.get("generator_gradient", 1.0) < _NO_GRADIENT for line in last):
+        return "the discriminator has won: it tells every generated sample from a real one, and no gradient reaches the generator"
+    return None
+
+
+def _spread(samples: NDArray[Any]) -> float:
+    return float(np.sqrt(samples.astype(np.float64).var(axis=0).mean()))
