@@ -15,6 +15,12 @@ def augment(images: Tensor) -> Tensor:
     return _cutout(_translation(_colour(images)))
 
 
+def mirrored(images: Tensor) -> Tensor:
+    """Each image with left and right exchanged or as it is, by its own draw: (N, C, H, W), the same shape."""
+    chosen = torch.rand(len(images), 1, 1, 1, device=images.device) < 0.5
+    return torch.where(chosen, images.flip(3), images)
+
+
 def _colour(images: Tensor) -> Tensor:
     """Brightness within +-0.5, saturation within 0..2, contrast within 0.5..1.5."""
 

@@ -24,6 +24,7 @@ from gan_core.data.scaling import images_to_bytes, images_to_unit, points_to_dat
 from gan_core.errors import ConfigError, DataError
 from gan_core.networks import build_generator
 from gan_core.networks.common import NetworkSpec
+from gan_core.networks.translator import RoundTrip
 from gan_core.params.common import Kind
 from gan_core.randomness import mix
 
@@ -134,28 +135,37 @@ class Generator:
         chunks = [self._draw(latents[i : i + _CHUNK], None if chosen is None else chosen[i : i + _CHUNK]) for i in range(0, n, _CHUNK)]
         return Samples(torch.cat(chunks).numpy(), None if chosen is None else chosen.numpy())
 
-    def translate(self, inputs: NDArray[np.uint8]) -> Samples:
+    def translate(self, inputs: NDArray[np.uint8], back: bool = False) -> Samples:
         """What the generator makes of images; the same images give the same bytes on the same machine.
 
         Args:
             inputs: uint8 (N, *config.inputs) with N of 1 to 1,000,000.
+            back: take translations to where they came from; only for a generator that goes both ways.
 
         Raises:
-            ConfigError: they are of another shape, or this generator draws from latents.
+            ConfigError: they are of another shape, or this generator draws from latents, or knows no way back.
         """
         expected = self.config.inputs
         if expected is None:
             raise ConfigError("inputs: this generator draws from latents and is given no images; ask for a count of samples instead")
         if inputs.dtype != np.uint8 or inputs.shape[1:] != expected or not 1 <= len(inputs) <= MAX_COUNT:
             raise ConfigError(f"inputs: expected uint8 (N, {', '.join(map(str, expected))}), got {inputs.dtype} {inputs.shape}")
-        chunks = [self._translate(torch.from_numpy(np.array(inputs[i : i + _CHUNK]))) for i in range(0, len(inputs), _CHUNK)]
+        if back and not self.goes_back:
+            raise ConfigError("back: this generator translates one way; leave it out")
+        network = self.network.get_submodule("back") if back else self.network
+        chunks = [self._translate(network, torch.from_numpy(np.array(inputs[i : i + _CHUNK]))) for i in range(0, len(inputs), _CHUNK)]
         return Samples(torch.cat(chunks).numpy(), None)
 
+    @property
+    def goes_back(self) -> bool:
+        """Whether it can take translations to where they came from."""
+        return isinstance(self.network, RoundTrip)
+
     @torch.inference_mode()
-    def _translate(self, inputs: Tensor) -> Tensor:
+    def _translate(self, network: nn.Module, inputs: Tensor) -> Tensor:
         device = next(self.network.parameters()).device
         given = images_to_unit(inputs.to(device)).contiguous(memory_format=torch.channels_last)
-        return images_to_bytes(self.network(given)).cpu().contiguous()
+        return images_to_bytes(network(given)).cpu().contiguous()
 
     def _labels(self, n: int, label: int | str | None, labels: NDArray[np.int64] | None) -> Tensor | None:
         classes = self.config.classes
@@ -175,7 +185,7 @@ class Generator:
     def _draw(self, latents: Tensor, labels: Tensor | None) -> Tensor:
         device = next(self.network.parameters()).device
         drawn = self.network(latents.to(device), None if labels is None else labels.to(device))
-        if self.config.kind == "images":
+        if len(self.config.shape) == 3:
             return images_to_bytes(drawn).cpu().contiguous()
         assert self.config.mean is not None  # noqa: S101
         assert self.config.std is not None  # noqa: S101

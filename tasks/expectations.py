@@ -145,21 +145,24 @@ def manifest_table(manifest: DataFrame, classes: Sequence[str] | None, limits: V
     return Table("manifest", manifest, "path", suite)
 
 
-def classes_table(classes: DataFrame, limits: ValidateParams) -> Table:
-    """Expectations of the classes; columns label, samples, train, holdout, share."""
+def classes_table(classes: DataFrame, limits: ValidateParams, held_out: bool = False) -> Table:
+    """Expectations of the classes; columns label, samples, train, holdout, share. `held_out`: of each class some have to be."""
     gxe = _expectations()
+    between = gxe.ExpectColumnValuesToBeBetween
+    some_held_out = between(column="holdout", min_value=1, description="at least 1 sample of each class held out (a larger data.holdout)")
     return Table(
         "classes",
         classes,
         "label",
         [
             gxe.ExpectTableRowCountToBeBetween(min_value=2, description="at least 2 classes, where there are labels"),
-            gxe.ExpectColumnValuesToBeBetween(
+            between(
                 column="samples",
                 min_value=limits.min_per_class,
                 description=f"at least {_samples(limits.min_per_class)} of each class (validate.min_per_class)",
             ),
-            gxe.ExpectColumnValuesToBeBetween(column="train", min_value=1, description="at least 1 sample of each class to train on"),
+            between(column="train", min_value=1, description="at least 1 sample of each class to train on"),
+            *([some_held_out] if held_out else []),
         ],
     )
 

@@ -17,6 +17,8 @@ BETTER: Mapping[str, str] = {
     "coverage": HIGHER,
     "modes": HIGHER,
     "label_accuracy": HIGHER,
+    "translated": HIGHER,
+    "cycle_l1": LOWER,
     "radius_error": LOWER,
     "bins_filled": HIGHER,
     "high_quality": HIGHER,
@@ -25,6 +27,7 @@ BETTER: Mapping[str, str] = {
 _DECIDING: Mapping[Kind, tuple[str, ...]] = {
     "images": ("fid",),
     "points": ("radius_error", "high_quality"),
+    "unpaired": ("fid",),
 }
 """Of each kind of data, the first of these that was measured."""
 

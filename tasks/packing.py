@@ -92,14 +92,26 @@ def pack_images(
     """Write images into `folder` as a packed data set; dataset.json is written last."""
     shape = (channels, spool.size, spool.size)
     for split in SPLITS:
-        _write_array(
-            folder / f"{split}.npy",
-            (len(numbers[split]), *shape),
-            np.dtype(np.uint8),
-            (with_channels(spool.read(number), channels) for number in numbers[split]),
-        )
+        _write_images(folder / f"{split}.npy", spool, numbers[split], shape)
     _write_labels(folder, labels)
     return write_spec(folder, DatasetSpec("images", shape, classes, {split: len(numbers[split]) for split in SPLITS}))
+
+
+def pack_unpaired(
+    folder: Path,
+    spool: Spool,
+    inputs: Mapping[str, Sequence[int]],  # the spool's numbers of each split's pictures that a generator is given
+    targets: Mapping[str, Sequence[int]],  # of those that it is to make
+    channels: int,  # 1 or 3
+    domains: tuple[str, str],  # names of the two kinds, inputs first
+) -> DatasetSpec:
+    """Write two kinds of images, without partners, into `folder` as a packed data set; dataset.json is written last."""
+    shape = (channels, spool.size, spool.size)
+    for split in SPLITS:
+        _write_images(folder / f"{split}.npy", spool, targets[split], shape)
+        _write_images(folder / f"{split}_inputs.npy", spool, inputs[split], shape)
+    counts, input_counts = ({split: len(numbers[split]) for split in SPLITS} for numbers in (targets, inputs))
+    return write_spec(folder, DatasetSpec("unpaired", shape, None, counts, inputs=shape, input_counts=input_counts, domains=domains))
 
 
 def pack_points(
@@ -129,6 +141,11 @@ def _write_labels(folder: Path, labels: Mapping[str, Sequence[int]] | None) -> N
     if labels is not None:
         for split in SPLITS:
             np.save(folder / f"{split}_labels.npy", np.asarray(labels[split], dtype=np.int64), allow_pickle=False)
+
+
+def _write_images(path: Path, spool: Spool, numbers: Sequence[int], shape: tuple[int, int, int]) -> None:
+    images = (with_channels(spool.read(number), shape[0]) for number in numbers)
+    _write_array(path, (len(numbers), *shape), np.dtype(np.uint8), images)
 
 
 def _write_array(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], rows: Iterable[NDArray[Any]]) -> None:

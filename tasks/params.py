@@ -35,7 +35,7 @@ class DataParams(Strict):
     """Where the samples come from and how they are laid out. One of the sources:
 
     `sklearn://digits`; `points://circle`, `points://ring`, `points://grid`; `torchvision://MNIST` and its idx siblings
-    (FashionMNIST, KMNIST, QMNIST); `folder://PATH`, flat or with a folder a class. `$VARIABLE` in a path is expanded.
+    (FashionMNIST, KMNIST, QMNIST); `folder://PATH`, flat, with a folder a class, or as `layout` says. `$VARIABLE` in a path is expanded.
     """
 
     source: str
@@ -45,6 +45,13 @@ class DataParams(Strict):
     """Images: height and width in pixels after validation. None keeps the source's own size (arrays) or 64 (files)."""
     channels: Literal[1, 3] | None = None
     """Images: grey or RGB; None takes what most of the files are."""
+    layout: Literal["unpaired-folders"] | None = None
+    """folder only, for translation from image to image. `unpaired-folders`: two folders of images, neither of which has partners in the
+    other. None: flat, or a folder a class."""
+    folders: Annotated[tuple[str, str], Field(strict=False)] = ("A", "B")
+    """The two folders that `layout` is about, by their names in the source."""
+    direction: Literal["a-to-b", "b-to-a"] = "a-to-b"
+    """Whether images of the first folder become such as are in the second, or the other way."""
     count: Annotated[int, Field(ge=10, le=10_000_000)] = 1_000
     """Points: how many are drawn."""
     radius: Annotated[float, Field(gt=0)] = 2.0
@@ -79,6 +86,16 @@ class DataParams(Strict):
             raise ValueError(f"{source!r} names no folder; write folder:///an/absolute/path or folder://relative/path")
         return source
 
+    @field_validator("folders")
+    @classmethod
+    def _plain_names(cls, folders: tuple[str, str]) -> tuple[str, str]:
+        for name in folders:
+            if name in ("", ".", "..") or name.startswith(".") or set(name) & set("/\\\0"):
+                raise ValueError(f"{name[:80]!r} is not the name of a folder in the source; write a plain name, such as trainA")
+        if folders[0] == folders[1]:
+            raise ValueError(f"{folders[0]!r} stands there twice; name two folders")
+        return folders
+
     @model_validator(mode="after")
     def _keys_fit_source(self) -> Self:
         points = {"count", "radius", "sigma"}
@@ -91,12 +108,24 @@ class DataParams(Strict):
             raise ValueError(f"{', '.join(sorted(wrong))}: only for {what}, and {self.source} has none")
         if "root" in given and self.scheme != "torchvision":
             raise ValueError(f"root: only for torchvision://, not {self.source}")
+        if self.layout is not None and self.scheme != "folder":
+            raise ValueError(f"layout: only for folder://, not {self.source}")
+        if self.layout is None and (loose := given & {"folders", "direction"}):
+            raise ValueError(f"{', '.join(sorted(loose))}: only with a layout; write layout: unpaired-folders")
         return self
 
     @property
     def kind(self) -> Kind:
         """What the source holds."""
+        if self.layout == "unpaired-folders":
+            return "unpaired"
         return "points" if self.scheme == "points" else "images"
+
+    @property
+    def domains(self) -> tuple[str, str]:
+        """Of a layout, the folder of what a generator is given, and the folder of what it is to make."""
+        first, second = self.folders
+        return (first, second) if self.direction == "a-to-b" else (second, first)
 
     @property
     def scheme(self) -> str:
@@ -192,6 +221,7 @@ class Entry(Strict):
         if self.data.kind not in self.train.kinds:
             raise ValueError(
                 f"train.recipe: {self.train.recipe} takes {' or '.join(self.train.kinds)}, and {self.data.source} has {self.data.kind}"
+                + ("; data.layout: unpaired-folders takes two folders of it" if "unpaired" in self.train.kinds else "")
             )
         for problem in self.train.problems(self.data.kind, self.data.size):
             raise ValueError(problem)

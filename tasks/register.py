@@ -18,9 +18,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from gan_core.data.dataset import Dataset
 from gan_core.errors import DataError, RegistryError, TrainingError
-from gan_core.generator import Generator, GeneratorConfig
+from gan_core.generator import Generator, GeneratorConfig, Samples
 from tasks import gate, tracking
 from tasks.gate import Decision
 from tasks.params import Entry
@@ -197,18 +200,24 @@ def _incomparable(champion: GeneratorConfig, dataset: Dataset) -> str | None:
 
 def _check_comes_back(registry: Registry, version: Version, generator: Generator) -> None:
     """See that the version, loaded from the registry, draws what the generator at hand draws, by itself and as MLflow serves it."""
-    import numpy as np
     import pandas as pd
     from mlflow import pyfunc
 
-    expected = generator.sample(_KNOWN_SAMPLES, seed=0)
+    known = None
+    if (shape := generator.config.inputs) is not None:
+        known = np.random.default_rng(0).integers(0, 256, (_KNOWN_SAMPLES, *shape), dtype=np.uint8)
+    request = pd.DataFrame() if known is None else pd.DataFrame({"input": [_base64_png(image) for image in known]})
+
+    def drawn_by(generator: Generator) -> Samples:
+        return generator.sample(_KNOWN_SAMPLES, seed=0) if known is None else generator.translate(known)
+
+    expected = drawn_by(generator)
     with tempfile.TemporaryDirectory() as temporary:
         path = registry.download(version, Path(temporary))
-        drawn = Generator.load(path / GENERATOR_FOLDER).sample(_KNOWN_SAMPLES, seed=0)
-        served = pyfunc.load_model(str(path)).predict(pd.DataFrame(), params={"n": _KNOWN_SAMPLES, "seed": 0})
+        drawn = drawn_by(Generator.load(path / GENERATOR_FOLDER))
+        served = pyfunc.load_model(str(path)).predict(request, params={"n": _KNOWN_SAMPLES, "seed": 0})
     if is_images(expected):
-        pictures = [base64.b64encode(encode_png(image)).decode() for image in expected.samples]
-        same = list(served["png"]) == pictures
+        same = list(served["png"]) == [_base64_png(image) for image in expected.samples]
     else:
         same = np.array_equal(served.filter(regex=r"^x\d+$").to_numpy(), expected.samples)
     if not same or drawn.samples.tobytes() != expected.samples.tobytes():
@@ -216,6 +225,10 @@ def _check_comes_back(registry: Registry, version: Version, generator: Generator
             f"{registry.shown}: {version.name} version {version.number}, loaded back, draws other samples than models/{version.name}; "
             "the champion was not touched"
         )
+
+
+def _base64_png(image: NDArray[np.uint8]) -> str:
+    return base64.b64encode(encode_png(image)).decode()
 
 
 def _record(

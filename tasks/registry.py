@@ -445,7 +445,7 @@ def _save_servable(folder: Path, path: Path, run_id: str, model_id: str) -> None
     from tasks import served_model
 
     config = read_config(folder)
-    columns = [ColSpec("string", "png")] if config.kind == "images" else [ColSpec("float", f"x{axis}") for axis in range(config.shape[0])]
+    columns = [ColSpec("string", "png")] if len(config.shape) == 3 else [ColSpec("float", f"x{axis}") for axis in range(config.shape[0])]
     labels = [] if config.classes is None else [ColSpec("string", "label")]
     params = [ParamSpec(key, "string" if key == "label" else "long", default) for key, default in served_model.DEFAULTS.items()]
     example = pd.DataFrame({"label": list(config.classes[:2])}) if config.classes else pd.DataFrame()
@@ -455,7 +455,7 @@ def _save_servable(folder: Path, path: Path, run_id: str, model_id: str) -> None
         artifacts={"generator": str(folder)},
         signature=ModelSignature(
             # Optional: a request without rows that have a label is asked by its params alone.
-            inputs=Schema([ColSpec("string", "label", required=False)]),
+            inputs=Schema([ColSpec("string", "label" if config.inputs is None else "input", required=False)]),
             outputs=Schema(columns + labels),
             params=ParamSchema(params),
         ),

@@ -1,7 +1,8 @@
 """A registered generator as MLflow serves it.
 
 MLflow keeps a copy of this file beside the weights and runs it when a version is loaded ("models from code"), so nothing is
-pickled; it needs Gantry installed. Asked with `params`, it draws `n` samples; asked with rows that have a `label`, one for each row:
+pickled; it needs Gantry installed. Asked with `params`, it draws `n` samples; asked with rows that have a `label`, one for each row.
+One that translates is asked with rows that have an `input`, a picture's file in base64, and makes one of each:
 
     curl 127.0.0.1:5000/invocations -H 'Content-Type: application/json' \\
         -d '{"dataframe_records": [{}], "params": {"n": 4, "seed": 7, "label": "3"}}'
@@ -22,9 +23,11 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc import PythonModel, PythonModelContext
+from numpy.typing import NDArray
 
 from gan_core.errors import ConfigError
-from gan_core.generator import Generator, class_index
+from gan_core.generator import Generator, Samples, class_index
+from tasks.inputs import read_input
 from tasks.samples import encode_png, is_images
 
 MAX_COUNT = 10_000  # of one request, so that none can fill the server's memory
@@ -39,24 +42,21 @@ class ServedGenerator(PythonModel):  # type: ignore[misc]
         self.generator = Generator.load(Path(context.artifacts["generator"]))
 
     def predict(self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
-        """Draw samples; the same request gives the same answer.
+        """Draw samples, or translate pictures; the same request gives the same answer.
 
         Args:
             context: not used; MLflow passes it.
-            model_input: rows with a `label` ask for one sample each. A frame without that column asks for `params`.
+            model_input: rows with a `label` ask for one sample each, rows with an `input` for the translation of each. A frame without
+                these columns asks for `params`.
             params: `n` (1 to 10,000, default 16), `seed` (default 0), `label` (name or index of one class for all; default "": none).
 
         Raises:
-            MlflowException: INVALID_PARAMETER_VALUE (400 over HTTP) for a count, seed or label that is not allowed.
+            MlflowException: INVALID_PARAMETER_VALUE (400 over HTTP) for a count, seed, label or picture that is not allowed.
         """
         asked = DEFAULTS | (params or {})
         try:
-            labels = self._labels_of(model_input)
-            n = len(labels) if labels is not None else int(asked["n"])
-            if not 1 <= n <= MAX_COUNT:
-                raise ConfigError(f"n: {n} is not in 1 to {MAX_COUNT:,}")
-            label = None if labels is not None or asked["label"] == "" else str(asked["label"])
-            drawn = self.generator.sample(n, int(asked["seed"]), label, labels)
+            inputs = self._inputs_of(model_input)
+            drawn = self._draw(model_input, asked) if inputs is None else self.generator.translate(inputs)
         except ConfigError as error:
             raise MlflowException(str(error), INVALID_PARAMETER_VALUE) from None
         if is_images(drawn):
@@ -67,6 +67,32 @@ class ServedGenerator(PythonModel):  # type: ignore[misc]
         if drawn.labels is not None and classes is not None:
             answer["label"] = [classes[index] for index in drawn.labels]
         return answer
+
+    def _draw(self, rows: pd.DataFrame, asked: dict[str, Any]) -> Samples:
+        labels = self._labels_of(rows)
+        n = len(labels) if labels is not None else int(asked["n"])
+        if not 1 <= n <= MAX_COUNT:
+            raise ConfigError(f"n: {n} is not in 1 to {MAX_COUNT:,}")
+        label = None if labels is not None or asked["label"] == "" else str(asked["label"])
+        return self.generator.sample(n, int(asked["seed"]), label, labels)
+
+    def _inputs_of(self, rows: pd.DataFrame) -> NDArray[np.uint8] | None:
+        """Pictures (N, C, H, W) to translate; None for a generator that draws from latents."""
+        shape = self.generator.config.inputs
+        if shape is None:
+            return None
+        if not isinstance(rows, pd.DataFrame) or "input" not in rows or not len(rows):
+            raise ConfigError("input: this generator translates pictures; give each row one, its file in base64")
+        if len(rows) > MAX_COUNT:
+            raise ConfigError(f"input: {len(rows)} pictures are more than {MAX_COUNT:,}")
+        images = []
+        for index, text in enumerate(rows["input"]):
+            try:
+                data = base64.b64decode(text, validate=True)
+            except (ValueError, TypeError):
+                raise ConfigError(f"input: row {index} holds no base64") from None
+            images.append(read_input(data, shape, f"input: row {index}"))
+        return np.stack(images)
 
     def _labels_of(self, rows: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.int64]] | None:
         if not isinstance(rows, pd.DataFrame) or "label" not in rows or rows["label"].isna().all():

@@ -26,9 +26,9 @@ from gan_core.data.dataset import SPLITS, DatasetSpec
 from gan_core.errors import DataError
 from tasks.expectations import Table, Verdict, check, classes_table, manifest_table, source_table
 from tasks.inspection import Inspection, Row, inspect
-from tasks.packing import Spool, pack_images, pack_points, split_of
+from tasks.packing import Spool, pack_images, pack_points, pack_unpaired, split_of
 from tasks.params import DataParams, Entry, ValidateParams
-from tasks.raw import RawReader
+from tasks.raw import RawReader, safe_path
 from tasks.stage_main import stage_main
 from tasks.workspace import Workspace
 
@@ -58,7 +58,7 @@ def validate(workspace: Workspace, name: str, entry: Entry) -> None:
         good = [row for split in SPLITS for row in packed[split]]
         write_quarantine(new_ready / "quarantine.csv", rows)
         manifest = manifest_frame(packed)
-        tables = _tables(rows, packed, manifest, inspection.classes, entry.validation, images=raw.kind != "points")
+        tables = _tables(rows, packed, manifest, inspection.classes, entry.validation, entry.data)
         verdict = check(name, tables, new_validation)
         if verdict.passed:
             manifest.to_parquet(new_ready / "manifest.parquet", index=False)
@@ -142,12 +142,12 @@ def _tables(
     manifest: DataFrame,
     classes: tuple[str, ...] | None,
     limits: ValidateParams,
-    images: bool,
+    data: DataParams,
 ) -> list[Table]:
     import pandas as pd
 
     source = pd.DataFrame({key: pd.Series([getattr(row, key) for row in rows], dtype="string") for key in ("path", "sha256", "reason")})
-    tables = [source_table(source, limits), manifest_table(manifest, classes, limits, images)]
+    tables = [source_table(source, limits), manifest_table(manifest, classes, limits, images=data.kind != "points")]
     if classes is not None:
         counts = {split: Counter(row.label for row in packed[split]) for split in SPLITS}
         frame = pd.DataFrame({"label": pd.Series(classes, dtype="string")})
@@ -155,7 +155,7 @@ def _tables(
             frame[split] = [counts[split][label] for label in classes]
         frame["samples"] = frame["train"] + frame["holdout"]
         frame["share"] = frame["samples"] / max(int(frame["samples"].sum()), 1)
-        tables.append(classes_table(frame, limits))
+        tables.append(classes_table(frame, limits, held_out=data.kind == "unpaired"))
     return tables
 
 
@@ -165,6 +165,13 @@ def _pack(folder: Path, inspection: Inspection, packed: dict[str, list[Row]], da
         return pack_points(folder, {split: inspection.samples[np.array(numbers[split])] for split in SPLITS}, raw.truth)
     with closing(inspection.samples) as spool:
         channels = data.channels or spool.usual_channels(number for split in SPLITS for number in numbers[split])
+        if data.layout == "unpaired-folders":
+            domains = safe_path(data.domains[0]), safe_path(data.domains[1])
+            inputs, targets = (
+                {split: [row.number for row in packed[split] if row.number is not None and row.label == domain] for split in SPLITS}
+                for domain in domains
+            )
+            return pack_unpaired(folder, spool, inputs, targets, channels, domains)
         labels = None
         if inspection.classes is not None:
             index = {label: i for i, label in enumerate(inspection.classes)}

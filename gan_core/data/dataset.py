@@ -60,6 +60,8 @@ class DatasetSpec:
     """Of what the generator is given for one sample: (C, H, W), uint8, for images; None where it draws from latents alone."""
     input_counts: Mapping[str, int] | None = None
     """Inputs in each split, where they are not paired one to one with the samples."""
+    domains: tuple[str, str] | None = None
+    """Names of what the inputs are and of what the samples are, where they are not paired."""
 
     @property
     def digest(self) -> str:
@@ -90,7 +92,7 @@ class Dataset:
             fields = json.loads(path.read_text())
             if fields.pop("format", None) != FORMAT:
                 raise DataError(f"{path}: not of format {FORMAT}; run the validate stage again")
-            for key in ("shape", "classes", "mean", "std", "inputs"):
+            for key in ("shape", "classes", "mean", "std", "inputs", "domains"):
                 fields[key] = None if fields.get(key) is None and key != "shape" else tuple(fields[key])
             spec = DatasetSpec(**fields)
             counts = [(split, spec.counts[split]) for split in SPLITS]
@@ -100,7 +102,7 @@ class Dataset:
             raise DataError(f"{path}: cannot be read ({error.strerror})") from None
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(f"{path}: damaged ({error}); run the validate stage again") from None
-        dtype = np.uint8 if spec.kind == "images" else np.float32
+        dtype = np.float32 if spec.kind == "points" else np.uint8
         samples = {split: _open_array(folder / f"{split}.npy", (count, *spec.shape), dtype) for split, count in counts}
         labels = {}
         if spec.classes is not None:

@@ -1,7 +1,8 @@
 """Networks by family, and the one place that knows them by name.
 
-Every generator is called as `generator(latents, labels)` with latents (N, L) and labels (N,) or None, and gives samples scaled
-like `data/scaling.py` says. Every discriminator is called as `discriminator(samples, labels)` and gives logits (N,).
+Every generator that draws is called as `generator(latents, labels)` with latents (N, L) and labels (N,) or None, every one that translates
+as `generator(images)`; both give samples scaled like `data/scaling.py` says. Every discriminator is called as
+`discriminator(samples, labels)` and gives logits (N,), or as `discriminator(images)` and gives logits (N, h, w), one a patch.
 A new family is a module here and a line in `GENERATORS` and `DISCRIMINATORS`.
 """
 
@@ -12,13 +13,22 @@ from torch import nn
 from gan_core.networks.common import NetworkSpec
 from gan_core.networks.dcgan import DcganDiscriminator, DcganGenerator
 from gan_core.networks.mlp import MlpDiscriminator, MlpGenerator
+from gan_core.networks.patch import PatchDiscriminator
 from gan_core.networks.residual import ResidualDiscriminator, ResidualGenerator
+from gan_core.networks.translator import RoundTrip, Translator
 
-GENERATORS: dict[str, type[nn.Module]] = {"mlp": MlpGenerator, "dcgan": DcganGenerator, "residual": ResidualGenerator}
+GENERATORS: dict[str, type[nn.Module]] = {
+    "mlp": MlpGenerator,
+    "dcgan": DcganGenerator,
+    "residual": ResidualGenerator,
+    "translator": Translator,
+    "round-trip": RoundTrip,
+}
 DISCRIMINATORS: dict[str, type[nn.Module]] = {
     "mlp": MlpDiscriminator,
     "dcgan": DcganDiscriminator,
     "residual": ResidualDiscriminator,
+    "patch": PatchDiscriminator,
 }
 
 

@@ -11,14 +11,15 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from gan_core.errors import ConfigError
 from gan_core.params.common import halvings
-from gan_core.params.gan import Family, NetworkParams, Normalization
+from gan_core.params.gan import NetworkParams, Normalization
 
 
 @dataclass(frozen=True)
 class NetworkSpec:
     """All that a network is built from; a network's weights fit every network of an equal specification."""
 
-    family: Family
+    family: str
+    """A name in `GENERATORS` or `DISCRIMINATORS`."""
     shape: tuple[int, ...]
     """Of one sample: (C, H, W) for images, (D,) for points."""
     classes: int
@@ -29,6 +30,11 @@ class NetworkSpec:
     widths: tuple[int, ...] | None = None
     normalization: Normalization | None = None
     dropout: float = 0.0
+    inputs: tuple[int, ...] | None = None
+    """Of what a discriminator sees beside each sample, (C, H, W)."""
+    downsamplings: int | None = None
+    blocks: int | None = None
+    skip: bool = False
 
     @classmethod
     def from_params(cls, params: NetworkParams, shape: tuple[int, ...], classes: int, latent: int) -> NetworkSpec:

@@ -8,9 +8,10 @@ stays fast.
 from __future__ import annotations
 
 from gan_core.params.common import TrainParams
+from gan_core.params.cyclegan import CycleGanParams
 from gan_core.params.gan import GanParams
 
-__all__ = ["RECIPE_PARAMS", "GanParams", "TrainParams"]
+__all__ = ["RECIPE_PARAMS", "CycleGanParams", "GanParams", "TrainParams"]
 
-RECIPE_PARAMS: dict[str, type[TrainParams]] = {"gan": GanParams}
+RECIPE_PARAMS: dict[str, type[TrainParams]] = {"gan": GanParams, "cyclegan": CycleGanParams}
 """What each recipe can be told, by the name that `train.recipe` has."""

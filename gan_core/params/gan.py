@@ -10,7 +10,7 @@ from gan_core.params.common import Kind, PositiveInt, Strict, TrainParams, halvi
 
 Loss = Literal["non-saturating", "minimax", "least-squares", "hinge", "wasserstein", "relativistic"]
 Family = Literal["mlp", "dcgan", "residual"]
-Normalization = Literal["none", "batch", "spectral"]
+Normalization = Literal["none", "batch", "spectral", "instance"]
 
 
 class NetworkParams(Strict):

@@ -8,10 +8,11 @@ import torch
 
 from gan_core.data.dataset import DatasetSpec
 from gan_core.params import TrainParams
+from gan_core.recipes.cyclegan import CycleGan
 from gan_core.recipes.game import Recipe
 from gan_core.recipes.gan import Gan
 
-RECIPES: dict[str, type[Recipe[Any]]] = {"gan": Gan}
+RECIPES: dict[str, type[Recipe[Any]]] = {"gan": Gan, "cyclegan": CycleGan}
 
 
 def build_recipe(params: TrainParams, spec: DatasetSpec, device: torch.device) -> Recipe[Any]:

@@ -14,10 +14,11 @@ from tasks.params import EvaluateParams
 from tasks.scoring.images import ImageScoring
 from tasks.scoring.points import PointScoring
 from tasks.scoring.scoring import Evidence, Scoring, rounded
+from tasks.scoring.unpaired import UnpairedScoring
 
 __all__ = ["SCORINGS", "Evidence", "Scoring", "gather", "score", "scores_of"]
 
-SCORINGS: Mapping[Kind, Scoring] = {"images": ImageScoring(), "points": PointScoring()}
+SCORINGS: Mapping[Kind, Scoring] = {"images": ImageScoring(), "points": PointScoring(), "unpaired": UnpairedScoring()}
 
 
 def gather(generator: Generator, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams) -> Evidence:

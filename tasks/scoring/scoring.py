@@ -61,6 +61,10 @@ class Scoring(ABC):
         """
         return None
 
+    def extractor_data(self, dataset: Dataset) -> Dataset:
+        """What the features are fitted on; by default the data set itself."""
+        return dataset
+
     def check(self, dataset: Dataset, params: EvaluateParams) -> None:  # noqa: B027
         """Refuse data that cannot be scored on, before anything is fitted or drawn.
 

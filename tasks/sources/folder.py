@@ -1,12 +1,13 @@
 """`folder://PATH`: image files in a folder, flat or with a folder a class.
 
 What is taken: every file whose name ends as image files do, at any depth, broken ones too: validation judges them. A file's class is
-the first folder of its path, whatever lies below. Left out, and counted in a note: files of other names, hidden files and folders
-(a leading dot), links that lead out of the folder, to a folder, or nowhere.
+the first folder of its path, whatever lies below. With `data.layout`, only files in its two folders are taken. Left out, and counted
+in a note: files of other names, hidden files and folders (a leading dot), links that lead out of the folder, to a folder, or nowhere.
 """
 
 from __future__ import annotations
 
+import difflib
 import os
 import stat
 import time
@@ -41,6 +42,7 @@ class FolderSource:
 
     def __init__(self, workspace: Workspace, data: DataParams) -> None:
         self._root = _existing_folder(expand_path(data.location, workspace, "data.source"), data.source)
+        self._folders = data.folders if data.layout is not None else None
         self.identity = str(self._root)
         self.notes: Sequence[str] = ()
         self._count = 0
@@ -49,7 +51,9 @@ class FolderSource:
         now_ns = time.time_ns()
         left_out: Counter[str] = Counter()
         files = []
-        for path, place, facts in _images(str(self._root), left_out):
+        for folder in self._folders or ():
+            self._check_folder(folder)
+        for path, place, facts in _images(str(self._root), left_out, self._folders):
             files.append(SourceFile(safe_path(path), facts.st_size, state_of(facts, now_ns), partial(open_file, place)))
         self._count = len(files)
         shown = _left_out(left_out)
@@ -60,6 +64,11 @@ class FolderSource:
             )
         classes = self._classes([file.path for file in files])
         notes = [shown] if shown else []
+        if self._folders is not None:
+            if missing := [folder for folder in self._folders if safe_path(folder) not in classes]:
+                raise DataError(f"{self._where}: no images in {missing[0]}, and data.folders asks for some in each of its two")
+            beside = sorted(safe_path(one.name) for one in _entries(str(self._root)) if one.name not in self._folders)
+            notes += [f"left out beside {' and '.join(self._folders)}: {_named(beside)}"] if beside else []
         if any(file.path.count("/") > 1 for file in files):
             notes.append(f"some images lie several folders deep; the first folder is the class: {_named(classes)}")
         self.notes = notes
@@ -71,6 +80,15 @@ class FolderSource:
     @property
     def _where(self) -> str:
         return safe_path(str(self._root))
+
+    def _check_folder(self, name: str) -> None:
+        """Refuse a folder that `data.folders` names and that cannot be used, before anything is read."""
+        if (self._root / name).is_dir() and not (self._root / name).is_symlink():
+            return
+        there = sorted(safe_path(one.name) for one in _entries(str(self._root)) if one.is_dir(follow_symlinks=False))
+        near = difflib.get_close_matches(name, there, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {_named(there)}" if there else "there are no folders in it"
+        raise DataError(f"{self._where}: data.folders: there is no folder {safe_path(name)!r}; {hint}")
 
     def _classes(self, paths: Sequence[str]) -> list[str]:
         classes = sorted({label for label in map(class_of, paths) if label is not None})
@@ -98,9 +116,12 @@ def _existing_folder(path: Path, source: str) -> Path:
     return root
 
 
-def _images(root: str, left_out: Counter[str]) -> Iterator[tuple[str, str, os.stat_result]]:
-    """Of each image its path below `root`, its real place, and what the file system knows of it; counts the others in `left_out`."""
-    folders = [""]
+def _images(root: str, left_out: Counter[str], only: Sequence[str] | None) -> Iterator[tuple[str, str, os.stat_result]]:
+    """Of each image its path below `root`, its real place, and what the file system knows of it; counts the others in `left_out`.
+
+    `only`: folders to look into, instead of all.
+    """
+    folders = [""] if only is None else [f"{folder}/" for folder in only]
     while folders:
         below = folders.pop()
         # Plain strings: a pathlib object for each of 60,000 files would double the time of a look.

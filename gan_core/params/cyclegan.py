@@ -1,0 +1,75 @@
+"""What unpaired translation can be told: both generators, both discriminators, and the weights of the losses."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from gan_core.params.common import Kind, OptimizerParams, PositiveInt, Strict, TrainParams
+
+Patch = Literal[16, 34, 70]
+
+
+class TranslatorParams(Strict):
+    """Either generator's network; the defaults are the paper's."""
+
+    width: PositiveInt = 64
+    """Channels in front of the first downsampling; they double with each."""
+    downsamplings: Annotated[int, Field(ge=0, le=6)] = 2
+    """How often the side is halved in front of the residual blocks, and doubled behind them."""
+    blocks: Annotated[int, Field(ge=0, le=64)] | None = None
+    """Residual blocks. None: 9 from 256 pixels on, 6 below."""
+    skip: bool = False
+    """Add what the network makes to the image that it was given, which the paper does not: it starts near the identity, and a budget of a
+    few thousand images goes into what has to change."""
+
+
+class PatchParams(Strict):
+    """Either discriminator's network."""
+
+    patch: Patch | None = None
+    """Side, in pixels, of the patches that it judges. None: 70 from 64 pixels on, 34 from 32 on, 16 below."""
+    width: PositiveInt = 64
+    """Channels of the first convolution; each one after it has twice as many."""
+
+
+class CycleGanParams(TrainParams):
+    """Unpaired translation (CycleGAN, Zhu et al., 2017): two translators that undo each other, a discriminator for each kind of image."""
+
+    kinds = ("unpaired",)
+
+    recipe: Literal["cyclegan"] = "cyclegan"
+    batch: Annotated[int, Field(ge=1, le=65_536)] = 1
+    optimizer: OptimizerParams = OptimizerParams(learning_rate=2e-4, betas=(0.5, 0.999), decay=0.5)
+    generator: TranslatorParams = TranslatorParams()
+    discriminator: PatchParams = PatchParams()
+    cycle: Annotated[float, Field(ge=0)] = 10.0
+    """Weight of the mean absolute difference between an image and what comes back of it, in -1..1, beside each adversarial loss."""
+    identity: Annotated[float, Field(ge=0)] = 5.0
+    """Weight of what a translator changes in images that are of its target kind already; 0 saves a third of the time."""
+    pool: Annotated[int, Field(ge=0, le=10_000)] = 50
+    """Past translations, of each kind, that a discriminator is shown half of the time instead of new ones; 0: new ones only."""
+    mirror: bool = True
+    """Half of the images are shown mirrored, left and right exchanged."""
+    augment: bool = False
+    """Differentiable augmentation of what the discriminators see (Zhao et al., 2020), for small data sets."""
+
+    def blocks(self, side: int) -> int:
+        """Residual blocks of either generator, for images of `side` pixels."""
+        return self.generator.blocks if self.generator.blocks is not None else 9 if side >= 256 else 6
+
+    def patch(self, side: int) -> Patch:
+        """Side of the patches that a discriminator judges, for images of `side` pixels."""
+        return self.discriminator.patch or (70 if side >= 64 else 34 if side >= 32 else 16)
+
+    def problems(self, kind: Kind, size: int | None) -> list[str]:
+        if size is None:
+            return []
+        found = []
+        step = 2**self.generator.downsamplings
+        if size % step or size // step < 4:
+            found.append(f"train.generator.downsamplings: {size} pixels are no multiple of {step} from {4 * step} on; use fewer")
+        if size < (fewest := {16: 8, 34: 16, 70: 32}[self.patch(size)]):
+            found.append(f"train.discriminator.patch: {self.patch(size)} needs at least {fewest} pixels, and data.size is {size}")
+        return found

@@ -1,0 +1,162 @@
+"""Unpaired translation: two translators that undo each other, and a discriminator for each kind of image (CycleGAN, Zhu et al., 2017).
+
+`there` goes from the inputs to images like the samples, `back` the other way; both are shipped, so that what comes back of a translation
+can be looked at and scored. A discriminator judges patches, with the least-squares loss, and is shown past translations too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from gan_core import pictures
+from gan_core.augment import augment, mirrored
+from gan_core.data.batches import Batch
+from gan_core.data.dataset import Dataset, DatasetSpec
+from gan_core.errors import ConfigError
+from gan_core.generator import Generator, GeneratorConfig
+from gan_core.losses import least_squares_discriminator, least_squares_generator, share_called_real
+from gan_core.networks import build_discriminator, build_generator
+from gan_core.networks.common import NetworkSpec
+from gan_core.networks.patch import patch_widths
+from gan_core.networks.translator import RoundTrip
+from gan_core.params import CycleGanParams
+from gan_core.pool import ImagePool
+from gan_core.recipes.game import Move, Recipe, Turn
+
+_PREVIEW_COUNT = 12
+
+
+@dataclass(frozen=True)
+class _Side:
+    """One kind of image in a step: real ones, and translations to it with their gradient."""
+
+    real: Tensor
+    fake: Tensor
+
+
+class CycleGan(Recipe[CycleGanParams]):
+    """Players `generators` (a `RoundTrip`), `target_discriminator` and `input_discriminator`, and a pool for each of the two."""
+
+    shipped = "generators"
+    turns = (Turn(("target_discriminator", "input_discriminator"), draws=True), Turn(("generators",)))
+
+    def __init__(self, params: CycleGanParams, spec: DatasetSpec, device: torch.device) -> None:
+        super().__init__(params, spec, device)
+        misfits = params.problems(spec.kind, spec.shape[-1])
+        if misfits:
+            raise ConfigError(misfits[0])
+        if spec.inputs != spec.shape:
+            raise ConfigError(f"unpaired translation is between images of one shape, and these are of {spec.inputs} and {spec.shape}")
+        generator, discriminator = params.generator, params.discriminator
+        self.network = NetworkSpec(
+            "round-trip",
+            spec.shape,
+            classes=0,
+            latent=0,
+            width=generator.width,
+            downsamplings=generator.downsamplings,
+            blocks=params.blocks(spec.shape[-1]),
+            skip=generator.skip,
+        )
+        widths = patch_widths(params.patch(spec.shape[-1]), discriminator.width)
+        judge = NetworkSpec("patch", spec.shape, 0, 0, widths=widths, normalization="instance")
+        networks = {
+            "generators": build_generator(self.network),
+            "target_discriminator": build_discriminator(judge),
+            "input_discriminator": build_discriminator(judge),
+        }
+        for network in networks.values():
+            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        pools = {name: ImagePool(params.pool, spec.shape) for name in ("target_pool", "input_pool")}
+        self.players = {name: player.to(device) for name, player in {**networks, **pools}.items()}
+        self._sides: dict[str, _Side] = {}
+
+    def move(self, turn: Turn, batch: Batch, moves: int, last: bool) -> Move:
+        return self._discriminate(batch) if turn.draws else self._translate()
+
+    def _discriminate(self, batch: Batch) -> Move:
+        assert batch.inputs is not None  # noqa: S101
+        inputs, targets = (mirrored(images) if self.params.mirror else images for images in (batch.inputs, batch.real))
+        # The generators do not change between this move and their own: they translate once for both.
+        self._sides = {"target": _Side(targets, self._generators.there(inputs)), "input": _Side(inputs, self._generators.back(targets))}
+        total, numbers = inputs.new_zeros(()), dict[str, Tensor]()
+        for name, side in self._sides.items():
+            shown = cast(ImagePool, self.players[f"{name}_pool"]).exchange(side.fake)
+            real, fake = self._judge(name, torch.cat([side.real, shown])).chunk(2)
+            loss = least_squares_discriminator(real, fake)
+            total = total + loss
+            prefix = "" if name == "target" else f"{name}_"
+            numbers[f"{prefix}discriminator_loss"] = loss.detach()
+            numbers[f"{prefix}accuracy_real"] = share_called_real(real.detach(), "least-squares")
+            numbers[f"{prefix}accuracy_fake"] = 1 - share_called_real(fake.detach(), "least-squares")
+        return Move(total, numbers)
+
+    def _translate(self) -> Move:
+        target, source = self._sides["target"], self._sides["input"]
+        numbers = dict[str, Tensor]()
+        total = target.real.new_zeros(())
+        for name, side in self._sides.items():
+            judge = self.players[f"{name}_discriminator"].requires_grad_(False)
+            # The weights of the paper stand beside the plain square, twice this loss.
+            fooling = 2 * least_squares_generator(self._judge(name, side.fake), side.real)
+            judge.requires_grad_(True)
+            numbers["generator_loss" if name == "target" else f"{name}_generator_loss"] = fooling.detach()
+            total = total + fooling
+        there, back = self._generators.there, self._generators.back
+        cycle = _difference(back(target.fake), source.real) + _difference(there(source.fake), target.real)
+        # In 0..1 and a mean over both ways, as the score of the same name.
+        numbers["cycle_l1"] = cycle.detach() / 4
+        total = total + self.params.cycle * cycle
+        if self.params.identity:
+            identity = _difference(there(target.real), target.real) + _difference(back(source.real), source.real)
+            numbers["identity_l1"] = identity.detach() / 4
+            total = total + self.params.identity * identity
+        return Move(total, numbers)
+
+    def generator_config(self, images: int) -> GeneratorConfig:
+        return GeneratorConfig(
+            recipe=self.params.recipe,
+            kind=self.spec.kind,
+            shape=self.spec.shape,
+            classes=None,
+            latent=0,
+            network=self.network,
+            images=images,
+            seed=self.params.seed,
+            dataset=self.spec.digest,
+            inputs=self.spec.inputs,
+        )
+
+    def preview(self, generator: Generator, dataset: Dataset) -> NDArray[Any]:
+        """Three rows: held-out inputs, their translations, and what comes back of these."""
+        inputs = np.array(dataset.inputs["holdout"][:_PREVIEW_COUNT])
+        return round_trip_picture(generator, inputs)
+
+    @property
+    def _generators(self) -> RoundTrip:
+        return cast(RoundTrip, self.players["generators"])
+
+    def _judge(self, name: str, images: Tensor) -> Tensor:
+        """Float32 logits (N, h, w) of images of one kind."""
+        judge: nn.Module = self.players[f"{name}_discriminator"]
+        logits: Tensor = judge(augment(images) if self.params.augment else images)
+        return logits.float()
+
+
+def round_trip_picture(generator: Generator, inputs: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Three rows of uint8 images (N, C, H, W): given, translated, taken back. uint8 (H, W, 3)."""
+    translated = generator.translate(inputs).samples
+    returned = generator.translate(translated, back=True).samples
+    return pictures.grid(np.concatenate([inputs, translated, returned]), columns=len(inputs))
+
+
+def _difference(first: Tensor, second: Tensor) -> Tensor:
+    """Mean absolute difference, in float32."""
+    return F.l1_loss(first.float(), second)

@@ -1,0 +1,137 @@
+"""Translation between two kinds of images without partners: whether translations are taken for their target kind, and what comes back.
+
+A classifier that tells the two kinds apart is fitted on real training images alone. `translated` is the share of held-out inputs
+whose translation it takes for the target kind; fid and kid compare, in its features, translations with held-out images of the target
+kind; `cycle_l1` is the mean absolute difference, of pixels in 0 to 1, between an input and what comes back of its translation.
+
+The classifier is no better than its data: evaluation.json says how many real held-out images it gets right, and what share of inputs it
+takes for the target kind before they are translated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gan_core.data.dataset import SPLITS, Dataset, DatasetSpec
+from gan_core.errors import ConfigError, DataError, TrainingError
+from gan_core.generator import Generator
+from gan_core.metrics.features import ClassifierExtractor, FeatureExtractor, RandomConvExtractor
+from gan_core.metrics.frechet import FeatureStatistics, frechet_distance
+from gan_core.metrics.kernel import kernel_distance
+from gan_core.pictures import grid
+from gan_core.recipes.cyclegan import round_trip_picture
+from tasks.params import EvaluateParams
+from tasks.scoring.images import FEWEST_SAMPLES
+from tasks.scoring.scoring import PICTURES, Evidence, Scoring, on_best_device, rounded
+
+_COLUMNS = 12  # inputs in the picture of translations
+_TARGET = 1  # the class of the samples
+
+
+class UnpairedEvidence(Evidence):
+    """Translations of held-out inputs beside held-out images of the target kind."""
+
+    def __init__(
+        self,
+        real: NDArray[np.float32],  # (N, D) features of the target kind
+        translated: NDArray[np.float32],  # (M, D) of translations
+        taken: NDArray[np.bool_] | None,  # (M,) whether each is taken for the target kind, where there is a classifier
+        cycle: NDArray[np.float64] | None,  # (M,) mean absolute difference of each to what comes back, where there is a way back
+    ) -> None:
+        self.real = real
+        self.translated = translated
+        self.each = {key: value for key, value in (("translated", taken), ("cycle_l1", cycle)) if value is not None}
+        self.n_real, self.n_generated = len(real), len(translated)
+
+    def scores(self) -> dict[str, float]:
+        everything = np.arange(self.n_real), np.arange(self.n_generated)
+        return {metric: self.resampled(metric, *everything) for metric in ("fid", "kid", *self.each)}
+
+    def resampled(self, metric: str, real: NDArray[np.int64], generated: NDArray[np.int64]) -> float:
+        if metric in self.each:
+            return float(self.each[metric][generated].mean())
+        if metric == "kid":
+            return kernel_distance(self.real[real], self.translated[generated])
+        return frechet_distance(FeatureStatistics.of(self.real[real]), FeatureStatistics.of(self.translated[generated]))
+
+
+class UnpairedScoring(Scoring):
+    """By a classifier of the two kinds; by the features of a random network alone where `evaluate.features` asks for that."""
+
+    def extractor(self, name: str, spec: DatasetSpec, params: EvaluateParams) -> type[FeatureExtractor]:
+        return RandomConvExtractor if params.features == "random" else ClassifierExtractor
+
+    def extractor_data(self, dataset: Dataset) -> Dataset:
+        """Both kinds as one data set of labelled images: first the inputs, class 0, then the samples, class 1."""
+        spec = dataset.spec
+        assert spec.input_counts is not None, "unpaired"  # noqa: S101
+        counts = {split: spec.input_counts[split] + spec.counts[split] for split in SPLITS}
+        samples = {split: np.concatenate([dataset.inputs[split], dataset.samples[split]]) for split in SPLITS}
+        labels = {split: (np.arange(counts[split]) >= spec.input_counts[split]).astype(np.int64) for split in SPLITS}
+        both = replace(spec, kind="images", classes=spec.domains, counts=counts, inputs=None, input_counts=None, domains=None)
+        return Dataset(both, samples, labels)
+
+    def check(self, dataset: Dataset, params: EvaluateParams) -> None:
+        for name, images in zip(dataset.spec.domains or ("inputs", "samples"), (dataset.inputs, dataset.samples), strict=True):
+            if len(images["holdout"]) < FEWEST_SAMPLES:
+                raise DataError(
+                    f"{len(images['holdout'])} held-out images of {name} are too few to score with, at least {FEWEST_SAMPLES} are needed; "
+                    "raise data.holdout or add images"
+                )
+
+    def gather(
+        self, generator: Generator, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams
+    ) -> UnpairedEvidence:
+        assert extractor is not None, "images are compared by features"  # noqa: S101
+        self.check(dataset, params)
+        inputs, targets = (_some(images["holdout"], params) for images in (dataset.inputs, dataset.samples))
+        with on_best_device(generator.network, extractor.network):
+            try:
+                translations = generator.translate(inputs).samples
+            except ConfigError as error:
+                raise DataError(f"the generator does not fit the data ({error}); train it again") from None
+            cycle = None
+            if generator.goes_back:
+                returned = generator.translate(translations, back=True).samples
+                cycle = np.abs(returned.astype(np.float64) - inputs).mean(axis=(1, 2, 3)) / 255
+            real, translated = extractor.features(targets), extractor.features(translations)
+            if _alike(translated) and not _alike(extractor.features(inputs)):
+                raise TrainingError(
+                    "the generator makes the same image of every input: it has collapsed; train it again with other settings"
+                )
+            taken = extractor.classify(translated) == _TARGET if isinstance(extractor, ClassifierExtractor) else None
+        return UnpairedEvidence(real, translated, taken, cycle)
+
+    def real_against_real(self, dataset: Dataset, extractor: FeatureExtractor, params: EvaluateParams) -> dict[str, float]:
+        """What perfect translations would get, and the shares of both kinds that the classifier takes for the target kind as they are."""
+        with on_best_device(extractor.network):
+            inputs, targets = (extractor.features(_some(images["holdout"], params)) for images in (dataset.inputs, dataset.samples))
+            train = extractor.features(_some(dataset.samples["train"], params))
+            distance = frechet_distance(FeatureStatistics.of(targets), FeatureStatistics.of(train))
+            scores: dict[str, float] = {"n_train": len(train), "fid": rounded(distance)}
+            if isinstance(extractor, ClassifierExtractor):
+                for key, features in (("translated", targets), ("untranslated", inputs)):
+                    scores[key] = rounded(float((extractor.classify(features) == _TARGET).mean()))
+        return scores
+
+    def grids(self, generator: Generator, dataset: Dataset, seed: int) -> Mapping[str, NDArray[np.uint8]]:
+        """`generated`: held-out inputs, their translations and what comes back, in three rows; `real`: images of the target kind."""
+        order = np.random.default_rng(seed)
+        inputs, targets = (order.permutation(images["holdout"]) for images in (dataset.inputs, dataset.samples))
+        return {"generated": round_trip_picture(generator, inputs[:_COLUMNS]), "real": grid(targets[:PICTURES])}
+
+
+def _some(images: NDArray[Any], params: EvaluateParams) -> NDArray[np.uint8]:
+    """At most `evaluate.samples` of the images, chosen by its seed, in their order."""
+    chosen = np.sort(np.random.default_rng(params.seed).permutation(len(images))[: params.samples])
+    return np.array(images[chosen])
+
+
+def _alike(features: NDArray[np.float32]) -> bool:
+    """Whether all are of one image, apart from float32's rounding."""
+    return bool(np.ptp(features, axis=0).max() <= 1e-5 * np.abs(features).max())
