@@ -119,7 +119,7 @@ def train(
             return end // every > start // every or end >= params.images
 
         if due(log_every):
-            numbers = _log(record, images, sums, counts, _signs(recipe, average, images, real))
+            numbers = _log(record, images, sums, counts, _signs(recipe, average, images, dataset, real))
             sums, counts = {}, {}
             lines.append({"images": images, **numbers})
             reason = watch.failure(lines, params.images, params.batch) if params.watch == "stop" else None
@@ -224,10 +224,11 @@ def _log(record: Path, images: int, sums: Mapping[str, Tensor], counts: Mapping[
     return numbers
 
 
-def _signs(recipe: Recipe[Any], average: Average, images: int, real: NDArray[Any]) -> dict[str, float]:
+def _signs(recipe: Recipe[Any], average: Average, images: int, dataset: Dataset, real: NDArray[Any]) -> dict[str, float]:
     """What tells whether the players are still learning; taken of the last step, and of the averaged generator."""
-    samples = recipe.probe(Generator(recipe.generator_config(images), average.network))
-    gradients = {f"{name}_gradient": watch.gradient_norm(player) for name, player in recipe.players.items()}
+    samples = recipe.probe(Generator(recipe.generator_config(images), average.network), dataset)
+    players = {name: player for turn in recipe.turns for name, player in recipe.players.items() if name in turn.players}
+    gradients = {f"{name}_gradient": watch.gradient_norm(player) for name, player in players.items()}
     signs: dict[str, float] = {"diversity": watch.diversity(samples, real), **gradients}
     # One that is not finite will make the next loss so too, which ends the run; the record holds numbers only.
     return {name: value for name, value in signs.items() if math.isfinite(value)}

@@ -31,6 +31,7 @@ from gan_core.pool import ImagePool
 from gan_core.recipes.game import Move, Recipe, Turn
 
 _PREVIEW_COUNT = 12
+_PROBE = 16  # training inputs that are translated for each line of the record
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,8 @@ class CycleGan(Recipe[CycleGanParams]):
             total = total + loss
             prefix = "" if name == "target" else f"{name}_"
             numbers[f"{prefix}discriminator_loss"] = loss.detach()
+            numbers[f"{prefix}real_score"] = real.detach().mean()
+            numbers[f"{prefix}fake_score"] = fake.detach().mean()
             numbers[f"{prefix}accuracy_real"] = share_called_real(real.detach(), "least-squares")
             numbers[f"{prefix}accuracy_fake"] = 1 - share_called_real(fake.detach(), "least-squares")
         return Move(total, numbers)
@@ -133,6 +136,9 @@ class CycleGan(Recipe[CycleGanParams]):
             dataset=self.spec.digest,
             inputs=self.spec.inputs,
         )
+
+    def probe(self, generator: Generator, dataset: Dataset) -> NDArray[Any]:
+        return generator.translate(np.array(dataset.inputs["train"][:_PROBE])).samples
 
     def preview(self, generator: Generator, dataset: Dataset) -> NDArray[Any]:
         """Three rows: held-out inputs, their translations, and what comes back of these."""

@@ -78,7 +78,7 @@ class Recipe(ABC, Generic[Params]):
     def generator_config(self, images: int) -> GeneratorConfig:
         """What the shipped generator is after `images` real samples."""
 
-    def probe(self, generator: Generator) -> NDArray[Any]:
+    def probe(self, generator: Generator, dataset: Dataset) -> NDArray[Any]:
         """Samples of the generator as it is now, (N, ...), whose spread is compared with that of real samples."""
         return generator.sample(PROBE, _PREVIEW_SEED).samples
 

@@ -69,7 +69,7 @@ class FolderSource:
                 raise DataError(f"{self._where}: no images in {missing[0]}, and data.folders asks for some in each of its two")
             beside = sorted(safe_path(one.name) for one in _entries(str(self._root)) if one.name not in self._folders)
             notes += [f"left out beside {' and '.join(self._folders)}: {_named(beside)}"] if beside else []
-        if any(file.path.count("/") > 1 for file in files):
+        if self._folders is None and any(file.path.count("/") > 1 for file in files):
             notes.append(f"some images lie several folders deep; the first folder is the class: {_named(classes)}")
         self.notes = notes
         return files

@@ -1,0 +1,99 @@
+"""Networks of translation: the papers' sizes, what a patch sees, and where a translator starts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from gan_core.errors import ConfigError
+from gan_core.networks import build_discriminator, build_generator
+from gan_core.networks.common import NetworkSpec
+from gan_core.networks.patch import patch_widths
+from gan_core.networks.translator import RoundTrip
+
+
+def translator(family: str = "translator", shape: tuple[int, ...] = (3, 16, 16), **changes: Any) -> nn.Module:
+    torch.manual_seed(0)
+    return build_generator(NetworkSpec(family, shape, 0, 0, **{"width": 4, "downsamplings": 2, "blocks": 1, **changes}))
+
+
+def judge(shape: tuple[int, ...], **changes: Any) -> nn.Module:
+    torch.manual_seed(0)
+    return build_discriminator(NetworkSpec("patch", shape, 0, 0, **changes))
+
+
+def weights(network: nn.Module) -> int:
+    return sum(weight.numel() for weight in network.parameters())
+
+
+def test_the_papers_generator_has_11_378_million_weights() -> None:
+    """As the authors' own code prints it for resnet_9blocks of width 64: 11.378 M."""
+    network = translator(shape=(3, 256, 256), width=64, blocks=9)
+    assert weights(network) == 11_378_179
+
+
+def test_the_papers_discriminator_has_2_765_million_weights() -> None:
+    network = judge((3, 256, 256), widths=patch_widths(70, 64), normalization="instance")
+    assert weights(network) == 2_764_737
+    assert network(torch.zeros(1, 3, 256, 256)).shape == (1, 30, 30)
+
+
+@pytest.mark.parametrize("downsamplings", [0, 1, 3])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_translator_keeps_the_shape(downsamplings: int, channels: int) -> None:
+    network = translator(shape=(channels, 32, 32), downsamplings=downsamplings)
+    made = network(torch.randn(2, channels, 32, 32))
+    assert made.shape == (2, channels, 32, 32)
+    assert made.abs().max() <= 1
+
+
+def test_with_skip_it_starts_near_the_identity_and_without_it_does_not() -> None:
+    images = torch.rand(4, 3, 16, 16) * 2 - 1
+    far = (translator()(images) - images).abs().mean()
+    near = (translator(skip=True)(images) - images).abs().mean()
+    assert near < 0.3 * far
+
+
+def test_every_weight_has_a_gradient() -> None:
+    """But the biases in front of an instance normalisation, which takes them off again."""
+    network = translator("round-trip")
+    assert isinstance(network, RoundTrip)
+    images = torch.rand(2, 3, 16, 16)
+    network.back(network(images)).square().mean().backward()
+    assert all(weight.grad is not None for weight in network.parameters())
+    assert all(weight.grad.abs().max() > 0 for name, weight in network.named_parameters() if name.endswith("weight"))  # type: ignore[union-attr]
+
+
+def test_a_round_trip_has_a_network_each_way_and_goes_there_when_called() -> None:
+    network = translator("round-trip")
+    assert weights(network) == 2 * weights(translator())
+    images = torch.rand(1, 3, 16, 16)
+    assert torch.equal(network(images), network.there(images))  # type: ignore[operator]
+    assert not torch.equal(network(images), network.back(images))  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("patch", [16, 34, 70])
+def test_a_logit_sees_a_patch_of_that_many_pixels(patch: int) -> None:
+    network = judge((1, 128, 128), widths=patch_widths(patch, 2))
+    image = torch.rand(1, 1, 128, 128, requires_grad=True)
+    logits = network(image)
+    logits[0, logits.shape[1] // 2, logits.shape[2] // 2].backward()
+    assert image.grad is not None
+    seen = image.grad[0, 0].abs() > 0
+    assert (int(seen.any(0).sum()), int(seen.any(1).sum())) == (patch, patch)
+
+
+def test_it_judges_an_output_beside_its_input() -> None:
+    network = judge((3, 32, 32), widths=patch_widths(16, 2), inputs=(1, 32, 32))
+    given, made = torch.rand(2, 1, 32, 32), torch.rand(2, 3, 32, 32)
+    logits = network(given, made)
+    assert logits.shape == (2, 14, 14)
+    assert not torch.equal(logits, network(1 - given, made))
+
+
+def test_too_small_an_image_for_the_patch_is_refused() -> None:
+    with pytest.raises(ConfigError, match="16 pixels are too few for 4 convolutions; choose a smaller patch"):
+        judge((3, 16, 16), widths=patch_widths(70, 2))
