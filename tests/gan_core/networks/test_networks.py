@@ -276,15 +276,15 @@ class TestSpecification:
         assert found == NetworkSpec("residual", (3, 32, 32), 10, 48, 24, None, "none", 0.25)
 
     def test_equal_specifications_fit_each_other_s_weights(self) -> None:
-        for family in GENERATORS:
+        for family in NARROW:
             shape = (1, 16, 16)
             one, other = (build_generator(spec(family, shape, 2)) for _ in range(2))  # type: ignore[arg-type]
             other.load_state_dict(one.state_dict())
             one, other = (build_discriminator(spec(family, shape, 2)) for _ in range(2))  # type: ignore[arg-type]
             other.load_state_dict(one.state_dict())
 
-    def test_every_family_has_both_players(self) -> None:
-        assert set(GENERATORS) == set(DISCRIMINATORS) == {"mlp", "dcgan", "residual"}
+    def test_every_family_that_draws_has_both_players(self) -> None:
+        assert set(NARROW) <= set(GENERATORS) & set(DISCRIMINATORS)
 
 
 def test_the_dcgan_starts_from_a_narrow_normal_distribution() -> None:
