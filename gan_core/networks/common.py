@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -35,12 +36,21 @@ class NetworkSpec:
     downsamplings: int | None = None
     blocks: int | None = None
     skip: bool = False
+    components: int | None = None
 
     @classmethod
     def from_params(cls, params: NetworkParams, shape: tuple[int, ...], classes: int, latent: int) -> NetworkSpec:
         """Settle what the parameters leave open for samples of `shape`."""
         return cls(
-            params.family(images=len(shape) == 3), shape, classes, latent, params.width, params.widths, params.normalization, params.dropout
+            family=params.family(images=len(shape) == 3),
+            shape=shape,
+            classes=classes,
+            latent=latent,
+            width=params.width,
+            widths=params.widths,
+            normalization=params.normalization,
+            dropout=params.dropout,
+            components=params.components,
         )
 
 
@@ -80,6 +90,30 @@ class LabelledLatent(nn.Module):
             return latents
         assert labels is not None, "a conditional generator needs labels"  # noqa: S101
         return torch.cat([latents, self.embedding(labels)], dim=1)
+
+
+class MixtureLatent(nn.Module):
+    """Makes of a normal latent (N, L) one from a mixture of `components` learned Gaussians, (N, L - 1) (Gurumurthy et al., 2017).
+
+    A continuous generator has to draw something on the way from one piece of the data to the next; with a component a piece it need
+    not. Which component a latent belongs to is read off its first coordinate, so the same latent always makes the same sample.
+    """
+
+    def __init__(self, latent: int, components: int) -> None:
+        super().__init__()
+        if latent < 2:
+            raise ConfigError("latent: a mixture takes one coordinate for itself; use 2 or more")
+        self.components = components
+        self.mean = nn.Embedding(components, latent - 1)
+        self.log_std = nn.Embedding(components, latent - 1)
+        # Apart from each other from the start: components that overlap are drawn over each other, and never part.
+        nn.init.constant_(self.log_std.weight, math.log(0.1))
+
+    def forward(self, latents: Tensor) -> Tensor:
+        quantile = torch.special.ndtr(latents[:, 0].float())
+        component = (quantile * self.components).long().clamp_(0, self.components - 1)
+        mixed: Tensor = self.mean(component) + self.log_std(component).exp() * latents[:, 1:]
+        return mixed
 
 
 class ProjectionHead(nn.Module):

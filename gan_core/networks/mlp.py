@@ -7,20 +7,22 @@ import math
 import torch
 from torch import Tensor, nn
 
-from gan_core.networks.common import LabelledLatent, NetworkSpec, normalized
+from gan_core.networks.common import LabelledLatent, MixtureLatent, NetworkSpec, normalized
 
 
 class MlpGenerator(nn.Module):
     """Dense layers from latent to sample; tanh at the end for images, linear for points.
 
-    `widths` are the hidden layers (default 256-512-1024 for images, 128-128 for points); `normalization` batch or none.
+    `widths` are the hidden layers (default 256-512-1024 for images, 128-128 for points); `normalization` batch or none;
+    `components` makes the latent a mixture.
     """
 
     def __init__(self, spec: NetworkSpec) -> None:
         super().__init__()
         images = len(spec.shape) == 3
         self.shape = spec.shape
-        self.input = LabelledLatent(spec.latent, spec.classes)
+        self.mixture = MixtureLatent(spec.latent, spec.components) if spec.components else nn.Identity()
+        self.input = LabelledLatent(spec.latent - bool(spec.components), spec.classes)
         layers: list[nn.Module] = []
         width = self.input.width
         for hidden in spec.widths or ((256, 512, 1024) if images else (128, 128)):
@@ -36,7 +38,7 @@ class MlpGenerator(nn.Module):
         self.layers = nn.Sequential(*layers)
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
-        samples: Tensor = self.layers(self.input(latents, labels))
+        samples: Tensor = self.layers(self.input(self.mixture(latents), labels))
         return samples.view(-1, *self.shape)
 
 

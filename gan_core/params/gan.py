@@ -24,6 +24,8 @@ class NetworkParams(Strict):
     normalization: Normalization | None = None
     """None: batch for a convolutional generator; for a convolutional discriminator spectral with the hinge loss, none otherwise."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    components: Annotated[int, Field(ge=2, le=10_000)] | None = None
+    """Of a mixture of Gaussians that the latent is drawn from, for data that lies in separate pieces (DeLiGAN: Gurumurthy et al., 2017)."""
 
     def family(self, images: bool) -> Family:
         """The network, with `auto` settled."""
@@ -35,7 +37,7 @@ class NetworkParams(Strict):
         """What is set here and would be ignored, as lines that begin with the key, for a player of `role`."""
         family = self.family(images)
         known = {key for key, networks in _USED[role].items() if family in networks}
-        named = [key for key in ("width", "widths", "dropout") if getattr(self, key) and key not in known]
+        named = [key for key in ("width", "widths", "dropout", "components") if getattr(self, key) and key not in known]
         problems = [f"{key}: the {family} {role} has no such setting; leave it out" for key in named]
         if self.normalization not in (None, "none") and f"normalization {self.normalization}" not in known:
             problems.append(f"normalization: the {family} {role} has no {self.normalization} normalization; leave it out")
@@ -47,6 +49,7 @@ _USED: dict[str, dict[str, tuple[str, ...]]] = {
     "generator": {
         "width": _CONVOLUTIONAL,
         "widths": ("mlp", "dcgan"),
+        "components": ("mlp",),
         "normalization batch": ("mlp", "dcgan", "residual"),
         "normalization spectral": ("mlp", "dcgan"),
     },

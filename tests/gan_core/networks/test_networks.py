@@ -13,7 +13,7 @@ from torch.nn.utils import parametrize
 
 from gan_core.errors import ConfigError
 from gan_core.networks import DISCRIMINATORS, GENERATORS, build_discriminator, build_generator
-from gan_core.networks.common import NetworkSpec, resolutions
+from gan_core.networks.common import MixtureLatent, NetworkSpec, resolutions
 from gan_core.params.gan import NetworkParams
 
 Family = Literal["mlp", "dcgan", "residual"]
@@ -297,3 +297,35 @@ def test_the_dcgan_starts_from_a_narrow_normal_distribution() -> None:
         elif isinstance(module, nn.BatchNorm2d):
             assert module.weight.mean().item() == pytest.approx(1.0, abs=0.02)
             assert module.bias.abs().max() == 0
+
+
+class TestMixtureLatent:
+    def test_equal_shares_of_the_latents_belong_to_each_component_by_their_first_coordinate(self) -> None:
+        mixture = MixtureLatent(3, components=4)
+        with torch.no_grad():
+            mixture.mean.weight.copy_(torch.arange(4.0)[:, None].expand(4, 2))
+            mixture.log_std.weight.fill_(-20)
+        latents = torch.randn(4_000, 3, generator=torch.Generator().manual_seed(0))
+        drawn = mixture(latents)
+        assert drawn.shape == (4_000, 2)
+        assert torch.equal(mixture(latents), drawn)
+        order = drawn[latents[:, 0].argsort(), 0].round()
+        assert torch.equal(order, order.sort().values)
+        assert torch.bincount(order.long()).tolist() == pytest.approx([1_000] * 4, rel=0.1)
+
+    def test_each_component_has_its_own_mean_and_deviation(self) -> None:
+        mixture = MixtureLatent(2, components=2)
+        with torch.no_grad():
+            mixture.mean.weight.copy_(torch.tensor([[-3.0], [5.0]]))
+            mixture.log_std.weight.copy_(torch.tensor([[0.0], [2.0]]))
+        drawn = mixture(torch.tensor([[-1.0, 0.5], [1.0, 0.5], [-20.0, 1.0], [20.0, 1.0]])).squeeze(1)
+        assert drawn.tolist() == pytest.approx([-2.5, 5 + 0.5 * math.exp(2), -2, 5 + math.exp(2)])
+
+    def test_it_learns(self) -> None:
+        generator = build_generator(NetworkSpec("mlp", (2,), 0, latent=4, widths=(8,), components=5))
+        generator(torch.randn(64, 4)).square().sum().backward()
+        assert all(weight.grad is not None and weight.grad.abs().sum() > 0 for weight in generator.parameters())
+
+    def test_a_latent_too_short_is_refused(self) -> None:
+        with pytest.raises(ConfigError, match="latent: a mixture takes one coordinate for itself"):
+            MixtureLatent(1, components=2)
