@@ -1,4 +1,4 @@
-"""The decision whether a challenger becomes the champion: a pure function of two sets of scores and the entry's rule."""
+"""The decision whether a challenger becomes the champion: a pure function of what was measured and the entry's rule."""
 
 from __future__ import annotations
 
@@ -7,13 +7,18 @@ import operator
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from gan_core.params.common import Kind
-from tasks.metrics import BETTER, LOWER, default_metric
+from tasks.comparison import Comparison
+from tasks.metrics import default_metric
 from tasks.params import RegisterParams
 
 # The outcomes that make a challenger the champion.
 PROMOTING = ("first", "promoted")
+
+# Floors that hold unless `require` names their metric; looked at only where it was measured.
+FLOORS: Mapping[str, str] = {}
 
 _CONDITIONS: Mapping[str, Callable[[float, float], bool]] = {
     ">=": operator.ge,
@@ -24,11 +29,31 @@ _CONDITIONS: Mapping[str, Callable[[float, float], bool]] = {
 
 
 @dataclass(frozen=True)
+class Measured:
+    """A generator's scores, and how they were measured."""
+
+    scores: Mapping[str, float]
+    conditions: Mapping[str, Any]
+    """What has to be equal for scores to be compared, as `conditions_of` gives it."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """All that a decision rests on. The same record under the same rule gives the same decision."""
+
+    challenger: Measured
+    champion: Measured | None = None
+    """None where there never was one."""
+    comparison: Comparison | None = None
+    """Of the two by the deciding metric."""
+
+
+@dataclass(frozen=True)
 class Decision:
     """What is to be done with a challenger, and why."""
 
     outcome: str
-    """`first`, `promoted`, `kept: worse`, or `vetoed: REASON`."""
+    """`first`, `promoted`, `kept: worse`, `kept: inconclusive`, or `vetoed: REASON`."""
     reasons: tuple[str, ...]
     """Sentences for a person."""
 
@@ -37,38 +62,66 @@ class Decision:
         return self.outcome in PROMOTING
 
 
-def decide(
-    challenger: Mapping[str, float],
-    champion: Mapping[str, float] | None,
-    rule: RegisterParams,
-    kind: Kind,
-) -> Decision:
-    """Compare two generators that were scored against the same held-out data with the same seeds.
+def decide(record: Record, rule: RegisterParams, kind: Kind) -> Decision:
+    """Judge a challenger, alone and beside the champion.
 
-    Vetoes come first: a score that is not finite, a floor of `rule.require` that is not met, a deciding metric that was not
-    measured. Then the one metric `rule.improve` decides, and a draw keeps the champion.
+    Vetoes come first: a score that is not finite, a floor that is not met (`rule.require`, and those of `FLOORS` that it does not
+    name), a deciding metric that was not measured, scores that were measured differently. Then the one metric `rule.improve` decides:
+    the challenger is promoted where it is better in at least `rule.confidence` of the resamples, kept out as worse where it is better
+    in at most the rest, and anything between is inconclusive.
 
     Args:
-        challenger: its scores by metric.
-        champion: the present champion's, or None where there never was one.
+        record: what was measured.
         rule: the entry's `register` section.
         kind: of the samples; chooses the deciding metric where the rule leaves it open.
     """
-    metric = rule.improve or default_metric(challenger, kind)
-    vetoes = _vetoes(challenger, metric, rule)
+    scores = record.challenger.scores
+    metric = deciding_metric(scores, rule, kind)
+    vetoes = _vetoes(scores, metric, rule)
     if vetoes:
         return Decision(f"vetoed: {vetoes[0]}", tuple(vetoes))
-    if champion is None:
+    if record.champion is None:
         return Decision("first", ("there is no champion yet",))
-    if not math.isfinite(champion.get(metric, math.nan)):
+    difference = _measured_differently(record.challenger.conditions, record.champion.conditions)
+    if difference:
+        return veto(difference)
+    if not math.isfinite(record.champion.scores.get(metric, math.nan)):
         return veto(f"the champion has no finite {metric} to compare with")
-    new, old = challenger[metric], champion[metric]
-    better = new < old if BETTER[metric] == LOWER else new > old
-    shown_new, shown_old = _distinct(new, old)
-    if better:
-        return Decision("promoted", (f"{metric} {shown_new} is {BETTER[metric]} than the champion's {shown_old}",))
-    verdict = "equals" if new == old else f"is not {BETTER[metric]} than"
-    return Decision("kept: worse", (f"{metric} {shown_new} {verdict} the champion's {shown_old}",))
+    comparison = record.comparison
+    if comparison is None or comparison.metric != metric or not math.isfinite(comparison.probability_better):
+        return veto(f"the two were not compared by {metric}")
+    return _by_comparison(comparison, rule.confidence)
+
+
+def deciding_metric(scores: Mapping[str, float], rule: RegisterParams, kind: Kind) -> str:
+    """The metric that decides between two generators."""
+    return rule.improve or default_metric(scores, kind)
+
+
+def conditions_of(evaluation: Mapping[str, Any]) -> dict[str, Any]:
+    """What has to be equal for two scores to be compared, from evaluation.json: counts, data, seed, and features."""
+    extractor = evaluation.get("extractor")
+    facts = {key: evaluation.get(key) for key in ("dataset_digest", "n_real", "n_generated", "seed")}
+    return {**facts, "extractor": extractor.get("hash") if isinstance(extractor, Mapping) else None}
+
+
+def _by_comparison(comparison: Comparison, confidence: float) -> Decision:
+    new, old = _distinct(comparison.challenger, comparison.champion)
+    share = f"{100 * comparison.probability_better:.1f} %"
+    found = f"{comparison.metric} {new} against {old}: better in {share} of {comparison.replicates:,} resamples"
+    if comparison.gain > 0 and comparison.probability_better >= confidence:
+        return Decision("promoted", (found,))
+    if comparison.gain < 0 and comparison.probability_better <= 1 - confidence:
+        return Decision("kept: worse", (found,))
+    return Decision("kept: inconclusive", (f"{found}, and at least {100 * confidence:.4g} % are asked for",))
+
+
+def _measured_differently(one: Mapping[str, Any], other: Mapping[str, Any]) -> str | None:
+    """Why two scores are not comparable; None where they are."""
+    for key in sorted({*one, *other}):
+        if one.get(key) != other.get(key):
+            return f"the scores were measured differently, so they are not compared: {key} {one.get(key)} against {other.get(key)}"
+    return None
 
 
 def veto(reason: str) -> Decision:
@@ -80,7 +133,8 @@ def _vetoes(scores: Mapping[str, float], metric: str, rule: RegisterParams) -> l
     reasons = [f"{key} is {value}" for key, value in scores.items() if not math.isfinite(value)]
     if metric not in scores:
         reasons.append(f"{metric}, which decides, was not measured; measured were {', '.join(sorted(scores)) or 'none'}")
-    for key, condition in rule.require.items():
+    floors = {**{key: condition for key, condition in FLOORS.items() if key in scores}, **rule.require}
+    for key, condition in floors.items():
         if key not in scores:
             reasons.append(f"{key} is required to be {condition} and was not measured")
         elif math.isfinite(scores[key]) and not _meets(scores[key], condition):

@@ -15,6 +15,7 @@ BETTER: Mapping[str, str] = {
     "recall": HIGHER,
     "density": HIGHER,
     "coverage": HIGHER,
+    "inception_score": HIGHER,
     "modes": HIGHER,
     "label_accuracy": HIGHER,
     "translated": HIGHER,

@@ -171,6 +171,17 @@ class RegisterParams(Strict):
     """The metric that decides. None: `fid` for images, `radius_error` or `high_quality` for points."""
     require: dict[str, str] = Field(default_factory=dict)
     """Floors that veto, as `recall: ">= 0.4"`."""
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    """Share of the resamples in which the new version has to be better."""
+    replicates: Annotated[int, Field(ge=100, le=100_000)] = 1_000
+    """How many resamples the comparison draws."""
+
+    @model_validator(mode="after")
+    def _enough_replicates(self) -> Self:
+        needed = round(5 / (1 - self.confidence))
+        if self.replicates < needed:
+            raise ValueError(f"replicates: {self.replicates} are too few to tell a confidence of {self.confidence}; at least {needed}")
+        return self
 
     @field_validator("improve")
     @classmethod

@@ -1,36 +1,38 @@
 """The register stage: `python -m tasks.register NAME` makes models/NAME a version and decides whether it becomes the champion.
 
 The challenger's scores are those of the evaluate stage. The present champion is loaded from the registry and scored again, on the
-same held-out data, with the same seeds and the same frozen features, and the gate decides between the two. Before the alias moves,
-the new version is loaded back from the registry and must draw known samples bit for bit; and the champion must still be the one
-that was scored. Run again for the same training, the stage finds its version and makes no second one.
+same held-out data, with the same seeds and the same frozen features; both are resampled together (`tasks.comparison`), and the gate
+decides (`tasks.gate`). Before the alias moves, the new version is loaded back from the registry in a fresh process and must draw
+known samples bit for bit; and the champion must still be the one that was scored. Run again for the same training, the stage finds
+its version and makes no second one.
 """
 
 from __future__ import annotations
 
-import base64
 import json
 import math
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from gan_core.data.dataset import Dataset
 from gan_core.errors import DataError, RegistryError, TrainingError
-from gan_core.generator import Generator, GeneratorConfig, Samples
-from tasks import gate, tracking
-from tasks.gate import Decision
-from tasks.params import Entry
-from tasks.registry import GENERATOR_FOLDER, Registry, Version, metric_tags, provenance_tags
-from tasks.samples import encode_png, is_images
+from gan_core.generator import Generator, GeneratorConfig
+from gan_core.params.common import Kind
+from tasks import gate, loaded_back, tracking
+from tasks.comparison import Comparison, compare
+from tasks.gate import Decision, Measured, Record
+from tasks.loaded_back import FreshProcess
+from tasks.params import Entry, EvaluateParams
+from tasks.registry import Registry, Version, metric_tags, provenance_tags
 from tasks.stage_main import stage_main
 from tasks.workspace import Workspace
+
+if TYPE_CHECKING:
+    from gan_core.metrics.features import FeatureExtractor
+    from tasks.scoring import Evidence
 
 _KNOWN_SAMPLES = 16
 # On the version: decision.json as it was written, so that the stage, run again, says the same again.
@@ -44,6 +46,11 @@ def register(workspace: Workspace, name: str, entry: Entry) -> None:
         DataError: a file of the stages before is missing, damaged, or does not belong to this generator.
         RegistryError: the registry cannot be reached, its champion moved meanwhile, or the version does not come back as it was.
     """
+    with loaded_back.FreshProcess() as fresh:
+        _register(workspace, name, entry, fresh)
+
+
+def _register(workspace: Workspace, name: str, entry: Entry, fresh: FreshProcess) -> None:
     registry = Registry.open(workspace)
     challenger = _challenger(workspace, name, entry)
     version = registry.find(name, challenger.training_run, challenger.generator.config.sha256)
@@ -51,7 +58,7 @@ def register(workspace: Workspace, name: str, entry: Entry) -> None:
         run.log_record(workspace.model(name) / "metrics.jsonl")
         if version is None:
             version = _add(registry, run.id, entry, challenger)
-        record = _settled(registry, version) or _decide(registry, version, entry, challenger)
+        record = _settled(registry, version) or _decide(registry, version, entry, challenger, fresh)
         path = _write(record, workspace.report(name) / "decision.json")
         run.log_artifact(path)
         run.set_tags({"decision": record["outcome"], "version": str(version.number)})
@@ -73,6 +80,14 @@ class _Challenger:
     scores: Mapping[str, float]
     evaluation: Mapping[str, Any]
     """How they were measured."""
+
+    @property
+    def measured(self) -> Measured:
+        return Measured(self.scores, gate.conditions_of(self.evaluation))
+
+    @property
+    def kind(self) -> Kind:
+        return self.dataset.spec.kind
 
 
 def _challenger(workspace: Workspace, name: str, entry: Entry) -> _Challenger:
@@ -122,66 +137,110 @@ def _settled(registry: Registry, version: Version) -> dict[str, Any] | None:
     except (KeyError, ValueError, TypeError):
         pass
     how = registry.history(version.name)[-1].how
-    return _record(version, Decision("promoted", (f"version {version.number} is the champion already ({how})",)), None, None, None)
+    return _record(version, _Verdict(Decision("promoted", (f"version {version.number} is the champion already ({how})",))), None, None)
 
 
-def _decide(registry: Registry, version: Version, entry: Entry, challenger: _Challenger) -> dict[str, Any]:
+def _decide(registry: Registry, version: Version, entry: Entry, challenger: _Challenger, fresh: FreshProcess) -> dict[str, Any]:
     """Judge the challenger and move the aliases accordingly."""
     champion = registry.champion(version.name)
-    decision, scores = _judge(registry, version, champion, entry, challenger)
-    record = _record(version, decision, champion, challenger, scores)
+    verdict = _judge(registry, version, champion, entry, challenger)
+    decision, record = verdict.decision, _record(version, verdict, champion, challenger)
     registry.set_tags(version, {"decision": decision.outcome, _RECORD_TAG: json.dumps(record)})
     registry.describe(version, f"{_said(version.name, record)}\n\n{_described(challenger.generator.config)}")
     if decision.promotes:
-        _check_comes_back(registry, version, challenger.generator)
+        _check_comes_back(registry, version, challenger.generator, fresh)
         registry.move_champion(version, None if champion is None else champion.number, decision.outcome)
     else:
         registry.set_challenger(version)
     return record
 
 
-def _judge(
-    registry: Registry, version: Version, champion: Version | None, entry: Entry, challenger: _Challenger
-) -> tuple[Decision, dict[str, float] | None]:
-    """The decision, and the champion's scores where it was scored."""
-    rule, kind = entry.registration, challenger.generator.config.kind
+@dataclass(frozen=True)
+class _Verdict:
+    """A decision, and what was measured for it."""
+
+    decision: Decision
+    champion: Mapping[str, float] | None = None
+    """The champion's scores, where it was scored."""
+    comparison: Comparison | None = None
+    noise_floor: Mapping[str, Any] | None = None
+
+
+def _judge(registry: Registry, version: Version, champion: Version | None, entry: Entry, challenger: _Challenger) -> _Verdict:
     if version.was_rolled_back:
-        return gate.veto(
-            f"version {version.number} was rolled back; `gantry promote {version.name} {version.number}` takes it all the same"
-        ), None
+        return _vetoed(f"version {version.number} was rolled back; `gantry promote {version.name} {version.number}` takes it all the same")
     if champion is None:
         history = registry.history(version.name)
         if history:
-            return gate.veto(_without_champion(version.name, history[-1].version)), None
-        return gate.decide(challenger.scores, None, rule, kind), None
+            return _vetoed(_without_champion(version.name, history[-1].version))
+        return _Verdict(gate.decide(Record(challenger.measured), entry.registration, challenger.kind))
+    named = f"the champion, version {champion.number},"
     try:
         generator = registry.load(champion)
     except DataError as error:
-        return gate.veto(f"the champion, version {champion.number}, cannot be loaded: {error}"), None
+        return _vetoed(f"{named} cannot be loaded: {error}")
     obstacle = _incomparable(generator.config, challenger.dataset)
     if obstacle:
-        return gate.veto(
-            f"the champion, version {champion.number}, {obstacle}; `gantry promote {version.name} VERSION` decides by hand"
-        ), None
+        return _vetoed(f"{named} {obstacle}; `gantry promote {version.name} VERSION` decides by hand")
     print(f"scoring the champion, version {champion.number}, on the same held-out data", flush=True)
     try:
-        scores = _score(generator, challenger, entry)
+        return _contest(generator, challenger, entry)
     except TrainingError as error:
-        return gate.veto(f"the champion, version {champion.number}, cannot be scored: {error}"), None
-    return gate.decide(challenger.scores, scores, rule, kind), scores
+        return _vetoed(f"{named} cannot be scored: {error}")
 
 
-def _score(generator: Generator, challenger: _Challenger, entry: Entry) -> dict[str, float]:
+def _vetoed(reason: str) -> _Verdict:
+    return _Verdict(gate.veto(reason))
+
+
+def _contest(champion: Generator, challenger: _Challenger, entry: Entry) -> _Verdict:
+    """Score the champion as the challenger was scored, compare the two, and decide."""
+    from tasks.scoring import gather, scores_of
+
+    rule, params, extractor = entry.registration, entry.evaluation, _extractor(challenger, entry)
+    evidence = gather(champion, challenger.dataset, extractor, params)
+    measured = Measured(scores_of(evidence), _conditions(evidence, challenger.dataset, extractor, params))
+    metric = gate.deciding_metric(challenger.scores, rule, challenger.kind)
+    comparison = noise_floor = None
+    if metric in challenger.scores and metric in measured.scores and measured.conditions == challenger.measured.conditions:
+        rival = gather(challenger.generator, challenger.dataset, extractor, params)
+        comparison = compare(rival, evidence, metric, rule.replicates, rule.confidence, params.seed)
+        noise_floor = _noise_floor(champion, comparison, challenger.dataset, extractor, params)
+    decision = gate.decide(Record(challenger.measured, measured, comparison), rule, challenger.kind)
+    return _Verdict(decision, measured.scores, comparison, noise_floor)
+
+
+def _noise_floor(
+    champion: Generator, comparison: Comparison, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams
+) -> dict[str, Any]:
+    """How far the champion comes out from itself when it draws from other seeds: a difference that means nothing."""
+    from gan_core.randomness import mix
+    from tasks.scoring import gather
+
+    seed = mix(params.seed, 1) % 2**31
+    again = gather(champion, dataset, extractor, params.model_copy(update={"seed": seed})).score(comparison.metric)
+    return {"metric": comparison.metric, "seed": seed, "score": again, "difference": again - comparison.champion}
+
+
+def _extractor(challenger: _Challenger, entry: Entry) -> FeatureExtractor | None:
+    """The features that the challenger was scored with."""
     from gan_core.metrics.features import FeatureExtractor
-    from tasks.scoring import SCORINGS, score
+    from tasks.scoring import SCORINGS
 
-    extractor = None
-    if SCORINGS[challenger.dataset.spec.kind].extractor(challenger.name, challenger.dataset.spec, entry.evaluation) is not None:
-        folder = challenger.workspace.features(challenger.name)
-        extractor = FeatureExtractor.load(folder)
-        if extractor.hash != challenger.evaluation["extractor"]["hash"]:
-            raise DataError(f"{folder}: not the features that the challenger was scored with; run the evaluate stage again")
-    return score(generator, challenger.dataset, extractor, entry.evaluation)
+    if SCORINGS[challenger.dataset.spec.kind].extractor(challenger.name, challenger.dataset.spec, entry.evaluation) is None:
+        return None
+    folder = challenger.workspace.features(challenger.name)
+    extractor = FeatureExtractor.load(folder)
+    if extractor.hash != challenger.measured.conditions["extractor"]:
+        raise DataError(f"{folder}: not the features that the challenger was scored with; run the evaluate stage again")
+    return extractor
+
+
+def _conditions(evidence: Evidence, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams) -> dict[str, Any]:
+    """How the champion was scored, to be held against how the challenger was."""
+    counts = {"n_real": evidence.n_real, "n_generated": evidence.n_generated}
+    features = None if extractor is None else {"hash": extractor.hash}
+    return gate.conditions_of({**counts, "dataset_digest": dataset.spec.digest, "seed": params.seed, "extractor": features})
 
 
 def _without_champion(name: str, last: int) -> str:
@@ -198,47 +257,25 @@ def _incomparable(champion: GeneratorConfig, dataset: Dataset) -> str | None:
     return None
 
 
-def _check_comes_back(registry: Registry, version: Version, generator: Generator) -> None:
-    """See that the version, loaded from the registry, draws what the generator at hand draws, by itself and as MLflow serves it."""
+def _check_comes_back(registry: Registry, version: Version, generator: Generator, fresh: FreshProcess) -> None:
+    """See that the version, as MLflow serves it from the registry to a fresh process, draws what the generator at hand draws."""
     import pandas as pd
-    from mlflow import pyfunc
 
-    known = None
-    if (shape := generator.config.inputs) is not None:
-        known = np.random.default_rng(0).integers(0, 256, (_KNOWN_SAMPLES, *shape), dtype=np.uint8)
-    request = pd.DataFrame() if known is None else pd.DataFrame({"input": [_base64_png(image) for image in known]})
+    from tasks.served_model import ServedGenerator, rows_that_ask
 
-    def drawn_by(generator: Generator) -> Samples:
-        return generator.sample(_KNOWN_SAMPLES, seed=0) if known is None else generator.translate(known)
-
-    expected = drawn_by(generator)
-    with tempfile.TemporaryDirectory() as temporary:
-        path = registry.download(version, Path(temporary))
-        drawn = drawn_by(Generator.load(path / GENERATOR_FOLDER))
-        served = pyfunc.load_model(str(path)).predict(request, params={"n": _KNOWN_SAMPLES, "seed": 0})
-    if is_images(expected):
-        same = list(served["png"]) == [_base64_png(image) for image in expected.samples]
-    else:
-        same = np.array_equal(served.filter(regex=r"^x\d+$").to_numpy(), expected.samples)
-    if not same or drawn.samples.tobytes() != expected.samples.tobytes():
+    rows, params = rows_that_ask(generator.config, _KNOWN_SAMPLES), {"n": _KNOWN_SAMPLES, "seed": 0}
+    expected = ServedGenerator.of(generator).predict(None, pd.DataFrame(rows), params).to_dict("list")
+    served = fresh.predict(registry.address, f"models:/{version.name}/{version.number}", rows, params)
+    if served != expected:
         raise RegistryError(
             f"{registry.shown}: {version.name} version {version.number}, loaded back, draws other samples than models/{version.name}; "
             "the champion was not touched"
         )
 
 
-def _base64_png(image: NDArray[np.uint8]) -> str:
-    return base64.b64encode(encode_png(image)).decode()
-
-
-def _record(
-    version: Version,
-    decision: Decision,
-    champion: Version | None,
-    challenger: _Challenger | None,
-    scores: Mapping[str, float] | None,
-) -> dict[str, Any]:
-    """What decision.json holds; first what follows from the inputs alone."""
+def _record(version: Version, verdict: _Verdict, champion: Version | None, challenger: _Challenger | None) -> dict[str, Any]:
+    """What decision.json holds (docs/gate.md describes it); first what follows from the inputs alone."""
+    decision, comparison = verdict.decision, verdict.comparison
     return {
         "outcome": decision.outcome,
         "reasons": list(decision.reasons),
@@ -246,8 +283,10 @@ def _record(
         "former_champion": None if champion is None else champion.number,
         "metrics": {
             "challenger": _finite(version.metrics if challenger is None else challenger.scores),
-            "champion": None if scores is None else dict(scores),
+            "champion": None if verdict.champion is None else dict(verdict.champion),
         },
+        "comparison": None if comparison is None else comparison.as_record(),
+        "noise_floor": None if verdict.noise_floor is None else dict(verdict.noise_floor),
         "evaluation": {} if challenger is None else dict(challenger.evaluation),
         "generator_sha256": version.tags.get("generator_sha256"),
         "run_id": version.run_id,

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import base64
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -26,7 +26,7 @@ from mlflow.pyfunc import PythonModel, PythonModelContext
 from numpy.typing import NDArray
 
 from gan_core.errors import ConfigError
-from gan_core.generator import Generator, Samples, class_index
+from gan_core.generator import Generator, GeneratorConfig, Samples, class_index
 from tasks.inputs import read_input
 from tasks.samples import encode_png, is_images
 
@@ -37,11 +37,18 @@ DEFAULTS: dict[str, Any] = {"n": 16, "seed": 0, "label": ""}
 class ServedGenerator(PythonModel):  # type: ignore[misc]
     """The generator behind `mlflow.pyfunc.load_model` and `mlflow models serve`."""
 
+    @classmethod
+    def of(cls, generator: Generator) -> Self:
+        """One that serves a generator at hand."""
+        served = cls()
+        served.generator = generator
+        return served
+
     def load_context(self, context: PythonModelContext) -> None:
         """Load the weights, checked against their digest."""
         self.generator = Generator.load(Path(context.artifacts["generator"]))
 
-    def predict(self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
+    def predict(self, context: PythonModelContext | None, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """Draw samples, or translate pictures; the same request gives the same answer.
 
         Args:
@@ -103,6 +110,14 @@ class ServedGenerator(PythonModel):  # type: ignore[misc]
         if classes is None:
             raise ConfigError("label: this generator is unconditional; leave the label out")
         return np.array([class_index(str(label), classes) for label in rows["label"]], dtype=np.int64)
+
+
+def rows_that_ask(config: GeneratorConfig, count: int) -> list[dict[str, Any]]:
+    """The rows of a request for samples that anyone can repeat: `count` pictures of noise to translate, or none where `params` do."""
+    if config.inputs is None:
+        return []
+    images = np.random.default_rng(0).integers(0, 256, (count, *config.inputs), dtype=np.uint8)
+    return [{"input": base64.b64encode(encode_png(image)).decode()} for image in images]
 
 
 set_model(ServedGenerator())

@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 _METRICS_A_BATCH = 1_000
 _ENTRIES_A_BATCH = 100
 
-# Values that a person or an operator set before win.
-_QUIET_ENVIRONMENT = {
+# Of MLflow and what it brings; values that a person or an operator set before win.
+QUIET_ENVIRONMENT = {
     "DO_NOT_TRACK": "true",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
@@ -90,7 +90,7 @@ def configure(workspace: Workspace) -> str:
 
 def client(workspace: Workspace) -> MlflowClient:
     """A client of the workspace's tracking server and model registry, checked as `configure` does."""
-    for key, value in _QUIET_ENVIRONMENT.items():
+    for key, value in QUIET_ENVIRONMENT.items():
         os.environ.setdefault(key, value)
     uri = address(workspace)
     sqlite = _sqlite_path(uri)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, cast
 
 import numpy as np
+import scipy.special
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
@@ -187,6 +188,11 @@ class ClassifierExtractor(FeatureExtractor):
         with torch.inference_mode(), _float32():
             scores: NDArray[np.float32] = head(torch.from_numpy(features).to(head.weight.device)).cpu().numpy()
         return scores
+
+    def probabilities(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Of the classes, from features (N, D): float64 (N, classes), rows that add up to 1."""
+        shares: NDArray[np.float64] = scipy.special.softmax(self.logits(features).astype(np.float64), axis=1)
+        return shares
 
     def classify(self, features: NDArray[np.float32]) -> NDArray[np.int64]:
         """The likeliest class from features (N, D): int64 (N,)."""

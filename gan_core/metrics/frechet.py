@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Self
 
 import numpy as np
@@ -9,6 +10,10 @@ import scipy.linalg
 from numpy.typing import NDArray
 
 from gan_core.errors import DataError
+from gan_core.metrics.bootstrap import Draws
+
+_LIFT = 1e-12  # of a covariance's mean variance
+_REPLICATES = 64  # whose covariances are held at once: 8 MB of 128 columns
 
 
 class FeatureStatistics:
@@ -92,6 +97,45 @@ def frechet_distance(real: FeatureStatistics, generated: FeatureStatistics) -> f
     # (fewer samples than columns) the error stays near 1e-16 of the scale, where eigenvalues of S1 S2 give their square root, 1e-8.
     overlap = scipy.linalg.svdvals(_factor(first).T @ _factor(second)).sum() if len(shift) else 0.0
     return max(0.0, float(shift @ shift + np.trace(first) + np.trace(second) - 2 * overlap))
+
+
+def frechet_replicates(real: NDArray[Any], generated: NDArray[Any], real_draws: Draws, generated_draws: Draws) -> NDArray[np.float64]:
+    """The distance on each replicate of a bootstrap of (N, D) real and (M, D) generated features: (B,).
+
+    Lies above the distance of the whole sets, since a resample repeats samples and varies less; about equally for two generators
+    that are compared. From moments of bags, one product a side; exact to about 1e-6 of the features' total variance.
+
+    Raises:
+        DataError: the widths differ, a side has fewer than two features, or something is not finite.
+    """
+    for side in (real, generated):
+        FeatureStatistics.of(side).covariance  # noqa: B018  for its errors
+    if real.shape[1] != generated.shape[1]:
+        raise DataError(f"features: of {real.shape[1]} and {generated.shape[1]} columns cannot be compared")
+    centre = real.mean(axis=0, dtype=np.float64)
+    pairs = zip(_moments(real - centre, real_draws), _moments(generated - centre, generated_draws), strict=True)
+    distances = []
+    for (mean, covariance), (other_mean, other_covariance) in pairs:
+        shift, total = mean - other_mean, np.trace(covariance)
+        # Lifted by a trifle, for a factor by Cholesky also where there are fewer samples than columns: ten times as fast as by eigh.
+        lift = (_LIFT * total / len(mean) + np.finfo(np.float64).tiny) * np.eye(len(mean))
+        factor = np.linalg.cholesky(covariance + lift)
+        overlap = np.sqrt(np.linalg.eigvalsh(factor.T @ other_covariance @ factor).clip(min=0.0)).sum()
+        distances.append(shift @ shift + total + np.trace(other_covariance) - 2 * overlap)
+    return np.array(distances, dtype=np.float64).clip(min=0.0)
+
+
+def _moments(features: NDArray[np.float64], draws: Draws) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Mean (D,) and covariance (D, D) of each replicate of features (N, D)."""
+    width = features.shape[1]
+    totals = draws.of_bags(features)
+    scatters = np.stack([(features[members].T @ features[members]).reshape(-1) for members in draws.members])
+    for start in range(0, len(draws), _REPLICATES):  # some at a time: products of matrices, in little memory
+        counts = draws.counts[start : start + _REPLICATES]
+        sizes = counts @ draws.bag_sizes
+        for size, total, scatter in zip(sizes, counts @ totals, counts @ scatters, strict=True):
+            mean = total / size
+            yield mean, (scatter.reshape(width, width) - size * np.outer(mean, mean)) / (size - 1)
 
 
 def _factor(covariance: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -35,8 +35,37 @@ class ManifoldScores:
     """Share of real balls with a generated sample inside, 0 to 1."""
 
 
+@dataclass(frozen=True)
+class Membership:
+    """Which sample lies in whose ball. The scores are its means, so resampling its rows resamples them with the balls held fixed:
+    were the balls drawn anew around repeated samples, a sample's nearest neighbours would be its own copies."""
+
+    balls: NDArray[np.int64]
+    """(M,) how many real balls each generated sample lies in."""
+    recalled: NDArray[np.bool_]
+    """(N,) whether each real sample lies in some generated ball."""
+    covered: NDArray[np.bool_]
+    """(N,) whether each real ball has a generated sample inside."""
+    neighbours: int
+
+    def scores(self, real: NDArray[np.int64] | slice = slice(None), generated: NDArray[np.int64] | slice = slice(None)) -> ManifoldScores:
+        """The scores over these real and generated samples, or over all."""
+        balls = self.balls[generated]
+        return ManifoldScores(
+            precision=float(np.mean(balls > 0)),
+            recall=float(np.mean(self.recalled[real])),
+            density=float(np.mean(balls)) / self.neighbours,
+            coverage=float(np.mean(self.covered[real])),
+        )
+
+
 def manifold_scores(real: NDArray[Any], generated: NDArray[Any], neighbours: int = NEIGHBOURS) -> ManifoldScores:
-    """Score (M, D) generated against (N, D) real features.
+    """Score (M, D) generated against (N, D) real features; see `membership`."""
+    return membership(real, generated, neighbours).scores()
+
+
+def membership(real: NDArray[Any], generated: NDArray[Any], neighbours: int = NEIGHBOURS) -> Membership:
+    """Which of (M, D) generated and (N, D) real features lie in whose balls.
 
     Recall and coverage rise with M: compare scores only at equal counts. A ball includes its border. Distances are taken in float64,
     a block of rows at a time.
@@ -47,19 +76,14 @@ def manifold_scores(real: NDArray[Any], generated: NDArray[Any], neighbours: int
     first, second = _checked(real, generated, neighbours)
     real_radii, generated_radii = _radii(first, neighbours), _radii(second, neighbours)
     balls = torch.zeros(len(second), dtype=torch.int64)
-    recalled = covered = 0
+    recalled, covered = [], []
     for start in range(0, len(first), BLOCK):
         distances = _squared_distances(first[start : start + BLOCK], second)
         inside = distances <= real_radii[start : start + BLOCK, None]
         balls += inside.sum(dim=0)
-        covered += int(inside.any(dim=1).sum())
-        recalled += int((distances <= generated_radii).any(dim=1).sum())
-    return ManifoldScores(
-        precision=float((balls > 0).double().mean()),
-        recall=recalled / len(first),
-        density=float(balls.double().mean()) / neighbours,
-        coverage=covered / len(first),
-    )
+        covered.append(inside.any(dim=1))
+        recalled.append((distances <= generated_radii).any(dim=1))
+    return Membership(balls.numpy(), torch.cat(recalled).numpy(), torch.cat(covered).numpy(), neighbours)
 
 
 def _checked(real: NDArray[Any], generated: NDArray[Any], neighbours: int) -> tuple[Tensor, Tensor]:

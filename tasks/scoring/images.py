@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,10 +22,12 @@ from gan_core import pictures
 from gan_core.data.dataset import Dataset, DatasetSpec, Split
 from gan_core.errors import ConfigError, DataError, TrainingError
 from gan_core.generator import Generator
+from gan_core.metrics.bootstrap import Draws
 from gan_core.metrics.features import ClassifierExtractor, FeatureExtractor, RandomConvExtractor
-from gan_core.metrics.frechet import FeatureStatistics, frechet_distance
-from gan_core.metrics.kernel import kernel_distance
-from gan_core.metrics.manifold import manifold_scores
+from gan_core.metrics.frechet import FeatureStatistics, frechet_distance, frechet_replicates
+from gan_core.metrics.inception import inception_score
+from gan_core.metrics.kernel import kernel_distance, kernel_replicates
+from gan_core.metrics.manifold import Membership, membership
 from gan_core.metrics.modes import label_accuracy, modes_found
 from gan_core.randomness import mix
 from tasks.params import EvaluateParams
@@ -40,8 +43,8 @@ _MOST_COLUMNS = 20  # classes that a grid shows in columns
 class ImageEvidence(Evidence):
     """Features of generated and of held-out images, and with a classifier as extractor the classes it sees.
 
-    fid, kid, precision, recall, density, coverage; with a classifier also modes (number of classes that at least one generated image
-    is classified as), and for a generator by label label_accuracy.
+    fid, kid, precision, recall, density, coverage; with a classifier also inception_score (by its probabilities) and modes (number of
+    classes that at least one generated image is classified as), and for a generator by label label_accuracy.
     """
 
     def __init__(
@@ -50,34 +53,52 @@ class ImageEvidence(Evidence):
         generated: NDArray[np.float32],  # (M, D)
         predicted: NDArray[np.int64] | None,  # (M,) class of each generated image
         asked: NDArray[np.int64] | None,  # (M,) class that each was asked for
+        probabilities: NDArray[np.float64] | None = None,  # (M, K) of the classes, for each generated image
     ) -> None:
         self.real = real
         self.generated = generated
         self.predicted = predicted
         self.asked = asked
+        self.probabilities = probabilities
         self.n_real, self.n_generated = len(real), len(generated)
 
     def scores(self) -> dict[str, float]:
-        everything = np.arange(self.n_real), np.arange(self.n_generated)
-        metrics = ["fid", "kid", "precision"]
+        metrics = ["fid", "kid", "precision", "recall", "density", "coverage"]
+        metrics += ["inception_score"] if self.probabilities is not None else []
         metrics += ["modes"] if self.predicted is not None else []
         metrics += ["label_accuracy"] if self.predicted is not None and self.asked is not None else []
-        return {key: value for metric in metrics for key, value in self._scores(metric, *everything).items()}
+        everything = np.arange(self.n_real), np.arange(self.n_generated)
+        return {metric: self.resampled(metric, *everything) for metric in metrics}
 
     def resampled(self, metric: str, real: NDArray[np.int64], generated: NDArray[np.int64]) -> float:
-        return self._scores(metric, real, generated)[metric]
-
-    def _scores(self, metric: str, real: NDArray[np.int64], generated: NDArray[np.int64]) -> dict[str, float]:
-        """One of the scores, and those that come with it at no cost."""
         if metric == "fid":
-            return {metric: frechet_distance(FeatureStatistics.of(self.real[real]), FeatureStatistics.of(self.generated[generated]))}
+            return frechet_distance(FeatureStatistics.of(self.real[real]), FeatureStatistics.of(self.generated[generated]))
         if metric == "kid":
-            return {metric: kernel_distance(self.real[real], self.generated[generated])}
+            return kernel_distance(self.real[real], self.generated[generated])
+        if metric == "inception_score" and self.probabilities is not None:
+            return inception_score(self.probabilities[generated])
         if metric == "modes" and self.predicted is not None:
-            return {metric: modes_found(self.predicted[generated])}
+            return modes_found(self.predicted[generated])
         if metric == "label_accuracy" and self.predicted is not None and self.asked is not None:
-            return {metric: label_accuracy(self.predicted[generated], self.asked[generated])}
-        return asdict(manifold_scores(self.real[real], self.generated[generated][: len(real)]))
+            return label_accuracy(self.predicted[generated], self.asked[generated])
+        scores = self._membership.scores(real, generated[generated < self._compared])
+        return float(getattr(scores, metric))
+
+    def replicates(self, metric: str, real: Draws, generated: Draws) -> NDArray[np.float64]:
+        if metric == "fid":
+            return frechet_replicates(self.real, self.generated, real, generated)
+        if metric == "kid":
+            return kernel_replicates(self.real, self.generated, real, generated)
+        return super().replicates(metric, real, generated)
+
+    @property
+    def _compared(self) -> int:
+        """Generated images that precision, recall, density and coverage look at: as many as there are real ones."""
+        return min(self.n_real, self.n_generated)
+
+    @cached_property
+    def _membership(self) -> Membership:
+        return membership(self.real, self.generated[: self._compared])
 
 
 class ImageScoring(Scoring):
@@ -109,8 +130,9 @@ class ImageScoring(Scoring):
             generated = _features(_draw(generator, counts.generated, asked, params.seed), extractor)
             if _alike(generated):
                 raise TrainingError("the generator draws the same image each time: it has collapsed; train it again with other settings")
-            predicted = extractor.classify(generated) if isinstance(extractor, ClassifierExtractor) else None
-        return ImageEvidence(real, generated, predicted, asked)
+            probabilities = extractor.probabilities(generated) if isinstance(extractor, ClassifierExtractor) else None
+        predicted = None if probabilities is None else probabilities.argmax(axis=1).astype(np.int64)
+        return ImageEvidence(real, generated, predicted, asked, probabilities)
 
     def real_against_real(self, dataset: Dataset, extractor: FeatureExtractor, params: EvaluateParams) -> dict[str, float]:
         counts = _Counts.of(dataset, params)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from gan_core.data.dataset import Dataset, DatasetSpec, Split
 from gan_core.device import choose_device
 from gan_core.generator import Generator
+from gan_core.metrics.bootstrap import Draws
 from gan_core.metrics.features import FeatureExtractor
 from tasks.params import EvaluateParams
 
@@ -48,6 +49,20 @@ class Evidence(ABC):
             real: (n_real,) indices of real samples, with repetitions.
             generated: (n_generated,) indices of generated samples, with repetitions.
         """
+
+    def replicates(self, metric: str, real: Draws, generated: Draws) -> NDArray[np.float64]:
+        """One of the scores on each replicate of a bootstrap: (B,). Overridden where sums can be shared between replicates.
+
+        Args:
+            metric: one that `scores` has.
+            real: what each replicate takes of the real samples.
+            generated: the same of the generated ones.
+        """
+        return np.array([self.resampled(metric, real.indices(index), generated.indices(index)) for index in range(len(generated))])
+
+    def score(self, metric: str) -> float:
+        """One of the scores, as `scores` has it, to six significant digits."""
+        return rounded(self.resampled(metric, np.arange(self.n_real), np.arange(self.n_generated)))
 
 
 class Scoring(ABC):

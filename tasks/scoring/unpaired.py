@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 from gan_core.data.dataset import SPLITS, Dataset, DatasetSpec
 from gan_core.errors import ConfigError, DataError, TrainingError
 from gan_core.generator import Generator
+from gan_core.metrics.bootstrap import Draws
 from gan_core.metrics.features import ClassifierExtractor, FeatureExtractor, RandomConvExtractor
-from gan_core.metrics.frechet import FeatureStatistics, frechet_distance
-from gan_core.metrics.kernel import kernel_distance
+from gan_core.metrics.frechet import FeatureStatistics, frechet_distance, frechet_replicates
+from gan_core.metrics.kernel import kernel_distance, kernel_replicates
 from gan_core.pictures import grid
 from gan_core.recipes.cyclegan import round_trip_picture
 from tasks.params import EvaluateParams
@@ -58,6 +59,12 @@ class UnpairedEvidence(Evidence):
         if metric == "kid":
             return kernel_distance(self.real[real], self.translated[generated])
         return frechet_distance(FeatureStatistics.of(self.real[real]), FeatureStatistics.of(self.translated[generated]))
+
+    def replicates(self, metric: str, real: Draws, generated: Draws) -> NDArray[np.float64]:
+        shared = {"fid": frechet_replicates, "kid": kernel_replicates}
+        if metric in shared:
+            return shared[metric](self.real, self.translated, real, generated)
+        return super().replicates(metric, real, generated)
 
 
 class UnpairedScoring(Scoring):

@@ -7,12 +7,13 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 from real_mlflow import free_port, kill_group, tiny_generator, wait_until_it_answers
 
-from tasks import tracking
+from tasks import loaded_back, tracking
 from tasks.workspace import Workspace
 
 
@@ -60,3 +61,16 @@ def generator_folder(tmp_path: Path) -> Path:
     """A saved generator of images by label."""
     tiny_generator().save(tmp_path / "some" / "generator")
     return tmp_path / "some" / "generator"
+
+
+@pytest.fixture(scope="session")
+def shared_process() -> Iterator[loaded_back.FreshProcess]:
+    """One process that loads versions back, for all tests: it takes seconds to start."""
+    with loaded_back.FreshProcess() as fresh:
+        yield fresh
+
+
+@pytest.fixture
+def one_loader(shared_process: loaded_back.FreshProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The register stage loads versions back in the shared process."""
+    monkeypatch.setattr(loaded_back, "FreshProcess", lambda: nullcontext(shared_process))

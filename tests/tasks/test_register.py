@@ -5,7 +5,6 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +20,10 @@ from tasks.evaluate import evaluate
 from tasks.params import Entry, parse
 from tasks.register import register
 from tasks.registry import Registry, promote, rollback, summaries
-from tasks.scoring import score
+from tasks.scoring import Evidence, gather, score
 from tasks.workspace import Workspace
+
+pytestmark = pytest.mark.usefixtures("one_loader")
 
 
 def an_entry(name: str, source: str = "points://circle", **rule: Any) -> Entry:
@@ -167,8 +168,8 @@ class TestSecond:
         for _ in range(2):
             trained(workspace, "circle", generators[0], entry)
             register(workspace, "circle", entry)
-        assert decision(workspace, "circle")["outcome"] == "kept: worse"
-        assert "equals" in decision(workspace, "circle")["reasons"][0]
+        assert decision(workspace, "circle")["outcome"] == "kept: inconclusive"
+        assert "better in 50.0 % of 1,000 resamples" in decision(workspace, "circle")["reasons"][0]
         assert champion(workspace, "circle") == 1
 
     def test_on_a_server(
@@ -206,7 +207,16 @@ class TestImages:
         extractor = FeatureExtractor.load(workspace.features("digits"))
         first, second = (score(generator, Dataset.open(ready), extractor, entry.evaluation) for generator in generators)
         assert record["metrics"] == {"challenger": second, "champion": first}
-        assert record["outcome"] == ("promoted" if second["fid"] < first["fid"] else "kept: worse")
+        comparison = record["comparison"]
+        assert (comparison["challenger"], comparison["champion"]) == (second["fid"], first["fid"])
+        assert comparison["interval"][0] < comparison["difference"] < comparison["interval"][1]
+        assert (comparison["replicates"], comparison["confidence"], comparison["better"]) == (1000, 0.95, "lower")
+        sure = comparison["probability_better"]
+        expected = "promoted" if sure >= 0.95 else "kept: worse" if sure <= 0.05 else "kept: inconclusive"
+        assert record["outcome"] == expected
+        floor = record["noise_floor"]
+        assert floor["difference"] == pytest.approx(floor["score"] - first["fid"])
+        assert 0 < abs(floor["difference"]) < abs(comparison["difference"])
 
 
 class TestOnceOnly:
@@ -319,11 +329,11 @@ class TestNeverPromotedByAccident:
         assert champion(two, "circle") == 3
 
     def test_when_the_champion_moves_while_it_is_scored(self, two: Workspace, entry: Entry, monkeypatch: pytest.MonkeyPatch) -> None:
-        def score_while_another_wins(*arguments: Any) -> Mapping[str, float]:
+        def gather_while_another_wins(*arguments: Any) -> Evidence:
             Registry.open(two).client.set_registered_model_alias("circle", "champion", "1")
-            return score(*arguments)
+            return gather(*arguments)
 
-        monkeypatch.setattr(scoring, "score", score_while_another_wins)
+        monkeypatch.setattr(scoring, "gather", gather_while_another_wins)
         (two.report("circle") / "decision.json").unlink()
         with pytest.raises(RegistryError, match="champion of circle is version 1 now, and was version 2"):
             register(two, "circle", entry)

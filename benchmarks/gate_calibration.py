@@ -1,0 +1,172 @@
+"""How often the gate is right: `python benchmarks/gate_calibration.py --root $GANTRY_DATA [--trials 400]`.
+
+Real images: MNIST's training split, by the features that the evaluate stage would fit. A "generator" draws from a pool of other real
+images that are spoiled to a known degree, so that its true Frechet distance to the real pool is known exactly: both pools are finite,
+and all draws are with replacement. Each trial draws new held-out images, a champion's and a challenger's samples, compares the two as
+the register stage does, and lets the gate decide. Prints Markdown tables; `docs/gate.md` holds a run.
+
+Redrawn in each trial are the held-out images and the samples. Not redrawn are the features, which are frozen in production too, and
+the generators: the chance that lies in a training is not what the gate judges.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from gan_core.data.dataset import Dataset, DatasetSpec, write_spec
+from gan_core.metrics.features import ClassifierExtractor
+from gan_core.metrics.frechet import FeatureStatistics, frechet_distance
+from tasks.comparison import Comparison, compare
+from tasks.gate import Measured, Record, decide
+from tasks.idx import read_idx
+from tasks.params import RegisterParams
+from tasks.scoring.images import ImageEvidence
+
+FITTED_ON, POOL = 5_000, 27_500
+Images = NDArray[np.uint8]
+Features = NDArray[np.float32]
+
+
+def noisy(images: Images, deviation: float) -> Images:
+    """Gaussian noise of `deviation` grey levels."""
+    noise = np.random.default_rng(1).normal(0, deviation, images.shape)
+    return (images + noise).clip(0, 255).round().astype(np.uint8)
+
+
+def blurred(images: Images, sigma: float) -> Images:
+    """A Gaussian blur of `sigma` pixels."""
+    smooth: Images = ndimage.gaussian_filter(images.astype(np.float32), (0, 0, sigma, sigma)).clip(0, 255).round().astype(np.uint8)
+    return smooth
+
+
+class Generator:
+    """Draws from a pool of spoiled images, or with probability `clean` from the unspoiled ones."""
+
+    def __init__(self, spoiled: Features, unspoiled: Features, clean: float) -> None:
+        self.spoiled, self.unspoiled, self.clean = spoiled, unspoiled, clean
+
+    def distance(self, real: Features) -> float:
+        """The true Frechet distance of the whole distribution to the whole real pool."""
+        mixed = _Mixed([(FeatureStatistics.of(self.spoiled), 1 - self.clean), (FeatureStatistics.of(self.unspoiled), self.clean)])
+        return frechet_distance(FeatureStatistics.of(real), mixed)
+
+    def draw(self, count: int, random: np.random.Generator) -> Features:
+        chosen = random.integers(len(self.spoiled), size=count)
+        from_clean = random.random(count) < self.clean
+        return np.where(from_clean[:, None], self.unspoiled[chosen], self.spoiled[chosen])
+
+
+class _Mixed(FeatureStatistics):
+    """The moments of a mixture of distributions."""
+
+    def __init__(self, parts: list[tuple[FeatureStatistics, float]]) -> None:
+        super().__init__(len(parts[0][0].mean))
+        self.mean = sum((share * part.mean for part, share in parts), np.zeros(len(self.mean)))
+        second = sum(share * (part.covariance + np.outer(part.mean, part.mean)) for part, share in parts)
+        self.count, self._scatter = 2, second - np.outer(self.mean, self.mean)
+
+
+def of_distance(wanted: float, spoiled: Features, unspoiled: Features, real: Features) -> Generator:
+    """The mixture of spoiled and unspoiled images with a wanted true distance, by bisection."""
+    low, high = 0.0, 1.0
+    for _ in range(40):
+        middle = (low + high) / 2
+        if Generator(spoiled, unspoiled, middle).distance(real) > wanted:
+            low = middle
+        else:
+            high = middle
+    return Generator(spoiled, unspoiled, (low + high) / 2)
+
+
+def trial(real: Features, champion: Generator, challenger: Generator, counts: tuple[int, int], replicates: int, seed: int) -> Comparison:
+    """One comparison on newly drawn held-out images and samples."""
+    random = np.random.default_rng(seed)
+    held_out = real[random.integers(len(real), size=counts[0])]
+    old, new = (ImageEvidence(held_out, generator.draw(counts[1], random), None, None) for generator in (champion, challenger))
+    return compare(new, old, "fid", replicates, 0.95, seed)
+
+
+def outcome(comparison: Comparison, confidence: float) -> str:
+    """What the gate says of it."""
+    one, other = (Measured({"fid": value}, {}) for value in (comparison.challenger, comparison.champion))
+    return decide(Record(one, other, comparison), RegisterParams(confidence=confidence), "images").outcome
+
+
+def pools(root: Path) -> dict[str, Any]:
+    """Features of real images and of those that generators draw from."""
+    raw = root / "MNIST" / "raw"
+    pixels = read_idx((raw / "train-images-idx3-ubyte.gz").read_bytes(), 3, "images")[:, None]
+    labels = read_idx((raw / "train-labels-idx1-ubyte.gz").read_bytes(), 1, "labels").astype(np.int64)
+    with tempfile.TemporaryDirectory() as folder:
+        np.save(Path(folder) / "train.npy", pixels[:FITTED_ON])
+        np.save(Path(folder) / "train_labels.npy", labels[:FITTED_ON])
+        np.save(Path(folder) / "holdout.npy", pixels[-100:])
+        np.save(Path(folder) / "holdout_labels.npy", labels[-100:])
+        counts = {"train": FITTED_ON, "holdout": 100}
+        write_spec(Path(folder), DatasetSpec("images", (1, 28, 28), tuple("0123456789"), counts))
+        extractor = ClassifierExtractor.fit(Dataset.open(Path(folder)))
+    real, other = pixels[FITTED_ON : FITTED_ON + POOL], pixels[FITTED_ON + POOL :]
+    spoil: dict[str, Callable[[Images], Images]] = {
+        "clean": lambda images: images,
+        "noise": lambda images: noisy(images, 40),
+        "blur": lambda images: blurred(images, 1.0),
+    }
+    return {"real": extractor.features(real), **{key: extractor.features(change(other)) for key, change in spoil.items()}}
+
+
+def row(comparisons: list[Comparison], *cells: str) -> str:
+    """A line of the table."""
+    said = [outcome(comparison, 0.95) for comparison in comparisons]
+    rates = [f"{said.count(key) / len(said):.1%}" for key in ("promoted", "kept: worse", "kept: inconclusive")]
+    surer = np.mean([comparison.probability_better >= 0.975 for comparison in comparisons])
+    # Where the middle of the replicates lies beside the observed difference, in deviations of that difference.
+    differences = [comparison.difference for comparison in comparisons]
+    shift = np.mean([np.mean(comparison.interval) - comparison.difference for comparison in comparisons]) / np.std(differences)
+    return f"| {' | '.join([*cells, str(len(said)), *rates, f'{surer:.1%}', f'{shift:+.2f}'])} |"
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--root", type=Path, required=True, help="a filled torchvision folder, which holds MNIST/raw")
+    parser.add_argument("--trials", type=int, default=400, help="of equal generators; half as many of unequal ones")
+    parser.add_argument("--replicates", type=int, default=200)
+    parser.add_argument("--counts", nargs="*", default=["180x1800", "1000x10000"], help="real x generated samples")
+    parser.add_argument("--distance", type=float, default=0.3, help="the champion's, as a share of that of wholly spoiled images")
+    parser.add_argument("--gaps", nargs="*", type=float, default=[0.1, 0.2], help="by which share a better one's distance is lower")
+    arguments = parser.parse_args()
+    start = time.monotonic()
+    found = pools(arguments.root)
+    real, clean = found["real"], found["clean"]
+    whole = {fault: Generator(found[fault], clean, 0.0).distance(real) for fault in ("clean", "noise", "blur")}
+    print(f"pools in {time.monotonic() - start:.0f} s; distances: {', '.join(f'{key} {value:.4g}' for key, value in whole.items())}\n")
+    print("| real x generated | challenger | true distances | s | trials | promoted | worse | inconclusive | >= 97.5 % | shift |")
+    print("|---|---|---|---|---|---|---|---|---|---|")
+    distance = arguments.distance * min(whole["noise"], whole["blur"])
+    champion = of_distance(distance, found["noise"], clean, real)
+    rivals = [("the same", champion), ("as good, other fault", of_distance(distance, found["blur"], clean, real))]
+    for gap in arguments.gaps:
+        rivals.append((f"{gap:.0%} better, same fault", of_distance(distance * (1 - gap), found["noise"], clean, real)))
+        rivals.append((f"{gap:.0%} better, other fault", of_distance(distance * (1 - gap), found["blur"], clean, real)))
+    for counts_text in arguments.counts:
+        counts = (int(counts_text.split("x")[0]), int(counts_text.split("x")[1]))
+        for title, challenger in rivals:
+            trials = arguments.trials // 2 if "better" in title else arguments.trials
+            started = time.monotonic()
+            comparisons = [trial(real, champion, challenger, counts, arguments.replicates, seed) for seed in range(trials)]
+            took = f"{(time.monotonic() - started) / trials:.2f}"
+            true = f"{champion.distance(real):.3f}, {challenger.distance(real):.3f}"
+            print(row(comparisons, counts_text, title, true, took), flush=True)
+
+
+if __name__ == "__main__":
+    main()

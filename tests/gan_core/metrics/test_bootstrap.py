@@ -1,0 +1,143 @@
+"""Replicates of a bootstrap against the metric computed on the drawn samples themselves, and their spread against the truth."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from gan_core.errors import DataError
+from gan_core.metrics.bootstrap import BAGS, Draws
+from gan_core.metrics.frechet import FeatureStatistics, frechet_distance, frechet_replicates
+from gan_core.metrics.kernel import kernel_distance, kernel_replicates
+from gan_core.metrics.manifold import ManifoldScores, manifold_scores, membership
+
+
+def features(count: int, width: int, seed: int, shift: float = 0.0) -> NDArray[np.float64]:
+    random = np.random.default_rng(seed)
+    return random.normal(shift, 1 + 0.1 * np.arange(width), size=(count, width))
+
+
+def distance(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+    return frechet_distance(FeatureStatistics.of(first), FeatureStatistics.of(second))
+
+
+class TestDraws:
+    def test_are_a_function_of_their_arguments(self) -> None:
+        one, same, other = Draws(1000, 5, 1), Draws(1000, 5, 1), Draws(1000, 5, 2)
+        np.testing.assert_array_equal(one.indices(3), same.indices(3))
+        assert not np.array_equal(one.indices(3), other.indices(3))
+
+    @pytest.mark.parametrize("size", [1, 3, BAGS, BAGS + 1, 10 * BAGS, 1000])
+    def test_every_sample_is_in_one_bag(self, size: int) -> None:
+        draws = Draws(size, 4, 0)
+        assert sorted(np.concatenate(draws.members).tolist()) == list(range(size))
+        assert len(draws.members) == min(size, BAGS)
+        assert max(map(len, draws.members)) - min(map(len, draws.members)) <= 1
+        assert draws.counts.sum(axis=1).tolist() == [len(draws.members)] * 4
+
+    def test_up_to_as_many_as_there_are_bags_it_is_the_ordinary_bootstrap(self) -> None:
+        draws = Draws(200, 2000, 0)
+        taken = np.stack([np.bincount(draws.indices(index), minlength=200) for index in range(2000)])
+        assert (taken.sum(axis=1) == 200).all()
+        # Binomial(200, 1/200) for each sample.
+        assert taken.mean() == 1
+        assert taken.var() == pytest.approx(1 - 1 / 200, rel=0.01)
+
+    def test_of_no_samples(self) -> None:
+        assert len(Draws(0, 3, 0)) == 3
+        assert len(Draws(0, 3, 0).indices(2)) == 0
+
+    @pytest.mark.parametrize("size", [150, 5000])
+    def test_the_spread_of_the_mean_is_its_standard_error(self, size: int) -> None:
+        values = np.random.default_rng(0).exponential(size=size)
+        draws = Draws(size, 4000, 1)
+        means = (draws.counts @ draws.of_bags(values)) / (draws.counts @ draws.bag_sizes)
+        assert means.mean() == pytest.approx(values.mean(), abs=4 * values.std() / np.sqrt(4000 * size))
+        # 256 bags know it to 4 %, 4,000 replicates to 1 %.
+        assert means.std() == pytest.approx(values.std() / np.sqrt(size), rel=0.15)
+
+
+@pytest.mark.parametrize(("real", "generated", "width"), [(40, 90, 6), (700, 900, 5), (20, 300, 30)])
+class TestAgainstTheDrawnSamplesThemselves:
+    def test_frechet(self, real: int, generated: int, width: int) -> None:
+        first, second = features(real, width, 0), features(generated, width, 1, shift=0.3)
+        draws, others = Draws(real, 70, 2), Draws(generated, 70, 3)
+        replicates = frechet_replicates(first, second, draws, others)
+        assert replicates.shape == (70,)
+        expected = [distance(first[draws.indices(index)], second[others.indices(index)]) for index in range(70)]
+        np.testing.assert_allclose(replicates, expected, rtol=1e-5)
+
+    def test_kernel(self, real: int, generated: int, width: int) -> None:
+        first, second = features(real, width, 0), features(generated, width, 1, shift=0.3)
+        draws, others = Draws(real, 4, 2), Draws(generated, 4, 3)
+        replicates = kernel_replicates(first, second, draws, others)
+        for index in range(4):
+            assert replicates[index] == pytest.approx(written_out(first, second, draws.indices(index), others.indices(index)), rel=1e-9)
+
+
+def written_out(real: NDArray[np.float64], generated: NDArray[np.float64], taken: NDArray[np.int64], others: NDArray[np.int64]) -> float:
+    """The kernel distance of a resample, over pairs of different samples only."""
+
+    def mean(one: NDArray[np.float64], other: NDArray[np.float64], different: NDArray[np.bool_]) -> float:
+        return float((((one @ other.T) / one.shape[1] + 1) ** 3)[different].mean())
+
+    within = mean(real[taken], real[taken], taken[:, None] != taken)
+    within += mean(generated[others], generated[others], others[:, None] != others)
+    return within - 2 * mean(real[taken], generated[others], np.ones((len(taken), len(others)), dtype=bool))
+
+
+def test_a_draw_of_each_sample_once_is_the_whole_set() -> None:
+    first, second = features(60, 4, 0), features(80, 4, 1)
+    draws, others = Draws(60, 1, 0), Draws(80, 1, 0)
+    draws.counts[:] = others.counts[:] = 1
+    assert frechet_replicates(first, second, draws, others)[0] == pytest.approx(distance(first, second), rel=1e-9)
+    assert kernel_replicates(first, second, draws, others)[0] == pytest.approx(kernel_distance(first, second), rel=1e-9)
+
+
+def test_equal_generators_come_out_equal_in_every_replicate() -> None:
+    real, generated = features(50, 5, 0), features(300, 5, 1)
+    draws, others = Draws(50, 20, 0), Draws(300, 20, 1)
+    first, second = (frechet_replicates(real, generated.copy(), draws, others) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_the_spread_is_that_of_newly_drawn_samples() -> None:
+    """The whole point: what resampling one set says of chance is what drawing sets anew shows."""
+    anew = [distance(features(400, 4, 2 * seed), features(600, 4, 2 * seed + 1, shift=0.5)) for seed in range(300)]
+    told = [
+        frechet_replicates(features(400, 4, seed), features(600, 4, seed + 1, shift=0.5), Draws(400, 100, 0), Draws(600, 100, 1)).std()
+        for seed in (1000, 2000, 3000, 4000)
+    ]
+    assert np.mean(told) == pytest.approx(np.std(anew), rel=0.2)
+
+
+def test_constant_features_have_no_distance_from_themselves() -> None:
+    same = np.ones((30, 4))
+    np.testing.assert_allclose(frechet_replicates(same, same, Draws(30, 5, 0), Draws(30, 5, 1)), 0, atol=1e-12)
+
+
+@pytest.mark.parametrize("replicates", [frechet_replicates, kernel_replicates])
+def test_what_cannot_be_resampled(replicates: object) -> None:
+    good, draws = features(10, 3, 0), Draws(10, 2, 0)
+    spoiled = good.copy()
+    spoiled[3, 1] = np.nan
+    with pytest.raises(DataError, match="not finite"):
+        replicates(good, spoiled, draws, draws)  # type: ignore[operator]
+    with pytest.raises(DataError, match="cannot be compared"):
+        replicates(good, good[:, :2], draws, draws)  # type: ignore[operator]
+    with pytest.raises(DataError, match="at least 2"):
+        replicates(good, good[:1], draws, Draws(1, 2, 0))  # type: ignore[operator]
+
+
+def test_the_balls_stay_where_they_are() -> None:
+    real, generated = features(60, 3, 0), features(60, 3, 1, shift=0.8)
+    found = membership(real, generated)
+    assert found.scores() == manifold_scores(real, generated)
+    taken, others = Draws(60, 1, 0).indices(0), Draws(60, 1, 1).indices(0)
+    assert found.scores(taken, others) == ManifoldScores(
+        precision=float(np.mean(found.balls[others] > 0)),
+        recall=float(np.mean(found.recalled[taken])),
+        density=float(np.mean(found.balls[others])) / 5,
+        coverage=float(np.mean(found.covered[taken])),
+    )
