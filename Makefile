@@ -10,7 +10,7 @@ run: install  ## Train the digits generator through all five stages on embedded 
 	$(BIN)/gantry run digits
 
 test: install lint  ## Lint, types and the whole test suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 install: $(INSTALLED)  ## A virtual environment with the tested versions of everything
 

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+# Workers share the cores, and threads that wait for each other lose whole time slices.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 @pytest.fixture(scope="session")
 def gantry_data() -> Path:
