@@ -120,6 +120,7 @@ def list_(as_json: Json = False) -> None:
         "gantry sample digits --count 64 --seed 0 --out grid.png",
         "gantry sample digits/2 --label 7 --out sevens.npz",
         "gantry sample --from models/digits --out folder",
+        "gantry sample breast-cancer --count 500 --out rows.csv",
     )
 )
 def sample(
@@ -132,7 +133,9 @@ def sample(
     count: Annotated[int, typer.Option(help="How many.")] = 64,
     seed: Annotated[int, typer.Option(help="The same seed draws the same samples.")] = 0,
     label: Annotated[str | None, typer.Option(help="One class for all, by name or index.", show_default=False)] = None,
-    out: Annotated[Path, typer.Option(help="A .png (one picture), a .npz (arrays), or a new folder.")] = Path("samples.png"),
+    out: Annotated[
+        Path, typer.Option(help="A .png (one picture), a .npz (arrays), a .csv or .parquet (rows of a table), or a new folder.")
+    ] = Path("samples.png"),
 ) -> None:
     """Draw samples from a generator."""
     if (reference is None) == (source is None):

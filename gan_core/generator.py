@@ -20,7 +20,9 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
+from gan_core.data.encoding import Encoding
 from gan_core.data.scaling import images_to_bytes, images_to_unit, points_to_data
+from gan_core.data.schema import Schema
 from gan_core.errors import ConfigError, DataError
 from gan_core.networks import build_generator
 from gan_core.networks.common import NetworkSpec
@@ -31,6 +33,7 @@ from gan_core.randomness import mix
 FORMAT = 1
 MAX_COUNT = 1_000_000
 MAX_SEED = 2**63 - 1
+_LABELS = 1  # apart from the latents
 _CHUNK = 256  # samples drawn at once: bounds memory, and never changes with n
 
 
@@ -41,7 +44,7 @@ class GeneratorConfig:
     recipe: str
     kind: Kind
     shape: tuple[int, ...]
-    """Of one sample: (C, H, W) for images, (D,) for points."""
+    """Of one sample: (C, H, W) for images, (D,) for points and tables."""
     classes: tuple[str, ...] | None
     """Names of the labels it can be asked for; None for an unconditional one."""
     latent: int
@@ -55,16 +58,23 @@ class GeneratorConfig:
     std: tuple[float, ...] | None = None
     inputs: tuple[int, ...] | None = None
     """Of what it is given for one sample, (C, H, W): such a generator translates; None: it draws from latents."""
+    schema: Schema | None = None
+    """Tables: the columns."""
     sha256: str = ""
     """Of the weights file's bytes."""
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Generated samples: uint8 (N, C, H, W) images or float32 (N, D) points, and their labels (N,) where there are any."""
+    """Generated samples, and their labels (N,) where there are any.
+
+    Images are uint8 (N, C, H, W), points float32 (N, D), and rows of a table float64 (N, D): numbers as they are, categories as index.
+    """
 
     samples: NDArray[Any]
     labels: NDArray[np.int64] | None
+    schema: Schema | None = None
+    """Tables: the columns."""
 
 
 class Generator:
@@ -77,6 +87,7 @@ class Generator:
 
     def __init__(self, config: GeneratorConfig, network: nn.Module) -> None:
         self.config = config
+        self.encoding = None if config.schema is None else Encoding(config.schema)
         self.network = network.eval().requires_grad_(False)
 
     @classmethod
@@ -118,7 +129,8 @@ class Generator:
             n: 1 to 1,000,000.
             seed: 0 to 2**63 - 1.
             label: one class for all, by index or by name; only for a conditional generator.
-            labels: (n,) a class each; without either, a conditional generator goes through its classes in turn.
+            labels: (n,) a class each; without either, a conditional generator goes through its classes in turn, and one of tables
+                draws them with the shares that they have in the training data.
 
         Raises:
             ConfigError: an argument is out of range, an unknown label, or a label for an unconditional generator.
@@ -129,11 +141,11 @@ class Generator:
             raise ConfigError(f"count: {n} is not in 1 to {MAX_COUNT:,}")
         if not 0 <= seed <= MAX_SEED:
             raise ConfigError(f"seed: {seed} is not in 0 to 2**63 - 1")
-        chosen = self._labels(n, label, labels)
+        chosen = self._labels(n, seed, label, labels)
         # Mixed, since torch's generator on the CPU looks at a seed's low 32 bits alone.
         latents = torch.randn(n, self.config.latent, generator=torch.Generator().manual_seed(mix(seed)))
         chunks = [self._draw(latents[i : i + _CHUNK], None if chosen is None else chosen[i : i + _CHUNK]) for i in range(0, n, _CHUNK)]
-        return Samples(torch.cat(chunks).numpy(), None if chosen is None else chosen.numpy())
+        return Samples(torch.cat(chunks).numpy(), None if chosen is None else chosen.numpy(), self.config.schema)
 
     def translate(self, inputs: NDArray[np.uint8], back: bool = False) -> Samples:
         """What the generator makes of images; the same images give the same bytes on the same machine.
@@ -167,7 +179,7 @@ class Generator:
         given = images_to_unit(inputs.to(device)).contiguous(memory_format=torch.channels_last)
         return images_to_bytes(network(given)).cpu().contiguous()
 
-    def _labels(self, n: int, label: int | str | None, labels: NDArray[np.int64] | None) -> Tensor | None:
+    def _labels(self, n: int, seed: int, label: int | str | None, labels: NDArray[np.int64] | None) -> Tensor | None:
         classes = self.config.classes
         if classes is None:
             if label is not None or labels is not None:
@@ -177,6 +189,9 @@ class Generator:
             if label is not None or labels.shape != (n,) or labels.min() < 0 or labels.max() >= len(classes):
                 raise ConfigError(f"labels: expected ({n},) of 0 to {len(classes) - 1}, and no `label` beside them")
             return torch.from_numpy(np.array(labels, dtype=np.int64))
+        if label is None and self.config.schema is not None and self.config.schema.shares is not None:
+            shares = torch.tensor(self.config.schema.shares, dtype=torch.float64)
+            return torch.multinomial(shares, n, replacement=True, generator=torch.Generator().manual_seed(mix(seed, _LABELS)))
         if label is None:
             return torch.arange(n) % len(classes)
         return torch.full((n,), class_index(label, classes))
@@ -187,6 +202,8 @@ class Generator:
         drawn = self.network(latents.to(device), None if labels is None else labels.to(device))
         if len(self.config.shape) == 3:
             return images_to_bytes(drawn).cpu().contiguous()
+        if self.encoding is not None:
+            return self.encoding.decode(drawn.cpu())
         assert self.config.mean is not None  # noqa: S101
         assert self.config.std is not None  # noqa: S101
         return points_to_data(drawn, self.config.mean, self.config.std).cpu()
@@ -220,6 +237,8 @@ def read_config(folder: Path) -> GeneratorConfig:
             raise DataError(f"{path}: has format {fields.get('format')}, and this version of Gantry reads {FORMAT}")
         del fields["format"]
         fields["network"] = NetworkSpec(**_with_tuples(fields["network"]))
+        if fields.get("schema") is not None:
+            fields["schema"] = Schema.from_json(fields["schema"])
         return GeneratorConfig(**_with_tuples(fields))
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from None

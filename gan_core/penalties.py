@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
+
+from gan_core.params.gan import PenaltyParams
 
 
 def gradient_norms_squared(judge: Callable[[Tensor], Tensor], samples: Tensor) -> Tensor:
@@ -27,6 +29,18 @@ def one_centred_penalty(judge: Callable[[Tensor], Tensor], real: Tensor, fake: T
     mix = torch.rand(len(real), *[1] * (real.dim() - 1), device=real.device)
     between = torch.lerp(fake.detach().float(), real.float(), mix)
     return ((gradient_norms_squared(judge, between) + 1e-12).sqrt() - 1).square().mean()
+
+
+def penalties(judge: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, weights: PenaltyParams) -> tuple[Tensor, Mapping[str, Tensor]]:
+    """The weighted sum of the penalties that `weights` asks for, a scalar, and each one by name, unweighted and detached."""
+    terms: dict[str, tuple[float, Callable[[], Tensor]]] = {
+        "r1": (weights.r1, lambda: zero_centred_penalty(judge, real)),
+        "r2": (weights.r2, lambda: zero_centred_penalty(judge, fake)),
+        "gradient_penalty": (weights.gradient, lambda: one_centred_penalty(judge, real, fake)),
+    }
+    values = {name: (weight, penalty()) for name, (weight, penalty) in terms.items() if weight}
+    total = sum((weight * value for weight, value in values.values()), start=real.new_zeros(()))
+    return total, {name: value.detach() for name, (_, value) in values.items()}
 
 
 @torch.no_grad()

@@ -1,14 +1,17 @@
-"""Pictures for people: grids of images, scatters of points."""
+"""Pictures for people: grids of images, scatters of points, histograms of columns."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
+
+from gan_core.data.schema import Column
 
 _PAPER = 255
 _REAL = np.array([170, 178, 189])
@@ -51,6 +54,63 @@ def scatter(points: NDArray[np.float32], real: NDArray[np.float32] | None = None
             inside = ((at >= 0) & (at < size)).all(axis=1)
             sheet[at[inside, 1], at[inside, 0]] = colour
     return sheet
+
+
+_PANEL = (220, 120)  # width and height, pixels
+_TITLE, _MARGIN, _BINS, _MOST_BARS = 18, 8, 24, 24
+_INK = (31, 35, 40)
+
+
+def histograms(real: NDArray[np.float64], generated: NDArray[np.float64], columns: Sequence[Column]) -> NDArray[np.uint8]:
+    """Each column's values, generated ones as red steps over real ones as grey bars, both as shares; 6 panels in a row.
+
+    Args:
+        real: (N, D), as rows of a table are packed.
+        generated: (M, D).
+        columns: D of them; of a category with more than 24 values, the first 24 are shown.
+
+    Returns:
+        uint8 (H, W, 3).
+    """
+    across = min(6, max(len(columns), 1))
+    width, height = _PANEL
+    down = math.ceil(len(columns) / across)
+    sheet = Image.new("RGB", (across * width + _MARGIN, down * height + _MARGIN), (_PAPER,) * 3)
+    draw = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(size=11)
+    for i, column in enumerate(columns):
+        left, top = (i % across) * width + _MARGIN, (i // across) * height + _MARGIN
+        shares = _shares(real[:, i], column), _shares(generated[:, i], column)
+        right, bottom = left + width - _MARGIN, top + height - _MARGIN
+        draw.text((left, top), _shortened(column.name, right - left, font), fill=_INK, font=font)
+        tallest = max(shares[0].max(), shares[1].max(), 1e-12)
+        edges = np.linspace(left, right, len(shares[0]) + 1).round().astype(int)
+        tops = [bottom - np.rint(one / tallest * (bottom - top - _TITLE)).astype(int) for one in shares]
+        for start, end, height_of_real in zip(edges, edges[1:], tops[0], strict=False):
+            draw.rectangle((start, height_of_real, end - 1, bottom), fill=tuple(_REAL.tolist()))
+        steps = [(x, y) for start, end, y in zip(edges, edges[1:], tops[1], strict=False) for x in (start, end)]
+        draw.line([(left, bottom), *steps, (right, bottom)], fill=tuple(_GENERATED.tolist()), width=2)
+    return np.asarray(sheet)
+
+
+def _shares(values: NDArray[np.float64], column: Column) -> NDArray[np.float64]:
+    """The share of values in each bin of a column's range, or in each category."""
+    if column.categories is not None:
+        counts = np.bincount(values.astype(np.int64), minlength=len(column.categories))[:_MOST_BARS]
+    else:
+        low, high = column.low or 0.0, column.high or 0.0
+        counts, _ = np.histogram(values.clip(low, high), bins=_BINS, range=(low, high) if low < high else (low - 0.5, low + 0.5))
+    return counts / len(values)
+
+
+def _shortened(text: str, width: float, font: Any) -> str:
+    """As much of a text as fits."""
+    text = "".join(character if character.isprintable() else "?" for character in text[:80])
+    if font.getlength(text) <= width:
+        return text
+    while text and font.getlength(f"{text}...") > width:
+        text = text[:-1]
+    return f"{text}..."
 
 
 def save_png(picture: NDArray[Any], path: Path) -> None:

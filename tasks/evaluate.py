@@ -75,6 +75,8 @@ def _check(name: str, config: GeneratorConfig, dataset: Dataset, params: Evaluat
         )
     if config.classes is not None and config.classes != spec.classes:
         raise DataError("the generator knows other classes than the data has; train it again")
+    if config.schema is not None and spec.schema is not None and not config.schema.is_like(spec.schema):
+        raise DataError("the generator knows other columns than the data has; train it again")
     SCORINGS[spec.kind].extractor(name, spec, params)
     SCORINGS[spec.kind].check(dataset, params)
 
@@ -121,7 +123,10 @@ def _record(
     evidence: Evidence, generator: Generator, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams
 ) -> dict[str, Any]:
     """How the scores were measured: what evaluation.json holds."""
+    floor = SCORINGS[dataset.spec.kind].real_against_real(dataset, extractor, params)
     record: dict[str, Any] = {
+        **evidence.details(),
+        **({"real_against_real": floor} if floor else {}),
         "dataset_digest": dataset.spec.digest,
         "generator_sha256": generator.config.sha256,
         "seed": params.seed,
@@ -137,7 +142,6 @@ def _record(
         **record,
         "neighbours": NEIGHBOURS,
         "extractor": {"hash": extractor.hash, **described},
-        "real_against_real": SCORINGS[dataset.spec.kind].real_against_real(dataset, extractor, params),
     }
 
 
@@ -198,10 +202,10 @@ def _run_id(path: Path) -> str:
 
 def _said(name: str, scores: Mapping[str, float], record: Mapping[str, Any]) -> str:
     """The scores in a line."""
-    parts = [f"{key} {value:.4g}" for key, value in scores.items()]
-    if record["extractor"] is None:
+    floor = record.get("real_against_real", {})
+    parts = [f"{key} {value:.4g}" + (f" (real against real {floor[key]:.4g})" if key in floor else "") for key, value in scores.items()]
+    if not record["n_real"]:
         return f"evaluate {name}: {', '.join(parts)} (n={record['n_generated']:,})"
-    parts[0] += f" (real against real {record['real_against_real']['fid']:.4g})"
     return f"evaluate {name}: {', '.join(parts)} (n={record['n_real']:,} real, {record['n_generated']:,} generated)"
 
 

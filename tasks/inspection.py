@@ -1,7 +1,7 @@
 """Every sample of a raw data set, looked at once: what it is, and whether it can be used.
 
-Each of the four kinds of raw gives the same thing, an `Inspection`: a row a sample, in the order of the source, and the samples
-themselves, decoded and scaled (images, in a spool) or as they are (points).
+Each of the five kinds of raw gives the same thing, an `Inspection`: a row a sample, in the order of the source, and the samples
+themselves, decoded and scaled (images, in a spool) or as they are (points, rows of tables).
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from tasks.packing import Spool
 from tasks.params import DataParams, ValidateParams
 from tasks.processes import die_with
 from tasks.raw import About, Member, RawReader, class_of
+from tasks.tables import TableRows, inspect_table, read_table
 
 DEFAULT_SIZE = 64
 """Height and width of image files after validation, where the entry does not say."""
@@ -50,7 +51,7 @@ class Row:
     """One sample of the source."""
 
     path: str
-    """Of the file; for a sample in an array, of the array's file with `#` and its index."""
+    """Of the file; for a sample in an array, of the array's file with `#` and its index; for a row of a table, with its number from 1."""
     sha256: str
     """Of the file's bytes, or of the sample's values in the array."""
     label: str | None = None
@@ -74,8 +75,8 @@ class Inspection:
     rows: list[Row]
     classes: tuple[str, ...] | None
     """Sorted as labels count, with those that have no good sample; None where there are no labels."""
-    samples: Spool | NDArray[np.float32]
-    """A spool of images, or points (N, D)."""
+    samples: Spool | NDArray[np.float32] | TableRows
+    """A spool of images, points (N, D), or the good rows of a table."""
 
 
 def inspect(
@@ -93,6 +94,11 @@ def inspect(
     if raw.kind == "points":
         points = _read_points(raw)
         return Inspection(_counted(_point_rows(points), len(points), on_row), None, points)
+    if raw.kind == "table":
+        (member,) = raw.members
+        found, classes, table = inspect_table(read_table(raw.read(member), member.path), data, member.path)
+        rows = (Row(f"{member.path}#{number}", row.sha256, row.label, row.reason, row.number) for number, row in enumerate(found, start=1))
+        return Inspection(_counted(rows, len(found), on_row), classes, table)
     if raw.kind == "files":
         labels = {label for label in raw.labels if label is not None}
         classes = tuple(sorted(labels)) or None

@@ -23,12 +23,17 @@ BETTER: Mapping[str, str] = {
     "radius_error": LOWER,
     "bins_filled": HIGHER,
     "high_quality": HIGHER,
+    "utility": HIGHER,
+    "detection": LOWER,
+    "column_distance": LOWER,
+    "correlation_distance": LOWER,
 }
 
 _DECIDING: Mapping[Kind, tuple[str, ...]] = {
     "images": ("fid",),
     "points": ("radius_error", "high_quality"),
     "unpaired": ("fid",),
+    "table": ("utility", "detection"),
 }
 """Of each kind of data, the first of these that was measured."""
 

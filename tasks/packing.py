@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from gan_core.data.dataset import SPLITS, DatasetSpec, Split, write_spec
 from tasks.images import with_channels
+from tasks.tables import TableRows
 
 
 def split_of(sha256: str, seed: int, holdout: float) -> Split:
@@ -133,6 +134,29 @@ def pack_points(
         # A column that never changes is left as it is when points are standardised.
         std=tuple(np.where(std > 0, std, 1.0).tolist()),
         truth=truth,
+    )
+    return write_spec(folder, spec)
+
+
+def pack_table(
+    folder: Path,
+    table: TableRows,
+    numbers: Mapping[str, Sequence[int]],  # into the table's rows, of each split, in packed order
+    labels: Mapping[str, Sequence[int]] | None,  # index into classes of each, in the same order
+    classes: tuple[str, ...] | None,
+) -> DatasetSpec:
+    """Write rows of a table into `folder` as a packed data set; dataset.json, with the columns as training needs them, comes last."""
+    rows = {split: np.ascontiguousarray(table.values[np.asarray(numbers[split], dtype=np.int64)]) for split in SPLITS}
+    for split in SPLITS:
+        np.save(folder / f"{split}.npy", rows[split], allow_pickle=False)
+    _write_labels(folder, labels)
+    train_labels = None if labels is None else np.asarray(labels["train"], dtype=np.int64)
+    spec = DatasetSpec(
+        kind="table",
+        shape=rows["train"].shape[1:],
+        classes=classes,
+        counts={split: len(rows[split]) for split in SPLITS},
+        schema=table.schema.fitted(rows["train"], train_labels, len(classes or ())),
     )
     return write_spec(folder, spec)
 

@@ -30,12 +30,17 @@ NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 # name of a points source -> the keys of `data` that describe it
 _POINT_SOURCES = ("circle", "ring", "grid")
 
+SKLEARN_TABLES: Mapping[str, str] = {"breast-cancer": "load_breast_cancer", "iris": "load_iris", "wine": "load_wine"}
+"""scikit-learn's tables, and its function that loads each."""
+
 
 class DataParams(Strict):
     """Where the samples come from and how they are laid out. One of the sources:
 
     `sklearn://digits`; `points://circle`, `points://ring`, `points://grid`; `torchvision://MNIST` and its idx siblings
-    (FashionMNIST, KMNIST, QMNIST); `folder://PATH`, flat, with a folder a class, or as `layout` says. `$VARIABLE` in a path is expanded.
+    (FashionMNIST, KMNIST, QMNIST); `folder://PATH`, flat, with a folder a class, or as `layout` says;
+    `table://PATH`, a CSV (UTF-8) or Parquet file;
+    `sklearn://breast-cancer`, `iris` and `wine`, real tables. `$VARIABLE` in a path is expanded.
     """
 
     source: str
@@ -58,6 +63,12 @@ class DataParams(Strict):
     """Points: radius of `circle` and `ring`; half the side of `grid`'s 5 x 5 means is 2 * radius."""
     sigma: Annotated[float, Field(ge=0)] | None = None
     """Points: standard deviation around the circle or the means; None is 0 for `circle`, 0.02 for `ring`, 0.05 for `grid`."""
+    label: Annotated[str, Field(min_length=1)] | None = None
+    """Tables: the column that rows are drawn by; None: there is none."""
+    categorical: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """Tables: columns of categories beside those that hold text, or whole numbers of at most 10 different values."""
+    drop: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """Tables: columns to leave out, such as the number of a record."""
     holdout: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """Share of the samples that training never sees; a function of content and seed, so equal files stay on one side."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
@@ -68,10 +79,11 @@ class DataParams(Strict):
     def _known_source(cls, source: str) -> str:
         scheme, found, rest = source.partition("://")
         allowed: dict[str, tuple[str, ...] | None] = {
-            "sklearn": ("digits",),
+            "sklearn": ("digits", *SKLEARN_TABLES),
             "points": _POINT_SOURCES,
             "torchvision": ("MNIST", "FashionMNIST", "KMNIST", "QMNIST"),
             "folder": None,
+            "table": None,
         }
         if not found or scheme not in allowed:
             near = difflib.get_close_matches(scheme, allowed, n=1)
@@ -83,7 +95,8 @@ class DataParams(Strict):
             hint = f"; did you mean {scheme}://{near[0]}?" if near else ""
             raise ValueError(f"{source!r}: {scheme}:// has {', '.join(names)}{hint}")
         if names is None and not rest:
-            raise ValueError(f"{source!r} names no folder; write folder:///an/absolute/path or folder://relative/path")
+            what = "file" if scheme == "table" else "folder"
+            raise ValueError(f"{source!r} names no {what}; write {scheme}:///an/absolute/path or {scheme}://relative/path")
         return source
 
     @field_validator("folders")
@@ -98,14 +111,21 @@ class DataParams(Strict):
 
     @model_validator(mode="after")
     def _keys_fit_source(self) -> Self:
-        points = {"count", "radius", "sigma"}
+        keys: dict[Kind, set[str]] = {
+            "images": {"root", "size", "channels"},
+            "points": {"count", "radius", "sigma"},
+            "table": {"label", "categorical", "drop"},
+        }
         given = self.model_fields_set
-        if self.kind == "points":
-            wrong, what = given & {"root", "size", "channels"}, "images"
-        else:
-            wrong, what = given & points, "points"
-        if wrong:
-            raise ValueError(f"{', '.join(sorted(wrong))}: only for {what}, and {self.source} has none")
+        for kind, own in keys.items():
+            if kind != ("images" if self.kind == "unpaired" else self.kind) and (wrong := given & own):
+                what = "tables" if kind == "table" else kind
+                raise ValueError(f"{', '.join(sorted(wrong))}: only for {what}, and {self.source} has none")
+        for key in ("categorical", "drop"):
+            if self.label is not None and self.label in getattr(self, key):
+                raise ValueError(f"{key}: {self.label} is the label already")
+        if both := sorted({*self.categorical} & {*self.drop}):
+            raise ValueError(f"drop: {', '.join(both)} stands in categorical too; take it out of one of them")
         if "root" in given and self.scheme != "torchvision":
             raise ValueError(f"root: only for torchvision://, not {self.source}")
         if self.layout is not None and self.scheme != "folder":
@@ -119,6 +139,8 @@ class DataParams(Strict):
         """What the source holds."""
         if self.layout == "unpaired-folders":
             return "unpaired"
+        if self.scheme == "table" or (self.scheme == "sklearn" and self.location in SKLEARN_TABLES):
+            return "table"
         return "points" if self.scheme == "points" else "images"
 
     @property
@@ -168,7 +190,8 @@ class RegisterParams(Strict):
     """When a new version becomes the champion."""
 
     improve: str | None = None
-    """The metric that decides. None: `fid` for images, `radius_error` or `high_quality` for points."""
+    """The metric that decides. None: `fid` for images, `radius_error` or `high_quality` for points,
+    `utility` for tables with a label and `detection` for those without."""
     require: dict[str, str] = Field(default_factory=dict)
     """Floors that veto, as `recall: ">= 0.4"`."""
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95

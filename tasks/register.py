@@ -254,6 +254,8 @@ def _incomparable(champion: GeneratorConfig, dataset: Dataset) -> str | None:
         return f"draws {champion.kind} of shape {champion.shape}, and the data has {spec.kind} of shape {spec.shape}"
     if champion.classes is not None and champion.classes != spec.classes:
         return "knows other classes than the data has"
+    if champion.schema is not None and spec.schema is not None and not champion.schema.is_like(spec.schema):
+        return "knows other columns than the data has"
     return None
 
 

@@ -27,6 +27,7 @@ from tasks.workspace import Workspace
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
+    from gan_core.data.schema import DType
     from gan_core.generator import Generator
 
 CHAMPION, CHALLENGER = "champion", "challenger"
@@ -447,6 +448,9 @@ def _save_servable(folder: Path, path: Path, run_id: str, model_id: str) -> None
     config = read_config(folder)
     columns = [ColSpec("string", "png")] if len(config.shape) == 3 else [ColSpec("float", f"x{axis}") for axis in range(config.shape[0])]
     labels = [] if config.classes is None else [ColSpec("string", "label")]
+    if config.schema is not None:
+        columns = [ColSpec(_served_type(column.dtype), column.name) for column in config.schema.columns]
+        labels = [ColSpec(_served_type(config.schema.label_dtype), config.schema.label)] if config.schema.label else []
     params = [ParamSpec(key, "string" if key == "label" else "long", default) for key, default in served_model.DEFAULTS.items()]
     example = pd.DataFrame({"label": list(config.classes[:2])}) if config.classes else pd.DataFrame()
     pyfunc.save_model(
@@ -464,6 +468,11 @@ def _save_servable(folder: Path, path: Path, run_id: str, model_id: str) -> None
         pip_requirements=["gantry-gan"],
         mlflow_model=Model(run_id=run_id, model_id=model_id),
     )
+
+
+def _served_type(dtype: DType) -> str:
+    """A column's type by MLflow's name."""
+    return {"float64": "double", "int64": "long", "bool": "boolean", "string": "string"}[dtype]
 
 
 def _former(registry: Registry, name: str, history: tuple[Reign, ...], present: int | None) -> tuple[Version | None, list[int], list[int]]:

@@ -1,4 +1,4 @@
-"""Generated samples as files: a picture to look at, an array to compute with, or a folder of single files."""
+"""Generated samples as files: a picture to look at, an array to compute with, a table, or a folder of single files."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 from gan_core.errors import ConfigError
 
 if TYPE_CHECKING:
+    from pandas import DataFrame, Series
+
+    from gan_core.data.schema import DType
     from gan_core.generator import Samples
 
 
@@ -26,7 +29,10 @@ def write_samples(samples: Samples, out: Path, classes: tuple[str, ...] | None =
 
     * `.png`: one picture, a grid of the images or a scatter of the points.
     * `.npz`: `images`, uint8 (N, C, H, W), or `points`, float32 (N, D); and `labels`, int64 (N,), where there are any.
-    * no suffix: a new folder with a PNG for each image, its name made of number and class, or with `points.csv`.
+    * `.csv`, `.parquet`: rows of a table under its columns' names, the label's last. They are written as the columns are, texts too: a
+      category that begins with `=`, as it may in the data, is a formula to a spreadsheet that opens the file.
+    * `.npz` of a table: `rows`, float64 (N, D), with the index of each category, and `columns`, their names.
+    * no suffix: a new folder with a PNG for each image, its name made of number and class, or with `points.csv` or `rows.csv`.
 
     Args:
         out: replaced if it is a file; a folder must be new or empty.
@@ -35,16 +41,23 @@ def write_samples(samples: Samples, out: Path, classes: tuple[str, ...] | None =
     Raises:
         ConfigError: another suffix, a folder that holds something, or a place that cannot be written.
     """
-    writers = {".png": _write_picture, ".npz": _write_arrays}
+    writers: dict[str, Callable[[Path], None]] = {".npz": lambda path: _write_arrays(samples, path)}
+    if samples.schema is None:
+        writers[".png"] = lambda path: _write_picture(samples, path)
+    else:
+        writers[".csv"] = lambda path: table_frame(samples, classes).to_csv(path, index=False, lineterminator="\n")
+        writers[".parquet"] = lambda path: table_frame(samples, classes).to_parquet(path, index=False)
     is_folder = out.is_dir() or not out.suffix
     if not is_folder and out.suffix.lower() not in writers:
-        raise ConfigError(f"{out}: {out.suffix} is no form that samples are written in; use .png, .npz, or a folder's name without a dot")
+        forms = ", ".join(sorted(writers, reverse=True))
+        what = "samples are" if samples.schema is None else "rows of a table are"
+        raise ConfigError(f"{out}: {out.suffix} is no form that {what} written in; use {forms}, or a folder's name without a dot")
     try:
         if is_folder:
             _write_folder(samples, out, classes)
         else:
             with _replacing(out) as temporary:
-                writers[out.suffix.lower()](samples, temporary)
+                writers[out.suffix.lower()](temporary)
     except OSError as error:
         raise ConfigError(f"{out}: cannot be written ({error.strerror or error})") from None
 
@@ -60,8 +73,33 @@ def encode_png(image: NDArray[np.uint8]) -> bytes:
 
 
 def is_images(samples: Samples) -> bool:
-    """Whether they are images, not points."""
+    """Whether they are images, not points or rows of a table."""
     return samples.samples.ndim == 4
+
+
+def table_frame(samples: Samples, classes: tuple[str, ...] | None) -> DataFrame:
+    """Rows of a table as they are in its source: columns by name and type, categories as their text, and the label's column last."""
+    import pandas as pd
+
+    assert samples.schema is not None, "only for tables"  # noqa: S101
+    columns = {
+        column.name: _column(values, column.dtype, column.categories)
+        for column, values in zip(samples.schema.columns, samples.samples.T, strict=True)
+    }
+    if samples.labels is not None and samples.schema.label is not None:
+        columns[samples.schema.label] = _column(samples.labels, samples.schema.label_dtype, classes)
+    return pd.DataFrame(columns)
+
+
+def _column(values: NDArray[Any], dtype: DType, categories: tuple[str, ...] | None) -> Series[Any]:
+    import pandas as pd
+
+    if categories is None:
+        return pd.Series(values.astype(dtype))
+    texts = [categories[int(value)] for value in values]
+    if dtype == "string":
+        return pd.Series(texts, dtype="str")
+    return pd.Series([text == "True" if dtype == "bool" else int(text) for text in texts], dtype=dtype)
 
 
 def _write_picture(samples: Samples, path: Path) -> None:
@@ -72,6 +110,8 @@ def _write_picture(samples: Samples, path: Path) -> None:
 
 def _write_arrays(samples: Samples, path: Path) -> None:
     arrays: dict[str, NDArray[Any]] = {"images" if is_images(samples) else "points": samples.samples}
+    if samples.schema is not None:
+        arrays = {"rows": samples.samples, "columns": np.array([column.name for column in samples.schema.columns])}
     if samples.labels is not None:
         arrays["labels"] = samples.labels
     with path.open("wb") as file:
@@ -90,6 +130,8 @@ def _write_folder(samples: Samples, out: Path, classes: tuple[str, ...] | None) 
             digits = len(str(len(names) - 1))
             for index, (image, name) in enumerate(zip(samples.samples, names, strict=True)):
                 (temporary / f"{index:0{digits}}{name and f'-{_safe(name)}'}.png").write_bytes(encode_png(image))
+        elif samples.schema is not None:
+            table_frame(samples, classes).to_csv(temporary / "rows.csv", index=False, lineterminator="\n")
         else:
             header = ",".join(f"x{column}" for column in range(samples.samples.shape[1]))
             np.savetxt(temporary / "points.csv", samples.samples, fmt="%.9g", delimiter=",", header=header, comments="")

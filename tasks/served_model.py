@@ -8,7 +8,7 @@ One that translates is asked with rows that have an `input`, a picture's file in
         -d '{"dataframe_records": [{}], "params": {"n": 4, "seed": 7, "label": "3"}}'
 
 The answer is a list of records: `png`, the image as a base64 PNG, or the columns `x0`, `x1`, ... of a point; and `label`, the
-name of its class, where there are classes.
+name of its class, where there are classes. Rows of a table have its columns, the label's among them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from gan_core.errors import ConfigError
 from gan_core.generator import Generator, GeneratorConfig, Samples, class_index
 from tasks.inputs import read_input
-from tasks.samples import encode_png, is_images
+from tasks.samples import encode_png, is_images, table_frame
 
 MAX_COUNT = 10_000  # of one request, so that none can fill the server's memory
 DEFAULTS: dict[str, Any] = {"n": 16, "seed": 0, "label": ""}
@@ -66,6 +66,8 @@ class ServedGenerator(PythonModel):  # type: ignore[misc]
             drawn = self._draw(model_input, asked) if inputs is None else self.generator.translate(inputs)
         except ConfigError as error:
             raise MlflowException(str(error), INVALID_PARAMETER_VALUE) from None
+        if drawn.schema is not None:
+            return table_frame(drawn, self.generator.config.classes)
         if is_images(drawn):
             answer = pd.DataFrame({"png": [base64.b64encode(encode_png(image)).decode() for image in drawn.samples]})
         else:

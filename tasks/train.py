@@ -50,8 +50,8 @@ def train(workspace: Workspace, name: str, entry: Entry) -> None:
         SystemExit: asked to stop by SIGINT or SIGTERM; the state is saved.
     """
     dataset = Dataset.open(workspace.ready(name))
-    # Nothing in a step on points is large enough to share: a second thread only waits, and takes a core from the next training.
-    torch.set_num_threads(entry.train.threads or (1 if dataset.spec.kind == "points" else torch.get_num_threads()))
+    # Nothing in a step on points or rows is large enough to share: a second thread only waits, and takes a core from the next training.
+    torch.set_num_threads(entry.train.threads or (1 if dataset.spec.kind in ("points", "table") else torch.get_num_threads()))
     state = workspace.unfinished(name) / _key(entry.train, dataset)
     for number in range(entry.train.restarts + 1):
         again = number < entry.train.restarts

@@ -26,10 +26,11 @@ from gan_core.data.dataset import SPLITS, DatasetSpec
 from gan_core.errors import DataError
 from tasks.expectations import Table, Verdict, check, classes_table, manifest_table, source_table
 from tasks.inspection import Inspection, Row, inspect
-from tasks.packing import Spool, pack_images, pack_points, pack_unpaired, split_of
+from tasks.packing import Spool, pack_images, pack_points, pack_table, pack_unpaired, split_of
 from tasks.params import DataParams, Entry, ValidateParams
 from tasks.raw import RawReader, safe_path
 from tasks.stage_main import stage_main
+from tasks.tables import TableRows
 from tasks.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ def _tables(
     import pandas as pd
 
     source = pd.DataFrame({key: pd.Series([getattr(row, key) for row in rows], dtype="string") for key in ("path", "sha256", "reason")})
-    tables = [source_table(source, limits), manifest_table(manifest, classes, limits, images=data.kind != "points")]
+    tables = [source_table(source, limits), manifest_table(manifest, classes, limits, images=data.kind in ("images", "unpaired"))]
     if classes is not None:
         counts = {split: Counter(row.label for row in packed[split]) for split in SPLITS}
         frame = pd.DataFrame({"label": pd.Series(classes, dtype="string")})
@@ -161,6 +162,12 @@ def _tables(
 
 def _pack(folder: Path, inspection: Inspection, packed: dict[str, list[Row]], data: DataParams, raw: RawReader) -> DatasetSpec:
     numbers = {split: [row.number for row in packed[split] if row.number is not None] for split in SPLITS}
+    labels = None
+    if inspection.classes is not None:
+        index = {label: i for i, label in enumerate(inspection.classes)}
+        labels = {split: [index[row.label] for row in packed[split] if row.label is not None] for split in SPLITS}
+    if isinstance(inspection.samples, TableRows):
+        return pack_table(folder, inspection.samples, numbers, labels, inspection.classes)
     if not isinstance(inspection.samples, Spool):
         return pack_points(folder, {split: inspection.samples[np.array(numbers[split])] for split in SPLITS}, raw.truth)
     with closing(inspection.samples) as spool:
@@ -172,10 +179,6 @@ def _pack(folder: Path, inspection: Inspection, packed: dict[str, list[Row]], da
                 for domain in domains
             )
             return pack_unpaired(folder, spool, inputs, targets, channels, domains)
-        labels = None
-        if inspection.classes is not None:
-            index = {label: i for i, label in enumerate(inspection.classes)}
-            labels = {split: [index[row.label] for row in packed[split] if row.label is not None] for split in SPLITS}
         return pack_images(folder, spool, numbers, labels, channels, inspection.classes)
 
 

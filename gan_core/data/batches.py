@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gan_core.data.dataset import Dataset
+from gan_core.data.encoding import Encoding
 from gan_core.data.scaling import images_to_unit, points_to_unit
 from gan_core.randomness import mix
 
@@ -46,7 +47,7 @@ _INPUTS = 1  # apart from the order of the samples
 
 @dataclass(frozen=True)
 class Batch:
-    """Real samples scaled for the networks, (N, C, H, W) or (N, D) float32, and what belongs to them."""
+    """Real samples scaled or encoded for the networks, (N, C, H, W) or (N, D) float32, and what belongs to them."""
 
     real: Tensor
     labels: Tensor | None
@@ -63,6 +64,7 @@ class Batches:
         self.samples = dataset.samples["train"]
         self.labels = dataset.labels.get("train")
         self.device = device
+        self.encoding = None if dataset.spec.schema is None else Encoding(dataset.spec.schema)
         self.order = Shuffle(len(self.samples), seed)
         self.inputs = dataset.inputs.get("train")
         unpaired = self.inputs is not None and dataset.spec.input_counts is not None
@@ -78,6 +80,8 @@ class Batches:
             return Batch(_images(samples), labels, _images(chosen))
         if self.spec.kind == "images":
             return Batch(_images(samples), labels)
+        if self.encoding is not None:
+            return Batch(self.encoding.encode(samples), labels)
         assert self.spec.mean is not None  # noqa: S101
         assert self.spec.std is not None  # noqa: S101
         return Batch(points_to_unit(samples, self.spec.mean, self.spec.std), labels)

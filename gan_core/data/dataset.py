@@ -3,7 +3,7 @@
 A folder with
 
     dataset.json           format, kind, shape, classes, counts, sha256 of each array, and what is known of the truth
-    train.npy              uint8 (N, C, H, W) for images, float32 (N, D) for points
+    train.npy              uint8 (N, C, H, W) for images, float32 (N, D) for points, float64 (N, D) for tables
     train_labels.npy       int64 (N,), only where there are classes
     train_inputs.npy       what the generator is given to make each sample of, only where it is given something
     holdout.npy            as train.npy: samples that training never sees
@@ -18,19 +18,22 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gan_core.data.schema import Schema
 from gan_core.errors import DataError
 from gan_core.params.common import Kind
 
 FORMAT = 1
 SPLITS = ("train", "holdout")
 Split = Literal["train", "holdout"]
+
+_DTYPES: Mapping[Kind, type[np.generic]] = {"images": np.uint8, "points": np.float32, "unpaired": np.uint8, "table": np.float64}
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class DatasetSpec:
 
     kind: Kind
     shape: tuple[int, ...]
-    """(C, H, W) for images, (D,) for points."""
+    """(C, H, W) for images, (D,) for points and tables."""
     classes: tuple[str, ...] | None
     """Name of each label, or None where samples have no labels."""
     counts: Mapping[str, int]
@@ -62,6 +65,8 @@ class DatasetSpec:
     """Inputs in each split, where they are not paired one to one with the samples."""
     domains: tuple[str, str] | None = None
     """Names of what the inputs are and of what the samples are, where they are not paired."""
+    schema: Schema | None = None
+    """Tables: the columns."""
 
     @property
     def digest(self) -> str:
@@ -94,6 +99,8 @@ class Dataset:
                 raise DataError(f"{path}: not of format {FORMAT}; run the validate stage again")
             for key in ("shape", "classes", "mean", "std", "inputs", "domains"):
                 fields[key] = None if fields.get(key) is None and key != "shape" else tuple(fields[key])
+            if fields.get("schema") is not None:
+                fields["schema"] = Schema.from_json(fields["schema"])
             spec = DatasetSpec(**fields)
             counts = [(split, spec.counts[split]) for split in SPLITS]
         except FileNotFoundError:
@@ -102,7 +109,7 @@ class Dataset:
             raise DataError(f"{path}: cannot be read ({error.strerror})") from None
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(f"{path}: damaged ({error}); run the validate stage again") from None
-        dtype = np.float32 if spec.kind == "points" else np.uint8
+        dtype = _DTYPES[spec.kind]
         samples = {split: _open_array(folder / f"{split}.npy", (count, *spec.shape), dtype) for split, count in counts}
         labels = {}
         if spec.classes is not None:
@@ -118,7 +125,7 @@ def write_spec(folder: Path, spec: DatasetSpec) -> DatasetSpec:
     """Write dataset.json beside arrays that are already there; returns `spec` with their digests filled in."""
     suffixes = ["", *(["_labels"] if spec.classes is not None else []), *(["_inputs"] if spec.inputs is not None else [])]
     digests = {name: _digest(folder / name) for name in sorted(f"{split}{suffix}.npy" for split in SPLITS for suffix in suffixes)}
-    complete = DatasetSpec(**{**asdict(spec), "sha256": digests})
+    complete = replace(spec, sha256=digests)
     text = json.dumps({"format": FORMAT, **asdict(complete)}, indent=2, sort_keys=True)
     (folder / "dataset.json").write_text(text + "\n")
     return complete

@@ -16,6 +16,7 @@ from gan_core.networks.mlp import MlpDiscriminator, MlpGenerator
 from gan_core.networks.patch import PatchDiscriminator
 from gan_core.networks.residual import ResidualDiscriminator, ResidualGenerator
 from gan_core.networks.translator import RoundTrip, Translator
+from gan_core.networks.tabular import TabularDiscriminator, TabularGenerator
 
 GENERATORS: dict[str, type[nn.Module]] = {
     "mlp": MlpGenerator,
@@ -23,12 +24,14 @@ GENERATORS: dict[str, type[nn.Module]] = {
     "residual": ResidualGenerator,
     "translator": Translator,
     "round-trip": RoundTrip,
+    "tabular": TabularGenerator,
 }
 DISCRIMINATORS: dict[str, type[nn.Module]] = {
     "mlp": MlpDiscriminator,
     "dcgan": DcganDiscriminator,
     "residual": ResidualDiscriminator,
     "patch": PatchDiscriminator,
+    "tabular": TabularDiscriminator,
 }
 
 

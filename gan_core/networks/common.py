@@ -22,7 +22,7 @@ class NetworkSpec:
     family: str
     """A name in `GENERATORS` or `DISCRIMINATORS`."""
     shape: tuple[int, ...]
-    """Of one sample: (C, H, W) for images, (D,) for points."""
+    """Of one sample as networks see it: (C, H, W) for images, (D,) for points and encoded rows of a table."""
     classes: int
     """Number of labels it is conditioned on; 0 for an unconditional one."""
     latent: int
@@ -37,6 +37,11 @@ class NetworkSpec:
     blocks: int | None = None
     skip: bool = False
     components: int | None = None
+    scalars: int = 0
+    choices: tuple[int, ...] = ()
+    """Rows of a table: scalars, and options of each choice behind them, as `gan_core.data.encoding` lays them out."""
+    pac: int = 1
+    """Rows of a table: how many a discriminator judges together."""
 
     @classmethod
     def from_params(cls, params: NetworkParams, shape: tuple[int, ...], classes: int, latent: int) -> NetworkSpec:

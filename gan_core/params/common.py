@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 PositiveInt = Annotated[int, Field(gt=0)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 
-Kind = Literal["images", "points", "unpaired"]
+Kind = Literal["images", "points", "unpaired", "table"]
 """What a data set holds; `unpaired`: two kinds of images, the ones that a generator is given and the ones that it is to make of them."""
 
 

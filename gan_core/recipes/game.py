@@ -41,7 +41,7 @@ class Move:
 
 
 _PREVIEW_COUNT = 64
-_PREVIEW_SEED = 0
+PREVIEW_SEED = 0
 
 Params = TypeVar("Params", bound=TrainParams)
 
@@ -85,6 +85,6 @@ class Recipe(ABC, Generic[Params]):
     def preview(self, generator: Generator, dataset: Dataset) -> NDArray[Any]:
         """A picture, uint8 (H, W, 3), of what the generator makes now: of fixed latents, so that pictures can be compared."""
         if dataset.spec.kind == "images":
-            return pictures.grid(generator.sample(_PREVIEW_COUNT, _PREVIEW_SEED).samples)
+            return pictures.grid(generator.sample(_PREVIEW_COUNT, PREVIEW_SEED).samples)
         real = np.array(dataset.samples["train"][:1_000])
-        return pictures.scatter(generator.sample(len(real), _PREVIEW_SEED).samples, real)
+        return pictures.scatter(generator.sample(len(real), PREVIEW_SEED).samples, real)

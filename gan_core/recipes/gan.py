@@ -5,8 +5,6 @@ Unconditional or by label; the losses of `losses.py` and the penalties of `penal
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
@@ -19,7 +17,7 @@ from gan_core.losses import LOSSES, share_called_real
 from gan_core.networks import build_discriminator, build_generator
 from gan_core.networks.common import NetworkSpec
 from gan_core.params import GanParams
-from gan_core.penalties import clip_weights, one_centred_penalty, zero_centred_penalty
+from gan_core.penalties import clip_weights, penalties
 from gan_core.recipes.game import Move, Recipe, Turn
 
 
@@ -72,7 +70,10 @@ class Gan(Recipe[GanParams]):
             numbers["accuracy_real"] = share_called_real(real_logits.detach(), self.params.loss)
             numbers["accuracy_fake"] = 1 - share_called_real(fake_logits.detach(), self.params.loss)
         if moves % self.penalty.every == 0:
-            loss = loss + self._penalties(real, fake, labels, numbers) * self.penalty.every
+            judge = self.players["discriminator"]
+            penalty, values = penalties(lambda samples: judge(samples, labels), self._seen(real), self._seen(fake), self.penalty)
+            loss = loss + penalty * self.penalty.every
+            numbers.update(values)
         return Move(loss, numbers)
 
     def _generate(self, real: Tensor, labels: Tensor | None) -> Move:
@@ -119,23 +120,3 @@ class Gan(Recipe[GanParams]):
         both_labels = None if labels is None else torch.cat([labels, labels])
         real_logits, fake_logits = discriminator(torch.cat([real, fake.to(real.dtype)]), both_labels).float().chunk(2)
         return real_logits, fake_logits
-
-    def _penalties(self, real: Tensor, fake: Tensor, labels: Tensor | None, numbers: dict[str, Tensor]) -> Tensor:
-        weights = self.penalty
-        total = real.new_zeros(())
-
-        def judge(samples: Tensor) -> Tensor:
-            logits: Tensor = self.players["discriminator"](samples, labels)
-            return logits
-
-        terms: dict[str, tuple[float, Callable[[], Tensor]]] = {
-            "r1": (weights.r1, lambda: zero_centred_penalty(judge, self._seen(real))),
-            "r2": (weights.r2, lambda: zero_centred_penalty(judge, self._seen(fake))),
-            "gradient_penalty": (weights.gradient, lambda: one_centred_penalty(judge, self._seen(real), self._seen(fake))),
-        }
-        for name, (weight, penalty) in terms.items():
-            if weight:
-                value = penalty()
-                numbers[name] = value.detach()
-                total = total + weight * value
-        return total

@@ -14,11 +14,17 @@ from tasks.params import EvaluateParams
 from tasks.scoring.images import ImageScoring
 from tasks.scoring.points import PointScoring
 from tasks.scoring.scoring import Evidence, Scoring, rounded
+from tasks.scoring.table import TableScoring
 from tasks.scoring.unpaired import UnpairedScoring
 
 __all__ = ["SCORINGS", "Evidence", "Scoring", "gather", "score", "scores_of"]
 
-SCORINGS: Mapping[Kind, Scoring] = {"images": ImageScoring(), "points": PointScoring(), "unpaired": UnpairedScoring()}
+SCORINGS: Mapping[Kind, Scoring] = {
+    "images": ImageScoring(),
+    "points": PointScoring(),
+    "unpaired": UnpairedScoring(),
+    "table": TableScoring(),
+}
 
 
 def gather(generator: Generator, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams) -> Evidence:

@@ -134,7 +134,8 @@ class ImageScoring(Scoring):
         predicted = None if probabilities is None else probabilities.argmax(axis=1).astype(np.int64)
         return ImageEvidence(real, generated, predicted, asked, probabilities)
 
-    def real_against_real(self, dataset: Dataset, extractor: FeatureExtractor, params: EvaluateParams) -> dict[str, float]:
+    def real_against_real(self, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams) -> dict[str, float]:
+        assert extractor is not None, "images are compared by features"  # noqa: S101
         counts = _Counts.of(dataset, params)
         n = min(dataset.spec.counts["train"], counts.generated)
         with on_best_device(extractor.network):

@@ -64,6 +64,10 @@ class Evidence(ABC):
         """One of the scores, as `scores` has it, to six significant digits."""
         return rounded(self.resampled(metric, np.arange(self.n_real), np.arange(self.n_generated)))
 
+    def details(self) -> dict[str, Any]:
+        """What evaluation.json holds beside the scores, such as each column's share in one; by default nothing."""
+        return {}
+
 
 class Scoring(ABC):
     """How generators of one kind of data are judged and shown."""
@@ -91,7 +95,7 @@ class Scoring(ABC):
     def gather(self, generator: Generator, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams) -> Evidence:
         """What the generator makes, and what it is compared with; see `tasks.scoring.gather`."""
 
-    def real_against_real(self, dataset: Dataset, extractor: FeatureExtractor, params: EvaluateParams) -> dict[str, float]:
+    def real_against_real(self, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams) -> dict[str, float]:
         """Scores of training data against the held-out data, as a perfect generator would get them; empty where there are none."""
         return {}
 

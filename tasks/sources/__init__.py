@@ -21,6 +21,14 @@ def open_source(workspace: Workspace, data: DataParams) -> Source:
         from tasks.sources.points import PointsSource
 
         return PointsSource(data)
+    if data.scheme == "table":
+        from tasks.sources.tables import TableSource
+
+        return TableSource(workspace, data)
+    if data.kind == "table":
+        from tasks.sources.tables import SklearnTableSource
+
+        return SklearnTableSource(data.location)
     if data.scheme == "sklearn":
         from tasks.sources.digits import DigitsSource
 

@@ -19,7 +19,8 @@ from tasks.raw import About, write_raw
 
 
 def entry(data: Mapping[str, Any], validate: Mapping[str, Any] | None = None) -> Entry:
-    sections = {"data": dict(data), "validate": dict(validate or {}), "train": {"recipe": "gan", "images": 100}}
+    recipe = "tabular" if data["source"].startswith("table://") else "gan"
+    sections = {"data": dict(data), "validate": dict(validate or {}), "train": {"recipe": recipe, "images": 100}}
     return parse({"generators": {"sets": {**sections, "evaluate": {}, "register": {}}}})["sets"]
 
 
@@ -63,3 +64,7 @@ def write_idx(folder: Path, parts: Mapping[str, tuple[NDArray[np.uint8], NDArray
 
 def write_points(folder: Path, points: NDArray[Any], truth: Mapping[str, Any] | None = None) -> None:
     write_raw(folder, About("points", "points://circle", len(points), truth), {"points.npy": npy(points)})
+
+
+def write_table(folder: Path, data: bytes, suffix: str = ".csv") -> None:
+    write_raw(folder, About("table", f"table:///rows{suffix}", 1), {f"table{suffix}": data})

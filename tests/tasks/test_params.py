@@ -187,14 +187,16 @@ def test_what_is_missing_is_named(changes: dict[str, Any], message: str) -> None
 
 
 SOURCES = [
-    ("digits", "'digits' is not a source; allowed are sklearn://, points://, torchvision://, folder://"),
-    ("sklaern://digits", "'sklaern://digits' is not a source; allowed are sklearn://, points://, torchvision://, folder://; "
+    ("digits", "'digits' is not a source; allowed are sklearn://, points://, torchvision://, folder://, table://"),
+    ("sklaern://digits", "'sklaern://digits' is not a source; allowed are sklearn://, points://, torchvision://, folder://, table://; "
      "did you mean sklearn://?"),
-    ("sklearn://digit", "'sklearn://digit': sklearn:// has digits; did you mean sklearn://digits?"),
+    ("sklearn://digit", "'sklearn://digit': sklearn:// has digits, breast-cancer, iris, wine; did you mean sklearn://digits?"),
     ("points://cirle", "'points://cirle': points:// has circle, ring, grid; did you mean points://circle?"),
     ("torchvision://MNISTT", "torchvision:// has MNIST, FashionMNIST, KMNIST, QMNIST; did you mean torchvision://MNIST?"),
     ("torchvision://", "torchvision:// has MNIST"),
     ("folder://", "'folder://' names no folder; write folder:///an/absolute/path or folder://relative/path"),
+    ("table://", "'table://' names no file; write table:///an/absolute/path or table://relative/path"),
+    ("sklearn://breast", "did you mean sklearn://breast-cancer?"),
     ("", "'' is not a source"),
     ("://", "'://' is not a source"),
 ]  # fmt: skip

@@ -1,0 +1,151 @@
+"""The columns of a table: what each one holds, and what training has to know of it to draw such values again."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+ColumnKind = Literal["number", "category"]
+DType = Literal["float64", "int64", "bool", "string"]
+
+MOST_MODES = 10
+LEAST_WEIGHT = 0.005
+"""Modes with a smaller share of a column's values are left out, as in CTGAN."""
+
+_MOST_ROWS = 10_000  # that modes are fitted on
+_MOST_DECIMALS = 8
+
+
+@dataclass(frozen=True)
+class Mode:
+    """One normal distribution of the mixture that a column of numbers is described by."""
+
+    weight: float
+    mean: float
+    std: float
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table."""
+
+    name: str
+    kind: ColumnKind
+    dtype: DType
+    """Of its values as they are written: whole numbers stay whole, categories keep their text."""
+    categories: tuple[str, ...] | None = None
+    """The text of each category; packed rows hold its index."""
+    low: float | None = None
+    high: float | None = None
+    """Range of a number in the training split; nothing beyond it is ever generated."""
+    decimals: int | None = None
+    """Digits after the point that its numbers have at most; None: more than 8, so nothing is rounded."""
+    modes: tuple[Mode, ...] | None = None
+    """Of a number, heaviest first; empty where it never changes."""
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Self:
+        modes, categories = fields.get("modes"), fields.get("categories")
+        return cls(
+            **{
+                **fields,
+                "categories": None if categories is None else tuple(categories),
+                "modes": None if modes is None else tuple(Mode(**mode) for mode in modes),
+            }
+        )
+
+
+@dataclass(frozen=True)
+class Schema:
+    """A table's columns, and its label's."""
+
+    columns: tuple[Column, ...]
+    """Without the label's, in the order of the source."""
+    label: str | None = None
+    """Name of the column that a generator is conditioned on."""
+    label_dtype: DType = "string"
+    shares: tuple[float, ...] | None = None
+    """Share of each class in the training split: what is drawn where no label is asked for."""
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Self:
+        shares = fields.get("shares")
+        columns = tuple(Column.from_json(column) for column in fields["columns"])
+        return cls(**{**fields, "columns": columns, "shares": None if shares is None else tuple(shares)})
+
+    def is_like(self, other: Schema) -> bool:
+        """Whether rows of one can stand beside rows of the other: the same columns and label, whatever their values' distribution."""
+
+        def frame(schema: Schema) -> object:
+            columns = [(column.name, column.kind, column.dtype, column.categories) for column in schema.columns]
+            return columns, schema.label, schema.label_dtype
+
+        return frame(self) == frame(other)
+
+    def fitted(self, rows: NDArray[np.float64], labels: NDArray[np.int64] | None, classes: int) -> Schema:
+        """The schema with what training has to know, from the training split.
+
+        Args:
+            rows: (N, D), numbers as they are and categories as their index.
+            labels: (N,) class of each, where there is a label.
+            classes: how many there are.
+        """
+        columns = tuple(_fitted(column, rows[:, i]) for i, column in enumerate(self.columns))
+        shares = None if labels is None else tuple((np.bincount(labels, minlength=classes) / len(labels)).tolist())
+        return replace(self, columns=columns, shares=shares)
+
+
+def _fitted(column: Column, values: NDArray[np.float64]) -> Column:
+    if column.kind == "category":
+        return column
+    low, high = float(values.min()), float(values.max())
+    decimals = 0 if column.dtype == "int64" else _decimals(values)
+    return replace(column, low=low, high=high, decimals=decimals, modes=fit_modes(values))
+
+
+def _decimals(values: NDArray[np.float64]) -> int | None:
+    return next((digits for digits in range(_MOST_DECIMALS + 1) if np.array_equal(np.round(values, digits), values)), None)
+
+
+def fit_modes(values: NDArray[np.float64]) -> tuple[Mode, ...]:
+    """The mixture of at most 10 normal distributions that a column's values come from; empty where they are all equal.
+
+    A variational mixture gives weight to the modes that the data needs and leaves the rest (Xu et al., 2019, section 4.2). A function
+    of the values.
+
+    Args:
+        values: (N,), finite.
+    """
+    # In units of the largest value, since squares of very large or small ones overflow or vanish; a deviation lost in rounding is none.
+    unit = float(np.abs(values).max()) or 1.0
+    values = values / unit
+    mean, std = float(values.mean()), float(values.std())
+    if std <= 1e-12:
+        return ()
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.mixture import BayesianGaussianMixture
+
+    some = values if len(values) <= _MOST_ROWS else np.random.default_rng(0).choice(values, _MOST_ROWS, replace=False)
+    mixture = BayesianGaussianMixture(
+        n_components=min(MOST_MODES, len(some), len(np.unique(some))),
+        weight_concentration_prior_type="dirichlet_process",
+        weight_concentration_prior=0.001,
+        random_state=0,
+    )
+    with warnings.catch_warnings():
+        # Not converged in 100 rounds is good enough: the modes only have to cover the values.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        mixture.fit(((some - mean) / std)[:, None])
+    found = zip(mixture.weights_, mixture.means_[:, 0], np.sqrt(mixture.covariances_[:, 0, 0]), strict=True)
+    kept = sorted((one for one in found if one[0] > LEAST_WEIGHT), reverse=True)
+    total = sum(weight for weight, _, _ in kept)
+    # Nine digits are plenty, and do not depend on the order in which a machine sums.
+    return tuple(
+        Mode(float(f"{weight / total:.9g}"), float(f"{(centre * std + mean) * unit:.9g}"), float(f"{spread * std * unit:.9g}"))
+        for weight, centre, spread in kept
+    )

@@ -1,0 +1,82 @@
+"""Dense networks for rows of tables (CTGAN, Xu et al., 2019, section 4.4)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gan_core.data.encoding import Choices
+from gan_core.networks.common import LabelledLatent, NetworkSpec, normalized
+
+TEMPERATURE = 0.2
+"""Of the Gumbel-softmax: CTGAN's."""
+
+_DEFAULT_WIDTHS = (256, 256)
+
+
+class TabularGenerator(nn.Module):
+    """Latents and labels to encoded rows: each hidden layer sees all before it; tanh for scalars, Gumbel-softmax for choices.
+
+    The last `sum(spec.choices)` entries of a latent are the Gumbel noise, as normal deviates: so a row is a function of its latent and
+    label alone, and the share of a category needs no learning from the other entries.
+    """
+
+    def __init__(self, spec: NetworkSpec) -> None:
+        super().__init__()
+        self.scalars = spec.scalars
+        self.choices = Choices(spec.choices)
+        self.input = LabelledLatent(spec.latent - self.choices.width, spec.classes)
+        self.layers = nn.ModuleList()
+        width = self.input.width
+        for hidden in spec.widths or _DEFAULT_WIDTHS:
+            normalization = nn.BatchNorm1d(hidden) if spec.normalization == "batch" else nn.Identity()
+            self.layers.append(nn.Sequential(nn.Linear(width, hidden), normalization, nn.ReLU()))
+            width += hidden
+        self.output = nn.Linear(width, self.scalars + self.choices.width)
+
+    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        entries = latents.shape[1] - self.choices.width
+        latents, noise = latents[:, :entries], latents[:, entries:]
+        features = self.input(latents, labels)
+        for layer in self.layers:
+            features = torch.cat([features, layer(features)], dim=1)
+        output = self.output(features).float()
+        scalars, logits = output[:, : self.scalars], output[:, self.scalars :]
+        chosen = self.choices.softmax((logits + gumbel(noise)) / TEMPERATURE) if self.choices.width else logits
+        return torch.cat([scalars.tanh(), chosen], dim=1)
+
+
+class TabularDiscriminator(nn.Module):
+    """Packs of encoded rows (N, P, width) and their labels (N, P) to logits (N,): P rows are judged together (PacGAN, Lin et al., 2018).
+
+    A label enters as one-hot beside its row. Without `P`, rows (N, width) and labels (N,).
+    """
+
+    def __init__(self, spec: NetworkSpec) -> None:
+        super().__init__()
+        self.classes = spec.classes
+        normalization = spec.normalization or "none"
+        width = spec.pac * (spec.shape[0] + spec.classes)
+        layers: list[nn.Module] = []
+        for hidden in spec.widths or _DEFAULT_WIDTHS:
+            layers += [normalized(nn.Linear(width, hidden), normalization), nn.LeakyReLU(0.2)]
+            if spec.dropout:
+                layers.append(nn.Dropout(spec.dropout))
+            width = hidden
+        layers.append(normalized(nn.Linear(width, 1), normalization))
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, samples: Tensor, labels: Tensor | None = None) -> Tensor:
+        if self.classes:
+            assert labels is not None, "a conditional discriminator needs labels"  # noqa: S101
+            samples = torch.cat([samples, F.one_hot(labels, self.classes).to(samples.dtype)], dim=-1)
+        logits: Tensor = self.layers(samples.flatten(1))
+        return logits.squeeze(1)
+
+
+def gumbel(normal: Tensor) -> Tensor:
+    """Standard normal deviates as standard Gumbel ones, of the same rank."""
+    # The clamp is at 5.2 deviations; beyond it the normal's distribution function is 1 in float32.
+    uniform = torch.special.ndtr(normal.float()).clamp(1e-7, 1 - 1e-7)
+    return torch.neg((-uniform.log()).log())

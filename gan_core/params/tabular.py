@@ -1,0 +1,47 @@
+"""What the game for tables can be told."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from gan_core.params.common import OptimizerParams, PositiveInt, Strict, TrainParams
+from gan_core.params.gan import Loss, PenaltyParams
+
+
+class TabularNetworkParams(Strict):
+    """One player's dense network."""
+
+    widths: Annotated[tuple[PositiveInt, ...], Field(strict=False, min_length=1)] = (256, 256)
+    """Hidden units layer by layer."""
+
+
+class TabularDiscriminatorParams(TabularNetworkParams):
+    """The discriminator's network."""
+
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+
+class TabularParams(TrainParams):
+    """A generator of rows against a discriminator of packs of rows, by label where the data names one (CTGAN, Xu et al., 2019)."""
+
+    kinds = ("table",)
+
+    recipe: Literal["tabular"] = "tabular"
+    batch: Annotated[int, Field(ge=2, le=65_536)] = 100
+    latent: Annotated[int, Field(gt=0, le=4096)] = 64
+    generator: TabularNetworkParams = TabularNetworkParams()
+    discriminator: TabularDiscriminatorParams = TabularDiscriminatorParams()
+    loss: Loss = "wasserstein"
+    penalty: PenaltyParams = PenaltyParams(gradient=10.0)
+    pac: Annotated[int, Field(ge=1, le=64)] = 5
+    """Rows that the discriminator judges together (PacGAN, Lin et al., 2018); the batch is a multiple of it."""
+    discriminator_steps: Annotated[int, Field(ge=1, le=100)] = 1
+    optimizer: OptimizerParams = OptimizerParams(learning_rate=5e-4, betas=(0.5, 0.9))
+
+    @model_validator(mode="after")
+    def _combinations(self) -> Self:
+        if self.batch % self.pac:
+            raise ValueError(f"batch: {self.batch} rows are no whole packs of {self.pac} (train.pac)")
+        return self

@@ -1,0 +1,125 @@
+"""The game for tables: a generator of encoded rows against a discriminator that judges them in packs (CTGAN, Xu et al., 2019).
+
+By label where the data names one. Real and generated rows of a pack have the same labels, so what is judged is each row given its
+label.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gan_core import pictures
+from gan_core.data.batches import Batch
+from gan_core.data.dataset import Dataset, DatasetSpec
+from gan_core.data.encoding import Encoding
+from gan_core.errors import ConfigError
+from gan_core.generator import Generator, GeneratorConfig
+from gan_core.losses import LOSSES, share_called_real
+from gan_core.networks import build_discriminator, build_generator
+from gan_core.networks.common import NetworkSpec
+from gan_core.params import TabularParams
+from gan_core.penalties import clip_weights, penalties
+from gan_core.recipes.game import PREVIEW_SEED, Move, Recipe, Turn
+
+_PREVIEW_ROWS = 1_000
+
+
+class Tabular(Recipe[TabularParams]):
+    """Players `discriminator` and `generator`; see `TabularParams` for what can be set."""
+
+    shipped = "generator"
+
+    def __init__(self, params: TabularParams, spec: DatasetSpec, device: torch.device) -> None:
+        super().__init__(params, spec, device)
+        assert spec.schema is not None, "a table has a schema"  # noqa: S101
+        encoding = Encoding(spec.schema)
+        if not encoding.width:
+            raise ConfigError("data.source: no column of the table ever changes, so there is nothing to learn; name another table")
+        self.latent = params.latent + encoding.choices.width
+        common = {"scalars": encoding.scalars, "choices": encoding.choices.sizes, "pac": params.pac}
+        shape, classes = (encoding.width,), len(spec.classes or ())
+        judge = params.discriminator
+        self.networks = {
+            "generator": NetworkSpec("tabular", shape, classes, self.latent, widths=params.generator.widths, **common),  # type: ignore[arg-type]
+            "discriminator": NetworkSpec("tabular", shape, classes, 0, widths=judge.widths, dropout=judge.dropout, **common),  # type: ignore[arg-type]
+        }
+        self.players = {
+            "generator": build_generator(self.networks["generator"]).to(device),
+            "discriminator": build_discriminator(self.networks["discriminator"]).to(device),
+        }
+        self.turns = (Turn(("discriminator",), params.discriminator_steps, draws=True), Turn(("generator",)))
+        self.discriminator_loss, self.generator_loss = LOSSES[params.loss]
+        self._fake = torch.empty(0)
+
+    def move(self, turn: Turn, batch: Batch, moves: int, last: bool) -> Move:
+        labels = None if batch.labels is None else self._packed(batch.labels)
+        return self._discriminate(batch, labels, moves, last) if turn.draws else self._generate(self._packed(batch.real), labels)
+
+    def _discriminate(self, batch: Batch, labels: Tensor | None, moves: int, last: bool) -> Move:
+        # The generator does not change between the last move of the discriminator and its own: it draws once for both.
+        with torch.set_grad_enabled(last):
+            latents = torch.randn(len(batch.real), self.latent, device=self.device)
+            self._fake = self._packed(self.players["generator"](latents, batch.labels))
+        real, fake = self._packed(batch.real), self._fake.detach()
+        real_logits, fake_logits = self._judge(real, labels), self._judge(fake, labels)
+        loss = self.discriminator_loss(real_logits, fake_logits)
+        numbers = {
+            "discriminator_loss": loss.detach(),
+            "real_score": real_logits.detach().mean(),
+            "fake_score": fake_logits.detach().mean(),
+        }
+        if self.params.loss == "wasserstein":
+            numbers["critic_distance"] = numbers["real_score"] - numbers["fake_score"]
+        else:
+            numbers["accuracy_real"] = share_called_real(real_logits.detach(), self.params.loss)
+            numbers["accuracy_fake"] = 1 - share_called_real(fake_logits.detach(), self.params.loss)
+        if moves % self.params.penalty.every == 0:
+            penalty, values = penalties(lambda samples: self._judge(samples, labels), real, fake, self.params.penalty)
+            loss = loss + penalty * self.params.penalty.every
+            numbers.update(values)
+        return Move(loss, numbers)
+
+    def _generate(self, real: Tensor, labels: Tensor | None) -> Move:
+        discriminator = self.players["discriminator"].requires_grad_(False)
+        fake_logits = self._judge(self._fake, labels)
+        real_logits = self._judge(real, labels) if self.params.loss == "relativistic" else torch.empty(0)
+        discriminator.requires_grad_(True)
+        loss = self.generator_loss(fake_logits, real_logits)
+        return Move(loss, {"generator_loss": loss.detach()})
+
+    def after_move(self, turn: Turn) -> None:
+        if turn.draws and self.params.penalty.clip:
+            clip_weights(self.players["discriminator"].parameters(), self.params.penalty.clip)
+
+    def generator_config(self, images: int) -> GeneratorConfig:
+        return GeneratorConfig(
+            recipe=self.params.recipe,
+            kind=self.spec.kind,
+            shape=self.spec.shape,
+            classes=self.spec.classes,
+            latent=self.latent,
+            network=self.networks["generator"],
+            images=images,
+            seed=self.params.seed,
+            dataset=self.spec.digest,
+            schema=self.spec.schema,
+        )
+
+    def preview(self, generator: Generator, dataset: Dataset) -> NDArray[Any]:
+        assert self.spec.schema is not None  # noqa: S101
+        real = np.array(dataset.samples["train"][:_PREVIEW_ROWS])
+        return pictures.histograms(real, generator.sample(len(real), PREVIEW_SEED).samples, self.spec.schema.columns)
+
+    def _packed(self, rows: Tensor) -> Tensor:
+        """(N, ...) -> (N / pac, pac, ...)."""
+        return rows.view(-1, self.params.pac, *rows.shape[1:])
+
+    def _judge(self, packs: Tensor, labels: Tensor | None) -> Tensor:
+        """Float32 logits (N / pac,)."""
+        logits: Tensor = self.players["discriminator"](packs, labels)
+        return logits.float()

@@ -1,0 +1,81 @@
+"""What is found out about a table's columns."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import planted_table
+import pytest
+
+from gan_core.data.schema import Column, Mode, Schema, fit_modes
+
+
+class TestModes:
+    @pytest.mark.parametrize(
+        "planted",
+        [
+            [(0.5, -10.0, 1.0), (0.5, 10.0, 1.0)],
+            [(0.7, 0.0, 1.0), (0.3, 20.0, 3.0)],
+            [(0.4, -2_000.0, 50.0), (0.35, 0.0, 100.0), (0.25, 3_000.0, 200.0)],
+        ],
+    )
+    def test_of_a_planted_mixture_are_found(self, planted: list[tuple[float, float, float]]) -> None:
+        draw = np.random.default_rng(0)
+        counts = [int(4_000 * weight) for weight, _, _ in planted]
+        values = np.concatenate([draw.normal(mean, std, n) for n, (_, mean, std) in zip(counts, planted, strict=True)])
+        found = fit_modes(values)
+        for weight, mean, std in planted:
+            # Those near a planted one, taken together: the mixture may use two where one would do.
+            near = [mode for mode in found if abs(mode.mean - mean) < 4 * std]
+            share = sum(mode.weight for mode in near)
+            assert share == pytest.approx(weight, abs=0.05)
+            assert sum(mode.weight * mode.mean for mode in near) / share == pytest.approx(mean, abs=std / 3)
+        assert sum(mode.weight for mode in found) == pytest.approx(1)
+        assert [mode.weight for mode in found] == sorted((mode.weight for mode in found), reverse=True)
+
+    def test_are_a_function_of_the_values(self) -> None:
+        values = np.random.default_rng(1).normal(size=20_000)  # more than are fitted on
+        assert fit_modes(values) == fit_modes(values.copy())
+
+    @pytest.mark.parametrize("values", [[5.0] * 20, [0.0] * 3, [1e300] * 5, [0.1 + 0.2, 0.3, 0.3]])
+    def test_a_constant_has_none(self, values: list[float]) -> None:
+        assert fit_modes(np.array(values)) == ()
+
+    @pytest.mark.parametrize("values", [[0.0, 1.0], [1e-200, 2e-200, 3e-200], [-1e200, 1e200, 5e199], [0.0] * 99 + [1e9]])
+    def test_odd_values_have_finite_ones(self, values: list[float]) -> None:
+        modes = fit_modes(np.array(values))
+        assert modes
+        assert all(np.isfinite([mode.weight, mode.mean, mode.std]).all() and mode.std > 0 for mode in modes)
+
+
+def test_the_schema_knows_range_decimals_and_shares() -> None:
+    values, labels = planted_table.rows(500)
+    known = planted_table.schema(values, labels)
+    height, age, always, colour, _ = known.columns
+    assert (height.low, height.high) == (values[:, 0].min(), values[:, 0].max())
+    assert (height.decimals, age.decimals) == (2, 0)
+    assert always.modes == ()
+    assert (colour.modes, colour.low, colour.decimals) == (None, None, None)
+    assert known.shares == pytest.approx([1 - labels.mean(), labels.mean()])
+
+
+def test_more_than_eight_digits_are_not_rounded() -> None:
+    fitted = Schema((Column("x", "number", "float64"),)).fitted(np.random.default_rng(0).normal(size=(50, 1)), None, 0)
+    assert fitted.columns[0].decimals is None
+
+
+def test_json_gives_the_schema_back() -> None:
+    known = planted_table.schema(*planted_table.rows(100))
+    assert isinstance((known.columns[0].modes or ())[0], Mode)
+    assert Schema.from_json(json.loads(json.dumps(dataclasses.asdict(known)))) == known
+
+
+def test_schemas_are_alike_whose_rows_can_stand_side_by_side() -> None:
+    one, other = (planted_table.schema(*planted_table.rows(100, seed)) for seed in (0, 1))
+    assert one != other
+    assert one.is_like(other)
+    recoloured = dataclasses.replace(other.columns[3], categories=("blue", "green"))
+    assert not one.is_like(dataclasses.replace(other, columns=(*other.columns[:3], recoloured, other.columns[4])))
+    assert not one.is_like(dataclasses.replace(other, label="sold"))
