@@ -98,7 +98,7 @@ def _shares(values: NDArray[np.float64], column: Column) -> NDArray[np.float64]:
     if column.categories is not None:
         counts = np.bincount(values.astype(np.int64), minlength=len(column.categories))[:_MOST_BARS]
     else:
-        low, high = column.low or 0.0, column.high or 0.0
+        low, high = column.extent
         counts, _ = np.histogram(values.clip(low, high), bins=_BINS, range=(low, high) if low < high else (low - 0.5, low + 0.5))
     return counts / len(values)
 

@@ -229,7 +229,7 @@ def _signs(recipe: Recipe[Any], average: Average, images: int, dataset: Dataset,
     samples = recipe.probe(Generator(recipe.generator_config(images), average.network), dataset)
     players = {name: player for turn in recipe.turns for name, player in recipe.players.items() if name in turn.players}
     gradients = {f"{name}_gradient": watch.gradient_norm(player) for name, player in players.items()}
-    signs: dict[str, float] = {"diversity": watch.diversity(samples, real), **gradients}
+    signs: dict[str, float] = {"diversity": watch.diversity(recipe.comparable(samples), recipe.comparable(real)), **gradients}
     # One that is not finite will make the next loss so too, which ends the run; the record holds numbers only.
     return {name: value for name, value in signs.items() if math.isfinite(value)}
 

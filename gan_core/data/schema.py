@@ -48,6 +48,13 @@ class Column:
     modes: tuple[Mode, ...] | None = None
     """Of a number, heaviest first; empty where it never changes."""
 
+    @property
+    def extent(self) -> tuple[float, float]:
+        """The smallest and the largest value that packed rows can hold in it."""
+        if self.categories is not None:
+            return 0.0, float(len(self.categories) - 1)
+        return self.low or 0.0, self.high or 0.0
+
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Self:
         modes, categories = fields.get("modes"), fields.get("categories")

@@ -15,8 +15,8 @@ from gan_core.networks.dcgan import DcganDiscriminator, DcganGenerator
 from gan_core.networks.mlp import MlpDiscriminator, MlpGenerator
 from gan_core.networks.patch import PatchDiscriminator
 from gan_core.networks.residual import ResidualDiscriminator, ResidualGenerator
-from gan_core.networks.translator import RoundTrip, Translator
 from gan_core.networks.tabular import TabularDiscriminator, TabularGenerator
+from gan_core.networks.translator import RoundTrip, Translator
 
 GENERATORS: dict[str, type[nn.Module]] = {
     "mlp": MlpGenerator,

@@ -80,7 +80,11 @@ class Recipe(ABC, Generic[Params]):
 
     def probe(self, generator: Generator, dataset: Dataset) -> NDArray[Any]:
         """Samples of the generator as it is now, (N, ...), whose spread is compared with that of real samples."""
-        return generator.sample(PROBE, _PREVIEW_SEED).samples
+        return generator.sample(PROBE, PREVIEW_SEED).samples
+
+    def comparable(self, samples: NDArray[Any]) -> NDArray[Any]:
+        """Samples (N, ...) so scaled that no value counts for more than another where spreads are compared; by default as they are."""
+        return samples
 
     def preview(self, generator: Generator, dataset: Dataset) -> NDArray[Any]:
         """A picture, uint8 (H, W, 3), of what the generator makes now: of fixed latents, so that pictures can be compared."""

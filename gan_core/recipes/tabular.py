@@ -110,6 +110,12 @@ class Tabular(Recipe[TabularParams]):
             schema=self.spec.schema,
         )
 
+    def comparable(self, samples: NDArray[Any]) -> NDArray[Any]:
+        """Each column by its range: units are not comparable, and a single outlier must not make all else look collapsed."""
+        assert self.spec.schema is not None  # noqa: S101
+        low, high = np.array([column.extent for column in self.spec.schema.columns]).T
+        return np.asarray((samples - low) / np.where(high > low, high - low, 1.0))
+
     def preview(self, generator: Generator, dataset: Dataset) -> NDArray[Any]:
         assert self.spec.schema is not None  # noqa: S101
         real = np.array(dataset.samples["train"][:_PREVIEW_ROWS])

@@ -25,7 +25,7 @@ from gan_core.data.schema import Column
 from gan_core.errors import DataError, TrainingError
 from gan_core.generator import Generator
 from gan_core.metrics.features import FeatureExtractor
-from gan_core.metrics.tables import classifier_accuracy, column_distances, correlation_distance, detection, expanded
+from gan_core.metrics.rows import classifier_accuracy, column_distances, correlation_distance, detection, expanded
 from tasks.params import EvaluateParams
 from tasks.scoring.scoring import Evidence, Scoring, chosen, rounded
 

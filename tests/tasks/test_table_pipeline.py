@@ -17,7 +17,7 @@ from gan_core.data.dataset import Dataset
 from gan_core.data.encoding import Encoding
 from gan_core.errors import ConfigError, DataError, TrainingError
 from gan_core.generator import Generator, Samples
-from gan_core.metrics.tables import classifier_accuracy, column_distances, correlation_distance, expanded
+from gan_core.metrics.rows import classifier_accuracy, column_distances, correlation_distance, expanded
 from gan_core.params import TabularParams
 from gan_core.recipes import build_recipe
 from tasks.evaluate import evaluate
@@ -38,7 +38,7 @@ def an_entry(path: Path, **changes: Any) -> Entry:
     sections = {
         "data": {"source": f"table://{path}", "label": "bought", "holdout": 0.3, **changes.get("data", {})},
         "validate": {},
-        "train": {"recipe": "tabular", "images": 40_000, "optimizer": {"learning_rate": 2e-3}, **changes.get("train", {})},
+        "train": {"recipe": "tabular", "images": 20_000, "optimizer": {"learning_rate": 2e-3}, **changes.get("train", {})},
         "evaluate": {},
         "register": {},
     }
@@ -140,7 +140,10 @@ class Replay(torch.nn.Module):
     def forward(self, latents: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
         classes = [0] * len(latents) if labels is None else labels.tolist()
         choices = (latents[:, 0].double().sigmoid() * 1e6).long().tolist()
-        rows = [self.of_class[label][0 if self.one else choice % len(self.of_class[label])] for label, choice in zip(classes, choices, strict=True)]
+        rows = [
+            self.of_class[label][0 if self.one else choice % len(self.of_class[label])]
+            for label, choice in zip(classes, choices, strict=True)
+        ]
         return torch.stack(rows)
 
 

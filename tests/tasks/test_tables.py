@@ -200,9 +200,7 @@ REFUSED: list[tuple[bytes, dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("data", "keys", "message"), REFUSED)
-def test_a_table_that_cannot_be_used_is_refused_and_says_why(
-    place: Workspace, data: bytes, keys: dict[str, Any], message: str
-) -> None:
+def test_a_table_that_cannot_be_used_is_refused_and_says_why(place: Workspace, data: bytes, keys: dict[str, Any], message: str) -> None:
     with pytest.raises(DataError, match=message):
         run(place, data, **keys)
     assert not (place.ready("t") / "dataset.json").exists()
@@ -212,7 +210,10 @@ def test_a_table_that_cannot_be_used_is_refused_and_says_why(
     ("data", "message"),
     [
         (b"a,b\n1,2\n", r"table\.parquet: no readable Parquet file"),
-        (as_parquet(pd.DataFrame({"when": [date(2020, 1, 1)] * 5})), r"column when holds date32.*; tables hold numbers, texts and booleans"),
+        (
+            as_parquet(pd.DataFrame({"when": [date(2020, 1, 1)] * 5})),
+            r"column when holds date32.*; tables hold numbers, texts and booleans",
+        ),
     ],
 )
 def test_a_parquet_file_that_cannot_be_used(place: Workspace, data: bytes, message: str) -> None:

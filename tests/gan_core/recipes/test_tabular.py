@@ -133,11 +133,11 @@ def test_a_table_that_never_changes_is_refused() -> None:
 
 def test_modes_shares_and_relations_are_learnt(tmp_path: Path) -> None:
     dataset = planted_table.pack(tmp_path / "ready", count=1_000)
-    options = params(images=60_000, batch=100, generator={"widths": [64, 64]}, discriminator={"widths": [64, 64]},
+    options = params(images=40_000, batch=100, generator={"widths": [64, 64]}, discriminator={"widths": [64, 64]},
                      optimizer={"learning_rate": 2e-3, "betas": [0.5, 0.9]})  # fmt: skip
     assert train(options, dataset, tmp_path / "run")
     drawn = Generator.load(tmp_path / "run" / "generator").sample(2_000, seed=1)
-    height, age, always, colour, rooms = drawn.samples.T
+    height, _, always, colour, rooms = drawn.samples.T
     assert drawn.labels is not None
     assert ((height > 0) == (drawn.labels == 1)).mean() > 0.95  # the mode that belongs to the label
     assert (always == 7).all()
@@ -146,4 +146,12 @@ def test_modes_shares_and_relations_are_learnt(tmp_path: Path) -> None:
     assert np.bincount(rooms.astype(int), minlength=3) / 2_000 == pytest.approx([0.5, 0.3, 0.2], abs=0.15)
     assert np.std(height[drawn.labels == 1]) == pytest.approx(1, abs=0.5)
     assert drawn.labels.mean() == pytest.approx(dataset.labels["train"].mean(), abs=0.05)
-    assert (tmp_path / "run" / "samples" / "000060000.png").exists()
+    assert (tmp_path / "run" / "samples" / "000040000.png").exists()
+
+
+def test_spreads_are_compared_in_units_of_each_column_s_range(tmp_path: Path) -> None:
+    dataset = planted_table.pack(tmp_path / "ready")
+    recipe, _ = game(dataset)
+    real = recipe.comparable(np.array(dataset.samples["train"]))
+    assert (real.min(axis=0) == 0).all()
+    assert real.max(axis=0).tolist() == [1, 1, 0, 1, 1]  # the constant spreads nowhere

@@ -11,7 +11,7 @@ from sklearn.metrics import balanced_accuracy_score
 from sklearn.preprocessing import StandardScaler
 
 from gan_core.data.schema import Column
-from gan_core.metrics.tables import classifier_accuracy, column_distances, correlation_distance, detection, expanded
+from gan_core.metrics.rows import classifier_accuracy, column_distances, correlation_distance, detection, expanded
 
 NUMBERS = (Column("a", "number", "float64"), Column("b", "number", "float64"))
 COLOUR = Column("colour", "category", "string", ("blue", "green", "red"))
@@ -25,7 +25,7 @@ def normal(count: int, correlation: float = 0.0, seed: int = 0) -> np.ndarray:
 class TestColumns:
     def test_a_shift_is_its_size_in_deviations(self) -> None:
         real = normal(500)
-        found = column_distances(real, real + [3.0, 0.0], NUMBERS)
+        found = column_distances(real, real + np.array([3.0, 0.0]), NUMBERS)
         assert found == {"a": pytest.approx(3.0 / real[:, 0].std()), "b": pytest.approx(0, abs=1e-12)}
 
     def test_numbers_against_scipy(self) -> None:
