@@ -33,12 +33,12 @@ class TabularParams(TrainParams):
     latent: Annotated[int, Field(gt=0, le=4096)] = 64
     generator: TabularNetworkParams = TabularNetworkParams()
     discriminator: TabularDiscriminatorParams = TabularDiscriminatorParams()
-    loss: Loss = "wasserstein"
-    penalty: PenaltyParams = PenaltyParams(gradient=10.0)
-    pac: Annotated[int, Field(ge=1, le=64)] = 5
+    loss: Loss = "relativistic"
+    penalty: PenaltyParams = PenaltyParams(r1=0.1, r2=0.1)
+    pac: Annotated[int, Field(ge=1, le=64)] = 1
     """Rows that the discriminator judges together (PacGAN, Lin et al., 2018); the batch is a multiple of it."""
     discriminator_steps: Annotated[int, Field(ge=1, le=100)] = 1
-    optimizer: OptimizerParams = OptimizerParams(learning_rate=5e-4, betas=(0.5, 0.9))
+    optimizer: OptimizerParams = OptimizerParams(learning_rate=5e-4, betas=(0.0, 0.99))
 
     @model_validator(mode="after")
     def _combinations(self) -> Self:

@@ -114,8 +114,9 @@ class UnpairedScoring(Scoring):
             taken = extractor.classify(translated) == _TARGET if isinstance(extractor, ClassifierExtractor) else None
         return UnpairedEvidence(real, translated, taken, cycle)
 
-    def real_against_real(self, dataset: Dataset, extractor: FeatureExtractor, params: EvaluateParams) -> dict[str, float]:
+    def real_against_real(self, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams) -> dict[str, float]:
         """What perfect translations would get, and the shares of both kinds that the classifier takes for the target kind as they are."""
+        assert extractor is not None, "images are compared by features"  # noqa: S101
         with on_best_device(extractor.network):
             inputs, targets = (extractor.features(_some(images["holdout"], params)) for images in (dataset.inputs, dataset.samples))
             train = extractor.features(_some(dataset.samples["train"], params))

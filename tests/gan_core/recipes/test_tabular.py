@@ -67,7 +67,7 @@ def test_the_discriminator_judges_packs(tmp_path: Path) -> None:
 
 def test_the_gradient_penalty_is_that_of_a_pack(tmp_path: Path) -> None:
     """Of a linear critic w . x on packs, the gradient is w everywhere: (|w| - 1)^2, its norm over the whole pack."""
-    recipe, batch = game(planted_table.pack(tmp_path / "ready", labelled=False), pac=5, penalty={"gradient": 10.0})
+    recipe, batch = game(planted_table.pack(tmp_path / "ready", labelled=False), pac=5, loss="wasserstein", penalty={"gradient": 10.0})
     width = batch.real.shape[1]
     weight = torch.linspace(-0.3, 0.3, 5 * width)
 
