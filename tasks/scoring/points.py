@@ -15,7 +15,7 @@ from gan_core.generator import Generator
 from gan_core.metrics.features import FeatureExtractor
 from gan_core.metrics.points import SAMPLES, point_scores
 from tasks.params import EvaluateParams
-from tasks.scoring.scoring import Evidence, Scoring
+from tasks.scoring.scoring import Evidence, Scoring, rounded
 
 
 class PointEvidence(Evidence):
@@ -23,9 +23,10 @@ class PointEvidence(Evidence):
 
     n_real = 0
 
-    def __init__(self, points: NDArray[np.float32], truth: Mapping[str, Any]) -> None:
+    def __init__(self, points: NDArray[np.float32], truth: Mapping[str, Any], held_out: NDArray[np.float32]) -> None:
         self.points = points
         self.truth = truth
+        self.held_out = held_out
         self.n_generated = len(points)
 
     def scores(self) -> dict[str, float]:
@@ -33,6 +34,10 @@ class PointEvidence(Evidence):
 
     def resampled(self, metric: str, real: NDArray[np.int64], generated: NDArray[np.int64]) -> float:
         return point_scores(self.points[generated], self.truth)[metric]
+
+    def details(self) -> dict[str, Any]:
+        """Statistics of each column, of held-out and of generated points."""
+        return {"columns": {"held_out": _columns(self.held_out), "generated": _columns(self.points)}}
 
 
 class PointScoring(Scoring):
@@ -44,9 +49,17 @@ class PointScoring(Scoring):
         points = generator.sample(min(params.samples, SAMPLES), seed=params.seed).samples
         if not np.isfinite(points).all():
             raise TrainingError("the generator draws points that are not finite; train it again with other settings")
-        return PointEvidence(points, dataset.spec.truth)
+        return PointEvidence(points, dataset.spec.truth, np.array(dataset.samples["holdout"]))
 
     def grids(self, generator: Generator, dataset: Dataset, seed: int) -> dict[str, NDArray[np.uint8]]:
         real = np.array(dataset.samples["train"][:SAMPLES])
         points = generator.sample(SAMPLES, seed=seed).samples
         return {"generated": pictures.scatter(points, real), "real": pictures.scatter(real)}
+
+
+def _columns(points: NDArray[np.float32]) -> list[dict[str, float]]:
+    def of(column: NDArray[np.float64]) -> dict[str, float]:
+        found = {"mean": column.mean(), "std": column.std(), "min": column.min(), "max": column.max()}
+        return {name: rounded(float(value)) for name, value in found.items()}
+
+    return [of(column) for column in points.astype(np.float64).T]

@@ -204,6 +204,13 @@ class TestPoints:
         generator = of_points(lambda latents: 2 * nn.functional.normalize(latents[:, :2]))
         assert score(generator, circle, None, EvaluateParams()) == {"radius_error": pytest.approx(0, abs=1e-6), "bins_filled": 36}
 
+    def test_each_column_is_described_beside_the_held_out_one(self, circle: Dataset) -> None:
+        generator = of_points(lambda latents: latents[:, :1] * 0 + torch.tensor([1.0, -3.0]))
+        columns = gather(generator, circle, None, EvaluateParams()).details()["columns"]
+        assert columns["generated"] == [{"mean": at, "std": 0, "min": at, "max": at} for at in (1, -3)]
+        held_out = circle.samples["holdout"].astype(np.float64)
+        assert [column["std"] for column in columns["held_out"]] == pytest.approx(held_out.std(axis=0).tolist(), rel=1e-5)
+
     def test_half_a_circle(self, circle: Dataset) -> None:
         generator = of_points(lambda latents: 3 * nn.functional.normalize(latents[:, :2]).abs() * torch.tensor([1, -1]))
         assert score(generator, circle, None, EvaluateParams()) == {"radius_error": pytest.approx(1), "bins_filled": 9}
