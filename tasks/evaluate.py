@@ -87,19 +87,19 @@ def _extractor(folder: Path, name: str, dataset: Dataset, params: EvaluateParams
     if wanted is None:
         _write_no_extractor(folder)
         return None
-    data = SCORINGS[dataset.spec.kind].extractor_data(dataset)
+    scoring = SCORINGS[dataset.spec.kind]
     if folder.exists():
         try:
             kept = FeatureExtractor.load(folder)
         except DataError as error:
             reason = str(error)
         else:
-            if isinstance(kept, wanted) and kept.fits(data.spec):
+            if isinstance(kept, wanted) and kept.fits(scoring.extractor_data(dataset).spec):
                 return kept
             reason = f"the kept one is a {kept.kind} network for {_described(kept.config.shape, kept.config.classes)}"
         print(f"evaluate {name}: fitting the feature extractor again ({reason}); scores before and after cannot be compared", flush=True)
     started = time.monotonic()
-    fitted = wanted.fit(data, _EXTRACTOR_SEED, choose_device("auto")).to("cpu").save(folder)
+    fitted = scoring.fit(wanted, dataset, _EXTRACTOR_SEED, choose_device("auto")).to("cpu").save(folder)
     accuracy = fitted.config.holdout_accuracy
     right = "" if accuracy is None else f", {accuracy:.1%} of held-out images right"
     print(f"evaluate {name}: fitted a {fitted.kind} network for features{right}, {time.monotonic() - started:.1f} s", flush=True)

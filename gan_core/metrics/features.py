@@ -27,10 +27,12 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
+from gan_core.augment import augment, varied
 from gan_core.data.batches import Batches
 from gan_core.data.dataset import Dataset, DatasetSpec
 from gan_core.data.scaling import images_to_unit
 from gan_core.errors import DataError, TrainingError
+from gan_core.randomness import reseed
 
 FORMAT = 1
 WIDTH = 128
@@ -40,6 +42,7 @@ _FIRST_CHANNELS = 24
 _LAST_SIDE = 4
 _CHUNK, _CHUNK_VALUES = 500, 8_000_000  # most images, and most pixel values, in the network at once: bounds memory
 _EPOCHS, _FEWEST, _MOST = 12, 20_000, 160_000  # how long a classifier is fitted: 12 epochs, within these bounds in images seen
+_LONGER = 3  # times, where images are augmented
 _LEARNING_RATE = 1e-2
 _NOISE = 0.1  # largest deviation of the noise that it learns to look through, in units of -1..1
 _CALIBRATION = 2_000  # images whose activations set the scales of a random network
@@ -161,11 +164,14 @@ class ClassifierExtractor(FeatureExtractor):
     kind = "classifier"
 
     @classmethod
-    def fit(cls, dataset: Dataset, seed: int = 0, device: str | torch.device = "cpu") -> Self:
+    def fit(cls, dataset: Dataset, seed: int = 0, device: str | torch.device = "cpu", augmented: bool = False) -> Self:
         """Fit on the training split; the same data and seed give the same weights on the same machine and number of threads.
 
         AdamW under a one-cycle learning rate (Smith and Topin, 2018), for 12 epochs within 20,000 to 160,000 images. Each image gets
         faint noise (deviation up to 0.1 of -1..1), or the features would weigh what no eye sees more than a missing class.
+
+        Args:
+            augmented: for few photographs: three times as many images, each mirrored, cropped and recoloured at random.
 
         Raises:
             DataError: the data set has no images, or fewer than two classes.
@@ -176,7 +182,7 @@ class ClassifierExtractor(FeatureExtractor):
             raise DataError("features: a classifier needs labelled images of at least two classes; use evaluate.features: random")
         device = torch.device(device)
         network = _channels_last(_seeded_network(spec, len(spec.classes), seed).to(device))
-        _fit(network, Batches(dataset, seed, device), spec.counts["train"], seed)
+        _fit(network, Batches(dataset, seed, device), spec.counts["train"], seed, augmented)
         config = ExtractorConfig(cls.kind, _image_shape(spec), spec.classes, seed, spec.digest)
         fitted = cls(config, network)
         right = fitted.classify(fitted.features(dataset.samples["holdout"])) == dataset.labels["holdout"]
@@ -286,10 +292,10 @@ def _seeded_network(spec: DatasetSpec, classes: int, seed: int) -> FeatureNetwor
     return network
 
 
-def _fit(network: FeatureNetwork, batches: Batches, count: int, seed: int) -> None:
+def _fit(network: FeatureNetwork, batches: Batches, count: int, seed: int, augmented: bool) -> None:
     """Fit a classifier on the labelled batches of `count` images."""
     size = min(count, 128 if count >= 10_000 else 64)
-    steps = math.ceil(min(max(_EPOCHS * count, _FEWEST), _MOST) / size)
+    steps = math.ceil(min(max(_EPOCHS * count, _FEWEST), _MOST) / size) * (_LONGER if augmented else 1)
     optimizer = torch.optim.AdamW(network.parameters(), lr=_LEARNING_RATE, weight_decay=1e-2, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _LEARNING_RATE, total_steps=steps, pct_start=0.2)
     noise = torch.Generator().manual_seed(seed)
@@ -298,8 +304,9 @@ def _fit(network: FeatureNetwork, batches: Batches, count: int, seed: int) -> No
     with _float32():
         for step in range(steps):
             batch = batches.after(step * size, size)
+            real = _augmented(batch.real, seed, step) if augmented else batch.real
             deviations = _NOISE * torch.rand(size, 1, 1, 1, generator=noise)
-            noisy = batch.real + (deviations * torch.randn(batch.real.shape, generator=noise)).to(batch.real)
+            noisy = real + (deviations * torch.randn(real.shape, generator=noise)).to(real)
             loss = F.cross_entropy(network(noisy.contiguous(memory_format=torch.channels_last)), cast(Tensor, batch.labels))
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
@@ -307,6 +314,13 @@ def _fit(network: FeatureNetwork, batches: Batches, count: int, seed: int) -> No
             schedule.step()
     if not math.isfinite(loss.item()):
         raise TrainingError("features: the classifier's loss is not finite; check the images, or use evaluate.features: random")
+
+
+def _augmented(images: Tensor, seed: int, step: int) -> Tensor:
+    """Images as an augmented fit sees them at a step; torch's global random state stays as it is."""
+    with torch.random.fork_rng():
+        reseed(images.device, seed, step)
+        return augment(varied(images))
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from gan_core.data.dataset import Dataset, DatasetSpec, Split
@@ -83,6 +84,10 @@ class Scoring(ABC):
     def extractor_data(self, dataset: Dataset) -> Dataset:
         """What the features are fitted on; by default the data set itself."""
         return dataset
+
+    def fit(self, extractor: type[FeatureExtractor], dataset: Dataset, seed: int, device: torch.device) -> FeatureExtractor:
+        """Fit the features on `extractor_data`."""
+        return extractor.fit(self.extractor_data(dataset), seed, device)
 
     def check(self, dataset: Dataset, params: EvaluateParams) -> None:  # noqa: B027
         """Refuse data that cannot be scored on, before anything is fitted or drawn.

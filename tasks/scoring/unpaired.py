@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from gan_core.data.dataset import SPLITS, Dataset, DatasetSpec
@@ -82,6 +83,12 @@ class UnpairedScoring(Scoring):
         labels = {split: (np.arange(counts[split]) >= spec.input_counts[split]).astype(np.int64) for split in SPLITS}
         both = replace(spec, kind="images", classes=spec.domains, counts=counts, inputs=None, input_counts=None, domains=None)
         return Dataset(both, samples, labels)
+
+    def fit(self, extractor: type[FeatureExtractor], dataset: Dataset, seed: int, device: torch.device) -> FeatureExtractor:
+        """Augmented: a few hundred photographs of each kind are usual here, and a classifier of no use knows each by heart."""
+        if issubclass(extractor, ClassifierExtractor):
+            return extractor.fit(self.extractor_data(dataset), seed, device, augmented=True)
+        return super().fit(extractor, dataset, seed, device)
 
     def check(self, dataset: Dataset, params: EvaluateParams) -> None:
         for name, images in zip(dataset.spec.domains or ("inputs", "samples"), (dataset.inputs, dataset.samples), strict=True):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gan_core.augment import _colour, _cutout, _translation, augment
+from gan_core.augment import _colour, _cutout, _translation, augment, mirrored, varied
 
 
 def images(n: int = 16, channels: int = 3, side: int = 16) -> Tensor:
@@ -135,3 +135,31 @@ def test_cutout_greys_one_square_of_half_the_side() -> None:
             assert at.max() - at.min() + 1 == len(at)  # one piece
             assert 3 <= len(at) <= 8  # half the side, less where it reaches over the edge
     assert len({tuple(mask.flatten().tolist()) for mask in cut[:, 0]}) > 30
+
+
+def test_varied_images_are_crops_and_half_of_them_are_mirrored() -> None:
+    """Of a ramp from left to right every crop is a part of the ramp, and rises or falls as it is mirrored or not."""
+    torch.manual_seed(0)
+    ramp = torch.linspace(-1, 1, 32).view(1, 1, 1, 32).expand(400, 3, 32, 32).contiguous()
+    seen = varied(ramp)
+    assert seen.shape == ramp.shape
+    assert seen.min() >= -1
+    assert seen.max() <= 1
+    slopes = (seen[:, 0, :, 24] - seen[:, 0, :, 8]).mean(dim=1)
+    mirrored_share = (slopes < 0).float().mean().item()
+    assert 0.42 < mirrored_share < 0.58
+    # A crop of 60 to 100 % of the side, up to 15 % wider or narrower, has that part of the slope.
+    widths = slopes.abs() / (ramp[0, 0, 0, 24] - ramp[0, 0, 0, 8])
+    assert 0.5 < widths.min() < 0.56
+    assert widths.max() > 1
+    assert torch.allclose(varied(torch.full((5, 1, 16, 16), 0.3)), torch.tensor(0.3))
+
+
+def test_mirrored_images_are_as_they_are_or_turned_each_by_its_own_draw() -> None:
+    torch.manual_seed(0)
+    before = torch.rand(400, 1, 4, 4)
+    seen = mirrored(before)
+    turned = torch.tensor([torch.equal(one, two.flip(2)) for one, two in zip(seen, before, strict=True)])
+    same = torch.tensor([torch.equal(one, two) for one, two in zip(seen, before, strict=True)])
+    assert bool((turned ^ same).all())
+    assert 0.42 < turned.float().mean().item() < 0.58

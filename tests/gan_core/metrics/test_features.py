@@ -72,14 +72,16 @@ class TestClassifier:
         assert fitted.config.holdout_accuracy is not None
         assert fitted.config.holdout_accuracy >= 0.95  # from 2,000 images; all 60,000 give 0.99
 
-    def test_is_a_function_of_data_and_seed(self, digits: Dataset, quick: None) -> None:
+    @pytest.mark.parametrize("augmented", [False, True])
+    def test_is_a_function_of_data_and_seed(self, digits: Dataset, quick: None, augmented: bool) -> None:
         torch.manual_seed(1)
         state = torch.get_rng_state()
-        first = ClassifierExtractor.fit(digits, seed=3)
+        first = ClassifierExtractor.fit(digits, seed=3, augmented=augmented)
         assert torch.equal(torch.get_rng_state(), state), "the global random state is the caller's"
         torch.manual_seed(2)
-        assert ClassifierExtractor.fit(digits, seed=3).hash == first.hash
-        assert ClassifierExtractor.fit(digits, seed=4).hash != first.hash
+        assert ClassifierExtractor.fit(digits, seed=3, augmented=augmented).hash == first.hash
+        assert ClassifierExtractor.fit(digits, seed=4, augmented=augmented).hash != first.hash
+        assert ClassifierExtractor.fit(digits, seed=3, augmented=not augmented).hash != first.hash
 
     def test_logits_come_from_the_features(self, classifier: ClassifierExtractor, digits: Dataset) -> None:
         images = digits.samples["holdout"]
