@@ -26,7 +26,7 @@ from tasks.train import train
 from tasks.validate import validate
 from tasks.workspace import Workspace
 
-_FILES = 24  # of each folder of real data
+_FILES = 40  # of each folder of real data
 _BATCH = 4
 _STEPS = 3
 
