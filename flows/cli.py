@@ -170,6 +170,51 @@ def rollback(name: Annotated[str, typer.Argument(metavar="NAME", help="A registe
     typer.echo(registry.rollback(current(), name))
 
 
+@app.command(epilog=_examples("gantry report digits --open"))
+def report(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A generator of params.yaml.")],
+    show: Annotated[bool, typer.Option("--open", help="Open it in the browser too.")] = False,
+) -> None:
+    """Say where the page about the last decision is: pictures side by side, scores, curves, data, lineage."""
+    from tasks.report.place import page_of
+    from tasks.workspace import current
+
+    page = page_of(current(), name)
+    typer.echo(page)
+    if show:
+        import webbrowser
+
+        webbrowser.open(page.as_uri())
+
+
+@app.command(epilog=_examples("gantry lineage digits", "gantry lineage digits/2 --json"))
+def lineage(
+    reference: Annotated[str, typer.Argument(metavar="NAME[/VERSION]", help="The champion of NAME, or one version of it.")],
+    as_json: Json = False,
+) -> None:
+    """Show where a version came from: its data, parameters, training, code and features."""
+    from tasks.lineage import lineage as lineage_of
+    from tasks.workspace import current
+
+    found = lineage_of(current(), reference)
+    if as_json:
+        _print_json(found)
+        return
+    from rich.text import Text
+    from rich.tree import Tree
+
+    def grow(tree: Tree, facts: dict[str, Any]) -> Tree:
+        for key, value in facts.items():
+            if isinstance(value, dict) and value:
+                grow(tree.add(Text(key, style="bold")), value)
+            elif value not in (None, {}):
+                tree.add(Text.assemble((f"{key}  ", "dim"), str(value)))
+        return tree
+
+    title = f"{found.pop('name')}, version {found.pop('version')}"
+    _console().print(grow(Tree(Text(title, style="bold")), found))
+
+
 @app.command(epilog=_examples("gantry schedule --port 4201"))
 def schedule(
     port: Annotated[int, typer.Option(min=1, max=65_535, help="Of the server that is started where PREFECT_API_URL is not set.")] = 4200,

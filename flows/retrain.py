@@ -93,6 +93,9 @@ def _publish(workspace: Workspace, name: str, states: Sequence[State[Any]], deci
     image = picture(workspace, name)
     if image.exists():
         lines += ["", f"![what {name} generates](data:image/png;base64,{base64.b64encode(image.read_bytes()).decode()})"]
+    page = workspace.report(name) / "report.html"
+    if page.exists():
+        lines += ["", f"[The whole report]({page.resolve().as_uri()}), also opened by `gantry report {name} --open`."]
     if decision is not None:
         lines += ["", f"| metric | version {decision.version} | champion before |", "|---|---|---|"]
         lines += [f"| {key} | {_number(value)} | {_number(decision.champion.get(key))} |" for key, value in decision.challenger.items()]

@@ -174,6 +174,12 @@ class ValidateParams(Strict):
     """Images whose pixels (0 to 255) vary less than this are quarantined as blank."""
     min_per_class: Annotated[int, Field(ge=1)] = 2
     """Fewest good samples of each class."""
+    drift: Literal["warn", "block", "off"] = "warn"
+    """What happens where the data differs from that which the champion was trained on: it is said, or the run is stopped."""
+    drift_shift: Annotated[float, Field(gt=0)] = 0.25
+    """By how many standard deviations brightness, contrast or a column may change, and the samples as a whole in feature space."""
+    drift_share: Annotated[float, Field(gt=1)] = 1.5
+    """By which factor a class may become more or less frequent beside the others."""
 
 
 class EvaluateParams(Strict):

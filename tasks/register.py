@@ -21,12 +21,13 @@ from gan_core.data.dataset import Dataset
 from gan_core.errors import DataError, RegistryError, TrainingError
 from gan_core.generator import Generator, GeneratorConfig
 from gan_core.params.common import Kind
-from tasks import gate, loaded_back, tracking
+from tasks import gate, lineage, loaded_back, tracking
 from tasks.comparison import Comparison, compare
 from tasks.gate import Decision, Measured, Record
 from tasks.loaded_back import FreshProcess
 from tasks.params import Entry, EvaluateParams
-from tasks.registry import Registry, Version, metric_tags, provenance_tags
+from tasks.registry import Registry, Version, metric_tags
+from tasks.report.publish import publish
 from tasks.stage_main import stage_main
 from tasks.workspace import Workspace
 
@@ -60,7 +61,8 @@ def _register(workspace: Workspace, name: str, entry: Entry, fresh: FreshProcess
             version = _add(registry, run.id, entry, challenger)
         record = _settled(registry, version) or _decide(registry, version, entry, challenger, fresh)
         path = _write(record, workspace.report(name) / "decision.json")
-        run.log_artifact(path)
+        for file in (path, *publish(workspace, name, entry, registry, version, record)):
+            run.log_artifact(file)
         run.set_tags({"decision": record["outcome"], "version": str(version.number)})
         scores = record["metrics"]["champion"] or {}
         run.log_metrics({f"champion.{key}": value for key, value in scores.items()}, step=challenger.generator.config.images)
@@ -75,11 +77,16 @@ class _Challenger:
     name: str
     generator: Generator
     dataset: Dataset
-    training_run: str
-    """Id of the MLflow run that the train stage opened."""
+    training: Mapping[str, Any]
+    """What the train stage left in run.json."""
     scores: Mapping[str, float]
     evaluation: Mapping[str, Any]
     """How they were measured."""
+
+    @property
+    def training_run(self) -> str:
+        """Id of the MLflow run that the train stage opened."""
+        return str(self.training["run_id"])
 
     @property
     def measured(self) -> Measured:
@@ -108,7 +115,7 @@ def _challenger(workspace: Workspace, name: str, entry: Entry) -> _Challenger:
             raise DataError(
                 f"{report / 'evaluation.json'}: {key} is {evaluation.get(key)}, and here it is {value}; run the evaluate stage again"
             )
-    return _Challenger(workspace, name, generator, dataset, str(training["run_id"]), scores, evaluation)
+    return _Challenger(workspace, name, generator, dataset, training, scores, evaluation)
 
 
 def _add(registry: Registry, run_id: str, entry: Entry, challenger: _Challenger) -> Version:
@@ -117,9 +124,8 @@ def _add(registry: Registry, run_id: str, entry: Entry, challenger: _Challenger)
         "training_run": challenger.training_run,
         "generator_sha256": config.sha256,
         "dataset_digest": challenger.dataset.spec.digest,
-        "source": entry.data.source,
         **metric_tags(challenger.scores),
-        **provenance_tags(challenger.workspace, challenger.name),
+        **lineage.tags(challenger.workspace, challenger.name, entry, challenger.training, challenger.evaluation),
     }
     folder = challenger.workspace.model(challenger.name) / "generator"
     return registry.add(challenger.name, run_id, folder, tags, _described(config))

@@ -11,10 +11,9 @@ import difflib
 import fcntl
 import json
 import re
-import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -133,7 +132,7 @@ class Registry:
 
     def champion(self, name: str) -> Version | None:
         """The version that the alias `champion` names; None where there is none."""
-        number = self._aliases(name).get(CHAMPION)
+        number = self.aliases(name).get(CHAMPION)
         return None if number is None else self._find_version(name, number)
 
     def history(self, name: str) -> tuple[Reign, ...]:
@@ -208,7 +207,7 @@ class Registry:
         """
         with self._alone(version.name):
             history = self.history(version.name)
-            aliases = self._aliases(version.name)
+            aliases = self.aliases(version.name)
             present = aliases.get(CHAMPION)
             if present != expected:
                 raise RegistryError(
@@ -269,7 +268,8 @@ class Registry:
                     return None
                 raise
 
-    def _aliases(self, name: str) -> dict[str, int]:
+    def aliases(self, name: str) -> dict[str, int]:
+        """Which versions `champion` and `challenger` name, as far as there are any."""
         model = self._model(name)
         return {} if model is None else {alias: int(number) for alias, number in model.aliases.items()}
 
@@ -396,14 +396,28 @@ def load_generator(workspace: Workspace, reference: str | Path, device: str = "c
     matched = _REFERENCE.fullmatch(str(reference)) if isinstance(reference, str) else None
     if matched is None:
         return _load_folder(Path(reference), device)
+    registry, version = resolve(workspace, str(reference))
+    return registry.load(version, device)
+
+
+def resolve(workspace: Workspace, reference: str) -> tuple[Registry, Version]:
+    """The version that `NAME` (its champion), `NAME/VERSION` or `NAME@challenger` names.
+
+    Raises:
+        ConfigError: there is no such generator, version or alias, or the reference is of another form.
+        RegistryError: the registry cannot be reached.
+    """
+    matched = _REFERENCE.fullmatch(reference)
+    if matched is None:
+        raise ConfigError(f"{reference[:80]!r} names no registered generator; write NAME, NAME/VERSION or NAME@challenger")
     name = matched["name"]
     if not tracking.exists(workspace):
         raise ConfigError(f"{name}: this workspace has no registry yet; `gantry run {name}` trains and registers it")
     registry = Registry.open(workspace)
     if matched["version"]:
-        return registry.load(registry.version(name, int(matched["version"])), device)
+        return registry, registry.version(name, int(matched["version"]))
     alias = matched["alias"] or CHAMPION
-    number = registry._aliases(name).get(alias)
+    number = registry.aliases(name).get(alias)
     if number is None:
         there = registry.versions(name)
         if not there:
@@ -411,23 +425,7 @@ def load_generator(workspace: Workspace, reference: str | Path, device: str = "c
         raise ConfigError(
             f"{name}: has no {alias}; it has {_listed(there)}: ask for `{name}/{there[-1]}`, or `gantry promote {name} VERSION`"
         )
-    return registry.load(registry.version(name, number), device)
-
-
-def provenance_tags(workspace: Workspace, name: str) -> dict[str, str]:
-    """Where a version came from, as far as it is known here: git commit, Gantry's version, DVC's hashes."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    tags: dict[str, str | None] = {
-        "git_commit": _git_commit(workspace.root),
-        "dvc.raw": tracking.dvc_hash(workspace, workspace.raw(name)),
-        "dvc.ready": tracking.dvc_hash(workspace, workspace.ready(name)),
-        "dvc.generator": tracking.dvc_hash(workspace, workspace.model(name) / "generator"),
-        "dvc.checkpoint": tracking.dvc_hash(workspace, workspace.model(name) / "checkpoint"),
-    }
-    with suppress(PackageNotFoundError):
-        tags["gantry_version"] = version("gantry-gan")
-    return {key: value for key, value in tags.items() if value}
+    return registry, registry.version(name, number)
 
 
 def metric_tags(scores: Mapping[str, float]) -> dict[str, str]:
@@ -501,14 +499,6 @@ def _load_folder(folder: Path, device: str) -> Generator:
     if not folder.is_dir():
         raise ConfigError(f"{folder}: no such folder; name a generator as NAME or NAME/VERSION, or the folder of one")
     raise ConfigError(f"{folder}: holds no generator (config.json and generator.safetensors)")
-
-
-def _git_commit(root: Path) -> str | None:
-    try:
-        done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, timeout=10, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()
 
 
 def _version(found: Any) -> Version:

@@ -20,7 +20,7 @@ from prefect.runtime import flow_run
 from prefect.states import Completed
 
 from gan_core.errors import GantryError
-from tasks import locks, repro, tracking
+from tasks import lineage, locks, repro, tracking
 from tasks.gpu import will_use_cuda
 from tasks.params import Entry
 from tasks.workspace import STAGES, Workspace
@@ -138,7 +138,7 @@ def _reproduce(
             force=force or stage == STAGES[0],
             on_line=say,
             timeout=timeout,
-            extra_environment={"GANTRY_FLOW_RUN_ID": str(flow_run.id)},
+            extra_environment={lineage.FLOW_RUN: str(flow_run.id)},
         )
     if restored is not None:
         return "cached", restored

@@ -100,6 +100,7 @@ def _try(workspace: Workspace, name: str, entry: Entry, dataset: Dataset, unfini
             "run_id": run.id,
             "tracking_uri": tracking.without_password(tracking.address(workspace)),
             "device": choose_device(params.device).type,
+            "threads": torch.get_num_threads(),
             "seconds": round(seconds, 1),
             "images_per_second": round(images / seconds) if seconds else 0,
         }

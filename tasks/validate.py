@@ -11,6 +11,7 @@ Everything is made in a folder beside the two and moved there last. A refused da
 from __future__ import annotations
 
 import csv
+import json
 import shutil
 import time
 from collections import Counter, defaultdict
@@ -22,8 +23,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gan_core.data.dataset import SPLITS, DatasetSpec
-from gan_core.errors import DataError
+from gan_core.data.dataset import SPLITS, Dataset, DatasetSpec
+from gan_core.errors import DataError, RegistryError
+from tasks import drift
 from tasks.expectations import Table, Verdict, check, classes_table, manifest_table, source_table
 from tasks.inspection import Inspection, Row, inspect
 from tasks.packing import Spool, pack_images, pack_points, pack_table, pack_unpaired, split_of
@@ -44,7 +46,9 @@ def validate(workspace: Workspace, name: str, entry: Entry) -> None:
     """Check what was fetched for `name` and pack it for training.
 
     Raises:
-        DataError: raw is missing or damaged, or an expectation is not met; the message names each with the first rows at fault.
+        DataError: raw is missing or damaged, or an expectation is not met; the message names each with the first rows at fault. Or the
+            data has drifted from the champion's, and `validate.drift` is `block`.
+        RegistryError: `validate.drift` is `block`, and the registry cannot be reached.
     """
     ready, validation = workspace.ready(name), workspace.validation(name)
     with RawReader.open(workspace.raw(name)) as raw, _partial_folder(ready.with_name(".validate.partial")) as partial:
@@ -60,15 +64,22 @@ def validate(workspace: Workspace, name: str, entry: Entry) -> None:
         write_quarantine(new_ready / "quarantine.csv", rows)
         manifest = manifest_frame(packed)
         tables = _tables(rows, packed, manifest, inspection.classes, entry.validation, entry.data)
-        verdict = check(name, tables, new_validation)
+        verdict, drifted = check(name, tables, new_validation), None
         if verdict.passed:
             manifest.to_parquet(new_ready / "manifest.parquet", index=False)
             _pack(new_ready, inspection, packed, entry.data, raw)
+            drifted = _drift(workspace, name, Dataset.open(new_ready), entry.validation, new_validation / "drift.json")
+            if drifted:  # refused: nothing must train on it
+                for path in new_ready.iterdir():
+                    if path.name != "quarantine.csv":
+                        path.unlink()
         # Refused or not, what was found is there to be looked at.
         _replace_folder(new_validation, validation, partial / "former validation")
         _replace_folder(new_ready, ready, partial / "former ready")
     if not verdict.passed:
         raise DataError(_refusal(name, verdict, rows, ready, validation))
+    if drifted:
+        raise DataError(drifted)
     print(summary(name, rows, {split: len(packed[split]) for split in SPLITS}, verdict, duplicates(good)), flush=True)
 
 
@@ -192,6 +203,29 @@ def _refusal(name: str, verdict: Verdict, rows: Sequence[Row], ready: Path, vali
     lines += [f"results of the check: {validation / page}" for page in pages]
     lines.append("repair or remove the samples at the source and fetch again, or change the limits in params.yaml")
     return "\n".join(lines)
+
+
+def _drift(workspace: Workspace, name: str, dataset: Dataset, limits: ValidateParams, out: Path) -> str | None:
+    """Say how the data differs from the champion's, and write it down; returns why the data is refused, where drift blocks.
+
+    It stands apart from `ready`, since it depends on who the champion is, and training must not.
+    """
+    try:
+        found = drift.from_champion(workspace, name, dataset, limits)
+    except RegistryError as error:
+        if limits.drift == "block":
+            raise
+        print(f"note: drift was not looked at: {error}", flush=True)
+        return None
+    if found is None:
+        return None
+    out.write_text(json.dumps(found.as_record(), indent=2) + "\n", encoding="utf-8")
+    for finding in found.findings:
+        print(f"note: drift from the data of version {found.champion}: {finding}", flush=True)
+    if not found.findings or limits.drift != "block":
+        return None
+    lines = [f"{name}: the data set is refused, it has drifted from the data of the champion, version {found.champion}", *found.findings]
+    return "\n".join([*lines, "if that is as it should be, set validate.drift: warn, or raise drift_shift or drift_share, in params.yaml"])
 
 
 def _report(name: str) -> Callable[[int, int], None]:

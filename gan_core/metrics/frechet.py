@@ -40,6 +40,13 @@ class FeatureStatistics:
         statistics.update(features)
         return statistics
 
+    @classmethod
+    def from_moments(cls, count: int, mean: NDArray[np.float64], covariance: NDArray[np.float64]) -> Self:
+        """The statistics of `count` features, at least 2, of which only mean (D,) and covariance (D, D) are kept."""
+        statistics = cls(len(mean))
+        statistics.count, statistics.mean, statistics._scatter = count, mean, covariance * (count - 1)
+        return statistics
+
     def update(self, features: NDArray[Any]) -> None:
         """Take in features (N, D).
 

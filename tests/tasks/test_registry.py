@@ -1,9 +1,7 @@
 from __future__ import annotations
 
-import json
 import shutil
 import socket
-import subprocess
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -13,7 +11,7 @@ from real_mlflow import tiny_generator
 
 from gan_core.errors import ConfigError, DataError, RegistryError
 from tasks import tracking
-from tasks.registry import Registry, Version, load_generator, metric_tags, promote, provenance_tags, rollback, summaries
+from tasks.registry import Registry, Version, load_generator, metric_tags, promote, rollback, summaries
 from tasks.workspace import Workspace
 
 
@@ -326,21 +324,3 @@ def test_a_registry_out_of_reach_is_named_everywhere(workspace: Workspace, monke
         ):
             with pytest.raises(RegistryError, match=r"http://127\.0\.0\.1:\d+: the MLflow server does not answer"):
                 act()
-
-
-class TestProvenance:
-    def test_git_and_dvc_where_they_are(self, workspace: Workspace) -> None:
-        for command in (["init", "-q"], ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "--allow-empty", "-m", "x"]):
-            subprocess.run(["git", *command], cwd=workspace.root, check=True)
-        (workspace.root / "dvc.lock").write_text(
-            json.dumps({"stages": {"v": {"outs": [{"path": "data/digits/ready", "md5": "0123.dir"}]}}})
-        )
-        tags = provenance_tags(workspace, "digits")
-        head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=workspace.root, capture_output=True, text=True, check=True).stdout.strip()
-        assert tags["git_commit"] == head
-        assert tags["dvc.ready"] == "0123.dir"
-        assert tags["gantry_version"]
-
-    def test_nothing_where_there_is_nothing(self, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(workspace.root.parent))
-        assert set(provenance_tags(workspace, "digits")) == {"gantry_version"}

@@ -1,0 +1,16 @@
+"""The model card of a version: Markdown under the headings that Hugging Face's template has, with its YAML front matter."""
+
+from __future__ import annotations
+
+from tasks.report.facts import Facts
+from tasks.report.templates import environment
+
+
+def render(facts: Facts) -> str:
+    """The card as Markdown; HTML in names and reasons is escaped, and so is what Markdown would take for a table's end."""
+    return environment().get_template("card.md").render(facts=facts, record=facts.record, lineage=facts.lineage)
+
+
+def without_front_matter(card: str) -> str:
+    """The card as a description: Markdown alone."""
+    return card.partition("\n---\n")[2].lstrip("\n")

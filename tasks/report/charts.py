@@ -1,0 +1,85 @@
+"""Lines and intervals as coordinates for inline SVG."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+WIDTH, HEIGHT = 300, 110
+"""Of a chart's plotting area, in SVG units."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One curve of a chart."""
+
+    title: str
+    points: str
+    """For `<polyline points>`."""
+    last: float
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Some curves over the same axes."""
+
+    title: str
+    lines: Sequence[Line]
+    low: float
+    high: float
+    images: int
+    """Where the horizontal axis ends."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A difference with its interval, on an axis that has 0: coordinates from 0 to `WIDTH`."""
+
+    zero: float
+    low: float
+    high: float
+    value: float
+    noise_low: float | None
+    noise_high: float | None
+
+
+def charts(curves: Mapping[str, Sequence[tuple[int, float]]]) -> list[Chart]:
+    """Curves by name, (images, value) each, as charts: those that are named alike (`generator_loss`, `discriminator_loss`) in one."""
+    groups: dict[str, list[str]] = {}
+    for key in curves:
+        groups.setdefault(key.rpartition("_")[2] if "_" in key else key, []).append(key)
+    return [_chart(_title(title, keys), {key: curves[key] for key in keys}) for title, keys in groups.items()]
+
+
+def interval(low: float, high: float, value: float, noise: float | None) -> Interval | None:
+    """A difference and its interval beside 0, and between `noise` below and above it what chance alone does; None for no finite numbers."""
+    numbers = [low, high, value, 0.0, *([abs(noise), -abs(noise)] if noise is not None else [])]
+    if not all(map(math.isfinite, numbers)):
+        return None
+    first, last = min(numbers), max(numbers)
+    scale = WIDTH * 0.9 / ((last - first) or 1.0)
+
+    def at(number: float) -> float:
+        return round(WIDTH * 0.05 + (number - first) * scale, 1)
+
+    spread = (None, None) if noise is None else (at(-abs(noise)), at(abs(noise)))
+    return Interval(at(0.0), at(low), at(high), at(value), *spread)
+
+
+def _title(group: str, keys: Sequence[str]) -> str:
+    return keys[0].replace("_", " ") if len(keys) == 1 else group
+
+
+def _chart(title: str, curves: Mapping[str, Sequence[tuple[int, float]]]) -> Chart:
+    finite = {key: [(x, y) for x, y in points if math.isfinite(y)] for key, points in curves.items()}
+    values = [y for points in finite.values() for _, y in points] or [0.0]
+    low, high = min(values), max(values)
+    end = max((x for points in finite.values() for x, _ in points), default=1) or 1
+    spread = (high - low) or 1.0
+    lines = []
+    for key, points in finite.items():
+        if points:
+            drawn = " ".join(f"{x / end * WIDTH:.1f},{HEIGHT - (y - low) / spread * HEIGHT:.1f}" for x, y in points)
+            lines.append(Line(key.rpartition("_")[0].replace("_", " ") or key, drawn, points[-1][1]))
+    return Chart(title, lines, low, high, end)

@@ -1,0 +1,248 @@
+"""All that the page and the card say, gathered from the workspace and the registry, before any of it is laid out."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gan_core.data.dataset import Dataset
+from gan_core.errors import GantryError
+from gan_core.generator import GeneratorConfig, read_config
+from tasks import drift, lineage
+from tasks.gate import conditions_of
+from tasks.metrics import BETTER, LOWER, default_metric
+from tasks.workspace import Workspace
+
+if TYPE_CHECKING:
+    from tasks.params import Entry
+    from tasks.registry import Registry, Reign, Version
+
+_FIRST_ROWS = 10
+_EARLIER = 2
+"""Champions before the one that was compared with, whose pictures are shown too."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """One metric of challenger and champion."""
+
+    metric: str
+    better: str
+    """`lower` or `higher`."""
+    challenger: float | None
+    champion: float | None
+    real: float | None
+    """Of real samples against the held-out ones: what a perfect generator would get."""
+    decides: bool
+
+    @property
+    def verdict(self) -> str:
+        """`better`, `worse` or `equal`, of the challenger beside the champion; empty where they are not both known."""
+        if self.challenger is None or self.champion is None:
+            return ""
+        if self.challenger == self.champion:
+            return "equal"
+        return "better" if (self.challenger < self.champion) == (self.better == LOWER) else "worse"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture and what it shows."""
+
+    caption: str
+    pixels: NDArray[np.uint8] | Path
+    """uint8 (H, W, 3), or a PNG file."""
+
+
+@dataclass(frozen=True)
+class Quarantine:
+    """What validation set aside."""
+
+    count: int
+    reasons: Sequence[tuple[str, int]]
+    """The kinds of reason, the most frequent first."""
+    first: Sequence[tuple[str, str]]
+    """Path and reason of the first samples."""
+
+
+@dataclass(frozen=True)
+class Former:
+    """One champion of the history."""
+
+    version: int
+    since: str
+    how: str
+    value: float | None
+    """Its deciding score, where that was measured like this decision's."""
+    remark: str
+    """Why there is no value; or empty."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What there is to say about a decision."""
+
+    name: str
+    record: Mapping[str, Any]
+    metric: str
+    """The one that decides."""
+    scores: Sequence[Score]
+    pictures: Sequence[Picture]
+    earlier: Sequence[Picture]
+    curves: Mapping[str, Sequence[tuple[int, float]]]
+    """Each number of the training's record: (images, value)."""
+    quarantine: Quarantine
+    drift: Mapping[str, Any] | None
+    lineage: Mapping[str, Any]
+    history: Sequence[Former]
+    generator: GeneratorConfig
+    counts: Mapping[str, int]
+    """Samples of each split."""
+    classes: Sequence[str] | None
+
+
+def gather(workspace: Workspace, name: str, entry: Entry, registry: Registry, version: Version, record: Mapping[str, Any]) -> Facts:
+    """The facts about the decision that `record` (decision.json) states on `version`."""
+    dataset = Dataset.open(workspace.ready(name))
+    generator = read_config(workspace.model(name) / "generator")
+    metrics = record["metrics"]
+    compared = record.get("comparison") or {}
+    measured = {key: value for key, value in metrics["challenger"].items() if value is not None}
+    metric = compared.get("metric") or entry.registration.improve or default_metric(measured, dataset.spec.kind)
+    history = registry.history(name)
+    fresh = registry.version(name, version.number)  # with the tags of the decision
+    return Facts(
+        name=name,
+        record=record,
+        metric=metric,
+        scores=_scores(metrics, record.get("evaluation") or {}, metric),
+        pictures=_pictures(workspace, name, entry, dataset, registry, record),
+        earlier=_earlier(entry, dataset, registry, name, history, record),
+        curves=_curves(workspace.model(name) / "metrics.jsonl"),
+        quarantine=_quarantine(workspace.ready(name) / "quarantine.csv"),
+        drift=_drift(registry, version, entry, dataset, record),
+        lineage=lineage.of_version(registry, fresh),
+        history=_history(registry, name, history, metric, record),
+        generator=generator,
+        counts=dataset.spec.counts,
+        classes=dataset.spec.classes,
+    )
+
+
+def _drift(registry: Registry, version: Version, entry: Entry, dataset: Dataset, record: Mapping[str, Any]) -> dict[str, Any] | None:
+    """How this version's data differs from that of the champion it was compared with; leaves its own for those who come later."""
+    statistics, former = drift.Statistics.of(dataset), record.get("former_champion")
+    drift.keep(registry, version, statistics)
+    if former is None or entry.validation.drift == "off" or former not in registry.versions(version.name):
+        return None
+    before = drift.kept(registry, registry.version(version.name, former))
+    return None if before is None else drift.compare(before, statistics, former, entry.validation).as_record()
+
+
+def _scores(metrics: Mapping[str, Any], evaluation: Mapping[str, Any], deciding: str) -> list[Score]:
+    challenger, champion = metrics["challenger"] or {}, metrics["champion"] or {}
+    real = evaluation.get("real_against_real") or {}
+    return [
+        Score(key, BETTER.get(key, LOWER), challenger.get(key), champion.get(key), real.get(key), key == deciding)
+        for key in dict.fromkeys([*challenger, *champion])
+    ]
+
+
+def _pictures(
+    workspace: Workspace, name: str, entry: Entry, dataset: Dataset, registry: Registry, record: Mapping[str, Any]
+) -> list[Picture]:
+    """The champion that was compared with, the version decided on, and the real ones, from the same latents."""
+    files = {path.stem: path for path in sorted((workspace.report(name) / "grids").glob("*.png"))}
+    shown = []
+    former = record.get("former_champion")
+    if former is not None:
+        picture = _drawn(entry, dataset, registry, name, former)
+        shown += [Picture(f"champion, version {former}", picture)] if picture is not None else []
+    if "generated" in files:
+        shown.append(Picture(f"version {record['version']}", files.pop("generated")))
+    if "real" in files:
+        shown.append(Picture("real, held out", files.pop("real")))
+    return shown + [Picture(stem.replace("_", " "), path) for stem, path in files.items()]
+
+
+def _earlier(
+    entry: Entry, dataset: Dataset, registry: Registry, name: str, history: Sequence[Reign], record: Mapping[str, Any]
+) -> list[Picture]:
+    numbers = dict.fromkeys(reign.version for reign in reversed(history))
+    others = [number for number in numbers if number not in (record["version"], record.get("former_champion"))][:_EARLIER]
+    drawn = [(number, _drawn(entry, dataset, registry, name, number)) for number in others]
+    return [Picture(f"version {number}", picture) for number, picture in drawn if picture is not None]
+
+
+def _drawn(entry: Entry, dataset: Dataset, registry: Registry, name: str, number: int) -> NDArray[np.uint8] | None:
+    """What a registered version makes of the latents of the evaluation; None where it is gone, or draws something else."""
+    from tasks.scoring import SCORINGS
+
+    try:
+        generator = registry.load(registry.version(name, number))
+        spec = dataset.spec
+        if (generator.config.kind, generator.config.shape, generator.config.inputs) != (spec.kind, spec.shape, spec.inputs):
+            return None
+        return SCORINGS[spec.kind].grids(generator, dataset, entry.evaluation.seed).get("generated")
+    except GantryError:
+        return None  # the decision says what is wrong with the champion; the page only goes without its picture
+
+
+def _curves(record: Path) -> dict[str, list[tuple[int, float]]]:
+    curves: dict[str, list[tuple[int, float]]] = {}
+    try:
+        lines = [json.loads(line) for line in record.read_text(encoding="utf-8").splitlines()]
+    except (OSError, ValueError):
+        return {}
+    for line in lines:
+        for key, value in line.items():
+            if key != "images" and isinstance(value, int | float) and not isinstance(value, bool):
+                curves.setdefault(key, []).append((int(line["images"]), float(value)))
+    return curves
+
+
+def _quarantine(path: Path) -> Quarantine:
+    kinds: Counter[str] = Counter()
+    first: list[tuple[str, str]] = []
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                # What stands before the colon is the kind; behind it stands what is special to this sample.
+                kinds[row["reason"].partition(":")[0]] += 1
+                if len(first) < _FIRST_ROWS:
+                    first.append((row["path"], row["reason"]))
+    except OSError:
+        pass
+    return Quarantine(kinds.total(), kinds.most_common(), first)
+
+
+def _history(registry: Registry, name: str, history: Sequence[Reign], metric: str, record: Mapping[str, Any]) -> list[Former]:
+    """The champions, the latest first, with the scores that were measured like the present one's."""
+    versions = set(registry.versions(name))
+    conditions = conditions_of(record.get("evaluation") or {})
+    formers = []
+    for reign in reversed(history):
+        value, remark = None, "deleted"
+        if reign.version in versions:
+            version = registry.version(name, reign.version)
+            value = version.metrics.get(metric)
+            remark = f"no {metric}" if value is None else ""
+            if value is not None and _recorded_conditions(version) != conditions:
+                value, remark = None, "measured otherwise"
+        formers.append(Former(reign.version, reign.since, reign.how, value, remark))
+    return formers
+
+
+def _recorded_conditions(version: Version) -> dict[str, Any] | None:
+    try:
+        return conditions_of(json.loads(version.tags["decision_record"])["evaluation"])
+    except (KeyError, ValueError, TypeError, AttributeError):
+        return None

@@ -1,0 +1,70 @@
+"""The page about a decision: one HTML file that asks no other host for anything and needs no scripts."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+
+from tasks.report.charts import charts, interval
+from tasks.report.facts import Facts, Picture
+from tasks.report.templates import environment
+
+_LARGEST = 720
+"""Pixels of a picture's longer side; larger ones are scaled down, so that the page stays small enough to send."""
+
+
+def render(facts: Facts) -> str:
+    """The page as HTML. Names, reasons and paths are the data's: all of them are escaped."""
+    comparison, noise = facts.record.get("comparison"), facts.record.get("noise_floor")
+    bar = None
+    if comparison:
+        floor = None if not noise else noise["difference"]
+        low, high = comparison["interval"]
+        bar = interval(low, high, comparison["challenger"] - comparison["champion"], floor)
+    template = environment().get_template("page.html")
+    return template.render(
+        facts=facts,
+        record=facts.record,
+        verdict=verdict(facts.record["outcome"]),
+        comparison=comparison,
+        noise=noise,
+        bar=bar,
+        charts=charts(facts.curves),
+        pictures=[(picture.caption, data_uri(picture)) for picture in facts.pictures],
+        earlier=[(picture.caption, data_uri(picture)) for picture in facts.earlier],
+        lineage=leaves(facts.lineage),
+    )
+
+
+def verdict(outcome: str) -> str:
+    """What kind of outcome it is: `promoted`, `inconclusive`, `worse` or `vetoed`."""
+    if outcome in ("first", "promoted"):
+        return "promoted"
+    return "vetoed" if outcome.startswith("vetoed") else outcome.rpartition(" ")[2]
+
+
+def leaves(tree: Mapping[str, Any], path: str = "") -> list[tuple[str, Any]]:
+    """The facts of a nested mapping, under dotted keys."""
+    found: list[tuple[str, Any]] = []
+    for key, value in tree.items():
+        at = f"{path}.{key}" if path else key
+        found += leaves(value, at) if isinstance(value, Mapping) else [(at, value)]
+    return found
+
+
+def data_uri(picture: Picture) -> str:
+    """A picture inside the page."""
+    from PIL import Image
+
+    pixels = picture.pixels
+    with Image.fromarray(pixels) if isinstance(pixels, np.ndarray) else Image.open(pixels) as image:
+        image.load()
+        if max(image.size) > _LARGEST:
+            image.thumbnail((_LARGEST, _LARGEST), Image.Resampling.LANCZOS)
+        file = BytesIO()
+        image.save(file, "png", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"

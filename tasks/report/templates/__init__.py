@@ -1,0 +1,32 @@
+"""The templates of page and card, and what they are filled in with."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+
+def environment() -> Environment:
+    """Jinja with everything escaped, and an error for whatever a template misspells."""
+    made = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    made.filters.update(number=number, count=count)
+    return made
+
+
+def number(value: Any) -> str:
+    """To four significant digits; a dash for nothing, words as they are."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool | str):
+        return str(value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}" if math.isfinite(value) else str(value)
+
+
+def count(value: int) -> str:
+    """`1,797`."""
+    return f"{value:,}"

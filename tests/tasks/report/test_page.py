@@ -1,0 +1,251 @@
+"""The page and the card: what they say, that nothing of the data is taken for HTML, and what a browser makes of it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from ruamel.yaml import YAML
+
+from gan_core.errors import ConfigError
+from gan_core.generator import GeneratorConfig
+from gan_core.networks.common import NetworkSpec
+from tasks.report import card, charts, page
+from tasks.report.facts import Facts, Former, Picture, Quarantine, Score
+from tasks.report.place import page_of
+from tasks.workspace import Workspace
+
+EVIL = "<script>document.title='taken'</script><img src=http://elsewhere.invalid/x.png>"
+
+
+def facts(outcome: str = "promoted", **changes: Any) -> Facts:
+    """A decision between two versions, with everything that a page can show."""
+    classes = ("cat", EVIL)
+    spec = NetworkSpec("mlp", (1, 8, 8), 2, latent=4, widths=(8,))
+    comparison = {
+        "metric": "fid",
+        "better": "lower",
+        "challenger": 12.5,
+        "champion": 14.75,
+        "interval": [-3.1, -1.2],
+        "probability_better": 0.998,
+        "replicates": 1_000,
+        "confidence": 0.95,
+    }
+    record = {
+        "outcome": outcome,
+        "reasons": [f"fid 12.5 is lower than {EVIL}"],
+        "version": 3,
+        "former_champion": 2,
+        "metrics": {"challenger": {"fid": 12.5, "recall": 0.5}, "champion": {"fid": 14.75, "recall": 0.5}},
+        "comparison": comparison,
+        "noise_floor": {"metric": "fid", "seed": 1, "score": 14.5, "difference": -0.25},
+        "evaluation": {"n_real": 180, "n_generated": 1_800, "seed": 0},
+        "decided_at": "2026-01-02T03:04:05Z",
+    }
+    grid = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    drift = {
+        "champion": 2,
+        "findings": [f"class {EVIL} is lost"],
+        "columns": [{"name": "brightness", "before": {"mean": 80.0, "std": 9.0}, "now": {"mean": 81.0, "std": 9.0}}],
+        "labels": {"distance": 0.2, "noise": 0.01},
+        "features": {"distance": 0.01, "noise": 0.002},
+    }
+    made = Facts(
+        name="digits",
+        record=record,
+        metric="fid",
+        scores=[Score("fid", "lower", 12.5, 14.75, 1.5, True), Score("recall", "higher", 0.5, 0.5, None, False)],
+        pictures=[Picture("champion, version 2", grid), Picture("version 3", grid)],
+        earlier=[Picture("version 1", grid)],
+        curves={
+            "generator_loss": [(0, 2.0), (640, 1.0)],
+            "discriminator_loss": [(0, 1.0), (640, 1.5)],
+            "diversity": [(0, 0.5), (640, 0.9)],
+        },
+        quarantine=Quarantine(12, [("empty file", 11), (EVIL, 1)], [(f"{EVIL}.png", EVIL)]),
+        drift=drift,
+        lineage={"data": {"source": f"folder:///{EVIL}", "digest": "d" * 64}, "training": {"run": "r"}, "code": {"gantry": "0.1.0"}},
+        history=[
+            Former(2, "2026-01-01T00:00:00Z", "promoted", 14.75, ""),
+            Former(1, "2025-12-01T00:00:00Z", "first", None, "measured otherwise"),
+        ],
+        generator=GeneratorConfig("gan", "images", (1, 8, 8), classes, 4, spec, 640, 0, "d" * 64),
+        counts={"train": 1_600, "holdout": 180},
+        classes=classes,
+    )
+    return replace(made, **changes)
+
+
+class _Tags(HTMLParser):
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.seen: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, dict(attrs)))
+
+
+class TestPage:
+    def test_nothing_of_the_data_becomes_html(self) -> None:
+        html = page.render(facts(name=EVIL))
+        tags = _Tags(html).seen
+        assert "script" not in {tag for tag, _ in tags}
+        addresses = [value for _, attributes in tags for key, value in attributes.items() if key in ("src", "href", "data", "action")]
+        assert len(addresses) == 3
+        assert all(str(value).startswith("data:image/png;base64,") for value in addresses)
+        assert not re.search(r"url\(|@import", html)
+        assert html.count("&lt;script&gt;") >= 7
+
+    @pytest.mark.parametrize(
+        ("outcome", "badge", "said"),
+        [
+            ("first", "promoted", "Version 3 became the champion in place of version 2."),
+            ("promoted", "promoted", "Version 3 became the champion in place of version 2."),
+            ("kept: inconclusive", "inconclusive", "Version 2 stays the champion."),
+            ("kept: worse", "worse", "Version 2 stays the champion."),
+            ("vetoed: recall 0.1 is not >= 0.4", "vetoed", "Version 2 stays the champion."),
+        ],
+    )
+    def test_the_decision_in_words(self, outcome: str, badge: str, said: str) -> None:
+        html = page.render(facts(outcome))
+        assert f'class="badge {badge}"' in html
+        assert said in html
+
+    def test_the_comparison_with_its_uncertainty(self) -> None:
+        text = " ".join(re.sub(r"<[^>]*>", " ", page.render(facts())).split())
+        assert "fid 12.5 against 14.75 (lower is better). The difference lies between -3.1 and -1.2 in 95 % of 1,000 resamples" in text
+        assert "better in 99.8 % of them. The champion against itself, from other latents, differs by -0.25" in text
+        assert "12 samples were set aside: empty file (11)" in text
+        assert "measured otherwise" in text
+
+    def test_a_first_version_has_nothing_to_be_compared_with(self) -> None:
+        base = facts("first")
+        record = {key: value for key, value in base.record.items() if key not in ("comparison", "noise_floor")}
+        record = {**record, "former_champion": None, "metrics": {"challenger": {"fid": 12.5}, "champion": None}, "evaluation": {}}
+        bare = replace(
+            base, record=record, scores=[Score("fid", "lower", 12.5, None, None, True)], earlier=[], pictures=[], drift=None, curves={}
+        )
+        html = page.render(replace(bare, quarantine=Quarantine(0, [], []), history=[]))
+        assert "There is no data of a former champion to compare with." in html
+        assert "No sample was set aside." in html
+        assert 'id="comparison"' not in html
+
+    def test_a_large_picture_is_scaled_down(self, tmp_path: Path) -> None:
+        import base64
+        import io
+
+        from PIL import Image
+
+        uri = page.data_uri(Picture("large", np.zeros((900, 1_800, 3), dtype=np.uint8)))
+        assert Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))).size == (720, 360)
+
+    @pytest.mark.parametrize(
+        ("challenger", "champion", "better", "verdict"),
+        [
+            (1.0, 2.0, "lower", "better"),
+            (1.0, 2.0, "higher", "worse"),
+            (1.0, 1.0, "lower", "equal"),
+            (None, 1.0, "lower", ""),
+            (1.0, None, "lower", ""),
+        ],
+    )
+    def test_which_one_is_better(self, challenger: float | None, champion: float | None, better: str, verdict: str) -> None:
+        assert Score("fid", better, challenger, champion, None, False).verdict == verdict
+
+
+class TestCharts:
+    def test_curves_that_are_named_alike_share_their_axes(self) -> None:
+        losses, diversity = charts.charts(facts().curves)
+        assert (losses.title, [line.title for line in losses.lines]) == ("loss", ["generator", "discriminator"])
+        assert (losses.low, losses.high, losses.images) == (1.0, 2.0, 640)
+        assert losses.lines[0].points == "0.0,0.0 300.0,110.0"
+        assert diversity.title == "diversity"
+
+    def test_a_constant_and_a_curve_that_is_not_finite(self) -> None:
+        constant, broken = charts.charts({"a": [(0, 1.0), (10, 1.0)], "b": [(0, float("nan"))]})
+        assert constant.lines[0].points == "0.0,110.0 300.0,110.0"
+        assert broken.lines == []
+
+    def test_an_interval_stands_beside_zero(self) -> None:
+        bar = charts.interval(-3.0, -1.0, -2.0, 0.5)
+        assert bar is not None
+        assert bar.low < bar.value < bar.high < bar.zero
+        assert bar.noise_low is not None
+        assert bar.noise_high is not None
+        assert bar.noise_low < bar.zero < bar.noise_high
+        assert charts.interval(float("-inf"), 0.0, 0.0, None) is None
+
+
+class TestCard:
+    def test_headings_and_front_matter(self) -> None:
+        text = card.render(facts())
+        front, _, body = text.removeprefix("---\n").partition("\n---\n")
+        read = YAML(typ="safe", pure=True).load(front)
+        assert read["model-index"][0]["results"][0]["metrics"] == [{"type": "fid", "value": 12.5}, {"type": "recall", "value": 0.5}]
+        assert read["model-index"][0]["results"][0]["dataset"]["name"] == f"folder:///{EVIL}"
+        headings = re.findall(r"^##? (.*)$", body, re.MULTILINE)
+        assert headings == [
+            "Model Card for digits, version 3",
+            "Model Details",
+            "Uses",
+            "Bias, Risks, and Limitations",
+            "Training Details",
+            "Evaluation",
+            "Model Card Contact",
+        ]
+        assert "<script>" not in body
+        assert "| fid (decides) | 12.5 | 14.75 | lower |" in body
+        assert card.without_front_matter(text).startswith("# Model Card for digits, version 3\n")
+
+
+def test_where_the_page_is(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    with pytest.raises(ConfigError, match="digits: has no report yet; `gantry run digits`"):
+        page_of(workspace, "digits")
+    workspace.report("digits").mkdir(parents=True)
+    (workspace.report("digits") / "report.html").write_text("")
+    assert page_of(workspace, "digits") == tmp_path / "reports/digits/report.html"
+    with pytest.raises(ConfigError, match="has no report"):
+        page_of(workspace, "../reports/digits")
+
+
+@pytest.mark.parametrize("width", [1_200, 360])
+def test_a_browser_shows_it_and_asks_nobody(tmp_path: Path, width: int) -> None:
+    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("no Chromium on this machine")
+    (tmp_path / "report.html").write_text(page.render(facts()), encoding="utf-8")
+    log, picture = tmp_path / "net.json", tmp_path / "page.png"
+    command = [browser, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}", f"--log-net-log={log}"]
+    command += ["--disable-background-networking", "--disable-component-update", "--no-first-run", "--disable-sync"]
+    # Wide or narrow, the page must not be wider than its window: it says so itself, in its title.
+    frame = tmp_path / "frame.html"
+    script = "let d = e.target.contentDocument; o.textContent = `width ${d.documentElement.scrollWidth} title ${d.title}`"
+    frame.write_text(
+        f"<iframe id=f src=report.html width={width} height=900></iframe><pre id=o></pre><script>f.onload = e => {{{script}}}</script>"
+    )
+    options = ["--allow-file-access-from-files", "--virtual-time-budget=3000"]
+    done = subprocess.run([*command, *options, "--dump-dom", frame.as_uri()], capture_output=True, text=True, timeout=120, check=True)
+    found = re.search(r"width (\d+) title (.*?)</pre>", done.stdout)
+    assert found, done.stdout[-2_000:]
+    assert int(found[1]) <= width
+    assert found[2] == "digits, version 3: promoted"  # and no script of the data has changed it
+    assert "elsewhere.invalid" not in log.read_text()
+    subprocess.run(
+        [*command, f"--screenshot={picture}", f"--window-size={width},2400", (tmp_path / "report.html").as_uri()],
+        capture_output=True, timeout=120, check=True,
+    )  # fmt: skip
+    from PIL import Image
+
+    with Image.open(picture) as image:
+        assert image.width == width
+        assert len(image.convert("RGB").getcolors(2**24) or ()) > 100
