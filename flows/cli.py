@@ -215,6 +215,27 @@ def lineage(
     _console().print(grow(Tree(Text(title, style="bold")), found))
 
 
+@app.command(epilog=_examples("gantry reproduce digits/2"))
+def reproduce(
+    reference: Annotated[str, typer.Argument(metavar="NAME[/VERSION]", help="The champion of NAME, or one version of it.")],
+    as_json: Json = False,
+) -> None:
+    """Train a version again from its data and parameters, aside, and compare the weights; ends with 1 where they differ."""
+    from tasks.reproduce import reproduce as make_again
+    from tasks.workspace import current
+
+    signal.signal(signal.SIGTERM, _terminated)
+    made = make_again(current(), reference, output=sys.stderr.fileno() if as_json else None)
+    if as_json:
+        _print_json(vars(made))
+    else:
+        for note in made.notes:
+            typer.echo(f"note: {note}")
+        typer.echo(made.in_words)
+    if not made.equal:
+        raise typer.Exit(1)
+
+
 @app.command(epilog=_examples("gantry schedule --port 4201"))
 def schedule(
     port: Annotated[int, typer.Option(min=1, max=65_535, help="Of the server that is started where PREFECT_API_URL is not set.")] = 4200,
