@@ -2,7 +2,7 @@
 
 utility (with a label): what a classifier that was trained on generated rows is worth on held-out real rows, as a share of what one that
 was trained on the real rows is worth; the median of three, each on as many generated rows as there are real ones to train on. The
-classifier is a logistic regression, its worth the accuracy with each class equally important (`classifier_accuracy`).
+classifier is a logistic regression, its worth the accuracy with each class equally important (`balanced_accuracy`).
 
 detection (without a label): how well a classifier tells generated rows from real ones, 0.5 to 1.
 
@@ -25,7 +25,7 @@ from gan_core.data.schema import Column
 from gan_core.errors import DataError, TrainingError
 from gan_core.generator import Generator
 from gan_core.metrics.features import FeatureExtractor
-from gan_core.metrics.rows import classifier_accuracy, column_distances, correlation_distance, detection, expanded
+from gan_core.metrics.rows import balanced_accuracy, classifier_predictions, column_distances, correlation_distance, detection, expanded
 from tasks.params import EvaluateParams
 from tasks.scoring.scoring import Evidence, Scoring, chosen, rounded
 
@@ -53,7 +53,10 @@ class TableEvidence(Evidence):
         self.real_labels, self.generated_labels = real_labels, generated_labels
         self.n_real, self.n_generated = len(real), len(generated)
         self._real, self._generated = expanded(real, columns), expanded(generated, columns)
-        self._train, self._train_labels = expanded(train, columns), train_labels
+        # Bootstraps resample what is tested on; what a classifier of real rows says of it stays the same.
+        self._predicted_by_real = (
+            None if train_labels is None else classifier_predictions(expanded(train, columns), train_labels, self._real)
+        )
 
     def scores(self) -> dict[str, float]:
         metrics = ["detection"] if self.real_labels is None else ["utility"]
@@ -92,14 +95,19 @@ class TableEvidence(Evidence):
         test, test_labels = self._real[real], self.real_labels[real]
         tables = np.array_split(generated, min(TABLES, len(generated)))
         return float(
-            np.median([classifier_accuracy(self._generated[part], self.generated_labels[part], test, test_labels) for part in tables])
+            np.median(
+                [
+                    balanced_accuracy(classifier_predictions(self._generated[part], self.generated_labels[part], test), test_labels)
+                    for part in tables
+                ]
+            )
         )
 
     def _accuracy_of_real(self, real: NDArray[np.int64]) -> float:
         """The same of a classifier that was trained on the real training rows."""
         assert self.real_labels is not None  # noqa: S101
-        assert self._train_labels is not None  # noqa: S101
-        return classifier_accuracy(self._train, self._train_labels, self._real[real], self.real_labels[real])
+        assert self._predicted_by_real is not None  # noqa: S101
+        return balanced_accuracy(self._predicted_by_real[real], self.real_labels[real])
 
 
 class TableScoring(Scoring):

@@ -17,7 +17,7 @@ from gan_core.data.dataset import Dataset
 from gan_core.data.encoding import Encoding
 from gan_core.errors import ConfigError, DataError, TrainingError
 from gan_core.generator import Generator, Samples
-from gan_core.metrics.rows import classifier_accuracy, column_distances, correlation_distance, expanded
+from gan_core.metrics.rows import balanced_accuracy, classifier_predictions, column_distances, correlation_distance, expanded
 from gan_core.params import TabularParams
 from gan_core.recipes import build_recipe
 from tasks.evaluate import evaluate
@@ -182,12 +182,14 @@ class TestScores:
         distances = column_distances(evidence.real, evidence.generated, columns)
         assert found["column_distance"] == pytest.approx(np.mean(list(distances.values())))
         assert found["correlation_distance"] == pytest.approx(correlation_distance(evidence.real, evidence.generated, columns))
-        test = expanded(evidence.real, columns), evidence.real_labels
-        accuracies = [
-            classifier_accuracy(expanded(evidence.generated[part], columns), evidence.generated_labels[part], *test)
-            for part in (slice(300), slice(300, 600), slice(600, 900))
-        ]
-        real = classifier_accuracy(expanded(np.array(dataset.samples["train"]), columns), np.array(dataset.labels["train"]), *test)
+        test = expanded(evidence.real, columns)
+
+        def accuracy(rows: Any, labels: Any) -> float:
+            return balanced_accuracy(classifier_predictions(expanded(rows, columns), labels, test), evidence.real_labels)
+
+        parts = (slice(300), slice(300, 600), slice(600, 900))
+        accuracies = [accuracy(evidence.generated[part], evidence.generated_labels[part]) for part in parts]
+        real = accuracy(np.array(dataset.samples["train"]), np.array(dataset.labels["train"]))
         assert found["utility"] == pytest.approx(np.median(accuracies) / real)
 
     @pytest.mark.parametrize("labelled", [True, False])

@@ -11,7 +11,7 @@ from sklearn.metrics import balanced_accuracy_score
 from sklearn.preprocessing import StandardScaler
 
 from gan_core.data.schema import Column
-from gan_core.metrics.rows import classifier_accuracy, column_distances, correlation_distance, detection, expanded
+from gan_core.metrics.rows import balanced_accuracy, classifier_predictions, column_distances, correlation_distance, detection, expanded
 
 NUMBERS = (Column("a", "number", "float64"), Column("b", "number", "float64"))
 COLOUR = Column("colour", "category", "string", ("blue", "green", "red"))
@@ -76,14 +76,18 @@ class TestClassifier:
         reference = LogisticRegression(max_iter=1_000).fit(scaler.transform(noisy[train]), labels[train])
         expected = balanced_accuracy_score(labels[test], reference.predict(scaler.transform(noisy[test])))
         assert 0.6 < expected < 0.99
-        found = classifier_accuracy(noisy[train], labels[train], noisy[test], labels[test])
+        found = balanced_accuracy(classifier_predictions(noisy[train], labels[train], noisy[test]), labels[test])
         assert found == pytest.approx(expected, abs=0.021)  # a row at the border
 
-    def test_always_naming_one_class_is_worth_its_share_of_the_classes(self) -> None:
-        values = np.zeros((90, 2))
-        labels = np.repeat([0, 1, 2], [80, 5, 5])
-        assert classifier_accuracy(values, labels, values, labels) == pytest.approx(1 / 3)
-        assert classifier_accuracy(values, np.zeros(90, dtype=np.int64), values, labels) == pytest.approx(1 / 3)
+    def test_accuracy_against_scikit_learn(self) -> None:
+        draw = np.random.default_rng(0)
+        predicted, labels = draw.integers(0, 3, 200), draw.choice(3, 200, p=[0.8, 0.15, 0.05])
+        assert balanced_accuracy(predicted, labels) == pytest.approx(balanced_accuracy_score(labels, predicted))
+
+    def test_rows_of_one_class_or_without_any_difference_teach_nothing(self) -> None:
+        values, labels = np.zeros((90, 2)), np.repeat([0, 1, 2], [80, 5, 5])
+        assert balanced_accuracy(classifier_predictions(values, labels, values), labels) == pytest.approx(1 / 3)
+        assert (classifier_predictions(values, np.full(90, 2), values) == 2).all()
 
 
 class TestDetection:
