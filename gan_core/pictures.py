@@ -87,7 +87,8 @@ def histograms(real: NDArray[np.float64], generated: NDArray[np.float64], column
         edges = np.linspace(left, right, len(shares[0]) + 1).round().astype(int)
         tops = [bottom - np.rint(one / tallest * (bottom - top - _TITLE)).astype(int) for one in shares]
         for start, end, height_of_real in zip(edges, edges[1:], tops[0], strict=False):
-            draw.rectangle((start, height_of_real, end - 1, bottom), fill=tuple(_REAL.tolist()))
+            if height_of_real < bottom:
+                draw.rectangle((start, height_of_real, end - 1, bottom), fill=tuple(_REAL.tolist()))
         steps = [(x, y) for start, end, y in zip(edges, edges[1:], tops[1], strict=False) for x in (start, end)]
         draw.line([(left, bottom), *steps, (right, bottom)], fill=tuple(_GENERATED.tolist()), width=2)
     return np.asarray(sheet)

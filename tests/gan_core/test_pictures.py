@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from gan_core import pictures
+from gan_core.data.schema import Column
 
 
 def tiles(n: int, channels: int, side: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
@@ -92,3 +93,35 @@ def test_a_picture_is_replaced_whole(tmp_path: Path) -> None:
     with pytest.raises((TypeError, ValueError)):
         pictures.save_png(np.zeros((4, 4, 9), np.uint8), path)
     assert path.read_bytes() == before
+
+
+class TestHistograms:
+    COLUMNS = (
+        Column("height", "number", "float64", low=0.0, high=24.0),
+        Column("a name that is far too long for the panel of this column", "category", "string", ("x", "y")),
+    )
+
+    def test_bars_of_real_and_steps_of_generated_values(self) -> None:
+        """All real heights in the first bin and all generated ones in the last: grey to the left, red to the right, at full height."""
+        real, generated = np.array([[0.5, 0.0]] * 4), np.array([[23.5, 1.0]] * 4)
+        sheet = pictures.histograms(real, generated, self.COLUMNS)
+        assert sheet.dtype == np.uint8
+        assert sheet.shape[2] == 3
+        grey, red = ((sheet == colour).all(axis=2) for colour in (pictures._REAL, pictures._GENERATED))
+        panel = sheet.shape[1] // 2
+        assert np.flatnonzero(grey[:, :panel].any(axis=0)).max() < panel // 8
+        tall = red[:, :panel].sum(axis=0) > 50
+        assert np.flatnonzero(tall).min() > panel * 3 // 4
+
+    def test_equal_values_are_drawn_over_each_other_and_odd_ones_somewhere(self) -> None:
+        values = np.array([[1e9, 1.0], [-1e9, 0.0]])  # out of range: in the outermost bins
+        first = pictures.histograms(values, values, self.COLUMNS)
+        np.testing.assert_array_equal(first, pictures.histograms(values, values, self.COLUMNS))
+        assert (first == pictures._GENERATED).all(axis=2).any()
+
+    def test_many_columns_stand_in_rows_of_six(self) -> None:
+        columns = self.COLUMNS[:1] * 13
+        sheet = pictures.histograms(np.zeros((5, 13)), np.zeros((5, 13)), columns)
+        single = pictures.histograms(np.zeros((5, 6)), np.zeros((5, 6)), columns[:6])
+        assert sheet.shape[1] == single.shape[1]
+        assert sheet.shape[0] > 2.8 * single.shape[0]
