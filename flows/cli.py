@@ -119,6 +119,7 @@ def list_(as_json: Json = False) -> None:
     epilog=_examples(
         "gantry sample digits --count 64 --seed 0 --out grid.png",
         "gantry sample digits/2 --label 7 --out sevens.npz",
+        'gantry sample emoji --prompt "red heart" --count 16',
         "gantry sample --from models/digits --out folder",
         "gantry sample breast-cancer --count 500 --out rows.csv",
     )
@@ -133,6 +134,9 @@ def sample(
     count: Annotated[int, typer.Option(help="How many.")] = 64,
     seed: Annotated[int, typer.Option(help="The same seed draws the same samples.")] = 0,
     label: Annotated[str | None, typer.Option(help="One class for all, by name or index.", show_default=False)] = None,
+    prompt: Annotated[
+        list[str] | None, typer.Option(help="What the pictures are to show; several are taken in turn.", show_default=False)
+    ] = None,
     out: Annotated[
         Path, typer.Option(help="A .png (one picture), a .npz (arrays), a .csv or .parquet (rows of a table), or a new folder.")
     ] = Path("samples.png"),
@@ -145,7 +149,11 @@ def sample(
     from tasks.workspace import current
 
     generator = load_generator(current(), source if source is not None else str(reference))
-    write_samples(generator.sample(count, seed, label), out, generator.config.classes)
+    prompts = None if not prompt else [prompt[i % len(prompt)] for i in range(count)]
+    samples = generator.sample(count, seed, label, prompts=prompts)
+    if unknown := generator.unknown_words(prompt or ()):
+        typer.echo(f"note: words that this generator was never shown, and that all mean the same to it: {', '.join(unknown)}", err=True)
+    write_samples(samples, out, generator.config.classes)
     typer.echo(f"{count} samples in {out}")
 
 

@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def augment(images: Tensor) -> Tensor:
-    """Colour, translation and cutout, each image by its own draw: float (N, C, H, W) in -1..1, the same shape."""
-    return _cutout(_translation(_colour(images)))
+def augment(images: Tensor, colour: bool = True) -> Tensor:
+    """Colour (unless told not to), translation and cutout, each image by its own draw: float (N, C, H, W) in -1..1, the same shape."""
+    return _cutout(_translation(_colour(images) if colour else images))
 
 
 def mirrored(images: Tensor) -> Tensor:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -23,6 +25,7 @@ from torch import Tensor, nn
 from gan_core.data.encoding import Encoding
 from gan_core.data.scaling import images_to_bytes, images_to_unit, points_to_data
 from gan_core.data.schema import Schema
+from gan_core.data.text import Vocabulary, check_prompts
 from gan_core.errors import ConfigError, DataError
 from gan_core.networks import build_generator
 from gan_core.networks.common import NetworkSpec
@@ -60,6 +63,10 @@ class GeneratorConfig:
     """Of what it is given for one sample, (C, H, W): such a generator translates; None: it draws from latents."""
     schema: Schema | None = None
     """Tables: the columns."""
+    vocabulary: tuple[str, ...] | None = None
+    """Words that it understands, in order of their tokens: such a generator is asked with prompts; None: it knows no text."""
+    prompts: tuple[str, ...] | None = None
+    """What it draws where it is not told: captions that it was trained on."""
     sha256: str = ""
     """Of the weights file's bytes."""
 
@@ -75,6 +82,8 @@ class Samples:
     labels: NDArray[np.int64] | None
     schema: Schema | None = None
     """Tables: the columns."""
+    prompts: tuple[str, ...] | None = None
+    """What each was asked for, where that is text."""
 
 
 class Generator:
@@ -122,7 +131,15 @@ class Generator:
         (folder / "config.json").write_text(text + "\n")
         return type(self)(config, self.network)
 
-    def sample(self, n: int, seed: int = 0, label: int | str | None = None, labels: NDArray[np.int64] | None = None) -> Samples:
+    def sample(
+        self,
+        n: int,
+        seed: int = 0,
+        label: int | str | None = None,
+        labels: NDArray[np.int64] | None = None,
+        prompts: Sequence[str] | None = None,
+        draft: bool = False,
+    ) -> Samples:
         """Draw `n` samples; the same arguments give the same bytes on the same machine.
 
         Args:
@@ -131,9 +148,12 @@ class Generator:
             label: one class for all, by index or by name; only for a conditional generator.
             labels: (n,) a class each; without either, a conditional generator goes through its classes in turn, and one of tables
                 draws them with the shares that they have in the training data.
+            prompts: text for each sample, or one for all; without, a generator that knows text goes through captions that it was
+                trained on. Words that it does not know (`unknown_words`) all mean the same to it.
+            draft: the first stage's images, enlarged, of a generator with two stages.
 
         Raises:
-            ConfigError: an argument is out of range, an unknown label, or a label for an unconditional generator.
+            ConfigError: an argument is out of range, an unknown label, a label or prompt that this generator cannot be given, or no prompt.
         """
         if self.config.inputs is not None:
             raise ConfigError(f"this generator draws nothing by itself: it translates images of shape {self.config.inputs}; give it some")
@@ -141,11 +161,41 @@ class Generator:
             raise ConfigError(f"count: {n} is not in 1 to {MAX_COUNT:,}")
         if not 0 <= seed <= MAX_SEED:
             raise ConfigError(f"seed: {seed} is not in 0 to 2**63 - 1")
+        asked = self._prompts(n, prompts)
         chosen = self._labels(n, seed, label, labels)
+        if asked is not None:
+            chosen = torch.from_numpy(self._vocabulary.encode(asked))
+        network = getattr(self.network, "draft", None) if draft else self.network
+        if network is None:
+            raise ConfigError("draft: this generator has one stage; leave it out")
         # Mixed, since torch's generator on the CPU looks at a seed's low 32 bits alone.
         latents = torch.randn(n, self.config.latent, generator=torch.Generator().manual_seed(mix(seed)))
-        chunks = [self._draw(latents[i : i + _CHUNK], None if chosen is None else chosen[i : i + _CHUNK]) for i in range(0, n, _CHUNK)]
-        return Samples(torch.cat(chunks).numpy(), None if chosen is None else chosen.numpy(), self.config.schema)
+        parts = [slice(i, i + _CHUNK) for i in range(0, n, _CHUNK)]
+        samples = torch.cat([self._draw(network, latents[part], None if chosen is None else chosen[part]) for part in parts]).numpy()
+        drawn_labels = None if chosen is None or asked is not None else chosen.numpy()
+        return Samples(samples, drawn_labels, self.config.schema, asked)
+
+    def unknown_words(self, prompts: Sequence[str]) -> tuple[str, ...]:
+        """Words of prompts that this generator was never shown; none for one that knows no text."""
+        return () if self.config.vocabulary is None else self._vocabulary.unknown(prompts)
+
+    @cached_property
+    def _vocabulary(self) -> Vocabulary:
+        return Vocabulary(self.config.vocabulary or ())
+
+    def _prompts(self, n: int, prompts: Sequence[str] | None) -> tuple[str, ...] | None:
+        """The prompt of each of `n` samples; None for a generator that knows no text."""
+        if self.config.vocabulary is None:
+            if prompts is not None:
+                raise ConfigError("prompt: this generator knows no text; leave the prompt out")
+            return None
+        given = prompts if prompts is not None else self.config.prompts or ()
+        if not given:
+            raise ConfigError("prompt: this generator draws what it is asked for; give it a prompt")
+        if prompts is not None and len(prompts) not in (1, n):
+            raise ConfigError(f"prompts: {len(prompts)} given for {n} samples; give one for all, or one for each")
+        check_prompts(given)
+        return tuple(given[i % len(given)] for i in range(n))
 
     def translate(self, inputs: NDArray[np.uint8], back: bool = False) -> Samples:
         """What the generator makes of images; the same images give the same bytes on the same machine.
@@ -197,9 +247,10 @@ class Generator:
         return torch.full((n,), class_index(label, classes))
 
     @torch.inference_mode()
-    def _draw(self, latents: Tensor, labels: Tensor | None) -> Tensor:
+    def _draw(self, network: Callable[..., Tensor], latents: Tensor, given: Tensor | None) -> Tensor:
+        """`given`: labels (N,) or tokens (N, T)."""
         device = next(self.network.parameters()).device
-        drawn = self.network(latents.to(device), None if labels is None else labels.to(device))
+        drawn = network(latents.to(device), None if given is None else given.to(device))
         if len(self.config.shape) == 3:
             return images_to_bytes(drawn).cpu().contiguous()
         if self.encoding is not None:

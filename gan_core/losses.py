@@ -85,6 +85,25 @@ LOSSES: dict[str, tuple[DiscriminatorLoss, GeneratorLoss]] = {
     "relativistic": (relativistic_discriminator, relativistic_generator),
 }
 
+
+def matching_loss(similarities: Tensor, temperature: float = 0.1) -> Tensor:
+    """How badly N images and their N captions find each other by cosines (N, N), pairs on the diagonal; a scalar.
+
+    The mean of both directions' cross-entropy over softmax(cosines / temperature) (DAMSM's sentence term, Xu et al., 2018; InfoNCE,
+    van den Oord et al., 2018).
+    """
+    logits = similarities.float() / temperature
+    pairs = torch.arange(len(logits), device=logits.device)
+    return 0.5 * (F.cross_entropy(logits, pairs) + F.cross_entropy(logits.T, pairs))
+
+
+def standard_normal_divergence(mean: Tensor, log_std: Tensor) -> Tensor:
+    """KL(N(mean, std^2) || N(0, 1)) of (N, D), summed over D and averaged over N: conditioning augmentation's regulariser
+    (Zhang et al., 2017, equation 2). A scalar."""
+    terms = mean.square() + (2 * log_std).exp() - 1 - 2 * log_std
+    return 0.5 * terms.sum(dim=1).mean()
+
+
 DECISION_BOUNDARY = {"least-squares": 0.5}
 """The logit above which a discriminator calls a sample real, where it is not 0."""
 

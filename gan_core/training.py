@@ -99,6 +99,9 @@ def train(
         _set_rates(optimizers, params, images)
         for index, turn in enumerate(recipe.turns):
             optimizer = optimizers[index]
+            if not turn.is_played(before / params.images):
+                optimizer.zero_grad(set_to_none=True)  # the record names gradients, and a resumed run has no old ones
+                continue
             for repeat in range(turn.repeats):
                 moves = images // params.batch
                 if turn.draws:
@@ -122,7 +125,8 @@ def train(
             numbers = _log(record, images, sums, counts, _signs(recipe, average, images, dataset, real))
             sums, counts = {}, {}
             lines.append({"images": images, **numbers})
-            reason = watch.failure(lines, params.images, params.batch) if params.watch == "stop" else None
+            start = recipe.generator_from * params.images
+            reason = watch.failure(lines, params.images, params.batch, start) if params.watch == "stop" else None
             if reason:
                 raise LostRunError(
                     f"at {images:,} images {reason}; lower train.optimizer.learning_rate, or change train.loss or train.penalty"
@@ -151,7 +155,7 @@ def _is_convolutional(recipe: Recipe[Any]) -> bool:
 
 
 def _optimizer(recipe: Recipe[Any], turn: Turn, params: OptimizerParams) -> torch.optim.Optimizer:
-    weights = [weight for player in turn.players for weight in recipe.players[player].parameters()]
+    weights = [weight for player in turn.players for weight in recipe.part(player).parameters()]
     rate = params.learning_rate if turn.draws else params.generator_learning_rate or params.learning_rate
     group = {"params": weights, "initial_lr": rate}
     if params.name == "rmsprop":

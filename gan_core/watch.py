@@ -36,16 +36,17 @@ def gradient_norm(player: nn.Module) -> float:
     return float(torch.nn.utils.get_total_norm(gradients)) if gradients else 0.0
 
 
-def failure(record: Sequence[Mapping[str, float]], budget: int, batch: int) -> str | None:
+def failure(record: Sequence[Mapping[str, float]], budget: int, batch: int, start: float = 0.0) -> str | None:
     """Why a run is lost, in words; None where it is not.
 
     Args:
         record: the lines so far; only the last few are looked at.
         budget: images that the run is to see.
         batch: images in a step.
+        start: images after which the generator began to play.
     """
     last = record[-_LINES:]
-    if len(last) < _LINES or last[0]["images"] < max(_GRACE * budget, _LEAST_STEPS * batch):
+    if len(last) < _LINES or last[0]["images"] < start + max(_GRACE * budget, _LEAST_STEPS * batch):
         return None
     if all(line.get("diversity", 1.0) < _LEAST_DIVERSITY for line in last):
         return f"the generator has collapsed: its samples differ {last[-1]['diversity']:.1%} as much as real ones do"

@@ -61,7 +61,8 @@ def _fetch(workspace: Workspace, name: str, entry: Entry, source: Source) -> str
         progress.add(len(members))
 
     changes = sync(folder, about, [RawFile(file.path, file.size, file.open, known.get(file.path)) for file in files], on_shard)
-    return _in_words(about, changes, files, is_first=before is None)
+    classes = {class_of(file.path) for file in files} - {None} if about.kind == "files" and entry.data.layout != "captions" else set()
+    return _in_words(about, changes, files, len(classes), is_first=before is None)
 
 
 def _opened(folder: Path) -> RawReader | None:
@@ -71,10 +72,10 @@ def _opened(folder: Path) -> RawReader | None:
         return None
 
 
-def _in_words(about: About, changes: Changes, files: Sequence[SourceFile], is_first: bool) -> str:
+def _in_words(about: About, changes: Changes, files: Sequence[SourceFile], classes: int, is_first: bool) -> str:
     samples = f"{about.samples:,} {'sample' if about.samples == 1 else 'samples'}"
-    if about.kind == "files" and (classes := {class_of(file.path) for file in files} - {None}):
-        samples += f" in {len(classes):,} {'class' if len(classes) == 1 else 'classes'}"
+    if classes:
+        samples += f" in {classes:,} {'class' if classes == 1 else 'classes'}"
     if is_first:
         return f"{samples}, {_size(sum(file.size for file in files))}"
     if not (changes.added or changes.removed or changes.changed):

@@ -11,10 +11,10 @@ import json
 import os
 import signal
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from multiprocessing import get_context
 from pathlib import Path
@@ -25,12 +25,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from gan_core.errors import DataError
+from tasks.captions import captions_by_image, read_captions
 from tasks.idx import CLASSES, read_idx
 from tasks.images import Picture, UnusableImageError, array_statistics, check_blank, check_size, decode, fit
 from tasks.packing import Spool
 from tasks.params import DataParams, ValidateParams
 from tasks.processes import die_with
-from tasks.raw import About, Member, RawReader, class_of
+from tasks.raw import About, Member, RawReader, class_of, safe_path
 from tasks.tables import TableRows, inspect_table, read_table
 
 DEFAULT_SIZE = 64
@@ -77,6 +78,8 @@ class Inspection:
     """Sorted as labels count, with those that have no good sample; None where there are no labels."""
     samples: Spool | NDArray[np.float32] | TableRows
     """A spool of images, points (N, D), or the good rows of a table."""
+    captions: Mapping[str, tuple[str, ...]] | None = None
+    """By path the captions of each image, where there are any."""
 
 
 def inspect(
@@ -99,6 +102,8 @@ def inspect(
         found, classes, table = inspect_table(read_table(raw.read(member), member.path), data, member.path)
         rows = (Row(f"{member.path}#{number}", row.sha256, row.label, row.reason, row.number) for number, row in enumerate(found, start=1))
         return Inspection(_counted(rows, len(found), on_row), classes, table)
+    if data.layout == "captions":
+        return _inspect_captioned(raw, data, limits, Spool(spool, data.size or DEFAULT_SIZE), on_row)
     if raw.kind == "files":
         labels = {label for label in raw.labels if label is not None}
         classes = tuple(sorted(labels)) or None
@@ -133,6 +138,32 @@ def _file_rows(raw: RawReader, limits: ValidateParams, spool: Spool, classes: tu
             yield Row(
                 member.path, member.sha256, label, None, number, picture.width, picture.height, picture.mode, picture.mean, picture.std
             )
+
+
+def _inspect_captioned(
+    raw: RawReader, data: DataParams, limits: ValidateParams, spool: Spool, on_row: Callable[[int, int], None]
+) -> Inspection:
+    """Images with captions: a row for each image, then one for each row of the captions file that cannot be used."""
+    name = safe_path(data.captions)
+    read = read_captions(raw.read_path(name), name)
+    there = {member.path for member in raw.members}
+    read = [one if one.reason or one.image in there else replace(one, reason=f"there is no image {one.image}") for one in read]
+    captions = captions_by_image(read)
+    refused = [
+        Row(f"{name}#{one.number}", hashlib.sha256(one.text.encode("utf-8", "surrogatepass")).hexdigest(), reason=one.reason)
+        for one in read
+        if one.reason
+    ]
+    images = RawReader(raw.folder, raw.about, [member for member in raw.members if member.path != name])
+    rows = (_with_caption(row, name, captions) for row in _file_rows(images, limits, spool, None))
+    return Inspection([*_counted(rows, len(images), on_row), *refused], None, spool, captions)
+
+
+def _with_caption(row: Row, name: str, captions: Mapping[str, tuple[str, ...]]) -> Row:
+    """An image's row, without the label that its folder would be, and in quarantine where it has no caption."""
+    if row.reason is None and row.path not in captions:
+        return replace(row, label=None, number=None, reason=f"no caption in {name}")
+    return replace(row, label=None)
 
 
 def _decoded(raw: RawReader, size: int, limits: ValidateParams) -> Iterator[Picture | str]:

@@ -20,6 +20,9 @@ BETTER: Mapping[str, str] = {
     "label_accuracy": HIGHER,
     "translated": HIGHER,
     "cycle_l1": LOWER,
+    "caption_recall": HIGHER,
+    "stage1_fid": LOWER,
+    "stage2_gain": HIGHER,
     "radius_error": LOWER,
     "bins_filled": HIGHER,
     "high_quality": HIGHER,
@@ -31,6 +34,7 @@ BETTER: Mapping[str, str] = {
 
 _DECIDING: Mapping[Kind, tuple[str, ...]] = {
     "images": ("fid",),
+    "captions": ("fid",),
     "points": ("radius_error", "high_quality"),
     "unpaired": ("fid",),
     "table": ("utility", "detection"),

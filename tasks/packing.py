@@ -7,6 +7,7 @@ channels are only known when every source file was read once. Neither side ever 
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import os
 from array import array
@@ -19,8 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gan_core.data.dataset import SPLITS, DatasetSpec, Split, write_spec
+from gan_core.data.text import Vocabulary
 from tasks.images import with_channels
 from tasks.tables import TableRows
+
+_EXAMPLES = 64
+"""Captions that a generator is asked for where nobody says what to draw."""
 
 
 def split_of(sha256: str, seed: int, holdout: float) -> Split:
@@ -113,6 +118,43 @@ def pack_unpaired(
         _write_images(folder / f"{split}_inputs.npy", spool, inputs[split], shape)
     counts, input_counts = ({split: len(numbers[split]) for split in SPLITS} for numbers in (targets, inputs))
     return write_spec(folder, DatasetSpec("unpaired", shape, None, counts, inputs=shape, input_counts=input_counts, domains=domains))
+
+
+def pack_captions(
+    folder: Path,
+    spool: Spool,
+    numbers: Mapping[str, Sequence[int]],  # the spool's numbers of each split's pictures, in packed order
+    captions: Mapping[str, Sequence[Sequence[str]]],  # at least one of each, in the same order
+    channels: int,  # 1 or 3
+) -> DatasetSpec:
+    """Write images and their captions into `folder` as a packed data set; dataset.json is written last.
+
+    The vocabulary is that of the training split.
+    """
+    texts = {split: [text for one in captions[split] for text in one] for split in SPLITS}
+    vocabulary = Vocabulary.of(texts["train"])
+    length = vocabulary.encode([*texts["train"], *texts["holdout"]]).shape[1]
+    shape = (channels, spool.size, spool.size)
+    for split in SPLITS:
+        _write_images(folder / f"{split}.npy", spool, numbers[split], shape)
+        owners = np.repeat(np.arange(len(captions[split])), [len(one) for one in captions[split]])
+        np.save(folder / f"{split}_captioned.npy", owners.astype(np.int64), allow_pickle=False)
+        np.save(folder / f"{split}_tokens.npy", vocabulary.encode(texts[split], length).astype(np.int32), allow_pickle=False)
+        text = json.dumps(texts[split], ensure_ascii=False, indent=0)
+        (folder / f"{split}_captions.json").write_text(text + "\n", encoding="utf-8")
+    # Spread over the split, whose order is that of the paths.
+    spread = np.linspace(0, len(texts["train"]) - 1, min(_EXAMPLES, len(texts["train"]))).astype(int)
+    spec = DatasetSpec(
+        kind="captions",
+        shape=shape,
+        classes=None,
+        counts={split: len(numbers[split]) for split in SPLITS},
+        vocabulary=vocabulary.words,
+        caption_counts={split: len(texts[split]) for split in SPLITS},
+        caption_length=length,
+        examples=tuple(texts["train"][i] for i in spread),
+    )
+    return write_spec(folder, spec)
 
 
 def pack_points(

@@ -8,6 +8,7 @@ section (`validate: {}`) takes the defaults.
 from __future__ import annotations
 
 import difflib
+import posixpath
 import re
 from collections.abc import Mapping
 from datetime import datetime
@@ -50,13 +51,15 @@ class DataParams(Strict):
     """Images: height and width in pixels after validation. None keeps the source's own size (arrays) or 64 (files)."""
     channels: Literal[1, 3] | None = None
     """Images: grey or RGB; None takes what most of the files are."""
-    layout: Literal["unpaired-folders"] | None = None
-    """folder only, for translation from image to image. `unpaired-folders`: two folders of images, neither of which has partners in the
-    other. None: flat, or a folder a class."""
+    layout: Literal["unpaired-folders", "captions"] | None = None
+    """folder only. None: flat, or a folder a class. `unpaired-folders`: two folders of images, neither of which has partners in the other,
+    for translation from image to image. `captions`: images, and a file that says what they show."""
     folders: Annotated[tuple[str, str], Field(strict=False)] = ("A", "B")
-    """The two folders that `layout` is about, by their names in the source."""
+    """The two folders that `layout: unpaired-folders` is about, by their names in the source."""
     direction: Literal["a-to-b", "b-to-a"] = "a-to-b"
     """Whether images of the first folder become such as are in the second, or the other way."""
+    captions: str = "captions.csv"
+    """layout captions: the captions file, as `tasks.captions` describes it; relative to the source's folder, and inside it."""
     count: Annotated[int, Field(ge=10, le=10_000_000)] = 1_000
     """Points: how many are drawn."""
     radius: Annotated[float, Field(gt=0)] = 2.0
@@ -109,6 +112,13 @@ class DataParams(Strict):
             raise ValueError(f"{folders[0]!r} stands there twice; name two folders")
         return folders
 
+    @field_validator("captions")
+    @classmethod
+    def _inside(cls, captions: str) -> str:
+        if not captions.strip() or captions.startswith(("/", "~")) or ".." in captions.split("/") or set(captions) & set("\0\\$"):
+            raise ValueError(f"{captions[:80]!r} is no file inside the source's folder; write a path relative to it, such as captions.csv")
+        return posixpath.normpath(captions)
+
     @model_validator(mode="after")
     def _keys_fit_source(self) -> Self:
         keys: dict[Kind, set[str]] = {
@@ -130,7 +140,9 @@ class DataParams(Strict):
             raise ValueError(f"root: only for torchvision://, not {self.source}")
         if self.layout is not None and self.scheme != "folder":
             raise ValueError(f"layout: only for folder://, not {self.source}")
-        if self.layout is None and (loose := given & {"folders", "direction"}):
+        if "captions" in given and self.layout != "captions":
+            raise ValueError("captions: only with layout: captions")
+        if self.layout != "unpaired-folders" and (loose := given & {"folders", "direction"}):
             raise ValueError(f"{', '.join(sorted(loose))}: only with a layout; write layout: unpaired-folders")
         return self
 
@@ -139,6 +151,8 @@ class DataParams(Strict):
         """What the source holds."""
         if self.layout == "unpaired-folders":
             return "unpaired"
+        if self.layout == "captions":
+            return "captions"
         if self.scheme == "table" or (self.scheme == "sklearn" and self.location in SKLEARN_TABLES):
             return "table"
         return "points" if self.scheme == "points" else "images"

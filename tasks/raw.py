@@ -8,7 +8,8 @@ small ones:
 
 What the members are depends on the kind:
 
-    files     image files, as they lie in the source. Where the source has a folder a class, a path begins with its class.
+    files     image files, as they lie in the source. Where the source has a folder a class, a path begins with its class; where
+              images have captions, their file is one of the members.
     idx       the four files of MNIST and its siblings, under MNIST's own names: train-images-idx3-ubyte.gz,
               train-labels-idx1-ubyte.gz, t10k-images-idx3-ubyte.gz, t10k-labels-idx1-ubyte.gz
     arrays    images.npy, uint8 (N, H, W) or (N, H, W, C); labels.npy, int64 (N,); classes.json, the list of class names

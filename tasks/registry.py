@@ -446,18 +446,21 @@ def _save_servable(folder: Path, path: Path, run_id: str, model_id: str) -> None
     config = read_config(folder)
     columns = [ColSpec("string", "png")] if len(config.shape) == 3 else [ColSpec("float", f"x{axis}") for axis in range(config.shape[0])]
     labels = [] if config.classes is None else [ColSpec("string", "label")]
+    labels += [] if config.vocabulary is None else [ColSpec("string", "prompt"), ColSpec("string", "unknown_words")]
     if config.schema is not None:
         columns = [ColSpec(_served_type(column.dtype), column.name) for column in config.schema.columns]
         labels = [ColSpec(_served_type(config.schema.label_dtype), config.schema.label)] if config.schema.label else []
-    params = [ParamSpec(key, "string" if key == "label" else "long", default) for key, default in served_model.DEFAULTS.items()]
+    params = [ParamSpec(key, "string" if isinstance(default, str) else "long", default) for key, default in served_model.DEFAULTS.items()]
     example = pd.DataFrame({"label": list(config.classes[:2])}) if config.classes else pd.DataFrame()
+    if config.prompts:
+        example = pd.DataFrame({"prompt": list(config.prompts[:2])})
     pyfunc.save_model(
         path,
         python_model=served_model.__file__,
         artifacts={"generator": str(folder)},
         signature=ModelSignature(
             # Optional: a request without rows that have a label is asked by its params alone.
-            inputs=Schema([ColSpec("string", "label" if config.inputs is None else "input", required=False)]),
+            inputs=Schema([ColSpec("string", served_model.asked_by(config), required=False)]),
             outputs=Schema(columns + labels),
             params=ParamSchema(params),
         ),

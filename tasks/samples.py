@@ -28,11 +28,12 @@ def write_samples(samples: Samples, out: Path, classes: tuple[str, ...] | None =
     """Write samples in the form that `out` asks for; whole or not at all, and the same samples give the same bytes.
 
     * `.png`: one picture, a grid of the images or a scatter of the points.
-    * `.npz`: `images`, uint8 (N, C, H, W), or `points`, float32 (N, D); and `labels`, int64 (N,), where there are any.
+    * `.npz`: `images`, uint8 (N, C, H, W), or `points`, float32 (N, D); and `labels`, int64 (N,), or `prompts`, text (N,), where there
+      are any.
     * `.csv`, `.parquet`: rows of a table under its columns' names, the label's last. They are written as the columns are, texts too: a
       category that begins with `=`, as it may in the data, is a formula to a spreadsheet that opens the file.
     * `.npz` of a table: `rows`, float64 (N, D), with the index of each category, and `columns`, their names.
-    * no suffix: a new folder with a PNG for each image, its name made of number and class, or with `points.csv` or `rows.csv`.
+    * no suffix: a new folder with a PNG for each image, its name made of number and class or prompt, or with `points.csv` or `rows.csv`.
 
     Args:
         out: replaced if it is a file; a folder must be new or empty.
@@ -114,6 +115,8 @@ def _write_arrays(samples: Samples, path: Path) -> None:
         arrays = {"rows": samples.samples, "columns": np.array([column.name for column in samples.schema.columns])}
     if samples.labels is not None:
         arrays["labels"] = samples.labels
+    if samples.prompts is not None:
+        arrays["prompts"] = np.array(samples.prompts)
     with path.open("wb") as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]
 
@@ -125,7 +128,9 @@ def _write_folder(samples: Samples, out: Path, classes: tuple[str, ...] | None) 
     temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     try:
         temporary.chmod(0o755)
-        names = [""] * len(samples.samples) if samples.labels is None else [_name_of(label, classes) for label in samples.labels.tolist()]
+        names = list(samples.prompts or [""] * len(samples.samples))
+        if samples.labels is not None:
+            names = [_name_of(label, classes) for label in samples.labels.tolist()]
         if is_images(samples):
             digits = len(str(len(names) - 1))
             for index, (image, name) in enumerate(zip(samples.samples, names, strict=True)):

@@ -1,14 +1,16 @@
 """A registered generator as MLflow serves it.
 
 MLflow keeps a copy of this file beside the weights and runs it when a version is loaded ("models from code"), so nothing is
-pickled; it needs Gantry installed. Asked with `params`, it draws `n` samples; asked with rows that have a `label`, one for each row.
-One that translates is asked with rows that have an `input`, a picture's file in base64, and makes one of each:
+pickled; it needs Gantry installed. Asked with `params`, it draws `n` samples; asked with rows that have a `label` (or a `prompt`, where
+it draws what a text says), one for each row. One that translates is asked with rows that have an `input`, a picture's file in base64, and
+makes one of each:
 
     curl 127.0.0.1:5000/invocations -H 'Content-Type: application/json' \\
         -d '{"dataframe_records": [{}], "params": {"n": 4, "seed": 7, "label": "3"}}'
 
 The answer is a list of records: `png`, the image as a base64 PNG, or the columns `x0`, `x1`, ... of a point; and `label`, the
-name of its class, where there are classes. Rows of a table have its columns, the label's among them.
+name of its class, where there are classes; or `prompt`, what it was asked for, and `unknown_words`, those of it that it was never shown.
+Rows of a table have its columns, the label's among them.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ from tasks.inputs import read_input
 from tasks.samples import encode_png, is_images, table_frame
 
 MAX_COUNT = 10_000  # of one request, so that none can fill the server's memory
-DEFAULTS: dict[str, Any] = {"n": 16, "seed": 0, "label": ""}
+DEFAULTS: dict[str, Any] = {"n": 16, "seed": 0, "label": "", "prompt": ""}
 
 
 class ServedGenerator(PythonModel):  # type: ignore[misc]
@@ -53,12 +55,13 @@ class ServedGenerator(PythonModel):  # type: ignore[misc]
 
         Args:
             context: not used; MLflow passes it.
-            model_input: rows with a `label` ask for one sample each, rows with an `input` for the translation of each. A frame without
-                these columns asks for `params`.
-            params: `n` (1 to 10,000, default 16), `seed` (default 0), `label` (name or index of one class for all; default "": none).
+            model_input: rows with a `label` or `prompt` ask for one sample each, rows with an `input` for the translation of each. A frame
+                without these columns asks for `params`.
+            params: `n` (1 to 10,000, default 16), `seed` (default 0), `label` (name or index of one class for all; default "": none),
+                `prompt` (one text for all; default "": none).
 
         Raises:
-            MlflowException: INVALID_PARAMETER_VALUE (400 over HTTP) for a count, seed, label or picture that is not allowed.
+            MlflowException: INVALID_PARAMETER_VALUE (400 over HTTP) for a count, seed, label, prompt or picture that is not allowed.
         """
         asked = DEFAULTS | (params or {})
         try:
@@ -75,15 +78,20 @@ class ServedGenerator(PythonModel):  # type: ignore[misc]
         classes = self.generator.config.classes
         if drawn.labels is not None and classes is not None:
             answer["label"] = [classes[index] for index in drawn.labels]
+        if drawn.prompts is not None:
+            answer["prompt"] = drawn.prompts
+            answer["unknown_words"] = [" ".join(self.generator.unknown_words([prompt])) for prompt in drawn.prompts]
         return answer
 
     def _draw(self, rows: pd.DataFrame, asked: dict[str, Any]) -> Samples:
-        labels = self._labels_of(rows)
-        n = len(labels) if labels is not None else int(asked["n"])
+        labels, prompts = self._labels_of(rows), _prompts_of(rows)
+        n = len(labels) if labels is not None else len(prompts) if prompts is not None else int(asked["n"])
         if not 1 <= n <= MAX_COUNT:
             raise ConfigError(f"n: {n} is not in 1 to {MAX_COUNT:,}")
         label = None if labels is not None or asked["label"] == "" else str(asked["label"])
-        return self.generator.sample(n, int(asked["seed"]), label, labels)
+        if prompts is None and asked["prompt"] != "":
+            prompts = [str(asked["prompt"])]
+        return self.generator.sample(n, int(asked["seed"]), label, labels, prompts)
 
     def _inputs_of(self, rows: pd.DataFrame) -> NDArray[np.uint8] | None:
         """Pictures (N, C, H, W) to translate; None for a generator that draws from latents."""
@@ -112,6 +120,19 @@ class ServedGenerator(PythonModel):  # type: ignore[misc]
         if classes is None:
             raise ConfigError("label: this generator is unconditional; leave the label out")
         return np.array([class_index(str(label), classes) for label in rows["label"]], dtype=np.int64)
+
+
+def asked_by(config: GeneratorConfig) -> str:
+    """The column of a row that asks for one sample."""
+    return "input" if config.inputs is not None else "prompt" if config.vocabulary is not None else "label"
+
+
+def _prompts_of(rows: pd.DataFrame) -> list[str] | None:
+    if not isinstance(rows, pd.DataFrame) or "prompt" not in rows or rows["prompt"].isna().all():
+        return None
+    if rows["prompt"].isna().any():
+        raise ConfigError("prompt: some rows have one and some have none; give each row a prompt, or none")
+    return [str(prompt) for prompt in rows["prompt"]]
 
 
 def rows_that_ask(config: GeneratorConfig, count: int) -> list[dict[str, Any]]:

@@ -28,7 +28,7 @@ from gan_core.errors import DataError, RegistryError
 from tasks import drift
 from tasks.expectations import Table, Verdict, check, classes_table, manifest_table, source_table
 from tasks.inspection import Inspection, Row, inspect
-from tasks.packing import Spool, pack_images, pack_points, pack_table, pack_unpaired, split_of
+from tasks.packing import Spool, pack_captions, pack_images, pack_points, pack_table, pack_unpaired, split_of
 from tasks.params import DataParams, Entry, ValidateParams
 from tasks.raw import RawReader, safe_path
 from tasks.stage_main import stage_main
@@ -190,6 +190,9 @@ def _pack(folder: Path, inspection: Inspection, packed: dict[str, list[Row]], da
                 for domain in domains
             )
             return pack_unpaired(folder, spool, inputs, targets, channels, domains)
+        if inspection.captions is not None:
+            captions = {split: [inspection.captions[row.path] for row in packed[split]] for split in SPLITS}
+            return pack_captions(folder, spool, numbers, captions, channels)
         return pack_images(folder, spool, numbers, labels, channels, inspection.classes)
 
 

@@ -42,7 +42,7 @@ class Shuffle:
         return self._epochs[epoch]
 
 
-_INPUTS = 1  # apart from the order of the samples
+_INPUTS, _CAPTIONS = 1, 2  # apart from the order of the samples
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,8 @@ class Batch:
     """(N,) int64, where there are any."""
     inputs: Tensor | None = None
     """(N, C, H, W) float32 in -1..1, where the generator is given something: of each sample, or unpaired ones of their own order."""
+    tokens: Tensor | None = None
+    """(N, T) int64, where samples have captions: of each sample one of its captions, drawn anew each time."""
 
 
 class Batches:
@@ -63,6 +65,8 @@ class Batches:
         self.spec = dataset.spec
         self.samples = dataset.samples["train"]
         self.labels = dataset.labels.get("train")
+        self.captions = dataset.captions.get("train")
+        self.seed = seed
         self.device = device
         self.encoding = None if dataset.spec.schema is None else Encoding(dataset.spec.schema)
         self.order = Shuffle(len(self.samples), seed)
@@ -78,7 +82,11 @@ class Batches:
         if self.inputs is not None:
             chosen = torch.from_numpy(self.inputs[self.input_order.indices(seen, size)]).to(self.device, non_blocking=True)
             return Batch(_images(samples), labels, _images(chosen))
-        if self.spec.kind == "images":
+        if self.captions is not None:
+            draws = np.random.default_rng((self.seed, _CAPTIONS, seen)).random(size)
+            tokens = self.captions.tokens[self.captions.drawn(indices, draws)]
+            return Batch(_images(samples), labels, tokens=torch.from_numpy(tokens).to(self.device, torch.int64, non_blocking=True))
+        if len(self.spec.shape) == 3:
             return Batch(_images(samples), labels)
         if self.encoding is not None:
             return Batch(self.encoding.encode(samples), labels)

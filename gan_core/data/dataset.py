@@ -5,10 +5,14 @@ A folder with
     dataset.json           format, kind, shape, classes, counts, sha256 of each array, and what is known of the truth
     train.npy              uint8 (N, C, H, W) for images, float32 (N, D) for points, float64 (N, D) for tables
     train_labels.npy       int64 (N,), only where there are classes
+    train_captions.json    list of captions, those of one sample after another; only where samples have captions
+    train_tokens.npy       int32 (M, T) of each caption, 0 after its end; 1 is every word that dataset.json's vocabulary lacks
+    train_captioned.npy    int64 (M,) which sample each caption belongs to, ascending
     train_inputs.npy       what the generator is given to make each sample of, only where it is given something
     holdout.npy            as train.npy: samples that training never sees
     holdout_labels.npy     as train_labels.npy
     holdout_inputs.npy     as train_inputs.npy
+    holdout_captions.json  as train_captions.json, and likewise the other two
 
 Arrays are memory-mapped, so a data set may be larger than memory.
 """
@@ -33,7 +37,13 @@ FORMAT = 1
 SPLITS = ("train", "holdout")
 Split = Literal["train", "holdout"]
 
-_DTYPES: Mapping[Kind, type[np.generic]] = {"images": np.uint8, "points": np.float32, "unpaired": np.uint8, "table": np.float64}
+_DTYPES: Mapping[Kind, type[np.generic]] = {
+    "images": np.uint8,
+    "points": np.float32,
+    "unpaired": np.uint8,
+    "table": np.float64,
+    "captions": np.uint8,
+}
 
 
 @dataclass(frozen=True)
@@ -67,6 +77,14 @@ class DatasetSpec:
     """Names of what the inputs are and of what the samples are, where they are not paired."""
     schema: Schema | None = None
     """Tables: the columns."""
+    vocabulary: tuple[str, ...] | None = None
+    """Words of the training split's captions, in order of their tokens, from 2 on; None where samples have no captions."""
+    caption_counts: Mapping[str, int] | None = None
+    """Captions in each split, at least one a sample."""
+    caption_length: int | None = None
+    """Tokens of each caption, with padding."""
+    examples: tuple[str, ...] | None = None
+    """Some captions of the training split, to show what a generator can be asked for."""
 
     @property
     def digest(self) -> str:
@@ -77,6 +95,27 @@ class DatasetSpec:
 
 
 @dataclass(frozen=True)
+class Captions:
+    """The captions of a split."""
+
+    tokens: NDArray[np.int32]
+    """(M, T)."""
+    samples: NDArray[np.int64]
+    """(M,) index of the sample that each belongs to, ascending."""
+    texts: tuple[str, ...]
+    """As they were written."""
+
+    def drawn(self, samples: NDArray[np.int64], draws: NDArray[np.float64]) -> NDArray[np.int64]:
+        """One caption for each of `samples` (N,), chosen by `draws` (N,) in [0, 1): indices int64 (N,)."""
+        first, end = np.searchsorted(self.samples, samples), np.searchsorted(self.samples, samples, side="right")
+        return first + (draws * (end - first)).astype(np.int64)
+
+    def take(self, indices: NDArray[np.int64]) -> Captions:
+        """Some of them, by ascending indices."""
+        return Captions(self.tokens[indices], self.samples[indices], tuple(self.texts[i] for i in indices))
+
+
+@dataclass(frozen=True)
 class Dataset:
     """A packed data set, opened."""
 
@@ -84,6 +123,7 @@ class Dataset:
     samples: Mapping[str, NDArray[Any]]
     labels: Mapping[str, NDArray[np.int64]]
     inputs: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    captions: Mapping[str, Captions] = field(default_factory=dict)
 
     @classmethod
     def open(cls, folder: Path) -> Self:
@@ -97,7 +137,7 @@ class Dataset:
             fields = json.loads(path.read_text())
             if fields.pop("format", None) != FORMAT:
                 raise DataError(f"{path}: not of format {FORMAT}; run the validate stage again")
-            for key in ("shape", "classes", "mean", "std", "inputs", "domains"):
+            for key in ("shape", "classes", "mean", "std", "inputs", "domains", "vocabulary", "examples"):
                 fields[key] = None if fields.get(key) is None and key != "shape" else tuple(fields[key])
             if fields.get("schema") is not None:
                 fields["schema"] = Schema.from_json(fields["schema"])
@@ -118,13 +158,15 @@ class Dataset:
         if spec.inputs is not None:
             counts = [(split, (spec.input_counts or spec.counts)[split]) for split in SPLITS]
             inputs = {split: _open_array(folder / f"{split}_inputs.npy", (count, *spec.inputs), np.uint8) for split, count in counts}
-        return cls(spec, samples, labels, inputs)
+        captions = {split: _open_captions(folder, split, spec) for split in SPLITS} if spec.vocabulary is not None else {}
+        return cls(spec, samples, labels, inputs, captions)
 
 
 def write_spec(folder: Path, spec: DatasetSpec) -> DatasetSpec:
     """Write dataset.json beside arrays that are already there; returns `spec` with their digests filled in."""
-    suffixes = ["", *(["_labels"] if spec.classes is not None else []), *(["_inputs"] if spec.inputs is not None else [])]
-    digests = {name: _digest(folder / name) for name in sorted(f"{split}{suffix}.npy" for split in SPLITS for suffix in suffixes)}
+    endings = [".npy", *(["_labels.npy"] if spec.classes is not None else []), *(["_inputs.npy"] if spec.inputs is not None else [])]
+    endings += ["_captions.json", "_captioned.npy", "_tokens.npy"] if spec.vocabulary is not None else []
+    digests = {name: _digest(folder / name) for name in sorted(f"{split}{ending}" for split in SPLITS for ending in endings)}
     complete = replace(spec, sha256=digests)
     text = json.dumps({"format": FORMAT, **asdict(complete)}, indent=2, sort_keys=True)
     (folder / "dataset.json").write_text(text + "\n")
@@ -134,6 +176,22 @@ def write_spec(folder: Path, spec: DatasetSpec) -> DatasetSpec:
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _open_captions(folder: Path, split: str, spec: DatasetSpec) -> Captions:
+    assert spec.caption_counts is not None  # noqa: S101
+    assert spec.caption_length is not None  # noqa: S101
+    count = spec.caption_counts[split]
+    tokens = _open_array(folder / f"{split}_tokens.npy", (count, spec.caption_length), np.int32)
+    samples = _open_array(folder / f"{split}_captioned.npy", (count,), np.int64)
+    path = folder / f"{split}_captions.json"
+    try:
+        texts = tuple(map(str, json.loads(path.read_text(encoding="utf-8"))))
+    except (OSError, ValueError, TypeError) as error:
+        raise DataError(f"{path}: cannot be read ({error}); run the validate stage again") from None
+    if len(texts) != count:
+        raise DataError(f"{path}: holds {len(texts):,} captions, and dataset.json says {count:,}; run the validate stage again")
+    return Captions(tokens, samples, texts)
 
 
 def _open_array(path: Path, shape: tuple[int, ...], dtype: type[np.generic]) -> NDArray[Any]:

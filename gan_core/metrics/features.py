@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self, cast
+from typing import Any, ClassVar, Literal, Self, cast, get_args
 
 import numpy as np
 import scipy.special
@@ -48,11 +48,15 @@ _NOISE = 0.1  # largest deviation of the noise that it learns to look through, i
 _CALIBRATION = 2_000  # images whose activations set the scales of a random network
 
 
+ExtractorKind = Literal["classifier", "random", "matching"]
+_KINDS = get_args(ExtractorKind)
+
+
 @dataclass(frozen=True)
 class ExtractorConfig:
     """What an extractor is, apart from its weights."""
 
-    kind: Literal["classifier", "random"]
+    kind: ExtractorKind
     shape: tuple[int, int, int]
     """(C, H, W) of the images it takes."""
     classes: tuple[str, ...] | None
@@ -64,12 +68,14 @@ class ExtractorConfig:
     """Share of the held-out images that a classifier gets right."""
     sha256: str = ""
     """Of the weights file's bytes."""
+    vocabulary: tuple[str, ...] | None = None
+    """Words that a matcher knows."""
 
 
 class FeatureExtractor(ABC):
-    """A frozen network from images to features; `load` gives the right one of its two kinds."""
+    """A frozen network from images to features; `load` gives the right one of its kinds."""
 
-    kind: ClassVar[Literal["classifier", "random"]]
+    kind: ClassVar[ExtractorKind]
 
     def __init__(self, config: ExtractorConfig, network: FeatureNetwork) -> None:
         self.config = config
@@ -79,6 +85,11 @@ class FeatureExtractor(ABC):
     @abstractmethod
     def fit(cls, dataset: Dataset, seed: int = 0, device: str | torch.device = "cpu") -> Self:
         """An extractor for images like those of `dataset`, from its training split."""
+
+    @staticmethod
+    def _empty(config: ExtractorConfig) -> FeatureNetwork:
+        """A network that the weights of an extractor of this kind fit into."""
+        return FeatureNetwork(config.shape, len(config.classes or ()))
 
     @property
     def hash(self) -> str:
@@ -100,12 +111,12 @@ class FeatureExtractor(ABC):
             raise DataError(f"features: expected uint8 images of {self.config.shape}, got {images.dtype} of {images.shape[1:]}")
         device = next(self.network.parameters()).device
         results = np.empty((len(images), WIDTH), dtype=np.float32)
-        with torch.inference_mode(), _float32():
+        with torch.inference_mode(), in_float32():
             size = _chunk(self.config.shape)
             for start in range(0, len(images), size):
                 # A copy, since a memory-mapped array cannot be written to and torch warns of that.
                 chunk = torch.from_numpy(np.array(images[start : start + size])).to(device)
-                results[start : start + size] = self.network.features(_prepared(chunk)).cpu().numpy()
+                results[start : start + size] = self.network.features(prepared(chunk)).cpu().numpy()
         return results
 
     def to(self, device: str | torch.device) -> Self:
@@ -145,12 +156,12 @@ class FeatureExtractor(ABC):
             raise DataError(f"{weights}: cannot be read ({error.strerror})") from None
         if _digest(data) != config.sha256:
             raise DataError(f"{weights}: its bytes are not the ones that config.json names")
-        network = FeatureNetwork(config.shape, len(config.classes or ()))
+        chosen = _extractors()[config.kind]
+        network = chosen._empty(config)
         try:
             network.load_state_dict(load_tensors(data))
         except (SafetensorError, RuntimeError) as error:
             raise DataError(f"{weights}: does not fit the network in config.json ({str(error).splitlines()[0]})") from None
-        chosen = ClassifierExtractor if config.kind == "classifier" else RandomConvExtractor
         return chosen(config, network).to(device)
 
     def _weights(self) -> bytes:
@@ -191,7 +202,7 @@ class ClassifierExtractor(FeatureExtractor):
     def logits(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Unnormalised log-probabilities of the classes from features (N, D): float32 (N, classes)."""
         head = cast(nn.Linear, self.network.head)
-        with torch.inference_mode(), _float32():
+        with torch.inference_mode(), in_float32():
             scores: NDArray[np.float32] = head(torch.from_numpy(features).to(head.weight.device)).cpu().numpy()
         return scores
 
@@ -217,7 +228,7 @@ class RandomConvExtractor(FeatureExtractor):
     have mean 0 and deviation 1 in front of each non-linearity.
     """
 
-    kind = "random"
+    kind: ClassVar[ExtractorKind] = "random"
 
     @classmethod
     def fit(cls, dataset: Dataset, seed: int = 0, device: str | torch.device = "cpu") -> Self:
@@ -235,7 +246,7 @@ class RandomConvExtractor(FeatureExtractor):
             if isinstance(module, nn.BatchNorm2d):
                 module.momentum = None  # the plain mean over the batches that follow
         batches, size = Batches(dataset, seed, device), _chunk(_image_shape(spec))
-        with torch.no_grad(), _float32():
+        with torch.no_grad(), in_float32():
             network.train()
             for start in range(0, min(_CALIBRATION, spec.counts["train"]), size):
                 network.features(batches.after(start, size).real)
@@ -301,7 +312,7 @@ def _fit(network: FeatureNetwork, batches: Batches, count: int, seed: int, augme
     noise = torch.Generator().manual_seed(seed)
     network.train()
     loss = torch.zeros(())
-    with _float32():
+    with in_float32():
         for step in range(steps):
             batch = batches.after(step * size, size)
             real = _augmented(batch.real, seed, step) if augmented else batch.real
@@ -324,7 +335,7 @@ def _augmented(images: Tensor, seed: int, step: int) -> Tensor:
 
 
 @contextmanager
-def _float32() -> Iterator[None]:
+def in_float32() -> Iterator[None]:
     """Full float32, and the same result each time: no TF32, no autocast, no algorithm chosen by timing."""
     with (
         torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False),
@@ -345,13 +356,20 @@ def _channels_last(network: FeatureNetwork) -> FeatureNetwork:
     return network
 
 
-def _prepared(images: Tensor) -> Tensor:
+def prepared(images: Tensor) -> Tensor:
+    """uint8 images as an extractor's network takes them: float32 in -1..1, channels last."""
     return images_to_unit(images).contiguous(memory_format=torch.channels_last)
 
 
 def _image_shape(spec: DatasetSpec) -> tuple[int, int, int]:
     channels, height, width = spec.shape
     return channels, height, width
+
+
+def _extractors() -> dict[str, type[FeatureExtractor]]:
+    from gan_core.metrics.matching import MatchingExtractor  # which stands on this module
+
+    return {"classifier": ClassifierExtractor, "random": RandomConvExtractor, "matching": MatchingExtractor}
 
 
 def _digest(data: bytes) -> str:
@@ -361,10 +379,11 @@ def _digest(data: bytes) -> str:
 def _read_config(path: Path) -> ExtractorConfig:
     try:
         fields: dict[str, Any] = json.loads(path.read_text())
-        if fields.pop("format") != FORMAT or fields["kind"] not in ("classifier", "random"):
+        if fields.pop("format") != FORMAT or fields["kind"] not in _KINDS:
             raise DataError(f"{path}: not of format {FORMAT}")
         fields["shape"] = tuple(fields["shape"])
-        fields["classes"] = None if fields["classes"] is None else tuple(fields["classes"])
+        for key in ("classes", "vocabulary"):
+            fields[key] = None if fields.get(key) is None else tuple(fields[key])
         return ExtractorConfig(**fields)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from None

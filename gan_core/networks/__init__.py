@@ -2,7 +2,8 @@
 
 Every generator that draws is called as `generator(latents, labels)` with latents (N, L) and labels (N,) or None, every one that translates
 as `generator(images)`; both give samples scaled like `data/scaling.py` says. Every discriminator is called as
-`discriminator(samples, labels)` and gives logits (N,), or as `discriminator(images)` and gives logits (N, h, w), one a patch.
+`discriminator(samples, labels)` and gives logits (N,), or as `discriminator(images)` and gives logits (N, h, w), one a patch. Those of
+text to image take tokens (N, T), and encoded texts (N, D), where others take labels.
 A new family is a module here and a line in `GENERATORS` and `DISCRIMINATORS`.
 """
 
@@ -15,6 +16,7 @@ from gan_core.networks.dcgan import DcganDiscriminator, DcganGenerator
 from gan_core.networks.mlp import MlpDiscriminator, MlpGenerator
 from gan_core.networks.patch import PatchDiscriminator
 from gan_core.networks.residual import ResidualDiscriminator, ResidualGenerator
+from gan_core.networks.stack import StackDiscriminator, StackGenerator
 from gan_core.networks.tabular import TabularDiscriminator, TabularGenerator
 from gan_core.networks.translator import RoundTrip, Translator
 
@@ -25,6 +27,7 @@ GENERATORS: dict[str, type[nn.Module]] = {
     "translator": Translator,
     "round-trip": RoundTrip,
     "tabular": TabularGenerator,
+    "stack": StackGenerator,
 }
 DISCRIMINATORS: dict[str, type[nn.Module]] = {
     "mlp": MlpDiscriminator,
@@ -32,6 +35,7 @@ DISCRIMINATORS: dict[str, type[nn.Module]] = {
     "residual": ResidualDiscriminator,
     "patch": PatchDiscriminator,
     "tabular": TabularDiscriminator,
+    "stack": StackDiscriminator,
 }
 
 

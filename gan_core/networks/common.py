@@ -42,6 +42,10 @@ class NetworkSpec:
     """Rows of a table: scalars, and options of each choice behind them, as `gan_core.data.encoding` lays them out."""
     pac: int = 1
     """Rows of a table: how many a discriminator judges together."""
+    words: int | None = None
+    """Text to image: number of tokens that the text encoder knows."""
+    code: int | None = None
+    """Text to image: length of what conditioning augmentation draws for a text."""
 
     @classmethod
     def from_params(cls, params: NetworkParams, shape: tuple[int, ...], classes: int, latent: int) -> NetworkSpec:

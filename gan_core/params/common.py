@@ -9,8 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field
 PositiveInt = Annotated[int, Field(gt=0)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 
-Kind = Literal["images", "points", "unpaired", "table"]
-"""What a data set holds; `unpaired`: two kinds of images, the ones that a generator is given and the ones that it is to make of them."""
+Kind = Literal["images", "points", "unpaired", "table", "captions"]
+"""What a data set holds; `unpaired`: two kinds of images, the ones that a generator is given and the ones that it is to make of them;
+`captions`: images with one or several captions each."""
 
 
 class Strict(BaseModel):

@@ -28,8 +28,16 @@ class Turn:
     """One kind of move in a step: the named players learn, `repeats` times, each time on a fresh batch if `draws`."""
 
     players: tuple[str, ...]
+    """Names in `Recipe.players`, or a part of one, as `generator.text`."""
     repeats: int = 1
     draws: bool = False
+    since: float = 0.0
+    until: float = 1.0
+    """The part of the budget in which this turn is played: from the share `since` until before `until`. At any time one turn draws."""
+
+    def is_played(self, share: float) -> bool:
+        """Whether it is played at a share of the budget, 0 up to but not 1."""
+        return self.since <= share < self.until
 
 
 @dataclass(frozen=True)
@@ -53,12 +61,19 @@ class Recipe(ABC, Generic[Params]):
     """The moves of a step, in order. Those that draw count the images seen."""
     shipped: str
     """The player whose averaged weights are the generator."""
+    generator_from: float = 0.0
+    """The share of the budget from which on it plays."""
 
     def __init__(self, params: Params, spec: DatasetSpec, device: torch.device) -> None:
         self.params = params
         self.spec = spec
         self.device = device
         self.players: dict[str, nn.Module] = {}
+
+    def part(self, name: str) -> nn.Module:
+        """A player, or a part of one, by its name in a `Turn`."""
+        player, _, path = name.partition(".")
+        return self.players[player].get_submodule(path)
 
     @abstractmethod
     def move(self, turn: Turn, batch: Batch, moves: int, last: bool) -> Move:

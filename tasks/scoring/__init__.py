@@ -11,6 +11,7 @@ from gan_core.generator import Generator
 from gan_core.metrics.features import FeatureExtractor
 from gan_core.params.common import Kind
 from tasks.params import EvaluateParams
+from tasks.scoring.captions import CaptionScoring
 from tasks.scoring.images import ImageScoring
 from tasks.scoring.points import PointScoring
 from tasks.scoring.scoring import Evidence, Scoring, rounded
@@ -24,6 +25,7 @@ SCORINGS: Mapping[Kind, Scoring] = {
     "points": PointScoring(),
     "unpaired": UnpairedScoring(),
     "table": TableScoring(),
+    "captions": CaptionScoring(),
 }
 
 

@@ -114,21 +114,21 @@ class ImageScoring(Scoring):
         return RandomConvExtractor if params.features == "random" or classes < 2 else ClassifierExtractor
 
     def check(self, dataset: Dataset, params: EvaluateParams) -> None:
-        _Counts.of(dataset, params)
+        Counts.of(dataset, params)
 
     def gather(self, generator: Generator, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams) -> ImageEvidence:
         """The labels asked for are those of training images: were they those of the held-out ones, both sets would deviate alike by
         chance, and the kernel distance would be biased below 0. Runs on a GPU where there is one."""
         assert extractor is not None, "images are compared by features"  # noqa: S101
-        counts = _Counts.of(dataset, params)
+        counts = Counts.of(dataset, params)
         with on_best_device(generator.network, extractor.network):
-            real = _held_out_features(dataset, extractor, counts, params.seed)
+            real = held_out_features(dataset, extractor, counts, params.seed)
             asked = None
             if generator.config.classes is not None:
                 labels = dataset.labels["train"][chosen(dataset, "train", counts.generated, params.seed)]
                 asked = np.resize(labels, counts.generated).astype(np.int64)
-            generated = _features(_draw(generator, counts.generated, asked, params.seed), extractor)
-            if _alike(generated):
+            generated = features_of(_draw(generator, counts.generated, asked, params.seed), extractor)
+            if all_alike(generated):
                 raise TrainingError("the generator draws the same image each time: it has collapsed; train it again with other settings")
             probabilities = extractor.probabilities(generated) if isinstance(extractor, ClassifierExtractor) else None
         predicted = None if probabilities is None else probabilities.argmax(axis=1).astype(np.int64)
@@ -136,11 +136,11 @@ class ImageScoring(Scoring):
 
     def real_against_real(self, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams) -> dict[str, float]:
         assert extractor is not None, "images are compared by features"  # noqa: S101
-        counts = _Counts.of(dataset, params)
+        counts = Counts.of(dataset, params)
         n = min(dataset.spec.counts["train"], counts.generated)
         with on_best_device(extractor.network):
-            train = FeatureStatistics.of(_features(_read(dataset, "train", n, params.seed), extractor))
-            held_out = FeatureStatistics.of(_held_out_features(dataset, extractor, counts, params.seed))
+            train = FeatureStatistics.of(features_of(_read(dataset, "train", n, params.seed), extractor))
+            held_out = FeatureStatistics.of(held_out_features(dataset, extractor, counts, params.seed))
         return {"n_train": n, "fid": rounded(frechet_distance(held_out, train))}
 
     def grids(self, generator: Generator, dataset: Dataset, seed: int) -> dict[str, NDArray[np.uint8]]:
@@ -158,14 +158,14 @@ class ImageScoring(Scoring):
 
 
 @dataclass(frozen=True)
-class _Counts:
+class Counts:
     """How many images are compared."""
 
     real: int
     generated: int
 
     @classmethod
-    def of(cls, dataset: Dataset, params: EvaluateParams) -> _Counts:
+    def of(cls, dataset: Dataset, params: EvaluateParams) -> Counts:
         there = len(dataset.samples["holdout"])
         if there < FEWEST_SAMPLES:
             raise DataError(
@@ -175,19 +175,24 @@ class _Counts:
         return cls(real, min(GENERATED_PER_REAL * real, params.samples))
 
 
-def _held_out_features(dataset: Dataset, extractor: FeatureExtractor, counts: _Counts, seed: int) -> NDArray[np.float32]:
-    features = _features(_read(dataset, "holdout", counts.real, seed), extractor)
-    if _alike(features):
+def held_out_features(dataset: Dataset, extractor: FeatureExtractor, counts: Counts, seed: int) -> NDArray[np.float32]:
+    """Features of held-out images, (N, D).
+
+    Raises:
+        DataError: they are all of one image.
+    """
+    features = features_of(_read(dataset, "holdout", counts.real, seed), extractor)
+    if all_alike(features):
         raise DataError("all held-out images are the same, so there is nothing to compare with; check the source")
     return features
 
 
-def _features(images: Iterator[NDArray[np.uint8]], extractor: FeatureExtractor) -> NDArray[np.float32]:
+def features_of(images: Iterator[NDArray[np.uint8]], extractor: FeatureExtractor) -> NDArray[np.float32]:
     """Features of a stream of images, (N, D)."""
     return np.concatenate([extractor.features(chunk) for chunk in images])
 
 
-def _alike(features: NDArray[np.float32]) -> bool:
+def all_alike(features: NDArray[np.float32]) -> bool:
     """Whether all are of one image, apart from float32's rounding."""
     return bool(np.ptp(features, axis=0).max() <= 1e-5 * np.abs(features).max())
 

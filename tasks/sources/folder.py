@@ -1,8 +1,9 @@
 """`folder://PATH`: image files in a folder, flat or with a folder a class.
 
 What is taken: every file whose name ends as image files do, at any depth, broken ones too: validation judges them. A file's class is
-the first folder of its path, whatever lies below. With `data.layout`, only files in its two folders are taken. Left out, and counted
-in a note: files of other names, hidden files and folders (a leading dot), links that lead out of the folder, to a folder, or nowhere.
+the first folder of its path, whatever lies below. With `data.layout: unpaired-folders`, only files in its two folders are taken; with
+`captions`, the file that holds them is taken too. Left out, and counted in a note: files of other names, hidden files and folders (a
+leading dot), links that lead out of the folder, to a folder, or nowhere.
 """
 
 from __future__ import annotations
@@ -42,10 +43,13 @@ class FolderSource:
 
     def __init__(self, workspace: Workspace, data: DataParams) -> None:
         self._root = _existing_folder(expand_path(data.location, workspace, "data.source"), data.source)
-        self._folders = data.folders if data.layout is not None else None
+        self._folders = data.folders if data.layout == "unpaired-folders" else None
         self.identity = str(self._root)
         self.notes: Sequence[str] = ()
         self._count = 0
+        self._layout = data.layout
+        self._besides = frozenset({data.captions} if data.layout == "captions" else ())
+        """Paths of files that are no images and belong to the data."""
 
     def look(self) -> Sequence[SourceFile]:
         now_ns = time.time_ns()
@@ -53,23 +57,26 @@ class FolderSource:
         files = []
         for folder in self._folders or ():
             self._check_folder(folder)
-        for path, place, facts in _images(str(self._root), left_out, self._folders):
+        for path, place, facts in _images(str(self._root), left_out, self._folders, self._besides):
             files.append(SourceFile(safe_path(path), facts.st_size, state_of(facts, now_ns), partial(open_file, place)))
-        self._count = len(files)
+        without = {safe_path(path) for path in self._besides} - {file.path for file in files}
+        if without:
+            raise DataError(f"{self._where}: {', '.join(sorted(without))} is not there; name the file with the captions in data.captions")
+        self._count = len(files) - len(self._besides)
         shown = _left_out(left_out)
-        if not files:
+        if not self._count:
             raise DataError(
                 f"{self._where}: no images in it{f' ({shown})' if shown else ''}; "
                 "an image file's name ends in .png, .jpg, .webp, .tif, .bmp, .gif, .ppm or the like"
             )
-        classes = self._classes([file.path for file in files])
+        classes = self._classes([file.path for file in files]) if self._layout != "captions" else []
         notes = [shown] if shown else []
         if self._folders is not None:
             if missing := [folder for folder in self._folders if safe_path(folder) not in classes]:
                 raise DataError(f"{self._where}: no images in {missing[0]}, and data.folders asks for some in each of its two")
             beside = sorted(safe_path(one.name) for one in _entries(str(self._root)) if one.name not in self._folders)
             notes += [f"left out beside {' and '.join(self._folders)}: {_named(beside)}"] if beside else []
-        if self._folders is None and any(file.path.count("/") > 1 for file in files):
+        if self._folders is None and classes and any(file.path.count("/") > 1 for file in files):
             notes.append(f"some images lie several folders deep; the first folder is the class: {_named(classes)}")
         self.notes = notes
         return files
@@ -116,10 +123,12 @@ def _existing_folder(path: Path, source: str) -> Path:
     return root
 
 
-def _images(root: str, left_out: Counter[str], only: Sequence[str] | None) -> Iterator[tuple[str, str, os.stat_result]]:
+def _images(
+    root: str, left_out: Counter[str], only: Sequence[str] | None, besides: frozenset[str]
+) -> Iterator[tuple[str, str, os.stat_result]]:
     """Of each image its path below `root`, its real place, and what the file system knows of it; counts the others in `left_out`.
 
-    `only`: folders to look into, instead of all.
+    `only`: folders to look into, instead of all. Files whose paths are in `besides` are taken too.
     """
     folders = [""] if only is None else [f"{folder}/" for folder in only]
     while folders:
@@ -132,13 +141,13 @@ def _images(root: str, left_out: Counter[str], only: Sequence[str] | None) -> It
             elif entry.is_symlink():
                 if (target := _target_inside(entry.path, root)) is None:
                     left_out["linked elsewhere"] += 1
-                elif not _is_image(entry.name):
+                elif not (_is_image(entry.name) or path in besides):
                     left_out[_suffix(entry.name)] += 1
                 else:
                     yield path, target, os.stat(target, follow_symlinks=False)  # noqa: PTH116
             elif entry.is_dir(follow_symlinks=False):
                 folders.append(f"{path}/")
-            elif not _is_image(entry.name):
+            elif not (_is_image(entry.name) or path in besides):
                 left_out[_suffix(entry.name)] += 1
             else:
                 facts = entry.stat(follow_symlinks=False)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from gan_core.losses import LOSSES, cross_entropy_discriminator, share_called_real
+from gan_core.losses import LOSSES, cross_entropy_discriminator, matching_loss, share_called_real, standard_normal_divergence
 from gan_core.params.gan import Loss
 
 Array = NDArray[np.float64]
@@ -145,3 +145,24 @@ def test_large_logits_stay_finite_and_keep_their_gradient(name: str) -> None:
 def test_the_share_called_real_counts_above_the_loss_s_own_boundary(loss: str, called_real: Callable[[Array], Array]) -> None:
     values = np.array([-1.0, 0.0, 0.25, 0.5, 0.75, 2.0, 3.0, 0.4])
     assert share_called_real(logits(values).detach(), loss).item() == called_real(values).mean()
+
+
+def test_matching_loss_is_the_mean_of_both_directions_cross_entropies() -> None:
+    cosines = np.array([[0.9, 0.1, -0.3], [0.2, 0.4, 0.6], [-0.5, 0.0, 0.7]])
+    logits = cosines / 0.1
+    by_image = -np.log(np.exp(np.diag(logits)) / np.exp(logits).sum(axis=1)).mean()
+    by_caption = -np.log(np.exp(np.diag(logits)) / np.exp(logits).sum(axis=0)).mean()
+    found = matching_loss(torch.from_numpy(cosines)).item()
+    assert found == pytest.approx((by_image + by_caption) / 2, rel=1e-5)
+    assert matching_loss(torch.zeros(8, 8)).item() == pytest.approx(math.log(8))
+
+
+def test_divergence_from_the_standard_normal_agrees_with_torch_and_by_numbers() -> None:
+    torch.manual_seed(0)
+    mean, log_std = torch.randn(5, 3), torch.randn(5, 3)
+    normal, standard = torch.distributions.Normal(mean, log_std.exp()), torch.distributions.Normal(0.0, 1.0)
+    expected = torch.distributions.kl_divergence(normal, standard).sum(dim=1).mean()
+    torch.testing.assert_close(standard_normal_divergence(mean, log_std), expected)
+    assert standard_normal_divergence(torch.zeros(4, 2), torch.zeros(4, 2)).item() == 0
+    # KL(N(1, 4) || N(0, 1)) = (1 + 4 - 1 - log 4) / 2
+    assert standard_normal_divergence(torch.ones(1, 1), torch.full((1, 1), math.log(2))).item() == pytest.approx((4 - math.log(4)) / 2)

@@ -19,7 +19,7 @@ from gan_core import checkpoint
 from gan_core.data.dataset import Dataset, DatasetSpec, write_spec
 from gan_core.errors import ConfigError, TrainingError
 from gan_core.generator import Generator
-from gan_core.params import GanParams
+from gan_core.params import GanParams, StackganParams
 from gan_core.params.common import OptimizerParams
 from gan_core.training import Progress, _set_rates, train
 
@@ -130,6 +130,21 @@ def test_an_interrupted_run_ends_bit_for_bit_where_the_undisturbed_one_does(make
         assert found.keys() == expected.keys()
         for file, data_of_file in expected.items():
             assert found[file] == data_of_file, file
+
+
+def test_text_to_image_resumes_bit_for_bit_in_each_part_of_its_budget(captioned: Make, tmp_path: Path) -> None:
+    dataset = captioned()
+    fields = {"recipe": "stackgan", "images": 240, "batch": 8, "latent": 3, "code": 4, "generator_width": 4, "discriminator_width": 4}
+    options = StackganParams.model_validate({**fields, "text_share": 0.3, "second_from": 0.6, "watch": "off"})
+    assert train(options, dataset, tmp_path / "undisturbed")
+    expected = files(tmp_path / "undisturbed")
+    # In the middle of the text encoder's part, at its border, with the first stage, and with both.
+    for steps in (4, 9, 14, 22):
+        folder = tmp_path / f"stopped-{steps}"
+        stop = Interruption(steps, kill=False)
+        assert not train(options, dataset, folder, should_stop=stop.should_stop)
+        assert train(options, dataset, folder)
+        assert files(folder) == expected, steps
 
 
 def test_moments_of_the_optimisers_survive_value_by_value(make_dataset: Make, tmp_path: Path) -> None:

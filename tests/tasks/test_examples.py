@@ -17,7 +17,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from gan_core.generator import read_config
-from gan_core.metrics import features
+from gan_core.metrics import features, matching
 from tasks import params, scaffold
 from tasks.evaluate import evaluate
 from tasks.fetch import fetch
@@ -44,6 +44,10 @@ def small_data(gantry_data: Path, tmp_path_factory: pytest.TempPathFactory) -> P
                 (target / name).write_bytes(_first(Path(folder, name).read_bytes(), 300))
             else:
                 shutil.copyfile(Path(folder, name), target / name)
+        if "captions.csv" in files:
+            there = {f"images/{path.name}" for path in sorted(Path(folder, "images").iterdir())[:_FILES]}
+            head, *rows = (target / "captions.csv").read_text().splitlines()
+            (target / "captions.csv").write_text("\n".join([head, *(row for row in rows if row.split(",")[0] in there)]) + "\n")
     return root
 
 
@@ -87,6 +91,8 @@ def test_an_entry_goes_through_all_five_stages(
     # The extractor learns little from so few images anyway.
     monkeypatch.setattr(features, "_EPOCHS", 1)
     monkeypatch.setattr(features, "_FEWEST", 200)
+    monkeypatch.setattr(matching, "_EPOCHS", 1)
+    monkeypatch.setattr(matching, "_FEWEST", 200)
     tiny = params.parse({"generators": {name: _made_tiny(entry)}})[name]
     stages: list[Callable[[Workspace, str, params.Entry], None]] = [fetch, validate, train, evaluate, register]
     for stage in stages:

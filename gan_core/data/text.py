@@ -1,0 +1,78 @@
+"""Captions as networks read them: words, a vocabulary, tokens.
+
+A word is a run of letters and digits, lower-cased; all else (punctuation, spaces, the underscore) parts words. Token 0 is padding,
+token 1 stands for every word that the vocabulary lacks, and the words follow.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gan_core.errors import ConfigError
+
+PADDING, UNKNOWN = 0, 1
+MAX_WORDS = 64
+"""Words of a caption or prompt; what follows them in a caption is cut."""
+MAX_CHARACTERS = 1_000
+"""Of a caption or prompt."""
+
+_SPECIAL = 2  # tokens that are no words
+_MOST_WORDS = 20_000
+_WORD = re.compile(r"[^\W_]+")
+
+
+def words(text: str) -> list[str]:
+    """The words of a text in order: lower case, in Unicode's composed form."""
+    return _WORD.findall(unicodedata.normalize("NFC", text).lower())
+
+
+class Vocabulary:
+    """The words that a network knows, by token."""
+
+    def __init__(self, known: Sequence[str]) -> None:
+        self.words = tuple(known)
+        self._tokens = {word: token for token, word in enumerate(self.words, start=_SPECIAL)}
+
+    @classmethod
+    def of(cls, captions: Iterable[str]) -> Vocabulary:
+        """The words of captions, most frequent first and equally frequent ones by alphabet; at most 20,000."""
+        counts = Counter(word for caption in captions for word in words(caption))
+        return cls([word for word, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:_MOST_WORDS]])
+
+    def __len__(self) -> int:
+        """Number of tokens, with padding and the unknown word."""
+        return len(self.words) + _SPECIAL
+
+    def encode(self, captions: Sequence[str], length: int | None = None) -> NDArray[np.int64]:
+        """Tokens (N, T) of N captions, padded at the end; T is `length`, or the words of the longest caption (at most 64)."""
+        split = [words(caption)[:MAX_WORDS] for caption in captions]
+        tokens = np.full((len(split), length or max(1, max(map(len, split), default=1))), PADDING, dtype=np.int64)
+        for row, found in zip(tokens, split, strict=True):
+            row[: len(found)] = [self._tokens.get(word, UNKNOWN) for word in found][: len(row)]
+        return tokens
+
+    def unknown(self, captions: Iterable[str]) -> tuple[str, ...]:
+        """Words of captions that it lacks, each once, in the order they come."""
+        return tuple(dict.fromkeys(word for caption in captions for word in words(caption) if word not in self._tokens))
+
+
+def check_prompts(prompts: Sequence[str]) -> None:
+    """Refuse what is no prompt.
+
+    Raises:
+        ConfigError: one has no words, more than 64 words, or more than 1,000 characters; names it.
+    """
+    for prompt in prompts:
+        if len(prompt) > MAX_CHARACTERS:
+            raise ConfigError(f"prompt: has {len(prompt):,} characters, and at most {MAX_CHARACTERS:,} are read; shorten it")
+        count = len(words(prompt))
+        if not count:
+            raise ConfigError(f"prompt: {prompt[:80]!r} has no words; write some, such as 'red heart'")
+        if count > MAX_WORDS:
+            raise ConfigError(f"prompt: has {count} words, and at most {MAX_WORDS} are read; shorten it")

@@ -1,0 +1,130 @@
+"""Images by caption: as other images by their features, and by whether a matcher finds the caption that each was drawn for.
+
+An image is drawn for every held-out caption, `DRAWS` times with other latents. `caption_recall` is the share of them that the matcher
+(`gan_core.metrics.matching`) puts closer to their own caption than to 99 other held-out ones: 1 % by chance. A caption whose words are all
+unknown counts as any other. How often the held-out images themselves find their captions stands in evaluation.json, as part of
+`real_against_real`: the ceiling.
+
+Of a generator with two stages, `stage1_fid` is the Frechet distance of the first stage's images, enlarged, and `stage2_gain` the share of
+it that the second stage takes away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gan_core import pictures
+from gan_core.data.dataset import Captions, Dataset, DatasetSpec
+from gan_core.errors import DataError, TrainingError
+from gan_core.generator import Generator
+from gan_core.metrics.features import FeatureExtractor
+from gan_core.metrics.frechet import FeatureStatistics, frechet_distance
+from gan_core.metrics.matching import MatchingExtractor, found_first
+from gan_core.randomness import mix
+from tasks.params import EvaluateParams
+from tasks.scoring.images import Counts, ImageEvidence, ImageScoring, all_alike, features_of, held_out_features
+from tasks.scoring.scoring import PICTURES, chunks, on_best_device, rounded
+
+DRAWS = 4
+"""Images drawn for each held-out caption."""
+MOST_CAPTIONS = 2_000
+"""Held-out captions that images are drawn for, at most."""
+
+_COLUMNS = 8
+
+
+class CaptionEvidence(ImageEvidence):
+    """As `ImageEvidence`, with caption_recall, and with stage1_fid and stage2_gain for a generator with two stages."""
+
+    def __init__(
+        self,
+        real: NDArray[np.float32],  # (N, D)
+        generated: NDArray[np.float32],  # (M, D)
+        found: NDArray[np.bool_],  # (M,) whether each generated image found its caption
+        drafts: NDArray[np.float32] | None,  # (M, D) of the first stage
+    ) -> None:
+        super().__init__(real, generated, None, None)
+        self.found = found
+        self.drafts = drafts
+
+    def scores(self) -> dict[str, float]:
+        everything = np.arange(self.n_real), np.arange(self.n_generated)
+        metrics = ["caption_recall", *(["stage1_fid", "stage2_gain"] if self.drafts is not None else [])]
+        return super().scores() | {metric: self.resampled(metric, *everything) for metric in metrics}
+
+    def resampled(self, metric: str, real: NDArray[np.int64], generated: NDArray[np.int64]) -> float:
+        if metric == "caption_recall":
+            return float(self.found[generated].mean())
+        if metric in ("stage1_fid", "stage2_gain") and self.drafts is not None:
+            first = frechet_distance(FeatureStatistics.of(self.real[real]), FeatureStatistics.of(self.drafts[generated]))
+            return first if metric == "stage1_fid" else 1 - super().resampled("fid", real, generated) / first
+        return super().resampled(metric, real, generated)
+
+
+class CaptionScoring(ImageScoring):
+    """By a random network's features and a matcher."""
+
+    def extractor(self, name: str, spec: DatasetSpec, params: EvaluateParams) -> type[FeatureExtractor]:
+        super().extractor(name, spec, params)  # refuses a classifier
+        return MatchingExtractor
+
+    def check(self, dataset: Dataset, params: EvaluateParams) -> None:
+        super().check(dataset, params)
+        if len(set(dataset.captions["holdout"].texts)) < 2:
+            raise DataError("all held-out captions are the same, so an image cannot be matched to its own; raise data.holdout")
+
+    def gather(self, generator: Generator, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams) -> CaptionEvidence:
+        assert isinstance(extractor, MatchingExtractor), "captions are compared by a matcher"  # noqa: S101
+        captions = _asked(dataset, params)
+        draws = max(1, min(DRAWS, params.samples // len(captions.texts)))
+        has_draft = hasattr(generator.network, "draft")
+        found, generated, drafts = [], [], []
+        with on_best_device(generator.network, extractor.network):
+            real = held_out_features(dataset, extractor, Counts.of(dataset, params), params.seed)
+            for draw in range(draws):
+                seed = mix(params.seed, draw)
+                images = np.concatenate(list(_draw(generator, captions.texts, seed)))
+                generated.append(extractor.features(images))
+                found.append(found_first(extractor.similarities(images, captions.texts), captions, params.seed))
+                if has_draft:
+                    drafts.append(features_of(_draw(generator, captions.texts, seed, draft=True), extractor))
+        joined = np.concatenate(generated)
+        if all_alike(joined):
+            raise TrainingError("the generator draws the same image each time: it has collapsed; train it again with other settings")
+        return CaptionEvidence(real, joined, np.concatenate(found), np.concatenate(drafts) if drafts else None)
+
+    def real_against_real(self, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams) -> dict[str, float]:
+        """With caption_recall: how often the matcher finds the caption of a real held-out image, which no generator should surpass."""
+        assert isinstance(extractor, MatchingExtractor), "captions are compared by a matcher"  # noqa: S101
+        captions = _asked(dataset, params)
+        found = extractor.recall(dataset.samples["holdout"], captions, params.seed)
+        scores = super().real_against_real(dataset, extractor, params)
+        return {**scores, "caption_recall": rounded(float(found.mean())), "captions": len(captions.texts)}
+
+    def grids(self, generator: Generator, dataset: Dataset, seed: int) -> dict[str, NDArray[np.uint8]]:
+        """A held-out caption each, at the same place in all pictures;"""
+        captions = dataset.captions["holdout"]
+        # One of each image, so that no two places are of the same one.
+        first = np.unique(captions.samples, return_index=True)[1]
+        asked = captions.take(np.sort(np.random.default_rng(seed).permutation(first)[:PICTURES]))
+        shown = {"generated": generator.sample(len(asked.texts), seed, prompts=asked.texts).samples}
+        if hasattr(generator.network, "draft"):
+            shown["stage1"] = generator.sample(len(asked.texts), seed, prompts=asked.texts, draft=True).samples
+        shown["real"] = np.array(dataset.samples["holdout"][asked.samples])
+        return {name: pictures.grid(images, _COLUMNS) for name, images in shown.items()}
+
+
+def _asked(dataset: Dataset, params: EvaluateParams) -> Captions:
+    """The held-out captions that images are drawn for, in packed order."""
+    captions = dataset.captions["holdout"]
+    n = min(len(captions.texts), params.samples, MOST_CAPTIONS)
+    return captions.take(np.sort(np.random.default_rng(params.seed).permutation(len(captions.texts))[:n]))
+
+
+def _draw(generator: Generator, prompts: tuple[str, ...], seed: int, draft: bool = False) -> Iterator[NDArray[np.uint8]]:
+    for chunk in chunks(len(prompts), generator.config.shape):
+        asked = prompts[chunk]
+        yield generator.sample(len(asked), seed=mix(seed, chunk.start), prompts=asked, draft=draft).samples
