@@ -128,7 +128,7 @@ class DataParams(Strict):
         }
         given = self.model_fields_set
         for kind, own in keys.items():
-            if kind != ("images" if self.kind == "unpaired" else self.kind) and (wrong := given & own):
+            if kind != ("images" if self.kind in ("unpaired", "captions") else self.kind) and (wrong := given & own):
                 what = "tables" if kind == "table" else kind
                 raise ValueError(f"{', '.join(sorted(wrong))}: only for {what}, and {self.source} has none")
         for key in ("categorical", "drop"):

@@ -450,7 +450,8 @@ def _save_servable(folder: Path, path: Path, run_id: str, model_id: str) -> None
     if config.schema is not None:
         columns = [ColSpec(_served_type(column.dtype), column.name) for column in config.schema.columns]
         labels = [ColSpec(_served_type(config.schema.label_dtype), config.schema.label)] if config.schema.label else []
-    params = [ParamSpec(key, "string" if isinstance(default, str) else "long", default) for key, default in served_model.DEFAULTS.items()]
+    asked = {key: default for key, default in served_model.DEFAULTS.items() if key != "prompt" or config.vocabulary is not None}
+    params = [ParamSpec(key, "string" if isinstance(default, str) else "long", default) for key, default in asked.items()]
     example = pd.DataFrame({"label": list(config.classes[:2])}) if config.classes else pd.DataFrame()
     if config.prompts:
         example = pd.DataFrame({"prompt": list(config.prompts[:2])})
@@ -464,7 +465,7 @@ def _save_servable(folder: Path, path: Path, run_id: str, model_id: str) -> None
             outputs=Schema(columns + labels),
             params=ParamSchema(params),
         ),
-        input_example=(example, dict(served_model.DEFAULTS)),
+        input_example=(example, asked),
         # Given, or MLflow would find them out by loading the model once more.
         pip_requirements=["gantry-gan"],
         mlflow_model=Model(run_id=run_id, model_id=model_id),

@@ -114,6 +114,7 @@ class TestEntry:
             ({"layout": "caption"}, "is not allowed"),
             ({"captions": "a.csv"}, "only with layout: captions"),
             ({"layout": "captions", "source": "sklearn://digits"}, "only for folder"),
+            ({"layout": "captions", "count": 20}, "only for points"),
             ({"layout": "captions", "size": 36}, "data.size"),
             *(
                 ({"layout": "captions", "captions": path}, "inside the source")
