@@ -16,7 +16,6 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,7 +100,7 @@ def outcome(comparison: Comparison, confidence: float) -> str:
     return decide(Record(one, other, comparison), RegisterParams(confidence=confidence), "images").outcome
 
 
-def pools(root: Path) -> dict[str, Any]:
+def pools(root: Path) -> dict[str, Features]:
     """Features of real images and of those that generators draw from."""
     raw = root / "MNIST" / "raw"
     pixels = read_idx((raw / "train-images-idx3-ubyte.gz").read_bytes(), 3, "images")[:, None]
@@ -121,6 +120,12 @@ def pools(root: Path) -> dict[str, Any]:
         "blur": lambda images: blurred(images, 1.0),
     }
     return {"real": extractor.features(real), **{key: extractor.features(change(other)) for key, change in spoil.items()}}
+
+
+def reduced(found: dict[str, Features], columns: int) -> dict[str, Features]:
+    """Features along the first principal directions of the real ones: the same experiment at a fraction of the time."""
+    directions = np.linalg.eigh(np.cov(found["real"], rowvar=False))[1][:, ::-1][:, :columns]
+    return {key: (features @ directions).astype(np.float32) for key, features in found.items()}
 
 
 def row(comparisons: list[Comparison], *cells: str) -> str:
@@ -143,9 +148,10 @@ def main() -> None:
     parser.add_argument("--counts", nargs="*", default=["180x1800", "1000x10000"], help="real x generated samples")
     parser.add_argument("--distance", type=float, default=0.3, help="the champion's, as a share of that of wholly spoiled images")
     parser.add_argument("--gaps", nargs="*", type=float, default=[0.1, 0.2], help="by which share a better one's distance is lower")
+    parser.add_argument("--columns", type=int, default=128, help="of the features, by principal directions; all 128 take hours")
     arguments = parser.parse_args()
     start = time.monotonic()
-    found = pools(arguments.root)
+    found = reduced(pools(arguments.root), arguments.columns)
     real, clean = found["real"], found["clean"]
     whole = {fault: Generator(found[fault], clean, 0.0).distance(real) for fault in ("clean", "noise", "blur")}
     print(f"pools in {time.monotonic() - start:.0f} s; distances: {', '.join(f'{key} {value:.4g}' for key, value in whole.items())}\n")

@@ -28,6 +28,7 @@ from gan_core.metrics.manifold import NEIGHBOURS
 from tasks import tracking
 from tasks.params import Entry, EvaluateParams
 from tasks.scoring import SCORINGS, Evidence, gather, scores_of
+from tasks.scoring.scoring import rounded
 from tasks.stage_main import stage_main
 from tasks.workspace import Workspace
 
@@ -55,7 +56,11 @@ def evaluate(workspace: Workspace, name: str, entry: Entry) -> None:
         scores = scores_of(evidence)
         record = _record(evidence, generator, dataset, extractor, entry.evaluation)
         report = workspace.report(name)
-        grids = SCORINGS[dataset.spec.kind].grids(generator, dataset, entry.evaluation.seed)
+        grids = dict(SCORINGS[dataset.spec.kind].grids(generator, dataset, entry.evaluation.seed))
+        copies = SCORINGS[dataset.spec.kind].copies(generator, dataset, extractor, entry.evaluation)
+        if copies is not None:
+            found, grids["copies"] = copies
+            scores, record = {**scores, "copies": rounded(found.share)}, {**record, "copies": found.as_record()}
         _write(report, scores, record, curves, grids)
         run.log_metrics(scores, step=generator.config.images)
         run.set_tags({f"evaluation.{key}": str(record[key]) for key in ("n_real", "n_generated", "seed")})

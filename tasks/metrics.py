@@ -16,6 +16,7 @@ BETTER: Mapping[str, str] = {
     "density": HIGHER,
     "coverage": HIGHER,
     "inception_score": HIGHER,
+    "copies": LOWER,
     "modes": HIGHER,
     "label_accuracy": HIGHER,
     "translated": HIGHER,
@@ -31,6 +32,9 @@ BETTER: Mapping[str, str] = {
     "column_distance": LOWER,
     "correlation_distance": LOWER,
 }
+
+FLOOR_ONLY = ("copies",)
+"""Scores of the challenger alone, which floors look at: no two generators are compared by them."""
 
 _DECIDING: Mapping[Kind, tuple[str, ...]] = {
     "images": ("fid",),

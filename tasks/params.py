@@ -23,7 +23,7 @@ from ruamel.yaml.error import YAMLError
 from gan_core.errors import ConfigError
 from gan_core.params import RECIPE_PARAMS, TrainParams
 from gan_core.params.common import Kind, Probability, Strict
-from tasks.metrics import BETTER
+from tasks.metrics import BETTER, FLOOR_ONLY
 
 DEFAULT_RECIPE = "gan"
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
@@ -213,7 +213,7 @@ class RegisterParams(Strict):
     """The metric that decides. None: `fid` for images, `radius_error` or `high_quality` for points,
     `utility` for tables with a label and `detection` for those without."""
     require: dict[str, str] = Field(default_factory=dict)
-    """Floors that veto, as `recall: ">= 0.4"`."""
+    """Floors that veto, as `recall: ">= 0.4"`. Where it is not named, `copies: "<= 0.05"` holds."""
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
     """Share of the resamples in which the new version has to be better."""
     replicates: Annotated[int, Field(ge=100, le=100_000)] = 1_000
@@ -231,6 +231,8 @@ class RegisterParams(Strict):
     def _known(cls, improve: str | None) -> str | None:
         if improve is not None:
             _check_metric(improve)
+            if improve in FLOOR_ONLY:
+                raise ValueError(f'{improve} compares no two generators; set a floor by require: {{{improve}: "<= 0.01"}}')
         return improve
 
     @field_validator("require")

@@ -31,6 +31,7 @@ from gan_core.metrics.manifold import Membership, membership
 from gan_core.metrics.modes import label_accuracy, modes_found
 from gan_core.randomness import mix
 from tasks.params import EvaluateParams
+from tasks.scoring.copies import Copies, find_copies, most_compared, picture
 from tasks.scoring.scoring import PICTURES, Evidence, Scoring, chosen, chunks, on_best_device, rounded
 
 FEWEST_SAMPLES = 10
@@ -142,6 +143,18 @@ class ImageScoring(Scoring):
             train = FeatureStatistics.of(features_of(_read(dataset, "train", n, params.seed), extractor))
             held_out = FeatureStatistics.of(held_out_features(dataset, extractor, counts, params.seed))
         return {"n_train": n, "fid": rounded(frechet_distance(held_out, train))}
+
+    def copies(
+        self, generator: Generator, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams
+    ) -> tuple[Copies, NDArray[np.uint8]]:
+        assert extractor is not None, "images are compared by features"  # noqa: S101
+        counts, most = _Counts.of(dataset, params), most_compared(dataset.spec.shape)
+        train = dataset.samples["train"]
+        with on_best_device(generator.network, extractor.network):
+            generated = generator.sample(min(counts.generated, most), seed=params.seed).samples
+            held_out = np.concatenate(list(_read(dataset, "holdout", min(counts.real, most), params.seed)))
+            found = find_copies(generated, held_out, train, extractor)
+        return found, picture(found, generated, train)
 
     def grids(self, generator: Generator, dataset: Dataset, seed: int) -> dict[str, NDArray[np.uint8]]:
         """Images by label stand in columns, a class each, in both pictures alike."""

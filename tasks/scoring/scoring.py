@@ -6,7 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -18,6 +18,9 @@ from gan_core.generator import Generator
 from gan_core.metrics.bootstrap import Draws
 from gan_core.metrics.features import FeatureExtractor
 from tasks.params import EvaluateParams
+
+if TYPE_CHECKING:
+    from tasks.scoring.copies import Copies
 
 PICTURES = 64
 """Samples on a grid."""
@@ -103,6 +106,12 @@ class Scoring(ABC):
     def real_against_real(self, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams) -> dict[str, float]:
         """Scores of training data against the held-out data, as a perfect generator would get them; empty where there are none."""
         return {}
+
+    def copies(
+        self, generator: Generator, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams
+    ) -> tuple[Copies, NDArray[np.uint8]] | None:
+        """Whether the generator repeats its training samples, and a picture of the closest pairs; None where that is not asked."""
+        return None
 
     @abstractmethod
     def grids(self, generator: Generator, dataset: Dataset, seed: int) -> Mapping[str, NDArray[np.uint8]]:

@@ -28,6 +28,7 @@ from gan_core.metrics.kernel import kernel_distance, kernel_replicates
 from gan_core.pictures import grid
 from gan_core.recipes.cyclegan import round_trip_picture
 from tasks.params import EvaluateParams
+from tasks.scoring.copies import Copies, find_copies, most_compared, picture
 from tasks.scoring.images import FEWEST_SAMPLES
 from tasks.scoring.scoring import PICTURES, Evidence, Scoring, on_best_device, rounded
 
@@ -133,6 +134,18 @@ class UnpairedScoring(Scoring):
                 for key, features in (("translated", targets), ("untranslated", inputs)):
                     scores[key] = rounded(float((extractor.classify(features) == _TARGET).mean()))
         return scores
+
+    def copies(
+        self, generator: Generator, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams
+    ) -> tuple[Copies, NDArray[np.uint8]]:
+        """Whether translations are training images of the target kind."""
+        assert extractor is not None, "images are compared by features"  # noqa: S101
+        train, most = dataset.samples["train"], most_compared(dataset.spec.shape)
+        inputs, targets = (_some(images["holdout"], params)[:most] for images in (dataset.inputs, dataset.samples))
+        with on_best_device(generator.network, extractor.network):
+            translations = generator.translate(inputs).samples
+            found = find_copies(translations, targets, train, extractor)
+        return found, picture(found, translations, train)
 
     def grids(self, generator: Generator, dataset: Dataset, seed: int) -> Mapping[str, NDArray[np.uint8]]:
         """`generated`: held-out inputs, their translations and what comes back, in three rows; `real`: images of the target kind."""

@@ -27,15 +27,19 @@ from gan_core.generator import Generator
 from gan_core.metrics import features as features_module
 from gan_core.metrics.features import ClassifierExtractor, FeatureExtractor, RandomConvExtractor
 from gan_core.networks.common import NetworkSpec
+from gan_core.pictures import grid
 from tasks import evaluate as stage
 from tasks import tracking
 from tasks.evaluate import evaluate
-from tasks.params import Entry, EvaluateParams, parse
+from tasks.gate import Measured, Record, decide
+from tasks.params import Entry, EvaluateParams, RegisterParams, parse
 from tasks.scaffold import init_workspace
-from tasks.scoring import SCORINGS, gather, score
+from tasks.scoring import SCORINGS, copies, gather, score
+from tasks.scoring import scoring as scoring_module
 from tasks.workspace import Workspace
 
 CLASSES = tuple("0123456789")
+SECTIONS: dict[str, Any] = {"data": {"source": "sklearn://digits"}, "validate": {}, "train": {"images": 640}, "evaluate": {}}
 CIRCLE = {"shape": "circle", "radius": 2.0, "sigma": 0.0}
 
 
@@ -195,6 +199,64 @@ class TestImages:
             score(replaying(alike), alike, classifier, EvaluateParams())
 
 
+class TestCopies:
+    """Noise is given in units of -1..1: 0.03 are 4 of 256 grey levels."""
+
+    @staticmethod
+    def found(generator: Generator, dataset: Dataset, extractor: FeatureExtractor) -> tuple[copies.Copies, NDArray[np.uint8]]:
+        answer = SCORINGS["images"].copies(generator, dataset, extractor, EvaluateParams())
+        assert answer is not None
+        return answer
+
+    @pytest.mark.parametrize("noise", [0.0, 0.03, 0.08])
+    def test_training_images_with_noise_are_vetoed(self, digits: Dataset, classifier: ClassifierExtractor, noise: float) -> None:
+        found, _ = self.found(replaying(digits, noise=noise), digits, classifier)
+        assert found.compared == 1_000
+        assert found.share > 0.9
+        assert found.held_out_share < 0.02
+        outcome = decide(Record(Measured({"fid": 1.0, "copies": found.share}, {})), RegisterParams(), "images").outcome
+        assert outcome == f"vetoed: copies {found.share:.4g} is not <= 0.05"
+
+    def test_held_out_images_pass(self, digits: Dataset, classifier: ClassifierExtractor) -> None:
+        held_out = np.array(digits.samples["holdout"])
+        found = copies.find_copies(held_out, held_out, digits.samples["train"], classifier)
+        assert found.share == found.held_out_share < 0.02
+        assert decide(Record(Measured({"fid": 1.0, "copies": found.share}, {})), RegisterParams(), "images").outcome == "first"
+
+    def test_the_entry_may_ask_for_more_or_less(self) -> None:
+        record = Record(Measured({"fid": 1.0, "copies": 0.03}, {}))
+        assert decide(record, RegisterParams(require={"copies": "<= 0.01"}), "images").outcome == "vetoed: copies 0.03 is not <= 0.01"
+        lax = RegisterParams(require={"copies": "<= 1"})
+        assert decide(Record(Measured({"fid": 1.0, "copies": 0.9}, {})), lax, "images").outcome == "first"
+
+    def test_each_copy_is_shown_above_its_original(self, digits: Dataset, classifier: ClassifierExtractor) -> None:
+        train = digits.samples["train"]
+        planted = np.concatenate([np.array(train[:1_600:100]), np.array(digits.samples["holdout"][:50])])
+        found = copies.find_copies(planted, np.array(digits.samples["holdout"]), train, classifier)
+        assert found.share == pytest.approx(16 / 66)
+        assert sorted(found.pairs) == [(index, 100 * index) for index in range(16)]
+        originals = [np.array(train[index]) for _, index in found.pairs]
+        expected = grid(np.stack([*originals[:8], *originals[:8], *originals[8:], *originals[8:]]), 8)
+        np.testing.assert_array_equal(copies.picture(found, planted, train), expected)
+
+    def test_blocks_of_the_training_split_make_no_difference(
+        self, digits: Dataset, classifier: ClassifierExtractor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        held_out = np.array(digits.samples["holdout"])
+        whole = copies.find_copies(held_out, held_out, digits.samples["train"], classifier)
+        monkeypatch.setattr(scoring_module, "_CHUNK", 97)
+        assert copies.find_copies(held_out, held_out, digits.samples["train"], classifier) == whole
+
+    def test_large_images_are_compared_in_fewer_numbers(self) -> None:
+        assert copies.most_compared((1, 28, 28)) == 1_000
+        assert copies.most_compared((3, 1024, 1024)) == 42
+        assert copies.most_compared((3, 4096, 4096)) == copies.PAIRS
+
+    def test_no_two_generators_are_compared_by_it(self) -> None:
+        with pytest.raises(ConfigError, match=r"register\.improve: copies compares no two generators; set a floor by require"):
+            parse({"generators": {"it": {**SECTIONS, "register": {"improve": "copies"}}}}, where="params.yaml")
+
+
 class TestPoints:
     @pytest.fixture
     def circle(self, tmp_path: Path) -> Dataset:
@@ -283,12 +345,13 @@ class TestStage:
         evaluate(workspace, "it", images_entry())
         report = workspace.report("it")
         assert set(tree(report)) == {
-            "metrics.json", "evaluation.json", "grids/generated.png", "grids/real.png", "curves/generator_loss.csv", "curves/r1.csv",
+            "metrics.json", "evaluation.json", "grids/generated.png", "grids/real.png", "grids/copies.png",
+            "curves/generator_loss.csv", "curves/r1.csv",
         }  # fmt: skip
         scores = json.loads((report / "metrics.json").read_text())
         assert list(scores) == sorted(scores)
         measured = {"fid", "kid", "precision", "recall", "density", "coverage", "inception_score", "modes", "label_accuracy"}
-        assert set(scores) == measured
+        assert set(scores) == {*measured, "copies"}
 
         record = json.loads((report / "evaluation.json").read_text())
         extractor = FeatureExtractor.load(workspace.features("it"))
@@ -351,7 +414,7 @@ class TestStage:
         assert run.data.tags["evaluation.extractor"] == FeatureExtractor.load(workspace.features("it")).hash
         assert (run.data.tags["evaluation.n_real"], run.data.tags["evaluation.n_generated"]) == ("180", "200")
         assert {file.path for file in client.list_artifacts(trained_digits, "evaluation/grids")} == {
-            "evaluation/grids/generated.png", "evaluation/grids/real.png",
+            "evaluation/grids/generated.png", "evaluation/grids/real.png", "evaluation/grids/copies.png",
         }  # fmt: skip
         assert run.info.status == "FINISHED"
 

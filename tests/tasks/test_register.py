@@ -206,7 +206,7 @@ class TestImages:
         record = decision(workspace, "digits")
         extractor = FeatureExtractor.load(workspace.features("digits"))
         first, second = (score(generator, Dataset.open(ready), extractor, entry.evaluation) for generator in generators)
-        assert record["metrics"] == {"challenger": second, "champion": first}
+        assert record["metrics"] == {"challenger": {**second, "copies": 0.0}, "champion": first}
         comparison = record["comparison"]
         assert (comparison["challenger"], comparison["champion"]) == (second["fid"], first["fid"])
         assert comparison["interval"][0] < comparison["difference"] < comparison["interval"][1]
