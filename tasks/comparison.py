@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from tasks.scoring import Evidence
 
 
+_SLOW_REPLICATES = 200  # of a score that fits a classifier in each
+
+
 @dataclass(frozen=True)
 class Comparison:
     """Two generators by one metric."""
@@ -58,7 +61,7 @@ def compare(challenger: Evidence, champion: Evidence, metric: str, replicates: i
         challenger: what it made, with `metric` among its scores.
         champion: the same of the present champion.
         metric: a name in `tasks.metrics.BETTER`.
-        replicates: how many resamples.
+        replicates: how many resamples; at most 200, or what the confidence needs, of a score that is slow to compute.
         confidence: of the interval, 0 to 1.
         seed: of the resamples.
 
@@ -68,6 +71,8 @@ def compare(challenger: Evidence, champion: Evidence, metric: str, replicates: i
     from gan_core.metrics.bootstrap import Draws
     from gan_core.randomness import mix
 
+    if metric in challenger.slow:
+        replicates = min(replicates, max(_SLOW_REPLICATES, fewest_replicates(confidence)))
     counts, others = (challenger.n_real, challenger.n_generated), (champion.n_real, champion.n_generated)
     if counts != others:
         raise DataError(f"{metric}: on {_shown(counts)} for the challenger and {_shown(others)} for the champion cannot be compared")
@@ -89,6 +94,11 @@ def compare(challenger: Evidence, champion: Evidence, metric: str, replicates: i
         replicates=replicates,
         confidence=confidence,
     )
+
+
+def fewest_replicates(confidence: float) -> int:
+    """Resamples that are needed to tell a confidence, 0 to 1: five beyond its border are expected."""
+    return round(5 / (1 - confidence))
 
 
 def _shown(counts: tuple[int, int]) -> str:

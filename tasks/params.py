@@ -23,6 +23,7 @@ from ruamel.yaml.error import YAMLError
 from gan_core.errors import ConfigError
 from gan_core.params import RECIPE_PARAMS, TrainParams
 from gan_core.params.common import Kind, Probability, Strict
+from tasks.comparison import fewest_replicates
 from tasks.metrics import BETTER, FLOOR_ONLY
 
 DEFAULT_RECIPE = "gan"
@@ -221,7 +222,7 @@ class RegisterParams(Strict):
 
     @model_validator(mode="after")
     def _enough_replicates(self) -> Self:
-        needed = round(5 / (1 - self.confidence))
+        needed = fewest_replicates(self.confidence)
         if self.replicates < needed:
             raise ValueError(f"replicates: {self.replicates} are too few to tell a confidence of {self.confidence}; at least {needed}")
         return self

@@ -39,6 +39,8 @@ class Evidence(ABC):
     n_real: int
     """Real samples that are compared with; 0 where the truth is known in closed form."""
     n_generated: int
+    slow: frozenset[str] = frozenset()
+    """Scores that fit something in each replicate of a bootstrap, so that fewer are drawn."""
 
     @abstractmethod
     def scores(self) -> dict[str, float]:

@@ -38,6 +38,8 @@ TABLES = 3
 class TableEvidence(Evidence):
     """Generated and held-out rows with their labels, and what the real rows are worth to a classifier."""
 
+    slow = frozenset({"utility", "detection"})
+
     def __init__(
         self,
         columns: tuple[Column, ...],

@@ -104,14 +104,14 @@ def test_all_five_stages(workspace: Workspace, tmp_path: Path, capsys: pytest.Ca
     assert dataset.spec.counts["holdout"] == ((manifest.label == "blue") & (manifest.split == "holdout")).sum()
 
     metrics = json.loads((workspace.report("paint") / "metrics.json").read_text())
-    assert metrics.keys() == {"fid", "kid", "translated", "cycle_l1"}
+    assert metrics.keys() == {"fid", "kid", "translated", "cycle_l1", "copies"}
     assert metrics["translated"] > 0.5
     assert 0 < metrics["cycle_l1"] < 0.25
     record = json.loads((workspace.report("paint") / "evaluation.json").read_text())
     assert record["extractor"]["holdout_accuracy"] == 1
     assert record["real_against_real"]["translated"] == 1
     assert record["real_against_real"]["untranslated"] == 0
-    assert {path.name for path in (workspace.report("paint") / "grids").iterdir()} == {"generated.png", "real.png"}
+    assert {path.name for path in (workspace.report("paint") / "grids").iterdir()} == {"generated.png", "real.png", "copies.png"}
 
     decision = json.loads((workspace.report("paint") / "decision.json").read_text())
     assert decision["outcome"] == "first"
