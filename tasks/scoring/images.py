@@ -148,7 +148,7 @@ class ImageScoring(Scoring):
         self, generator: Generator, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams
     ) -> tuple[Copies, NDArray[np.uint8]]:
         assert extractor is not None, "images are compared by features"  # noqa: S101
-        counts, most = _Counts.of(dataset, params), most_compared(dataset.spec.shape)
+        counts, most = Counts.of(dataset, params), most_compared(dataset.spec.shape)
         train = dataset.samples["train"]
         with on_best_device(generator.network, extractor.network):
             generated = generator.sample(min(counts.generated, most), seed=params.seed).samples
