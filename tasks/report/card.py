@@ -8,9 +8,16 @@ from tasks.report.templates import environment
 
 def render(facts: Facts) -> str:
     """The card as Markdown; HTML in names and reasons is escaped, and so is what Markdown would take for a table's end."""
-    return environment().get_template("card.md").render(facts=facts, record=facts.record, lineage=facts.lineage)
+    return environment().get_template("card.md").render(facts=facts, record=facts.record, lineage=facts.lineage, task=_task(facts))
 
 
 def without_front_matter(card: str) -> str:
     """The card as a description: Markdown alone."""
     return card.partition("\n---\n")[2].lstrip("\n")
+
+
+def _task(facts: Facts) -> str:
+    """Hugging Face's name for what the generator does."""
+    if len(facts.generator.shape) != 3:
+        return "other"
+    return "image-to-image" if facts.generator.inputs is not None else "unconditional-image-generation"

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 WIDTH, HEIGHT = 300, 110
 """Of a chart's plotting area, in SVG units."""
 
+_SIDES = ("generator", "discriminator", "critic", "real", "fake")
+
 
 @dataclass(frozen=True)
 class Line:
@@ -45,11 +47,21 @@ class Interval:
 
 
 def charts(curves: Mapping[str, Sequence[tuple[int, float]]]) -> list[Chart]:
-    """Curves by name, (images, value) each, as charts: those that are named alike (`generator_loss`, `discriminator_loss`) in one."""
-    groups: dict[str, list[str]] = {}
-    for key in curves:
-        groups.setdefault(key.rpartition("_")[2] if "_" in key else key, []).append(key)
-    return [_chart(_title(title, keys), {key: curves[key] for key in keys}) for title, keys in groups.items()]
+    """Curves by name, (images, value) each, as charts: those that are named alike (`generator_loss`, `discriminator_loss`; `accuracy_real`, `accuracy_fake`) in one."""
+    groups: dict[str, dict[str, Sequence[tuple[int, float]]]] = {}
+    for key, points in curves.items():
+        side, title = _side(key)
+        groups.setdefault(title, {})[side] = points
+    # One that has no counterpart keeps its whole name.
+    whole = {title: f"{next(iter(lines))} {title}".strip() if len(lines) == 1 else title for title, lines in groups.items()}
+    return [_chart(whole[title], lines) for title, lines in groups.items()]
+
+
+def _side(key: str) -> tuple[str, str]:
+    """Whose number it is, and of what: `generator` and `loss`, or `real` and `accuracy`."""
+    words = key.split("_")
+    side = next((word for word in (words[0], words[-1]) if word in _SIDES), "") if len(words) > 1 else ""
+    return side, " ".join(word for word in words if word != side)
 
 
 def interval(low: float, high: float, value: float, noise: float | None) -> Interval | None:
@@ -67,10 +79,6 @@ def interval(low: float, high: float, value: float, noise: float | None) -> Inte
     return Interval(at(0.0), at(low), at(high), at(value), *spread)
 
 
-def _title(group: str, keys: Sequence[str]) -> str:
-    return keys[0].replace("_", " ") if len(keys) == 1 else group
-
-
 def _chart(title: str, curves: Mapping[str, Sequence[tuple[int, float]]]) -> Chart:
     finite = {key: [(x, y) for x, y in points if math.isfinite(y)] for key, points in curves.items()}
     values = [y for points in finite.values() for _, y in points] or [0.0]
@@ -81,5 +89,5 @@ def _chart(title: str, curves: Mapping[str, Sequence[tuple[int, float]]]) -> Cha
     for key, points in finite.items():
         if points:
             drawn = " ".join(f"{x / end * WIDTH:.1f},{HEIGHT - (y - low) / spread * HEIGHT:.1f}" for x, y in points)
-            lines.append(Line(key.rpartition("_")[0].replace("_", " ") or key, drawn, points[-1][1]))
+            lines.append(Line(key, drawn, points[-1][1]))
     return Chart(title, lines, low, high, end)

@@ -152,7 +152,7 @@ def _scores(metrics: Mapping[str, Any], evaluation: Mapping[str, Any], deciding:
     real = evaluation.get("real_against_real") or {}
     return [
         Score(key, BETTER.get(key, LOWER), challenger.get(key), champion.get(key), real.get(key), key == deciding)
-        for key in dict.fromkeys([*challenger, *champion])
+        for key in sorted(dict.fromkeys([*challenger, *champion]), key=lambda key: key != deciding)  # the one that decides first
     ]
 
 

@@ -36,7 +36,7 @@ def render(facts: Facts) -> str:
         charts=charts(facts.curves),
         pictures=[(picture.caption, data_uri(picture)) for picture in facts.pictures],
         earlier=[(picture.caption, data_uri(picture)) for picture in facts.earlier],
-        lineage=leaves(facts.lineage),
+        lineage=leaves({key: value for key, value in facts.lineage.items() if key not in ("name", "version", "scores")}),
     )
 
 

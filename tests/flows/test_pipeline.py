@@ -70,6 +70,22 @@ def test_the_same_seed_draws_the_same_bytes_from_registry_and_folder(trained: Wo
     assert len({out.read_bytes() for out in outs}) == 1
 
 
+def test_page_lineage_and_the_same_weights_again(trained: Workspace) -> None:
+    shown = run(trained, "report", "circle")
+    assert shown.stdout.strip() == str(trained.root.resolve() / "reports/circle/report.html")
+    assert "circle, version 1" in Path(shown.stdout.strip()).read_text()
+    found = json.loads(run(trained, "lineage", "circle", "--json").stdout)
+    assert found["training"]["flow_run"]
+    assert found["data"]["ready"].endswith(".dir")
+    tree = run(trained, "lineage", "circle/1")
+    assert tree.stdout.startswith("circle, version 1\n")
+    assert found["generator"]["sha256"] in tree.stdout
+    made = run(trained, "reproduce", "circle/1")
+    assert made.returncode == 0, made.stderr
+    assert made.stdout.splitlines()[-1].startswith("circle version 1: equal, ")
+    assert "has no report yet" in run(trained, "report", "digits").stderr
+
+
 def test_a_second_run_trains_nothing(trained: Workspace, prefect_server: str) -> None:
     before = weights(trained)
     second = run(trained, "run", "circle", PREFECT_API_URL=prefect_server)

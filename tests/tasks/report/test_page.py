@@ -170,6 +170,11 @@ class TestCharts:
         assert losses.lines[0].points == "0.0,0.0 300.0,110.0"
         assert diversity.title == "diversity"
 
+    def test_both_sides_of_a_number_stand_in_one_chart(self) -> None:
+        names = ["accuracy_fake", "accuracy_real", "fake_score", "real_score", "generator_gradient", "cycle_loss"]
+        found = {chart.title: [line.title for line in chart.lines] for chart in charts.charts({key: [(0, 1.0), (1, 2.0)] for key in names})}
+        assert found == {"accuracy": ["fake", "real"], "score": ["fake", "real"], "generator gradient": ["generator"], "cycle loss": [""]}
+
     def test_a_constant_and_a_curve_that_is_not_finite(self) -> None:
         constant, broken = charts.charts({"a": [(0, 1.0), (10, 1.0)], "b": [(0, float("nan"))]})
         assert constant.lines[0].points == "0.0,110.0 300.0,110.0"
