@@ -62,6 +62,8 @@ class Statistics:
     columns: Mapping[str, Column]
     labels: Mapping[str, int] | None
     """Samples of each class, all of them counted."""
+    categories: Mapping[str, Mapping[str, int]]
+    """Tables: the same of each column of categories."""
     mean: tuple[float, ...]
     """(D,) of the features."""
     covariance: tuple[tuple[float, ...], ...]
@@ -92,13 +94,15 @@ class Statistics:
         if spec.classes is not None:
             counts = np.bincount(dataset.labels["train"], minlength=len(spec.classes))
             labels = {name: int(count) for name, count in zip(spec.classes, counts, strict=True)}
+        names = _names(dataset)
         return cls(
             digest=spec.digest,
             kind=spec.kind,
             shape=spec.shape,
             count=len(chosen),
-            columns={name: _column(columns[:, index]) for index, name in enumerate(_names(dataset))},
+            columns={name: _column(columns[:, index]) for name, index in names.items()},
             labels=labels,
+            categories=_categories(dataset),
             mean=_rounded(mean),
             covariance=tuple(_rounded(row) for row in covariance),
             noise=float(f"{_distance(halves[0].mean, halves[0].covariance, halves[1].mean, halves[1].covariance, covariance):.6g}"),
@@ -161,8 +165,11 @@ def compare(old: Statistics, new: Statistics, champion: int, limits: ValidatePar
     ]
     labels = None
     if old.labels is not None and new.labels is not None:
-        findings += _label_findings(old.labels, new.labels, limits.drift_share)
+        findings += _label_findings("class", old.labels, new.labels, limits.drift_share)
         labels = _label_distance(old.labels, new.labels)
+    for name in old.categories:
+        if name in new.categories:
+            findings += _label_findings(name, old.categories[name], new.categories[name], limits.drift_share)
     arrays = [np.array(part) for part in (old.mean, old.covariance, new.mean, new.covariance)]
     distance, noise = _distance(arrays[0], arrays[1], arrays[2], arrays[3], arrays[1]), max(old.noise, new.noise)
     if distance > max(limits.drift_shift, _NOISE_FACTOR * noise):
@@ -227,22 +234,22 @@ def _column_findings(name: str, old: Column, new: Column, n_old: int, n_new: int
         yield f"{name} varies {'more' if change > 0 else 'less'}: standard deviation {new.std:.4g}, before {old.std:.4g}"
 
 
-def _label_findings(old: Mapping[str, int], new: Mapping[str, int], limit: float) -> Iterator[str]:
-    """Classes that came, went, or whose odds against all others changed by more than a factor."""
+def _label_findings(what: str, old: Mapping[str, int], new: Mapping[str, int], limit: float) -> Iterator[str]:
+    """Classes, or categories of a column, that came, went, or whose odds against all others changed by more than a factor."""
     before, now = sum(old.values()), sum(new.values())
     for name in dict.fromkeys([*old, *new]):
         a, b = old.get(name, 0), new.get(name, 0)
         if a and not b:
-            yield f"class {name} is lost: {a / before:.1%} of the samples before, none now"
+            yield f"{what} {name} is lost: {a / before:.1%} of the samples before, none now"
         elif b and not a:
-            yield f"class {name} is new: {b / now:.1%} of the samples, none before"
+            yield f"{what} {name} is new: {b / now:.1%} of the samples, none before"
         elif a and b and a < before and b < now:
             # Of the odds, so that a class that doubles is seen as doubled however large it was.
             ratio = (b / (now - b)) / (a / (before - a))
             error = math.sqrt(1 / a + 1 / b + 1 / (before - a) + 1 / (now - b))
             if abs(math.log(ratio)) > max(math.log(limit), _SIGMAS * error):
                 factor = f"{ratio:.2g} times as many" if ratio > 1 else f"{1 / ratio:.2g} times fewer"
-                yield f"class {name} has {factor} samples beside the others: {b / now:.1%}, before {a / before:.1%}"
+                yield f"{what} {name} has {factor} samples beside the others: {b / now:.1%}, before {a / before:.1%}"
 
 
 def _label_distance(old: Mapping[str, int], new: Mapping[str, int]) -> dict[str, float]:
@@ -290,10 +297,26 @@ def _described(samples: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.f
     return np.stack([brightness, contrast], axis=1), _projections(samples)
 
 
-def _names(dataset: Dataset) -> list[str]:
-    if len(dataset.spec.shape) == 3:
-        return ["brightness", "contrast"]
-    return [f"x{index}" for index in range(dataset.spec.shape[0])]
+def _names(dataset: Dataset) -> dict[str, int]:
+    """The numbers of each sample that are compared, and where they stand in what `_described` gives."""
+    spec = dataset.spec
+    if len(spec.shape) == 3:
+        return {"brightness": 0, "contrast": 1}
+    if spec.schema is None:
+        return {f"x{index}": index for index in range(spec.shape[0])}
+    return {column.name: index for index, column in enumerate(spec.schema.columns) if column.kind == "number"}
+
+
+def _categories(dataset: Dataset) -> dict[str, dict[str, int]]:
+    """How often each category of each column stands in the training split."""
+    if dataset.spec.schema is None:
+        return {}
+    found = {}
+    for index, column in enumerate(dataset.spec.schema.columns):
+        if column.categories is not None:
+            counts = np.bincount(dataset.samples["train"][:, index].astype(np.int64), minlength=len(column.categories))
+            found[column.name] = {name: int(count) for name, count in zip(column.categories, counts, strict=True)}
+    return found
 
 
 def _projections(images: NDArray[np.uint8]) -> NDArray[np.float64]:

@@ -47,7 +47,7 @@ class Interval:
 
 
 def charts(curves: Mapping[str, Sequence[tuple[int, float]]]) -> list[Chart]:
-    """Curves by name, (images, value) each, as charts: those that are named alike (`generator_loss`, `discriminator_loss`; `accuracy_real`, `accuracy_fake`) in one."""
+    """Curves by name, (images, value) each, as charts: both sides of a number (`generator_loss`, `discriminator_loss`) in one."""
     groups: dict[str, dict[str, Sequence[tuple[int, float]]]] = {}
     for key, points in curves.items():
         side, title = _side(key)

@@ -13,6 +13,7 @@ from raw_sets import entry, write_arrays
 from sklearn.datasets import load_digits
 
 from gan_core.data.dataset import Dataset, DatasetSpec
+from gan_core.data.schema import Column, Schema
 from gan_core.errors import DataError, RegistryError
 from tasks import drift, tracking
 from tasks.drift import Drift, Statistics
@@ -104,6 +105,20 @@ class TestPlanted:
         findings = found(points(old), points(new)).findings
         assert findings[0].startswith("x0 is higher: ")
         assert findings[1].startswith("x1 varies more: standard deviation ")
+
+    def test_columns_of_a_table(self) -> None:
+        draw = np.random.default_rng(0)
+        schema = Schema((Column("age", "number", "float64"), Column("town", "category", "string", ("Aachen", "Bonn", "Celle"))))
+
+        def table(ages: NDArray[Any], towns: NDArray[Any]) -> Dataset:
+            spec = DatasetSpec("table", (2,), None, {"train": len(ages), "holdout": 0}, schema=schema)
+            return Dataset(spec, {"train": np.stack([ages, towns], axis=1).astype(np.float64)}, {})
+
+        old = table(draw.normal(40, 10, 900), draw.integers(0, 3, 900))
+        assert found(old, table(draw.normal(40, 10, 900), draw.integers(0, 3, 900))).findings == ()
+        findings = found(old, table(draw.normal(50, 10, 900), draw.integers(0, 2, 900))).findings
+        assert findings[0].startswith("age is higher: ")
+        assert any(finding.startswith("town Celle is lost: ") for finding in findings)
 
     def test_another_shape(self, halves: Any) -> None:
         (images, labels), _ = halves
