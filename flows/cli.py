@@ -119,6 +119,7 @@ def list_(as_json: Json = False) -> None:
     epilog=_examples(
         "gantry sample digits --count 64 --seed 0 --out grid.png",
         "gantry sample digits/2 --label 7 --out sevens.npz",
+        "gantry sample digits --walk --label 3 --out walk.gif",
         'gantry sample emoji --prompt "red heart" --count 16',
         "gantry sample --from models/digits --out folder",
         "gantry sample breast-cancer --count 500 --out rows.csv",
@@ -137,8 +138,13 @@ def sample(
     prompt: Annotated[
         list[str] | None, typer.Option(help="What the pictures are to show; several are taken in turn.", show_default=False)
     ] = None,
+    truncation: Annotated[
+        float | None, typer.Option(help="Keep each latent coordinate within this: more typical samples, less variety.", show_default=False)
+    ] = None,
+    walk: Annotated[bool, typer.Option("--walk", help="From one sample to the next, step by step; with --out walk.gif a film.")] = False,
     out: Annotated[
-        Path, typer.Option(help="A .png (one picture), a .npz (arrays), a .csv or .parquet (rows of a table), or a new folder.")
+        Path,
+        typer.Option(help="A .png (one picture), a .gif (a film), a .npz (arrays), a .csv or .parquet (rows of a table), or a new folder."),
     ] = Path("samples.png"),
 ) -> None:
     """Draw samples from a generator."""
@@ -150,7 +156,7 @@ def sample(
 
     generator = load_generator(current(), source if source is not None else str(reference))
     prompts = None if not prompt else [prompt[i % len(prompt)] for i in range(count)]
-    samples = generator.sample(count, seed, label, prompts=prompts)
+    samples = generator.sample(count, seed, label, prompts=prompts, truncation=truncation, walk=walk)
     if unknown := generator.unknown_words(prompt or ()):
         typer.echo(f"note: words that this generator was never shown, and that all mean the same to it: {', '.join(unknown)}", err=True)
     write_samples(samples, out, generator.config.classes)

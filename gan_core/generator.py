@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -22,6 +23,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
+from gan_core import latents
 from gan_core.data.encoding import Encoding
 from gan_core.data.scaling import images_to_bytes, images_to_unit, points_to_data
 from gan_core.data.schema import Schema
@@ -139,6 +141,8 @@ class Generator:
         labels: NDArray[np.int64] | None = None,
         prompts: Sequence[str] | None = None,
         draft: bool = False,
+        truncation: float | None = None,
+        walk: bool = False,
     ) -> Samples:
         """Draw `n` samples; the same arguments give the same bytes on the same machine.
 
@@ -151,6 +155,8 @@ class Generator:
             prompts: text for each sample, or one for all; without, a generator that knows text goes through captions that it was
                 trained on. Words that it does not know (`unknown_words`) all mean the same to it.
             draft: the first stage's images, enlarged, of a generator with two stages.
+            truncation: bound on each coordinate of the latents, above 0; smaller draws more typical samples and fewer kinds of them.
+            walk: latents on one closed way instead of independent ones, of one label or prompt (the first, where none is given).
 
         Raises:
             ConfigError: an argument is out of range, an unknown label, a label or prompt that this generator cannot be given, or no prompt.
@@ -161,6 +167,12 @@ class Generator:
             raise ConfigError(f"count: {n} is not in 1 to {MAX_COUNT:,}")
         if not 0 <= seed <= MAX_SEED:
             raise ConfigError(f"seed: {seed} is not in 0 to 2**63 - 1")
+        if truncation is not None and not 0 < truncation < math.inf:
+            raise ConfigError(f"truncation: {truncation} is not above 0")
+        if walk and label is None and labels is None and self.config.classes is not None:
+            label = self.config.classes[0]
+        if walk and prompts is None and self.config.prompts:
+            prompts = self.config.prompts[:1]
         asked = self._prompts(n, prompts)
         chosen = self._labels(n, seed, label, labels)
         if asked is not None:
@@ -168,10 +180,10 @@ class Generator:
         network = getattr(self.network, "draft", None) if draft else self.network
         if network is None:
             raise ConfigError("draft: this generator has one stage; leave it out")
-        # Mixed, since torch's generator on the CPU looks at a seed's low 32 bits alone.
-        latents = torch.randn(n, self.config.latent, generator=torch.Generator().manual_seed(mix(seed)))
+        draw = latents.walk if walk else latents.independent
+        drawn = draw(n, self.config.latent, seed, truncation)
         parts = [slice(i, i + _CHUNK) for i in range(0, n, _CHUNK)]
-        samples = torch.cat([self._draw(network, latents[part], None if chosen is None else chosen[part]) for part in parts]).numpy()
+        samples = torch.cat([self._draw(network, drawn[part], None if chosen is None else chosen[part]) for part in parts]).numpy()
         drawn_labels = None if chosen is None or asked is not None else chosen.numpy()
         return Samples(samples, drawn_labels, self.config.schema, asked)
 

@@ -24,10 +24,15 @@ if TYPE_CHECKING:
     from gan_core.generator import Samples
 
 
+_FILM_SIDE = 256  # pixels to which a film's images are enlarged, by whole factors
+_FRAME_MS = 80
+
+
 def write_samples(samples: Samples, out: Path, classes: tuple[str, ...] | None = None) -> None:
     """Write samples in the form that `out` asks for; whole or not at all, and the same samples give the same bytes.
 
     * `.png`: one picture, a grid of the images or a scatter of the points.
+    * `.gif`: the images one after another, as an endless film.
     * `.npz`: `images`, uint8 (N, C, H, W), or `points`, float32 (N, D); and `labels`, int64 (N,), or `prompts`, text (N,), where there
       are any.
     * `.csv`, `.parquet`: rows of a table under its columns' names, the label's last. They are written as the columns are, texts too: a
@@ -45,6 +50,8 @@ def write_samples(samples: Samples, out: Path, classes: tuple[str, ...] | None =
     writers: dict[str, Callable[[Path], None]] = {".npz": lambda path: _write_arrays(samples, path)}
     if samples.schema is None:
         writers[".png"] = lambda path: _write_picture(samples, path)
+        if is_images(samples):
+            writers[".gif"] = lambda path: _write_film(samples.samples, path)
     else:
         writers[".csv"] = lambda path: table_frame(samples, classes).to_csv(path, index=False, lineterminator="\n")
         writers[".parquet"] = lambda path: table_frame(samples, classes).to_parquet(path, index=False)
@@ -107,6 +114,15 @@ def _write_picture(samples: Samples, path: Path) -> None:
     from gan_core.pictures import grid, save_png, scatter
 
     save_png(grid(samples.samples) if is_images(samples) else scatter(samples.samples), path)
+
+
+def _write_film(images: NDArray[np.uint8], path: Path) -> None:
+    from PIL import Image
+
+    factor = max(1, _FILM_SIDE // images.shape[-1])
+    enlarged = images.repeat(factor, axis=2).repeat(factor, axis=3).transpose(0, 2, 3, 1)
+    first, *others = (Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image) for image in enlarged)
+    first.save(path, format="gif", save_all=True, append_images=others, duration=_FRAME_MS, loop=0)
 
 
 def _write_arrays(samples: Samples, path: Path) -> None:

@@ -95,6 +95,28 @@ class TestSampling:
             make_points().sample(n)
 
 
+class TestTruncationAndWalk:
+    def test_truncated_latents_draw_samples_that_differ_less(self) -> None:
+        generator = make()
+        spread = [generator.sample(200, seed=1, truncation=bound).samples.std(axis=0).mean() for bound in (0.2, 1.0, 5.0)]
+        assert spread[0] < 0.5 * spread[2]
+        assert spread[0] < spread[1] < spread[2]
+
+    @pytest.mark.parametrize("bound", [0.0, -1.0, float("inf"), float("nan")])
+    def test_a_bound_that_is_none_is_refused(self, bound: float) -> None:
+        with pytest.raises(ConfigError, match=r"^truncation: .* is not above 0"):
+            make().sample(1, truncation=bound)
+
+    def test_a_walk_goes_in_small_steps(self) -> None:
+        generator = make()
+        walk, apart = (generator.sample(80, seed=1, walk=walk).samples.astype(float) for walk in (True, False))
+        assert np.abs(np.diff(walk, axis=0)).mean() < 0.5 * np.abs(np.diff(apart, axis=0)).mean()
+
+    def test_a_walk_stays_with_one_class(self) -> None:
+        assert make(DIGITS).sample(20, walk=True).labels.tolist() == [0] * 20  # type: ignore[union-attr]
+        assert make(DIGITS).sample(20, walk=True, label="7").labels.tolist() == [7] * 20  # type: ignore[union-attr]
+
+
 class TestLabels:
     def test_without_a_label_the_classes_come_in_turn(self) -> None:
         drawn = make(DIGITS).sample(12)

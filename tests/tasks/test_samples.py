@@ -36,6 +36,18 @@ class TestPng:
         np.testing.assert_array_equal(pixels(tmp_path / "points.PNG"), scatter(POINTS.samples))
 
     @pytest.mark.parametrize("samples", [GREY, COLOUR])
+    def test_images_become_an_endless_film(self, samples: Samples, tmp_path: Path) -> None:
+        write_samples(samples, tmp_path / "walk.gif")
+        with Image.open(tmp_path / "walk.gif") as film:
+            assert film.n_frames == len(samples.samples)  # type: ignore[attr-defined]
+            assert film.info["loop"] == 0
+            assert film.size[0] % samples.samples.shape[-1] == 0
+            film.seek(3)
+            brightness = np.asarray(film.convert("L")).mean()
+        image = Image.fromarray(np.squeeze(samples.samples[3].transpose(1, 2, 0)))
+        assert brightness == pytest.approx(np.asarray(image.convert("L")).mean(), abs=3)
+
+    @pytest.mark.parametrize("samples", [GREY, COLOUR])
     def test_an_encoded_image_is_the_image(self, samples: Samples) -> None:
         decoded = np.asarray(Image.open(BytesIO(encode_png(samples.samples[3]))))
         np.testing.assert_array_equal(decoded.reshape(*decoded.shape[:2], -1).transpose(2, 0, 1), samples.samples[3])
@@ -99,8 +111,8 @@ def test_the_same_samples_give_the_same_bytes(name: str, tmp_path: Path, monkeyp
 
 
 def test_another_suffix_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"grid\.gif: \.gif is no form .* use \.png, \.npz"):
-        write_samples(GREY, tmp_path / "grid.gif")
+    with pytest.raises(ConfigError, match=r"grid\.bmp: \.bmp is no form .* use \.png, \.npz"):
+        write_samples(GREY, tmp_path / "grid.bmp")
     assert list(tmp_path.iterdir()) == []
 
 
