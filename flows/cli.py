@@ -111,8 +111,9 @@ def list_(as_json: Json = False) -> None:
     if as_json:
         _print_json(rows)
         return
-    titles = ("generator", "champion", "score", "last decision", "schedule", "state")
-    _table(titles, [[row["name"], row["champion"], row["score"], row["decision"], row["schedule"], row["state"]] for row in rows])
+    titles = ("generator", "champion", "score", "champions before", "last decision", "schedule", "state")
+    keys = ("name", "champion", "score", "before", "decision", "schedule", "state")
+    _table(titles, [[row[key] for key in keys] for row in rows])
 
 
 @app.command(

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gan_core.errors import GantryError
 from tasks import locks, params, registry, repro
 from tasks.decision import LastDecision
+from tasks.history import Former, formers, recorded
 from tasks.params import Entry
 from tasks.registry import Summary
 from tasks.workspace import STAGES, Workspace
+
+_FORMERS = 3  # champions whose scores are shown in a row
 
 
 def overview(workspace: Workspace) -> list[dict[str, Any]]:
     """A row for each generator, in the order of params.yaml, then those that only the registry knows.
 
-    Keys: name, champion (version or None), metric, value, score (both in words), decision (outcome), schedule, state.
+    Keys: name, champion (version or None), metric, value, score (both in words), before (comparable scores of former champions, in words),
+    history (the champions, latest first, with their value where it is comparable), decision (outcome), schedule, state.
 
     Raises:
         ConfigError: params.yaml is wrong. RegistryError: the registry cannot be reached.
@@ -28,18 +32,28 @@ def overview(workspace: Workspace) -> list[dict[str, Any]]:
     return [_row(workspace, name, entries.get(name), known.get(name), changed) for name in names]
 
 
+def values_in_words(history: Sequence[Former]) -> str:
+    """The comparable scores of the champions before the present one, oldest first, such as `1.41, 1.33`."""
+    return ", ".join(f"{former.value:.4g}" for former in reversed(history[1 : _FORMERS + 1]) if former.value is not None)
+
+
 def _row(workspace: Workspace, name: str, entry: Entry | None, summary: Summary | None, changed: Mapping[str, str]) -> dict[str, Any]:
     champion = summary.champion if summary else None
     metrics = champion.metrics if champion else {}
     wanted = entry.registration.improve if entry else None
     metric = next((key for key in (wanted, "fid", "radius_error", "high_quality") if key in metrics), None)
     decision = LastDecision.read(workspace, name)
+    past: list[Former] = []
+    if summary and champion and metric:
+        past = formers(registry.Registry.open(workspace), name, summary.history, metric, recorded(champion))
     return {
         "name": name,
         "champion": champion.number if champion else None,
         "metric": metric,
         "value": metrics[metric] if metric else None,
         "score": f"{metric} {metrics[metric]:.4g}" if metric else None,
+        "before": values_in_words(past),
+        "history": [vars(former) for former in past],
         "decision": f"{decision.outcome} (version {decision.version})" if decision else None,
         "schedule": entry.schedule if entry else None,
         "state": _state(workspace, name, entry, changed),

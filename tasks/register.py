@@ -26,7 +26,7 @@ from tasks.comparison import Comparison, compare
 from tasks.gate import Decision, Measured, Record
 from tasks.loaded_back import FreshProcess
 from tasks.params import Entry, EvaluateParams
-from tasks.registry import Registry, Version, metric_tags
+from tasks.registry import RECORD_TAG, STATUS_TAG, Registry, Version, metric_tags
 from tasks.report.publish import publish
 from tasks.stage_main import stage_main
 from tasks.workspace import Workspace
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from tasks.scoring import Evidence
 
 _KNOWN_SAMPLES = 16
-# On the version: decision.json as it was written, so that the stage, run again, says the same again.
-_RECORD_TAG = "decision_record"
 
 
 def register(workspace: Workspace, name: str, entry: Entry) -> None:
@@ -137,7 +135,7 @@ def _settled(registry: Registry, version: Version) -> dict[str, Any] | None:
     if champion is None or champion.number != version.number:
         return None
     try:
-        record: dict[str, Any] = json.loads(champion.tags[_RECORD_TAG])
+        record: dict[str, Any] = json.loads(champion.tags[RECORD_TAG])
         if record["outcome"] in gate.PROMOTING:
             return record
     except (KeyError, ValueError, TypeError):
@@ -151,13 +149,14 @@ def _decide(registry: Registry, version: Version, entry: Entry, challenger: _Cha
     champion = registry.champion(version.name)
     verdict = _judge(registry, version, champion, entry, challenger)
     decision, record = verdict.decision, _record(version, verdict, champion, challenger)
-    registry.set_tags(version, {"decision": decision.outcome, _RECORD_TAG: json.dumps(record)})
+    registry.set_tags(version, {"decision": decision.outcome, RECORD_TAG: json.dumps(record)})
     registry.describe(version, f"{_said(version.name, record)}\n\n{_described(challenger.generator.config)}")
     if decision.promotes:
         _check_comes_back(registry, version, challenger.generator, fresh)
         registry.move_champion(version, None if champion is None else champion.number, decision.outcome)
     else:
         registry.set_challenger(version)
+        registry.set_tags(version, {STATUS_TAG: "rejected"})
     return record
 
 

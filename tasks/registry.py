@@ -31,6 +31,11 @@ if TYPE_CHECKING:
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 
+RECORD_TAG = "decision_record"
+"""On a version: decision.json as it was written, so that the stage, run again, says the same again."""
+STATUS_TAG = "validation_status"
+"""On a version, as MLflow's guide names it: `approved` (the champion), `superseded`, `rolled back`, or `rejected` by the gate."""
+
 _HISTORY_TAG = "champions"
 _HISTORY_LENGTH = 50  # what fits the 5,000 characters that a tag may have
 _ROLLED_BACK_TAG = "rolled_back"
@@ -186,8 +191,11 @@ class Registry:
     def set_tags(self, version: Version, tags: Mapping[str, str]) -> None:
         """Set tags on a version."""
         with tracking.errors(self.address):
-            for key, value in tags.items():
-                self.client.set_model_version_tag(version.name, str(version.number), key, value)
+            self._set_tags(version.name, version.number, tags)
+
+    def _set_tags(self, name: str, number: int, tags: Mapping[str, str]) -> None:
+        for key, value in tags.items():
+            self.client.set_model_version_tag(name, str(number), key, value)
 
     def describe(self, version: Version, text: str) -> None:
         """Set the text that MLflow's page shows for a version."""
@@ -219,8 +227,12 @@ class Registry:
                 self.client.set_registered_model_alias(version.name, CHAMPION, str(version.number))
                 lines = json.dumps([vars(reign) for reign in history[-_HISTORY_LENGTH:]], separators=(",", ":"))
                 self.client.set_registered_model_tag(version.name, _HISTORY_TAG, lines)
+                self._set_tags(version.name, version.number, {STATUS_TAG: "approved"})
                 if present is not None:
-                    self.client.set_model_version_tag(version.name, str(version.number), "former_champion", str(present))
+                    self._set_tags(version.name, version.number, {"former_champion": str(present)})
+                    if self._find_version(version.name, present) is not None:
+                        left = "rolled back" if how == "rolled back" else "superseded"
+                        self._set_tags(version.name, present, {STATUS_TAG: left, "succeeded_by": str(version.number)})
                 if version.was_rolled_back and how != "rolled back":
                     self.client.delete_model_version_tag(version.name, str(version.number), _ROLLED_BACK_TAG)
                 if CHALLENGER in aliases and aliases[CHALLENGER] <= version.number:

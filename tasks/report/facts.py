@@ -17,7 +17,7 @@ from gan_core.data.dataset import Dataset
 from gan_core.errors import GantryError
 from gan_core.generator import GeneratorConfig, read_config
 from tasks import drift, lineage
-from tasks.gate import conditions_of
+from tasks.history import Former, formers
 from tasks.metrics import BETTER, LOWER, default_metric
 from tasks.workspace import Workspace
 
@@ -74,19 +74,6 @@ class Quarantine:
 
 
 @dataclass(frozen=True)
-class Former:
-    """One champion of the history."""
-
-    version: int
-    since: str
-    how: str
-    value: float | None
-    """Its deciding score, where that was measured like this decision's."""
-    remark: str
-    """Why there is no value; or empty."""
-
-
-@dataclass(frozen=True)
 class Facts:
     """What there is to say about a decision."""
 
@@ -130,7 +117,7 @@ def gather(workspace: Workspace, name: str, entry: Entry, registry: Registry, ve
         quarantine=_quarantine(workspace.ready(name) / "quarantine.csv"),
         drift=_drift(registry, version, entry, dataset, record),
         lineage=lineage.of_version(registry, fresh),
-        history=_history(registry, name, history, metric, record),
+        history=formers(registry, name, history, metric, record),
         generator=generator,
         counts=dataset.spec.counts,
         classes=dataset.spec.classes,
@@ -222,27 +209,3 @@ def _quarantine(path: Path) -> Quarantine:
     except OSError:
         pass
     return Quarantine(kinds.total(), kinds.most_common(), first)
-
-
-def _history(registry: Registry, name: str, history: Sequence[Reign], metric: str, record: Mapping[str, Any]) -> list[Former]:
-    """The champions, the latest first, with the scores that were measured like the present one's."""
-    versions = set(registry.versions(name))
-    conditions = conditions_of(record.get("evaluation") or {})
-    formers = []
-    for reign in reversed(history):
-        value, remark = None, "deleted"
-        if reign.version in versions:
-            version = registry.version(name, reign.version)
-            value = version.metrics.get(metric)
-            remark = f"no {metric}" if value is None else ""
-            if value is not None and _recorded_conditions(version) != conditions:
-                value, remark = None, "measured otherwise"
-        formers.append(Former(reign.version, reign.since, reign.how, value, remark))
-    return formers
-
-
-def _recorded_conditions(version: Version) -> dict[str, Any] | None:
-    try:
-        return conditions_of(json.loads(version.tags["decision_record"])["evaluation"])
-    except (KeyError, ValueError, TypeError, AttributeError):
-        return None

@@ -17,6 +17,7 @@ from gan_core.errors import DataError, RegistryError
 from gan_core.generator import Generator
 from tasks import gate, scoring, tracking
 from tasks.evaluate import evaluate
+from tasks.history import formers, recorded
 from tasks.params import Entry, parse
 from tasks.register import register
 from tasks.registry import Registry, promote, rollback, summaries
@@ -151,6 +152,42 @@ class TestSecond:
         assert record["metrics"]["challenger"] == score(better, dataset, None, entry.evaluation)
         assert champion(workspace, "circle") == 2
         assert rollback(workspace, "circle").startswith("circle: version 1 is the champion again")
+
+    def test_both_versions_say_what_became_of_them(self, workspace: Workspace, entry: Entry, generators: list[Generator]) -> None:
+        for generator in (generators[0], generators[-1], generators[1]):
+            trained(workspace, "circle", generator, entry)
+            register(workspace, "circle", entry)
+        registry = Registry.open(workspace)
+        tags = {number: registry.version("circle", number).tags for number in (1, 2, 3)}
+        assert [tags[number]["validation_status"] for number in (1, 2, 3)] == ["superseded", "approved", "rejected"]
+        assert (tags[1]["succeeded_by"], tags[2]["former_champion"]) == ("2", "1")
+        assert [tags[number]["decision"] for number in (1, 2, 3)] == ["first", "promoted", "kept: worse"]
+        rollback(workspace, "circle")
+        assert registry.version("circle", 1).tags["validation_status"] == "approved"
+        assert registry.version("circle", 2).tags["validation_status"] == "rolled back"
+
+    def test_former_champions_are_shown_with_comparable_scores_only(
+        self, workspace: Workspace, entry: Entry, generators: list[Generator]
+    ) -> None:
+        """The third is scored with another seed: of the two before, only the one that it was compared with has a score like it."""
+        other = an_entry("circle").model_copy(update={"evaluation": entry.evaluation.model_copy(update={"seed": 5})})
+        for generator, manner in ((generators[0], entry), (generators[1], entry), (generators[-1], other)):
+            trained(workspace, "circle", generator, manner)
+            register(workspace, "circle", manner)
+        registry = Registry.open(workspace)
+
+        def shown(number: int) -> list[tuple[int, float | None, str]]:
+            present = recorded(registry.version("circle", number))
+            reigns = registry.history("circle")[:number]
+            return [(one.version, one.value, one.remark) for one in formers(registry, "circle", reigns, "radius_error", present)]
+
+        scores = {number: registry.version("circle", number).metrics["radius_error"] for number in (1, 2, 3)}
+        again = decision(workspace, "circle")["metrics"]["champion"]["radius_error"]
+        assert shown(2) == [(2, scores[2], ""), (1, scores[1], "")]
+        assert again != scores[2]
+        assert shown(3) == [(3, scores[3], ""), (2, again, ""), (1, None, "measured otherwise")]
+        registry.client.delete_model_version("circle", "1")
+        assert shown(3)[2] == (1, None, "deleted")
 
     def test_a_worse_one_does_not(
         self, workspace: Workspace, entry: Entry, generators: list[Generator], capsys: pytest.CaptureFixture[str]
@@ -298,6 +335,61 @@ class TestNeverPromotedByAccident:
         register(two, "circle", entry)
         assert decision(two, "circle")["outcome"].startswith("vetoed: version 3 was rolled back; `gantry promote circle 3`")
         assert champion(two, "circle") == 2
+
+    def test_scores_of_other_counts_or_data(self, two: Workspace, entry: Entry) -> None:
+        path = two.report("circle") / "evaluation.json"
+        evaluation = json.loads(path.read_text())
+        path.write_text(json.dumps({**evaluation, "n_generated": 100}))
+        register(two, "circle", entry)
+        assert decision(two, "circle")["outcome"] == (
+            "vetoed: the scores were measured differently, so they are not compared: n_generated 100 against 200"
+        )
+        assert champion(two, "circle") == 2
+
+    def test_when_two_runs_promote_at_once_one_wins(self, two: Workspace, tmp_path: Path) -> None:
+        """Two real processes hold the same expectation, and wait for each other to be ready before they move the alias."""
+        script = """
+import sys, time
+from pathlib import Path
+from tasks.registry import Registry
+from tasks.workspace import Workspace
+registry = Registry.open(Workspace(Path(sys.argv[1])))
+version = registry.version("circle", 1)
+gate = Path(sys.argv[2])
+(gate / sys.argv[3]).touch()
+while len(list(gate.iterdir())) < 2:
+    time.sleep(0.01)
+registry.move_champion(version, 2, "promoted")
+"""
+        gate_folder = tmp_path / "gate"
+        gate_folder.mkdir()
+        environment = os.environ | {"PYTHONPATH": str(Path.cwd())}
+        racers = [
+            subprocess.Popen(
+                [sys.executable, "-c", script, str(two.root), str(gate_folder), str(number)],
+                env=environment,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for number in range(2)
+        ]
+        said = [racer.communicate(timeout=120)[1] for racer in racers]
+        assert sorted(racer.returncode for racer in racers) == [0, 1]
+        assert sum("the champion of circle is version 1 now, and was version 2" in text for text in said) == 1
+        assert [reign.version for reign in Registry.open(two).history("circle")] == [1, 2, 1]
+
+    def test_when_the_held_out_data_is_gone(self, workspace: Workspace) -> None:
+        ready = workspace.ready("digits")
+        ready.mkdir(parents=True)
+        images = np.random.default_rng(0).integers(0, 256, (40, 1, 8, 8), dtype=np.uint8)
+        np.save(ready / "train.npy", images)
+        np.save(ready / "holdout.npy", images[:0])
+        write_spec(ready, DatasetSpec("images", (1, 8, 8), None, {"train": 40, "holdout": 0}))
+        with pytest.raises(DataError, match="0 held-out images are too few to score with, at least 10 are needed"):
+            trained(workspace, "digits", tiny_generator(classes=None), an_entry("digits", source="sklearn://digits"))
+        with pytest.raises(DataError, match=r"metrics\.json: cannot be read"):
+            register(workspace, "digits", an_entry("digits", source="sklearn://digits"))
+        assert Registry.open(workspace).names() == []
 
     def test_when_the_champion_was_deleted(self, two: Workspace, entry: Entry) -> None:
         Registry.open(two).client.delete_model_version("circle", "2")
