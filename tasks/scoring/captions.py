@@ -25,8 +25,9 @@ from gan_core.metrics.frechet import FeatureStatistics, frechet_distance
 from gan_core.metrics.matching import MatchingExtractor, found_first
 from gan_core.randomness import mix
 from tasks.params import EvaluateParams
+from tasks.scoring.copies import Copies, find_copies, most_compared, picture
 from tasks.scoring.images import Counts, ImageEvidence, ImageScoring, all_alike, features_of, held_out_features
-from tasks.scoring.scoring import PICTURES, chunks, on_best_device, rounded
+from tasks.scoring.scoring import PICTURES, chosen, chunks, on_best_device, rounded
 
 DRAWS = 4
 """Images drawn for each held-out caption."""
@@ -103,6 +104,19 @@ class CaptionScoring(ImageScoring):
         found = extractor.recall(dataset.samples["holdout"], captions, params.seed)
         scores = super().real_against_real(dataset, extractor, params)
         return {**scores, "caption_recall": rounded(float(found.mean())), "captions": len(captions.texts)}
+
+    def copies(
+        self, generator: Generator, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams
+    ) -> tuple[Copies, NDArray[np.uint8]]:
+        """Of what is drawn for held-out captions: asked for a training image's own caption, a generator ought to draw what it shows."""
+        assert extractor is not None, "images are compared by features"  # noqa: S101
+        prompts = _asked(dataset, params).texts[: most_compared(dataset.spec.shape)]
+        train, held_out = dataset.samples["train"], dataset.samples["holdout"]
+        real = np.array(held_out[np.sort(chosen(dataset, "holdout", min(len(held_out), len(prompts)), params.seed))])
+        with on_best_device(generator.network, extractor.network):
+            generated = generator.sample(len(prompts), seed=params.seed, prompts=prompts).samples
+            found = find_copies(generated, real, train, extractor)
+        return found, picture(found, generated, train)
 
     def grids(self, generator: Generator, dataset: Dataset, seed: int) -> dict[str, NDArray[np.uint8]]:
         """A held-out caption each, at the same place in all pictures;"""

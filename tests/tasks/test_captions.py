@@ -156,7 +156,7 @@ def tiny_entry(folder: Path, validation: Mapping[str, Any] | None = None, **data
         "validate": {"min_samples": 10, **(validation or {})},
         "train": {**training, "threads": 1, "text_share": 0.3, "second_from": 0.6},
         "evaluate": {"samples": 200},
-        "register": {},
+        "register": {"require": {"copies": "<= 1"}},
     }
     return params.parse({"generators": {"shapes": sections}})["shapes"]
 
@@ -311,7 +311,7 @@ def test_text_to_image_goes_through_all_stages_and_is_asked_with_text(
     assert record["extractor"]["kind"] == "matching"
     # Eight kinds of captions, and the matcher has learnt most of them: far above what chance would find.
     assert record["real_against_real"]["caption_recall"] > 0.4
-    assert {path.stem for path in (report / "grids").glob("*.png")} == {"generated", "stage1", "real"}
+    assert {path.stem for path in (report / "grids").glob("*.png")} == {"generated", "stage1", "real", "copies"}
     assert json.loads((report / "decision.json").read_text())["outcome"] == "first"
 
     dataset = Dataset.open(workspace.ready("shapes"))
