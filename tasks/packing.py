@@ -186,6 +186,7 @@ def pack_table(
     numbers: Mapping[str, Sequence[int]],  # into the table's rows, of each split, in packed order
     labels: Mapping[str, Sequence[int]] | None,  # index into classes of each, in the same order
     classes: tuple[str, ...] | None,
+    modes: int,  # most that a number is described by
 ) -> DatasetSpec:
     """Write rows of a table into `folder` as a packed data set; dataset.json, with the columns as training needs them, comes last."""
     rows = {split: np.ascontiguousarray(table.values[np.asarray(numbers[split], dtype=np.int64)]) for split in SPLITS}
@@ -198,7 +199,7 @@ def pack_table(
         shape=rows["train"].shape[1:],
         classes=classes,
         counts={split: len(rows[split]) for split in SPLITS},
-        schema=table.schema.fitted(rows["train"], train_labels, len(classes or ())),
+        schema=table.schema.fitted(rows["train"], train_labels, len(classes or ()), modes),
     )
     return write_spec(folder, spec)
 

@@ -73,6 +73,8 @@ class DataParams(Strict):
     """Tables: columns of categories beside those that hold text, or whole numbers of at most 10 different values."""
     drop: Annotated[tuple[str, ...], Field(strict=False)] = ()
     """Tables: columns to leave out, such as the number of a record."""
+    modes: Annotated[int, Field(ge=1, le=10)] = 3
+    """Tables: most normal distributions that a column of numbers is described by; 1 for columns with a single peak."""
     holdout: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """Share of the samples that training never sees; a function of content and seed, so equal files stay on one side."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
@@ -125,7 +127,7 @@ class DataParams(Strict):
         keys: dict[Kind, set[str]] = {
             "images": {"root", "size", "channels"},
             "points": {"count", "radius", "sigma"},
-            "table": {"label", "categorical", "drop"},
+            "table": {"label", "categorical", "drop", "modes"},
         }
         given = self.model_fields_set
         for kind, own in keys.items():

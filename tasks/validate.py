@@ -178,7 +178,7 @@ def _pack(folder: Path, inspection: Inspection, packed: dict[str, list[Row]], da
         index = {label: i for i, label in enumerate(inspection.classes)}
         labels = {split: [index[row.label] for row in packed[split] if row.label is not None] for split in SPLITS}
     if isinstance(inspection.samples, TableRows):
-        return pack_table(folder, inspection.samples, numbers, labels, inspection.classes)
+        return pack_table(folder, inspection.samples, numbers, labels, inspection.classes, data.modes)
     if not isinstance(inspection.samples, Spool):
         return pack_points(folder, {split: inspection.samples[np.array(numbers[split])] for split in SPLITS}, raw.truth)
     with closing(inspection.samples) as spool:

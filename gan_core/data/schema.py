@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 ColumnKind = Literal["number", "category"]
 DType = Literal["float64", "int64", "bool", "string"]
 
-MOST_MODES = 10
+DEFAULT_MODES = 3
 LEAST_WEIGHT = 0.005
 """Modes with a smaller share of a column's values are left out, as in CTGAN."""
 
@@ -94,33 +94,34 @@ class Schema:
 
         return frame(self) == frame(other)
 
-    def fitted(self, rows: NDArray[np.float64], labels: NDArray[np.int64] | None, classes: int) -> Schema:
+    def fitted(self, rows: NDArray[np.float64], labels: NDArray[np.int64] | None, classes: int, modes: int = DEFAULT_MODES) -> Schema:
         """The schema with what training has to know, from the training split.
 
         Args:
             rows: (N, D), numbers as they are and categories as their index.
             labels: (N,) class of each, where there is a label.
             classes: how many there are.
+            modes: most normal distributions that a number is described by.
         """
-        columns = tuple(_fitted(column, rows[:, i]) for i, column in enumerate(self.columns))
+        columns = tuple(_fitted(column, rows[:, i], modes) for i, column in enumerate(self.columns))
         shares = None if labels is None else tuple((np.bincount(labels, minlength=classes) / len(labels)).tolist())
         return replace(self, columns=columns, shares=shares)
 
 
-def _fitted(column: Column, values: NDArray[np.float64]) -> Column:
+def _fitted(column: Column, values: NDArray[np.float64], modes: int) -> Column:
     if column.kind == "category":
         return column
     low, high = float(values.min()), float(values.max())
     decimals = 0 if column.dtype == "int64" else _decimals(values)
-    return replace(column, low=low, high=high, decimals=decimals, modes=fit_modes(values))
+    return replace(column, low=low, high=high, decimals=decimals, modes=fit_modes(values, modes))
 
 
 def _decimals(values: NDArray[np.float64]) -> int | None:
     return next((digits for digits in range(_MOST_DECIMALS + 1) if np.array_equal(np.round(values, digits), values)), None)
 
 
-def fit_modes(values: NDArray[np.float64]) -> tuple[Mode, ...]:
-    """The mixture of at most 10 normal distributions that a column's values come from; empty where they are all equal.
+def fit_modes(values: NDArray[np.float64], most: int = DEFAULT_MODES) -> tuple[Mode, ...]:
+    """The mixture of at most `most` normal distributions that a column's values come from; empty where they are all equal.
 
     A variational mixture gives weight to the modes that the data needs and leaves the rest (Xu et al., 2019, section 4.2). A function
     of the values.
@@ -139,7 +140,7 @@ def fit_modes(values: NDArray[np.float64]) -> tuple[Mode, ...]:
 
     some = values if len(values) <= _MOST_ROWS else np.random.default_rng(0).choice(values, _MOST_ROWS, replace=False)
     mixture = BayesianGaussianMixture(
-        n_components=min(MOST_MODES, len(some), len(np.unique(some))),
+        n_components=min(most, len(some), len(np.unique(some))),
         weight_concentration_prior_type="dirichlet_process",
         weight_concentration_prior=0.001,
         random_state=0,

@@ -38,7 +38,7 @@ class TabularParams(TrainParams):
     pac: Annotated[int, Field(ge=1, le=64)] = 1
     """Rows that the discriminator judges together (PacGAN, Lin et al., 2018); the batch is a multiple of it."""
     discriminator_steps: Annotated[int, Field(ge=1, le=100)] = 1
-    optimizer: OptimizerParams = OptimizerParams(learning_rate=5e-4, betas=(0.0, 0.99))
+    optimizer: OptimizerParams = OptimizerParams(learning_rate=2e-3, decay=0.5)
 
     @model_validator(mode="after")
     def _combinations(self) -> Self:

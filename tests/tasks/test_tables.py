@@ -104,6 +104,13 @@ class TestGoodTables:
         assert list(age.categories or ()) == sorted(age.categories or (), key=int)  # as numbers, not as texts
         assert [column.name for column in rest] == ["colour", "rooms", "bought"]
 
+    def test_as_many_modes_as_the_entry_allows(self, tmp_path: Path) -> None:
+        """Heights lie around -10 and 10."""
+        for modes, expected in ((1, 1), (2, 2)):
+            dataset = run(Workspace(tmp_path / str(modes)), as_csv(planted_frame()), label="bought", modes=modes)
+            assert dataset.spec.schema is not None
+            assert len(dataset.spec.schema.columns[0].modes or ()) == expected
+
     def test_marks_of_a_spreadsheet_are_read(self) -> None:
         """A byte order mark, line ends of Windows, quotes, a comma and a line break in a cell, blank lines."""
         cells = read_table('\ufeffname,"a, b"\r\n"x ""y""",1.5\r\n\r\n"two\r\nlines",2\r\n'.encode(), "t.csv")
