@@ -133,8 +133,7 @@ def test_a_table_that_never_changes_is_refused() -> None:
 
 def test_modes_shares_and_relations_are_learnt(tmp_path: Path) -> None:
     dataset = planted_table.pack(tmp_path / "ready", count=1_000)
-    options = params(images=40_000, batch=100, generator={"widths": [64, 64]}, discriminator={"widths": [64, 64]},
-                     optimizer={"learning_rate": 2e-3, "betas": [0.5, 0.9]})  # fmt: skip
+    options = params(images=40_000, batch=100, generator={"widths": [64, 64]}, discriminator={"widths": [64, 64]})
     assert train(options, dataset, tmp_path / "run")
     drawn = Generator.load(tmp_path / "run" / "generator").sample(2_000, seed=1)
     height, _, always, colour, rooms = drawn.samples.T
@@ -144,7 +143,8 @@ def test_modes_shares_and_relations_are_learnt(tmp_path: Path) -> None:
     assert (colour[drawn.labels == 1] == 2).mean() == pytest.approx(0.8, abs=0.15)
     assert (colour[drawn.labels == 0] == 0).mean() == pytest.approx(0.6, abs=0.15)
     assert np.bincount(rooms.astype(int), minlength=3) / 2_000 == pytest.approx([0.5, 0.3, 0.2], abs=0.15)
-    assert np.std(height[drawn.labels == 1]) == pytest.approx(1, abs=0.5)
+    lower, upper = np.percentile(height[drawn.labels == 1], [25, 75])  # rows of the wrong mode were counted above
+    assert (upper - lower) / 1.349 == pytest.approx(1, abs=0.4)
     assert drawn.labels.mean() == pytest.approx(dataset.labels["train"].mean(), abs=0.05)
     assert (tmp_path / "run" / "samples" / "000040000.png").exists()
 
