@@ -11,8 +11,6 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from gan_core.errors import DataError
 from tasks.metrics import BETTER, LOWER
 
@@ -68,6 +66,8 @@ def compare(challenger: Evidence, champion: Evidence, metric: str, replicates: i
     Raises:
         DataError: the two were not scored on equal numbers of samples, or a replicate's score is not finite.
     """
+    import numpy as np  # here, since params.yaml is read without it
+
     from gan_core.metrics.bootstrap import Draws
     from gan_core.randomness import mix
 
