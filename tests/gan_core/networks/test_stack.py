@@ -67,7 +67,7 @@ def test_the_second_stage_begins_with_the_first_ones_image_enlarged(side: int) -
     assert images.shape == (3, 3, side, side)
     draft, _, _ = network.draw_draft(latents, texts)
     assert draft.shape == (3, 3, side // 2, side // 2)
-    enlarged = F.interpolate(draft, scale_factor=2.0, mode="bilinear")
+    enlarged = F.interpolate(draft, scale_factor=2.0, mode="bicubic")
     torch.testing.assert_close(images, torch.tanh(enlarged))
     assert network.draft(latents, TOKENS).shape == images.shape
     torch.nn.init.normal_(network.second.to_image[-1].weight)  # type: ignore[arg-type]
