@@ -108,10 +108,13 @@ def _bringing(origin: Workspace, there: Workspace) -> Iterator[Callable[[str, Pa
     with Repo(str(origin.root.resolve())) as repo:
         cache, remotes = repo.cache.local_cache_dir, {name: dict(remote) for name, remote in repo.config["remote"].items()}
         default = repo.config["core"].get("remote")
-    with Repo.init(str(there.root), no_scm=True) as repo, repo.config.edit("local") as settings:
+    # Made by hand: DVC's own `init` prints.
+    (there.root / ".dvc").mkdir()
+    (there.root / ".dvc" / "config").write_text("[core]\n    no_scm = true\n    analytics = false\n    check_update = false\n")
+    with Repo(str(there.root)) as repo, repo.config.edit("local") as settings:
         settings["cache"]["dir"] = cache
         settings["remote"] = remotes
-        settings["core"].update({"analytics": False, "check_update": False, **({"remote": default} if default else {})})
+        settings["core"].update({"remote": default} if default else {})
 
     def bring(digest: str, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)

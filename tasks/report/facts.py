@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tasks.registry import Registry, Reign, Version
 
 _FIRST_ROWS = 10
+_COPIES = "copies.png"
 _EARLIER = 2
 """Champions before the one that was compared with, whose pictures are shown too."""
 
@@ -84,6 +85,8 @@ class Facts:
     scores: Sequence[Score]
     pictures: Sequence[Picture]
     earlier: Sequence[Picture]
+    copies: Picture | None
+    """The worst pairs of a generated sample and the training sample nearest to it."""
     curves: Mapping[str, Sequence[tuple[int, float]]]
     """Each number of the training's record: (images, value)."""
     quarantine: Quarantine
@@ -112,6 +115,7 @@ def gather(workspace: Workspace, name: str, entry: Entry, registry: Registry, ve
         metric=metric,
         scores=_scores(metrics, record.get("evaluation") or {}, metric),
         pictures=_pictures(workspace, name, entry, dataset, registry, record),
+        copies=_copies(workspace.report(name) / "grids" / _COPIES),
         earlier=_earlier(entry, dataset, registry, name, history, record),
         curves=_curves(workspace.model(name) / "metrics.jsonl"),
         quarantine=_quarantine(workspace.ready(name) / "quarantine.csv"),
@@ -147,7 +151,7 @@ def _pictures(
     workspace: Workspace, name: str, entry: Entry, dataset: Dataset, registry: Registry, record: Mapping[str, Any]
 ) -> list[Picture]:
     """The champion that was compared with, the version decided on, and the real ones, from the same latents."""
-    files = {path.stem: path for path in sorted((workspace.report(name) / "grids").glob("*.png"))}
+    files = {path.stem: path for path in sorted((workspace.report(name) / "grids").glob("*.png")) if path.name != _COPIES}
     shown = []
     former = record.get("former_champion")
     if former is not None:
@@ -158,6 +162,10 @@ def _pictures(
     if "real" in files:
         shown.append(Picture("real, held out", files.pop("real")))
     return shown + [Picture(stem.replace("_", " "), path) for stem, path in files.items()]
+
+
+def _copies(path: Path) -> Picture | None:
+    return Picture("generated samples beside the nearest training samples", path) if path.is_file() else None
 
 
 def _earlier(

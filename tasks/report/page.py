@@ -35,6 +35,7 @@ def render(facts: Facts) -> str:
         bar=bar,
         charts=charts(facts.curves),
         pictures=[(picture.caption, data_uri(picture)) for picture in facts.pictures],
+        copies=None if facts.copies is None else (facts.copies.caption, data_uri(facts.copies)),
         earlier=[(picture.caption, data_uri(picture)) for picture in facts.earlier],
         lineage=leaves({key: value for key, value in facts.lineage.items() if key not in ("name", "version", "scores")}),
     )

@@ -44,10 +44,10 @@ def facts(outcome: str = "promoted", **changes: Any) -> Facts:
         "reasons": [f"fid 12.5 is lower than {EVIL}"],
         "version": 3,
         "former_champion": 2,
-        "metrics": {"challenger": {"fid": 12.5, "recall": 0.5}, "champion": {"fid": 14.75, "recall": 0.5}},
+        "metrics": {"challenger": {"fid": 12.5, "recall": 0.5, "copies": 0.01}, "champion": {"fid": 14.75, "recall": 0.5}},
         "comparison": comparison,
         "noise_floor": {"metric": "fid", "seed": 1, "score": 14.5, "difference": -0.25},
-        "evaluation": {"n_real": 180, "n_generated": 1_800, "seed": 0},
+        "evaluation": {"n_real": 180, "n_generated": 1_800, "seed": 0, "copies": {"compared": 500, "closer_than": 0.5, "held_out": 0.02}},
         "decided_at": "2026-01-02T03:04:05Z",
     }
     grid = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
@@ -65,6 +65,7 @@ def facts(outcome: str = "promoted", **changes: Any) -> Facts:
         scores=[Score("fid", "lower", 12.5, 14.75, 1.5, True), Score("recall", "higher", 0.5, 0.5, None, False)],
         pictures=[Picture("champion, version 2", grid), Picture("version 3", grid)],
         earlier=[Picture("version 1", grid)],
+        copies=Picture("pairs", grid),
         curves={
             "generator_loss": [(0, 2.0), (640, 1.0)],
             "discriminator_loss": [(0, 1.0), (640, 1.5)],
@@ -100,7 +101,7 @@ class TestPage:
         tags = _Tags(html).seen
         assert "script" not in {tag for tag, _ in tags}
         addresses = [value for _, attributes in tags for key, value in attributes.items() if key in ("src", "href", "data", "action")]
-        assert len(addresses) == 3
+        assert len(addresses) == 4
         assert all(str(value).startswith("data:image/png;base64,") for value in addresses)
         assert not re.search(r"url\(|@import", html)
         assert html.count("&lt;script&gt;") >= 7
@@ -124,6 +125,7 @@ class TestPage:
         text = " ".join(re.sub(r"<[^>]*>", " ", page.render(facts())).split())
         assert "fid 12.5 against 14.75 (lower is better). The difference lies between -3.1 and -1.2 in 95 % of 1,000 resamples" in text
         assert "better in 99.8 % of them. The champion against itself, from other latents, differs by -0.25" in text
+        assert "1 % of 500 generated samples are near-copies" in text
         assert "12 samples were set aside: empty file (11)" in text
         assert "measured otherwise" in text
 
@@ -132,7 +134,14 @@ class TestPage:
         record = {key: value for key, value in base.record.items() if key not in ("comparison", "noise_floor")}
         record = {**record, "former_champion": None, "metrics": {"challenger": {"fid": 12.5}, "champion": None}, "evaluation": {}}
         bare = replace(
-            base, record=record, scores=[Score("fid", "lower", 12.5, None, None, True)], earlier=[], pictures=[], drift=None, curves={}
+            base,
+            record=record,
+            scores=[Score("fid", "lower", 12.5, None, None, True)],
+            earlier=[],
+            pictures=[],
+            copies=None,
+            drift=None,
+            curves={},
         )
         html = page.render(replace(bare, quarantine=Quarantine(0, [], []), history=[]))
         assert "There is no data of a former champion to compare with." in html
