@@ -218,7 +218,7 @@ class RegisterParams(Strict):
     require: dict[str, str] = Field(default_factory=dict)
     """Floors that veto, as `recall: ">= 0.4"`. Where it is not named, `copies: "<= 0.05"` holds."""
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
-    """Share of the resamples in which the new version has to be better."""
+    """The middle share of the resamples that has to lie on the better side; at 0.95, 97.5 % of all do then."""
     replicates: Annotated[int, Field(ge=100, le=100_000)] = 1_000
     """How many resamples the comparison draws."""
 

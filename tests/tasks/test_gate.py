@@ -62,17 +62,17 @@ def test_a_worse_one_is_not() -> None:
 def test_what_chance_could_have_made_is_inconclusive() -> None:
     decision = judged(1.22, 1.24, 0.94)
     assert (decision.outcome, decision.promotes) == ("kept: inconclusive", False)
-    assert decision.reasons == ("fid 1.22 against 1.24: better in 94.0 % of 1,000 resamples, and at least 95 % are asked for",)
+    assert decision.reasons == ("fid 1.22 against 1.24: better in 94.0 % of 1,000 resamples; 97.5 % are needed for a confidence of 95 %",)
 
 
-@pytest.mark.parametrize(("probability", "outcome"), [(0.95, "promoted"), (0.9499, "kept: inconclusive"), (0.0501, "kept: inconclusive")])
+@pytest.mark.parametrize(("probability", "outcome"), [(0.975, "promoted"), (0.9749, "kept: inconclusive"), (0.0251, "kept: inconclusive")])
 def test_the_asked_confidence_is_the_border(probability: float, outcome: str) -> None:
     assert judged(1.0, 2.0, probability).outcome == outcome
 
 
 def test_another_confidence_moves_the_border() -> None:
-    assert judged(1.0, 2.0, 0.96, confidence=0.99).outcome == "kept: inconclusive"
-    assert judged(1.0, 2.0, 0.92, confidence=0.9).outcome == "promoted"
+    assert judged(1.0, 2.0, 0.99, confidence=0.99).outcome == "kept: inconclusive"
+    assert judged(1.0, 2.0, 0.96, confidence=0.9).outcome == "promoted"
 
 
 def test_a_draw_keeps_the_champion() -> None:

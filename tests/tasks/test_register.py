@@ -249,7 +249,7 @@ class TestImages:
         assert comparison["interval"][0] < comparison["difference"] < comparison["interval"][1]
         assert (comparison["replicates"], comparison["confidence"], comparison["better"]) == (1000, 0.95, "lower")
         sure = comparison["probability_better"]
-        expected = "promoted" if sure >= 0.95 else "kept: worse" if sure <= 0.05 else "kept: inconclusive"
+        expected = "promoted" if sure >= 0.975 else "kept: worse" if sure <= 0.025 else "kept: inconclusive"
         assert record["outcome"] == expected
         floor = record["noise_floor"]
         assert floor["difference"] == pytest.approx(floor["score"] - first["fid"])
