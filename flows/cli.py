@@ -124,6 +124,7 @@ def list_(as_json: Json = False) -> None:
         'gantry sample emoji --prompt "red heart" --count 16',
         "gantry sample --from models/digits --out folder",
         "gantry sample breast-cancer --count 500 --out rows.csv",
+        "gantry sample facades --input label-map.png --out photo.png",
     )
 )
 def sample(
@@ -133,8 +134,8 @@ def sample(
     source: Annotated[
         Path | None, typer.Option("--from", help="A generator's folder, instead of the registry.", show_default=False)
     ] = None,
-    count: Annotated[int, typer.Option(help="How many.")] = 64,
-    seed: Annotated[int, typer.Option(help="The same seed draws the same samples.")] = 0,
+    count: Annotated[int | None, typer.Option(help="How many (default 64).", show_default=False)] = None,
+    seed: Annotated[int | None, typer.Option(help="The same seed draws the same samples (default 0).", show_default=False)] = None,
     label: Annotated[str | None, typer.Option(help="One class for all, by name or index.", show_default=False)] = None,
     prompt: Annotated[
         list[str] | None, typer.Option(help="What the pictures are to show; several are taken in turn.", show_default=False)
@@ -143,25 +144,43 @@ def sample(
         float | None, typer.Option(help="Keep each latent coordinate within this: more typical samples, less variety.", show_default=False)
     ] = None,
     walk: Annotated[bool, typer.Option("--walk", help="From one sample to the next, step by step; with --out walk.gif a film.")] = False,
+    given: Annotated[
+        Path | None,
+        typer.Option("--input", help="A picture, or a folder of them, for a generator that translates or restores.", show_default=False),
+    ] = None,
     out: Annotated[
         Path,
         typer.Option(help="A .png (one picture), a .gif (a film), a .npz (arrays), a .csv or .parquet (rows of a table), or a new folder."),
     ] = Path("samples.png"),
 ) -> None:
-    """Draw samples from a generator."""
+    """Draw samples from a generator, or have it translate or restore pictures."""
     if (reference is None) == (source is None):
         raise ConfigError("sample: name a generator, `gantry sample NAME`, or a folder, `gantry sample --from models/NAME`; one of the two")
+    from tasks.inputs import read_inputs
     from tasks.registry import load_generator
     from tasks.samples import write_samples
     from tasks.workspace import current
 
     generator = load_generator(current(), source if source is not None else str(reference))
-    prompts = None if not prompt else [prompt[i % len(prompt)] for i in range(count)]
-    samples = generator.sample(count, seed, label, prompts=prompts, truncation=truncation, walk=walk)
-    if unknown := generator.unknown_words(prompt or ()):
-        typer.echo(f"note: words that this generator was never shown, and that all mean the same to it: {', '.join(unknown)}", err=True)
-    write_samples(samples, out, generator.config.classes)
-    typer.echo(f"{count} samples in {out}")
+    if generator.config.inputs is None:
+        if given is not None:
+            raise ConfigError("--input: this generator draws samples and is given no pictures; leave --input out, and say --count instead")
+        count, pictures = 64 if count is None else count, None
+        prompts = None if not prompt else [prompt[i % len(prompt)] for i in range(count)]
+        samples = generator.sample(count, seed or 0, label, prompts=prompts, truncation=truncation, walk=walk)
+        if unknown := generator.unknown_words(prompt or ()):
+            typer.echo(f"note: words that this generator was never shown, and that all mean the same to it: {', '.join(unknown)}", err=True)
+    else:
+        if given is None:
+            raise ConfigError("this generator makes pictures of pictures; say which with --input FILE, or --input FOLDER")
+        if (count, seed, label, prompt, truncation, walk) != (None, None, None, None, None, False):
+            raise ConfigError(
+                "this generator makes a picture of each that it is given; of the options, leave all but --input and --out out"
+            )
+        pictures = read_inputs(given, generator.config.inputs)
+        samples = generator.translate(pictures.images)
+    write_samples(samples, out, generator.config.classes, pictures)
+    typer.echo(f"{len(samples.samples)} samples in {out}")
 
 
 @app.command(epilog=_examples("gantry promote digits 2"))

@@ -1,6 +1,8 @@
-"""Differentiable augmentation: the same family of changes for real and generated images (DiffAugment, Zhao et al., 2020).
+"""Changes that make a small data set larger.
 
-Only what the discriminator sees is changed, so the generator never learns to draw the changes.
+`augment` is for images (DiffAugment, Zhao et al., 2020): the same family of changes for real and generated ones, and differentiable, so
+that only what the discriminator sees is changed and the generator never learns to draw the changes. `mirrored_and_shifted` is for pairs,
+whose two images change alike.
 """
 
 from __future__ import annotations
@@ -39,6 +41,30 @@ def varied(images: Tensor) -> Tensor:
     transform[:, 1, 2] = draw(-1, 1) * (1 - side)
     places = F.affine_grid(transform, list(images.shape), align_corners=False)
     return F.grid_sample(images, places, padding_mode="reflection", align_corners=False)
+
+
+def mirrored_and_shifted(inputs: Tensor, outputs: Tensor, flip: bool, jitter: float) -> tuple[Tensor, Tensor]:
+    """Pairs with both images mirrored, half of the time, and shifted by up to `jitter` of the side, what is missing reflected.
+
+    Args:
+        inputs: (N, C', H, W).
+        outputs: (N, C, H, W).
+        flip: whether pairs are mirrored at all.
+        jitter: 0 to 0.25.
+    """
+    both = torch.cat([inputs, outputs], dim=1)
+    n, _, height, width = both.shape
+    if flip:
+        mirrored = torch.rand(n, 1, 1, 1, device=both.device) < 0.5
+        both = torch.where(mirrored, both.flip(3), both)
+    down, right = int(height * jitter + 0.5), int(width * jitter + 0.5)
+    if down or right:
+        padded = F.pad(both, (right, right, down, down), mode="reflect")
+        tops = torch.randint(0, 2 * down + 1, (n,)).tolist()
+        lefts = torch.randint(0, 2 * right + 1, (n,)).tolist()
+        both = torch.stack([one[:, y : y + height, x : x + width] for one, y, x in zip(padded, tops, lefts, strict=True)])
+    first, second = both[:, : inputs.shape[1]], both[:, inputs.shape[1] :]
+    return first.contiguous(memory_format=torch.channels_last), second.contiguous(memory_format=torch.channels_last)
 
 
 def _colour(images: Tensor) -> Tensor:

@@ -42,6 +42,12 @@ def grid(images: NDArray[np.uint8], columns: int | None = None, gap: int = 2, mi
     return sheet
 
 
+def rows(*columns: NDArray[np.uint8], gap: int = 2, min_side: int = 32) -> NDArray[np.uint8]:
+    """Images that belong together side by side, a row each: uint8 (N, C, H, W) for each column, with C of 1 or 3, to (rows, columns, 3)."""
+    coloured = [np.broadcast_to(column, (len(column), 3, *column.shape[2:])) for column in columns]
+    return grid(np.stack(coloured, axis=1).reshape(-1, *coloured[0].shape[1:]), columns=len(columns), gap=gap, min_side=min_side)
+
+
 def scatter(points: NDArray[np.float32], real: NDArray[np.float32] | None = None, size: int = 512) -> NDArray[np.uint8]:
     """Generated points (N, 2) in red over real ones (M, 2) in grey: uint8 (size, size, 3). More columns than two are left out."""
     clouds = [(cloud, colour) for cloud, colour in ((real, _REAL), (points, _GENERATED)) if cloud is not None]

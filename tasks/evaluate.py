@@ -78,6 +78,8 @@ def _check(name: str, config: GeneratorConfig, dataset: Dataset, params: Evaluat
         raise DataError(
             f"the generator draws {config.kind} of shape {config.shape}, and the data has {spec.kind} of shape {spec.shape}; train it again"
         )
+    if config.inputs != spec.inputs:
+        raise DataError(f"the generator is given inputs of shape {config.inputs}, and the data has {spec.inputs}; train it again")
     if config.classes is not None and config.classes != spec.classes:
         raise DataError("the generator knows other classes than the data has; train it again")
     if config.schema is not None and spec.schema is not None and not config.schema.is_like(spec.schema):
@@ -106,7 +108,8 @@ def _extractor(folder: Path, name: str, dataset: Dataset, params: EvaluateParams
     started = time.monotonic()
     fitted = scoring.fit(wanted, dataset, _EXTRACTOR_SEED, choose_device("auto")).to("cpu").save(folder)
     accuracy = fitted.config.holdout_accuracy
-    right = "" if accuracy is None else f", {accuracy:.1%} of held-out images right"
+    what = "pixels" if fitted.kind == "segmentation" else "images"
+    right = "" if accuracy is None else f", {accuracy:.1%} of held-out {what} right"
     print(f"evaluate {name}: fitted a {fitted.kind} network for features{right}, {time.monotonic() - started:.1f} s", flush=True)
     return fitted
 

@@ -61,7 +61,8 @@ def _fetch(workspace: Workspace, name: str, entry: Entry, source: Source) -> str
         progress.add(len(members))
 
     changes = sync(folder, about, [RawFile(file.path, file.size, file.open, known.get(file.path)) for file in files], on_shard)
-    classes = {class_of(file.path) for file in files} - {None} if about.kind == "files" and entry.data.layout != "captions" else set()
+    in_classes = about.kind == "files" and entry.data.layout in ("images", "unpaired-folders")
+    classes = {class_of(file.path) for file in files} - {None} if in_classes else set()
     return _in_words(about, changes, files, len(classes), is_first=before is None)
 
 

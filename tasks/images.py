@@ -97,6 +97,43 @@ def decode(data: bytes, size: int, limits: ValidateParams) -> Picture:
     Raises:
         UnusableImageError: not an image, broken, outside the limits, or blank.
     """
+    opened = _open(data, limits)
+    return _fitted(opened.image, opened, size, limits)
+
+
+def decode_halves(data: bytes, size: int, limits: ValidateParams) -> tuple[Picture, Picture]:
+    """Decode one file that holds two images side by side: the left and the right half, each as `decode` gives an image.
+
+    Raises:
+        UnusableImageError: as `decode`, of either half; or the file has no two halves.
+    """
+    opened = _open(data, limits)
+    width, height = opened.image.size
+    if width % 2 or width <= height:
+        problem = "is odd" if width % 2 else f"is not above the height, {height}"
+        raise UnusableImageError(f"no two images side by side: the width, {width}, {problem}")
+    left, right = (opened.image.crop((start, 0, start + width // 2, height)) for start in (0, width // 2))
+    try:
+        first = _fitted(left, opened, size, limits)
+    except UnusableImageError as error:
+        raise UnusableImageError(f"left half: {error}") from None
+    try:
+        return first, _fitted(right, opened, size, limits)
+    except UnusableImageError as error:
+        raise UnusableImageError(f"right half: {error}") from None
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A decoded file at its own size, and what its header says."""
+
+    image: Image.Image
+    width: int
+    height: int
+    mode: str
+
+
+def _open(data: bytes, limits: ValidateParams) -> _Opened:
     if not data:
         raise UnusableImageError("empty file")
     try:
@@ -105,7 +142,7 @@ def decode(data: bytes, size: int, limits: ValidateParams) -> Picture:
             width, height, mode = *source.size, source.mode
             check_size(width, height, limits)
             source.load()
-            image = to_plain(_upright(source))
+            return _Opened(to_plain(_upright(source)), width, height, mode)
     except UnusableImageError:
         raise
     except UnidentifiedImageError:
@@ -116,10 +153,14 @@ def decode(data: bytes, size: int, limits: ValidateParams) -> Picture:
         raise
     except Exception as error:  # Decoders meet hostile bytes and raise anything: struct.error, IndexError, SyntaxError, ...
         raise UnusableImageError(_in_words(error)) from None
+
+
+def _fitted(image: Image.Image, opened: _Opened, size: int, limits: ValidateParams) -> Picture:
+    """An image of an opened file, checked and scaled."""
     mean, std = statistics(image)
     check_blank(std, limits)
     pixels = np.atleast_3d(np.asarray(fit(image, size)))
-    return Picture(width, height, mode, mean, std, np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+    return Picture(opened.width, opened.height, opened.mode, mean, std, np.ascontiguousarray(pixels.transpose(2, 0, 1)))
 
 
 def check_size(width: int, height: int, limits: ValidateParams) -> None:

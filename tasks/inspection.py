@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from io import BytesIO
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,8 +27,9 @@ from PIL import Image
 from gan_core.errors import DataError
 from tasks.captions import captions_by_image, read_captions
 from tasks.idx import CLASSES, read_idx
-from tasks.images import Picture, UnusableImageError, array_statistics, check_blank, check_size, decode, fit
+from tasks.images import Picture, UnusableImageError, array_statistics, check_blank, check_size, decode, decode_halves, fit
 from tasks.packing import Spool
+from tasks.pairing import Partners, pair_up
 from tasks.params import DataParams, ValidateParams
 from tasks.processes import die_with
 from tasks.raw import About, Member, RawReader, class_of, safe_path
@@ -61,6 +62,8 @@ class Row:
     """Why it cannot be used, in words; None for a good sample."""
     number: int | None = None
     """Of a good sample, where to find it: in the spool or the array of points."""
+    given: int | None = None
+    """Of a good pair, where in the spool the image is that a generator is given; `number` is the one that it is to make."""
     width: int | None = None
     height: int | None = None
     mode: str | None = None
@@ -105,9 +108,14 @@ def inspect(
     if data.layout == "captions":
         return _inspect_captioned(raw, data, limits, Spool(spool, data.size or DEFAULT_SIZE), on_row)
     if raw.kind == "files":
+        files = Spool(spool, data.size or DEFAULT_SIZE)
+        if data.layout == "side-by-side":
+            return Inspection(_counted(_side_by_side_rows(raw, data, limits, files), len(raw), on_row), None, files)
+        if data.layout == "paired-folders":
+            partners = pair_up(raw.members, data.folders)
+            return Inspection(_counted(_partner_rows(raw, partners, data, limits, files), len(partners), on_row), None, files)
         labels = {label for label in raw.labels if label is not None}
         classes = tuple(sorted(labels)) or None
-        files = Spool(spool, data.size or DEFAULT_SIZE)
         return Inspection(_counted(_file_rows(raw, limits, files, classes), len(raw), on_row), classes, files)
     arrays, classes = _read_idx_files(raw) if raw.kind == "idx" else _read_npy_files(raw)
     images = Spool(spool, data.size or min(arrays[0].images.shape[1:3]))
@@ -127,7 +135,7 @@ def _counted(rows: Iterator[Row], total: int, on_row: Callable[[int, int], None]
 
 
 def _file_rows(raw: RawReader, limits: ValidateParams, spool: Spool, classes: tuple[str, ...] | None) -> Iterator[Row]:
-    for member, picture in zip(raw.members, _decoded(raw, spool.size, limits), strict=True):
+    for member, picture in zip(raw.members, _decoded(raw, raw.members, decode, spool.size, limits), strict=True):
         label = class_of(member.path)
         if isinstance(picture, str):
             yield Row(member.path, member.sha256, label, reason=picture)
@@ -136,7 +144,17 @@ def _file_rows(raw: RawReader, limits: ValidateParams, spool: Spool, classes: tu
         else:
             number = spool.append(picture.pixels)
             yield Row(
-                member.path, member.sha256, label, None, number, picture.width, picture.height, picture.mode, picture.mean, picture.std
+                member.path,
+                member.sha256,
+                label,
+                None,
+                number,
+                None,
+                picture.width,
+                picture.height,
+                picture.mode,
+                picture.mean,
+                picture.std,
             )
 
 
@@ -166,18 +184,56 @@ def _with_caption(row: Row, name: str, captions: Mapping[str, tuple[str, ...]]) 
     return replace(row, label=None)
 
 
-def _decoded(raw: RawReader, size: int, limits: ValidateParams) -> Iterator[Picture | str]:
-    """Of each member in order the picture, or the reason why there is none; by several processes where that pays."""
+def _side_by_side_rows(raw: RawReader, data: DataParams, limits: ValidateParams, spool: Spool) -> Iterator[Row]:
+    for member, halves in zip(raw.members, _decoded(raw, raw.members, decode_halves, spool.size, limits), strict=True):
+        if isinstance(halves, str):
+            yield Row(member.path, member.sha256, reason=halves)
+        else:
+            yield _pair_row(member.path, member.sha256, halves[data.given], halves[1 - data.given], spool)
+
+
+def _partner_rows(raw: RawReader, partners: Sequence[Partners], data: DataParams, limits: ValidateParams, spool: Spool) -> Iterator[Row]:
+    """A row a pair, under the path of the image that a generator is to make; a row for each file that is in no pair."""
+    members = [member for one in partners if one.reason is None for member in one.members]
+    pictures = _decoded(raw, members, decode, spool.size, limits)
+    for one in partners:
+        target = one.members[-1 if one.reason else 1 - data.given]
+        sha256 = hashlib.sha256("".join(member.sha256 for member in one.members).encode()).hexdigest()
+        if one.reason is not None:
+            yield Row(target.path, sha256, reason=one.reason)
+            continue
+        first, second = next(pictures), next(pictures)
+        if isinstance(first, str) or isinstance(second, str):
+            broken = [f"{member.path}: {what}" for member, what in zip(one.members, (first, second), strict=True) if isinstance(what, str)]
+            yield Row(target.path, sha256, reason="; ".join(broken))
+        else:
+            pair = first, second
+            yield _pair_row(target.path, sha256, pair[data.given], pair[1 - data.given], spool)
+
+
+def _pair_row(path: str, sha256: str, given: Picture, target: Picture, spool: Spool) -> Row:
+    number, given_number = spool.append(target.pixels), spool.append(given.pixels)
+    return Row(path, sha256, None, None, number, given_number, target.width, target.height, target.mode, target.mean, target.std)
+
+
+_Decoded = TypeVar("_Decoded")
+_Decoder = Callable[[bytes, int, ValidateParams], _Decoded]
+
+
+def _decoded(
+    raw: RawReader, members: Sequence[Member], decoder: _Decoder[_Decoded], size: int, limits: ValidateParams
+) -> Iterator[_Decoded | str]:
+    """Of each of `members` in order what `decoder` makes of it, or the reason why that is nothing; by several processes where that pays."""
     workers = _processors()
-    total = sum(member.size for member in raw.members)
-    if workers == 1 or (len(raw) < _POOL_FILES and total < _POOL_BYTES):
-        yield from (_decode(raw, member, size, limits) for member in raw.members)
+    total = sum(member.size for member in members)
+    if workers == 1 or (len(members) < _POOL_FILES and total < _POOL_BYTES):
+        yield from (_decode(raw, member, decoder, size, limits) for member in members)
         return
     length = max(1, min(_CHUNK_FILES, _CHUNK_BYTES // (3 * size * size)))
-    chunks = [raw.members[start : start + length] for start in range(0, len(raw), length)]
+    chunks = [members[start : start + length] for start in range(0, len(members), length)]
     # Threads gain nothing: Pillow holds Python's lock while it decodes. Fork is not safe in a process that may have threads.
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, (os.getpid(), raw.folder, raw.about, size, limits))
-    waiting: deque[tuple[Sequence[Member], Future[list[Picture | str]]]] = deque()
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, (os.getpid(), raw.folder, raw.about, decoder, size, limits))
+    waiting: deque[tuple[Sequence[Member], Future[list[_Decoded | str]]]] = deque()
     try:
         for chunk in chunks:
             waiting.append((chunk, pool.submit(_decode_chunk, chunk)))
@@ -198,30 +254,30 @@ def _decoded(raw: RawReader, size: int, limits: ValidateParams) -> Iterator[Pict
         pool.shutdown(cancel_futures=True)
 
 
-def _decode(raw: RawReader, member: Member, size: int, limits: ValidateParams) -> Picture | str:
+def _decode(raw: RawReader, member: Member, decoder: _Decoder[_Decoded], size: int, limits: ValidateParams) -> _Decoded | str:
     if member.size > MAX_BYTES:
         return f"too large: {member.size:,} bytes, more than {MAX_BYTES:,}"
     try:
-        return decode(raw.read(member), size, limits)
+        return decoder(raw.read(member), size, limits)
     except UnusableImageError as reason:
         return str(reason)
 
 
-_worker: tuple[RawReader, int, ValidateParams]
+_worker: tuple[RawReader, _Decoder[Any], int, ValidateParams]
 
 
-def _start_worker(parent: int, folder: Path, about: About, size: int, limits: ValidateParams) -> None:
+def _start_worker(parent: int, folder: Path, about: About, decoder: _Decoder[Any], size: int, limits: ValidateParams) -> None:
     global _worker
     die_with(parent)
     # Ctrl-C reaches the whole group; the parent alone answers it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Members come with the work, so the index need not be read again.
-    _worker = (RawReader(folder, about, ()), size, limits)
+    _worker = (RawReader(folder, about, ()), decoder, size, limits)
 
 
-def _decode_chunk(chunk: Sequence[Member]) -> list[Picture | str]:
-    raw, size, limits = _worker
-    return [_decode(raw, member, size, limits) for member in chunk]
+def _decode_chunk(chunk: Sequence[Member]) -> list[Any]:
+    raw, decoder, size, limits = _worker
+    return [_decode(raw, member, decoder, size, limits) for member in chunk]
 
 
 def _processors() -> int:
@@ -298,7 +354,7 @@ def _array_rows(array: _Array, classes: tuple[str, ...], limits: ValidateParams,
             except UnusableImageError as reason:
                 yield Row(path, sha256, label, str(reason))
             else:
-                yield Row(path, sha256, label, None, spool.append(_fitted(image, spool.size)), width, height, mode, mean, std)
+                yield Row(path, sha256, label, None, spool.append(_fitted(image, spool.size)), None, width, height, mode, mean, std)
 
 
 def _fitted(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:

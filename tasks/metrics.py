@@ -31,6 +31,14 @@ BETTER: Mapping[str, str] = {
     "detection": LOWER,
     "column_distance": LOWER,
     "correlation_distance": LOWER,
+    "l1": LOWER,
+    "psnr": HIGHER,
+    "ssim": HIGHER,
+    "segmentation_ratio": HIGHER,
+    "psnr_gain": HIGHER,
+    "fid_ratio": LOWER,
+    "hole_psnr": HIGHER,
+    "hole_psnr_gain": HIGHER,
 }
 
 FLOOR_ONLY = ("copies",)
@@ -42,6 +50,7 @@ _DECIDING: Mapping[Kind, tuple[str, ...]] = {
     "points": ("radius_error", "high_quality"),
     "unpaired": ("fid",),
     "table": ("utility", "detection"),
+    "pairs": ("fid",),
 }
 """Of each kind of data, the first of these that was measured."""
 

@@ -12,6 +12,7 @@ import math
 import os
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -19,8 +20,11 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from gan_core.data.corruptions import FACTOR, corrupt
 from gan_core.data.dataset import SPLITS, DatasetSpec, Split, write_spec
 from gan_core.data.text import Vocabulary
+from gan_core.errors import DataError
+from gan_core.params.common import Corruption
 from tasks.images import with_channels
 from tasks.tables import TableRows
 
@@ -36,6 +40,11 @@ def split_of(sha256: str, seed: int, holdout: float) -> Split:
     """
     draw = int.from_bytes(hashlib.sha256(f"{seed}:{sha256}".encode()).digest()[:8], "big") / 2**64
     return "holdout" if draw < holdout else "train"
+
+
+def corruption_seed(sha256: str, seed: int) -> int:
+    """What a sample's corruption is drawn from, 0 to 2**64 - 1: a function of its content's digest and the seed, as its split is."""
+    return int.from_bytes(hashlib.sha256(f"corruption:{seed}:{sha256}".encode()).digest()[:8], "big")
 
 
 class Spool:
@@ -155,6 +164,41 @@ def pack_captions(
         examples=tuple(texts["train"][i] for i in spread),
     )
     return write_spec(folder, spec)
+
+
+def pack_pairs(
+    folder: Path,
+    spool: Spool,
+    numbers: Mapping[str, Sequence[int]],  # the spool's numbers of each split's pictures that are to be made, in packed order
+    given: Mapping[str, Sequence[int]],  # of those that they are made from, in the same order
+    channels: int,  # 1 or 3
+    given_channels: int,
+) -> DatasetSpec:
+    """Write pairs of images into `folder` as a packed data set; dataset.json is written last."""
+    shape, inputs = (channels, spool.size, spool.size), (given_channels, spool.size, spool.size)
+    for split in SPLITS:
+        _write_images(folder / f"{split}.npy", spool, numbers[split], shape)
+        _write_images(folder / f"{split}_inputs.npy", spool, given[split], inputs)
+    return write_spec(folder, DatasetSpec("pairs", shape, None, {split: len(numbers[split]) for split in SPLITS}, inputs=inputs))
+
+
+def pack_corrupted(folder: Path, spec: DatasetSpec, corruption: Corruption, seeds: Mapping[str, Sequence[int]]) -> DatasetSpec:
+    """Add to the images packed in `folder` the same ones spoiled, which makes pairs of them; `seeds` has one for each image of a split.
+
+    Raises:
+        DataError: the images cannot be spoiled so.
+    """
+    channels, *sides = spec.shape
+    if corruption == "grey" and channels == 1:
+        raise DataError("data.corruption: grey takes the colour from images, and these have none; set data.channels: 3, or another one")
+    if corruption == "downsample" and any(side % FACTOR for side in sides):
+        raise DataError(f"data.corruption: downsample needs a size that {FACTOR} divides, and images have {sides[0]} pixels; set data.size")
+    inputs = (1 if corruption == "grey" else channels, *sides)
+    for split in SPLITS:
+        images = np.load(folder / f"{split}.npy", mmap_mode="r", allow_pickle=False)
+        spoiled = (corrupt(np.array(image), corruption, seed) for image, seed in zip(images, seeds[split], strict=True))
+        _write_array(folder / f"{split}_inputs.npy", (len(images), *inputs), np.dtype(np.uint8), spoiled)
+    return write_spec(folder, replace(spec, kind="pairs", inputs=inputs, corruption=corruption))
 
 
 def pack_points(

@@ -22,7 +22,7 @@ from ruamel.yaml.error import YAMLError
 
 from gan_core.errors import ConfigError
 from gan_core.params import RECIPE_PARAMS, TrainParams
-from gan_core.params.common import Kind, Probability, Strict
+from gan_core.params.common import Corruption, Kind, Probability, Strict
 from tasks.comparison import fewest_replicates
 from tasks.metrics import BETTER, FLOOR_ONLY
 
@@ -34,13 +34,29 @@ _POINT_SOURCES = ("circle", "ring", "grid")
 
 SKLEARN_TABLES: Mapping[str, str] = {"breast-cancer": "load_breast_cancer", "iris": "load_iris", "wine": "load_wine"}
 """scikit-learn's tables, and its function that loads each."""
+Layout = Literal["images", "side-by-side", "paired-folders", "unpaired-folders", "captions"]
+
+_LAYOUT_KINDS: dict[Layout, Kind] = {
+    "images": "images",
+    "side-by-side": "pairs",
+    "paired-folders": "pairs",
+    "unpaired-folders": "unpaired",
+    "captions": "captions",
+}
+FOLDER_LAYOUTS: tuple[Layout, ...] = ("paired-folders", "unpaired-folders")
+"""The layouts that `data.folders` is about."""
+_HINTS: dict[Kind, str] = {
+    "pairs": "data.layout: side-by-side or paired-folders, or data.corruption, makes pairs of it",
+    "unpaired": "data.layout: unpaired-folders takes two folders of it",
+}
+"""How a source comes to hold what a recipe takes."""
 
 
 class DataParams(Strict):
     """Where the samples come from and how they are laid out. One of the sources:
 
     `sklearn://digits`; `points://circle`, `points://ring`, `points://grid`; `torchvision://MNIST` and its idx siblings
-    (FashionMNIST, KMNIST, QMNIST); `folder://PATH`, flat, with a folder a class, or as `layout` says;
+    (FashionMNIST, KMNIST, QMNIST); `folder://PATH`, laid out as `layout` says;
     `table://PATH`, a CSV (UTF-8) or Parquet file;
     `sklearn://breast-cancer`, `iris` and `wine`, real tables. `$VARIABLE` in a path is expanded.
     """
@@ -52,15 +68,20 @@ class DataParams(Strict):
     """Images: height and width in pixels after validation. None keeps the source's own size (arrays) or 64 (files)."""
     channels: Literal[1, 3] | None = None
     """Images: grey or RGB; None takes what most of the files are."""
-    layout: Literal["unpaired-folders", "captions"] | None = None
-    """folder only. None: flat, or a folder a class. `unpaired-folders`: two folders of images, neither of which has partners in the other,
-    for translation from image to image. `captions`: images, and a file that says what they show."""
+    layout: Layout = "images"
+    """folder only. `images`: flat, or a folder a class. `captions`: images, and a file that says what they show. For translation from
+    image to image: `side-by-side`, both in one file, the left half is A and the right half is B; `paired-folders`, two folders A and B,
+    where a file's partner has the same name but for what follows the last dot; `unpaired-folders`, two folders of images, neither of
+    which has partners in the other."""
     folders: Annotated[tuple[str, str], Field(strict=False)] = ("A", "B")
-    """The two folders that `layout: unpaired-folders` is about, by their names in the source."""
+    """The two folders, A and B, that `layout` is about, by their names in the source."""
     direction: Literal["a-to-b", "b-to-a"] = "a-to-b"
-    """Whether images of the first folder become such as are in the second, or the other way."""
+    """Whether images such as A become such as B, or the other way."""
     captions: str = "captions.csv"
     """layout captions: the captions file, as `tasks.captions` describes it; relative to the source's folder, and inside it."""
+    corruption: Corruption | None = None
+    """Pairs from images, for restoration: a generator is given the image with a hole (`mask`), four times coarser (`downsample`), with
+    noise of deviation 25 (`noise`), or without colour (`grey`). A function of content and seed."""
     count: Annotated[int, Field(ge=10, le=10_000_000)] = 1_000
     """Points: how many are drawn."""
     radius: Annotated[float, Field(gt=0)] = 2.0
@@ -78,7 +99,7 @@ class DataParams(Strict):
     holdout: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """Share of the samples that training never sees; a function of content and seed, so equal files stay on one side."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    """Seed of drawn points and of the held-out split."""
+    """Seed of drawn points, of the held-out split and of `corruption`."""
 
     @field_validator("source")
     @classmethod
@@ -109,7 +130,7 @@ class DataParams(Strict):
     @classmethod
     def _plain_names(cls, folders: tuple[str, str]) -> tuple[str, str]:
         for name in folders:
-            if name in ("", ".", "..") or name.startswith(".") or set(name) & set("/\\\0"):
+            if name == "" or name.startswith(".") or set(name) & set("/\\\0"):
                 raise ValueError(f"{name[:80]!r} is not the name of a folder in the source; write a plain name, such as trainA")
         if folders[0] == folders[1]:
             raise ValueError(f"{folders[0]!r} stands there twice; name two folders")
@@ -125,13 +146,14 @@ class DataParams(Strict):
     @model_validator(mode="after")
     def _keys_fit_source(self) -> Self:
         keys: dict[Kind, set[str]] = {
-            "images": {"root", "size", "channels"},
+            "images": {"root", "size", "channels", "layout", "folders", "direction", "corruption"},
             "points": {"count", "radius", "sigma"},
             "table": {"label", "categorical", "drop", "modes"},
         }
         given = self.model_fields_set
+        source = self._source_kind
         for kind, own in keys.items():
-            if kind != ("images" if self.kind in ("unpaired", "captions") else self.kind) and (wrong := given & own):
+            if kind != source and (wrong := given & own):
                 what = "tables" if kind == "table" else kind
                 raise ValueError(f"{', '.join(sorted(wrong))}: only for {what}, and {self.source} has none")
         for key in ("categorical", "drop"):
@@ -141,24 +163,44 @@ class DataParams(Strict):
             raise ValueError(f"drop: {', '.join(both)} stands in categorical too; take it out of one of them")
         if "root" in given and self.scheme != "torchvision":
             raise ValueError(f"root: only for torchvision://, not {self.source}")
-        if self.layout is not None and self.scheme != "folder":
+        if self.layout != "images" and self.scheme != "folder":
             raise ValueError(f"layout: only for folder://, not {self.source}")
         if "captions" in given and self.layout != "captions":
             raise ValueError("captions: only with layout: captions")
-        if self.layout != "unpaired-folders" and (loose := given & {"folders", "direction"}):
-            raise ValueError(f"{', '.join(sorted(loose))}: only with a layout; write layout: unpaired-folders")
+        if "folders" in given and self.layout not in FOLDER_LAYOUTS:
+            raise ValueError(f"folders: only with layout {' or '.join(FOLDER_LAYOUTS)}, not {self.layout}")
+        if "direction" in given and self.layout in ("images", "captions"):
+            raise ValueError(f"direction: layout {self.layout} has none; set a layout of two kinds of images, or leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _corruption_fits(self) -> Self:
+        if self.corruption is not None and self.layout != "images":
+            raise ValueError(f"corruption: makes pairs of plain images, and layout {self.layout} has others; leave one of them out")
+        if self.corruption == "grey" and self.channels == 1:
+            raise ValueError("corruption: grey takes the colour from images, and channels: 1 leaves none; leave channels out")
+        if self.corruption == "downsample" and self.size is not None and self.size % 4:
+            raise ValueError(f"corruption: downsample makes images four times smaller, and size {self.size} is no multiple of 4")
         return self
 
     @property
     def kind(self) -> Kind:
-        """What the source holds."""
-        if self.layout == "unpaired-folders":
-            return "unpaired"
-        if self.layout == "captions":
-            return "captions"
+        """What a training gets to see of the source."""
+        if self.corruption is not None:
+            return "pairs"
+        return _LAYOUT_KINDS[self.layout] if self._source_kind == "images" else self._source_kind
+
+    @property
+    def _source_kind(self) -> Kind:
+        """What the source holds, however it is laid out."""
         if self.scheme == "table" or (self.scheme == "sklearn" and self.location in SKLEARN_TABLES):
             return "table"
         return "points" if self.scheme == "points" else "images"
+
+    @property
+    def given(self) -> int:
+        """Of two halves or folders, A and B, which one a generator is given: 0 or 1."""
+        return 0 if self.direction == "a-to-b" else 1
 
     @property
     def domains(self) -> tuple[str, str]:
@@ -202,8 +244,9 @@ class ValidateParams(Strict):
 class EvaluateParams(Strict):
     """How a generator is scored on the held-out data."""
 
-    features: Literal["auto", "classifier", "random"] = "auto"
-    """`auto`: a classifier fitted on the labels where there are any, a fixed random convolutional network otherwise."""
+    features: Literal["auto", "classifier", "random", "segmentation"] = "auto"
+    """`auto`: a classifier fitted on the labels where there are any, a fixed random convolutional network otherwise and for pairs.
+    `segmentation`, for pairs whose input is a label map: a network that finds the labels in real images, and then in generated ones."""
     samples: Annotated[int, Field(ge=10, le=1_000_000)] = 10_000
     """At most this many generated, and this many real, samples are compared."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
@@ -280,7 +323,7 @@ class Entry(Strict):
         if self.data.kind not in self.train.kinds:
             raise ValueError(
                 f"train.recipe: {self.train.recipe} takes {' or '.join(self.train.kinds)}, and {self.data.source} has {self.data.kind}"
-                + ("; data.layout: unpaired-folders takes two folders of it" if "unpaired" in self.train.kinds else "")
+                + (f"; {_HINTS[kind]}" if (kind := self.train.kinds[0]) in _HINTS and kind != self.data.kind else "")
             )
         for problem in self.train.problems(self.data.kind, self.data.size):
             raise ValueError(problem)

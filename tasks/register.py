@@ -257,6 +257,8 @@ def _incomparable(champion: GeneratorConfig, dataset: Dataset) -> str | None:
     spec = dataset.spec
     if champion.kind != spec.kind or champion.shape != spec.shape:
         return f"draws {champion.kind} of shape {champion.shape}, and the data has {spec.kind} of shape {spec.shape}"
+    if champion.inputs != spec.inputs:
+        return f"is given inputs of shape {champion.inputs}, and the data has {spec.inputs}"
     if champion.classes is not None and champion.classes != spec.classes:
         return "knows other classes than the data has"
     if champion.schema is not None and spec.schema is not None and not champion.schema.is_like(spec.schema):

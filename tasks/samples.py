@@ -22,34 +22,37 @@ if TYPE_CHECKING:
 
     from gan_core.data.schema import DType
     from gan_core.generator import Samples
+    from tasks.inputs import Inputs
 
 
 _FILM_SIDE = 256  # pixels to which a film's images are enlarged, by whole factors
 _FRAME_MS = 80
 
 
-def write_samples(samples: Samples, out: Path, classes: tuple[str, ...] | None = None) -> None:
+def write_samples(samples: Samples, out: Path, classes: tuple[str, ...] | None = None, given: Inputs | None = None) -> None:
     """Write samples in the form that `out` asks for; whole or not at all, and the same samples give the same bytes.
 
-    * `.png`: one picture, a grid of the images or a scatter of the points.
+    * `.png`: one picture, a grid of the images, with what each was made from on its left, or a scatter of the points.
     * `.gif`: the images one after another, as an endless film.
     * `.npz`: `images`, uint8 (N, C, H, W), or `points`, float32 (N, D); and `labels`, int64 (N,), or `prompts`, text (N,), where there
       are any.
     * `.csv`, `.parquet`: rows of a table under its columns' names, the label's last. They are written as the columns are, texts too: a
       category that begins with `=`, as it may in the data, is a formula to a spreadsheet that opens the file.
     * `.npz` of a table: `rows`, float64 (N, D), with the index of each category, and `columns`, their names.
-    * no suffix: a new folder with a PNG for each image, its name made of number and class or prompt, or with `points.csv` or `rows.csv`.
+    * no suffix: a new folder with a PNG for each image, its name made of number and class, prompt, or the name of what it was made from;
+      or with `points.csv` or `rows.csv`.
 
     Args:
         out: replaced if it is a file; a folder must be new or empty.
         classes: names of the labels, for the files' names.
+        given: what the samples were made from, one for each.
 
     Raises:
         ConfigError: another suffix, a folder that holds something, or a place that cannot be written.
     """
     writers: dict[str, Callable[[Path], None]] = {".npz": lambda path: _write_arrays(samples, path)}
     if samples.schema is None:
-        writers[".png"] = lambda path: _write_picture(samples, path)
+        writers[".png"] = lambda path: _write_picture(samples, path, given)
         if is_images(samples):
             writers[".gif"] = lambda path: _write_film(samples.samples, path)
     else:
@@ -62,7 +65,7 @@ def write_samples(samples: Samples, out: Path, classes: tuple[str, ...] | None =
         raise ConfigError(f"{out}: {out.suffix} is no form that {what} written in; use {forms}, or a folder's name without a dot")
     try:
         if is_folder:
-            _write_folder(samples, out, classes)
+            _write_folder(samples, out, classes, given)
         else:
             with _replacing(out) as temporary:
                 writers[out.suffix.lower()](temporary)
@@ -110,9 +113,12 @@ def _column(values: NDArray[Any], dtype: DType, categories: tuple[str, ...] | No
     return pd.Series([text == "True" if dtype == "bool" else int(text) for text in texts], dtype=dtype)
 
 
-def _write_picture(samples: Samples, path: Path) -> None:
-    from gan_core.pictures import grid, save_png, scatter
+def _write_picture(samples: Samples, path: Path, given: Inputs | None) -> None:
+    from gan_core.pictures import grid, rows, save_png, scatter
 
+    if given is not None:
+        save_png(rows(given.images, samples.samples), path)
+        return
     save_png(grid(samples.samples) if is_images(samples) else scatter(samples.samples), path)
 
 
@@ -137,17 +143,15 @@ def _write_arrays(samples: Samples, path: Path) -> None:
         np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
-def _write_folder(samples: Samples, out: Path, classes: tuple[str, ...] | None) -> None:
+def _write_folder(samples: Samples, out: Path, classes: tuple[str, ...] | None, given: Inputs | None) -> None:
     if out.is_dir() and any(out.iterdir()):
         raise ConfigError(f"{out}: holds files already; name a new folder")
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     try:
         temporary.chmod(0o755)
-        names = list(samples.prompts or [""] * len(samples.samples))
-        if samples.labels is not None:
-            names = [_name_of(label, classes) for label in samples.labels.tolist()]
         if is_images(samples):
+            names = _names(samples, classes, given)
             digits = len(str(len(names) - 1))
             for index, (image, name) in enumerate(zip(samples.samples, names, strict=True)):
                 (temporary / f"{index:0{digits}}{name and f'-{_safe(name)}'}.png").write_bytes(encode_png(image))
@@ -161,12 +165,17 @@ def _write_folder(samples: Samples, out: Path, classes: tuple[str, ...] | None) 
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _name_of(label: int, classes: tuple[str, ...] | None) -> str:
-    return classes[label] if classes is not None else str(label)
+def _names(samples: Samples, classes: tuple[str, ...] | None, given: Inputs | None) -> list[str]:
+    """What stands in each file's name beside its number."""
+    if given is not None:
+        return list(given.names)
+    if samples.labels is None:
+        return list(samples.prompts or [""] * len(samples.samples))
+    return [classes[label] if classes is not None else str(label) for label in samples.labels.tolist()]
 
 
 def _safe(name: str) -> str:
-    """A class's name with nothing in it that a file's name must not have."""
+    """A name with nothing in it that a file's name must not have."""
     return re.sub(r"[^\w.-]+", "_", name)[:80]
 
 

@@ -97,6 +97,8 @@ class ServedGenerator(PythonModel):  # type: ignore[misc]
         """Pictures (N, C, H, W) to translate; None for a generator that draws from latents."""
         shape = self.generator.config.inputs
         if shape is None:
+            if isinstance(rows, pd.DataFrame) and "input" in rows and rows["input"].notna().any():
+                raise ConfigError("input: this generator draws samples and is given no pictures; leave the column out")
             return None
         if not isinstance(rows, pd.DataFrame) or "input" not in rows or not len(rows):
             raise ConfigError("input: this generator translates pictures; give each row one, its file in base64")

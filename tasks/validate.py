@@ -15,7 +15,7 @@ import json
 import shutil
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +28,18 @@ from gan_core.errors import DataError, RegistryError
 from tasks import drift
 from tasks.expectations import Table, Verdict, check, classes_table, manifest_table, source_table
 from tasks.inspection import Inspection, Row, inspect
-from tasks.packing import Spool, pack_captions, pack_images, pack_points, pack_table, pack_unpaired, split_of
+from tasks.packing import (
+    Spool,
+    corruption_seed,
+    pack_captions,
+    pack_corrupted,
+    pack_images,
+    pack_pairs,
+    pack_points,
+    pack_table,
+    pack_unpaired,
+    split_of,
+)
 from tasks.params import DataParams, Entry, ValidateParams
 from tasks.raw import RawReader, safe_path
 from tasks.stage_main import stage_main
@@ -159,7 +170,7 @@ def _tables(
     import pandas as pd
 
     source = pd.DataFrame({key: pd.Series([getattr(row, key) for row in rows], dtype="string") for key in ("path", "sha256", "reason")})
-    tables = [source_table(source, limits), manifest_table(manifest, classes, limits, images=data.kind in ("images", "unpaired"))]
+    tables = [source_table(source, limits), manifest_table(manifest, classes, limits, images=data.kind in ("images", "unpaired", "pairs"))]
     if classes is not None:
         counts = {split: Counter(row.label for row in packed[split]) for split in SPLITS}
         frame = pd.DataFrame({"label": pd.Series(classes, dtype="string")})
@@ -182,8 +193,8 @@ def _pack(folder: Path, inspection: Inspection, packed: dict[str, list[Row]], da
     if not isinstance(inspection.samples, Spool):
         return pack_points(folder, {split: inspection.samples[np.array(numbers[split])] for split in SPLITS}, raw.truth)
     with closing(inspection.samples) as spool:
-        channels = data.channels or spool.usual_channels(number for split in SPLITS for number in numbers[split])
-        if data.layout == "unpaired-folders":
+        channels = data.channels or _usual_channels(spool, numbers)
+        if data.kind == "unpaired":
             domains = safe_path(data.domains[0]), safe_path(data.domains[1])
             inputs, targets = (
                 {split: [row.number for row in packed[split] if row.number is not None and row.label == domain] for split in SPLITS}
@@ -193,7 +204,18 @@ def _pack(folder: Path, inspection: Inspection, packed: dict[str, list[Row]], da
         if inspection.captions is not None:
             captions = {split: [inspection.captions[row.path] for row in packed[split]] for split in SPLITS}
             return pack_captions(folder, spool, numbers, captions, channels)
-        return pack_images(folder, spool, numbers, labels, channels, inspection.classes)
+        if data.kind == "pairs" and data.corruption is None:
+            given = {split: [row.given for row in packed[split] if row.given is not None] for split in SPLITS}
+            return pack_pairs(folder, spool, numbers, given, channels, data.channels or _usual_channels(spool, given))
+        spec = pack_images(folder, spool, numbers, labels, channels, inspection.classes)
+    if data.corruption is None:
+        return spec
+    seeds = {split: [corruption_seed(row.sha256, data.seed) for row in packed[split]] for split in SPLITS}
+    return pack_corrupted(folder, spec, data.corruption, seeds)
+
+
+def _usual_channels(spool: Spool, numbers: Mapping[str, Sequence[int]]) -> int:
+    return spool.usual_channels(number for split in SPLITS for number in numbers[split])
 
 
 def _refusal(name: str, verdict: Verdict, rows: Sequence[Row], ready: Path, validation: Path) -> str:

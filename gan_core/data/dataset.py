@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from gan_core.data.schema import Schema
 from gan_core.errors import DataError
-from gan_core.params.common import Kind
+from gan_core.params.common import Corruption, Kind
 
 FORMAT = 1
 SPLITS = ("train", "holdout")
@@ -43,6 +43,7 @@ _DTYPES: Mapping[Kind, type[np.generic]] = {
     "unpaired": np.uint8,
     "table": np.float64,
     "captions": np.uint8,
+    "pairs": np.uint8,
 }
 
 
@@ -85,6 +86,8 @@ class DatasetSpec:
     """Tokens of each caption, with padding."""
     examples: tuple[str, ...] | None = None
     """Some captions of the training split, to show what a generator can be asked for."""
+    corruption: Corruption | None = None
+    """How the inputs were made of the samples; None where they were not."""
 
     @property
     def digest(self) -> str:

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self, cast, get_args
+from typing import Any, ClassVar, Literal, Self, TypeVar, cast
 
 import numpy as np
 import scipy.special
@@ -48,8 +48,7 @@ _NOISE = 0.1  # largest deviation of the noise that it learns to look through, i
 _CALIBRATION = 2_000  # images whose activations set the scales of a random network
 
 
-ExtractorKind = Literal["classifier", "random", "matching"]
-_KINDS = get_args(ExtractorKind)
+ExtractorKind = Literal["classifier", "random", "matching", "segmentation"]
 
 
 @dataclass(frozen=True)
@@ -65,11 +64,13 @@ class ExtractorConfig:
     dataset: str
     """Digest of the data set it was fitted on."""
     holdout_accuracy: float | None = None
-    """Share of the held-out images that a classifier gets right."""
+    """Share of the held-out images that a classifier gets right, or of their pixels for a segmentation network."""
     sha256: str = ""
     """Of the weights file's bytes."""
     vocabulary: tuple[str, ...] | None = None
     """Words that a matcher knows."""
+    palette: tuple[tuple[int, ...], ...] | None = None
+    """The colours of the classes that a segmentation network tells apart, by pixel."""
 
 
 class FeatureExtractor(ABC):
@@ -77,7 +78,7 @@ class FeatureExtractor(ABC):
 
     kind: ClassVar[ExtractorKind]
 
-    def __init__(self, config: ExtractorConfig, network: FeatureNetwork) -> None:
+    def __init__(self, config: ExtractorConfig, network: ImageNetwork) -> None:
         self.config = config
         self.network = _channels_last(network.eval().requires_grad_(False))
 
@@ -87,7 +88,7 @@ class FeatureExtractor(ABC):
         """An extractor for images like those of `dataset`, from its training split."""
 
     @staticmethod
-    def _empty(config: ExtractorConfig) -> FeatureNetwork:
+    def _empty(config: ExtractorConfig) -> ImageNetwork:
         """A network that the weights of an extractor of this kind fit into."""
         return FeatureNetwork(config.shape, len(config.classes or ()))
 
@@ -189,12 +190,12 @@ class ClassifierExtractor(FeatureExtractor):
             TrainingError: the loss is not finite.
         """
         spec = dataset.spec
-        if spec.kind != "images" or spec.classes is None or len(spec.classes) < 2:
+        if len(spec.shape) != 3 or spec.classes is None or len(spec.classes) < 2:
             raise DataError("features: a classifier needs labelled images of at least two classes; use evaluate.features: random")
         device = torch.device(device)
         network = _channels_last(_seeded_network(spec, len(spec.classes), seed).to(device))
         _fit(network, Batches(dataset, seed, device), spec.counts["train"], seed, augmented)
-        config = ExtractorConfig(cls.kind, _image_shape(spec), spec.classes, seed, spec.digest)
+        config = ExtractorConfig(cls.kind, image_shape(spec), spec.classes, seed, spec.digest)
         fitted = cls(config, network)
         right = fitted.classify(fitted.features(dataset.samples["holdout"])) == dataset.labels["holdout"]
         return cls(replace(config, holdout_accuracy=round(float(right.mean()), 6) if len(right) else None), network)
@@ -245,15 +246,23 @@ class RandomConvExtractor(FeatureExtractor):
         for module in network.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.momentum = None  # the plain mean over the batches that follow
-        batches, size = Batches(dataset, seed, device), _chunk(_image_shape(spec))
+        batches, size = Batches(dataset, seed, device), _chunk(image_shape(spec))
         with torch.no_grad(), in_float32():
             network.train()
             for start in range(0, min(_CALIBRATION, spec.counts["train"]), size):
                 network.features(batches.after(start, size).real)
-        return cls(ExtractorConfig(cls.kind, _image_shape(spec), None, seed, spec.digest), network)
+        return cls(ExtractorConfig(cls.kind, image_shape(spec), None, seed, spec.digest), network)
 
 
-class FeatureNetwork(nn.Module):
+class ImageNetwork(nn.Module):
+    """A network that an extractor's features come from."""
+
+    def features(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) in -1..1 -> (N, 128)."""
+        raise NotImplementedError
+
+
+class FeatureNetwork(ImageNetwork):
     """Strided 3x3 convolutions down to 4 pixels, then the mean of each of 128 channels: (N, C, H, W) in -1..1 -> (N, 128).
 
     Channels double with each halving. `forward` adds a linear layer to the classes' logits, where there are classes.
@@ -283,6 +292,9 @@ class FeatureNetwork(nn.Module):
         return logits
 
 
+_Network = TypeVar("_Network", bound=ImageNetwork)
+
+
 def _first_stride(side: int) -> int:
     """Brings images of `side` pixels to at most about 32, so that cost hardly grows with their size."""
     return 1 if side < 24 else max(2, round(side / 32))
@@ -296,7 +308,7 @@ def _seeded_network(spec: DatasetSpec, classes: int, seed: int) -> FeatureNetwor
     """A network whose first weights are a function of the seed; torch's global random state stays as it is."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = FeatureNetwork(_image_shape(spec), classes)
+        network = FeatureNetwork(image_shape(spec), classes)
         for module in network.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight)
@@ -350,7 +362,7 @@ def _chunk(shape: tuple[int, int, int]) -> int:
     return max(1, min(_CHUNK, _CHUNK_VALUES // math.prod(shape)))
 
 
-def _channels_last(network: FeatureNetwork) -> FeatureNetwork:
+def _channels_last(network: _Network) -> _Network:
     """The memory layout in which convolutions are fastest on either device."""
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network
@@ -361,15 +373,17 @@ def prepared(images: Tensor) -> Tensor:
     return images_to_unit(images).contiguous(memory_format=torch.channels_last)
 
 
-def _image_shape(spec: DatasetSpec) -> tuple[int, int, int]:
+def image_shape(spec: DatasetSpec) -> tuple[int, int, int]:
+    """(C, H, W) of a data set of images."""
     channels, height, width = spec.shape
     return channels, height, width
 
 
 def _extractors() -> dict[str, type[FeatureExtractor]]:
-    from gan_core.metrics.matching import MatchingExtractor  # which stands on this module
+    from gan_core.metrics.matching import MatchingExtractor  # which, as the next, stands on this module
+    from gan_core.metrics.segmentation import SegmentationExtractor
 
-    return {"classifier": ClassifierExtractor, "random": RandomConvExtractor, "matching": MatchingExtractor}
+    return {one.kind: one for one in (ClassifierExtractor, RandomConvExtractor, MatchingExtractor, SegmentationExtractor)}
 
 
 def _digest(data: bytes) -> str:
@@ -379,11 +393,12 @@ def _digest(data: bytes) -> str:
 def _read_config(path: Path) -> ExtractorConfig:
     try:
         fields: dict[str, Any] = json.loads(path.read_text())
-        if fields.pop("format") != FORMAT or fields["kind"] not in _KINDS:
+        if fields.pop("format") != FORMAT or fields["kind"] not in _extractors():
             raise DataError(f"{path}: not of format {FORMAT}")
         fields["shape"] = tuple(fields["shape"])
         for key in ("classes", "vocabulary"):
             fields[key] = None if fields.get(key) is None else tuple(fields[key])
+        fields["palette"] = tuple(map(tuple, fields["palette"])) if fields.get("palette") else None
         return ExtractorConfig(**fields)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from None

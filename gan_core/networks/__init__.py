@@ -19,6 +19,7 @@ from gan_core.networks.residual import ResidualDiscriminator, ResidualGenerator
 from gan_core.networks.stack import StackDiscriminator, StackGenerator
 from gan_core.networks.tabular import TabularDiscriminator, TabularGenerator
 from gan_core.networks.translator import RoundTrip, Translator
+from gan_core.networks.unet import UnetGenerator
 
 GENERATORS: dict[str, type[nn.Module]] = {
     "mlp": MlpGenerator,
@@ -28,6 +29,7 @@ GENERATORS: dict[str, type[nn.Module]] = {
     "round-trip": RoundTrip,
     "tabular": TabularGenerator,
     "stack": StackGenerator,
+    "unet": UnetGenerator,
 }
 DISCRIMINATORS: dict[str, type[nn.Module]] = {
     "mlp": MlpDiscriminator,

@@ -32,7 +32,7 @@ class NetworkSpec:
     normalization: Normalization | None = None
     dropout: float = 0.0
     inputs: tuple[int, ...] | None = None
-    """Of what a discriminator sees beside each sample, (C, H, W)."""
+    """Of what a translating generator is given for one sample, and its discriminator may see beside it: (C, H, W)."""
     downsamplings: int | None = None
     blocks: int | None = None
     skip: bool = False
@@ -69,10 +69,10 @@ def normalized(module: nn.Module, normalization: Normalization) -> nn.Module:
 
 
 def batch_norm(channels: int, normalization: Normalization) -> nn.Module:
-    """Batch normalisation over (N, C, ...) where that is asked for, nothing otherwise."""
-    if normalization != "batch":
-        return nn.Identity()
-    return nn.BatchNorm2d(channels)
+    """Normalisation of features (N, C, H, W) by batch or by instance where that is asked for, nothing otherwise."""
+    if normalization == "instance":
+        return nn.InstanceNorm2d(channels)
+    return nn.BatchNorm2d(channels) if normalization == "batch" else nn.Identity()
 
 
 def dcgan_init(module: nn.Module) -> None:

@@ -35,9 +35,10 @@ class PatchDiscriminator(nn.Module):
         channels = spec.shape[0] + (spec.inputs[0] if spec.inputs is not None else 0)
         for level, width in enumerate(widths):
             stride = 2 if level < len(widths) - 1 else 1
-            layers.append(normalized(nn.Conv2d(channels, width, 4, stride, 1), normalization))
+            bias = not level or normalization != "batch"
+            layers.append(normalized(nn.Conv2d(channels, width, 4, stride, 1, bias=bias), normalization))
             if level:  # the paper leaves the layer beside the image without
-                layers.append(nn.InstanceNorm2d(width) if normalization == "instance" else batch_norm(width, normalization))
+                layers.append(batch_norm(width, normalization))
             layers += [nn.LeakyReLU(0.2), *([nn.Dropout(spec.dropout)] if spec.dropout else [])]
             channels = width
         layers.append(normalized(nn.Conv2d(channels, 1, 4, 1, 1), normalization))

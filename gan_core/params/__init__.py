@@ -10,15 +10,17 @@ from __future__ import annotations
 from gan_core.params.common import TrainParams
 from gan_core.params.cyclegan import CycleGanParams
 from gan_core.params.gan import GanParams
+from gan_core.params.pix2pix import Pix2pixParams
 from gan_core.params.stackgan import StackganParams
 from gan_core.params.tabular import TabularParams
 
-__all__ = ["RECIPE_PARAMS", "CycleGanParams", "GanParams", "StackganParams", "TabularParams", "TrainParams"]
+__all__ = ["RECIPE_PARAMS", "CycleGanParams", "GanParams", "Pix2pixParams", "StackganParams", "TabularParams", "TrainParams"]
 
 RECIPE_PARAMS: dict[str, type[TrainParams]] = {
     "gan": GanParams,
     "cyclegan": CycleGanParams,
     "tabular": TabularParams,
     "stackgan": StackganParams,
+    "pix2pix": Pix2pixParams,
 }
 """What each recipe can be told, by the name that `train.recipe` has."""

@@ -9,9 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field
 PositiveInt = Annotated[int, Field(gt=0)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 
-Kind = Literal["images", "points", "unpaired", "table", "captions"]
+Kind = Literal["images", "points", "unpaired", "table", "captions", "pairs"]
 """What a data set holds; `unpaired`: two kinds of images, the ones that a generator is given and the ones that it is to make of them;
-`captions`: images with one or several captions each."""
+`captions`: images with one or several captions each; `pairs`: images, each with the one that it is to be made of."""
+Corruption = Literal["mask", "downsample", "noise", "grey"]
+"""How `gan_core.data.corruptions` spoils images."""
 
 
 class Strict(BaseModel):

@@ -11,10 +11,17 @@ from gan_core.params import TrainParams
 from gan_core.recipes.cyclegan import CycleGan
 from gan_core.recipes.game import Recipe
 from gan_core.recipes.gan import Gan
+from gan_core.recipes.pix2pix import Pix2pix
 from gan_core.recipes.stackgan import Stackgan
 from gan_core.recipes.tabular import Tabular
 
-RECIPES: dict[str, type[Recipe[Any]]] = {"gan": Gan, "cyclegan": CycleGan, "tabular": Tabular, "stackgan": Stackgan}
+RECIPES: dict[str, type[Recipe[Any]]] = {
+    "gan": Gan,
+    "cyclegan": CycleGan,
+    "tabular": Tabular,
+    "stackgan": Stackgan,
+    "pix2pix": Pix2pix,
+}
 
 
 def build_recipe(params: TrainParams, spec: DatasetSpec, device: torch.device) -> Recipe[Any]:

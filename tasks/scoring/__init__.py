@@ -13,6 +13,7 @@ from gan_core.params.common import Kind
 from tasks.params import EvaluateParams
 from tasks.scoring.captions import CaptionScoring
 from tasks.scoring.images import ImageScoring
+from tasks.scoring.pairs import PairScoring
 from tasks.scoring.points import PointScoring
 from tasks.scoring.scoring import Evidence, Scoring, rounded
 from tasks.scoring.table import TableScoring
@@ -26,6 +27,7 @@ SCORINGS: Mapping[Kind, Scoring] = {
     "unpaired": UnpairedScoring(),
     "table": TableScoring(),
     "captions": CaptionScoring(),
+    "pairs": PairScoring(),
 }
 
 

@@ -107,6 +107,8 @@ class ImageScoring(Scoring):
 
     def extractor(self, name: str, spec: DatasetSpec, params: EvaluateParams) -> type[FeatureExtractor]:
         classes = len(spec.classes or ())
+        if params.features == "segmentation":
+            raise ConfigError(f"generators.{name}.evaluate.features: segmentation is for pairs of label map and image; use auto or random")
         if params.features == "classifier" and classes < 2:
             raise ConfigError(
                 f"generators.{name}.evaluate.features: a classifier needs at least two classes, and the data has {classes}; "
@@ -117,7 +119,7 @@ class ImageScoring(Scoring):
     def check(self, dataset: Dataset, params: EvaluateParams) -> None:
         Counts.of(dataset, params)
 
-    def gather(self, generator: Generator, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams) -> ImageEvidence:
+    def gather(self, generator: Generator, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams) -> Evidence:
         """The labels asked for are those of training images: were they those of the held-out ones, both sets would deviate alike by
         chance, and the kernel distance would be biased below 0. Runs on a GPU where there is one."""
         assert extractor is not None, "images are compared by features"  # noqa: S101

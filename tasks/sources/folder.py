@@ -1,9 +1,9 @@
-"""`folder://PATH`: image files in a folder, flat or with a folder a class.
+"""`folder://PATH`: image files in a folder, flat, with a folder a class, or as `data.layout` says.
 
 What is taken: every file whose name ends as image files do, at any depth, broken ones too: validation judges them. A file's class is
-the first folder of its path, whatever lies below. With `data.layout: unpaired-folders`, only files in its two folders are taken; with
-`captions`, the file that holds them is taken too. Left out, and counted in a note: files of other names, hidden files and folders (a
-leading dot), links that lead out of the folder, to a folder, or nowhere.
+the first folder of its path, whatever lies below. With a layout of two folders, the files of these alone; with `captions`, the file
+that holds them is taken too. Left out, and counted in a note: files of other names, hidden files and folders (a leading dot), links
+that lead out of the folder, to a folder, or nowhere.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 
 from gan_core.errors import DataError
-from tasks.params import DataParams
+from tasks.params import FOLDER_LAYOUTS, DataParams
 from tasks.raw import Kind, class_of, safe_path
 from tasks.sources.source import SourceFile, expand_path, open_file, state_of
 from tasks.workspace import Workspace
@@ -43,7 +43,7 @@ class FolderSource:
 
     def __init__(self, workspace: Workspace, data: DataParams) -> None:
         self._root = _existing_folder(expand_path(data.location, workspace, "data.source"), data.source)
-        self._folders = data.folders if data.layout == "unpaired-folders" else None
+        self._folders = data.folders if data.layout in FOLDER_LAYOUTS else None
         self.identity = str(self._root)
         self.notes: Sequence[str] = ()
         self._count = 0
@@ -69,14 +69,15 @@ class FolderSource:
                 f"{self._where}: no images in it{f' ({shown})' if shown else ''}; "
                 "an image file's name ends in .png, .jpg, .webp, .tif, .bmp, .gif, .ppm or the like"
             )
-        classes = self._classes([file.path for file in files]) if self._layout != "captions" else []
         notes = [shown] if shown else []
+        classes = self._classes([file.path for file in files]) if self._layout == "images" else []
         if self._folders is not None:
-            if missing := [folder for folder in self._folders if safe_path(folder) not in classes]:
+            with_images = {class_of(file.path) for file in files}
+            if missing := [folder for folder in self._folders if safe_path(folder) not in with_images]:
                 raise DataError(f"{self._where}: no images in {missing[0]}, and data.folders asks for some in each of its two")
             beside = sorted(safe_path(one.name) for one in _entries(str(self._root)) if one.name not in self._folders)
             notes += [f"left out beside {' and '.join(self._folders)}: {_named(beside)}"] if beside else []
-        if self._folders is None and classes and any(file.path.count("/") > 1 for file in files):
+        if classes and any(file.path.count("/") > 1 for file in files):
             notes.append(f"some images lie several folders deep; the first folder is the class: {_named(classes)}")
         self.notes = notes
         return files

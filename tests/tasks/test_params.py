@@ -27,6 +27,11 @@ IMAGES: dict[str, Any] = {
     "register": {},
 }
 POINTS: dict[str, Any] = {**IMAGES, "data": {"source": "points://circle"}}
+PAIRS: dict[str, Any] = {
+    **IMAGES,
+    "data": {"source": "folder:///pairs", "layout": "side-by-side", "size": 64},
+    "train": {"recipe": "pix2pix", "images": 1_000},
+}
 
 
 def document(entry: dict[str, Any] = IMAGES, **changes: Any) -> dict[str, Any]:
@@ -164,7 +169,8 @@ def test_a_choice_that_is_none_is_named_with_those_that_are() -> None:
         "params.yaml: generators.a.train.loss: 'wgan' is not allowed; "
         "'non-saturating', 'minimax', 'least-squares', 'hinge', 'wasserstein' or 'relativistic' is"
     )
-    assert "generators.a.train.recipe: 'pix' is no recipe; there are gan" in problem(document(train__recipe="pix"))
+    assert "generators.a.train.recipe: 'pix' is no recipe; did you mean pix2pix?" in problem(document(train__recipe="pix"))
+    assert "generators.a.train.recipe: 'vae' is no recipe; there are gan, cyclegan, " in problem(document(train__recipe="vae"))
     assert "generators.a.data.channels: 2 is not allowed; 1 or 3 is" in problem(document(data__channels=2))
     assert "generators.a.register.improve: 'fdi' is no metric; did you mean fid?" in problem(document(register={"improve": "fdi"}))
     assert "generators.a.register.require: 'fdi' is no metric; did you mean fid?" in problem(document(register={"require": {"fdi": "< 3"}}))
@@ -227,6 +233,24 @@ COMBINATIONS: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     (IMAGES, {"schedule": "every night"}, 'a.schedule: \'every night\' is no cron expression (Wrong number of fields); write "0 3 * * *"'),
     (IMAGES, {"schedule": "61 3 * * *"}, "a.schedule: '61 3 * * *' is no cron expression (Bad minute)"),
     (IMAGES, {"schedule": "0 3 30 2 *"}, "a.schedule: '0 3 30 2 *' is no cron expression"),
+    (PAIRS, {"train": {"recipe": "gan", "images": 9}}, "a: train.recipe: gan takes images or points, and folder:///pairs has pairs"),
+    (PAIRS, {"data__layout": ...}, "a: train.recipe: pix2pix takes pairs, and folder:///pairs has images; data.layout: side-by"),
+    (PAIRS, {"data__layout": "beside"}, "a.data.layout: 'beside' is not allowed; 'images', 'side-by-side', 'paired-folders', 'un"),
+    (PAIRS, {"data__source": "sklearn://digits"}, "a.data: layout: only for folder://, not sklearn://digits"),
+    (PAIRS, {"data__folders": ["A", "B"]}, "a.data: folders: only with layout paired-folders or unpaired-folders"),
+    (PAIRS, {"data__layout": "paired-folders", "data__folders": ["A", "../B"]}, "a.data.folders: '../B' is not the name of a folder"),
+    (PAIRS, {"data__layout": "paired-folders", "data__folders": ["A", "A"]}, "a.data.folders: 'A' stands there twice"),
+    (PAIRS, {"data__corruption": "noise"}, "a.data: corruption: makes pairs of plain images, and layout side-by-side has others"),
+    (IMAGES, {"data__direction": "b-to-a"}, "a.data: direction: layout images has none"),
+    (IMAGES, {"data__corruption": "grey", "data__channels": 1}, "a.data: corruption: grey takes the colour from images"),
+    (IMAGES, {"data__corruption": "downsample", "data__size": 10}, "a.data: corruption: downsample makes images four times smaller"),
+    (IMAGES, {"data__corruption": "noise"}, "a: train.recipe: gan takes images or points, and sklearn://digits has pairs"),
+    (POINTS, {"data__corruption": "noise"}, "a.data: corruption: only for images, and points://circle has none"),
+    (PAIRS, {"data__size": 50}, "a: data.size: 50 cannot be halved down to 4, 5, 6 or 7 as the U-Net needs"),
+    (PAIRS, {"train__generator": {"widths": [8, 8, 8, 8, 8, 8, 8]}}, "a: train.generator.widths: 7 halvings, and data.size is 64"),
+    (PAIRS, {"train__generator": {"widths": [8], "width": 8}}, "a: train.generator.widths: give width or widths, not both"),
+    (PAIRS, {"data__size": 16, "train__discriminator": {"patch": 70}}, "a: train.discriminator.patch: 70 needs at least 32 pixels"),
+    (PAIRS, {"train__adversarial": 0, "train__reconstruction": 0}, "a: train.reconstruction: with adversarial 0 too there is"),
     (IMAGES, {"register": {"require": {"recall": "0.4"}}}, "recall: '0.4' is no condition; write it as \">= 0.4\", with >=, <=, > or <"),
     (IMAGES, {"register": {"require": {"recall": ">= much"}}}, "recall: '>= much' is no condition"),
 ]  # fmt: skip

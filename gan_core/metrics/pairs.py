@@ -1,0 +1,59 @@
+"""How near images come to their real partners: a score each, float64 (N,), of uint8 (N, C, H, W) against uint8 (N, C, H, W)."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+
+MOST_PSNR = 100.0
+"""Decibels that an exact copy is given, whose ratio is infinite."""
+
+_WINDOW, _SIGMA = 11, 1.5
+
+
+def mean_absolute_errors(images: NDArray[np.uint8], partners: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """The mean absolute difference of the values, 0 to 1."""
+    difference = np.abs(images.astype(np.int16) - partners.astype(np.int16))
+    return np.asarray(difference.mean(axis=(1, 2, 3)) / 255)
+
+
+def psnrs(images: NDArray[np.uint8], partners: NDArray[np.uint8], where: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
+    """The peak signal-to-noise ratio in decibels, 10 log10(255^2 / mean squared difference), at most 100.
+
+    Args:
+        images: uint8 (N, C, H, W).
+        partners: the same.
+        where: (N, H, W), the pixels that count; None counts all. Images without any such pixel have NaN.
+    """
+    squares = np.square(images.astype(np.float64) - partners).mean(axis=1)
+    if where is None:
+        errors = squares.mean(axis=(1, 2))
+    else:
+        pixels = where.sum(axis=(1, 2))
+        errors = np.where(pixels > 0, (squares * where).sum(axis=(1, 2)) / np.maximum(pixels, 1), np.nan)
+    return np.asarray(10 * np.log10(255.0**2 / np.maximum(errors, 255.0**2 / 10 ** (MOST_PSNR / 10))))
+
+
+def ssims(images: NDArray[np.uint8], partners: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """The structural similarity, -1 to 1 (Wang et al., 2004): a Gaussian window of 11 pixels and deviation 1.5, K1 0.01, K2 0.03.
+
+    The mean over the window's places inside the image; on images of fewer than 11 pixels the window is the largest odd one inside.
+    """
+    side = min(_WINDOW, *(length - 1 + length % 2 for length in images.shape[2:]))
+    places = torch.arange(side, dtype=torch.float64) - side // 2
+    weights = torch.exp(-places.square() / (2 * _SIGMA**2))
+    window = torch.outer(weights, weights)[None, None] / weights.sum() ** 2
+    scores = [_ssim(torch.tensor(one), torch.tensor(other), window) for one, other in zip(images, partners, strict=True)]
+    return np.array(scores, dtype=np.float64)
+
+
+def _ssim(image: torch.Tensor, partner: torch.Tensor, window: torch.Tensor) -> float:
+    """Of one image (C, H, W), a channel at a time."""
+    x, y = image.to(torch.float64)[:, None], partner.to(torch.float64)[:, None]
+    mean_x, mean_y, xx, yy, xy = (F.conv2d(values, window) for values in (x, y, x * x, y * y, x * y))
+    variance_x, variance_y, covariance = xx - mean_x**2, yy - mean_y**2, xy - mean_x * mean_y
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    likeness = (2 * mean_x * mean_y + c1) * (2 * covariance + c2) / ((mean_x**2 + mean_y**2 + c1) * (variance_x + variance_y + c2))
+    return float(likeness.mean())

@@ -1,0 +1,90 @@
+"""What paired translation can be told: the U-Net, the PatchGAN, and how much each of the two losses weighs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from gan_core.params.common import Kind, OptimizerParams, PositiveInt, Probability, Strict, TrainParams, halvings
+from gan_core.params.gan import Normalization
+
+Patch = Literal[16, 34, 70]
+
+
+class UnetParams(Strict):
+    """The generator."""
+
+    width: PositiveInt | None = None
+    """Channels at half the side; each further halving doubles them, up to eight times as many. None: 32 (64 in the paper)."""
+    widths: Annotated[tuple[PositiveInt, ...], Field(strict=False, min_length=1)] | None = None
+    """Channels at each halving, instead of `width`. None: as many as lead down to 4 to 7 pixels."""
+    normalization: Literal["none", "batch", "instance"] = "batch"
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """After each transposed convolution, in training alone."""
+    skip: bool | None = None
+    """Learn what to add to the input instead of the whole output. None: for spoiled images (`data.corruption`) alone."""
+
+
+class PatchParams(Strict):
+    """The discriminator."""
+
+    patch: Patch | None = None
+    """Side, in pixels, of the patches that it judges. None: 70 from 128 pixels on, 34 from 32 on, 16 below."""
+    width: PositiveInt | None = None
+    """Channels of the first convolution; each one after it has twice as many. None: 32 (64 in the paper)."""
+    normalization: Normalization | None = None
+    """None: spectral with the hinge loss, batch otherwise (the paper's)."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+
+class Pix2pixOptimizer(OptimizerParams):
+    """Adam, by default with the paper's first moment."""
+
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 5e-4
+    decay: Probability = 0.5
+    betas: Annotated[tuple[Probability, Probability], Field(strict=False)] = (0.5, 0.99)
+
+
+class Pix2pixParams(TrainParams):
+    """Paired translation (pix2pix, Isola et al., 2017): a generator is given an image and makes its partner."""
+
+    kinds = ("pairs",)
+
+    recipe: Literal["pix2pix"] = "pix2pix"
+    batch: Annotated[int, Field(ge=1, le=65_536)] = 8
+    optimizer: Pix2pixOptimizer = Pix2pixOptimizer()
+    generator: UnetParams = UnetParams()
+    discriminator: PatchParams = PatchParams()
+    loss: Literal["non-saturating", "least-squares", "hinge"] = "hinge"
+    adversarial: Annotated[float, Field(ge=0)] = 1.0
+    """Weight of the generator's adversarial loss."""
+    reconstruction: Annotated[float, Field(ge=0)] = 100.0
+    """Weight of the mean absolute difference to the real partner, in units of -1..1 (the paper's lambda)."""
+    flip: bool = True
+    """Mirror a pair from left to right, half of the time."""
+    jitter: Annotated[float, Field(ge=0, le=0.25)] = 1 / 16
+    """Shift a pair by up to this share of its side, what is missing reflected (the paper scales by 286/256 and crops); 0 leaves it out."""
+
+    def settled_patch(self, side: int) -> Patch:
+        """`discriminator.patch`, or its default for images of `side` pixels."""
+        if self.discriminator.patch is not None:
+            return self.discriminator.patch
+        return 70 if side >= 128 else 34 if side >= 32 else 16
+
+    def problems(self, kind: Kind, size: int | None) -> list[str]:
+        found = []
+        if self.generator.width is not None and self.generator.widths is not None:
+            found.append("train.generator.widths: give width or widths, not both")
+        if not self.adversarial and not self.reconstruction:
+            found.append("train.reconstruction: with adversarial 0 too there is nothing to learn; set one of them above 0")
+        if size is None:
+            return found
+        if self.generator.widths is None and halvings(size) is None:
+            found.append(f"data.size: {size} cannot be halved down to 4, 5, 6 or 7 as the U-Net needs; use 16, 32, 64, 128 or 256")
+        if self.generator.widths is not None and size % 2 ** len(self.generator.widths):
+            found.append(f"train.generator.widths: {len(self.generator.widths)} halvings, and data.size is {size}; give fewer widths")
+        fewest = {16: 8, 34: 16, 70: 32}[self.settled_patch(size)]
+        if size < fewest:
+            found.append(f"train.discriminator.patch: {self.settled_patch(size)} needs at least {fewest} pixels, and data.size is {size}")
+        return found

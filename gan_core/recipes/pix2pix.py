@@ -1,0 +1,140 @@
+"""Paired translation: a generator is given an image and makes its partner (pix2pix, Isola et al., 2017).
+
+The discriminator sees an input beside its real or its generated partner, patch by patch; the generator is held to the real partner
+by the mean absolute difference as well. Restoration is the same game, on pairs made by spoiling images.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gan_core import pictures
+from gan_core.augment import mirrored_and_shifted
+from gan_core.data.batches import Batch
+from gan_core.data.dataset import Dataset, DatasetSpec
+from gan_core.errors import ConfigError
+from gan_core.generator import Generator, GeneratorConfig
+from gan_core.losses import LOSSES, share_called_real
+from gan_core.networks import build_discriminator, build_generator
+from gan_core.networks.common import NetworkSpec
+from gan_core.networks.patch import patch_widths
+from gan_core.params import Pix2pixParams
+from gan_core.recipes.game import Move, Recipe, Turn
+
+_ROWS = 6
+_PROBE = 16  # training inputs whose outputs are looked at for each line of the record
+
+
+class Pix2pix(Recipe[Pix2pixParams]):
+    """Players `discriminator` and `generator`; see `Pix2pixParams` for what can be set."""
+
+    shipped = "generator"
+
+    def __init__(self, params: Pix2pixParams, spec: DatasetSpec, device: torch.device) -> None:
+        super().__init__(params, spec, device)
+        if spec.inputs is None or spec.input_counts is not None:
+            raise ConfigError("train.recipe: pix2pix needs an input for each image; set data.layout or data.corruption")
+        generator, discriminator = params.generator, params.discriminator
+        normalization = discriminator.normalization or ("spectral" if params.loss == "hinge" else "batch")
+        self.networks = {
+            "generator": NetworkSpec(
+                family="unet",
+                shape=spec.shape,
+                classes=0,
+                latent=0,
+                width=generator.width,
+                widths=generator.widths,
+                normalization=generator.normalization,
+                dropout=generator.dropout,
+                inputs=spec.inputs,
+                skip=spec.corruption is not None if generator.skip is None else generator.skip,
+            ),
+            "discriminator": NetworkSpec(
+                family="patch",
+                shape=spec.shape,
+                classes=0,
+                latent=0,
+                widths=patch_widths(params.settled_patch(spec.shape[-1]), discriminator.width),
+                normalization=normalization,
+                dropout=discriminator.dropout,
+                inputs=spec.inputs,
+            ),
+        }
+        self.players = {
+            "generator": build_generator(self.networks["generator"]).to(device),
+            "discriminator": build_discriminator(self.networks["discriminator"]).to(device),
+        }
+        for player in self.players.values():
+            player.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.turns = (Turn(("discriminator",), draws=True), Turn(("generator",)))
+        self.discriminator_loss, self.generator_loss = LOSSES[params.loss]
+        # Batch statistics must not mix real with generated images.
+        self.judges_apart = normalization == "batch"
+        self._inputs = self._real = self._fake = torch.empty(0)
+
+    def move(self, turn: Turn, batch: Batch, moves: int, last: bool) -> Move:
+        return self._discriminate(batch) if turn.draws else self._generate()
+
+    def _discriminate(self, batch: Batch) -> Move:
+        assert batch.inputs is not None, "paired translation needs inputs"  # noqa: S101
+        self._inputs, self._real = mirrored_and_shifted(batch.inputs, batch.real, flip=self.params.flip, jitter=self.params.jitter)
+        # The generator does not change before its own move: it draws once for both.
+        self._fake = self.players["generator"](self._inputs)
+        real_logits, fake_logits = self._judge_both(self._fake.detach())
+        loss = self.discriminator_loss(real_logits, fake_logits)
+        numbers = {
+            "discriminator_loss": loss.detach(),
+            "real_score": real_logits.detach().mean(),
+            "fake_score": fake_logits.detach().mean(),
+            "accuracy_real": share_called_real(real_logits.detach(), self.params.loss),
+            "accuracy_fake": 1 - share_called_real(fake_logits.detach(), self.params.loss),
+        }
+        return Move(loss, numbers)
+
+    def _generate(self) -> Move:
+        discriminator = self.players["discriminator"].requires_grad_(False)
+        logits = discriminator(self._inputs, self._fake).float()
+        discriminator.requires_grad_(True)
+        adversarial = self.generator_loss(logits, torch.empty(0))
+        reconstruction = F.l1_loss(self._fake.float(), self._real)
+        loss = self.params.adversarial * adversarial + self.params.reconstruction * reconstruction
+        parts = {"adversarial_loss": adversarial.detach(), "reconstruction_loss": reconstruction.detach()}
+        return Move(loss, {"generator_loss": loss.detach(), **parts})
+
+    def generator_config(self, images: int) -> GeneratorConfig:
+        return GeneratorConfig(
+            recipe=self.params.recipe,
+            kind=self.spec.kind,
+            shape=self.spec.shape,
+            classes=None,
+            latent=0,
+            network=self.networks["generator"],
+            images=images,
+            seed=self.params.seed,
+            dataset=self.spec.digest,
+            inputs=self.spec.inputs,
+        )
+
+    def probe(self, generator: Generator, dataset: Dataset) -> NDArray[Any]:
+        return generator.translate(np.array(dataset.inputs["train"][:_PROBE])).samples
+
+    def preview(self, generator: Generator, dataset: Dataset) -> NDArray[Any]:
+        """Rows of input, generated and real, of the first held-out pairs, or of training pairs where none are held out."""
+        split = "holdout" if len(dataset.samples["holdout"]) else "train"
+        inputs, real = (np.array(part[split][:_ROWS]) for part in (dataset.inputs, dataset.samples))
+        return pictures.rows(inputs, generator.translate(inputs).samples, real)
+
+    def _judge_both(self, fake: Tensor) -> tuple[Tensor, Tensor]:
+        """Float32 logits (N, h, w) of real and of generated images beside their inputs."""
+        discriminator = self.players["discriminator"]
+        if self.judges_apart:
+            return discriminator(self._inputs, self._real).float(), discriminator(self._inputs, fake).float()
+        inputs, outputs = torch.cat([self._inputs, self._inputs]), torch.cat([self._real, fake.to(self._real.dtype)])
+        real_logits, fake_logits = discriminator(inputs, outputs).float().chunk(2)
+        return real_logits, fake_logits

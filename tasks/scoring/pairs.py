@@ -1,0 +1,180 @@
+"""Pairs: what a generator makes of held-out inputs, against their real partners one by one, and as a set by features.
+
+With a segmentation network as extractor (`evaluate.features: segmentation`, where inputs are label maps) images are also judged by
+the labels that are found in them. Where the inputs are spoiled images, the scores stand beside those of the plain restoration that
+`gan_core.data.corruptions` has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gan_core import pictures
+from gan_core.data.corruptions import holes, plain_restoration
+from gan_core.data.dataset import Dataset, DatasetSpec
+from gan_core.errors import ConfigError, TrainingError
+from gan_core.generator import Generator
+from gan_core.metrics.bootstrap import Draws
+from gan_core.metrics.features import FeatureExtractor, RandomConvExtractor
+from gan_core.metrics.frechet import FeatureStatistics, frechet_distance, frechet_replicates
+from gan_core.metrics.kernel import kernel_distance, kernel_replicates
+from gan_core.metrics.pairs import mean_absolute_errors, psnrs, ssims
+from gan_core.metrics.segmentation import SegmentationExtractor
+from tasks.params import EvaluateParams
+from tasks.scoring.copies import Copies, find_copies, most_compared, picture
+from tasks.scoring.images import Counts, ImageScoring, all_alike
+from tasks.scoring.scoring import Evidence, chosen, chunks, on_best_device, rounded
+
+_ROWS = 12
+
+Columns = Mapping[str, NDArray[np.float64]]
+"""Scores a pair, (N,), by name."""
+
+
+class PairEvidence(Evidence):
+    """Scores of each pair, and the features of generated and of real images; of the plain restoration too, where there is one.
+
+    fid, kid, l1, psnr, ssim; segmentation_ratio: the share of pixels whose label is found in generated images, divided by that in real
+    ones. Beside a plain restoration psnr_gain, its decibels above it, and fid_ratio, its distance divided by that one's; where the input
+    has a hole hole_psnr and hole_psnr_gain, the same inside the hole alone.
+    """
+
+    def __init__(
+        self,
+        real: NDArray[np.float32],  # (N, D)
+        generated: NDArray[np.float32],  # (N, D)
+        columns: Columns,
+        plain: NDArray[np.float32] | None = None,  # (N, D)
+        plain_columns: Columns | None = None,
+    ) -> None:
+        self.real = real
+        self.generated = generated
+        self.columns = columns
+        self.plain = plain
+        self.plain_columns = plain_columns or {}
+        self.n_real = self.n_generated = len(real)
+
+    def scores(self) -> dict[str, float]:
+        metrics = ["fid", "kid", "l1", "psnr", "ssim"]
+        metrics += ["segmentation_ratio"] if "found" in self.columns else []
+        metrics += ["psnr_gain", "fid_ratio"] if self.plain is not None else []
+        metrics += ["hole_psnr", "hole_psnr_gain"] if "hole_psnr" in self.columns else []
+        everything = np.arange(self.n_real)
+        return {metric: self.resampled(metric, everything, everything) for metric in metrics}
+
+    def details(self) -> dict[str, Any]:
+        """`baseline`: the scores of the plain restoration, where there is one."""
+        if self.plain is None:
+            return {}
+        scores = {"fid": _distance(self.real, self.plain), **{key: float(column.mean()) for key, column in self.plain_columns.items()}}
+        return {"baseline": {key: rounded(value) for key, value in scores.items()}}
+
+    def resampled(self, metric: str, real: NDArray[np.int64], generated: NDArray[np.int64]) -> float:
+        """Pairs are drawn as wholes, by `real`."""
+        if metric == "fid":
+            return _distance(self.real[real], self.generated[real])
+        if metric == "kid":
+            return kernel_distance(self.real[real], self.generated[real])
+        if metric == "segmentation_ratio":
+            return float(self.columns["found"][real].mean() / self.columns["found_in_real"][real].mean())
+        if metric == "fid_ratio" and self.plain is not None:
+            return _distance(self.real[real], self.generated[real]) / _distance(self.real[real], self.plain[real])
+        if metric in ("psnr_gain", "hole_psnr_gain"):
+            key = metric.removesuffix("_gain")
+            return float((self.columns[key] - self.plain_columns[key])[real].mean())
+        return float(self.columns[metric][real].mean())
+
+    def replicates(self, metric: str, real: Draws, generated: Draws) -> NDArray[np.float64]:
+        shared = {"fid": frechet_replicates, "kid": kernel_replicates}
+        if metric in shared:
+            return shared[metric](self.real, self.generated, real, real)
+        return super().replicates(metric, real, generated)
+
+
+class PairScoring(ImageScoring):
+    """By the features of a fixed random network, unless the entry says otherwise."""
+
+    def extractor(self, name: str, spec: DatasetSpec, params: EvaluateParams) -> type[FeatureExtractor]:
+        if params.features == "segmentation":
+            if spec.corruption is not None:
+                raise ConfigError(
+                    f"generators.{name}.evaluate.features: segmentation needs label maps as inputs, not spoiled images; use random"
+                )
+            return SegmentationExtractor
+        if params.features == "classifier":
+            return super().extractor(name, spec, params)
+        return RandomConvExtractor
+
+    def gather(self, generator: Generator, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams) -> PairEvidence:
+        """Every held-out pair, at most `evaluate.samples` of them. Runs on a GPU where there is one."""
+        assert extractor is not None, "images are compared by features"  # noqa: S101
+        spec = dataset.spec
+        order = chosen(dataset, "holdout", min(spec.counts["holdout"], params.samples), params.seed)
+        features: dict[str, list[NDArray[np.float32]]] = {"real": [], "generated": [], "plain": []}
+        columns: dict[str, list[NDArray[np.float64]]] = {}
+        plain_columns: dict[str, list[NDArray[np.float64]]] = {}
+        with on_best_device(generator.network, extractor.network):
+            for chunk in chunks(len(order), spec.shape):
+                real = np.array(dataset.samples["holdout"][order[chunk]])
+                inputs = np.array(dataset.inputs["holdout"][order[chunk]])
+                generated = generator.translate(inputs).samples
+                features["real"].append(extractor.features(real))
+                features["generated"].append(extractor.features(generated))
+                found = _columns(generated, real)
+                if isinstance(extractor, SegmentationExtractor):
+                    found |= {"found": extractor.accuracies(generated, inputs), "found_in_real": extractor.accuracies(real, inputs)}
+                if spec.corruption is not None:
+                    plain = plain_restoration(inputs, spec.corruption, spec.shape[0])
+                    features["plain"].append(extractor.features(plain))
+                    plainly = _columns(plain, real)
+                    if spec.corruption == "mask":
+                        where = holes(inputs)
+                        found["hole_psnr"], plainly["hole_psnr"] = psnrs(generated, real, where), psnrs(plain, real, where)
+                    _add(plain_columns, plainly)
+                _add(columns, found)
+        generated_features = np.concatenate(features["generated"])
+        if all_alike(generated_features):
+            raise TrainingError("the generator makes the same image of each input: it has collapsed; train it again with other settings")
+        return PairEvidence(
+            np.concatenate(features["real"]),
+            generated_features,
+            {key: np.concatenate(parts) for key, parts in columns.items()},
+            np.concatenate(features["plain"]) if features["plain"] else None,
+            {key: np.concatenate(parts) for key, parts in plain_columns.items()},
+        )
+
+    def copies(
+        self, generator: Generator, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams
+    ) -> tuple[Copies, NDArray[np.uint8]]:
+        assert extractor is not None, "images are compared by features"  # noqa: S101
+        most = min(Counts.of(dataset, params).real, most_compared(dataset.spec.shape))
+        order = chosen(dataset, "holdout", most, params.seed)
+        inputs, held_out = (np.array(part["holdout"][order]) for part in (dataset.inputs, dataset.samples))
+        train = dataset.samples["train"]
+        with on_best_device(generator.network, extractor.network):
+            generated = generator.translate(inputs).samples
+            found = find_copies(generated, held_out, train, extractor)
+        return found, picture(found, generated, train)
+
+    def grids(self, generator: Generator, dataset: Dataset, seed: int) -> dict[str, NDArray[np.uint8]]:
+        """`generated` has rows of input, generated and real; `real` the real images alone."""
+        order = chosen(dataset, "holdout", _ROWS, seed)
+        inputs, real = (np.array(part["holdout"][order]) for part in (dataset.inputs, dataset.samples))
+        return {"generated": pictures.rows(inputs, generator.translate(inputs).samples, real), "real": pictures.grid(real)}
+
+
+def _columns(images: NDArray[np.uint8], real: NDArray[np.uint8]) -> dict[str, NDArray[np.float64]]:
+    return {"l1": mean_absolute_errors(images, real), "psnr": psnrs(images, real), "ssim": ssims(images, real)}
+
+
+def _add(columns: dict[str, list[NDArray[np.float64]]], more: Columns) -> None:
+    for key, column in more.items():
+        columns.setdefault(key, []).append(column)
+
+
+def _distance(real: NDArray[np.float32], generated: NDArray[np.float32]) -> float:
+    return frechet_distance(FeatureStatistics.of(real), FeatureStatistics.of(generated))
