@@ -244,9 +244,10 @@ def _create_database(database: Path) -> None:
         temporary = database.with_name(f".{database.name}.{os.getpid()}.tmp")
         shutil.copyfile(kept, temporary)
         with closing(sqlite3.connect(temporary)) as connection:
-            sound = connection.execute("PRAGMA quick_check").fetchall() == [("ok",)] and connection.execute(
-                "PRAGMA schema_version"
-            ).fetchone() != (0,)
+            checked = connection.execute("PRAGMA quick_check").fetchall()
+            version_of_schema = connection.execute("PRAGMA schema_version").fetchone()
+            sound = checked == [("ok",)] and version_of_schema != (0,)
+            connection.execute("PRAGMA journal_mode = WAL")  # as Prefect leaves it; a copy by VACUUM has lost that
         if sound:
             temporary.replace(database)
             return
