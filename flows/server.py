@@ -93,6 +93,8 @@ class Server:
         log = folder / "server.log"
         # One database, so one server after the other creates or upgrades it. The lock is given up when the server answers.
         lock = (folder / "starting.lock").open("wb")
+        with suppress(FileNotFoundError):
+            log.replace(log.with_name("server.previous.log"))  # what went wrong in a run is asked after the next one has begun
         with listener, log.open("wb") as output:
             process = subprocess.Popen(
                 [sys.executable, "-m", "flows.server", str(os.getpid()), str(listener.fileno()), str(lock.fileno())],
@@ -247,7 +249,6 @@ def _create_database(database: Path) -> None:
             checked = connection.execute("PRAGMA quick_check").fetchall()
             version_of_schema = connection.execute("PRAGMA schema_version").fetchone()
             sound = checked == [("ok",)] and version_of_schema != (0,)
-            connection.execute("PRAGMA journal_mode = WAL")  # as Prefect leaves it; a copy by VACUUM has lost that
         if sound:
             temporary.replace(database)
             return
