@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
 from pathlib import Path
@@ -41,6 +42,8 @@ def main() -> None:
         from tasks.stage_main import report
 
         sys.exit(report(error))
+    finally:
+        gc.freeze()  # nothing that is left is worth collecting when the interpreter ends, which then takes half a second less
 
 
 def _version(wanted: bool) -> None:

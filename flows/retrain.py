@@ -57,10 +57,10 @@ def retrain(name: str, timeouts: dict[str, float] | None = None, force: list[str
 
 
 def _retrain(workspace: Workspace, name: str, timeouts: Mapping[str, float], force: Sequence[str]) -> State[Any]:
+    runs.mark(workspace)
     entry = preflight(workspace, name)
     limits, forced = {**TIMEOUTS, **_of_stages("timeouts", timeouts)}, _of_stages("force", dict.fromkeys(force, True))
     with locks.retraining(workspace, name):
-        runs.mark(workspace)
         runs.close_dead(workspace, name)
         states = []
         for stage in STAGES:

@@ -53,7 +53,11 @@ def unfinished(workspace: Workspace, name: str | None = None) -> list[FlowRun]:
 
 
 def mark(workspace: Workspace) -> None:
-    """Put the workspace's tag on the present run, if whoever started it did not."""
+    """Put the workspace's tag on the present run, if whoever started it did not.
+
+    Not by `prefect.tags`, which marks the run's tasks too: before each task Prefect then asks for the tag's concurrency limit, and on
+    SQLite that question is now and then refused while the state of the task before is written, and asked again two seconds later.
+    """
     if tag(workspace) not in runtime.flow_run.tags:
         with get_client(sync_client=True) as client:
             client.update_flow_run(runtime.flow_run.id, tags=[*runtime.flow_run.tags, tag(workspace)])

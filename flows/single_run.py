@@ -28,9 +28,8 @@ def run_once(workspace: Workspace, name: str, force: Sequence[str], timeouts: Ma
         terminal.waiting("starting")
         # While the server starts: Prefect takes a second to import, DVC half of one.
         import dvc.repo  # noqa: F401
-        from prefect import settings, tags
+        from prefect import settings
 
-        from flows import runs
         from flows.retrain import picture, retrain
         from tasks.stages import listener
 
@@ -40,7 +39,7 @@ def run_once(workspace: Workspace, name: str, force: Sequence[str], timeouts: Ma
         beat = {settings.PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None} if own else {}
         token = listener.set(terminal)
         try:
-            with settings.temporary_settings(beat), tags(runs.tag(workspace)):
+            with settings.temporary_settings(beat):
                 state = retrain(name, timeouts=dict(timeouts) or None, force=list(force) or None, return_state=True)
         finally:
             listener.reset(token)

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata, wasserstein_distance
 
 from gan_core.data.schema import Column
 
@@ -30,6 +29,8 @@ def column_distances(real: Rows, generated: Rows, columns: Sequence[Column]) -> 
 def _column_distance(real: Rows, generated: Rows, column: Column) -> float:
     if column.categories is not None:
         return shares_distance(real.astype(np.int64), generated.astype(np.int64), len(column.categories))
+    from scipy.stats import wasserstein_distance  # half a second, which no other kind of data need wait for
+
     return float(wasserstein_distance(real, generated)) / (float(real.std()) or 1.0)
 
 
@@ -147,6 +148,8 @@ def _discriminant(rows: Rows, is_real: NDArray[np.bool_]) -> Rows:
 
 def _area(above: Rows, below: Rows) -> float:
     """The share of pairs in which the one of `above` has the larger score, ties counting half: the area under the ROC curve."""
+    from scipy.stats import rankdata
+
     ranks = rankdata(np.concatenate([above, below]))[: len(above)].sum()
     return float((ranks - len(above) * (len(above) + 1) / 2) / (len(above) * len(below)))
 

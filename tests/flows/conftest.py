@@ -67,14 +67,13 @@ def retrain(prefect_server: str, monkeypatch: pytest.MonkeyPatch) -> Retrain:
     """Runs the flow here, on the real server; returns its state, which never raises."""
 
     def run(workspace: Workspace, name: str = "digits", **parameters: Any) -> State[Any]:
-        from prefect import settings, tags
+        from prefect import settings
 
-        from flows import runs
         from flows.retrain import retrain as flow
 
         monkeypatch.chdir(workspace.root)
         quick = {settings.PREFECT_API_URL: prefect_server, settings.PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
-        with settings.temporary_settings(quick), tags(runs.tag(workspace)):
+        with settings.temporary_settings(quick):
             state = flow(name, **parameters, return_state=True)
             server.flush()
         return state
