@@ -7,6 +7,7 @@ whatever is left after the grace period is killed.
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -46,7 +47,9 @@ def main() -> None:
     die_with(int(sys.argv[1]))
     from dvc.cli import main as dvc
 
-    sys.exit(dvc(sys.argv[2:]))
+    code = dvc(sys.argv[2:])
+    gc.freeze()  # as at the end of a stage
+    sys.exit(code)
 
 
 if __name__ == "__main__":
