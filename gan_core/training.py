@@ -126,11 +126,9 @@ def train(
             sums, counts = {}, {}
             lines.append({"images": images, **numbers})
             start = recipe.generator_from * params.images
-            reason = watch.failure(lines, params.images, params.batch, start) if params.watch == "stop" else None
+            reason = watch.failure(lines, params.images, params.batch, start, recipe.shipped) if params.watch == "stop" else None
             if reason:
-                raise LostRunError(
-                    f"at {images:,} images {reason}; lower train.optimizer.learning_rate, or change train.loss or train.penalty"
-                )
+                raise _lost(f"at {images:,} images {reason}")
         if due(preview_every):
             picture = recipe.preview(Generator(recipe.generator_config(images), average.network), dataset)
             pictures.save_png(picture, folder / "samples" / f"{images:09d}.png")
@@ -238,9 +236,11 @@ def _signs(recipe: Recipe[Any], average: Average, images: int, dataset: Dataset,
     return {name: value for name, value in signs.items() if math.isfinite(value)}
 
 
+def _lost(what: str) -> LostRunError:
+    return LostRunError(f"{what}; lower train.optimizer.learning_rate, or give the discriminator less weight")
+
+
 def _check_finite(sums: Mapping[str, Tensor], images: int) -> None:
     for name, value in sorted(sums.items(), key=lambda item: (not item[0].endswith("_loss"), item[0])):
         if not math.isfinite(value):
-            raise LostRunError(
-                f"{name} is not finite at {images:,} images; lower train.optimizer.learning_rate, or change train.loss or train.penalty"
-            )
+            raise _lost(f"{name} is not finite at {images:,} images")

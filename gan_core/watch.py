@@ -36,7 +36,7 @@ def gradient_norm(player: nn.Module) -> float:
     return float(torch.nn.utils.get_total_norm(gradients)) if gradients else 0.0
 
 
-def failure(record: Sequence[Mapping[str, float]], budget: int, batch: int, start: float = 0.0) -> str | None:
+def failure(record: Sequence[Mapping[str, float]], budget: int, batch: int, start: float = 0.0, shipped: str = "generator") -> str | None:
     """Why a run is lost, in words; None where it is not.
 
     Args:
@@ -44,19 +44,29 @@ def failure(record: Sequence[Mapping[str, float]], budget: int, batch: int, star
         budget: images that the run is to see.
         batch: images in a step.
         start: images after which the generator began to play.
+        shipped: the player that is the generator, as the record names its gradient.
     """
     last = record[-_LINES:]
     if len(last) < _LINES or last[0]["images"] < start + max(_GRACE * budget, _LEAST_STEPS * batch):
         return None
     if all(line.get("diversity", 1.0) < _LEAST_DIVERSITY for line in last):
         return f"the generator has collapsed: its samples differ {last[-1]['diversity']:.1%} as much as real ones do"
-    if all("accuracy_real" in line and max(abs(line["real_score"]), abs(line["fake_score"])) > _MOST_LOGIT for line in last):
-        real, fake = last[-1]["real_score"], last[-1]["fake_score"]
+    if all(_named(line, "accuracy_real") and abs(_furthest(line, "real_score", "fake_score")) > _MOST_LOGIT for line in last):
+        real, fake = _furthest(last[-1], "real_score"), _furthest(last[-1], "fake_score")
         return f"the discriminator's logits have run away: {real:.3g} on real, {fake:.3g} on generated samples"
-    won = all(min(line.get("accuracy_real", 0.0), line.get("accuracy_fake", 0.0)) >= _CERTAIN for line in last)
-    if won and all(line.get("generator_gradient", 1.0) < _NO_GRADIENT for line in last):
+    won = all(min(_named(line, "accuracy_real", "accuracy_fake"), default=0.0) >= _CERTAIN for line in last)
+    if won and all(line.get(f"{shipped}_gradient", 1.0) < _NO_GRADIENT for line in last):
         return "the discriminator has won: it tells every generated sample from a real one, and no gradient reaches the generator"
     return None
+
+
+def _named(line: Mapping[str, float], *endings: str) -> list[float]:
+    """The numbers of that name, of all discriminators: a second one's names begin with its own."""
+    return [value for name, value in line.items() if name.endswith(endings)]
+
+
+def _furthest(line: Mapping[str, float], *endings: str) -> float:
+    return max(_named(line, *endings), key=abs)
 
 
 def _spread(samples: NDArray[Any]) -> float:

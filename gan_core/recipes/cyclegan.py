@@ -20,18 +20,17 @@ from gan_core.augment import augment, mirrored
 from gan_core.data.batches import Batch
 from gan_core.data.dataset import Dataset, DatasetSpec
 from gan_core.errors import ConfigError
-from gan_core.generator import Generator, GeneratorConfig
-from gan_core.losses import least_squares_discriminator, least_squares_generator, share_called_real
+from gan_core.generator import Generator
+from gan_core.losses import least_squares_discriminator, least_squares_generator
 from gan_core.networks import build_discriminator, build_generator
 from gan_core.networks.common import NetworkSpec
 from gan_core.networks.patch import patch_widths
 from gan_core.networks.translator import RoundTrip
 from gan_core.params import CycleGanParams
 from gan_core.pool import ImagePool
-from gan_core.recipes.game import Move, Recipe, Turn
+from gan_core.recipes.game import Move, Recipe, Turn, verdicts
 
 _PREVIEW_COUNT = 12
-_PROBE = 16  # training inputs that are translated for each line of the record
 
 
 @dataclass(frozen=True)
@@ -94,11 +93,8 @@ class CycleGan(Recipe[CycleGanParams]):
             loss = least_squares_discriminator(real, fake)
             total = total + loss
             prefix = "" if name == "target" else f"{name}_"
-            numbers[f"{prefix}discriminator_loss"] = loss.detach()
-            numbers[f"{prefix}real_score"] = real.detach().mean()
-            numbers[f"{prefix}fake_score"] = fake.detach().mean()
-            numbers[f"{prefix}accuracy_real"] = share_called_real(real.detach(), "least-squares")
-            numbers[f"{prefix}accuracy_fake"] = 1 - share_called_real(fake.detach(), "least-squares")
+            said = {"discriminator_loss": loss.detach(), **verdicts(real, fake, "least-squares")}
+            numbers |= {f"{prefix}{key}": value for key, value in said.items()}
         return Move(total, numbers)
 
     def _translate(self) -> Move:
@@ -122,23 +118,6 @@ class CycleGan(Recipe[CycleGanParams]):
             numbers["identity_l1"] = identity.detach() / 4
             total = total + self.params.identity * identity
         return Move(total, numbers)
-
-    def generator_config(self, images: int) -> GeneratorConfig:
-        return GeneratorConfig(
-            recipe=self.params.recipe,
-            kind=self.spec.kind,
-            shape=self.spec.shape,
-            classes=None,
-            latent=0,
-            network=self.network,
-            images=images,
-            seed=self.params.seed,
-            dataset=self.spec.digest,
-            inputs=self.spec.inputs,
-        )
-
-    def probe(self, generator: Generator, dataset: Dataset) -> NDArray[Any]:
-        return generator.translate(np.array(dataset.inputs["train"][:_PROBE])).samples
 
     def preview(self, generator: Generator, dataset: Dataset) -> NDArray[Any]:
         """Three rows: held-out inputs, their translations, and what comes back of these."""

@@ -19,6 +19,8 @@ from gan_core import pictures
 from gan_core.data.batches import Batch
 from gan_core.data.dataset import Dataset, DatasetSpec
 from gan_core.generator import Generator, GeneratorConfig
+from gan_core.losses import share_called_real
+from gan_core.networks.common import NetworkSpec
 from gan_core.params import TrainParams
 from gan_core.watch import PROBE
 
@@ -48,8 +50,21 @@ class Move:
     numbers: Mapping[str, Tensor]
 
 
-_PREVIEW_COUNT = 64
+def verdicts(real_logits: Tensor, fake_logits: Tensor, loss: str) -> dict[str, Tensor]:
+    """What the record says of a discriminator's logits (N, ...) under a loss of `losses.LOSSES`.
+
+    The mean score of real and of generated samples; then the share of each that is told rightly, or a critic's distance.
+    """
+    real, fake = real_logits.detach(), fake_logits.detach()
+    scores = {"real_score": real.mean(), "fake_score": fake.mean()}
+    if loss == "wasserstein":
+        return {**scores, "critic_distance": scores["real_score"] - scores["fake_score"]}
+    return {**scores, "accuracy_real": share_called_real(real, loss), "accuracy_fake": 1 - share_called_real(fake, loss)}
+
+
 PREVIEW_SEED = 0
+_PREVIEW_COUNT = 64
+_PROBE_INPUTS = 16
 
 Params = TypeVar("Params", bound=TrainParams)
 
@@ -61,6 +76,8 @@ class Recipe(ABC, Generic[Params]):
     """The moves of a step, in order. Those that draw count the images seen."""
     shipped: str
     """The player whose averaged weights are the generator."""
+    network: NetworkSpec
+    """Of that player."""
     generator_from: float = 0.0
     """The share of the budget from which on it plays."""
 
@@ -89,12 +106,30 @@ class Recipe(ABC, Generic[Params]):
     def after_move(self, turn: Turn) -> None:
         """Constrain weights once the optimiser has moved them; by default nothing."""
 
-    @abstractmethod
     def generator_config(self, images: int) -> GeneratorConfig:
         """What the shipped generator is after `images` real samples."""
+        return GeneratorConfig(
+            recipe=self.params.recipe,
+            kind=self.spec.kind,
+            shape=self.spec.shape,
+            classes=self.spec.classes if self.network.classes else None,
+            latent=self.network.latent,
+            network=self.network,
+            images=images,
+            seed=self.params.seed,
+            dataset=self.spec.digest,
+            mean=self.spec.mean,
+            std=self.spec.std,
+            inputs=self.spec.inputs,
+            schema=self.spec.schema,
+            vocabulary=self.spec.vocabulary,
+            prompts=self.spec.examples,
+        )
 
     def probe(self, generator: Generator, dataset: Dataset) -> NDArray[Any]:
         """Samples of the generator as it is now, (N, ...), whose spread is compared with that of real samples."""
+        if dataset.spec.inputs is not None:
+            return generator.translate(np.array(dataset.inputs["train"][:_PROBE_INPUTS])).samples
         return generator.sample(PROBE, PREVIEW_SEED).samples
 
     def comparable(self, samples: NDArray[Any]) -> NDArray[Any]:

@@ -12,13 +12,12 @@ from gan_core.augment import augment
 from gan_core.data.batches import Batch
 from gan_core.data.dataset import DatasetSpec
 from gan_core.errors import ConfigError
-from gan_core.generator import GeneratorConfig
-from gan_core.losses import LOSSES, share_called_real
+from gan_core.losses import LOSSES
 from gan_core.networks import build_discriminator, build_generator
 from gan_core.networks.common import NetworkSpec
 from gan_core.params import GanParams
 from gan_core.penalties import clip_weights, penalties
-from gan_core.recipes.game import Move, Recipe, Turn
+from gan_core.recipes.game import Move, Recipe, Turn, verdicts
 
 
 class Gan(Recipe[GanParams]):
@@ -34,10 +33,11 @@ class Gan(Recipe[GanParams]):
         self.conditional = bool(classes)
         self.penalty = params.settled_penalty(spec.shape)
         players = {"generator": params.generator, "discriminator": params.settled_discriminator(spec.shape)}
-        self.networks = {role: NetworkSpec.from_params(player, spec.shape, classes, params.latent) for role, player in players.items()}
+        networks = {role: NetworkSpec.from_params(player, spec.shape, classes, params.latent) for role, player in players.items()}
+        self.network = networks["generator"]
         self.players = {
-            "generator": build_generator(self.networks["generator"]).to(device),
-            "discriminator": build_discriminator(self.networks["discriminator"]).to(device),
+            "generator": build_generator(self.network).to(device),
+            "discriminator": build_discriminator(networks["discriminator"]).to(device),
         }
         if spec.kind == "images":
             for player in self.players.values():
@@ -45,7 +45,7 @@ class Gan(Recipe[GanParams]):
         self.turns = (Turn(("discriminator",), params.discriminator_steps, draws=True), Turn(("generator",)))
         self.discriminator_loss, self.generator_loss = LOSSES[params.loss]
         # Batch statistics must not mix real with generated samples; every other discriminator judges both in one pass.
-        self.judges_apart = self.networks["discriminator"].normalization == "batch"
+        self.judges_apart = networks["discriminator"].normalization == "batch"
         self._fake = torch.empty(0)
 
     def move(self, turn: Turn, batch: Batch, moves: int, last: bool) -> Move:
@@ -59,16 +59,7 @@ class Gan(Recipe[GanParams]):
         fake = self._fake.detach()
         real_logits, fake_logits = self._judge_both(self._seen(real), self._seen(fake), labels)
         loss = self.discriminator_loss(real_logits, fake_logits, self.params.label_smoothing)
-        numbers = {
-            "discriminator_loss": loss.detach(),
-            "real_score": real_logits.detach().mean(),
-            "fake_score": fake_logits.detach().mean(),
-        }
-        if self.params.loss == "wasserstein":
-            numbers["critic_distance"] = numbers["real_score"] - numbers["fake_score"]
-        else:
-            numbers["accuracy_real"] = share_called_real(real_logits.detach(), self.params.loss)
-            numbers["accuracy_fake"] = 1 - share_called_real(fake_logits.detach(), self.params.loss)
+        numbers = {"discriminator_loss": loss.detach(), **verdicts(real_logits, fake_logits, self.params.loss)}
         if moves % self.penalty.every == 0:
             judge = self.players["discriminator"]
             penalty, values = penalties(lambda samples: judge(samples, labels), self._seen(real), self._seen(fake), self.penalty)
@@ -90,21 +81,6 @@ class Gan(Recipe[GanParams]):
     def after_move(self, turn: Turn) -> None:
         if turn.draws and self.penalty.clip:
             clip_weights(self.players["discriminator"].parameters(), self.penalty.clip)
-
-    def generator_config(self, images: int) -> GeneratorConfig:
-        return GeneratorConfig(
-            recipe=self.params.recipe,
-            kind=self.spec.kind,
-            shape=self.spec.shape,
-            classes=self.spec.classes if self.conditional else None,
-            latent=self.params.latent,
-            network=self.networks["generator"],
-            images=images,
-            seed=self.params.seed,
-            dataset=self.spec.digest,
-            mean=self.spec.mean,
-            std=self.spec.std,
-        )
 
     def _latents(self, n: int) -> Tensor:
         return torch.randn(n, self.params.latent, device=self.device)

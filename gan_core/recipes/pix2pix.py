@@ -19,16 +19,15 @@ from gan_core.augment import mirrored_and_shifted
 from gan_core.data.batches import Batch
 from gan_core.data.dataset import Dataset, DatasetSpec
 from gan_core.errors import ConfigError
-from gan_core.generator import Generator, GeneratorConfig
-from gan_core.losses import LOSSES, share_called_real
+from gan_core.generator import Generator
+from gan_core.losses import LOSSES
 from gan_core.networks import build_discriminator, build_generator
 from gan_core.networks.common import NetworkSpec
 from gan_core.networks.patch import patch_widths
 from gan_core.params import Pix2pixParams
-from gan_core.recipes.game import Move, Recipe, Turn
+from gan_core.recipes.game import Move, Recipe, Turn, verdicts
 
 _ROWS = 6
-_PROBE = 16  # training inputs whose outputs are looked at for each line of the record
 
 
 class Pix2pix(Recipe[Pix2pixParams]):
@@ -42,33 +41,31 @@ class Pix2pix(Recipe[Pix2pixParams]):
             raise ConfigError("train.recipe: pix2pix needs an input for each image; set data.layout or data.corruption")
         generator, discriminator = params.generator, params.discriminator
         normalization = discriminator.normalization or ("spectral" if params.loss == "hinge" else "batch")
-        self.networks = {
-            "generator": NetworkSpec(
-                family="unet",
-                shape=spec.shape,
-                classes=0,
-                latent=0,
-                width=generator.width,
-                widths=generator.widths,
-                normalization=generator.normalization,
-                dropout=generator.dropout,
-                inputs=spec.inputs,
-                skip=spec.corruption is not None if generator.skip is None else generator.skip,
-            ),
-            "discriminator": NetworkSpec(
-                family="patch",
-                shape=spec.shape,
-                classes=0,
-                latent=0,
-                widths=patch_widths(params.settled_patch(spec.shape[-1]), discriminator.width),
-                normalization=normalization,
-                dropout=discriminator.dropout,
-                inputs=spec.inputs,
-            ),
-        }
+        self.network = NetworkSpec(
+            family="unet",
+            shape=spec.shape,
+            classes=0,
+            latent=0,
+            width=generator.width,
+            widths=generator.widths,
+            normalization=generator.normalization,
+            dropout=generator.dropout,
+            inputs=spec.inputs,
+            skip=spec.corruption is not None if generator.skip is None else generator.skip,
+        )
+        judge = NetworkSpec(
+            family="patch",
+            shape=spec.shape,
+            classes=0,
+            latent=0,
+            widths=patch_widths(params.settled_patch(spec.shape[-1]), discriminator.width),
+            normalization=normalization,
+            dropout=discriminator.dropout,
+            inputs=spec.inputs,
+        )
         self.players = {
-            "generator": build_generator(self.networks["generator"]).to(device),
-            "discriminator": build_discriminator(self.networks["discriminator"]).to(device),
+            "generator": build_generator(self.network).to(device),
+            "discriminator": build_discriminator(judge).to(device),
         }
         for player in self.players.values():
             player.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -88,14 +85,7 @@ class Pix2pix(Recipe[Pix2pixParams]):
         self._fake = self.players["generator"](self._inputs)
         real_logits, fake_logits = self._judge_both(self._fake.detach())
         loss = self.discriminator_loss(real_logits, fake_logits)
-        numbers = {
-            "discriminator_loss": loss.detach(),
-            "real_score": real_logits.detach().mean(),
-            "fake_score": fake_logits.detach().mean(),
-            "accuracy_real": share_called_real(real_logits.detach(), self.params.loss),
-            "accuracy_fake": 1 - share_called_real(fake_logits.detach(), self.params.loss),
-        }
-        return Move(loss, numbers)
+        return Move(loss, {"discriminator_loss": loss.detach(), **verdicts(real_logits, fake_logits, self.params.loss)})
 
     def _generate(self) -> Move:
         discriminator = self.players["discriminator"].requires_grad_(False)
@@ -106,23 +96,6 @@ class Pix2pix(Recipe[Pix2pixParams]):
         loss = self.params.adversarial * adversarial + self.params.reconstruction * reconstruction
         parts = {"adversarial_loss": adversarial.detach(), "reconstruction_loss": reconstruction.detach()}
         return Move(loss, {"generator_loss": loss.detach(), **parts})
-
-    def generator_config(self, images: int) -> GeneratorConfig:
-        return GeneratorConfig(
-            recipe=self.params.recipe,
-            kind=self.spec.kind,
-            shape=self.spec.shape,
-            classes=None,
-            latent=0,
-            network=self.networks["generator"],
-            images=images,
-            seed=self.params.seed,
-            dataset=self.spec.digest,
-            inputs=self.spec.inputs,
-        )
-
-    def probe(self, generator: Generator, dataset: Dataset) -> NDArray[Any]:
-        return generator.translate(np.array(dataset.inputs["train"][:_PROBE])).samples
 
     def preview(self, generator: Generator, dataset: Dataset) -> NDArray[Any]:
         """Rows of input, generated and real, of the first held-out pairs, or of training pairs where none are held out."""

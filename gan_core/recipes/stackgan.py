@@ -22,15 +22,14 @@ from gan_core import pictures
 from gan_core.augment import augment
 from gan_core.data.batches import Batch
 from gan_core.data.dataset import Dataset, DatasetSpec
-from gan_core.generator import Generator, GeneratorConfig
+from gan_core.generator import Generator
 from gan_core.losses import LOSSES, matching_loss, share_called_real, standard_normal_divergence
 from gan_core.networks.common import NetworkSpec
 from gan_core.networks.stack import StackDiscriminator, StackGenerator, half
 from gan_core.networks.text import ImageEncoder, similarities
 from gan_core.params import StackganParams
-from gan_core.recipes.game import Move, Recipe, Turn
+from gan_core.recipes.game import PREVIEW_SEED, Move, Recipe, Turn, verdicts
 
-_PREVIEW_SEED = 0
 _PREVIEW_PROMPTS, _PREVIEW_DRAWS = 8, 6
 
 
@@ -112,12 +111,9 @@ class Stackgan(Recipe[StackganParams]):
             right, wrong = judge.judge(real_features, texts), judge.judge(real_features, texts.roll(1, dims=0))
             generated = judge.judge(fake_features, texts)
             stage_loss = 0.5 * (self.discriminator_loss(right, generated) + self.discriminator_loss(right, wrong))
-            numbers |= {
-                f"{stage}_discriminator_loss": stage_loss.detach(),
-                f"{stage}_accuracy_real": share_called_real(right.detach(), self.params.loss),
-                f"{stage}_accuracy_fake": 1 - share_called_real(generated.detach(), self.params.loss),
-                f"{stage}_accuracy_wrong_caption": 1 - share_called_real(wrong.detach(), self.params.loss),
-            }
+            said = {"discriminator_loss": stage_loss.detach(), **verdicts(right, generated, self.params.loss)}
+            said["accuracy_wrong_caption"] = 1 - share_called_real(wrong.detach(), self.params.loss)
+            numbers |= {f"{stage}_{key}": value for key, value in said.items()}
             loss = loss + stage_loss
         return Move(loss, numbers)
 
@@ -153,24 +149,9 @@ class Stackgan(Recipe[StackganParams]):
     def _seen(self, images: Tensor) -> Tensor:
         return augment(images, colour=False) if self.params.augment else images
 
-    def generator_config(self, images: int) -> GeneratorConfig:
-        return GeneratorConfig(
-            recipe=self.params.recipe,
-            kind=self.spec.kind,
-            shape=self.spec.shape,
-            classes=None,
-            latent=self.network.latent,
-            network=self.network,
-            images=images,
-            seed=self.params.seed,
-            dataset=self.spec.digest,
-            vocabulary=self.spec.vocabulary,
-            prompts=self.spec.examples,
-        )
-
     def preview(self, generator: Generator, dataset: Dataset) -> NDArray[Any]:
         """A row for each of eight captions, drawn from the same latents each time."""
-        return prompt_grid(generator, cast(tuple[str, ...], generator.config.prompts)[:_PREVIEW_PROMPTS], _PREVIEW_DRAWS, _PREVIEW_SEED)
+        return prompt_grid(generator, cast(tuple[str, ...], generator.config.prompts)[:_PREVIEW_PROMPTS], _PREVIEW_DRAWS, PREVIEW_SEED)
 
 
 def prompt_grid(generator: Generator, prompts: tuple[str, ...], draws: int, seed: int) -> NDArray[np.uint8]:

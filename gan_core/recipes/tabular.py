@@ -18,13 +18,13 @@ from gan_core.data.batches import Batch
 from gan_core.data.dataset import Dataset, DatasetSpec
 from gan_core.data.encoding import Encoding
 from gan_core.errors import ConfigError
-from gan_core.generator import Generator, GeneratorConfig
-from gan_core.losses import LOSSES, share_called_real
+from gan_core.generator import Generator
+from gan_core.losses import LOSSES
 from gan_core.networks import build_discriminator, build_generator
 from gan_core.networks.common import NetworkSpec
 from gan_core.params import TabularParams
 from gan_core.penalties import clip_weights, penalties
-from gan_core.recipes.game import PREVIEW_SEED, Move, Recipe, Turn
+from gan_core.recipes.game import PREVIEW_SEED, Move, Recipe, Turn, verdicts
 
 _PREVIEW_ROWS = 1_000
 
@@ -40,17 +40,15 @@ class Tabular(Recipe[TabularParams]):
         encoding = Encoding(spec.schema)
         if not encoding.width:
             raise ConfigError("data.source: no column of the table ever changes, so there is nothing to learn; name another table")
-        self.latent = params.latent + encoding.choices.width
+        latent = params.latent + encoding.choices.width
         common = {"scalars": encoding.scalars, "choices": encoding.choices.sizes, "pac": params.pac}
         shape, classes = (encoding.width,), len(spec.classes or ())
         judge = params.discriminator
-        self.networks = {
-            "generator": NetworkSpec("tabular", shape, classes, self.latent, widths=params.generator.widths, **common),  # type: ignore[arg-type]
-            "discriminator": NetworkSpec("tabular", shape, classes, 0, widths=judge.widths, dropout=judge.dropout, **common),  # type: ignore[arg-type]
-        }
+        self.network = NetworkSpec("tabular", shape, classes, latent, widths=params.generator.widths, **common)  # type: ignore[arg-type]
+        discriminator = NetworkSpec("tabular", shape, classes, 0, widths=judge.widths, dropout=judge.dropout, **common)  # type: ignore[arg-type]
         self.players = {
-            "generator": build_generator(self.networks["generator"]).to(device),
-            "discriminator": build_discriminator(self.networks["discriminator"]).to(device),
+            "generator": build_generator(self.network).to(device),
+            "discriminator": build_discriminator(discriminator).to(device),
         }
         self.turns = (Turn(("discriminator",), params.discriminator_steps, draws=True), Turn(("generator",)))
         self.discriminator_loss, self.generator_loss = LOSSES[params.loss]
@@ -63,21 +61,12 @@ class Tabular(Recipe[TabularParams]):
     def _discriminate(self, batch: Batch, labels: Tensor | None, moves: int, last: bool) -> Move:
         # The generator does not change between the last move of the discriminator and its own: it draws once for both.
         with torch.set_grad_enabled(last):
-            latents = torch.randn(len(batch.real), self.latent, device=self.device)
+            latents = torch.randn(len(batch.real), self.network.latent, device=self.device)
             self._fake = self._packed(self.players["generator"](latents, batch.labels))
         real, fake = self._packed(batch.real), self._fake.detach()
         real_logits, fake_logits = self._judge(real, labels), self._judge(fake, labels)
         loss = self.discriminator_loss(real_logits, fake_logits)
-        numbers = {
-            "discriminator_loss": loss.detach(),
-            "real_score": real_logits.detach().mean(),
-            "fake_score": fake_logits.detach().mean(),
-        }
-        if self.params.loss == "wasserstein":
-            numbers["critic_distance"] = numbers["real_score"] - numbers["fake_score"]
-        else:
-            numbers["accuracy_real"] = share_called_real(real_logits.detach(), self.params.loss)
-            numbers["accuracy_fake"] = 1 - share_called_real(fake_logits.detach(), self.params.loss)
+        numbers = {"discriminator_loss": loss.detach(), **verdicts(real_logits, fake_logits, self.params.loss)}
         if moves % self.params.penalty.every == 0:
             penalty, values = penalties(lambda samples: self._judge(samples, labels), real, fake, self.params.penalty)
             loss = loss + penalty * self.params.penalty.every
@@ -95,20 +84,6 @@ class Tabular(Recipe[TabularParams]):
     def after_move(self, turn: Turn) -> None:
         if turn.draws and self.params.penalty.clip:
             clip_weights(self.players["discriminator"].parameters(), self.params.penalty.clip)
-
-    def generator_config(self, images: int) -> GeneratorConfig:
-        return GeneratorConfig(
-            recipe=self.params.recipe,
-            kind=self.spec.kind,
-            shape=self.spec.shape,
-            classes=self.spec.classes,
-            latent=self.latent,
-            network=self.networks["generator"],
-            images=images,
-            seed=self.params.seed,
-            dataset=self.spec.digest,
-            schema=self.spec.schema,
-        )
 
     def comparable(self, samples: NDArray[Any]) -> NDArray[Any]:
         """Each column by its range: units are not comparable, and a single outlier must not make all else look collapsed."""

@@ -407,7 +407,7 @@ class TestNotFinite:
             train(options, dataset, tmp_path / "run")
         message = str(raised.value)
         assert message.startswith("discriminator_loss is not finite at ")
-        assert "lower train.optimizer.learning_rate, or change train.loss or train.penalty" in message
+        assert "lower train.optimizer.learning_rate, or give the discriminator less weight" in message
         assert not (tmp_path / "run" / "generator").exists()
         saved, notes = checkpoint.load_latest(tmp_path / "run" / "checkpoints")
         assert notes == []

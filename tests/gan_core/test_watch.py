@@ -90,6 +90,13 @@ class TestFailure:
         assert watch.failure(self.record(**certain), BUDGET, BATCH) is None
         assert "has won" in str(watch.failure(self.record(**certain, generator_gradient=0.0), BUDGET, BATCH))
 
+    def test_of_two_discriminators_both_have_to_win(self) -> None:
+        certain = {"accuracy_real": 1.0, "accuracy_fake": 1.0, "generators_gradient": 0.0, "generator_gradient": 0.0}
+        one = self.record(**certain, input_accuracy_real=0.8, input_accuracy_fake=0.8)
+        both = self.record(**certain, input_accuracy_real=1.0, input_accuracy_fake=1.0)
+        assert watch.failure(one, BUDGET, BATCH, shipped="generators") is None
+        assert "has won" in str(watch.failure(both, BUDGET, BATCH, shipped="generators"))
+
     def test_logits_that_run_away(self) -> None:
         assert "logits have run away: 0.5 on real, -353 on generated" in str(watch.failure(self.record(fake_score=-353.0), BUDGET, BATCH))
         critic = [{key: value for key, value in line.items() if not key.startswith("accuracy")} for line in self.record(fake_score=-353.0)]
