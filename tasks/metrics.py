@@ -18,6 +18,7 @@ BETTER: Mapping[str, str] = {
     "inception_score": HIGHER,
     "copies": LOWER,
     "modes": HIGHER,
+    "reverse_kl": LOWER,
     "label_accuracy": HIGHER,
     "translated": HIGHER,
     "cycle_l1": LOWER,

@@ -82,6 +82,9 @@ class DataParams(Strict):
     corruption: Corruption | None = None
     """Pairs from images, for restoration: a generator is given the image with a hole (`mask`), four times coarser (`downsample`), with
     noise of deviation 25 (`noise`), or without colour (`grey`). A function of content and seed."""
+    stack: bool = False
+    """Images with labels: each sample is three of them, in grey, as its colour channels, and its class their combination. It shows how
+    many of known modes a generator finds: 1,000, with MNIST (Metz et al., 2017). A function of content and seed."""
     count: Annotated[int, Field(ge=10, le=10_000_000)] = 1_000
     """Points: how many are drawn."""
     radius: Annotated[float, Field(gt=0)] = 2.0
@@ -99,7 +102,7 @@ class DataParams(Strict):
     holdout: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """Share of the samples that training never sees; a function of content and seed, so equal files stay on one side."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    """Seed of drawn points, of the held-out split and of `corruption`."""
+    """Seed of drawn points, of the held-out split, of `corruption` and of `stack`."""
 
     @field_validator("source")
     @classmethod
@@ -146,7 +149,7 @@ class DataParams(Strict):
     @model_validator(mode="after")
     def _keys_fit_source(self) -> Self:
         keys: dict[Kind, set[str]] = {
-            "images": {"root", "size", "channels", "layout", "folders", "direction", "corruption"},
+            "images": {"root", "size", "channels", "layout", "folders", "direction", "corruption", "stack"},
             "points": {"count", "radius", "sigma"},
             "table": {"label", "categorical", "drop", "modes"},
         }
@@ -177,6 +180,10 @@ class DataParams(Strict):
     def _corruption_fits(self) -> Self:
         if self.corruption is not None and self.layout != "images":
             raise ValueError(f"corruption: makes pairs of plain images, and layout {self.layout} has others; leave one of them out")
+        if self.stack and (self.layout != "images" or self.corruption is not None):
+            raise ValueError("stack: puts plain images on top of each other; leave out layout and corruption")
+        if self.stack and self.channels == 3:
+            raise ValueError("stack: takes grey images, one a colour channel; leave channels out")
         if self.corruption == "grey" and self.channels == 1:
             raise ValueError("corruption: grey takes the colour from images, and channels: 1 leaves none; leave channels out")
         if self.corruption == "downsample" and self.size is not None and self.size % 4:

@@ -36,6 +36,7 @@ from tasks.packing import (
     pack_images,
     pack_pairs,
     pack_points,
+    pack_stacked,
     pack_table,
     pack_unpaired,
     split_of,
@@ -193,7 +194,7 @@ def _pack(folder: Path, inspection: Inspection, packed: dict[str, list[Row]], da
     if not isinstance(inspection.samples, Spool):
         return pack_points(folder, {split: inspection.samples[np.array(numbers[split])] for split in SPLITS}, raw.truth)
     with closing(inspection.samples) as spool:
-        channels = data.channels or _usual_channels(spool, numbers)
+        channels = 1 if data.stack else data.channels or _usual_channels(spool, numbers)
         if data.kind == "unpaired":
             domains = safe_path(data.domains[0]), safe_path(data.domains[1])
             inputs, targets = (
@@ -208,6 +209,8 @@ def _pack(folder: Path, inspection: Inspection, packed: dict[str, list[Row]], da
             given = {split: [row.given for row in packed[split] if row.given is not None] for split in SPLITS}
             return pack_pairs(folder, spool, numbers, given, channels, data.channels or _usual_channels(spool, given))
         spec = pack_images(folder, spool, numbers, labels, channels, inspection.classes)
+    if data.stack:
+        return pack_stacked(folder, spec, data.seed)
     if data.corruption is None:
         return spec
     seeds = {split: [corruption_seed(row.sha256, data.seed) for row in packed[split]] for split in SPLITS}

@@ -89,6 +89,9 @@ class DatasetSpec:
     corruption: Corruption | None = None
     """How the inputs were made of the samples; None where they were not."""
 
+    stacked: tuple[str, ...] | None = None
+    """Images whose channels are images of their own: the classes of a channel; `classes` are then all combinations of them."""
+
     @property
     def digest(self) -> str:
         """One hash over everything that training can see (hexadecimal, 64 characters)."""
@@ -140,7 +143,7 @@ class Dataset:
             fields = json.loads(path.read_text())
             if fields.pop("format", None) != FORMAT:
                 raise DataError(f"{path}: not of format {FORMAT}; run the validate stage again")
-            for key in ("shape", "classes", "mean", "std", "inputs", "domains", "vocabulary", "examples"):
+            for key in ("shape", "classes", "mean", "std", "inputs", "domains", "vocabulary", "examples", "stacked"):
                 fields[key] = None if fields.get(key) is None and key != "shape" else tuple(fields[key])
             if fields.get("schema") is not None:
                 fields["schema"] = Schema.from_json(fields["schema"])

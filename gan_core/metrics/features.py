@@ -48,7 +48,7 @@ _NOISE = 0.1  # largest deviation of the noise that it learns to look through, i
 _CALIBRATION = 2_000  # images whose activations set the scales of a random network
 
 
-ExtractorKind = Literal["classifier", "random", "matching", "segmentation"]
+ExtractorKind = Literal["classifier", "random", "matching", "segmentation", "stacked"]
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,7 @@ class FeatureExtractor(ABC):
 class ClassifierExtractor(FeatureExtractor):
     """A small classifier fitted on the labels of the training split; its features are the input of its last layer."""
 
-    kind = "classifier"
+    kind: ClassVar[ExtractorKind] = "classifier"
 
     @classmethod
     def fit(cls, dataset: Dataset, seed: int = 0, device: str | torch.device = "cpu", augmented: bool = False) -> Self:
@@ -382,8 +382,10 @@ def image_shape(spec: DatasetSpec) -> tuple[int, int, int]:
 def _extractors() -> dict[str, type[FeatureExtractor]]:
     from gan_core.metrics.matching import MatchingExtractor  # which, as the next, stands on this module
     from gan_core.metrics.segmentation import SegmentationExtractor
+    from gan_core.metrics.stacked import StackedExtractor
 
-    return {one.kind: one for one in (ClassifierExtractor, RandomConvExtractor, MatchingExtractor, SegmentationExtractor)}
+    kinds = (ClassifierExtractor, RandomConvExtractor, MatchingExtractor, SegmentationExtractor, StackedExtractor)
+    return {one.kind: one for one in kinds}
 
 
 def _digest(data: bytes) -> str:

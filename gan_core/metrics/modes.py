@@ -22,25 +22,22 @@ def label_accuracy(predicted: NDArray[np.int64], asked: NDArray[np.int64]) -> fl
     return float(np.mean(predicted == asked))
 
 
-def reverse_kl(generated: NDArray[np.int64], real: NDArray[np.int64], classes: int) -> float:
+def reverse_kl(generated: NDArray[np.int64], shares: NDArray[np.float64]) -> float:
     """KL(generated || real) between the shares of classes, in nats (Srivastava et al., 2017; Lin et al., 2018).
 
     0 where the shares are equal; infinite where a generated class is not among the real ones.
 
     Args:
-        generated: class of each generated sample, (N,) of 0 to classes - 1.
-        real: class of each real sample, (M,).
-        classes: how many there are.
+        generated: class of each generated sample, (N,) of 0 to K - 1.
+        shares: of each class among real samples, (K,), which add up to 1.
 
     Raises:
-        DataError: a side is empty or holds something else than classes.
+        DataError: there are no generated samples, or one is of none of the classes.
     """
-    for name, labels in (("generated", generated), ("real", real)):
-        if not len(labels) or labels.min() < 0 or labels.max() >= classes:
-            raise DataError(f"reverse KL: expected {name} labels of 0 to {classes - 1}")
-    shares = np.bincount(generated, minlength=classes) / len(generated)
-    target = np.bincount(real, minlength=classes) / len(real)
-    drawn = shares > 0
-    if (target[drawn] == 0).any():
+    if not len(generated) or generated.min() < 0 or generated.max() >= len(shares):
+        raise DataError(f"reverse KL: expected generated labels of 0 to {len(shares) - 1}")
+    found = np.bincount(generated, minlength=len(shares)) / len(generated)
+    drawn = found > 0
+    if (shares[drawn] == 0).any():
         return math.inf
-    return max(0.0, float(np.sum(shares[drawn] * np.log(shares[drawn] / target[drawn]))))
+    return max(0.0, float(np.sum(found[drawn] * np.log(found[drawn] / shares[drawn]))))

@@ -28,7 +28,8 @@ from gan_core.metrics.frechet import FeatureStatistics, frechet_distance, freche
 from gan_core.metrics.inception import inception_score
 from gan_core.metrics.kernel import kernel_distance, kernel_replicates
 from gan_core.metrics.manifold import Membership, membership
-from gan_core.metrics.modes import label_accuracy, modes_found
+from gan_core.metrics.modes import label_accuracy, modes_found, reverse_kl
+from gan_core.metrics.stacked import StackedExtractor, mode_shares, unstacked
 from gan_core.randomness import mix
 from tasks.params import EvaluateParams
 from tasks.scoring.copies import Copies, find_copies, most_compared, picture
@@ -45,7 +46,8 @@ class ImageEvidence(Evidence):
     """Features of generated and of held-out images, and with a classifier as extractor the classes it sees.
 
     fid, kid, precision, recall, density, coverage; with a classifier also inception_score (by its probabilities) and modes (number of
-    classes that at least one generated image is classified as), and for a generator by label label_accuracy.
+    classes that at least one generated image is classified as), and for a generator by label label_accuracy. For stacks of images, in
+    place of inception_score, reverse_kl: how far the shares of the modes are from those in the training data.
     """
 
     def __init__(
@@ -55,18 +57,21 @@ class ImageEvidence(Evidence):
         predicted: NDArray[np.int64] | None,  # (M,) class of each generated image
         asked: NDArray[np.int64] | None,  # (M,) class that each was asked for
         probabilities: NDArray[np.float64] | None = None,  # (M, K) of the classes, for each generated image
+        mode_shares: NDArray[np.float64] | None = None,  # (K,) of each class in the data, where the classes are all modes there are
     ) -> None:
         self.real = real
         self.generated = generated
         self.predicted = predicted
         self.asked = asked
         self.probabilities = probabilities
+        self.mode_shares = mode_shares
         self.n_real, self.n_generated = len(real), len(generated)
 
     def scores(self) -> dict[str, float]:
         metrics = ["fid", "kid", "precision", "recall", "density", "coverage"]
         metrics += ["inception_score"] if self.probabilities is not None else []
         metrics += ["modes"] if self.predicted is not None else []
+        metrics += ["reverse_kl"] if self.predicted is not None and self.mode_shares is not None else []
         metrics += ["label_accuracy"] if self.predicted is not None and self.asked is not None else []
         everything = np.arange(self.n_real), np.arange(self.n_generated)
         return {metric: self.resampled(metric, *everything) for metric in metrics}
@@ -80,6 +85,8 @@ class ImageEvidence(Evidence):
             return inception_score(self.probabilities[generated])
         if metric == "modes" and self.predicted is not None:
             return modes_found(self.predicted[generated])
+        if metric == "reverse_kl" and self.predicted is not None and self.mode_shares is not None:
+            return reverse_kl(self.predicted[generated], self.mode_shares)
         if metric == "label_accuracy" and self.predicted is not None and self.asked is not None:
             return label_accuracy(self.predicted[generated], self.asked[generated])
         scores = self._membership.scores(real, generated[generated < self._compared])
@@ -114,7 +121,12 @@ class ImageScoring(Scoring):
                 f"generators.{name}.evaluate.features: a classifier needs at least two classes, and the data has {classes}; "
                 "use auto or random"
             )
-        return RandomConvExtractor if params.features == "random" or classes < 2 else ClassifierExtractor
+        if params.features == "random" or classes < 2:
+            return RandomConvExtractor
+        return ClassifierExtractor if spec.stacked is None else StackedExtractor
+
+    def extractor_data(self, dataset: Dataset) -> Dataset:
+        return dataset if dataset.spec.stacked is None else unstacked(dataset)
 
     def check(self, dataset: Dataset, params: EvaluateParams) -> None:
         Counts.of(dataset, params)
@@ -133,9 +145,12 @@ class ImageScoring(Scoring):
             generated = features_of(_draw(generator, counts.generated, asked, params.seed), extractor)
             if all_alike(generated):
                 raise TrainingError("the generator draws the same image each time: it has collapsed; train it again with other settings")
-            probabilities = extractor.probabilities(generated) if isinstance(extractor, ClassifierExtractor) else None
-        predicted = None if probabilities is None else probabilities.argmax(axis=1).astype(np.int64)
-        return ImageEvidence(real, generated, predicted, asked, probabilities)
+            if not isinstance(extractor, ClassifierExtractor):
+                return ImageEvidence(real, generated, None, asked)
+            predicted = extractor.classify(generated)
+            if dataset.spec.stacked is not None:
+                return ImageEvidence(real, generated, predicted, asked, mode_shares=mode_shares(dataset))
+            return ImageEvidence(real, generated, predicted, asked, extractor.probabilities(generated))
 
     def real_against_real(self, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams) -> dict[str, float]:
         assert extractor is not None, "images are compared by features"  # noqa: S101

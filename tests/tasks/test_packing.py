@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gan_core.data.dataset import Dataset
-from tasks.packing import Spool, pack_images, pack_points, split_of
+from gan_core.errors import DataError
+from gan_core.metrics.stacked import mode_shares, unstacked
+from tasks.packing import Spool, pack_images, pack_points, pack_stacked, split_of
 
 digests = st.binary(min_size=1, max_size=20).map(lambda data: hashlib.sha256(data).hexdigest())
 
@@ -110,6 +112,50 @@ class TestImages:
             assert np.load(tmp_path / "train.npy").tolist() == np.full((1, 3, 4, 4), 7).tolist()
             pack_images(tmp_path, spool, {"train": [0], "holdout": [1]}, None, 1, None)
             assert np.load(tmp_path / "holdout.npy").tolist() == np.full((1, 1, 4, 4), 9).tolist()
+
+
+class TestStacked:
+    def packed(self, folder: Path, classes: tuple[str, ...] | None = ("a", "b", "c")) -> tuple[Dataset, dict[str, list[int]]]:
+        """Stacks of 4 x 4 pictures, each filled with its own number; and the class of each number."""
+        numbers = {"train": list(range(30)), "holdout": list(range(30, 40))}
+        labels = {split: [number % 3 for number in some] for split, some in numbers.items()}
+        with Spool(folder / "spool", 4) as spool:
+            for number in range(40):
+                spool.append(np.full((1, 4, 4), number, dtype=np.uint8))
+            (folder / "ready").mkdir()
+            spec = pack_images(folder / "ready", spool, numbers, labels if classes else None, 1, classes)
+        pack_stacked(folder / "ready", spec, seed=0)
+        return Dataset.open(folder / "ready"), numbers
+
+    def test_each_image_is_in_three_stacks_of_its_own_split(self, tmp_path: Path) -> None:
+        dataset, numbers = self.packed(tmp_path)
+        assert dataset.spec.shape == (3, 4, 4)
+        for split, some in numbers.items():
+            channels = dataset.samples[split][:, :, 0, 0]
+            assert all(sorted(channels[:, channel]) == some for channel in range(3))
+            assert len({tuple(stack) for stack in channels.tolist()} & {(i, i, i) for i in some}) < len(some)
+
+    def test_the_class_is_the_combination(self, tmp_path: Path) -> None:
+        dataset, _ = self.packed(tmp_path)
+        assert dataset.spec.stacked == ("a", "b", "c")
+        assert dataset.spec.classes is not None
+        assert dataset.spec.classes[:4] == ("a+a+a", "a+a+b", "a+a+c", "a+b+a")
+        for stack, label in zip(dataset.samples["train"][:, :, 0, 0] % 3, dataset.labels["train"], strict=True):
+            assert dataset.spec.classes[label] == "+".join("abc"[one] for one in stack)
+
+    def test_unstacked_again(self, tmp_path: Path) -> None:
+        dataset, numbers = self.packed(tmp_path)
+        single = unstacked(dataset)
+        assert (single.spec.shape, single.spec.classes, single.spec.counts["train"]) == ((1, 4, 4), ("a", "b", "c"), 90)
+        values = single.samples["train"][:, 0, 0, 0]
+        np.testing.assert_array_equal(values % 3, single.labels["train"])
+        assert sorted(values) == sorted(3 * numbers["train"])
+        shares = mode_shares(dataset)
+        assert shares == pytest.approx(np.full(27, 1 / 27))
+
+    def test_needs_labels(self, tmp_path: Path) -> None:
+        with pytest.raises(DataError, match=r"data\.stack: the images have no labels"):
+            self.packed(tmp_path, classes=None)
 
 
 class TestPoints:
