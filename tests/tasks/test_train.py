@@ -259,6 +259,9 @@ def terminal() -> Iterator[tuple[int, int]]:
     """A pseudo terminal of 120 columns: the side that a person sees, and the side that a program has."""
     person, program = pty.openpty()
     termios.tcsetwinsize(person, (40, 120))
+    settings = termios.tcgetattr(program)
+    settings[3] |= termios.NOFLSH  # what the program says in answer to ^C is looked at, so ^C must not throw it away
+    termios.tcsetattr(program, termios.TCSANOW, settings)
     yield person, program
     os.close(person)
 
@@ -301,7 +304,7 @@ def test_stopped_by_sigterm_and_by_ctrl_c_it_saves_its_state_and_goes_on(
     shown = read_all(person)
     assert "note: resumed at" in shown
     assert "note: stopped, the state is saved" in shown
-    # The terminal writes ^C before what comes next, and may throw away what it had not shown yet.
+    # The terminal writes ^C before what comes next.
     bars = [line for line in re.split(r"[\r\n]", re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown)) if "train shapes " in line]
     assert re.search(r"[━╸╺ ]+ +[\d,]+ / 1,600 images +[\d,]+ images/s +[\d:-]+ +discriminator loss [\d.]+", bars[-1])
     assert "Traceback" not in shown
@@ -500,7 +503,7 @@ class TestInProcess:
     ) -> None:
         workspace, _ = small
         entry = parse({"generators": {"a": {**ENTRY, "train": {**ENTRY["train"], "images": 48, "restarts": 2}}}})["a"]
-        monkeypatch.setattr(watch, "failure", lambda lines, budget, batch, start: "the generator has collapsed" if lost.pop() else None)
+        monkeypatch.setattr(watch, "failure", lambda *of_the_run: "the generator has collapsed" if lost.pop() else None)
         lost = [False] * 100 + [True, False]  # taken from the end: at the second line of the first try
         stage.train(workspace, NAME, entry)
         assert "at 8 images the generator has collapsed" not in (said := capsys.readouterr().err)
@@ -514,7 +517,7 @@ class TestInProcess:
     ) -> None:
         workspace, _ = small
         entry = parse({"generators": {"a": {**ENTRY, "train": {**ENTRY["train"], "images": 48, "restarts": 1}}}})["a"]
-        monkeypatch.setattr(watch, "failure", lambda lines, budget, batch, start: "the generator has collapsed")
+        monkeypatch.setattr(watch, "failure", lambda *of_the_run: "the generator has collapsed")
         for _ in range(2):
             with pytest.raises(LostRunError, match="the generator has collapsed; lower train"):
                 stage.train(workspace, NAME, entry)
