@@ -31,7 +31,8 @@ from gan_core.augment import augment, varied
 from gan_core.data.batches import Batches
 from gan_core.data.dataset import Dataset, DatasetSpec
 from gan_core.data.scaling import images_to_unit
-from gan_core.errors import DataError, TrainingError
+from gan_core.errors import DataError
+from gan_core.metrics.fitting import one_cycle, steps_for
 from gan_core.randomness import reseed
 
 FORMAT = 1
@@ -43,7 +44,7 @@ _LAST_SIDE = 4
 _CHUNK, _CHUNK_VALUES = 500, 8_000_000  # most images, and most pixel values, in the network at once: bounds memory
 _EPOCHS, _FEWEST, _MOST = 12, 20_000, 160_000  # how long a classifier is fitted: 12 epochs, within these bounds in images seen
 _LONGER = 3  # times, where images are augmented
-_LEARNING_RATE = 1e-2
+_LEARNING_RATE, _WEIGHT_DECAY = 1e-2, 1e-2
 _NOISE = 0.1  # largest deviation of the noise that it learns to look through, in units of -1..1
 _CALIBRATION = 2_000  # images whose activations set the scales of a random network
 
@@ -318,25 +319,19 @@ def _seeded_network(spec: DatasetSpec, classes: int, seed: int) -> FeatureNetwor
 def _fit(network: FeatureNetwork, batches: Batches, count: int, seed: int, augmented: bool) -> None:
     """Fit a classifier on the labelled batches of `count` images."""
     size = min(count, 128 if count >= 10_000 else 64)
-    steps = math.ceil(min(max(_EPOCHS * count, _FEWEST), _MOST) / size) * (_LONGER if augmented else 1)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=_LEARNING_RATE, weight_decay=1e-2, fused=True)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _LEARNING_RATE, total_steps=steps, pct_start=0.2)
+    steps = steps_for(count, size, _EPOCHS, _FEWEST, _MOST) * (_LONGER if augmented else 1)
     noise = torch.Generator().manual_seed(seed)
+
+    def loss_at(step: int) -> Tensor:
+        batch = batches.after(step * size, size)
+        real = _augmented(batch.real, seed, step) if augmented else batch.real
+        deviations = _NOISE * torch.rand(size, 1, 1, 1, generator=noise)
+        noisy = real + (deviations * torch.randn(real.shape, generator=noise)).to(real)
+        return F.cross_entropy(network(noisy.contiguous(memory_format=torch.channels_last)), cast(Tensor, batch.labels))
+
     network.train()
-    loss = torch.zeros(())
     with in_float32():
-        for step in range(steps):
-            batch = batches.after(step * size, size)
-            real = _augmented(batch.real, seed, step) if augmented else batch.real
-            deviations = _NOISE * torch.rand(size, 1, 1, 1, generator=noise)
-            noisy = real + (deviations * torch.randn(real.shape, generator=noise)).to(real)
-            loss = F.cross_entropy(network(noisy.contiguous(memory_format=torch.channels_last)), cast(Tensor, batch.labels))
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            schedule.step()
-    if not math.isfinite(loss.item()):
-        raise TrainingError("features: the classifier's loss is not finite; check the images, or use evaluate.features: random")
+        one_cycle(network.parameters(), loss_at, steps, _LEARNING_RATE, _WEIGHT_DECAY, "classifier")
 
 
 def _augmented(images: Tensor, seed: int, step: int) -> Tensor:

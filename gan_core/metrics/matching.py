@@ -6,7 +6,6 @@ nothing with any generator's own text encoder and never sees a generated image.
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import ClassVar, Self, cast
 
@@ -20,9 +19,10 @@ from gan_core.augment import augment
 from gan_core.data.batches import Batches
 from gan_core.data.dataset import Captions, Dataset, DatasetSpec
 from gan_core.data.text import Vocabulary
-from gan_core.errors import DataError, TrainingError
+from gan_core.errors import DataError
 from gan_core.losses import matching_loss
 from gan_core.metrics.features import ExtractorConfig, ExtractorKind, FeatureNetwork, RandomConvExtractor, in_float32, prepared
+from gan_core.metrics.fitting import one_cycle, steps_for
 from gan_core.networks.text import ImageEncoder, TextEncoder, similarities
 
 CANDIDATES = 100
@@ -148,22 +148,15 @@ def _fit(network: MatchingNetwork, dataset: Dataset, seed: int, device: torch.de
     """Fit both encoders; draws from torch's global random state."""
     batches, count = Batches(dataset, seed, device), dataset.spec.counts["train"]
     size = min(_BATCH, count)
-    steps = math.ceil(min(max(_EPOCHS * count, _FEWEST), _MOST) / size)
-    weights = [*network.images.parameters(), *network.texts.parameters()]
-    optimizer = torch.optim.AdamW(weights, lr=_LEARNING_RATE, weight_decay=_WEIGHT_DECAY, fused=True)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _LEARNING_RATE, total_steps=steps, pct_start=0.2)
+
+    def loss_at(step: int) -> Tensor:
+        batch = batches.after(step * size, size)
+        assert batch.tokens is not None  # noqa: S101
+        seen = network.encode(augment(batch.real, colour=False))
+        return matching_loss(similarities(seen, network.texts(batch.tokens)))
+
     network.images.train()
     network.texts.train()
-    loss = torch.zeros(())
+    weights = [*network.images.parameters(), *network.texts.parameters()]
     with in_float32():
-        for step in range(steps):
-            batch = batches.after(step * size, size)
-            assert batch.tokens is not None  # noqa: S101
-            seen = network.encode(augment(batch.real, colour=False))
-            loss = matching_loss(similarities(seen, network.texts(batch.tokens)))
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            schedule.step()
-    if not math.isfinite(loss.item()):
-        raise TrainingError("features: the matcher's loss is not finite; check the images")
+        one_cycle(weights, loss_at, steps_for(count, size, _EPOCHS, _FEWEST, _MOST), _LEARNING_RATE, _WEIGHT_DECAY, "matcher")

@@ -5,7 +5,6 @@ This is how pix2pix is judged in its paper (Isola et al., 2017, section 3.3): an
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import Self
 
@@ -19,16 +18,17 @@ from gan_core.augment import mirrored_and_shifted
 from gan_core.data.batches import Batches
 from gan_core.data.dataset import Dataset, DatasetSpec
 from gan_core.data.scaling import images_to_bytes
-from gan_core.errors import DataError, TrainingError
+from gan_core.errors import DataError
 from gan_core.metrics import features
 from gan_core.metrics.features import WIDTH, ExtractorConfig, FeatureExtractor, ImageNetwork
+from gan_core.metrics.fitting import one_cycle, steps_for
 from gan_core.metrics.palette import labels_of, palette_of
 from gan_core.networks.unet import Unet
 
 _PALETTE_FROM = 200  # label maps that the colours are taken from
 _EPOCHS, _FEWEST, _MOST = 12, 1_000, 20_000  # how long it is fitted: 12 epochs, within these bounds in images seen
 _BATCH = 8
-_LEARNING_RATE = 3e-3
+_LEARNING_RATE, _WEIGHT_DECAY = 3e-3, 1e-2
 
 
 class SegmentationNetwork(ImageNetwork):
@@ -114,21 +114,15 @@ class SegmentationExtractor(FeatureExtractor):
 
 def _fit(network: SegmentationNetwork, batches: Batches, count: int, palette: NDArray[np.uint8]) -> None:
     size = min(count, _BATCH)
-    steps = math.ceil(min(max(_EPOCHS * count, _FEWEST), _MOST) / size)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=_LEARNING_RATE, weight_decay=1e-2, fused=True)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _LEARNING_RATE, total_steps=steps, pct_start=0.2)
+
+    def loss_at(step: int) -> Tensor:
+        batch = batches.after(step * size, size)
+        assert batch.inputs is not None  # noqa: S101  the caller has seen that the data has pairs
+        maps, images = mirrored_and_shifted(batch.inputs, batch.real, flip=True, jitter=1 / 16)
+        labels = torch.from_numpy(labels_of(images_to_bytes(maps).cpu().numpy(), palette)).to(images.device)
+        return F.cross_entropy(network(images), labels)
+
     network.train()
-    loss = torch.zeros(())
     with features.in_float32():
-        for step in range(steps):
-            batch = batches.after(step * size, size)
-            assert batch.inputs is not None  # noqa: S101  the caller has seen that the data has pairs
-            maps, images = mirrored_and_shifted(batch.inputs, batch.real, flip=True, jitter=1 / 16)
-            labels = torch.from_numpy(labels_of(images_to_bytes(maps).cpu().numpy(), palette)).to(images.device)
-            loss = F.cross_entropy(network(images), labels)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            schedule.step()
-    if not math.isfinite(loss.item()):
-        raise TrainingError("features: the segmentation network's loss is not finite; check the images, or use evaluate.features: random")
+        steps = steps_for(count, size, _EPOCHS, _FEWEST, _MOST)
+        one_cycle(network.parameters(), loss_at, steps, _LEARNING_RATE, _WEIGHT_DECAY, "segmentation network")

@@ -1,0 +1,47 @@
+"""How the networks that judge are fitted: one way for all of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor
+
+from gan_core.errors import TrainingError
+
+_WARM_UP = 0.2  # share of the steps in which the learning rate rises
+
+
+def one_cycle(
+    weights: Iterable[torch.nn.Parameter], loss_at: Callable[[int], Tensor], steps: int, rate: float, decay: float, network: str
+) -> None:
+    """Fit `weights` by AdamW under a one-cycle learning rate (Smith and Topin, 2018).
+
+    Args:
+        weights: what learns.
+        loss_at: the loss of a step, 0 up to but not `steps`.
+        steps: how many there are.
+        rate: the highest learning rate.
+        decay: of the weights, as AdamW has it.
+        network: what is fitted, for the error.
+
+    Raises:
+        TrainingError: the last loss is not finite.
+    """
+    optimizer = torch.optim.AdamW(list(weights), lr=rate, weight_decay=decay, fused=True)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=_WARM_UP)
+    loss = torch.zeros(())
+    for step in range(steps):
+        loss = loss_at(step)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        schedule.step()
+    if not math.isfinite(loss.item()):
+        raise TrainingError(f"features: the {network}'s loss is not finite; check the images")
+
+
+def steps_for(count: int, size: int, epochs: int, fewest: int, most: int) -> int:
+    """Steps of `size` samples: so many epochs of `count` samples, but within `fewest` to `most` samples."""
+    return math.ceil(min(max(epochs * count, fewest), most) / size)
