@@ -316,9 +316,19 @@ def _said(name: str, record: Mapping[str, Any]) -> str:
     return line if outcome == "first" or outcome.startswith("vetoed") else f"{line}: {'; '.join(record['reasons'])}"
 
 
+_MAKES: Mapping[Kind, str] = {
+    "images": "images",
+    "points": "points",
+    "table": "rows of a table",
+    "captions": "images from text",
+    "pairs": "images from images",
+    "unpaired": "images from images without partners",
+}
+
+
 def _described(config: GeneratorConfig) -> str:
     classes = "" if config.classes is None else f" by {len(config.classes)} classes"
-    return f"{config.recipe} generator of {config.kind}{classes}, shape {config.shape}, {config.images:,} images shown, seed {config.seed}."
+    return f"{config.recipe} generator of {_MAKES[config.kind]}{classes}, shape {config.shape}, {config.images:,} images shown, seed {config.seed}."
 
 
 def _read_json(path: Path, stage: str) -> dict[str, Any]:
