@@ -328,7 +328,8 @@ _MAKES: Mapping[Kind, str] = {
 
 def _described(config: GeneratorConfig) -> str:
     classes = "" if config.classes is None else f" by {len(config.classes)} classes"
-    return f"{config.recipe} generator of {_MAKES[config.kind]}{classes}, shape {config.shape}, {config.images:,} images shown, seed {config.seed}."
+    makes = f"{config.recipe} generator of {_MAKES[config.kind]}{classes}"
+    return f"{makes}, shape {config.shape}, {config.images:,} images shown, seed {config.seed}."
 
 
 def _read_json(path: Path, stage: str) -> dict[str, Any]:
