@@ -10,6 +10,7 @@ LOWER, HIGHER = "lower", "higher"
 
 BETTER: Mapping[str, str] = {
     "fid": LOWER,
+    "fid_infinity": LOWER,
     "kid": LOWER,
     "precision": HIGHER,
     "recall": HIGHER,

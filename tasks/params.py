@@ -256,6 +256,8 @@ class EvaluateParams(Strict):
     `segmentation`, for pairs whose input is a label map: a network that finds the labels in real images, and then in generated ones."""
     samples: Annotated[int, Field(ge=10, le=1_000_000)] = 10_000
     """At most this many generated, and this many real, samples are compared."""
+    fid_infinity: bool = False
+    """Images: `fid_infinity` as well, the distance extrapolated to endlessly many generated samples."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
 
 

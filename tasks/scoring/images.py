@@ -24,7 +24,7 @@ from gan_core.errors import ConfigError, DataError, TrainingError
 from gan_core.generator import Generator
 from gan_core.metrics.bootstrap import Draws
 from gan_core.metrics.features import ClassifierExtractor, FeatureExtractor, RandomConvExtractor
-from gan_core.metrics.frechet import FeatureStatistics, frechet_distance, frechet_replicates
+from gan_core.metrics.frechet import FeatureStatistics, frechet_distance, frechet_infinity, frechet_replicates
 from gan_core.metrics.inception import inception_score
 from gan_core.metrics.kernel import kernel_distance, kernel_replicates
 from gan_core.metrics.manifold import Membership, membership
@@ -47,8 +47,11 @@ class ImageEvidence(Evidence):
 
     fid, kid, precision, recall, density, coverage; with a classifier also inception_score (by its probabilities) and modes (number of
     classes that at least one generated image is classified as), and for a generator by label label_accuracy. For stacks of images, in
-    place of inception_score, reverse_kl: how far the shares of the modes are from those in the training data.
+    place of inception_score, reverse_kl: how far the shares of the modes are from those in the training data. Where it is asked for,
+    fid_infinity.
     """
+
+    slow = frozenset({"fid_infinity"})
 
     def __init__(
         self,
@@ -58,6 +61,7 @@ class ImageEvidence(Evidence):
         asked: NDArray[np.int64] | None,  # (M,) class that each was asked for
         probabilities: NDArray[np.float64] | None = None,  # (M, K) of the classes, for each generated image
         mode_shares: NDArray[np.float64] | None = None,  # (K,) of each class in the data, where the classes are all modes there are
+        infinity: bool = False,  # whether fid_infinity is asked for
     ) -> None:
         self.real = real
         self.generated = generated
@@ -65,10 +69,12 @@ class ImageEvidence(Evidence):
         self.asked = asked
         self.probabilities = probabilities
         self.mode_shares = mode_shares
+        self.infinity = infinity
         self.n_real, self.n_generated = len(real), len(generated)
 
     def scores(self) -> dict[str, float]:
         metrics = ["fid", "kid", "precision", "recall", "density", "coverage"]
+        metrics += ["fid_infinity"] if self.infinity else []
         metrics += ["inception_score"] if self.probabilities is not None else []
         metrics += ["modes"] if self.predicted is not None else []
         metrics += ["reverse_kl"] if self.predicted is not None and self.mode_shares is not None else []
@@ -79,6 +85,8 @@ class ImageEvidence(Evidence):
     def resampled(self, metric: str, real: NDArray[np.int64], generated: NDArray[np.int64]) -> float:
         if metric == "fid":
             return frechet_distance(FeatureStatistics.of(self.real[real]), FeatureStatistics.of(self.generated[generated]))
+        if metric == "fid_infinity":
+            return frechet_infinity(self.real[real], self.generated[generated])
         if metric == "kid":
             return kernel_distance(self.real[real], self.generated[generated])
         if metric == "inception_score" and self.probabilities is not None:
@@ -146,11 +154,11 @@ class ImageScoring(Scoring):
             if all_alike(generated):
                 raise TrainingError("the generator draws the same image each time: it has collapsed; train it again with other settings")
             if not isinstance(extractor, ClassifierExtractor):
-                return ImageEvidence(real, generated, None, asked)
+                return ImageEvidence(real, generated, None, asked, infinity=params.fid_infinity)
             predicted = extractor.classify(generated)
             if dataset.spec.stacked is not None:
-                return ImageEvidence(real, generated, predicted, asked, mode_shares=mode_shares(dataset))
-            return ImageEvidence(real, generated, predicted, asked, extractor.probabilities(generated))
+                return ImageEvidence(real, generated, predicted, asked, mode_shares=mode_shares(dataset), infinity=params.fid_infinity)
+            return ImageEvidence(real, generated, predicted, asked, extractor.probabilities(generated), infinity=params.fid_infinity)
 
     def real_against_real(self, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams) -> dict[str, float]:
         assert extractor is not None, "images are compared by features"  # noqa: S101

@@ -152,6 +152,10 @@ class TestImages:
         random = score(replaying(digits), digits, RandomConvExtractor.fit(digits), params)
         assert set(random) == {"fid", "kid", "precision", "recall", "density", "coverage"}
 
+    def test_the_extrapolated_distance_is_there_where_it_is_asked_for(self, digits: Dataset, classifier: ClassifierExtractor) -> None:
+        scores = score(replaying(digits), digits, classifier, EvaluateParams(fid_infinity=True))
+        assert scores["fid_infinity"] < scores["fid"]
+
     def test_is_a_function_of_its_arguments(self, digits: Dataset, classifier: ClassifierExtractor) -> None:
         first = score(replaying(digits), digits, classifier, EvaluateParams(samples=300))
         assert score(replaying(digits), digits, classifier, EvaluateParams(samples=300)) == first

@@ -10,7 +10,7 @@ from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics
 from torchmetrics.image.fid import _compute_fid
 
 from gan_core.errors import DataError
-from gan_core.metrics.frechet import FeatureStatistics, frechet_distance
+from gan_core.metrics.frechet import FeatureStatistics, frechet_distance, frechet_infinity
 
 
 def two_sets(n: int = 600, m: int = 500, width: int = 32) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -134,3 +134,27 @@ def test_refuses_what_has_no_distance() -> None:
         distance(first[:, :5], second)
     with pytest.raises(DataError, match="expected"):
         FeatureStatistics(4).update(first)
+
+
+class TestInfinity:
+    def test_is_where_numpys_line_meets_zero(self) -> None:
+        real, generated = two_sets(n=300, m=400, width=8)
+        sizes = np.linspace(40, 400, 15).astype(int)
+        line = np.polyfit(1 / sizes, [distance(real, generated[:size]) for size in sizes], 1)
+        assert frechet_infinity(real, generated) == pytest.approx(line[1], rel=1e-9)
+
+    def test_takes_away_what_few_samples_add(self) -> None:
+        """Two equal normal distributions are at distance 0, and 2,000 samples of one say more, by about 1 / n."""
+        draw = np.random.default_rng(0)
+        real, generated = exact(np.zeros(64), np.eye(64)), draw.normal(size=(2_000, 64))
+        biased = distance(real, generated)
+        assert biased > 0.2
+        assert abs(frechet_infinity(real, generated)) < biased / 4
+
+    def test_a_true_distance_stays(self) -> None:
+        real, generated = exact(np.zeros(4), np.eye(4)), np.random.default_rng(2).normal(size=(5_000, 4)) + 1.0
+        assert frechet_infinity(real, generated) == pytest.approx(4.0, rel=0.05)
+
+    def test_too_few(self) -> None:
+        with pytest.raises(DataError, match="19 are too few to extrapolate from; at least 20"):
+            frechet_infinity(np.zeros((50, 2)), np.zeros((19, 2)))
