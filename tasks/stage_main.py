@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import os
 import signal
@@ -11,18 +10,8 @@ from collections.abc import Callable
 
 from gan_core.errors import ConfigError, GantryError
 from tasks.params import Entry, load_entry
+from tasks.processes import die_with
 from tasks.workspace import Workspace, current
-
-_PR_SET_PDEATHSIG = 1
-
-
-def die_with_parent() -> None:
-    """Ask the kernel to end this process when its parent dies, so that a killed `dvc` leaves no trainer behind (Linux)."""
-    if sys.platform == "linux":
-        parent = os.getppid()
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:
-            os.kill(os.getpid(), signal.SIGTERM)
 
 
 def stage_main(stage: Callable[[Workspace, str, Entry], None]) -> None:
@@ -31,7 +20,7 @@ def stage_main(stage: Callable[[Workspace, str, Entry], None]) -> None:
     Expected errors go to stderr as `error: ...` lines without a traceback.
     """
     gc.freeze()  # a million objects of imported modules are no garbage; each full collection would go through them
-    die_with_parent()
+    die_with(os.getppid())  # a killed `dvc` leaves no trainer behind
     try:
         if len(sys.argv) != 2:
             raise ConfigError(f"usage: python -m tasks.{stage.__name__} NAME, with NAME an entry of params.yaml")

@@ -16,7 +16,7 @@ _STAGE = """
 import json, os, signal, sys, time
 from pathlib import Path
 from ruamel.yaml import YAML
-from tasks.stage_main import die_with_parent
+from tasks.processes import die_with
 
 stage, name = sys.argv[1:]
 manner = json.loads(Path("toy.json").read_text()).get(stage, {})
@@ -26,7 +26,7 @@ def stop(number, frame):
 signal.signal(signal.SIGTERM, signal.SIG_IGN if manner.get("resist") else stop)
 signal.signal(signal.SIGINT, stop)
 if not manner.get("no lifeline"):
-    die_with_parent()
+    die_with(os.getppid())
 with open("ran.txt", "a") as log:
     print(stage, file=log)
 print(f"{stage} of {name} begins", flush=True)
