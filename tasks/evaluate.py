@@ -32,8 +32,6 @@ from tasks.scoring.scoring import rounded
 from tasks.stage_main import stage_main
 from tasks.workspace import Workspace
 
-_EXTRACTOR_SEED = 0  # not evaluate.seed: drawing other samples must not change what they are measured with
-
 
 def evaluate(workspace: Workspace, name: str, entry: Entry) -> None:
     """Score `name`'s generator, write reports/NAME, and log both to the MLflow run that trained it.
@@ -101,12 +99,14 @@ def _extractor(folder: Path, name: str, dataset: Dataset, params: EvaluateParams
         except DataError as error:
             reason = str(error)
         else:
-            if isinstance(kept, wanted) and kept.fits(scoring.extractor_data(dataset).spec):
+            fits = isinstance(kept, wanted) and kept.fits(scoring.extractor_data(dataset).spec)
+            if fits and kept.config.seed == params.features_seed:
                 return kept
-            reason = f"the kept one is a {kept.kind} network for {_described(kept.config.shape, kept.config.classes)}"
+            described = f"a {kept.kind} network for {_described(kept.config.shape, kept.config.classes)}"
+            reason = f"the kept one is {described}" + (f", of features_seed {kept.config.seed}" if fits else "")
         print(f"evaluate {name}: fitting the feature extractor again ({reason}); scores before and after cannot be compared", flush=True)
     started = time.monotonic()
-    fitted = scoring.fit(wanted, dataset, _EXTRACTOR_SEED, choose_device("auto")).to("cpu").save(folder)
+    fitted = scoring.fit(wanted, dataset, params.features_seed, choose_device("auto")).to("cpu").save(folder)
     accuracy = fitted.config.holdout_accuracy
     what = "pixels" if fitted.kind == "segmentation" else "images"
     right = "" if accuracy is None else f", {accuracy:.1%} of held-out {what} right"

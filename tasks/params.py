@@ -254,6 +254,9 @@ class EvaluateParams(Strict):
     features: Literal["auto", "classifier", "random", "segmentation"] = "auto"
     """`auto`: a classifier fitted on the labels where there are any, a fixed random convolutional network otherwise and for pairs.
     `segmentation`, for pairs whose input is a label map: a network that finds the labels in real images, and then in generated ones."""
+    features_seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """What features are fitted from. They stay as they are until this changes, or the data do not fit them; then the champion is scored
+    again with the new ones. Not `seed`: drawing other samples must not change what they are measured with."""
     samples: Annotated[int, Field(ge=10, le=1_000_000)] = 10_000
     """At most this many generated, and this many real, samples are compared."""
     fid_infinity: bool = False

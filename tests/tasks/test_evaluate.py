@@ -402,6 +402,11 @@ class TestStage:
         assert FeatureExtractor.load(workspace.features("it")).kind == "random"
         assert "modes" not in json.loads((workspace.report("it") / "metrics.json").read_text())
 
+        before = FeatureExtractor.load(workspace.features("it")).hash
+        evaluate(workspace, "it", images_entry(features="random", features_seed=1))
+        assert "network for 1x8x8 images, of features_seed 0); scores before" in capsys.readouterr().out
+        assert FeatureExtractor.load(workspace.features("it")).hash != before
+
         weights = workspace.features("it") / "extractor.safetensors"
         weights.write_bytes(weights.read_bytes()[:-1])
         evaluate(workspace, "it", images_entry(features="random"))
