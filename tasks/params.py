@@ -274,6 +274,8 @@ class RegisterParams(Strict):
     """Floors that veto, as `recall: ">= 0.4"`. Where it is not named, `copies: "<= 0.05"` holds."""
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
     """The middle share of the resamples that has to lie on the better side; at 0.95, 97.5 % of all do then."""
+    served: bool = False
+    """Whether a version also has to draw known samples over HTTP, from `mlflow models serve`, before it becomes the champion."""
     replicates: Annotated[int, Field(ge=100, le=100_000)] = 1_000
     """How many resamples the comparison draws."""
 

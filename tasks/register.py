@@ -21,7 +21,7 @@ from gan_core.data.dataset import Dataset
 from gan_core.errors import DataError, RegistryError, TrainingError
 from gan_core.generator import Generator, GeneratorConfig
 from gan_core.params.common import Kind
-from tasks import gate, lineage, loaded_back, tracking
+from tasks import gate, lineage, loaded_back, served_back, tracking
 from tasks.comparison import Comparison, compare
 from tasks.gate import Decision, Measured, Record
 from tasks.loaded_back import FreshProcess
@@ -152,7 +152,7 @@ def _decide(registry: Registry, version: Version, entry: Entry, challenger: _Cha
     registry.set_tags(version, {"decision": decision.outcome, RECORD_TAG: json.dumps(record)})
     registry.describe(version, f"{_said(version.name, record)}\n\n{_described(challenger.generator.config)}")
     if decision.promotes:
-        _check_comes_back(registry, version, challenger.generator, fresh)
+        _check_comes_back(registry, version, challenger.generator, fresh, entry.registration.served)
         registry.move_champion(version, None if champion is None else champion.number, decision.outcome)
     else:
         registry.set_challenger(version)
@@ -266,20 +266,25 @@ def _incomparable(champion: GeneratorConfig, dataset: Dataset) -> str | None:
     return None
 
 
-def _check_comes_back(registry: Registry, version: Version, generator: Generator, fresh: FreshProcess) -> None:
-    """See that the version, as MLflow serves it from the registry to a fresh process, draws what the generator at hand draws."""
+def _check_comes_back(registry: Registry, version: Version, generator: Generator, fresh: FreshProcess, served: bool) -> None:
+    """See that the version draws what the generator at hand draws: loaded from the registry in a fresh process, and `served` over HTTP."""
     import pandas as pd
 
     from tasks.served_model import ServedGenerator, rows_that_ask
 
     rows, params = rows_that_ask(generator.config, _KNOWN_SAMPLES), {"n": _KNOWN_SAMPLES, "seed": 0}
     expected = ServedGenerator.of(generator).predict(None, pd.DataFrame(rows), params).to_dict("list")
-    served = fresh.predict(registry.address, f"models:/{version.name}/{version.number}", rows, params)
-    if served != expected:
-        raise RegistryError(
-            f"{registry.shown}: {version.name} version {version.number}, loaded back, draws other samples than models/{version.name}; "
-            "the champion was not touched"
-        )
+    uri = f"models:/{version.name}/{version.number}"
+    drawn = {"loaded back": fresh.predict(registry.address, uri, rows, params)}
+    if served:
+        with served_back.Server(registry.address, uri) as server:
+            drawn["served"] = server.predict(rows, params)
+    for how, samples in drawn.items():
+        if samples != expected:
+            raise RegistryError(
+                f"{registry.shown}: {version.name} version {version.number}, {how}, draws other samples than models/{version.name}; "
+                "the champion was not touched"
+            )
 
 
 def _record(version: Version, verdict: _Verdict, champion: Version | None, challenger: _Challenger | None) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from real_mlflow import tiny_generator
 from gan_core.data.dataset import Dataset, DatasetSpec, write_spec
 from gan_core.errors import DataError, RegistryError
 from gan_core.generator import Generator
-from tasks import gate, scoring, tracking
+from tasks import gate, scoring, served_back, tracking
 from tasks.evaluate import evaluate
 from tasks.history import formers, recorded
 from tasks.params import Entry, parse
@@ -445,6 +446,39 @@ registry.move_champion(version, 2, "promoted")
         with pytest.raises(RegistryError, match="circle version 3, loaded back, draws other samples"):
             register(two, "circle", entry)
         assert champion(two, "circle") == 2
+
+    def test_asked_over_http_too(self, workspace: Workspace, generators: list[Generator], monkeypatch: pytest.MonkeyPatch) -> None:
+        answers = []
+        predict = served_back.Server.predict
+
+        def heard(self: served_back.Server, *request: Any) -> Any:
+            answers.append(predict(self, *request))
+            return answers[-1]
+
+        monkeypatch.setattr(served_back.Server, "predict", heard)
+        entry = an_entry("circle", served=True)
+        trained(workspace, "circle", generators[0], entry)
+        register(workspace, "circle", entry)
+        assert champion(workspace, "circle") == 1
+        assert [len(column) for column in answers[0].values()] == [16, 16]
+
+    def test_what_is_served_otherwise_does_not_become_champion(self, two: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(served_back.Server, "__init__", _serving("models:/circle/1"))
+        with pytest.raises(RegistryError, match="circle version 3, served, draws other samples"):
+            register(two, "circle", an_entry("circle", served=True))
+        assert champion(two, "circle") == 2
+
+    def test_a_server_that_does_not_start(self, two: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(served_back.Server, "__init__", _serving("models:/circle/99"))
+        with pytest.raises(RegistryError, match=r"models:/circle/99: `mlflow models serve` ended \(exit \d+\): .*99"):
+            register(two, "circle", an_entry("circle", served=True))
+        assert champion(two, "circle") == 2
+
+
+def _serving(uri: str) -> Callable[..., None]:
+    """A server's start, with another version than the one that is asked for."""
+    start = served_back.Server.__init__
+    return lambda self, address, _: start(self, address, uri)
 
 
 class TestBadInput:
