@@ -96,6 +96,9 @@ class GanParams(TrainParams):
     discriminator_steps: Annotated[int, Field(ge=1, le=100)] = 1
     label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
     """One-sided: the target for real samples is 1 - label_smoothing (Salimans et al., 2016). Cross-entropy losses only."""
+    mismatch: Annotated[float, Field(ge=0)] = 0.0
+    """By label: weight of a second loss of the discriminator, which learns to refuse real samples under wrong labels as well (Reed et al.,
+    2016). Generated samples are then more surely of their class."""
     augment: bool = False
     """Differentiable augmentation of real and generated images alike (Zhao et al., 2020), for small data sets."""
 
@@ -103,6 +106,8 @@ class GanParams(TrainParams):
     def _combinations(self) -> Self:
         if self.label_smoothing and self.loss not in ("non-saturating", "minimax"):
             raise ValueError(f"label_smoothing needs loss non-saturating or minimax; {self.loss} has no targets to smooth")
+        if self.mismatch and self.condition != "label":
+            raise ValueError("mismatch shows samples under wrong labels, and condition is none; set condition: label")
         if self.penalty is not None and self.penalty.gradient and self.penalty.clip:
             raise ValueError("penalty.gradient and penalty.clip are two answers to one question; set one of them")
         return self

@@ -60,6 +60,11 @@ class Gan(Recipe[GanParams]):
         real_logits, fake_logits = self._judge_both(self._seen(real), self._seen(fake), labels)
         loss = self.discriminator_loss(real_logits, fake_logits, self.params.label_smoothing)
         numbers = {"discriminator_loss": loss.detach(), **verdicts(real_logits, fake_logits, self.params.loss)}
+        if self.params.mismatch and labels is not None:
+            wrong = (labels + torch.randint_like(labels, 1, self.network.classes)) % self.network.classes
+            wrong_logits = self.players["discriminator"](self._seen(real), wrong).float()
+            loss = loss + self.params.mismatch * self.discriminator_loss(real_logits, wrong_logits, self.params.label_smoothing)
+            numbers["wrong_label_score"] = wrong_logits.detach().mean()
         if moves % self.penalty.every == 0:
             judge = self.players["discriminator"]
             penalty, values = penalties(lambda samples: judge(samples, labels), self._seen(real), self._seen(fake), self.penalty)

@@ -114,7 +114,7 @@ UNKNOWN_KEYS: list[tuple[dict[str, Any], str]] = [
     ({"train__penalty": {"R1": 2.0}}, "generators.a.train.penalty.R1: unknown key; allowed: r1, r2, gradient, clip, every"),
     ({"train__generator": {"widht": 3}}, "generators.a.train.generator.widht: unknown key; did you mean width?"),
     ({"train__optimizer": {"lr": 0.1}}, "generators.a.train.optimizer.lr: unknown key; allowed: name, learning_rate,"),
-    ({"evaluate__xyz": 1}, "generators.a.evaluate.xyz: unknown key; allowed: features, samples, seed"),
+    ({"evaluate__xyz": 1}, "generators.a.evaluate.xyz: unknown key; allowed: features, features_seed, samples, fid_infinity, seed"),
     ({"register__improves": "fid"}, "generators.a.register.improves: unknown key; did you mean improve?"),
 ]  # fmt: skip
 
@@ -225,6 +225,7 @@ COMBINATIONS: list[tuple[dict[str, Any], dict[str, Any], str]] = [
      "a: train.generator.network: dcgan draws images, and the source has points; use mlp"),
     (POINTS, {"train__discriminator": {"network": "residual"}},
      "a: train.discriminator.network: residual draws images, and the source has points; use mlp"),
+    (IMAGES, {"train__mismatch": 0.5}, "a.train: mismatch shows samples under wrong labels, and condition is none"),
     (POINTS, {"train__condition": "label"}, "a: train.condition: points have no labels; use none"),
     (POINTS, {"train__augment": True}, "a: train.augment: only for images"),
     (IMAGES, {"train__label_smoothing": 0.1, "train__loss": "hinge"},

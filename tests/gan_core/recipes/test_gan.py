@@ -112,6 +112,16 @@ def test_label_smoothing_reaches_the_loss(make_dataset: Make) -> None:
     torch.testing.assert_close(difference, 0.1 * losses[0].numbers["real_score"], atol=1e-6, rtol=1e-3)
 
 
+def test_real_samples_under_wrong_labels_are_refused_too(make_dataset: Make) -> None:
+    recipe, batch = game(make_dataset(classes=2), condition="label", mismatch=0.5, discriminator={**SMALL, "normalization": "none"})
+    assert batch.labels is not None
+    move = recipe.move(recipe.turns[0], batch, 0, last=True)
+    right, wrong = (recipe.players["discriminator"](batch.real, labels) for labels in (batch.labels, 1 - batch.labels))
+    added = 0.5 * LOSSES["hinge"][0](right, wrong, 0.0)
+    torch.testing.assert_close(move.loss - move.numbers["discriminator_loss"], added, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(move.numbers["wrong_label_score"], wrong.mean(), atol=1e-6, rtol=1e-5)
+
+
 @pytest.mark.parametrize(("every", "moves", "times"), [(1, 0, 1), (1, 5, 1), (4, 0, 4), (4, 8, 4), (4, 1, 0), (4, 7, 0)])
 def test_a_lazy_penalty_is_added_now_and_then_at_the_same_strength(make_dataset: Make, every: int, moves: int, times: int) -> None:
     plain = {**SMALL, "normalization": "none"}
