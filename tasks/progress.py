@@ -14,6 +14,8 @@ from gan_core import training
 
 _REFRESH = 0.2
 """Seconds between updates of the bar: drawing must not cost what it reports."""
+_WIDE = 120
+"""Columns of a terminal from which on the losses have room; cut short, the rest would say nothing either."""
 _LINES = 20
 """Plain lines in a run."""
 
@@ -30,15 +32,17 @@ def shown(name: str) -> Iterator[Callable[[training.Progress], None]]:
 
 @contextmanager
 def _bar(name: str) -> Iterator[Callable[[training.Progress], None]]:
+    console = Console(file=sys.stdout)
+    is_wide = console.width >= _WIDE
     columns = (
         TextColumn("train {task.description}"),
-        BarColumn(),
+        BarColumn(bar_width=40 if is_wide else 10),
         TextColumn("{task.completed:,.0f} / {task.total:,.0f} images"),
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(compact=True, elapsed_when_finished=True),
-        TextColumn("{task.fields[losses]}"),
+        *([TextColumn("{task.fields[losses]}")] if is_wide else []),
     )
-    with Progress(*columns, console=Console(file=sys.stdout), auto_refresh=False) as bar:
+    with Progress(*columns, console=console, auto_refresh=False) as bar:
         task = bar.add_task(name, total=1, rate="", losses="")
         speed = _Speed()
         drawn = 0.0

@@ -90,8 +90,8 @@ def make_workspace(tmp_path_factory: pytest.TempPathFactory, mlflow_database: Pa
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """One thread, since equality bit by bit holds for one number of threads; and nothing of the tester's own MLflow."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
+    """One thread, since equality bit by bit holds for one number of threads; and nothing of the tester's own MLflow or terminal."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_") and key not in ("COLUMNS", "LINES")}
     return {**kept, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1", **variables}
 
 
