@@ -26,7 +26,7 @@ generators:
     evaluate: {}
     register: {}
 """
-LEARNING = re.compile(r"images in (?:(\d+) min )?([\d.]+) s,|held-out images right, (?:(\d+) min )?([\d.]+) s")
+LEARNING = re.compile(r"(?:images in|images right,) ([\d.]+) s")
 STAGE = re.compile(r"^(fetch|validate|train|evaluate|register)\s+ran \((?:(\d+) min )?([\d.]+) s\)", re.MULTILINE)
 
 
@@ -69,10 +69,7 @@ def main() -> None:
             flow, bare = workspace(Path(parent) / "flow"), workspace(Path(parent) / "bare")
             cold, said = timed(gantry("run", "digits"), flow)
             seconds["`gantry run`, cold"].append(cold)
-            learning = sum(
-                float(part or 0) * unit for found in LEARNING.findall(said) for part, unit in zip(found, (60, 1, 60, 1), strict=True)
-            )
-            seconds["— without the training and the classifier's"].append(cold - learning)
+            seconds["— without the training and the classifier's"].append(cold - sum(map(float, LEARNING.findall(said))))
             for stage, minutes, rest in STAGE.findall(said):
                 seconds[f"— of it {stage}"].append(60 * int(minutes or 0) + float(rest))
             seconds["`gantry run`, nothing changed"].append(timed(gantry("run", "digits"), flow)[0])

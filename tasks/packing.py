@@ -222,7 +222,7 @@ def pack_stacked(folder: Path, spec: DatasetSpec, seed: int) -> DatasetSpec:
         members = np.stack([np.arange(len(images)), draw.permutation(len(images)), draw.permutation(len(images))], axis=1)
         stacks = (images[three].reshape(3, height, width) for three in members)
         _write_array(folder / "stacks.npy", (len(images), 3, height, width), np.dtype(np.uint8), stacks)
-        modes = labels[members] @ (count ** np.arange(3)[::-1])
+        modes = np.ravel_multi_index(tuple(labels[members].T), (count,) * 3)
         (folder / "stacks.npy").replace(folder / f"{split}.npy")
         np.save(folder / f"{split}_labels.npy", modes.astype(np.int64), allow_pickle=False)
     classes = tuple("+".join(names) for names in itertools.product(spec.classes, repeat=3))

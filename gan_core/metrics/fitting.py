@@ -14,7 +14,13 @@ _WARM_UP = 0.2  # share of the steps in which the learning rate rises
 
 
 def one_cycle(
-    weights: Iterable[torch.nn.Parameter], loss_at: Callable[[int], Tensor], steps: int, rate: float, decay: float, network: str
+    weights: Iterable[torch.nn.Parameter],
+    loss_at: Callable[[int], Tensor],
+    steps: int,
+    rate: float,
+    decay: float,
+    network: str,
+    has_substitute: bool = True,
 ) -> None:
     """Fit `weights` by AdamW under a one-cycle learning rate (Smith and Topin, 2018).
 
@@ -25,6 +31,7 @@ def one_cycle(
         rate: the highest learning rate.
         decay: of the weights, as AdamW has it.
         network: what is fitted, for the error.
+        has_substitute: whether a random network can take its place, which the error then says.
 
     Raises:
         TrainingError: the last loss is not finite.
@@ -39,7 +46,8 @@ def one_cycle(
         optimizer.step()
         schedule.step()
     if not math.isfinite(loss.item()):
-        raise TrainingError(f"features: the {network}'s loss is not finite; check the images")
+        instead = ", or use evaluate.features: random" if has_substitute else ""
+        raise TrainingError(f"features: the {network}'s loss is not finite; check the images{instead}")
 
 
 def steps_for(count: int, size: int, epochs: int, fewest: int, most: int) -> int:

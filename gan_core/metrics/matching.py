@@ -159,4 +159,5 @@ def _fit(network: MatchingNetwork, dataset: Dataset, seed: int, device: torch.de
     network.texts.train()
     weights = [*network.images.parameters(), *network.texts.parameters()]
     with in_float32():
-        one_cycle(weights, loss_at, steps_for(count, size, _EPOCHS, _FEWEST, _MOST), _LEARNING_RATE, _WEIGHT_DECAY, "matcher")
+        steps = steps_for(count, size, _EPOCHS, _FEWEST, _MOST)
+        one_cycle(weights, loss_at, steps, _LEARNING_RATE, _WEIGHT_DECAY, "matcher", has_substitute=False)

@@ -18,8 +18,8 @@ def unstacked(dataset: Dataset) -> Dataset:
     assert spec.stacked is not None, "the data set is stacked"  # noqa: S101
     channels, height, width = spec.shape
     samples = {split: images.reshape(-1, 1, height, width) for split, images in dataset.samples.items()}
-    shares = len(spec.stacked) ** np.arange(channels)[::-1]
-    labels = {split: (modes[:, None] // shares % len(spec.stacked)).reshape(-1) for split, modes in dataset.labels.items()}
+    combinations = (len(spec.stacked),) * channels
+    labels = {split: np.stack(np.unravel_index(modes, combinations), axis=1).reshape(-1) for split, modes in dataset.labels.items()}
     counts = {split: channels * count for split, count in spec.counts.items()}
     return Dataset(replace(spec, shape=(1, height, width), classes=spec.stacked, counts=counts, stacked=None), samples, labels)
 
@@ -53,7 +53,6 @@ class StackedExtractor(ClassifierExtractor):
 
     def classify(self, features: NDArray[np.float32]) -> NDArray[np.int64]:
         """The likeliest class of each channel, as one number: int64 (N,), 0 to K**C - 1, the first channel's class counting most."""
-        count = len(self.config.classes or ())
-        digits = super().classify(features.reshape(-1, WIDTH)).reshape(len(features), -1)
-        modes: NDArray[np.int64] = digits @ count ** np.arange(digits.shape[1])[::-1]
-        return modes
+        single = super().classify(features.reshape(-1, WIDTH)).reshape(len(features), -1)
+        combinations = (len(self.config.classes or ()),) * single.shape[1]
+        return np.asarray(np.ravel_multi_index(tuple(single.T), combinations), dtype=np.int64)

@@ -153,12 +153,14 @@ class ImageScoring(Scoring):
             generated = features_of(_draw(generator, counts.generated, asked, params.seed), extractor)
             if all_alike(generated):
                 raise TrainingError("the generator draws the same image each time: it has collapsed; train it again with other settings")
-            if not isinstance(extractor, ClassifierExtractor):
-                return ImageEvidence(real, generated, None, asked, infinity=params.fid_infinity)
-            predicted = extractor.classify(generated)
-            if dataset.spec.stacked is not None:
-                return ImageEvidence(real, generated, predicted, asked, mode_shares=mode_shares(dataset), infinity=params.fid_infinity)
-            return ImageEvidence(real, generated, predicted, asked, extractor.probabilities(generated), infinity=params.fid_infinity)
+            predicted = probabilities = shares = None
+            if isinstance(extractor, ClassifierExtractor):
+                predicted = extractor.classify(generated)
+                if dataset.spec.stacked is None:
+                    probabilities = extractor.probabilities(generated)
+                else:
+                    shares = mode_shares(dataset)
+        return ImageEvidence(real, generated, predicted, asked, probabilities, shares, params.fid_infinity)
 
     def real_against_real(self, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams) -> dict[str, float]:
         assert extractor is not None, "images are compared by features"  # noqa: S101
