@@ -251,8 +251,9 @@ class ValidateParams(Strict):
 class EvaluateParams(Strict):
     """How a generator is scored on the held-out data."""
 
-    features: Literal["auto", "classifier", "random", "segmentation"] = "auto"
+    features: Literal["auto", "classifier", "random", "inception", "segmentation"] = "auto"
     """`auto`: a classifier fitted on the labels where there are any, a fixed random convolutional network otherwise and for pairs.
+    `inception`: the network that published distances are measured by, whose weights are downloaded at the first use.
     `segmentation`, for pairs whose input is a label map: a network that finds the labels in real images, and then in generated ones."""
     features_seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """What features are fitted from. They stay as they are until this changes, or the data do not fit them; then the champion is scored

@@ -1,9 +1,11 @@
-"""What can be known before anything expensive starts: the entry, the workspace, and whether the registry is there."""
+"""What can be known before anything expensive starts: the entry, the workspace, whether the registry is there, and features."""
 
 from __future__ import annotations
 
+import json
 import urllib.error
 import urllib.request
+from contextlib import suppress
 
 from gan_core.errors import RegistryError
 from tasks import locks, repro, tracking
@@ -17,13 +19,32 @@ def preflight(workspace: Workspace, name: str) -> Entry:
     Raises:
         ConfigError: params.yaml is wrong, has no such generator (then with the nearest name), or this is no workspace.
         RegistryError: the tracking server cannot be reached.
+        DataError: as `check_features`.
         GantryError: somebody is retraining it already.
     """
     entry = load_entry(workspace.root, name)
     repro.prepare(workspace)
     locks.check_free(workspace, name)
     check_registry(workspace)
+    check_features(workspace, name, entry)
     return entry
+
+
+def check_features(workspace: Workspace, name: str, entry: Entry) -> None:
+    """See that features which are not fitted can be had; nothing to do where `name` keeps them already.
+
+    Raises:
+        DataError: Inception's weights are asked for, and cannot be downloaded.
+    """
+    if entry.evaluation.features != "inception":
+        return
+    kept = None
+    with suppress(OSError, ValueError, TypeError, KeyError):
+        kept = json.loads((workspace.features(name) / "config.json").read_text())["kind"]
+    if kept != "inception":
+        from gan_core.metrics.inception_features import downloaded  # with torch, which a look at an entry does without
+
+        downloaded()
 
 
 def check_registry(workspace: Workspace, timeout: float = 5.0) -> None:

@@ -11,9 +11,10 @@ import json
 import math
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, TypeVar, cast
 
@@ -49,7 +50,7 @@ _NOISE = 0.1  # largest deviation of the noise that it learns to look through, i
 _CALIBRATION = 2_000  # images whose activations set the scales of a random network
 
 
-ExtractorKind = Literal["classifier", "random", "matching", "segmentation", "stacked"]
+ExtractorKind = Literal["classifier", "random", "inception", "matching", "segmentation", "stacked"]
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,10 @@ class FeatureExtractor(ABC):
     """A frozen network from images to features; `load` gives the right one of its kinds."""
 
     kind: ClassVar[ExtractorKind]
+    width: ClassVar[int] = WIDTH
+    """D, the length of the network's feature vectors."""
+    most_at_once: ClassVar[int] = _CHUNK
+    """Most images in the network at once."""
 
     def __init__(self, config: ExtractorConfig, network: ImageNetwork) -> None:
         self.config = config
@@ -112,9 +117,9 @@ class FeatureExtractor(ABC):
         if images.dtype != np.uint8 or images.shape[1:] != self.config.shape:
             raise DataError(f"features: expected uint8 images of {self.config.shape}, got {images.dtype} of {images.shape[1:]}")
         device = next(self.network.parameters()).device
-        results = np.empty((len(images), WIDTH), dtype=np.float32)
+        results = np.empty((len(images), self.width), dtype=np.float32)
         with torch.inference_mode(), in_float32():
-            size = _chunk(self.config.shape)
+            size = min(self.most_at_once, _chunk(self.config.shape))
             for start in range(0, len(images), size):
                 # A copy, since a memory-mapped array cannot be written to and torch warns of that.
                 chunk = torch.from_numpy(np.array(images[start : start + size])).to(device)
@@ -158,7 +163,7 @@ class FeatureExtractor(ABC):
             raise DataError(f"{weights}: cannot be read ({error.strerror})") from None
         if _digest(data) != config.sha256:
             raise DataError(f"{weights}: its bytes are not the ones that config.json names")
-        chosen = _extractors()[config.kind]
+        chosen = extractor_of(config.kind)
         network = chosen._empty(config)
         try:
             network.load_state_dict(load_tensors(data))
@@ -374,13 +379,22 @@ def image_shape(spec: DatasetSpec) -> tuple[int, int, int]:
     return channels, height, width
 
 
-def _extractors() -> dict[str, type[FeatureExtractor]]:
-    from gan_core.metrics.matching import MatchingExtractor  # which, as the next, stands on this module
-    from gan_core.metrics.segmentation import SegmentationExtractor
-    from gan_core.metrics.stacked import StackedExtractor
+_EXTRACTORS: Mapping[str, tuple[str, str]] = {
+    "classifier": ("features", "ClassifierExtractor"),
+    "random": ("features", "RandomConvExtractor"),
+    "inception": ("inception_features", "InceptionExtractor"),
+    "matching": ("matching", "MatchingExtractor"),
+    "segmentation": ("segmentation", "SegmentationExtractor"),
+    "stacked": ("stacked", "StackedExtractor"),
+}
+"""Where the class of each kind is; imported when it is needed, since some stand on this module, and some on large libraries."""
 
-    kinds = (ClassifierExtractor, RandomConvExtractor, MatchingExtractor, SegmentationExtractor, StackedExtractor)
-    return {one.kind: one for one in kinds}
+
+def extractor_of(kind: ExtractorKind) -> type[FeatureExtractor]:
+    """The class of extractors of a kind."""
+    module, name = _EXTRACTORS[kind]
+    found: type[FeatureExtractor] = getattr(import_module(f"gan_core.metrics.{module}"), name)
+    return found
 
 
 def _digest(data: bytes) -> str:
@@ -390,7 +404,7 @@ def _digest(data: bytes) -> str:
 def _read_config(path: Path) -> ExtractorConfig:
     try:
         fields: dict[str, Any] = json.loads(path.read_text())
-        if fields.pop("format") != FORMAT or fields["kind"] not in _extractors():
+        if fields.pop("format") != FORMAT or fields["kind"] not in _EXTRACTORS:
             raise DataError(f"{path}: not of format {FORMAT}")
         fields["shape"] = tuple(fields["shape"])
         for key in ("classes", "vocabulary"):

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from gan_core import pictures
 from gan_core.data.dataset import Captions, Dataset, DatasetSpec
-from gan_core.errors import DataError, TrainingError
+from gan_core.errors import ConfigError, DataError, TrainingError
 from gan_core.generator import Generator
 from gan_core.metrics.features import FeatureExtractor
 from gan_core.metrics.frechet import FeatureStatistics, frechet_distance
@@ -70,6 +70,8 @@ class CaptionScoring(ImageScoring):
 
     def extractor(self, name: str, spec: DatasetSpec, params: EvaluateParams) -> type[FeatureExtractor]:
         super().extractor(name, spec, params)  # refuses a classifier
+        if params.features == "inception":
+            raise ConfigError(f"generators.{name}.evaluate.features: images with captions are compared by a matcher; use auto")
         return MatchingExtractor
 
     def check(self, dataset: Dataset, params: EvaluateParams) -> None:

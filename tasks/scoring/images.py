@@ -23,7 +23,7 @@ from gan_core.data.dataset import Dataset, DatasetSpec, Split
 from gan_core.errors import ConfigError, DataError, TrainingError
 from gan_core.generator import Generator
 from gan_core.metrics.bootstrap import Draws
-from gan_core.metrics.features import ClassifierExtractor, FeatureExtractor, RandomConvExtractor
+from gan_core.metrics.features import ClassifierExtractor, FeatureExtractor, RandomConvExtractor, extractor_of
 from gan_core.metrics.frechet import FeatureStatistics, frechet_distance, frechet_infinity, frechet_replicates
 from gan_core.metrics.inception import inception_score
 from gan_core.metrics.kernel import kernel_distance, kernel_replicates
@@ -118,7 +118,7 @@ class ImageEvidence(Evidence):
 
 
 class ImageScoring(Scoring):
-    """By a classifier's features where there are labels, by those of a fixed random network otherwise."""
+    """By a classifier's features where there are labels, by those of a fixed random network otherwise; by Inception's where it is asked."""
 
     def extractor(self, name: str, spec: DatasetSpec, params: EvaluateParams) -> type[FeatureExtractor]:
         classes = len(spec.classes or ())
@@ -129,6 +129,12 @@ class ImageScoring(Scoring):
                 f"generators.{name}.evaluate.features: a classifier needs at least two classes, and the data has {classes}; "
                 "use auto or random"
             )
+        if spec.stacked is not None and params.features not in ("auto", "classifier"):
+            raise ConfigError(
+                f"generators.{name}.evaluate.features: stacked images are compared by a classifier of their channels; use auto"
+            )
+        if params.features == "inception":
+            return extractor_of("inception")
         if params.features == "random" or classes < 2:
             return RandomConvExtractor
         return ClassifierExtractor if spec.stacked is None else StackedExtractor

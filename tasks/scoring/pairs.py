@@ -105,7 +105,7 @@ class PairScoring(ImageScoring):
                     f"generators.{name}.evaluate.features: segmentation needs label maps as inputs, not spoiled images; use random"
                 )
             return SegmentationExtractor
-        if params.features == "classifier":
+        if params.features in ("classifier", "inception"):
             return super().extractor(name, spec, params)
         return RandomConvExtractor
 

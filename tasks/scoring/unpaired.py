@@ -22,7 +22,7 @@ from gan_core.data.dataset import SPLITS, Dataset, DatasetSpec
 from gan_core.errors import ConfigError, DataError, TrainingError
 from gan_core.generator import Generator
 from gan_core.metrics.bootstrap import Draws
-from gan_core.metrics.features import ClassifierExtractor, FeatureExtractor, RandomConvExtractor
+from gan_core.metrics.features import ClassifierExtractor, FeatureExtractor, extractor_of
 from gan_core.metrics.frechet import FeatureStatistics, frechet_distance, frechet_replicates
 from gan_core.metrics.kernel import kernel_distance, kernel_replicates
 from gan_core.pictures import grid
@@ -73,7 +73,9 @@ class UnpairedScoring(Scoring):
     """By a classifier of the two kinds; by the features of a random network alone where `evaluate.features` asks for that."""
 
     def extractor(self, name: str, spec: DatasetSpec, params: EvaluateParams) -> type[FeatureExtractor]:
-        return RandomConvExtractor if params.features == "random" else ClassifierExtractor
+        if params.features == "segmentation":
+            raise ConfigError(f"generators.{name}.evaluate.features: segmentation is for pairs of label map and image; use auto or random")
+        return extractor_of("classifier" if params.features == "auto" else params.features)
 
     def extractor_data(self, dataset: Dataset) -> Dataset:
         """Both kinds as one data set of labelled images: first the inputs, class 0, then the samples, class 1."""

@@ -25,7 +25,8 @@ from gan_core.data.dataset import Dataset, DatasetSpec, write_spec
 from gan_core.errors import ConfigError, DataError, RegistryError, TrainingError
 from gan_core.generator import Generator
 from gan_core.metrics import features as features_module
-from gan_core.metrics.features import ClassifierExtractor, FeatureExtractor, RandomConvExtractor
+from gan_core.metrics.features import ClassifierExtractor, ExtractorConfig, FeatureExtractor, RandomConvExtractor
+from gan_core.metrics.inception_features import InceptionExtractor, InceptionNetwork
 from gan_core.networks.common import NetworkSpec
 from gan_core.pictures import grid
 from tasks import evaluate as stage
@@ -412,6 +413,27 @@ class TestStage:
         evaluate(workspace, "it", images_entry(features="random"))
         assert "fitting the feature extractor again" in capsys.readouterr().out
         FeatureExtractor.load(workspace.features("it"))
+
+    def test_inceptions_features_where_they_are_asked_for(self, digits: Dataset) -> None:
+        params = EvaluateParams(features="inception", samples=12)
+        wanted = SCORINGS["images"].extractor("it", digits.spec, params)
+        assert wanted is InceptionExtractor
+        torch.manual_seed(0)
+        network = InceptionNetwork()
+        for module in network.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+        extractor = InceptionExtractor(ExtractorConfig("inception", (1, 8, 8), None, 0, digits.spec.digest), network)
+        scores = score(replaying(digits), digits, extractor, params)
+        assert scores.keys() == {"fid", "kid", "precision", "recall", "density", "coverage"}
+        noisy = score(replaying(digits, noise=0.5), digits, extractor, params)
+        assert noisy["fid"] > scores["fid"]
+
+    @pytest.mark.parametrize("kind", ["captions", "stacked"])
+    def test_inception_is_refused_where_something_else_has_to_judge(self, digits: Dataset, kind: str) -> None:
+        spec = dataclasses.replace(digits.spec, stacked=CLASSES) if kind == "stacked" else digits.spec
+        with pytest.raises(ConfigError, match=r"generators.it.evaluate.features: .* are compared by a .*; use auto"):
+            SCORINGS["images" if kind == "stacked" else "captions"].extractor("it", spec, EvaluateParams(features="inception"))
 
     def test_mlflow_has_the_scores_and_pictures(self, workspace: Workspace, trained_digits: str) -> None:
         evaluate(workspace, "it", images_entry())

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from gan_core.errors import DataError
 from gan_core.metrics.bootstrap import BAGS, Draws
-from gan_core.metrics.frechet import FeatureStatistics, frechet_distance, frechet_replicates
+from gan_core.metrics.frechet import FeatureStatistics, frechet_distance, frechet_influences, frechet_replicates
 from gan_core.metrics.kernel import kernel_distance, kernel_replicates
 from gan_core.metrics.manifold import ManifoldScores, manifold_scores, membership
 
@@ -60,20 +60,44 @@ class TestDraws:
 
 @pytest.mark.parametrize(("real", "generated", "width"), [(40, 90, 6), (700, 900, 5), (20, 300, 30)])
 class TestAgainstTheDrawnSamplesThemselves:
-    def test_frechet(self, real: int, generated: int, width: int) -> None:
-        first, second = features(real, width, 0), features(generated, width, 1, shift=0.3)
-        draws, others = Draws(real, 70, 2), Draws(generated, 70, 3)
-        replicates = frechet_replicates(first, second, draws, others)
-        assert replicates.shape == (70,)
-        expected = [distance(first[draws.indices(index)], second[others.indices(index)]) for index in range(70)]
-        np.testing.assert_allclose(replicates, expected, rtol=1e-5)
-
     def test_kernel(self, real: int, generated: int, width: int) -> None:
         first, second = features(real, width, 0), features(generated, width, 1, shift=0.3)
         draws, others = Draws(real, 4, 2), Draws(generated, 4, 3)
         replicates = kernel_replicates(first, second, draws, others)
         for index in range(4):
             assert replicates[index] == pytest.approx(written_out(first, second, draws.indices(index), others.indices(index)), rel=1e-9)
+
+
+def reweighted(features: NDArray[np.float64], sample: int, share: float) -> FeatureStatistics:
+    """The statistics of features of which one has a larger share than the others."""
+    weights = np.full(len(features), (1 - share) / len(features))
+    weights[sample] += share
+    covariance = np.cov(features, rowvar=False, aweights=weights, ddof=0) * len(features) / (len(features) - 1)
+    return FeatureStatistics.from_moments(len(features), weights @ features, covariance)
+
+
+@pytest.mark.parametrize(("real", "generated", "width"), [(40, 90, 6), (700, 900, 5), (20, 300, 30), (300, 20, 30), (15, 20, 30)])
+def test_an_influence_is_the_derivative_by_a_samples_share(real: int, generated: int, width: int) -> None:
+    first, second = features(real, width, 0), features(generated, width, 1, shift=0.3)
+    _, of_real, of_generated = frechet_influences(first, second)
+    whole = FeatureStatistics.of(first), FeatureStatistics.of(second)
+    more, less = 1e-5, -1e-5
+    for sample in (0, 7, 14):
+        ahead, back = (frechet_distance(reweighted(first, sample, share), whole[1]) for share in (more, less))
+        assert of_real[sample] == pytest.approx((ahead - back) / (more - less), rel=1e-3, abs=1e-3)
+        ahead, back = (frechet_distance(whole[0], reweighted(second, sample, share)) for share in (more, less))
+        assert of_generated[sample] == pytest.approx((ahead - back) / (more - less), rel=1e-3, abs=1e-3)
+
+
+def test_differences_of_two_generators_are_those_on_the_drawn_samples_themselves() -> None:
+    real, one, other = features(200, 6, 0), features(400, 6, 1, shift=0.4), features(400, 6, 2, shift=0.45)
+    draws, others = Draws(200, 100, 3), Draws(400, 100, 4)
+    told = frechet_replicates(real, one, draws, others) - frechet_replicates(real, other, draws, others)
+    drawn = [(real[draws.indices(index)], others.indices(index)) for index in range(100)]
+    there = [distance(some, one[taken]) - distance(some, other[taken]) for some, taken in drawn]
+    assert np.corrcoef(told, there)[0, 1] > 0.95
+    assert told.std() == pytest.approx(np.std(there), rel=0.1)
+    assert told.mean() == pytest.approx(np.mean(there), abs=0.2 * told.std())
 
 
 def written_out(real: NDArray[np.float64], generated: NDArray[np.float64], taken: NDArray[np.int64], others: NDArray[np.int64]) -> float:
