@@ -100,6 +100,39 @@ def histograms(real: NDArray[np.float64], generated: NDArray[np.float64], column
     return np.asarray(sheet)
 
 
+def profiles(generated: NDArray[np.float64], others: NDArray[np.float64], columns: Sequence[Column]) -> NDArray[np.uint8]:
+    """Pairs of rows, each pair a panel: a row's values from left to right, a generated one's as a red line over the other's grey bars.
+
+    Args:
+        generated: (N, D), as rows of a table are packed.
+        others: (N, D).
+        columns: D of them, each drawn within its own extent.
+
+    Returns:
+        uint8 (H, W, 3), 6 panels in a row.
+    """
+    across = min(6, max(len(generated), 1))
+    width, height = _PANEL
+    sheet = Image.new("RGB", (across * width + _MARGIN, math.ceil(len(generated) / across) * height + _MARGIN), (_PAPER,) * 3)
+    draw = ImageDraw.Draw(sheet)
+    edges = np.linspace(0, width - _MARGIN, len(columns) + 1).round().astype(int)
+    for i, (row, other) in enumerate(zip(generated, others, strict=True)):
+        left, bottom = (i % across) * width + _MARGIN, (i // across + 1) * height
+        tops = [bottom - np.rint(_within(one, columns) * (height - 2 * _MARGIN)).astype(int) for one in (row, other)]
+        for start, end, top in zip(edges, edges[1:], tops[1], strict=False):
+            draw.rectangle((left + start, top, left + end - 1, bottom), fill=tuple(_REAL.tolist()))
+        steps = [(left + x, y) for start, end, y in zip(edges, edges[1:], tops[0], strict=False) for x in (start, end)]
+        draw.line(steps, fill=tuple(_GENERATED.tolist()), width=2)
+    return np.asarray(sheet)
+
+
+def _within(row: NDArray[np.float64], columns: Sequence[Column]) -> NDArray[np.float64]:
+    """A row's values within their columns' extents: 0 to 1."""
+    extents = np.array([(0, len(column.categories) - 1) if column.categories is not None else column.extent for column in columns])
+    low, high = extents.T
+    return np.asarray(np.clip((row - low) / np.where(high > low, high - low, 1.0), 0.0, 1.0))
+
+
 def _shares(values: NDArray[np.float64], column: Column) -> NDArray[np.float64]:
     """The share of values in each bin of a column's range, or in each category."""
     if column.categories is not None:

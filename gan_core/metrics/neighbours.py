@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from gan_core.errors import DataError
 
+_ROUNDING = 16 * torch.finfo(torch.float64).eps  # of a difference of squares, beside their sum
+
 
 class TwoNearest:
     """Of each of (N, D) queries, the two nearest references so far, in float64; memory does not grow with how many references go by.
@@ -37,7 +39,10 @@ class TwoNearest:
         if references.ndim != 2 or references.shape[1] != self._queries.shape[1]:
             raise DataError(f"nearest neighbours: expected references (M, {self._queries.shape[1]}), got {references.shape}")
         block = torch.from_numpy(references.astype(np.float64))
-        squared = torch.addmm(block.square().sum(dim=1)[None, :], self._queries, block.T, alpha=-2.0).add_(self._squares[:, None])
+        squares = block.square().sum(dim=1)
+        squared = torch.addmm(squares[None, :], self._queries, block.T, alpha=-2.0).add_(self._squares[:, None])
+        # Of equal samples only rounding is left, which would make a ratio of two such distances anything.
+        squared.masked_fill_(squared <= _ROUNDING * (self._squares[:, None] + squares[None, :]), 0.0)
         if not squared.isfinite().all():
             raise DataError(f"nearest neighbours: not finite among references {self.seen} to {self.seen + len(block) - 1}, or in a query")
         found = torch.cat([self._nearest, squared], dim=1).topk(2, dim=1, largest=False)

@@ -25,7 +25,7 @@ from gan_core.metrics.frechet import FeatureStatistics, frechet_distance
 from gan_core.metrics.matching import MatchingExtractor, found_first
 from gan_core.randomness import mix
 from tasks.params import EvaluateParams
-from tasks.scoring.copies import Copies, find_copies, most_compared, picture
+from tasks.scoring.copies import Copies, find_copies, most_compared, of_images, picture
 from tasks.scoring.images import Counts, ImageEvidence, ImageScoring, all_alike, features_of, held_out_features
 from tasks.scoring.scoring import PICTURES, chosen, chunks, on_best_device, rounded
 
@@ -117,7 +117,7 @@ class CaptionScoring(ImageScoring):
         real = np.array(held_out[np.sort(chosen(dataset, "holdout", min(len(held_out), len(prompts)), params.seed))])
         with on_best_device(generator.network, extractor.network):
             generated = generator.sample(len(prompts), seed=params.seed, prompts=prompts).samples
-            found = find_copies(generated, real, train, extractor)
+            found = find_copies(generated, real, train, of_images(extractor))
         return found, picture(found, generated, train)
 
     def grids(self, generator: Generator, dataset: Dataset, seed: int) -> dict[str, NDArray[np.uint8]]:

@@ -32,7 +32,7 @@ from gan_core.metrics.modes import label_accuracy, modes_found, reverse_kl
 from gan_core.metrics.stacked import StackedExtractor, mode_shares, unstacked
 from gan_core.randomness import mix
 from tasks.params import EvaluateParams
-from tasks.scoring.copies import Copies, find_copies, most_compared, picture
+from tasks.scoring.copies import Copies, find_copies, most_compared, of_images, picture
 from tasks.scoring.scoring import PICTURES, Evidence, Scoring, chosen, chunks, on_best_device, rounded
 
 FEWEST_SAMPLES = 10
@@ -186,7 +186,7 @@ class ImageScoring(Scoring):
         with on_best_device(generator.network, extractor.network):
             generated = generator.sample(min(counts.generated, most), seed=params.seed).samples
             held_out = np.concatenate(list(_read(dataset, "holdout", min(counts.real, most), params.seed)))
-            found = find_copies(generated, held_out, train, extractor)
+            found = find_copies(generated, held_out, train, of_images(extractor))
         return found, picture(found, generated, train)
 
     def grids(self, generator: Generator, dataset: Dataset, seed: int) -> dict[str, NDArray[np.uint8]]:

@@ -25,7 +25,7 @@ from gan_core.metrics.kernel import kernel_distance, kernel_replicates
 from gan_core.metrics.pairs import mean_absolute_errors, psnrs, ssims
 from gan_core.metrics.segmentation import SegmentationExtractor
 from tasks.params import EvaluateParams
-from tasks.scoring.copies import Copies, find_copies, most_compared, picture
+from tasks.scoring.copies import Copies, find_copies, most_compared, of_images, picture
 from tasks.scoring.images import Counts, ImageScoring, all_alike
 from tasks.scoring.scoring import Evidence, chosen, chunks, on_best_device, rounded
 
@@ -157,7 +157,7 @@ class PairScoring(ImageScoring):
         train = dataset.samples["train"]
         with on_best_device(generator.network, extractor.network):
             generated = generator.translate(inputs).samples
-            found = find_copies(generated, held_out, train, extractor)
+            found = find_copies(generated, held_out, train, of_images(extractor))
         return found, picture(found, generated, train)
 
     def grids(self, generator: Generator, dataset: Dataset, seed: int) -> dict[str, NDArray[np.uint8]]:

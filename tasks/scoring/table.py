@@ -27,6 +27,7 @@ from gan_core.generator import Generator
 from gan_core.metrics.features import FeatureExtractor
 from gan_core.metrics.rows import balanced_accuracy, classifier_predictions, column_distances, correlation_distance, detection, expanded
 from tasks.params import EvaluateParams
+from tasks.scoring.copies import COMPARED, Copies, Embedding, find_copies
 from tasks.scoring.scoring import Evidence, Scoring, chosen, rounded
 
 FEWEST_ROWS = 10
@@ -146,6 +147,18 @@ class TableScoring(Scoring):
         scores = {metric: value for metric, value in evidence.scores().items() if metric != "utility"}
         return {"n_train": len(train), **{metric: rounded(value) for metric, value in scores.items()}}
 
+    def copies(
+        self, generator: Generator, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams
+    ) -> tuple[Copies, NDArray[np.uint8]]:
+        assert dataset.spec.schema is not None  # noqa: S101
+        columns = dataset.spec.schema.columns
+        train = np.array(dataset.samples["train"])
+        held_out = np.array(dataset.samples["holdout"][chosen(dataset, "holdout", min(COMPARED, params.samples), params.seed)])
+        generated = generator.sample(min(COMPARED, params.samples), seed=params.seed).samples
+        found = find_copies(generated, held_out, train, (deviations(train, columns),))
+        pairs = np.array(found.pairs)
+        return found, pictures.profiles(generated[pairs[:, 0]], train[pairs[:, 1]], columns)
+
     def grids(self, generator: Generator, dataset: Dataset, seed: int) -> dict[str, NDArray[np.uint8]]:
         """Histograms: generated rows over held-out ones, and for comparison training rows over the same."""
         assert dataset.spec.schema is not None  # noqa: S101
@@ -173,3 +186,10 @@ class TableScoring(Scoring):
             np.array(dataset.samples["train"][train]),
             labels_of("train", train),
         )
+
+
+def deviations(train: NDArray[np.float64], columns: tuple[Column, ...]) -> Embedding:
+    """What expresses rows (N, D) in deviations of the training rows, each value of a category as a column of its own: (N, E)."""
+    scale = expanded(train, columns).std(axis=0)
+    scale = np.where(scale > 0, scale, 1.0)
+    return lambda rows: expanded(rows, columns) / scale

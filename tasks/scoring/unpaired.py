@@ -28,7 +28,7 @@ from gan_core.metrics.kernel import kernel_distance, kernel_replicates
 from gan_core.pictures import grid
 from gan_core.recipes.cyclegan import round_trip_picture
 from tasks.params import EvaluateParams
-from tasks.scoring.copies import Copies, find_copies, most_compared, picture
+from tasks.scoring.copies import Copies, find_copies, most_compared, of_images, picture
 from tasks.scoring.images import FEWEST_SAMPLES
 from tasks.scoring.scoring import PICTURES, Evidence, Scoring, on_best_device, rounded
 
@@ -146,7 +146,7 @@ class UnpairedScoring(Scoring):
         inputs, targets = (_some(images["holdout"], params)[:most] for images in (dataset.inputs, dataset.samples))
         with on_best_device(generator.network, extractor.network):
             translations = generator.translate(inputs).samples
-            found = find_copies(translations, targets, train, extractor)
+            found = find_copies(translations, targets, train, of_images(extractor))
         return found, picture(found, translations, train)
 
     def grids(self, generator: Generator, dataset: Dataset, seed: int) -> Mapping[str, NDArray[np.uint8]]:

@@ -119,6 +119,21 @@ class TestHistograms:
         np.testing.assert_array_equal(first, pictures.histograms(values, values, self.COLUMNS))
         assert (first == pictures._GENERATED).all(axis=2).any()
 
+    def test_a_pair_of_rows_is_a_panel(self) -> None:
+        """The generated row high on the left and low on the right, the other one the other way round."""
+        columns = (self.COLUMNS[0], self.COLUMNS[1])
+        generated, other = np.array([[24.0, 0.0]] * 7), np.array([[0.0, 1.0]] * 7)
+        sheet = pictures.profiles(generated, other, columns)
+        single = pictures.profiles(generated[:1], other[:1], columns)
+        assert sheet.shape[0] > 1.8 * single.shape[0]
+        assert sheet.shape[1] > 5 * single.shape[1]
+        grey, red = ((single == colour).all(axis=2) for colour in (pictures._REAL, pictures._GENERATED))
+        middle, half = single.shape[1] // 2, single.shape[0] // 2
+        assert grey[:half, middle + 10 :].any()
+        assert not grey[:half, : middle - 10].any()
+        assert red[:half, : middle - 10].any()
+        assert not red[:half, middle + 10 :].any()
+
     def test_many_columns_stand_in_rows_of_six(self) -> None:
         columns = self.COLUMNS[:1] * 13
         sheet = pictures.histograms(np.zeros((5, 13)), np.zeros((5, 13)), columns)

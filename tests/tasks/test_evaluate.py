@@ -224,8 +224,9 @@ class TestCopies:
 
     def test_held_out_images_pass(self, digits: Dataset, classifier: ClassifierExtractor) -> None:
         held_out = np.array(digits.samples["holdout"])
-        found = copies.find_copies(held_out, held_out, digits.samples["train"], classifier)
-        assert found.share == found.held_out_share < 0.02
+        found = copies.find_copies(held_out, held_out, digits.samples["train"], copies.of_images(classifier))
+        assert found.generated_share == found.held_out_share < 0.02
+        assert found.share == 0
         assert decide(Record(Measured({"fid": 1.0, "copies": found.share}, {})), RegisterParams(), "images").outcome == "first"
 
     def test_the_entry_may_ask_for_more_or_less(self) -> None:
@@ -237,8 +238,8 @@ class TestCopies:
     def test_each_copy_is_shown_above_its_original(self, digits: Dataset, classifier: ClassifierExtractor) -> None:
         train = digits.samples["train"]
         planted = np.concatenate([np.array(train[:1_600:100]), np.array(digits.samples["holdout"][:50])])
-        found = copies.find_copies(planted, np.array(digits.samples["holdout"]), train, classifier)
-        assert found.share == pytest.approx(16 / 66)
+        found = copies.find_copies(planted, np.array(digits.samples["holdout"]), train, copies.of_images(classifier))
+        assert found.generated_share == pytest.approx(16 / 66)
         assert sorted(found.pairs) == [(index, 100 * index) for index in range(16)]
         originals = [np.array(train[index]) for _, index in found.pairs]
         expected = grid(np.stack([*originals[:8], *originals[:8], *originals[8:], *originals[8:]]), 8)
@@ -248,9 +249,9 @@ class TestCopies:
         self, digits: Dataset, classifier: ClassifierExtractor, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         held_out = np.array(digits.samples["holdout"])
-        whole = copies.find_copies(held_out, held_out, digits.samples["train"], classifier)
+        whole = copies.find_copies(held_out, held_out, digits.samples["train"], copies.of_images(classifier))
         monkeypatch.setattr(scoring_module, "_CHUNK", 97)
-        assert copies.find_copies(held_out, held_out, digits.samples["train"], classifier) == whole
+        assert copies.find_copies(held_out, held_out, digits.samples["train"], copies.of_images(classifier)) == whole
 
     def test_large_images_are_compared_in_fewer_numbers(self) -> None:
         assert copies.most_compared((1, 28, 28)) == 1_000

@@ -13,7 +13,7 @@ import pytest
 import torch
 from test_tables import as_csv, planted_frame
 
-from gan_core.data.dataset import Dataset
+from gan_core.data.dataset import Dataset, Split
 from gan_core.data.encoding import Encoding
 from gan_core.errors import ConfigError, DataError, TrainingError
 from gan_core.generator import Generator, Samples
@@ -22,11 +22,14 @@ from gan_core.params import TabularParams
 from gan_core.recipes import build_recipe
 from tasks.evaluate import evaluate
 from tasks.fetch import fetch
-from tasks.params import Entry, EvaluateParams, parse
+from tasks.gate import Measured, Record, decide
+from tasks.params import Entry, EvaluateParams, RegisterParams, parse
 from tasks.register import register
 from tasks.registry import Registry, load_generator
 from tasks.samples import table_frame, write_samples
 from tasks.scoring import SCORINGS, gather, score
+from tasks.scoring.copies import CLOSER, Copies, find_copies
+from tasks.scoring.table import deviations
 from tasks.train import train
 from tasks.validate import validate
 from tasks.workspace import Workspace
@@ -57,14 +60,15 @@ def done(workspace: Workspace, tmp_path: Path) -> Workspace:
 
 def test_from_a_file_to_a_champion_and_back_to_files(done: Workspace, tmp_path: Path) -> None:
     scores = json.loads((done.report("rows") / "metrics.json").read_text())
-    assert set(scores) == {"utility", "column_distance", "correlation_distance"}
+    assert set(scores) == {"utility", "column_distance", "correlation_distance", "copies"}
+    assert scores["copies"] < 0.05
     assert scores["utility"] > 0.9  # classes that lie 20 deviations apart
     assert scores["column_distance"] < 0.4
     evaluation = json.loads((done.report("rows") / "evaluation.json").read_text())
     assert set(evaluation["column_distances"]) == set(COLUMNS[:-1])
     assert evaluation["column_distances"]["always"] == 0
     assert 0 < evaluation["real_against_real"]["column_distance"] < 0.2
-    assert {path.name for path in (done.report("rows") / "grids").iterdir()} == {"generated.png", "real.png"}
+    assert {path.name for path in (done.report("rows") / "grids").iterdir()} == {"generated.png", "real.png", "copies.png"}
     assert json.loads((done.report("rows") / "decision.json").read_text())["outcome"] == "first"
 
     generator = load_generator(done, "rows")
@@ -125,14 +129,14 @@ def test_texts_are_written_as_they_are(tmp_path: Path) -> None:
 
 
 class Replay(torch.nn.Module):
-    """Draws training rows of the asked class: as good as a generator can be."""
+    """Draws the rows of a split of the asked class: as good as a generator can be."""
 
-    def __init__(self, dataset: Dataset, confused: bool = False, one: bool = False) -> None:
+    def __init__(self, dataset: Dataset, confused: bool = False, one: bool = False, split: Split = "train") -> None:
         super().__init__()
         assert dataset.spec.schema is not None
         torch.manual_seed(0)
-        encoded = Encoding(dataset.spec.schema).encode(torch.from_numpy(np.array(dataset.samples["train"])))
-        labels = torch.from_numpy(np.array(dataset.labels["train"])) if dataset.labels else torch.zeros(len(encoded), dtype=torch.long)
+        encoded = Encoding(dataset.spec.schema).encode(torch.from_numpy(np.array(dataset.samples[split])))
+        labels = torch.from_numpy(np.array(dataset.labels[split])) if dataset.labels else torch.zeros(len(encoded), dtype=torch.long)
         self.of_class = [encoded if confused else encoded[labels == label] for label in range(2)]
         self.weight = torch.nn.Parameter(torch.zeros(1))
         self.one = one
@@ -150,6 +154,39 @@ class Replay(torch.nn.Module):
 def replaying(dataset: Dataset, **manner: Any) -> Generator:
     recipe = build_recipe(TabularParams(images=100), dataset.spec, torch.device("cpu"))
     return Generator(recipe.generator_config(100), Replay(dataset, **manner))
+
+
+class TestCopies:
+    @staticmethod
+    def found(generator: Generator, dataset: Dataset) -> Copies:
+        answer = SCORINGS["table"].copies(generator, dataset, None, EvaluateParams())
+        assert answer is not None
+        return answer[0]
+
+    def test_training_rows_are_vetoed(self, tmp_path: Path) -> None:
+        dataset = planted_table.pack(tmp_path / "ready")
+        found = self.found(replaying(dataset), dataset)
+        assert found.generated_share > 0.9
+        assert found.held_out_share < 0.06
+        outcome = decide(Record(Measured({"utility": 1.0, "copies": found.share}, {})), RegisterParams(), "table").outcome
+        assert outcome.startswith("vetoed: copies")
+
+    def test_rows_that_were_held_out_pass(self, tmp_path: Path) -> None:
+        """Of two numbers and two categories: a fifth of them lie twice as near to one training row as to the next, by chance."""
+        dataset = planted_table.pack(tmp_path / "ready")
+        found = self.found(replaying(dataset, split="holdout"), dataset)
+        assert found.closer_than < CLOSER
+        assert found.share < 0.05
+
+    def test_common_rows_are_no_copies(self, tmp_path: Path) -> None:
+        """A table of categories alone has few different rows, and everybody draws those of the training split."""
+        dataset = planted_table.pack(tmp_path / "ready")
+        rows = np.array(dataset.samples["train"])
+        rows[:, :3] = 0.0
+        held_out = np.array(dataset.samples["holdout"])
+        held_out[:, :3] = 0.0
+        found = find_copies(rows, held_out, rows, (deviations(rows, planted_table.COLUMNS),))
+        assert (found.generated_share, found.held_out_share, found.share) == (1, 1, 0)
 
 
 class TestScores:

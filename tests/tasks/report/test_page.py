@@ -47,7 +47,12 @@ def facts(outcome: str = "promoted", **changes: Any) -> Facts:
         "metrics": {"challenger": {"fid": 12.5, "recall": 0.5, "copies": 0.01}, "champion": {"fid": 14.75, "recall": 0.5}},
         "comparison": comparison,
         "noise_floor": {"metric": "fid", "seed": 1, "score": 14.5, "difference": -0.25},
-        "evaluation": {"n_real": 180, "n_generated": 1_800, "seed": 0, "copies": {"compared": 500, "closer_than": 0.5, "held_out": 0.02}},
+        "evaluation": {
+            "n_real": 180,
+            "n_generated": 1_800,
+            "seed": 0,
+            "copies": {"compared": 500, "closer_than": 0.5, "generated": 0.03, "held_out": 0.02},
+        },
         "decided_at": "2026-01-02T03:04:05Z",
     }
     grid = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
@@ -125,7 +130,7 @@ class TestPage:
         text = " ".join(re.sub(r"<[^>]*>", " ", page.render(facts())).split())
         assert "fid 12.5 against 14.75 (lower is better). The difference lies between -3.1 and -1.2 in 95 % of 1,000 resamples" in text
         assert "better in 99.8 % of them. The champion against itself, from other latents, differs by -0.25" in text
-        assert "1 % of 500 generated samples are near-copies" in text
+        assert "3 % of 500 generated samples are near-copies" in text
         assert "12 samples were set aside: empty file (11)" in text
         assert "measured otherwise" in text
 
