@@ -107,7 +107,7 @@ def conditions_of(evaluation: Mapping[str, Any]) -> dict[str, Any]:
 
 def _by_comparison(comparison: Comparison, confidence: float) -> Decision:
     # The middle `confidence` of the replicates lies on one side of no difference. To ask for `confidence` of them alone would promote
-    # equals in 5 % of all cases at 0.95, and in more where chance adds to it: 6.5 % in one row of docs/gate.md.
+    # equals in 5 % of all cases at 0.95; docs/gate.md has it measured.
     asked = (1 + confidence) / 2
     new, old = _distinct(comparison.challenger, comparison.champion)
     share = f"{100 * comparison.probability_better:.1f} %"

@@ -1,18 +1,19 @@
 """The champions of a generator and their scores, on comparable numbers only.
 
-Scores are comparable where they were measured on the same held-out data, with equal counts, seed and features (`gate.conditions_of`). Of
-champions that were measured otherwise only the one before the present one has a comparable score: the gate scored it again.
+Scores are comparable where they were measured on the same held-out data, with equal counts, seed and features (`gate.conditions_of`). A
+champion is scored again whenever it is challenged, and all former ones when the features are fitted anew; what was measured last counts.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.gate import conditions_of
-from tasks.registry import RECORD_TAG, Registry, Reign, Version
+from tasks.gate import Measured, conditions_of
+from tasks.registry import MEASURED_TAG, RECORD_TAG, Registry, Reign, Version
 
 
 @dataclass(frozen=True)
@@ -52,19 +53,29 @@ def recorded(version: Version) -> Mapping[str, Any]:
     return record if isinstance(record, dict) else {}
 
 
+def measured(version: Version) -> list[Measured]:
+    """What a version scored for its own decision, and then, where it was scored again, the last time."""
+    found = [Measured(version.metrics, conditions_of(recorded(version).get("evaluation") or {}))]
+    with suppress(KeyError, ValueError, TypeError):
+        again = json.loads(version.tags[MEASURED_TAG])
+        found.append(Measured(dict(again["scores"]), dict(again["conditions"])))
+    return found
+
+
+def remember(registry: Registry, version: Version, scored: Measured) -> None:
+    """Keep with a version what it scored now."""
+    registry.set_tags(version, {MEASURED_TAG: json.dumps({"scores": dict(scored.scores), "conditions": dict(scored.conditions)})})
+
+
 def _former(reign: Reign, version: Version | None, metric: str, present: Mapping[str, Any]) -> Former:
     def told(value: float | None, remark: str) -> Former:
         return Former(reign.version, reign.since, reign.how, value, remark)
 
     if version is None:
         return told(None, "deleted")
-    value = version.metrics.get(metric)
-    if value is None:
-        return told(None, f"no {metric}")
     conditions = conditions_of(present.get("evaluation") or {})
-    if conditions_of(recorded(version).get("evaluation") or {}) == conditions:
-        return told(value, "")
-    again = ((present.get("metrics") or {}).get("champion") or {}).get(metric)
-    if reign.version == present.get("former_champion") and again is not None:
-        return told(float(again), "")
-    return told(None, "measured otherwise")
+    scores = [one for one in measured(version) if metric in one.scores]
+    comparable = [one.scores[metric] for one in scores if one.conditions == conditions]
+    if comparable:
+        return told(float(comparable[-1]), "")
+    return told(None, "measured otherwise" if scores else f"no {metric}")

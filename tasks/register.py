@@ -24,6 +24,7 @@ from gan_core.params.common import Kind
 from tasks import gate, lineage, loaded_back, served_back, tracking
 from tasks.comparison import Comparison, compare
 from tasks.gate import Decision, Measured, Record
+from tasks.history import measured, remember
 from tasks.loaded_back import FreshProcess
 from tasks.params import Entry, EvaluateParams
 from tasks.registry import RECORD_TAG, STATUS_TAG, Registry, Version, metric_tags
@@ -149,6 +150,9 @@ def _decide(registry: Registry, version: Version, entry: Entry, challenger: _Cha
     champion = registry.champion(version.name)
     verdict = _judge(registry, version, champion, entry, challenger)
     decision, record = verdict.decision, _record(version, verdict, champion, challenger)
+    if champion is not None and verdict.champion is not None:
+        remember(registry, champion, verdict.champion)
+        _score_formers_again(registry, champion, verdict.champion.conditions, entry, challenger)
     registry.set_tags(version, {"decision": decision.outcome, RECORD_TAG: json.dumps(record)})
     registry.describe(version, f"{_said(version.name, record)}\n\n{_described(challenger.generator.config)}")
     if decision.promotes:
@@ -165,8 +169,8 @@ class _Verdict:
     """A decision, and what was measured for it."""
 
     decision: Decision
-    champion: Mapping[str, float] | None = None
-    """The champion's scores, where it was scored."""
+    champion: Measured | None = None
+    """Where the champion was scored."""
     comparison: Comparison | None = None
     noise_floor: Mapping[str, Any] | None = None
 
@@ -204,15 +208,39 @@ def _contest(champion: Generator, challenger: _Challenger, entry: Entry) -> _Ver
 
     rule, params, extractor = entry.registration, entry.evaluation, _extractor(challenger, entry)
     evidence = gather(champion, challenger.dataset, extractor, params)
-    measured = Measured(scores_of(evidence), _conditions(evidence, challenger.dataset, extractor, params))
+    old = Measured(scores_of(evidence), _conditions(evidence, challenger.dataset, extractor, params))
     metric = gate.deciding_metric(challenger.scores, rule, challenger.kind)
     comparison = noise_floor = None
-    if metric in challenger.scores and metric in measured.scores and measured.conditions == challenger.measured.conditions:
+    if metric in challenger.scores and metric in old.scores and old.conditions == challenger.measured.conditions:
         rival = gather(challenger.generator, challenger.dataset, extractor, params)
         comparison = compare(rival, evidence, metric, rule.replicates, rule.confidence, params.seed)
         noise_floor = _noise_floor(champion, comparison, challenger.dataset, extractor, params)
-    decision = gate.decide(Record(challenger.measured, measured, comparison), rule, challenger.kind)
-    return _Verdict(decision, measured.scores, comparison, noise_floor)
+    decision = gate.decide(Record(challenger.measured, old, comparison), rule, challenger.kind)
+    return _Verdict(decision, old, comparison, noise_floor)
+
+
+def _score_formers_again(
+    registry: Registry, champion: Version, conditions: Mapping[str, Any], entry: Entry, challenger: _Challenger
+) -> None:
+    """Score the former champions that were last scored by other features, so that the history stays comparable."""
+    from tasks.scoring import gather, scores_of
+
+    there = set(registry.versions(champion.name)) - {champion.number}
+    formers = {reign.version for reign in registry.history(champion.name)} & there
+    for version in (registry.version(champion.name, number) for number in sorted(formers)):
+        if measured(version)[-1].conditions.get("extractor") == conditions["extractor"]:
+            continue
+        try:
+            generator = registry.load(version)
+            obstacle = _incomparable(generator.config, challenger.dataset)
+            if obstacle is None:
+                print(f"scoring a former champion, version {version.number}, by the new features", flush=True)
+                evidence = gather(generator, challenger.dataset, _extractor(challenger, entry), entry.evaluation)
+                remember(registry, version, Measured(scores_of(evidence), conditions))
+        except (DataError, TrainingError) as error:
+            obstacle = str(error)
+        if obstacle is not None:
+            print(f"a former champion, version {version.number}, has no score by the new features: {obstacle}", flush=True)
 
 
 def _noise_floor(
@@ -297,7 +325,7 @@ def _record(version: Version, verdict: _Verdict, champion: Version | None, chall
         "former_champion": None if champion is None else champion.number,
         "metrics": {
             "challenger": _finite(version.metrics if challenger is None else challenger.scores),
-            "champion": None if verdict.champion is None else dict(verdict.champion),
+            "champion": None if verdict.champion is None else dict(verdict.champion.scores),
         },
         "comparison": None if comparison is None else comparison.as_record(),
         "noise_floor": None if verdict.noise_floor is None else dict(verdict.noise_floor),

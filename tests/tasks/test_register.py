@@ -256,6 +256,43 @@ class TestImages:
         assert floor["difference"] == pytest.approx(floor["score"] - first["fid"])
         assert 0 < abs(floor["difference"]) < abs(comparison["difference"])
 
+    def test_new_features_score_the_former_champions_again(self, workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+        from sklearn.datasets import load_digits
+
+        from gan_core.metrics.features import FeatureExtractor
+
+        images = (load_digits().images * 15.9).astype(np.uint8)[:, None]
+        ready = workspace.ready("digits")
+        ready.mkdir(parents=True)
+        np.save(ready / "train.npy", images[:400])
+        np.save(ready / "holdout.npy", images[400:500])
+        write_spec(ready, DatasetSpec("images", (1, 8, 8), None, {"train": 400, "holdout": 100}))
+        generators = [tiny_generator(seed, classes=None) for seed in range(4)]
+        entry = an_entry("digits", source="sklearn://digits", require={"copies": "<= 1"})
+        for generator in generators[:3]:
+            trained(workspace, "digits", generator, entry)
+            register(workspace, "digits", entry)
+            promote(workspace, "digits", decision(workspace, "digits")["version"])
+        registry = Registry.open(workspace)
+        anew = entry.model_copy(update={"evaluation": entry.evaluation.model_copy(update={"features_seed": 1})})
+        trained(workspace, "digits", generators[3], anew)
+        capsys.readouterr()
+        register(workspace, "digits", anew)
+        said = capsys.readouterr().out
+        assert [f"scoring a former champion, version {number}" in said for number in (1, 2, 3)] == [True, True, False]
+
+        extractor = FeatureExtractor.load(workspace.features("digits"))
+        expected = {n + 1: score(generators[n], Dataset.open(ready), extractor, anew.evaluation)["fid"] for n in range(3)}
+        past = formers(registry, "digits", registry.history("digits"), "fid", decision(workspace, "digits"))
+        assert {one.version: one.value for one in past if one.version <= 3} == expected
+
+        # Once is enough, and a version that is gone is passed over.
+        registry.client.delete_model_version("digits", "1")
+        trained(workspace, "digits", tiny_generator(4, classes=None), anew)
+        capsys.readouterr()
+        register(workspace, "digits", anew)
+        assert "scoring a former" not in capsys.readouterr().out
+
 
 class TestOnceOnly:
     def test_the_same_run_makes_no_second_version(self, workspace: Workspace, entry: Entry, generators: list[Generator]) -> None:
