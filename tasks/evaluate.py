@@ -26,6 +26,7 @@ from gan_core.generator import Generator, GeneratorConfig
 from gan_core.metrics.features import FeatureExtractor
 from gan_core.metrics.manifold import NEIGHBOURS
 from tasks import tracking
+from tasks.images import RESIZER
 from tasks.params import Entry, EvaluateParams
 from tasks.scoring import SCORINGS, Evidence, gather, scores_of
 from tasks.scoring.scoring import rounded
@@ -61,9 +62,11 @@ def evaluate(workspace: Workspace, name: str, entry: Entry) -> None:
             scores, record = {**scores, "copies": rounded(found.share)}, {**record, "copies": found.as_record()}
         _write(report, scores, record, curves, grids)
         run.log_metrics(scores, step=generator.config.images)
-        run.set_tags({f"evaluation.{key}": str(record[key]) for key in ("n_real", "n_generated", "seed")})
+        run.set_tags({f"evaluation.{key}": str(record[key]) for key in ("n_real", "n_generated", "seed", "dataset_digest")})
         if extractor is not None:
             run.set_tags({"evaluation.extractor": extractor.hash})
+        if "resizer" in record:
+            run.set_tags({"evaluation.resizer": record["resizer"]})
         for path in ("metrics.json", "evaluation.json", "grids"):
             run.log_artifact(report / path, "evaluation/grids" if path == "grids" else "evaluation")
     print(_said(name, scores, record))
@@ -141,6 +144,7 @@ def _record(
         "n_real": evidence.n_real,
         "n_generated": evidence.n_generated,
         "extractor": None,
+        **({"resizer": RESIZER} if len(dataset.spec.shape) == 3 else {}),
     }
     if extractor is None:
         return record
@@ -149,7 +153,7 @@ def _record(
     return {
         **record,
         "neighbours": NEIGHBOURS,
-        "extractor": {"hash": extractor.hash, **described},
+        "extractor": {"hash": extractor.hash, **described, "resizer": extractor.resizer},
     }
 
 

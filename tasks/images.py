@@ -31,11 +31,14 @@ from io import BytesIO
 from typing import Any
 
 import numpy as np
+import PIL
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from tasks.params import ValidateParams
 
+RESIZER = f"Pillow {PIL.__version__}: Lanczos to make smaller, bicubic to make larger"
+"""What brings pictures to the size of the data set (`fit`); scores of images belong to it."""
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
 MAX_PIXELS = 89_478_485
 """Width times height above which a file counts as a decompression bomb (Pillow's own limit, 256 MiB as RGB)."""

@@ -81,6 +81,8 @@ class FeatureExtractor(ABC):
     kind: ClassVar[ExtractorKind]
     width: ClassVar[int] = WIDTH
     """D, the length of the network's feature vectors."""
+    resizer: ClassVar[str | None] = None
+    """What brings images to the size that the network takes, where that is another one than theirs."""
     most_at_once: ClassVar[int] = _CHUNK
     """Most images in the network at once."""
 

@@ -56,6 +56,7 @@ class InceptionExtractor(FeatureExtractor):
 
     kind: ClassVar[ExtractorKind] = "inception"
     width: ClassVar[int] = 2048
+    resizer: ClassVar[str | None] = "torch-fidelity: bilinear as TensorFlow 1 has it, to 299 x 299"
     most_at_once: ClassVar[int] = _AT_ONCE
 
     @classmethod

@@ -443,6 +443,8 @@ class TestStage:
         scores = json.loads((workspace.report("it") / "metrics.json").read_text())
         assert {key: run.data.metrics[key] for key in scores} == scores
         assert client.get_metric_history(trained_digits, "fid")[0].step == 640
+        assert run.data.tags["evaluation.dataset_digest"] == Dataset.open(workspace.ready("it")).spec.digest
+        assert "Lanczos" in run.data.tags["evaluation.resizer"]
         assert run.data.tags["evaluation.extractor"] == FeatureExtractor.load(workspace.features("it")).hash
         assert (run.data.tags["evaluation.n_real"], run.data.tags["evaluation.n_generated"]) == ("180", "200")
         assert {file.path for file in client.list_artifacts(trained_digits, "evaluation/grids")} == {
