@@ -14,6 +14,8 @@ from gan_core.errors import ConfigError
 from gan_core.params.common import halvings
 from gan_core.params.gan import NetworkParams, Normalization
 
+_LEAST = 1e-4  # under a root, as a share of features of size 1
+
 
 @dataclass(frozen=True)
 class NetworkSpec:
@@ -37,6 +39,7 @@ class NetworkSpec:
     blocks: int | None = None
     skip: bool = False
     components: int | None = None
+    batch_distance: bool = False
     scalars: int = 0
     choices: tuple[int, ...] = ()
     """Rows of a table: scalars, and options of each choice behind them, as `gan_core.data.encoding` lays them out."""
@@ -60,6 +63,7 @@ class NetworkSpec:
             normalization=params.normalization,
             dropout=params.dropout,
             components=params.components,
+            batch_distance=params.batch_distance,
         )
 
 
@@ -128,20 +132,41 @@ class MixtureLatent(nn.Module):
 class ProjectionHead(nn.Module):
     """Logits from features, by label through their inner product with an embedding (Miyato and Koyama, 2018).
 
-    (N, F), (N,) -> (N,); without classes a plain linear layer.
+    (N, F), (N,) -> (N,); without classes a plain linear layer. With `batch_distance` each sample's distance to its like in the batch is
+    one more feature.
     """
 
-    def __init__(self, features: int, classes: int, wrap: Callable[[nn.Module], nn.Module] = lambda module: module) -> None:
+    def __init__(self, spec: NetworkSpec, features: int, wrap: Callable[[nn.Module], nn.Module] = lambda module: module) -> None:
         super().__init__()
+        self.batch_distance, classes = spec.batch_distance, spec.classes
+        features += self.batch_distance
         self.linear = wrap(nn.Linear(features, 1))
         self.embedding = wrap(nn.Embedding(classes, features)) if classes else None
 
     def forward(self, features: Tensor, labels: Tensor | None) -> Tensor:
+        if self.batch_distance:
+            features = torch.cat([features, distance_in_batch(features, labels)[:, None].to(features.dtype)], dim=1)
         logits: Tensor = self.linear(features).squeeze(1)
         if self.embedding is not None:
             assert labels is not None, "a conditional discriminator needs labels"  # noqa: S101
             logits = logits + (self.embedding(labels) * features).sum(dim=1)
         return logits
+
+
+def distance_in_batch(features: Tensor, labels: Tensor | None) -> Tensor:
+    """How far the features (N, F) of each sample are from the others of its label, or from all others without labels: float32 (N,).
+
+    The root of the mean squared difference over features and samples; 0 where there is no other.
+    """
+    with torch.autocast(features.device.type, enabled=False):
+        rows = features.float()
+        squares = rows.square().sum(dim=1)
+        squared = (squares[:, None] + squares[None, :] - 2 * rows @ rows.T).clamp(min=0.0) / rows.shape[1]
+        like = torch.ones_like(squared, dtype=torch.bool) if labels is None else labels[:, None] == labels[None, :]
+        like = like & ~torch.eye(len(rows), dtype=torch.bool, device=rows.device)
+        mean = (squared * like).sum(dim=1) / like.sum(dim=1).clamp(min=1)
+        # The root of 0, which equal samples have, has no slope.
+        return (mean + _LEAST).sqrt() - math.sqrt(_LEAST)
 
 
 def resolutions(shape: tuple[int, ...], family: str) -> tuple[int, int]:

@@ -78,7 +78,7 @@ class DcganDiscriminator(nn.Module):
                 layers.append(nn.Dropout(spec.dropout))
             channels = width
         self.layers = nn.Sequential(*layers, nn.Flatten())
-        self.head = ProjectionHead(channels * side * side, spec.classes, lambda module: normalized(module, normalization))
+        self.head = ProjectionHead(spec, channels * side * side, lambda module: normalized(module, normalization))
         if normalization != "spectral":
             self.apply(dcgan_init)
 

@@ -111,7 +111,7 @@ class ResidualDiscriminator(nn.Module):
         blocks.append(DiscriminatorBlock(width, width, halve=False, first=False, spectral=spectral))
         self.blocks = nn.Sequential(*blocks)
         self.dropout = nn.Dropout(spec.dropout)
-        self.head = ProjectionHead(width, spec.classes, lambda module: normalized(module, "spectral" if spectral else "none"))
+        self.head = ProjectionHead(spec, width, lambda module: normalized(module, "spectral" if spectral else "none"))
 
     def forward(self, samples: Tensor, labels: Tensor | None = None) -> Tensor:
         features = F.relu(self.blocks(samples)).sum(dim=(2, 3))

@@ -26,6 +26,9 @@ class NetworkParams(Strict):
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     components: Annotated[int, Field(ge=2, le=10_000)] | None = None
     """Of a mixture of Gaussians that the latent is drawn from, for data that lies in separate pieces (DeLiGAN: Gurumurthy et al., 2017)."""
+    batch_distance: bool = False
+    """A discriminator also sees how far each sample is from the others of its label in the batch, so that a generator that draws the same
+    for a label again and again is found out (minibatch discrimination: Salimans et al., 2016)."""
 
     def family(self, images: bool) -> Family:
         """The network, with `auto` settled."""
@@ -37,7 +40,7 @@ class NetworkParams(Strict):
         """What is set here and would be ignored, as lines that begin with the key, for a player of `role`."""
         family = self.family(images)
         known = {key for key, networks in _USED[role].items() if family in networks}
-        named = [key for key in ("width", "widths", "dropout", "components") if getattr(self, key) and key not in known]
+        named = [key for key in ("width", "widths", "dropout", "components", "batch_distance") if getattr(self, key) and key not in known]
         problems = [f"{key}: the {family} {role} has no such setting; leave it out" for key in named]
         if self.normalization not in (None, "none") and f"normalization {self.normalization}" not in known:
             problems.append(f"normalization: the {family} {role} has no {self.normalization} normalization; leave it out")
@@ -57,6 +60,7 @@ _USED: dict[str, dict[str, tuple[str, ...]]] = {
         "width": _CONVOLUTIONAL,
         "widths": ("mlp", "dcgan"),
         "dropout": ("mlp", "dcgan", "residual"),
+        "batch_distance": _CONVOLUTIONAL,
         "normalization batch": ("mlp", "dcgan"),
         "normalization spectral": ("mlp", "dcgan", "residual"),
     },

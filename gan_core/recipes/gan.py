@@ -44,8 +44,8 @@ class Gan(Recipe[GanParams]):
                 player.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.turns = (Turn(("discriminator",), params.discriminator_steps, draws=True), Turn(("generator",)))
         self.discriminator_loss, self.generator_loss = LOSSES[params.loss]
-        # Batch statistics must not mix real with generated samples; every other discriminator judges both in one pass.
-        self.judges_apart = networks["discriminator"].normalization == "batch"
+        # What looks at a batch must not see real and generated samples as one; every other discriminator judges both in one pass.
+        self.judges_apart = networks["discriminator"].normalization == "batch" or networks["discriminator"].batch_distance
         self._fake = torch.empty(0)
 
     def move(self, turn: Turn, batch: Batch, moves: int, last: bool) -> Move:

@@ -421,14 +421,14 @@ def refusal(call: Callable[[], Any]) -> str | None:
     return None
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=1_500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.one_of(ANYTHING, st.fixed_dictionaries({"generators": st.dictionaries(st.sampled_from(["a", "B"]), ANYTHING, max_size=2)})))
 def test_no_document_raises_anything_but_a_config_error(wrong: Any) -> None:
     said = refusal(lambda: parse(wrong))
     assert said is None or said.startswith("params.yaml: ")
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=2_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.sampled_from([IMAGES, POINTS]), st.lists(st.tuples(st.sampled_from(KEYS), st.sampled_from(KEYS), ANYTHING), max_size=3))
 def test_no_change_of_a_good_entry_raises_anything_but_a_config_error(entry: dict[str, Any], changes: list[tuple[str, str, Any]]) -> None:
     """Nearly right is where the validators run that an arbitrary document never reaches."""
@@ -449,7 +449,7 @@ YAML_PIECES = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@settings(max_examples=1_500, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(st.lists(YAML_PIECES, max_size=14).map("".join))
 @pytest.mark.filterwarnings("ignore::ruamel.yaml.error.ReusedAnchorWarning")
 def test_no_file_raises_anything_but_a_config_error(tmp_path: Path, text: str) -> None:
@@ -462,6 +462,7 @@ def test_no_file_raises_anything_but_a_config_error(tmp_path: Path, text: str) -
     ("role", "player", "message"),
     [
         ("generator", {"dropout": 0.3}, "train.generator.dropout: the dcgan generator has no such setting; leave it out"),
+        ("generator", {"batch_distance": True}, "train.generator.batch_distance: the dcgan generator has no such setting; leave it out"),
         ("generator", {"network": "mlp", "width": 8}, "train.generator.width: the mlp generator has no such setting; leave it out"),
         (
             "discriminator",

@@ -13,7 +13,7 @@ from torch.nn.utils import parametrize
 
 from gan_core.errors import ConfigError
 from gan_core.networks import DISCRIMINATORS, GENERATORS, build_discriminator, build_generator
-from gan_core.networks.common import MixtureLatent, NetworkSpec, resolutions
+from gan_core.networks.common import MixtureLatent, NetworkSpec, distance_in_batch, resolutions
 from gan_core.params.gan import NetworkParams
 
 Family = Literal["mlp", "dcgan", "residual"]
@@ -297,6 +297,44 @@ def test_the_dcgan_starts_from_a_narrow_normal_distribution() -> None:
         elif isinstance(module, nn.BatchNorm2d):
             assert module.weight.mean().item() == pytest.approx(1.0, abs=0.02)
             assert module.bias.abs().max() == 0
+
+
+class TestDistanceInBatch:
+    def test_is_that_of_the_definition(self) -> None:
+        torch.manual_seed(0)
+        features, given = torch.randn(6, 5), torch.tensor([0, 1, 0, 0, 1, 2])
+        found = distance_in_batch(features, given)
+        for i in range(6):
+            others = [j for j in range(6) if j != i and given[j] == given[i]]
+            squares = [(features[i] - features[j]).square().mean() for j in others]
+            expected = torch.stack(squares).mean().sqrt() if squares else torch.zeros(())
+            assert found[i] == pytest.approx(float(expected), abs=0.01)
+        assert found[5] == pytest.approx(0, abs=1e-6)
+        assert (distance_in_batch(features, None) > 0.5).all()
+
+    def test_equal_samples_have_none_and_both_gradients(self) -> None:
+        features = torch.ones(4, 3, requires_grad=True)
+        found = distance_in_batch(features, None)
+        torch.testing.assert_close(found, torch.zeros(4), atol=1e-6, rtol=0)
+        (slope,) = torch.autograd.grad(found.sum(), features, create_graph=True)
+        slope.square().sum().backward()
+        assert features.grad is not None
+        assert features.grad.isfinite().all()
+
+    @pytest.mark.parametrize("family", ["dcgan", "residual"])
+    def test_a_discriminator_tells_repeated_samples_from_different_ones(self, family: Family) -> None:
+        """Of one label; beside samples of another label, repeating them changes nothing."""
+        torch.manual_seed(0)
+        judge = build_discriminator(spec(family, (3, 16, 16), 2, batch_distance=True)).eval()
+        plain = build_discriminator(spec(family, (3, 16, 16), 2)).eval()
+        assert count(judge) == count(plain) + 1 + 2
+        samples = torch.randn(4, 3, 16, 16)
+        repeated = samples[:1].expand(4, -1, -1, -1)
+        given = torch.zeros(4, dtype=torch.long)
+        apart = torch.tensor([0, 1, 1, 1])
+        with torch.no_grad():
+            assert judge(repeated, given)[0].item() != pytest.approx(judge(samples, given)[0].item(), abs=1e-5)
+            assert judge(repeated, apart)[0].item() == pytest.approx(judge(samples, apart)[0].item(), abs=1e-5)
 
 
 class TestMixtureLatent:
