@@ -14,12 +14,15 @@ from __future__ import annotations
 
 import html
 import json
+import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gan_core.errors import DataError
 from tasks.params import ValidateParams
 
 if TYPE_CHECKING:
@@ -205,10 +208,32 @@ def check(name: str, tables: Sequence[Table], folder: Path) -> Verdict:
                 met += 1
             else:
                 failures.append(_failure(one, table))
-    context.build_data_docs(site_names=["docs"])
+    with _refusing_to_go_on(logging.getLogger("great_expectations.render.renderer.site_builder")):
+        context.build_data_docs(site_names=["docs"])
     (folder / "results.json").write_text(json.dumps(results, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     pages = {table.name: next(folder.glob(f"validations/{table.name}/**/*.html")).relative_to(folder) for table in tables}
     return Verdict(met, tuple(failures), pages)
+
+
+@contextmanager
+def _refusing_to_go_on(logger: logging.Logger) -> Iterator[None]:
+    """What a library would only log as an error, with a traceback, ends the work.
+
+    Raises:
+        DataError: in the words of the first such message.
+    """
+    said: list[str] = []
+    handler = logging.Handler(logging.ERROR)
+    handler.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
+    propagate, logger.propagate = logger.propagate, False
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = propagate
+    if said:
+        raise DataError(f"Great Expectations cannot draw its pages: {' '.join(said[0].split())[:500]}")
 
 
 def _samples(count: int) -> str:

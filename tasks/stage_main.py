@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import signal
@@ -12,6 +13,18 @@ from gan_core.errors import ConfigError, GantryError
 from tasks.params import Entry, load_entry
 from tasks.processes import die_with
 from tasks.workspace import Workspace, current
+
+_OF_THE_MACHINE = {
+    errno.ENOSPC: "make room",
+    errno.EDQUOT: "make room",
+    errno.EROFS: "a workspace has to be writable",
+    errno.EACCES: "give this user the right to",
+    errno.EPERM: "give this user the right to",
+    errno.EMFILE: "allow more open files (ulimit -n)",
+    errno.ENFILE: "close what holds files open",
+    errno.ENOMEM: "free memory",
+}
+"""What to do about an error that is no fault of stage or data."""
 
 
 def stage_main(stage: Callable[[Workspace, str, Entry], None]) -> None:
@@ -28,6 +41,13 @@ def stage_main(stage: Callable[[Workspace, str, Entry], None]) -> None:
         stage(workspace, sys.argv[1], load_entry(workspace.root, sys.argv[1]))
     except GantryError as error:
         sys.exit(report(error))
+    except OSError as error:
+        advice = _OF_THE_MACHINE.get(error.errno or 0)
+        if advice is None:
+            raise
+        stage_name, name = stage.__name__, sys.argv[1]
+        where = f"{error.filename}: " if error.filename else ""
+        sys.exit(report(GantryError(f"{stage_name} {name}: {where}{error.strerror}; {advice}, and run it again")))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
