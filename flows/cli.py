@@ -224,6 +224,31 @@ def report(
         webbrowser.open(page.as_uri())
 
 
+@app.command(epilog=_examples("gantry quarantine photos", "gantry quarantine photos --out looked-at"))
+def quarantine(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="An entry of params.yaml.")],
+    out: Annotated[Path | None, typer.Option(help="A new folder for copies of the files that were set aside.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show what the last validation set aside, and why."""
+    from tasks.params import load_entry
+    from tasks.quarantine import copy_out, set_aside
+    from tasks.workspace import current
+
+    workspace = current()
+    load_entry(workspace.root, name)
+    found = set_aside(workspace, name)
+    if as_json:
+        _print_json([vars(sample) for sample in found])
+    elif found:
+        _table(("path", "reason"), [[sample.path, sample.reason] for sample in found])
+    if not as_json:
+        typer.echo(f"{name}: {len(found):,} set aside")
+    if out is not None:
+        copied = copy_out(workspace, name, found, out)
+        typer.echo(f"{copied:,} files copied to {out}", err=as_json)
+
+
 @app.command(epilog=_examples("gantry lineage digits", "gantry lineage digits/2 --json"))
 def lineage(
     reference: Annotated[str, typer.Argument(metavar="NAME[/VERSION]", help="The champion of NAME, or one version of it.")],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gan_core.data.dataset import Dataset
-from gan_core.errors import GantryError
+from gan_core.errors import DataError, GantryError
 from gan_core.generator import GeneratorConfig, read_config
 from tasks import drift, lineage
 from tasks.history import Former, formers
 from tasks.metrics import BETTER, LOWER, default_metric
+from tasks.quarantine import set_aside
 from tasks.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def gather(workspace: Workspace, name: str, entry: Entry, registry: Registry, ve
         copies=_copies(workspace.report(name) / "grids" / _COPIES),
         earlier=_earlier(entry, dataset, registry, name, history, record),
         curves=_curves(workspace.model(name) / "metrics.jsonl"),
-        quarantine=_quarantine(workspace.ready(name) / "quarantine.csv"),
+        quarantine=_quarantine(workspace, name),
         drift=_drift(registry, version, entry, dataset, record),
         lineage=lineage.of_version(registry, fresh),
         history=formers(registry, name, history, metric, record),
@@ -204,16 +204,10 @@ def _curves(record: Path) -> dict[str, list[tuple[int, float]]]:
     return curves
 
 
-def _quarantine(path: Path) -> Quarantine:
-    kinds: Counter[str] = Counter()
-    first: list[tuple[str, str]] = []
+def _quarantine(workspace: Workspace, name: str) -> Quarantine:
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            for row in csv.DictReader(file):
-                # What stands before the colon is the kind; behind it stands what is special to this sample.
-                kinds[row["reason"].partition(":")[0]] += 1
-                if len(first) < _FIRST_ROWS:
-                    first.append((row["path"], row["reason"]))
-    except OSError:
-        pass
-    return Quarantine(kinds.total(), kinds.most_common(), first)
+        found = set_aside(workspace, name)
+    except DataError:
+        found = []
+    kinds = Counter(sample.kind for sample in found)
+    return Quarantine(len(found), kinds.most_common(), [(sample.path, sample.reason) for sample in found[:_FIRST_ROWS]])
