@@ -38,7 +38,7 @@ def main() -> None:
     """Run the command line. Expected errors are shown without a traceback, and end with their own exit code."""
     try:
         app()
-    except GantryError as error:
+    except (GantryError, OSError) as error:
         from tasks.stage_main import report
 
         sys.exit(report(error))

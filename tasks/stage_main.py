@@ -7,24 +7,24 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from gan_core.errors import ConfigError, GantryError
 from tasks.params import Entry, load_entry
 from tasks.processes import die_with
 from tasks.workspace import Workspace, current
 
-_OF_THE_MACHINE = {
+_OF_THE_MACHINE: Mapping[int | None, str] = {
     errno.ENOSPC: "make room",
     errno.EDQUOT: "make room",
-    errno.EROFS: "a workspace has to be writable",
+    errno.EROFS: "make the workspace writable",
     errno.EACCES: "give this user the right to",
     errno.EPERM: "give this user the right to",
     errno.EMFILE: "allow more open files (ulimit -n)",
     errno.ENFILE: "close what holds files open",
     errno.ENOMEM: "free memory",
 }
-"""What to do about an error that is no fault of stage or data."""
+"""What to do about an error that is the machine's, by its number."""
 
 
 def stage_main(stage: Callable[[Workspace, str, Entry], None]) -> None:
@@ -39,15 +39,8 @@ def stage_main(stage: Callable[[Workspace, str, Entry], None]) -> None:
             raise ConfigError(f"usage: python -m tasks.{stage.__name__} NAME, with NAME an entry of params.yaml")
         workspace = current()
         stage(workspace, sys.argv[1], load_entry(workspace.root, sys.argv[1]))
-    except GantryError as error:
+    except (GantryError, OSError) as error:
         sys.exit(report(error))
-    except OSError as error:
-        advice = _OF_THE_MACHINE.get(error.errno or 0)
-        if advice is None:
-            raise
-        stage_name, name = stage.__name__, sys.argv[1]
-        where = f"{error.filename}: " if error.filename else ""
-        sys.exit(report(GantryError(f"{stage_name} {name}: {where}{error.strerror}; {advice}, and run it again")))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
@@ -55,8 +48,17 @@ def stage_main(stage: Callable[[Workspace, str, Entry], None]) -> None:
         gc.freeze()  # nor are they, and what was imported since, when the interpreter ends: that took one to two seconds
 
 
-def report(error: GantryError) -> int:
-    """Print an expected error as a person should see it; returns the exit code."""
+def report(error: GantryError | OSError) -> int:
+    """Print an expected error as a person should see it; returns the exit code.
+
+    Raises:
+        OSError: the error itself, where it is none of those that the machine is to blame for.
+    """
+    if isinstance(error, OSError):
+        if error.errno not in _OF_THE_MACHINE:
+            raise error
+        where = f"{error.filename}: " if error.filename else ""
+        error = GantryError(f"{where}{error.strerror}; {_OF_THE_MACHINE[error.errno]}, and run it again")
     for line in str(error).splitlines():
         print(f"error: {line}", file=sys.stderr)
     return error.exit_code

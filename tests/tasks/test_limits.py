@@ -1,4 +1,4 @@
-"""Each stage on a disk that is full: a clear error, nothing half-written that counts, and after room is made it goes on."""
+"""A full disk, a read-only one, few open files: clear errors, nothing half-written that counts, and it goes on when there is room."""
 
 from __future__ import annotations
 
@@ -92,3 +92,22 @@ def test_a_disk_that_is_full_from_the_start(small_disk: Path) -> None:
     assert ended.returncode == 1
     assert "Traceback" not in ended.stderr
     assert re.search(r"full|No space left", ended.stderr)
+
+
+@pytest.mark.parametrize("words", [("run", "circle"), ("list",)])
+def test_a_read_only_workspace(small_disk: Path, words: tuple[str, ...]) -> None:
+    workspace = init_workspace(small_disk / "w")
+    (workspace.root / "params.yaml").write_text(ENTRY)
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    ended = stage(workspace, "", "flows.cli", *words)
+    assert ended.returncode == 1
+    assert re.fullmatch(r"error: /.*: Read-only file system; make the workspace writable, and run it again\n", ended.stderr), ended.stderr
+
+
+@pytest.mark.slow
+def test_64_open_files_are_enough(tmp_path: Path) -> None:
+    workspace = init_workspace(tmp_path / "w")
+    (workspace.root / "params.yaml").write_text(ENTRY)
+    command = f"ulimit -n 64 && exec {sys.executable} -m flows.cli run circle"
+    done = subprocess.run(["bash", "-c", command], cwd=workspace.root, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
