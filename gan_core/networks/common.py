@@ -40,8 +40,6 @@ class NetworkSpec:
     skip: bool = False
     components: int | None = None
     batch_distance: bool = False
-    ramped: bool = False
-    """Whether a game gives the labels their weight little by little."""
     scalars: int = 0
     choices: tuple[int, ...] = ()
     """Rows of a table: scalars, and options of each choice behind them, as `gan_core.data.encoding` lays them out."""
@@ -92,28 +90,12 @@ def dcgan_init(module: nn.Module) -> None:
         nn.init.zeros_(module.bias)
 
 
-class LabelEmbedding(nn.Embedding):
-    """An embedding of labels (N,) -> (N, E), of which a game may give the network a share alone, from 0 to 1."""
-
-    share: Tensor
-
-    def __init__(self, classes: int, width: int, ramped: bool) -> None:
-        super().__init__(classes, width)
-        if ramped:  # kept with the weights, so that their average knows it
-            self.register_buffer("share", torch.ones(()))
-        self.ramped = ramped
-
-    def forward(self, labels: Tensor) -> Tensor:
-        found = super().forward(labels)
-        return found * self.share if self.ramped else found
-
-
 class LabelledLatent(nn.Module):
     """Joins a latent and an embedding of its label: (N, L), (N,) -> (N, L + E); the latent alone without classes."""
 
-    def __init__(self, latent: int, classes: int, ramped: bool = False) -> None:
+    def __init__(self, latent: int, classes: int) -> None:
         super().__init__()
-        self.embedding = LabelEmbedding(classes, min(latent, 64), ramped) if classes else None
+        self.embedding = nn.Embedding(classes, min(latent, 64)) if classes else None
         self.width = latent + (self.embedding.embedding_dim if self.embedding else 0)
 
     def forward(self, latents: Tensor, labels: Tensor | None) -> Tensor:
@@ -159,7 +141,7 @@ class ProjectionHead(nn.Module):
         self.batch_distance, classes = spec.batch_distance, spec.classes
         features += self.batch_distance
         self.linear = wrap(nn.Linear(features, 1))
-        self.embedding = wrap(LabelEmbedding(classes, features, spec.ramped)) if classes else None
+        self.embedding = wrap(nn.Embedding(classes, features)) if classes else None
 
     def forward(self, features: Tensor, labels: Tensor | None) -> Tensor:
         if self.batch_distance:

@@ -37,7 +37,7 @@ class DcganGenerator(nn.Module):
         normalization = spec.normalization or "batch"
         levels, side = resolutions(spec.shape, "dcgan")
         widths = _channels(spec, levels, "generator")
-        self.input = LabelledLatent(spec.latent, spec.classes, spec.ramped)
+        self.input = LabelledLatent(spec.latent, spec.classes)
         self.dense = nn.Linear(self.input.width, widths[0] * side * side, bias=normalization != "batch")
         self.start = (widths[0], side, side)
         layers: list[nn.Module] = [batch_norm(widths[0], normalization), nn.ReLU()]

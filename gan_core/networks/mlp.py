@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from gan_core.networks.common import LabelEmbedding, LabelledLatent, MixtureLatent, NetworkSpec, normalized
+from gan_core.networks.common import LabelledLatent, MixtureLatent, NetworkSpec, normalized
 
 
 class MlpGenerator(nn.Module):
@@ -22,7 +22,7 @@ class MlpGenerator(nn.Module):
         images = len(spec.shape) == 3
         self.shape = spec.shape
         self.mixture = MixtureLatent(spec.latent, spec.components) if spec.components else nn.Identity()
-        self.input = LabelledLatent(spec.latent - bool(spec.components), spec.classes, spec.ramped)
+        self.input = LabelledLatent(spec.latent - bool(spec.components), spec.classes)
         layers: list[nn.Module] = []
         width = self.input.width
         for hidden in spec.widths or ((256, 512, 1024) if images else (128, 128)):
@@ -52,7 +52,7 @@ class MlpDiscriminator(nn.Module):
         super().__init__()
         images = len(spec.shape) == 3
         normalization = spec.normalization or "none"
-        self.embedding = LabelEmbedding(spec.classes, 64, spec.ramped) if spec.classes else None
+        self.embedding = nn.Embedding(spec.classes, 64) if spec.classes else None
         layers: list[nn.Module] = []
         width = math.prod(spec.shape) + (64 if spec.classes else 0)
         for hidden in spec.widths or ((1024, 512, 256) if images else (128, 128)):

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gan_core.networks.common import LabelEmbedding, LabelledLatent, NetworkSpec, ProjectionHead, batch_norm, normalized, resolutions
+from gan_core.networks.common import LabelledLatent, NetworkSpec, ProjectionHead, batch_norm, normalized, resolutions
 from gan_core.params.gan import Normalization
 
 DEFAULT_WIDTH = 128
@@ -16,11 +16,11 @@ DEFAULT_WIDTH = 128
 class GeneratorBlock(nn.Module):
     """(N, C, H, W) -> (N, C', 2H, 2W); by label through the scale and shift of its batch normalisation (de Vries et al., 2017)."""
 
-    def __init__(self, channels: int, out: int, classes: int, ramped: bool = False) -> None:
+    def __init__(self, channels: int, out: int, classes: int) -> None:
         super().__init__()
-        self.norm1 = ConditionalBatchNorm(channels, classes, ramped)
+        self.norm1 = ConditionalBatchNorm(channels, classes)
         self.conv1 = nn.Conv2d(channels, out, 3, padding=1)
-        self.norm2 = ConditionalBatchNorm(out, classes, ramped)
+        self.norm2 = ConditionalBatchNorm(out, classes)
         self.conv2 = nn.Conv2d(out, out, 3, padding=1)
         self.skip = nn.Conv2d(channels, out, 1, bias=False) if channels != out else nn.Identity()
 
@@ -35,10 +35,10 @@ class GeneratorBlock(nn.Module):
 class ConditionalBatchNorm(nn.Module):
     """Batch normalisation whose scale and shift depend on the label; a plain one without classes."""
 
-    def __init__(self, channels: int, classes: int, ramped: bool = False) -> None:
+    def __init__(self, channels: int, classes: int) -> None:
         super().__init__()
         self.norm = nn.BatchNorm2d(channels, affine=not classes)
-        self.affine = LabelEmbedding(classes, 2 * channels, ramped) if classes else None
+        self.affine = nn.Embedding(classes, 2 * channels) if classes else None
         if self.affine is not None:
             with torch.no_grad():
                 self.affine.weight[:, :channels] = 1.0
@@ -49,8 +49,6 @@ class ConditionalBatchNorm(nn.Module):
         if self.affine is None:
             return normal
         scale, shift = self.affine(labels).to(normal.dtype)[:, :, None, None].chunk(2, dim=1)
-        if self.affine.ramped:  # no weight is a scale of 1
-            scale = scale + (1 - self.affine.share).to(scale.dtype)
         return torch.addcmul(shift, normal, scale)
 
 
@@ -61,10 +59,10 @@ class ResidualGenerator(nn.Module):
         super().__init__()
         levels, side = resolutions(spec.shape, "residual")
         width = spec.width or DEFAULT_WIDTH
-        self.input = LabelledLatent(spec.latent, spec.classes, spec.ramped)
+        self.input = LabelledLatent(spec.latent, spec.classes)
         self.dense = nn.Linear(self.input.width, width * side * side)
         self.start = (width, side, side)
-        self.blocks = nn.ModuleList(GeneratorBlock(width, width, spec.classes, spec.ramped) for _ in range(levels))
+        self.blocks = nn.ModuleList(GeneratorBlock(width, width, spec.classes) for _ in range(levels))
         self.norm = batch_norm(width, "batch")
         self.to_image = nn.Conv2d(width, spec.shape[0], 3, padding=1)
 

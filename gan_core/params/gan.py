@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from gan_core.params.common import Kind, PositiveInt, Probability, Strict, TrainParams, halvings
+from gan_core.params.common import Kind, PositiveInt, Strict, TrainParams, halvings
 
 Loss = Literal["non-saturating", "minimax", "least-squares", "hinge", "wasserstein", "relativistic"]
 Family = Literal["mlp", "dcgan", "residual"]
@@ -103,10 +103,6 @@ class GanParams(TrainParams):
     mismatch: Annotated[float, Field(ge=0)] = 0.0
     """By label: weight of a second loss of the discriminator, which learns to refuse real samples under wrong labels as well (Reed et al.,
     2016). Generated samples are then more surely of their class."""
-    condition_ramp: Annotated[tuple[Probability, Probability], Field(strict=False)] | None = None
-    """By label: the shares of the budget from which on, and up to which, labels gain their weight. Before, the game is one without labels,
-    so that the generator first learns variety: where a label has few images, conditioning from the start makes it draw one image a label
-    (Shahbazi et al., 2022). None: full weight from the start."""
     augment: bool = False
     """Differentiable augmentation of real and generated images alike (Zhao et al., 2020), for small data sets."""
 
@@ -116,11 +112,6 @@ class GanParams(TrainParams):
             raise ValueError(f"label_smoothing needs loss non-saturating or minimax; {self.loss} has no targets to smooth")
         if self.mismatch and self.condition != "label":
             raise ValueError("mismatch shows samples under wrong labels, and condition is none; set condition: label")
-        if self.condition_ramp is not None:
-            if self.condition != "label":
-                raise ValueError("condition_ramp is for labels, and condition is none; set condition: label")
-            if self.condition_ramp[0] > self.condition_ramp[1]:
-                raise ValueError(f"condition_ramp ends at {self.condition_ramp[1]:g}, before it begins at {self.condition_ramp[0]:g}")
         if self.penalty is not None and self.penalty.gradient and self.penalty.clip:
             raise ValueError("penalty.gradient and penalty.clip are two answers to one question; set one of them")
         return self

@@ -5,8 +5,6 @@ Unconditional or by label; the losses of `losses.py` and the penalties of `penal
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 from torch import Tensor
 
@@ -16,7 +14,7 @@ from gan_core.data.dataset import DatasetSpec
 from gan_core.errors import ConfigError
 from gan_core.losses import LOSSES
 from gan_core.networks import build_discriminator, build_generator
-from gan_core.networks.common import LabelEmbedding, NetworkSpec
+from gan_core.networks.common import NetworkSpec
 from gan_core.params import GanParams
 from gan_core.penalties import clip_weights, penalties
 from gan_core.recipes.game import Move, Recipe, Turn, verdicts
@@ -35,11 +33,7 @@ class Gan(Recipe[GanParams]):
         self.conditional = bool(classes)
         self.penalty = params.settled_penalty(spec.shape)
         players = {"generator": params.generator, "discriminator": params.settled_discriminator(spec.shape)}
-        ramped = params.condition_ramp is not None
-        networks = {
-            role: replace(NetworkSpec.from_params(player, spec.shape, classes, params.latent), ramped=ramped)
-            for role, player in players.items()
-        }
+        networks = {role: NetworkSpec.from_params(player, spec.shape, classes, params.latent) for role, player in players.items()}
         self.network = networks["generator"]
         self.players = {
             "generator": build_generator(self.network).to(device),
@@ -52,15 +46,10 @@ class Gan(Recipe[GanParams]):
         self.discriminator_loss, self.generator_loss = LOSSES[params.loss]
         # What looks at a batch must not see real and generated samples as one; every other discriminator judges both in one pass.
         self.judges_apart = networks["discriminator"].normalization == "batch" or networks["discriminator"].batch_distance
-        modules = (module for player in self.players.values() for module in player.modules())
-        self._ramped = [module for module in modules if isinstance(module, LabelEmbedding) and module.ramped]
-        self._label_weight = 1.0
         self._fake = torch.empty(0)
 
     def move(self, turn: Turn, batch: Batch, moves: int, last: bool) -> Move:
         labels = batch.labels if self.conditional else None
-        if turn.draws and self.params.condition_ramp is not None:
-            self._weigh_labels(ramp(moves * self.params.batch / self.params.images, self.params.condition_ramp))
         return self._discriminate(batch.real, labels, moves, last) if turn.draws else self._generate(batch.real, labels)
 
     def _discriminate(self, real: Tensor, labels: Tensor | None, moves: int, last: bool) -> Move:
@@ -74,9 +63,7 @@ class Gan(Recipe[GanParams]):
         if self.params.mismatch and labels is not None:
             wrong = (labels + torch.randint_like(labels, 1, self.network.classes)) % self.network.classes
             wrong_logits = self.players["discriminator"](self._seen(real), wrong).float()
-            loss = loss + self._label_weight * self.params.mismatch * self.discriminator_loss(
-                real_logits, wrong_logits, self.params.label_smoothing
-            )
+            loss = loss + self.params.mismatch * self.discriminator_loss(real_logits, wrong_logits, self.params.label_smoothing)
             numbers["wrong_label_score"] = wrong_logits.detach().mean()
         if moves % self.penalty.every == 0:
             judge = self.players["discriminator"]
@@ -100,12 +87,6 @@ class Gan(Recipe[GanParams]):
         if turn.draws and self.penalty.clip:
             clip_weights(self.players["discriminator"].parameters(), self.penalty.clip)
 
-    def _weigh_labels(self, share: float) -> None:
-        """Give labels a share of their weight in both players."""
-        self._label_weight = share
-        for embedding in self._ramped:
-            embedding.share.fill_(share)
-
     def _latents(self, n: int) -> Tensor:
         return torch.randn(n, self.params.latent, device=self.device)
 
@@ -120,15 +101,3 @@ class Gan(Recipe[GanParams]):
         both_labels = None if labels is None else torch.cat([labels, labels])
         real_logits, fake_logits = discriminator(torch.cat([real, fake.to(real.dtype)]), both_labels).float().chunk(2)
         return real_logits, fake_logits
-
-
-def ramp(progress: float, span: tuple[float, float]) -> float:
-    """0 before a span of the budget, 1 after it, and a straight line between.
-
-    >>> ramp(0.1, (0.25, 0.75)), ramp(0.5, (0.25, 0.75)), ramp(0.9, (0.25, 0.75)), ramp(0.5, (0.5, 0.5))
-    (0.0, 0.5, 1.0, 1.0)
-    """
-    start, end = span
-    if progress >= end:
-        return 1.0
-    return max(0.0, (progress - start) / (end - start))

@@ -225,12 +225,6 @@ COMBINATIONS: list[tuple[dict[str, Any], dict[str, Any], str]] = [
      "a: train.generator.network: dcgan draws images, and the source has points; use mlp"),
     (POINTS, {"train__discriminator": {"network": "residual"}},
      "a: train.discriminator.network: residual draws images, and the source has points; use mlp"),
-    (IMAGES, {"train__condition_ramp": [0.2, 0.6]}, "a.train: condition_ramp is for labels, and condition is none; set condition: label"),
-    (
-        IMAGES,
-        {"train__condition": "label", "train__condition_ramp": [0.6, 0.2]},
-        "a.train: condition_ramp ends at 0.2, before it begins at 0.6",
-    ),
     (IMAGES, {"train__mismatch": 0.5}, "a.train: mismatch shows samples under wrong labels, and condition is none"),
     (POINTS, {"train__condition": "label"}, "a: train.condition: points have no labels; use none"),
     (POINTS, {"train__augment": True}, "a: train.augment: only for images"),

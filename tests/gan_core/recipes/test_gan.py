@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 import torch
@@ -120,40 +120,6 @@ def test_real_samples_under_wrong_labels_are_refused_too(make_dataset: Make) -> 
     added = 0.5 * LOSSES["hinge"][0](right, wrong, 0.0)
     torch.testing.assert_close(move.loss - move.numbers["discriminator_loss"], added, atol=1e-6, rtol=1e-5)
     torch.testing.assert_close(move.numbers["wrong_label_score"], wrong.mean(), atol=1e-6, rtol=1e-5)
-
-
-class TestConditionRamp:
-    SETTINGS: ClassVar[dict[str, Any]] = {"condition": "label", "condition_ramp": [0.25, 0.75], "images": 800, "batch": 8, "mismatch": 0.5}
-
-    def game_at(self, dataset: Dataset, moves: int, **changes: Any) -> tuple[Gan, Batch, Move]:
-        recipe, batch = game(dataset, **{**self.SETTINGS, **changes})
-        return recipe, batch, recipe.move(recipe.turns[0], batch, moves, last=True)
-
-    @pytest.mark.parametrize("network", ["dcgan", "residual"])
-    def test_before_it_labels_mean_nothing(self, make_dataset: Make, network: str) -> None:
-        player = {"network": network, "width": 4}
-        recipe, batch, move = self.game_at(make_dataset(classes=2), 24, generator=player, discriminator={**player, "normalization": "none"})
-        assert batch.labels is not None
-        latents = torch.randn(8, 5)
-        for wrong in (batch.labels, 1 - batch.labels):
-            drawn = recipe.players["generator"](latents, wrong)
-            torch.testing.assert_close(drawn, recipe.players["generator"](latents, batch.labels))
-            judged = recipe.players["discriminator"](batch.real, wrong)
-            torch.testing.assert_close(judged, recipe.players["discriminator"](batch.real, batch.labels))
-        torch.testing.assert_close(move.loss, move.numbers["discriminator_loss"])
-
-    @pytest.mark.parametrize("network", ["dcgan", "residual"])
-    def test_after_it_the_game_is_the_one_by_label(self, make_dataset: Make, network: str) -> None:
-        player = {"network": network, "width": 4}
-        players = {"generator": player, "discriminator": {**player, "normalization": "none"}}
-        dataset = make_dataset(classes=2)
-        losses = [self.game_at(dataset, 75, condition_ramp=ramp, **players)[2].loss for ramp in ([0.25, 0.75], None)]
-        torch.testing.assert_close(losses[0], losses[1])
-
-    def test_in_between_the_weight_grows_evenly(self, make_dataset: Make) -> None:
-        dataset = make_dataset(classes=2)
-        shares = [float(self.game_at(dataset, moves)[0]._ramped[0].share) for moves in (0, 25, 50, 75, 99)]
-        assert shares == [0, 0, 0.5, 1, 1]
 
 
 @pytest.mark.parametrize(("every", "moves", "times"), [(1, 0, 1), (1, 5, 1), (4, 0, 4), (4, 8, 4), (4, 1, 0), (4, 7, 0)])
