@@ -12,13 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def augment(images: Tensor, colour: bool = True, alike: bool = False) -> Tensor:
-    """Colour (unless told not to), translation and cutout: float (N, C, H, W) in -1..1, the same shape.
-
-    Each image is changed by its own draw, or with `alike` all by one, for a discriminator that compares the images of a batch.
-    """
-    draws = 1 if alike else len(images)
-    return _cutout(_translation(_colour(images, draws) if colour else images, draws), draws)
+def augment(images: Tensor, colour: bool = True) -> Tensor:
+    """Colour (unless told not to), translation and cutout, each image by its own draw: float (N, C, H, W) in -1..1, the same shape."""
+    return _cutout(_translation(_colour(images) if colour else images))
 
 
 def mirrored(images: Tensor) -> Tensor:
@@ -71,11 +67,11 @@ def mirrored_and_shifted(inputs: Tensor, outputs: Tensor, flip: bool, jitter: fl
     return first.contiguous(memory_format=torch.channels_last), second.contiguous(memory_format=torch.channels_last)
 
 
-def _colour(images: Tensor, draws: int) -> Tensor:
+def _colour(images: Tensor) -> Tensor:
     """Brightness within +-0.5, saturation within 0..2, contrast within 0.5..1.5."""
 
     def draw() -> Tensor:
-        return torch.rand(draws, 1, 1, 1, device=images.device)
+        return torch.rand(len(images), 1, 1, 1, device=images.device)
 
     images = images + (draw() - 0.5)
     grey = images.mean(dim=1, keepdim=True)
@@ -84,23 +80,23 @@ def _colour(images: Tensor, draws: int) -> Tensor:
     return torch.lerp(middle, images, draw() + 0.5)
 
 
-def _translation(images: Tensor, draws: int, share: float = 0.125) -> Tensor:
+def _translation(images: Tensor, share: float = 0.125) -> Tensor:
     """Shifts by up to an eighth of the side, filled with grey (0)."""
     n, _, height, width = images.shape
     limits = int(height * share + 0.5), int(width * share + 0.5)
     padded = F.pad(images, (limits[1], limits[1], limits[0], limits[0]))
-    rows = torch.randint(0, 2 * limits[0] + 1, (draws, 1), device=images.device) + torch.arange(height, device=images.device)
-    columns = torch.randint(0, 2 * limits[1] + 1, (draws, 1), device=images.device) + torch.arange(width, device=images.device)
+    rows = torch.randint(0, 2 * limits[0] + 1, (n, 1), device=images.device) + torch.arange(height, device=images.device)
+    columns = torch.randint(0, 2 * limits[1] + 1, (n, 1), device=images.device) + torch.arange(width, device=images.device)
     samples = torch.arange(n, device=images.device)[:, None, None]
     return padded.permute(0, 2, 3, 1)[samples, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 
-def _cutout(images: Tensor, draws: int, share: float = 0.5) -> Tensor:
+def _cutout(images: Tensor, share: float = 0.5) -> Tensor:
     """A square of half the side, at a random place that may reach over the edge, set to grey (0)."""
-    height, width = images.shape[2:]
+    n, _, height, width = images.shape
     size = int(height * share + 0.5), int(width * share + 0.5)
-    top = torch.randint(0, height + (1 - size[0] % 2), (draws, 1), device=images.device) - size[0] // 2
-    left = torch.randint(0, width + (1 - size[1] % 2), (draws, 1), device=images.device) - size[1] // 2
+    top = torch.randint(0, height + (1 - size[0] % 2), (n, 1), device=images.device) - size[0] // 2
+    left = torch.randint(0, width + (1 - size[1] % 2), (n, 1), device=images.device) - size[1] // 2
     rows, columns = torch.arange(height, device=images.device), torch.arange(width, device=images.device)
     in_rows = (rows >= top) & (rows < top + size[0])
     in_columns = (columns >= left) & (columns < left + size[1])

@@ -91,7 +91,7 @@ class Gan(Recipe[GanParams]):
         return torch.randn(n, self.params.latent, device=self.device)
 
     def _seen(self, samples: Tensor) -> Tensor:
-        return augment(samples, alike=self.params.discriminator.batch_distance) if self.params.augment else samples
+        return augment(samples) if self.params.augment else samples
 
     def _judge_both(self, real: Tensor, fake: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor]:
         """Float32 logits (N,) of real and of generated samples."""

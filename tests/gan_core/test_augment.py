@@ -41,13 +41,6 @@ def test_images_are_changed_each_by_its_own_draw() -> None:
     assert all(not torch.equal(after[0], other) for other in after[1:])
 
 
-def test_or_all_alike() -> None:
-    torch.manual_seed(0)
-    after = augment(images(1).expand(8, -1, -1, -1), alike=True)
-    assert all(torch.equal(after[0], other) for other in after[1:])
-    assert not torch.equal(augment(images(1), alike=True), after[:1])
-
-
 def test_gradients_flow_back_to_every_image() -> None:
     torch.manual_seed(0)
     before = images().requires_grad_()
@@ -78,7 +71,7 @@ def test_colour_of_a_grey_image_is_brightness_and_contrast() -> None:
     """Around its mean each image is scaled by 0.5 to 1.5, and the mean moves by at most 0.5."""
     torch.manual_seed(0)
     before = images(64, 1)
-    after = _colour(before, len(before))
+    after = _colour(before)
     means = before.mean(dim=(1, 2, 3)), after.mean(dim=(1, 2, 3))
     shift = means[1] - means[0]
     scale = after.std(dim=(1, 2, 3)) / before.std(dim=(1, 2, 3))
@@ -94,7 +87,7 @@ def test_saturation_scales_the_distance_from_grey_up_to_twofold() -> None:
     """Times the contrast, which scales it as well: 0 to 3 in all, the same factor for all of an image's pixels."""
     torch.manual_seed(0)
     before = images(64)
-    after = _colour(before, len(before))
+    after = _colour(before)
 
     def from_grey(x: Tensor) -> Tensor:
         return (x - x.mean(dim=1, keepdim=True)).flatten(1)
@@ -110,7 +103,7 @@ def test_translation_shifts_by_at_most_an_eighth_and_fills_with_grey() -> None:
     torch.manual_seed(0)
     side, limit = 16, 2
     before = images(32, 1, side)
-    after = _translation(before, len(before))
+    after = _translation(before)
     shifts = set()
     for one, moved in zip(before, after, strict=True):
         found = []
@@ -130,7 +123,7 @@ def test_translation_shifts_by_at_most_an_eighth_and_fills_with_grey() -> None:
 def test_cutout_greys_one_square_of_half_the_side() -> None:
     torch.manual_seed(0)
     before = images(64) + 2  # nothing is 0 yet
-    after = _cutout(before, len(before))
+    after = _cutout(before)
     cut = after == 0
     assert torch.equal(after[~cut], before[~cut])
     assert torch.equal(cut, cut[:, :1].expand_as(cut))  # all channels alike
