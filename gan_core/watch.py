@@ -10,6 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+WITHIN_LABELS = "diversity_within_labels"
+"""As the record names it."""
 PROBE = 64
 """Samples that a look at the generator takes."""
 
@@ -28,6 +30,20 @@ def diversity(samples: NDArray[Any], real: NDArray[Any]) -> float:
     The root of the mean variance of a value (pixel or column) over the samples.
     """
     return _spread(samples) / max(_spread(real), 1e-12)
+
+
+def diversity_within_labels(
+    samples: NDArray[Any], labels: NDArray[np.int64], real: NDArray[Any], real_labels: NDArray[np.int64]
+) -> float | None:
+    """The same among samples of one label, on the mean over the labels; None where no label has two samples on both sides.
+
+    A generator by label that draws one sample a label is collapsed, and `diversity`, which labels alone keep up, does not tell.
+    """
+    shared = [label for label in np.unique(labels) if min((labels == label).sum(), (real_labels == label).sum()) > 1]
+    if not shared:
+        return None
+    spreads = [np.mean([_spread(side[of == label]) ** 2 for label in shared]) for side, of in ((samples, labels), (real, real_labels))]
+    return float(np.sqrt(spreads[0]) / max(np.sqrt(spreads[1]), 1e-12))
 
 
 def gradient_norm(player: nn.Module) -> float:
@@ -51,6 +67,9 @@ def failure(record: Sequence[Mapping[str, float]], budget: int, batch: int, star
         return None
     if all(line.get("diversity", 1.0) < _LEAST_DIVERSITY for line in last):
         return f"the generator has collapsed: its samples differ {last[-1]['diversity']:.1%} as much as real ones do"
+    if all(line.get(WITHIN_LABELS, 1.0) < _LEAST_DIVERSITY for line in last):
+        share = f"{last[-1][WITHIN_LABELS]:.1%}"
+        return f"the generator has collapsed to one sample a label: those of a label differ {share} as much as real ones do"
     if all(_named(line, "accuracy_real") and abs(_furthest(line, "real_score", "fake_score")) > _MOST_LOGIT for line in last):
         real, fake = _furthest(last[-1], "real_score"), _furthest(last[-1], "fake_score")
         return f"the discriminator's logits have run away: {real:.3g} on real, {fake:.3g} on generated samples"
@@ -70,4 +89,4 @@ def _furthest(line: Mapping[str, float], *endings: str) -> float:
 
 
 def _spread(samples: NDArray[Any]) -> float:
-    return float(np.sqrt(samples.astype(np.float64).var(axis=0).mean()))
+    return float(np.sqrt(samples.astype(np.float64).var(axis=0, ddof=1).mean()))

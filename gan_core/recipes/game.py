@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from gan_core import pictures
 from gan_core.data.batches import Batch
 from gan_core.data.dataset import Dataset, DatasetSpec
-from gan_core.generator import Generator, GeneratorConfig
+from gan_core.generator import Generator, GeneratorConfig, Samples
 from gan_core.losses import share_called_real
 from gan_core.networks.common import NetworkSpec
 from gan_core.params import TrainParams
@@ -126,11 +126,11 @@ class Recipe(ABC, Generic[Params]):
             prompts=self.spec.examples,
         )
 
-    def probe(self, generator: Generator, dataset: Dataset) -> NDArray[Any]:
-        """Samples of the generator as it is now, (N, ...), whose spread is compared with that of real samples."""
+    def probe(self, generator: Generator, dataset: Dataset) -> Samples:
+        """Samples of the generator as it is now, whose spread is compared with that of real samples."""
         if dataset.spec.inputs is not None:
-            return generator.translate(np.array(dataset.inputs["train"][:_PROBE_INPUTS])).samples
-        return generator.sample(PROBE, PREVIEW_SEED).samples
+            return generator.translate(np.array(dataset.inputs["train"][:_PROBE_INPUTS]))
+        return generator.sample(PROBE, PREVIEW_SEED)
 
     def comparable(self, samples: NDArray[Any]) -> NDArray[Any]:
         """Samples (N, ...) so scaled that no value counts for more than another where spreads are compared; by default as they are."""

@@ -40,6 +40,20 @@ def stopped_at(options: GanParams, dataset: Dataset, folder: Path) -> tuple[floa
     return json.loads(last)["images"] / options.images, str(lost.value)
 
 
+def test_diversity_within_labels_tells_one_sample_a_label_from_many() -> None:
+    draw = np.random.default_rng(0)
+    labels = np.arange(600) % 3
+    centres = 10 * draw.normal(size=(3, 5))
+    real = centres[labels] + draw.normal(size=(600, 5))
+    assert watch.diversity_within_labels(real, labels, real, labels) == 1
+    one_a_label = centres[labels[:60]]
+    assert watch.diversity(one_a_label, real) == pytest.approx(1, abs=0.05)
+    assert watch.diversity_within_labels(one_a_label, labels[:60], real, labels) == pytest.approx(0, abs=1e-9)
+    half = centres[labels] + 0.5 * draw.normal(size=(600, 5))
+    assert watch.diversity_within_labels(half, labels, real, labels) == pytest.approx(0.5, abs=0.05)
+    assert watch.diversity_within_labels(real[:3], labels[:3], real, labels) is None
+
+
 def test_diversity_is_the_ratio_of_spreads() -> None:
     draw = np.random.default_rng(0)
     real = draw.normal(size=(2_000, 3, 4))
@@ -79,6 +93,9 @@ class TestFailure:
         )
 
     def test_one_bad_moment_is_forgiven(self) -> None:
+        assert watch.failure(self.record(diversity_within_labels=0.013), BUDGET, BATCH) == (
+            "the generator has collapsed to one sample a label: those of a label differ 1.3% as much as real ones do"
+        )
         assert watch.failure([*self.record(diversity=0.0), *self.record()[-1:]], BUDGET, BATCH) is None
 
     def test_the_beginning_is_forgiven(self) -> None:

@@ -199,7 +199,7 @@ class TestUndisturbed:
         keys = {key for line in lines for key in json.loads(line)}
         assert keys == {
             "images", "generator_loss", "discriminator_loss", "real_score", "fake_score", "accuracy_real", "accuracy_fake", "r1", "r2",
-            "diversity", "generator_gradient", "discriminator_gradient",
+            "diversity", "diversity_within_labels", "generator_gradient", "discriminator_gradient",
         }  # fmt: skip
         assert json.loads(lines[-1])["images"] == IMAGES
 
