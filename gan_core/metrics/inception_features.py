@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import pickle
 from pathlib import Path
 from typing import Any, ClassVar, Self
 from urllib.parse import urlsplit
@@ -98,14 +97,14 @@ def downloaded() -> dict[str, Tensor]:
         DataError: they cannot be had, or the file is not the one that its name says; nothing of it was executed.
     """
     path = weights_file()
+    if path.exists():
+        _check_digest(path)
     try:
-        if path.exists():
-            _check_digest(path)
         state: dict[str, Tensor] = torch.hub.load_state_dict_from_url(
             URL, map_location="cpu", progress=False, check_hash=True, weights_only=True
         )
-    except (OSError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
-        reason = getattr(error, "reason", None) or str(error).splitlines()[0]
+    except Exception as error:  # a file that is none of tensors makes torch raise almost anything
+        reason = getattr(error, "reason", None) or str(error).partition("\n")[0]
         raise DataError(
             f"evaluate.features: Inception's weights cannot be had from {URL} ({reason}); "
             f"put that file at {path} by hand, or use auto or random"
@@ -114,8 +113,11 @@ def downloaded() -> dict[str, Tensor]:
 
 
 def _check_digest(path: Path) -> None:
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
     named = path.stem.rpartition("-")[2]
     if not digest.startswith(named):
         raise DataError(f"{path}: its SHA-256 begins with {digest[: len(named)]}, not with {named} as its name says; delete it")
