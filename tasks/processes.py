@@ -6,6 +6,7 @@ import ctypes
 import os
 import signal
 import sys
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
@@ -22,6 +23,22 @@ def die_with(parent: int, number: signal.Signals = signal.SIGTERM) -> None:
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, number)
         if os.getppid() != parent:
             os.kill(os.getpid(), number)
+
+
+def is_orphan_of_dvc() -> bool:
+    """Whether DVC started this process and has died since, so that the system has become the parent (Linux).
+
+    `die_with` cannot notice a parent that died before it was called, and a stage imports for a second or two before it calls it.
+    """
+    parent = os.getppid()
+    if sys.platform != "linux" or "DVC_STAGE" not in os.environ:
+        return False
+    try:
+        command = Path(f"/proc/{parent}/cmdline").read_bytes()
+        name = Path(f"/proc/{parent}/comm").read_text().strip()
+    except OSError:
+        return parent == 1
+    return (parent == 1 or name == "systemd") and b"dvc" not in command
 
 
 _SCHEDULER = "GANTRY_SCHEDULER"

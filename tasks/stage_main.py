@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 
 from gan_core.errors import ConfigError, GantryError
 from tasks.params import Entry, load_entry
-from tasks.processes import die_with
+from tasks.processes import die_with, is_orphan_of_dvc
 from tasks.workspace import Workspace, current
 
 _OF_THE_MACHINE: Mapping[int | None, str] = {
@@ -34,6 +34,8 @@ def stage_main(stage: Callable[[Workspace, str, Entry], None]) -> None:
     """
     gc.freeze()  # a million objects of imported modules are no garbage; each full collection would go through them
     die_with(os.getppid())  # a killed `dvc` leaves no trainer behind
+    if is_orphan_of_dvc():
+        sys.exit(128 + signal.SIGTERM)
     try:
         if len(sys.argv) != 2:
             raise ConfigError(f"usage: python -m tasks.{stage.__name__} NAME, with NAME an entry of params.yaml")

@@ -16,6 +16,7 @@ import toy_workspace as toy
 
 from gan_core.errors import ConfigError, GantryError
 from tasks import repro
+from tasks.scaffold import init_workspace
 from tasks.workspace import Workspace
 
 NAME = "digits"
@@ -263,3 +264,27 @@ def test_dvc_keeps_to_itself(workspace: Workspace) -> None:
     run(workspace, "fetch")
     assert (workspace.private / "dvc").is_dir()
     assert "no_scm = true" in (workspace.root / ".dvc/config.local").read_text()
+
+
+# A stage whose `dvc` dies while it still imports, which takes longer here.
+_DIES_EARLY = """
+import os, subprocess, sys
+environment = {**os.environ, "DVC_STAGE": "fetch@circle"}
+code = "import runpy, sys, time; time.sleep(1.5); sys.argv = ['', 'circle']; runpy.run_module('tasks.fetch', run_name='__main__')"
+with open("said.txt", "wb") as said:
+    child = subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=said, stderr=said)
+print(child.pid, flush=True)
+if sys.argv[1] == "dies":
+    os._exit(0)
+sys.exit(child.wait())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks /proc")
+@pytest.mark.parametrize("parent", ["dies", "lives"])
+def test_a_stage_whose_dvc_died_before_it_began_does_nothing(tmp_path: Path, parent: str) -> None:
+    workspace = init_workspace(tmp_path / "w")
+    subprocess.run([sys.executable, "-c", _DIES_EARLY, parent], cwd=workspace.root, check=True, capture_output=True, timeout=120)
+    toy.assert_nothing_left(workspace.root, patience=60)
+    assert workspace.raw("circle").exists() == (parent == "lives")
+    assert ("samples" in (workspace.root / "said.txt").read_text()) == (parent == "lives")
