@@ -92,6 +92,8 @@ def train(
     lines = [json.loads(line) for line in record.read_text().splitlines()] if record.exists() else []
     numbers: dict[str, float] = {}
     compared = np.sort(batches.order.indices(0, min(1_000, len(dataset.samples["train"]))))
+    real = dataset.samples["train"][compared]
+    real_labels = dataset.labels["train"][compared] if "train" in dataset.labels else None
 
     while images < params.images:
         before = images
@@ -122,7 +124,7 @@ def train(
             return end // every > start // every or end >= params.images
 
         if due(log_every):
-            numbers = _log(record, images, sums, counts, _signs(recipe, average, images, dataset, compared))
+            numbers = _log(record, images, sums, counts, _signs(recipe, average, images, dataset, real, real_labels))
             sums, counts = {}, {}
             lines.append({"images": images, **numbers})
             start = recipe.generator_from * params.images
@@ -226,15 +228,17 @@ def _log(record: Path, images: int, sums: Mapping[str, Tensor], counts: Mapping[
     return numbers
 
 
-def _signs(recipe: Recipe[Any], average: Average, images: int, dataset: Dataset, compared: NDArray[np.int64]) -> dict[str, float]:
+def _signs(
+    recipe: Recipe[Any], average: Average, images: int, dataset: Dataset, real: NDArray[Any], real_labels: NDArray[np.int64] | None
+) -> dict[str, float]:
     """What tells whether the players are still learning; taken of the last step, and of the averaged generator."""
     probe = recipe.probe(Generator(recipe.generator_config(images), average.network), dataset)
-    samples, real = recipe.comparable(probe.samples), recipe.comparable(dataset.samples["train"][compared])
+    samples, real = recipe.comparable(probe.samples), recipe.comparable(real)
     players = {name: player for turn in recipe.turns for name, player in recipe.players.items() if name in turn.players}
     gradients = {f"{name}_gradient": watch.gradient_norm(player) for name, player in players.items()}
     signs: dict[str, float] = {"diversity": watch.diversity(samples, real), **gradients}
-    if probe.labels is not None:
-        within = watch.diversity_within_labels(samples, probe.labels, real, dataset.labels["train"][compared])
+    if probe.labels is not None and real_labels is not None:
+        within = watch.diversity_within_labels(samples, probe.labels, real, real_labels)
         signs |= {} if within is None else {watch.WITHIN_LABELS: within}
     # One that is not finite will make the next loss so too, which ends the run; the record holds numbers only.
     return {name: value for name, value in signs.items() if math.isfinite(value)}

@@ -226,16 +226,18 @@ def _score_formers_again(
     from tasks.scoring import gather, scores_of
 
     there = set(registry.versions(champion.name)) - {champion.number}
-    formers = {reign.version for reign in registry.history(champion.name)} & there
-    for version in (registry.version(champion.name, number) for number in sorted(formers)):
-        if measured(version)[-1].conditions.get("extractor") == conditions["extractor"]:
-            continue
+    formers = [
+        registry.version(champion.name, number) for number in sorted({reign.version for reign in registry.history(champion.name)} & there)
+    ]
+    outdated = [version for version in formers if measured(version)[-1].conditions.get("extractor") != conditions["extractor"]]
+    extractor = _extractor(challenger, entry) if outdated else None
+    for version in outdated:
         try:
             generator = registry.load(version)
             obstacle = _incomparable(generator.config, challenger.dataset)
             if obstacle is None:
                 print(f"scoring a former champion, version {version.number}, by the new features", flush=True)
-                evidence = gather(generator, challenger.dataset, _extractor(challenger, entry), entry.evaluation)
+                evidence = gather(generator, challenger.dataset, extractor, entry.evaluation)
                 remember(registry, version, Measured(scores_of(evidence), conditions))
         except (DataError, TrainingError) as error:
             obstacle = str(error)

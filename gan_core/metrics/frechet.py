@@ -95,14 +95,22 @@ def frechet_distance(real: FeatureStatistics, generated: FeatureStatistics) -> f
     Raises:
         DataError: the widths differ, or one side has fewer than two features.
     """
-    if real.mean.shape != generated.mean.shape:
-        raise DataError(f"features: of {len(real.mean)} and {len(generated.mean)} columns cannot be compared")
-    shift = real.mean - generated.mean
-    first, second = real.covariance, generated.covariance
+    _check_widths(real, generated)
     # With S = A A', Tr sqrt(S1 S2) is the sum of the singular values of A1' A2: nothing complex, and near a singular covariance
     # (fewer samples than columns) the error stays near 1e-16 of the scale, where eigenvalues of S1 S2 give their square root, 1e-8.
-    overlap = scipy.linalg.svdvals(_factor(first).T @ _factor(second)).sum() if len(shift) else 0.0
-    return max(0.0, float(shift @ shift + np.trace(first) + np.trace(second) - 2 * overlap))
+    overlap = scipy.linalg.svdvals(_factor(real.covariance).T @ _factor(generated.covariance)).sum() if len(real.mean) else 0.0
+    return _distance(real, generated, overlap)
+
+
+def _check_widths(real: FeatureStatistics, generated: FeatureStatistics) -> None:
+    if real.mean.shape != generated.mean.shape:
+        raise DataError(f"features: of {len(real.mean)} and {len(generated.mean)} columns cannot be compared")
+
+
+def _distance(real: FeatureStatistics, generated: FeatureStatistics, overlap: float) -> float:
+    """From Tr sqrt(S1 S2), the `overlap`."""
+    shift = real.mean - generated.mean
+    return max(0.0, float(shift @ shift + np.trace(real.covariance) + np.trace(generated.covariance) - 2 * overlap))
 
 
 def frechet_infinity(real: NDArray[Any], generated: NDArray[Any]) -> float:
@@ -158,7 +166,7 @@ def frechet_influences(real: NDArray[Any], generated: NDArray[Any]) -> tuple[flo
         DataError: as `frechet_replicates`.
     """
     first, second = FeatureStatistics.of(real), FeatureStatistics.of(generated)
-    distance = frechet_distance(first, second)
+    _check_widths(first, second)
     shift = first.mean - second.mean
     # With S1 = A A', S2 = B B' and A' B = U s V', the derivative of Tr sqrt(S1 S2) is half of B V s^-1 V' B' by S1, half of
     # A U s^-1 U' A' by S2: halves of the maps that carry one Gaussian into the other, within the directions that both vary in.
@@ -174,6 +182,7 @@ def frechet_influences(real: NDArray[Any], generated: NDArray[Any]) -> tuple[flo
         raw: NDArray[np.float64] = spread + 2 * sign * centred @ shift
         return np.asarray(raw - raw.mean(), dtype=np.float64)
 
+    distance = _distance(first, second, overlaps.sum())
     return distance, influences(real, first.mean, onto_second, 1.0), influences(generated, second.mean, onto_first, -1.0)
 
 
