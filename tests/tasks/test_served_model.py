@@ -144,6 +144,10 @@ def test_mlflow_serves_the_champion(workspace: Workspace, tmp_path: Path) -> Non
         for params in ({"n": 10**9}, {"n": 0}, {"seed": -1}, {"label": "horse"}, {"n": "many"}):
             status, answer = post(port, {"inputs": [], "params": params})
             assert (status, answer["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
+        for body in ({"inputs": [], "params": {"label": "x" * 2**26}}, {"dataframe_records": [{"label": "x" * 2**26}]}):
+            status, answer = post(port, body)
+            assert (status, answer["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
+            assert len(answer["message"]) < 1_000
         assert post(port, {"inputs": [], "params": {"n": 1}})[0] == 200
     finally:
         kill_group(child)
