@@ -28,7 +28,7 @@ from mlflow.pyfunc import PythonModel, PythonModelContext
 from numpy.typing import NDArray
 
 from gan_core.errors import ConfigError
-from gan_core.generator import Generator, GeneratorConfig, Samples, class_index
+from gan_core.generator import Generator, GeneratorConfig, Samples, class_index, classes_of
 from tasks.inputs import read_input
 from tasks.samples import encode_png, is_images, table_frame
 
@@ -122,9 +122,7 @@ class ServedGenerator(PythonModel):  # type: ignore[misc]
             return None
         if rows["label"].isna().any():
             raise ConfigError("label: some rows have one and some have none; give each row a label, or none")
-        classes = self.generator.config.classes
-        if classes is None:
-            raise ConfigError("label: this generator is unconditional; leave the label out")
+        classes = classes_of(self.generator.config)
         return np.array([class_index(str(label), classes) for label in rows["label"]], dtype=np.int64)
 
 
