@@ -30,7 +30,6 @@ from gan_core.errors import DataError
 from tasks.params import DataParams
 from tasks.raw import safe_path
 
-SUFFIXES = (".csv", ".parquet")
 LONGEST_CELL = 1_000
 """Characters of a cell; rows with longer ones go to quarantine."""
 MOST_CATEGORIES = 1_000
@@ -83,7 +82,7 @@ def read_table(data: bytes, path: str) -> Cells:
 
     Args:
         data: its bytes.
-        path: its name, which ends with one of `SUFFIXES`; messages begin with it.
+        path: its name, which ends with one of `TABLE_SUFFIXES` of `tasks.addresses`; messages begin with it.
 
     Raises:
         DataError: it is no such file, is not UTF-8, or its columns have no names or one name twice.

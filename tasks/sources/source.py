@@ -5,16 +5,20 @@ from __future__ import annotations
 import os
 import stat
 import string
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol, cast
 
 from gan_core.errors import ConfigError, DataError, GantryError
 from tasks.raw import Kind, safe_path
 from tasks.workspace import Workspace
 
+_CHUNK = 1 << 20
+_IN_MEMORY = 8 << 20
+"""Bytes of a file that are held in memory; larger ones in a temporary file."""
 _SETTLED_NS = 2_000_000_000
 """How long a file has to be unchanged before its state is trusted."""
 
@@ -49,6 +53,16 @@ class Source(Protocol):
     @property
     def identity(self) -> str:
         """What the states of its files are about: another folder has another identity."""
+        ...
+
+    @property
+    def fingerprint(self) -> str | None:
+        """Equal fingerprints mean that nothing of what `look` and `check` give has changed, as is told without either, of an archive for
+        one; None: it takes a `look` to tell.
+
+        Raises:
+            DataError, GantryError: as `look`.
+        """
         ...
 
     @property
@@ -109,18 +123,59 @@ def open_file(path: str | Path) -> BinaryIO:
     return os.fdopen(descriptor, "rb")
 
 
+def scratch_file(folder: Path, in_memory: int = 0) -> BinaryIO:
+    """An empty file without a name in `folder`, of which nothing is left once it is closed, or the process ends in whatever way.
+
+    Args:
+        in_memory: bytes up to which it is only held in memory.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if in_memory:
+        return cast(BinaryIO, tempfile.SpooledTemporaryFile(in_memory, dir=folder))
+    return cast(BinaryIO, tempfile.TemporaryFile(dir=folder))
+
+
+def held(stream: BinaryIO, size: int, folder: Path, refusal: GantryError) -> BinaryIO:
+    """The `size` bytes that a stream gives, as a stream that can be sought; large ones in a scratch file in `folder`.
+
+    Raises:
+        GantryError: `refusal`, where it gives more or fewer. Not more than one byte too many is read.
+    """
+    file = scratch_file(folder, _IN_MEMORY)
+    left = size
+    while piece := stream.read(min(left, _CHUNK) or 1):
+        left -= len(piece)
+        if left < 0:
+            break
+        file.write(piece)
+    if left:
+        file.close()
+        raise refusal
+    file.seek(0)
+    return file
+
+
+def expand_variables(text: str, key: str) -> str:
+    """`text` with its `$VARIABLE`s replaced by what the environment has.
+
+    Raises:
+        ConfigError: a variable is not set; names it and `key`.
+    """
+    try:
+        return string.Template(text).substitute({name: value for name, value in os.environ.items() if value})
+    except KeyError as error:
+        raise ConfigError(f"{key}: {text!r}: the environment variable {error.args[0]} is not set; set it, or write the path out") from None
+    except ValueError:
+        raise ConfigError(f"{key}: {text!r}: a `$` begins the name of a variable; write `$$` for a plain one") from None
+
+
 def expand_path(text: str, workspace: Workspace, key: str) -> Path:
     """The path that `text` stands for: `$VARIABLE` and a leading `~` expanded, relative paths taken from the workspace's root.
 
     Raises:
         ConfigError: a variable is not set; names it and `key`.
     """
-    try:
-        expanded = string.Template(text).substitute({name: value for name, value in os.environ.items() if value})
-    except KeyError as error:
-        raise ConfigError(f"{key}: {text!r}: the environment variable {error.args[0]} is not set; set it, or write the path out") from None
-    except ValueError:
-        raise ConfigError(f"{key}: {text!r}: a `$` begins the name of a variable; write `$$` for a plain one") from None
+    expanded = expand_variables(text, key)
     if "\0" in expanded:
         raise ConfigError(f"{key}: {text!r}: a path cannot hold a zero byte")
     # os.path.expanduser leaves an unknown user's `~name` as it is.
