@@ -185,6 +185,17 @@ class RawReader:
                 return self.read(member)
         raise DataError(f"{self.folder / _INDEX}: lists no {path}; {_AGAIN}")
 
+    def is_whole(self) -> bool:
+        """Whether every archive is there, as long as the index says; their bytes are not read."""
+        last: dict[str, Member] = {}
+        for member in self.members:
+            if member.shard not in last or member.offset > last[member.shard].offset:
+                last[member.shard] = member
+        try:
+            return all((self.folder / shard).stat().st_size == _archive_size(member) for shard, member in last.items())
+        except FileNotFoundError:
+            return False
+
     def close(self) -> None:
         for file in self._shards.values():
             file.close()
@@ -201,6 +212,11 @@ class RawReader:
             parts.append(part)
             offset += len(part)
         return b"".join(parts) if len(parts) != 1 else parts[0]
+
+
+def index_digest(folder: Path) -> str:
+    """SHA-256 of a raw data set's index, and so of all that it says of its files; hexadecimal."""
+    return hashlib.sha256((folder / _INDEX).read_bytes()).hexdigest()
 
 
 def class_of(path: str) -> str | None:
@@ -312,8 +328,12 @@ def _present_shard(
     except FileNotFoundError:
         return None
     members = old_shards.get(name) or _layout(name, contents)
-    end = members[-1].offset + _padded(members[-1].size) + len(_END)
-    return members if size == end else None
+    return members if size == _archive_size(members[-1]) else None
+
+
+def _archive_size(last: Member) -> int:
+    """Bytes of the archive that ends with this member."""
+    return last.offset + _padded(last.size) + len(_END)
 
 
 def _write_shard(folder: Path, number: int, group: Sequence[RawFile]) -> list[Member]:

@@ -164,7 +164,7 @@ class Archive:
         plain = self._plain_tar()
         with tarfile.open(fileobj=plain, mode="r:", tarinfo=_TarInfo, encoding="utf-8", errors="surrogateescape") as archive:
             while (info := archive.next()) is not None:
-                archive.members.clear()  # the reader would keep them all
+                archive.members.clear()  # type: ignore[attr-defined]  # The reader would keep them all.
                 if info.size < 0:
                     raise ValueError(f"a member of {info.size:,} bytes")
                 if info.issym() or info.islnk():

@@ -131,7 +131,7 @@ def scratch_file(folder: Path, in_memory: int = 0) -> BinaryIO:
     """
     folder.mkdir(parents=True, exist_ok=True)
     if in_memory:
-        return cast(BinaryIO, tempfile.SpooledTemporaryFile(in_memory, dir=folder))
+        return cast(BinaryIO, tempfile.SpooledTemporaryFile(in_memory, dir=str(folder)))
     return cast(BinaryIO, tempfile.TemporaryFile(dir=folder))
 
 
