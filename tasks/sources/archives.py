@@ -180,7 +180,8 @@ class Archive:
 
     def _open_in_tar(self, plain: BinaryIO, name: str, offset: int, size: int) -> BinaryIO:
         plain.seek(offset)
-        return held(plain, size, self._scratch, DataError(f"{self._archive}: {_shown(name)} is cut short; {_AGAIN}"))
+        refusal = DataError(f"{self._archive}: {_shown(name)} is cut short; {_AGAIN}")
+        return held(plain, size, self._scratch, refusal, goes_on=True)
 
     def _plain_tar(self) -> BinaryIO:
         """The tar archive without its compression."""
@@ -263,4 +264,4 @@ def _zip_name(info: zipfile.ZipInfo) -> str:
 
 
 def _shown(name: str) -> str:
-    return repr(safe_path(name[:80]))
+    return f"'{safe_path(name[:80])}'"

@@ -135,20 +135,21 @@ def scratch_file(folder: Path, in_memory: int = 0) -> BinaryIO:
     return cast(BinaryIO, tempfile.TemporaryFile(dir=folder))
 
 
-def held(stream: BinaryIO, size: int, folder: Path, refusal: GantryError) -> BinaryIO:
-    """The `size` bytes that a stream gives, as a stream that can be sought; large ones in a scratch file in `folder`.
+def held(stream: BinaryIO, size: int, folder: Path, refusal: GantryError, goes_on: bool = False) -> BinaryIO:
+    """The next `size` bytes of a stream, as a stream that can be sought; large ones in a scratch file in `folder`.
+
+    Args:
+        goes_on: whether the stream may have more, which is not read then.
 
     Raises:
-        GantryError: `refusal`, where it gives more or fewer. Not more than one byte too many is read.
+        GantryError: `refusal`, where it has fewer, or more.
     """
     file = scratch_file(folder, _IN_MEMORY)
     left = size
-    while piece := stream.read(min(left, _CHUNK) or 1):
-        left -= len(piece)
-        if left < 0:
-            break
+    while left and (piece := stream.read(min(left, _CHUNK))):
         file.write(piece)
-    if left:
+        left -= len(piece)
+    if left or (not goes_on and stream.read(1)):
         file.close()
         raise refusal
     file.seek(0)
