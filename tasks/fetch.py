@@ -73,7 +73,7 @@ def _fetch(workspace: Workspace, name: str, entry: Entry, source: Source) -> str
     def raw_file(file: SourceFile) -> RawFile:
         digest, member = known.get(file.path), old.get(file.path)
         if before is None or member is None or member.sha256 != digest or member.size > _NEAR_BYTES:
-            return RawFile(file.path, file.size, file.open, digest)
+            return RawFile(file.path, file.size, file.open, digest, file.is_far)
         return RawFile(file.path, file.size, partial(_open_near, before, member, file.open), digest)
 
     changes = sync(folder, about, [raw_file(file) for file in files], on_shard)

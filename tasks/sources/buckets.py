@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -61,19 +62,23 @@ class Bucket:
         for key, facts in sorted(listed.items()):
             path = key.removeprefix(f"{self._path}/")
             # An object of the path's own name, and those that stand for folders.
-            if path == key or path.endswith("/"):
+            if path == key or not path.rpartition("/")[2]:
                 continue
             if _is_odd(path):
                 choice.left_out["of odd paths (`..`, `//`)"] += 1
             elif choice.takes(path):
                 size = int(facts["size"])
-                yield SourceFile(safe_path(path), size, _state(facts), partial(self._open, store, key, size))
+                yield SourceFile(safe_path(path), size, _state(facts), partial(self._open, store, key, size), is_far=True)
 
     def _open(self, store: Any, key: str, size: int) -> BinaryIO:
         where = f"{self._scheme}://{safe_path(key)}"
         changed = GantryError(f"{where}: did not come as it was listed, of {size:,} bytes; fetch again when nothing writes to the bucket")
-        with _network(self._scheme, where), store.open(key, "rb", block_size=_PIECE, cache_type="readahead") as stream:
-            return held(cast(BinaryIO, stream), size, self._scratch, changed)
+        with _network(self._scheme, where):
+            if size <= _PIECE:
+                # One request, where opening asks for its facts first.
+                return held(BytesIO(store.cat_file(key)), size, self._scratch, changed)
+            with store.open(key, "rb", block_size=_PIECE) as stream:
+                return held(cast(BinaryIO, stream), size, self._scratch, changed)
 
 
 class ObjectFile:

@@ -34,7 +34,9 @@ class SourceFile:
     state: str | None
     """Equal states mean equal bytes, as the file system tells without reading; None: it cannot tell."""
     open: Callable[[], BinaryIO]
-    """A seekable stream of the bytes that go into raw."""
+    """A seekable stream of the bytes that go into raw. Called in several threads at once where `is_far`."""
+    is_far: bool = False
+    """Whether opening it waits for a network."""
 
 
 class Source(Protocol):
