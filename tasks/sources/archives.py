@@ -5,8 +5,9 @@ once, when it is listed, into a scratch file without a name, since its files are
 
 Refused, naming the member: a path that leads out of the archive (absolute, `..`) or holds a zero byte, two files of one path, an
 encrypted file, a compression that Python does not know, zip members that overlap, and what expands beyond measure: a file of more than
-1 GiB, or all files together to more than 100 times the archive's size (and more than 1 GiB). An archive that is damaged or cut short
-is refused as a whole. Left out, and counted: links, also to files inside, and what is no ordinary file: devices, pipes, sparse files.
+1 GiB, or all files together to more than 100 times the archive's size (and more than 1 GiB). An archive that is damaged or cut short,
+or has more than 3,000,000 members, is refused as a whole. Left out, and counted: links, also to files inside, and what is no ordinary
+file: devices, pipes, sparse files.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from functools import partial
 from itertools import pairwise
 from operator import attrgetter
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from gan_core.errors import DataError
 from tasks.raw import safe_path
@@ -38,6 +39,9 @@ _MOST_BYTES = 1 << 30
 """Of a file in an archive."""
 _LARGEST_FACTOR = 100
 """By which an archive may expand, all its files together; to `_MOST_BYTES` it always may."""
+_MOST_MEMBERS = 3_000_000
+_LONGEST_DIRECTORY = 256 << 20
+"""Bytes of the list that a zip ends with, which is read in one go."""
 _LONGEST_PATH = 4_096
 _LONGEST_HEADER = 1 << 20
 """Bytes of a tar header that carries a long path or the like."""
@@ -107,7 +111,11 @@ class Archive:
         seen: set[str] = set()
         total = 0
         try:
-            for member in self._zip_members() if self._is_zip else self._tar_members():
+            for number, member in enumerate(self._zip_members() if self._is_zip else self._tar_members(), start=1):
+                if number > _MOST_MEMBERS:
+                    raise DataError(
+                        f"{self._archive}: has more than {_MOST_MEMBERS:,} members; pack fewer, or unpack it and name its folder"
+                    )
                 path = self._path(member.name)
                 if path is None or member.is_folder:
                     continue
@@ -134,7 +142,7 @@ class Archive:
         return path.removeprefix(self._below) if path.startswith(self._below) else None
 
     def _zip_members(self) -> Iterator[_Member]:
-        archive = zipfile.ZipFile(self._file)
+        archive = zipfile.ZipFile(cast(BinaryIO, _ShortReads(self._file)))
         # Members that share their bytes make small archives of endless data (Fifield, A better zip bomb, 2019).
         for first, second in pairwise(sorted(archive.infolist(), key=attrgetter("header_offset"))):
             if first.header_offset + _LOCAL_HEADER + first.compress_size > second.header_offset:
@@ -201,6 +209,21 @@ class Archive:
         return DataError(
             f"{self._archive}: {what} to {size:,} bytes or more, as a zip bomb does; if it is meant to, unpack it and name its folder"
         )
+
+
+class _ShortReads:
+    """A file of which no more is read at once than a zip's list of members may have."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def read(self, size: int = -1) -> bytes:
+        if size > _LONGEST_DIRECTORY:
+            raise ValueError(f"a list of members of {size:,} bytes")
+        return self._file.read(size)
 
 
 class _TarInfo(tarfile.TarInfo):

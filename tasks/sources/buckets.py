@@ -113,6 +113,8 @@ def _store(scheme: str) -> Any:
     except ImportError:
         extra = "pip install 'gantry-gan[servers]'" if scheme == "s3" else f"pip install {BUCKETS[scheme]}"
         raise ConfigError(f"data.source: {scheme}:// needs {BUCKETS[scheme]}; install it: {extra}") from None
+    except ValueError as error:  # adlfs, without the name of an account
+        raise ConfigError(f"data.source: {scheme}:// cannot be opened ({error}); set {_VARIABLES[scheme]}") from None
 
 
 def _state(facts: Mapping[str, Any]) -> str | None:

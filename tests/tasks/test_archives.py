@@ -290,13 +290,23 @@ class TestRefused:
         monkeypatch.setattr(archives, "_MOST_BYTES", 1 << 20)
         zeros = bytes(300_000)
         for name in ("set.zip", "set.tar.gz", "set.tar.bz2", "set.tar.xz"):
-            path = pack(workspace.root / name, {f"{i}.png": zeros for i in range(300)})
-            assert path.stat().st_size < 400_000
+            path = pack(workspace.root / name, {f"{i}.png": zeros for i in range(60)})
+            assert path.stat().st_size < 100_000
             with pytest.raises(DataError, match=r"expands it to [\d,]+ bytes or more, as a zip bomb does; if it is meant to, unpack it"):
                 opened(workspace, path).look()
         # Much data is no bomb.
         noise = os.urandom(300_000)
         assert len(opened(workspace, pack(workspace.root / "set.zip", {f"{i}.png": noise for i in range(10)})).look()) == 10
+
+    @pytest.mark.parametrize("form", ["zip", "tar"])
+    def test_members_without_end(self, workspace: Workspace, form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        path = pack(workspace.root / f"set.{form}", {f"{i}.txt": b"" for i in range(11)})
+        monkeypatch.setattr(archives, "_MOST_MEMBERS", 10)
+        with pytest.raises(DataError, match=rf"set\.{form}: has more than 10 members; pack fewer"):
+            opened(workspace, path).look()
+        monkeypatch.setattr(archives, "_LONGEST_DIRECTORY", 100)
+        with pytest.raises(DataError, match=r"a list of members of \d+ bytes|more than 10 members"):
+            opened(workspace, path).look()
 
     def test_no_more_of_a_bomb_is_unpacked_than_is_allowed(self, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(archives, "_MOST_BYTES", 1 << 20)
