@@ -69,6 +69,8 @@ def _fetch(workspace: Workspace, name: str, entry: Entry, source: Source) -> str
     def on_shard(members: Sequence[Member]) -> None:
         memory.add(members)
         progress.add(len(members))
+        if before:
+            before.close()  # or each shard of before would stay open
 
     def raw_file(file: SourceFile) -> RawFile:
         digest, member = known.get(file.path), old.get(file.path)
@@ -77,8 +79,6 @@ def _fetch(workspace: Workspace, name: str, entry: Entry, source: Source) -> str
         return RawFile(file.path, file.size, partial(_open_near, before, member, file.open), digest)
 
     changes = sync(folder, about, [raw_file(file) for file in files], on_shard)
-    if before:
-        before.close()
     last.keep(folder, source.notes)
     return _in_words(about, changes, files, _samples(about, [file.path for file in files], entry), is_first=before is None)
 

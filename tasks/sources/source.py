@@ -125,15 +125,9 @@ def open_file(path: str | Path) -> BinaryIO:
     return os.fdopen(descriptor, "rb")
 
 
-def scratch_file(folder: Path, in_memory: int = 0) -> BinaryIO:
-    """An empty file without a name in `folder`, of which nothing is left once it is closed, or the process ends in whatever way.
-
-    Args:
-        in_memory: bytes up to which it is only held in memory.
-    """
+def scratch_file(folder: Path) -> BinaryIO:
+    """An empty file without a name in `folder`, of which nothing is left once it is closed, or the process ends in whatever way."""
     folder.mkdir(parents=True, exist_ok=True)
-    if in_memory:
-        return cast(BinaryIO, tempfile.SpooledTemporaryFile(in_memory, dir=str(folder)))
     return cast(BinaryIO, tempfile.TemporaryFile(dir=folder))
 
 
@@ -146,7 +140,7 @@ def held(stream: BinaryIO, size: int, folder: Path, refusal: GantryError, goes_o
     Raises:
         GantryError: `refusal`, where it has fewer, or more.
     """
-    file = scratch_file(folder, _IN_MEMORY)
+    file = BytesIO() if size <= _IN_MEMORY else scratch_file(folder)
     left = size
     while left and (piece := stream.read(min(left, _CHUNK))):
         file.write(piece)

@@ -53,7 +53,7 @@ class RemoteFile(Protocol):
         ...
 
     def download(self, into: BinaryIO) -> None:
-        """Write all of it into an empty file. Raises as `state`."""
+        """Write all of it into an empty file. Raises as `facts`."""
         ...
 
 
@@ -122,7 +122,8 @@ class Transfer:
         Raises:
             GantryError: as `RemoteFile`; or there is no room for it.
         """
-        size, free = self.facts.size or 0, shutil.disk_usage(self.scratch.parent.parent).free
+        self.scratch.mkdir(parents=True, exist_ok=True)
+        size, free = self.facts.size or 0, shutil.disk_usage(self.scratch).free
         if size > free:
             raise GantryError(f"{self.where}: has {size:,} bytes, and {free:,} are free here; make room for it, and as much again")
         print(f"transferring {self.where}" + (f", {size:,} bytes" if size else ""), flush=True)

@@ -192,6 +192,23 @@ class TestMemory:
         assert len(reads) == len(bad) > 0
         assert contents(workspace.raw("shop")) == files
 
+    def test_few_files_are_open_at_once(self, photos: Path, run: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(raw, "_SHARD_COUNTS", ())
+        fill(photos)
+        run()
+        fill(photos / "class 0", 300)
+        open_files = []
+        real = raw._write_shard
+
+        def counted(*arguments: Any) -> Any:
+            open_files.append(len(os.listdir("/proc/self/fd")))  # noqa: PTH208
+            return real(*arguments)
+
+        monkeypatch.setattr(raw, "_write_shard", counted)
+        run()
+        assert len(open_files) > 100
+        assert max(open_files) <= min(open_files) + 2
+
     def test_touched_files_are_read_and_nothing_is_written(self, photos: Path, reads: list[str], run: Callable[..., list[str]]) -> None:
         fill(photos)
         run()

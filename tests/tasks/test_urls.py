@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import subprocess
 import sys
 import tarfile
@@ -11,6 +12,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -93,6 +95,40 @@ class S3:
         text = self._log.read_text()
         new, self._read = text[self._read :], len(text)
         return re.findall(r'"(?:\x1b\[\d+m)*GET /shop/([^? ]+) HTTP', new)
+
+
+class BadConnection:
+    """A way to a server on which no connection carries more than so many bytes back: then it is cut, or falls silent."""
+
+    def __init__(self, url: str, most: int, then: str) -> None:
+        self._target = ("127.0.0.1", int(url.rpartition(":")[2]))
+        self._most, self._then = most, then
+        self._over = threading.Event()
+        self._listening = socket.create_server(("127.0.0.1", 0))
+
+    def __enter__(self) -> str:
+        threading.Thread(target=self._accept, daemon=True).start()
+        return f"http://127.0.0.1:{self._listening.getsockname()[1]}"
+
+    def __exit__(self, *error: object) -> None:
+        self._over.set()
+        self._listening.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                near, _ = self._listening.accept()
+                far = socket.create_connection(self._target)
+                threading.Thread(target=self._carry, args=(near, far, sys.maxsize), daemon=True).start()
+                threading.Thread(target=self._carry, args=(far, near, self._most), daemon=True).start()
+
+    def _carry(self, source: socket.socket, target: socket.socket, left: int) -> None:
+        with suppress(OSError), source, target:
+            while left > 0 and (piece := source.recv(min(left, 65_536))):
+                target.sendall(piece)
+                left -= len(piece)
+            if left == 0 and self._then == "silence":
+                self._over.wait(30)
 
 
 @pytest.fixture(scope="module")
@@ -223,6 +259,37 @@ class TestBuckets:
         ) as refused:
             run("s3://shop/photos")
         assert not isinstance(refused.value, DataError | ConfigError)
+        S3FileSystem.clear_instance_cache()
+
+    @pytest.mark.parametrize(
+        ("then", "source", "where"),
+        [("cut", "s3://shop/photos", "s3://shop/photos/2.png"), ("silence", "s3://shop/set.zip", "s3://shop/set.zip")],
+    )
+    def test_a_connection_that_breaks_off(
+        self,
+        workspace: Workspace,
+        s3: S3,
+        run: Callable[..., list[str]],
+        monkeypatch: pytest.MonkeyPatch,
+        then: str,
+        source: str,
+        where: str,
+    ) -> None:
+        from s3fs.core import S3FileSystem
+
+        s3.put({"photos/1.png": b"one", "photos/2.png": os.urandom(300_000), "set.zip": os.urandom(300_000)})
+        run("s3://shop/photos")
+        before = fetched(workspace)
+        s3.put({"photos/2.png": os.urandom(300_000)})
+        patience = {"connect_timeout": 0.5, "read_timeout": 0.5, "retries": {"max_attempts": 0}}
+        monkeypatch.setattr(buckets, "_OPTIONS", {"s3": {"config_kwargs": patience}})
+        monkeypatch.setattr(S3FileSystem, "retries", 2)
+        with BadConnection(s3.url, 100_000, then) as address:
+            monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+            with pytest.raises(GantryError, match=rf"^{where}: cannot be read over the network \(.+\); try again") as refused:
+                run(source)
+        assert type(refused.value) is GantryError
+        assert fetched(workspace) == before
         S3FileSystem.clear_instance_cache()
 
     @pytest.mark.parametrize(("scheme", "library"), [("gs", "gcsfs"), ("az", "adlfs")])
