@@ -160,8 +160,9 @@ def sample(
     if (reference is None) == (source is None):
         raise ConfigError("sample: name a generator, `gantry sample NAME`, or a folder, `gantry sample --from models/NAME`; one of the two")
     from tasks.inputs import read_inputs
+    from tasks.raw import safe_path
     from tasks.registry import load_generator
-    from tasks.samples import write_samples
+    from tasks.samples import formulas, write_samples
     from tasks.workspace import current
 
     generator = load_generator(current(), source if source is not None else str(reference))
@@ -184,6 +185,9 @@ def sample(
         samples = generator.translate(pictures.images)
     write_samples(samples, out, generator.config.classes, pictures)
     typer.echo(f"{len(samples.samples)} samples in {out}")
+    if out.suffix in ("", ".csv") and (named := formulas(samples, generator.config.classes)):
+        note = "begin with =, +, - or @, as in the data; a spreadsheet computes them, unless they are imported as text"
+        typer.echo(f"texts in {safe_path(', '.join(named))} {note}", err=True)
 
 
 @app.command(epilog=_examples("gantry promote digits 2"))

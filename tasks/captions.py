@@ -99,6 +99,8 @@ def _checked(row: CaptionRow) -> CaptionRow:
         reason = f"{safe_path(row.image[:80])} leads out of the folder; write a path relative to it"
     elif len(row.caption) > MAX_CHARACTERS:
         reason = f"a caption of {len(row.caption):,} characters, and at most {MAX_CHARACTERS:,} are taken"
+    elif any("\ud800" <= character <= "\udfff" for character in row.caption):
+        reason = "the caption holds half a character, which cannot be written as UTF-8"
     elif not words(row.caption):
         reason = f"the caption {row.caption[:80]!r} has no words"
     return CaptionRow(row.number, row.text, safe_path(path), " ".join(row.caption.split()), reason)

@@ -1,25 +1,31 @@
 """The fetch stage: `python -m tasks.fetch NAME`, from the entry's source to data/NAME/raw.
 
 It syncs: what is in raw is compared with the source, only shards that changed are written, and an unchanged source changes not one
-byte. Digests of files seen before are remembered in `.gantry/fetch/NAME.jsonl` with the state that the file system showed (size,
-times, inode), so that unchanged folders are not read again. Killed at any moment and started again, it ends as if nothing had been.
+byte. Digests of files seen before are remembered in `.gantry/fetch/NAME.jsonl` with the state that the source showed (size, times and
+inode of a file, the ETag of an object), so that unchanged files are not read again; where a shard changes, they are copied from the one
+before. What tells of an archive that it is the same is kept in `.gantry/fetch/NAME.json`: then it is not even listed. Killed at any
+moment and started again, it ends as if nothing had been.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from gan_core.errors import ConfigError, DataError, GantryError
 from tasks.params import Entry
-from tasks.raw import About, Changes, Member, RawFile, RawReader, class_of, safe_path, sync
+from tasks.raw import About, Changes, Member, RawFile, RawReader, class_of, index_digest, safe_path, sync
 from tasks.sources import Source, SourceFile, open_source
 from tasks.stage_main import stage_main
 from tasks.workspace import Workspace
 
+_NEAR_BYTES = 64 << 20
+"""Bytes of a file up to which it is copied from raw, where it lies already, in memory."""
 _REPORT_EVERY = 10.0
 """Seconds between lines that say how far it is."""
 
@@ -42,14 +48,18 @@ def fetch(workspace: Workspace, name: str, entry: Entry) -> None:
 
 
 def _fetch(workspace: Workspace, name: str, entry: Entry, source: Source) -> str:
-    files = source.look()
-    for note in source.notes:
-        print(f"fetch {name}: {note}", flush=True)
     folder = workspace.raw(name)
-    memory = _Memory(workspace.private / "fetch" / f"{name}.jsonl", source.identity, files)
     before = _opened(folder)
+    last = _LastFetch(workspace.private / "fetch" / f"{name}.json", source.fingerprint, entry.data.source)
+    if before is not None and (notes := last.notes_if_same(before)) is not None:
+        _print_notes(name, notes)
+        return f"unchanged, {_samples(before.about, [member.path for member in before.members], entry)}"
+    files = source.look()
+    _print_notes(name, source.notes)
+    memory = _Memory(workspace.private / "fetch" / f"{name}.jsonl", source.identity, files)
     known = memory.digests()
-    if before and before.kind == source.kind and known == {member.path: member.sha256 for member in before.members}:
+    old = {member.path: member for member in before.members} if before else {}
+    if before and before.kind == source.kind and known == {path: member.sha256 for path, member in old.items()}:
         samples = before.about.samples
     else:
         samples = source.check()
@@ -59,11 +69,31 @@ def _fetch(workspace: Workspace, name: str, entry: Entry, source: Source) -> str
     def on_shard(members: Sequence[Member]) -> None:
         memory.add(members)
         progress.add(len(members))
+        if before:
+            before.close()  # or each shard of before would stay open
 
-    changes = sync(folder, about, [RawFile(file.path, file.size, file.open, known.get(file.path)) for file in files], on_shard)
-    in_classes = about.kind == "files" and entry.data.layout in ("images", "unpaired-folders")
-    classes = {class_of(file.path) for file in files} - {None} if in_classes else set()
-    return _in_words(about, changes, files, len(classes), is_first=before is None)
+    def raw_file(file: SourceFile) -> RawFile:
+        digest, member = known.get(file.path), old.get(file.path)
+        if before is None or member is None or member.sha256 != digest or member.size > _NEAR_BYTES:
+            return RawFile(file.path, file.size, file.open, digest, file.is_far)
+        return RawFile(file.path, file.size, partial(_open_near, before, member, file.open), digest)
+
+    changes = sync(folder, about, [raw_file(file) for file in files], on_shard)
+    last.keep(folder, source.notes)
+    return _in_words(about, changes, files, _samples(about, [file.path for file in files], entry), is_first=before is None)
+
+
+def _open_near(raw: RawReader, member: Member, open_at_source: Callable[[], BinaryIO]) -> BinaryIO:
+    """A file that is in raw already, from there; from the source where raw is damaged."""
+    try:
+        return BytesIO(raw.read(member))
+    except DataError:
+        return open_at_source()
+
+
+def _print_notes(name: str, notes: Sequence[str]) -> None:
+    for note in notes:
+        print(f"fetch {name}: {note}", flush=True)
 
 
 def _opened(folder: Path) -> RawReader | None:
@@ -73,10 +103,15 @@ def _opened(folder: Path) -> RawReader | None:
         return None
 
 
-def _in_words(about: About, changes: Changes, files: Sequence[SourceFile], classes: int, is_first: bool) -> str:
-    samples = f"{about.samples:,} {'sample' if about.samples == 1 else 'samples'}"
-    if classes:
-        samples += f" in {classes:,} {'class' if classes == 1 else 'classes'}"
+def _samples(about: About, paths: Sequence[str], entry: Entry) -> str:
+    """How many samples there are, and in how many classes."""
+    in_classes = about.kind == "files" and entry.data.layout in ("images", "unpaired-folders")
+    classes = len({class_of(path) for path in paths} - {None}) if in_classes else 0
+    of_classes = f" in {classes:,} {'class' if classes == 1 else 'classes'}" if classes else ""
+    return f"{about.samples:,} {'sample' if about.samples == 1 else 'samples'}{of_classes}"
+
+
+def _in_words(about: About, changes: Changes, files: Sequence[SourceFile], samples: str, is_first: bool) -> str:
     if is_first:
         return f"{samples}, {_size(sum(file.size for file in files))}"
     if not (changes.added or changes.removed or changes.changed):
@@ -93,6 +128,39 @@ def _rewritten(changes: Changes) -> str:
 
 def _size(size: int) -> str:
     return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.1f} MB" if size >= 1e6 else f"{size / 1e3:,.1f} kB"
+
+
+class _LastFetch:
+    """What the last fetch that ended was told by its source as a whole, in a small JSON file."""
+
+    def __init__(self, path: Path, fingerprint: str | None, source: str) -> None:
+        self._path = path
+        self._fingerprint = fingerprint
+        self._source = source
+
+    def notes_if_same(self, raw: RawReader) -> list[str] | None:
+        """The notes that the source had, where neither it nor the data set that was made of it has changed since; otherwise None."""
+        if self._fingerprint is None or raw.about.source != self._source or not raw.is_whole():
+            return None
+        try:
+            said = _parsed(self._path.read_text(encoding="ascii", errors="replace"))
+        except FileNotFoundError:
+            return None
+        match said:
+            case {"fingerprint": self._fingerprint, "raw": digest, "notes": [*notes]} if digest == index_digest(raw.folder):
+                return [str(note) for note in notes]
+        return None
+
+    def keep(self, raw: Path, notes: Sequence[str]) -> None:
+        """Take down that `raw` is now what the source was when its fingerprint was taken."""
+        if self._fingerprint is None:
+            self._path.unlink(missing_ok=True)
+            return
+        said = {"format": 1, "fingerprint": self._fingerprint, "raw": index_digest(raw), "notes": [*notes]}
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = self._path.with_name(f".{self._path.name}.partial")
+        unfinished.write_text(json.dumps(said))
+        unfinished.replace(self._path)
 
 
 class _Progress:

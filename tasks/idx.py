@@ -45,7 +45,8 @@ def read_idx(data: bytes, dimensions: int, path: str) -> NDArray[np.uint8]:
             raise DataError(f"{path}: begins with {found}, and an idx file of bytes in {dimensions} dimensions with {expected_head}")
         shape = struct.unpack(f">{dimensions}I", head[4:])
         expected = math.prod(shape)
-        if expected > _MOST_BYTES:
+        # A dimension of its own too: beside one of zero, it would be beyond what an array can have.
+        if max(expected, *shape) > _MOST_BYTES:
             raise DataError(f"{path}: its header states {' x '.join(map(str, shape))} values, more than {_MOST_BYTES:,}")
         # One byte more than expected also makes zlib read and compare the checksum at the end.
         values = inflate.decompress(inflate.unconsumed_tail, expected + 1)

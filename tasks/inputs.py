@@ -51,7 +51,7 @@ def read_inputs(path: Path, shape: tuple[int, ...]) -> Inputs:
     Raises:
         ConfigError: nothing is there, or some files are no usable pictures; names each.
     """
-    from tasks.sources.folder import IMAGE_SUFFIXES
+    from tasks.sources.images import IMAGE_SUFFIXES
 
     if path.is_dir():
         files = sorted(file for file in path.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file())

@@ -23,17 +23,13 @@ from ruamel.yaml.error import YAMLError
 from gan_core.errors import ConfigError
 from gan_core.params import RECIPE_PARAMS, TrainParams
 from gan_core.params.common import Corruption, Kind, Probability, Strict
+from tasks.addresses import check_address, is_table, is_url
 from tasks.comparison import fewest_replicates
 from tasks.metrics import BETTER, FLOOR_ONLY
 
 DEFAULT_RECIPE = "gan"
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
-# name of a points source -> the keys of `data` that describe it
-_POINT_SOURCES = ("circle", "ring", "grid")
-
-SKLEARN_TABLES: Mapping[str, str] = {"breast-cancer": "load_breast_cancer", "iris": "load_iris", "wine": "load_wine"}
-"""scikit-learn's tables, and its function that loads each."""
 Layout = Literal["images", "side-by-side", "paired-folders", "unpaired-folders", "captions"]
 
 _LAYOUT_KINDS: dict[Layout, Kind] = {
@@ -56,9 +52,10 @@ class DataParams(Strict):
     """Where the samples come from and how they are laid out. One of the sources:
 
     `sklearn://digits`; `points://circle`, `points://ring`, `points://grid`; `torchvision://MNIST` and its idx siblings
-    (FashionMNIST, KMNIST, QMNIST); `folder://PATH`, laid out as `layout` says;
-    `table://PATH`, a CSV (UTF-8) or Parquet file;
-    `sklearn://breast-cancer`, `iris` and `wine`, real tables. `$VARIABLE` in a path is expanded.
+    (FashionMNIST, KMNIST, QMNIST); `folder://PATH`, a folder, or an archive (zip, tar) or a folder in it, laid out as `layout` says;
+    `table://PATH`, a CSV (UTF-8) or Parquet file; `sklearn://breast-cancer`, `iris` and `wine`, real tables;
+    `s3://bucket/path`, `gs://` and `az://`, the objects below a path, or an archive or a table there; `https://host/path`, an archive or
+    a table. `$VARIABLE` in a path or URL is expanded, which is where secrets belong.
     """
 
     source: str
@@ -69,10 +66,10 @@ class DataParams(Strict):
     channels: Literal[1, 3] | None = None
     """Images: grey or RGB; None takes what most of the files are."""
     layout: Layout = "images"
-    """folder only. `images`: flat, or a folder a class. `captions`: images, and a file that says what they show. For translation from
-    image to image: `side-by-side`, both in one file, the left half is A and the right half is B; `paired-folders`, two folders A and B,
-    where a file's partner has the same name but for what follows the last dot; `unpaired-folders`, two folders of images, neither of
-    which has partners in the other."""
+    """Folders, archives and buckets of images. `images`: flat, or a folder a class. `captions`: images, and a file that says what they
+    show. For translation from image to image: `side-by-side`, both in one file, the left half is A and the right half is B;
+    `paired-folders`, two folders A and B, where a file's partner has the same name but for what follows the last dot;
+    `unpaired-folders`, two folders of images, neither of which has partners in the other."""
     folders: Annotated[tuple[str, str], Field(strict=False)] = ("A", "B")
     """The two folders, A and B, that `layout` is about, by their names in the source."""
     direction: Literal["a-to-b", "b-to-a"] = "a-to-b"
@@ -107,26 +104,7 @@ class DataParams(Strict):
     @field_validator("source")
     @classmethod
     def _known_source(cls, source: str) -> str:
-        scheme, found, rest = source.partition("://")
-        allowed: dict[str, tuple[str, ...] | None] = {
-            "sklearn": ("digits", *SKLEARN_TABLES),
-            "points": _POINT_SOURCES,
-            "torchvision": ("MNIST", "FashionMNIST", "KMNIST", "QMNIST"),
-            "folder": None,
-            "table": None,
-        }
-        if not found or scheme not in allowed:
-            near = difflib.get_close_matches(scheme, allowed, n=1)
-            hint = f"; did you mean {near[0]}://?" if near else ""
-            raise ValueError(f"{source!r} is not a source; allowed are {', '.join(s + '://' for s in allowed)}{hint}")
-        names = allowed[scheme]
-        if names is not None and rest not in names:
-            near = difflib.get_close_matches(rest, names, n=1)
-            hint = f"; did you mean {scheme}://{near[0]}?" if near else ""
-            raise ValueError(f"{source!r}: {scheme}:// has {', '.join(names)}{hint}")
-        if names is None and not rest:
-            what = "file" if scheme == "table" else "folder"
-            raise ValueError(f"{source!r} names no {what}; write {scheme}:///an/absolute/path or {scheme}://relative/path")
+        check_address(source)
         return source
 
     @field_validator("folders")
@@ -166,8 +144,8 @@ class DataParams(Strict):
             raise ValueError(f"drop: {', '.join(both)} stands in categorical too; take it out of one of them")
         if "root" in given and self.scheme != "torchvision":
             raise ValueError(f"root: only for torchvision://, not {self.source}")
-        if self.layout != "images" and self.scheme != "folder":
-            raise ValueError(f"layout: only for folder://, not {self.source}")
+        if self.layout != "images" and self.scheme != "folder" and not is_url(self.scheme):
+            raise ValueError(f"layout: only for folders, archives and buckets of images, not {self.source}")
         if "captions" in given and self.layout != "captions":
             raise ValueError("captions: only with layout: captions")
         if "folders" in given and self.layout not in FOLDER_LAYOUTS:
@@ -200,7 +178,7 @@ class DataParams(Strict):
     @property
     def _source_kind(self) -> Kind:
         """What the source holds, however it is laid out."""
-        if self.scheme == "table" or (self.scheme == "sklearn" and self.location in SKLEARN_TABLES):
+        if is_table(self.source):
             return "table"
         return "points" if self.scheme == "points" else "images"
 

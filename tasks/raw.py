@@ -32,8 +32,9 @@ import re
 import shutil
 import tarfile
 import unicodedata
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO, FileIO
@@ -53,6 +54,8 @@ _SHARD = re.compile(r"shard-[0-9a-f]{2}-[0-9a-f]{16}\.tar")
 _SHARD_COUNTS = ((16 << 20, 1), (4 << 30, 16))
 """Number of shards for image files of at most so many bytes together; above the last, 256."""
 _CHUNK = 1 << 20
+_AHEAD = 8
+"""Files that are transferred at once."""
 _BLOCK = tarfile.BLOCKSIZE
 _END = b"\0" * (2 * _BLOCK)
 _PLAIN_HEADER = tarfile.TarInfo().tobuf(tarfile.PAX_FORMAT)
@@ -98,6 +101,8 @@ class RawFile:
     """A seekable stream of the bytes to put in."""
     sha256: str | None = None
     """Digest of these bytes, where it is known without reading them."""
+    is_far: bool = False
+    """Whether opening it waits for a network: it is read once, and the next ones are opened meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -185,6 +190,17 @@ class RawReader:
                 return self.read(member)
         raise DataError(f"{self.folder / _INDEX}: lists no {path}; {_AGAIN}")
 
+    def is_whole(self) -> bool:
+        """Whether every archive is there, as long as the index says; their bytes are not read."""
+        last: dict[str, Member] = {}
+        for member in self.members:
+            if member.shard not in last or member.offset > last[member.shard].offset:
+                last[member.shard] = member
+        try:
+            return all((self.folder / shard).stat().st_size == _archive_size(member) for shard, member in last.items())
+        except FileNotFoundError:
+            return False
+
     def close(self) -> None:
         for file in self._shards.values():
             file.close()
@@ -201,6 +217,11 @@ class RawReader:
             parts.append(part)
             offset += len(part)
         return b"".join(parts) if len(parts) != 1 else parts[0]
+
+
+def index_digest(folder: Path) -> str:
+    """SHA-256 of a raw data set's index, and so of all that it says of its files; hexadecimal."""
+    return hashlib.sha256((folder / _INDEX).read_bytes()).hexdigest()
 
 
 def class_of(path: str) -> str | None:
@@ -261,8 +282,8 @@ def sync(
     for number, group in sorted(_by_shard(files, count).items()):
         members = _present_shard(folder, number, group, old_shards, old_members)
         if members is None:
-            members = _write_shard(folder, number, group)
-            rewritten += 1
+            members, is_new = _write_shard(folder, number, group)
+            rewritten += is_new
         on_shard(members)
         new.append(members)
     if old != (about, new):
@@ -300,8 +321,10 @@ def _present_shard(
     folder: Path, number: int, group: Sequence[RawFile], old_shards: Mapping[str, list[Member]], old_members: Mapping[str, Member]
 ) -> list[Member] | None:
     """The shard of this group if it is in the folder already, whole; None if it has to be written."""
-    # Taking digests only pays where the shard may well be there: same paths and sizes as before.
+    # Taking digests only pays where the shard may well be there, with the paths and sizes of before, and reading twice costs little.
     if any(file.sha256 is None for file in group):
+        if any(file.sha256 is None and file.is_far for file in group):
+            return None
         shards = {old_members[file.path].shard for file in group if file.path in old_members}
         if len(shards) != 1 or [(m.path, m.size) for m in old_shards[shards.pop()]] != [(file.path, file.size) for file in group]:
             return None
@@ -312,17 +335,22 @@ def _present_shard(
     except FileNotFoundError:
         return None
     members = old_shards.get(name) or _layout(name, contents)
-    end = members[-1].offset + _padded(members[-1].size) + len(_END)
-    return members if size == end else None
+    return members if size == _archive_size(members[-1]) else None
 
 
-def _write_shard(folder: Path, number: int, group: Sequence[RawFile]) -> list[Member]:
+def _archive_size(last: Member) -> int:
+    """Bytes of the archive that ends with this member."""
+    return last.offset + _padded(last.size) + len(_END)
+
+
+def _write_shard(folder: Path, number: int, group: Sequence[RawFile]) -> tuple[list[Member], bool]:
+    """Write the shard of this group. Returns its members, and whether it was not there already, as long as it is now."""
     unfinished = folder / f".shard-{number:02x}.partial"
     contents = []
     try:
         with unfinished.open("wb") as archive:
-            for file in group:
-                with file.open() as source:
+            for file, source in zip(group, _opened(group), strict=True):
+                with source:
                     size = source.seek(0, os.SEEK_END)
                     source.seek(0)
                     archive.write(_header(file.path, size))
@@ -336,11 +364,30 @@ def _write_shard(folder: Path, number: int, group: Sequence[RawFile]) -> list[Me
             archive.flush()
             os.fsync(archive.fileno())
         name = _shard_name(number, contents)
+        is_new = not (folder / name).exists() or (folder / name).stat().st_size != unfinished.stat().st_size
         unfinished.replace(folder / name)
     except BaseException:
         unfinished.unlink(missing_ok=True)
         raise
-    return _layout(name, contents)
+    return _layout(name, contents), is_new
+
+
+def _opened(files: Sequence[RawFile]) -> Iterator[BinaryIO]:
+    """The bytes of each file, in order; where files are far, the next few are opened meanwhile."""
+    if not any(file.is_far for file in files):
+        yield from (file.open() for file in files)
+        return
+    pool = ThreadPoolExecutor(_AHEAD, thread_name_prefix="transfer")
+    try:
+        coming: deque[Future[BinaryIO]] = deque()
+        for file in files:
+            coming.append(pool.submit(file.open))
+            if len(coming) > _AHEAD:
+                yield coming.popleft().result()
+        while coming:
+            yield coming.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _digest(file: RawFile) -> str:

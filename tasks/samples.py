@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _FILM_SIDE = 256  # pixels to which a film's images are enlarged, by whole factors
 _FRAME_MS = 80
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def write_samples(samples: Samples, out: Path, classes: tuple[str, ...] | None = None, given: Inputs | None = None) -> None:
@@ -36,8 +37,8 @@ def write_samples(samples: Samples, out: Path, classes: tuple[str, ...] | None =
     * `.gif`: the images one after another, as an endless film.
     * `.npz`: `images`, uint8 (N, C, H, W), or `points`, float32 (N, D); and `labels`, int64 (N,), or `prompts`, text (N,), where there
       are any.
-    * `.csv`, `.parquet`: rows of a table under its columns' names, the label's last. They are written as the columns are, texts too: a
-      category that begins with `=`, as it may in the data, is a formula to a spreadsheet that opens the file.
+    * `.csv`, `.parquet`: rows of a table under its columns' names, the label's last. They are written as the columns are, texts too:
+      `formulas` says where a spreadsheet that opens the file would compute.
     * `.npz` of a table: `rows`, float64 (N, D), with the index of each category, and `columns`, their names.
     * no suffix: a new folder with a PNG for each image, its name made of number and class, prompt, or the name of what it was made from;
       or with `points.csv` or `rows.csv`.
@@ -100,6 +101,20 @@ def table_frame(samples: Samples, classes: tuple[str, ...] | None) -> DataFrame:
     if samples.labels is not None and samples.schema.label is not None:
         columns[samples.schema.label] = _column(samples.labels, samples.schema.label_dtype, classes)
     return pd.DataFrame(columns)
+
+
+def formulas(samples: Samples, classes: tuple[str, ...] | None) -> list[str]:
+    """The columns of rows whose name, or one of whose texts, a spreadsheet takes for a formula (CWE-1236), in order.
+
+    They are not changed: a quote before them, as is the custom, would be other data to every program that is no spreadsheet.
+    """
+    if samples.schema is None:
+        return []
+    texts = {column.name: column.categories or () for column in samples.schema.columns if column.dtype == "string"}
+    if samples.schema.label is not None and samples.schema.label_dtype == "string":
+        texts[samples.schema.label] = classes or ()
+    names = [column.name for column in samples.schema.columns] + ([samples.schema.label] if samples.schema.label else [])
+    return [name for name in names if any(text.startswith(_FORMULA) for text in (name, *texts.get(name, ())))]
 
 
 def _column(values: NDArray[Any], dtype: DType, categories: tuple[str, ...] | None) -> Series[Any]:

@@ -30,9 +30,10 @@ from gan_core.errors import DataError
 from tasks.params import DataParams
 from tasks.raw import safe_path
 
-SUFFIXES = (".csv", ".parquet")
 LONGEST_CELL = 1_000
 """Characters of a cell; rows with longer ones go to quarantine."""
+MOST_CELLS = 100_000_000
+"""Rows times columns of a Parquet file."""
 MOST_CATEGORIES = 1_000
 MOST_CLASSES = 100
 FEW_VALUES = 10
@@ -83,7 +84,7 @@ def read_table(data: bytes, path: str) -> Cells:
 
     Args:
         data: its bytes.
-        path: its name, which ends with one of `SUFFIXES`; messages begin with it.
+        path: its name, which ends with one of `TABLE_SUFFIXES` of `tasks.addresses`; messages begin with it.
 
     Raises:
         DataError: it is no such file, is not UTF-8, or its columns have no names or one name twice.
@@ -133,7 +134,12 @@ def _read_parquet(data: bytes, path: str) -> Cells:
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(io.BytesIO(data))
+        file = pq.ParquetFile(io.BytesIO(data))
+        cells = file.metadata.num_rows * file.metadata.num_columns
+        if cells > MOST_CELLS:  # equal rows take next to no place in a file
+            raise DataError(f"{path}: has {cells:,} cells, and at most {MOST_CELLS:,} are read; write fewer rows or columns")
+        table = file.read()
+        table.validate(full=True)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise DataError(f"{path}: no readable Parquet file ({str(error).splitlines()[0]})") from None
     columns = []

@@ -1,7 +1,11 @@
-"""Where data comes from: one module a kind of source, and `open_source` that picks one by the entry's `data.source`."""
+"""Where data comes from: one module a kind of source, and `open_source` that picks one by the entry's `data.source`.
+
+Images lie in a *place*, a folder, an archive or a bucket; which files of it are taken, and how they are laid out, is `images`' to say.
+"""
 
 from __future__ import annotations
 
+from tasks.addresses import is_url
 from tasks.params import DataParams
 from tasks.sources.source import Source, SourceFile
 from tasks.workspace import Workspace
@@ -21,6 +25,10 @@ def open_source(workspace: Workspace, data: DataParams) -> Source:
         from tasks.sources.points import PointsSource
 
         return PointsSource(data)
+    if is_url(data.scheme):
+        from tasks.sources.urls import open_url
+
+        return open_url(workspace, data)
     if data.scheme == "table":
         from tasks.sources.tables import TableSource
 
@@ -37,6 +45,7 @@ def open_source(workspace: Workspace, data: DataParams) -> Source:
         from tasks.sources.idx_files import IdxSource
 
         return IdxSource(workspace, data)
-    from tasks.sources.folder import FolderSource
+    from tasks.sources.folder import folder_or_archive
+    from tasks.sources.images import ImageSource
 
-    return FolderSource(workspace, data)
+    return ImageSource(folder_or_archive(workspace, data), data)

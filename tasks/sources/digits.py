@@ -22,6 +22,7 @@ class DigitsSource:
     """The digits as arrays."""
 
     kind: Kind = "arrays"
+    fingerprint = None
     truth = None
     notes: Sequence[str] = ()
     identity = "sklearn://digits"

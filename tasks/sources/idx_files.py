@@ -47,6 +47,7 @@ class IdxSource:
     """The four files of an idx data set: images and labels, of the training part and of the test part."""
 
     kind: Kind = "idx"
+    fingerprint = None
     truth = None
 
     def __init__(self, workspace: Workspace, data: DataParams) -> None:

@@ -22,6 +22,7 @@ class PointsSource:
     """Points drawn from the entry's distribution and seed."""
 
     kind: Kind = "points"
+    fingerprint = None
     notes: Sequence[str] = ()
 
     def __init__(self, data: DataParams) -> None:

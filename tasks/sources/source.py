@@ -5,16 +5,20 @@ from __future__ import annotations
 import os
 import stat
 import string
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol, cast
 
 from gan_core.errors import ConfigError, DataError, GantryError
 from tasks.raw import Kind, safe_path
 from tasks.workspace import Workspace
 
+_CHUNK = 1 << 20
+_IN_MEMORY = 8 << 20
+"""Bytes of a file that are held in memory; larger ones in a temporary file."""
 _SETTLED_NS = 2_000_000_000
 """How long a file has to be unchanged before its state is trusted."""
 
@@ -30,7 +34,9 @@ class SourceFile:
     state: str | None
     """Equal states mean equal bytes, as the file system tells without reading; None: it cannot tell."""
     open: Callable[[], BinaryIO]
-    """A seekable stream of the bytes that go into raw."""
+    """A seekable stream of the bytes that go into raw. Called in several threads at once where `is_far`."""
+    is_far: bool = False
+    """Whether opening it waits for a network."""
 
 
 class Source(Protocol):
@@ -49,6 +55,16 @@ class Source(Protocol):
     @property
     def identity(self) -> str:
         """What the states of its files are about: another folder has another identity."""
+        ...
+
+    @property
+    def fingerprint(self) -> str | None:
+        """Equal fingerprints mean that nothing of what `look` and `check` give has changed, as is told without either, of an archive for
+        one; None: it takes a `look` to tell.
+
+        Raises:
+            DataError, GantryError: as `look`.
+        """
         ...
 
     @property
@@ -109,18 +125,54 @@ def open_file(path: str | Path) -> BinaryIO:
     return os.fdopen(descriptor, "rb")
 
 
+def scratch_file(folder: Path) -> BinaryIO:
+    """An empty file without a name in `folder`, of which nothing is left once it is closed, or the process ends in whatever way."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return cast(BinaryIO, tempfile.TemporaryFile(dir=folder))
+
+
+def held(stream: BinaryIO, size: int, folder: Path, refusal: GantryError, goes_on: bool = False) -> BinaryIO:
+    """The next `size` bytes of a stream, as a stream that can be sought; large ones in a scratch file in `folder`.
+
+    Args:
+        goes_on: whether the stream may have more, which is not read then.
+
+    Raises:
+        GantryError: `refusal`, where it has fewer, or more.
+    """
+    file = BytesIO() if size <= _IN_MEMORY else scratch_file(folder)
+    left = size
+    while left and (piece := stream.read(min(left, _CHUNK))):
+        file.write(piece)
+        left -= len(piece)
+    if left or (not goes_on and stream.read(1)):
+        file.close()
+        raise refusal
+    file.seek(0)
+    return file
+
+
+def expand_variables(text: str, key: str) -> str:
+    """`text` with its `$VARIABLE`s replaced by what the environment has.
+
+    Raises:
+        ConfigError: a variable is not set; names it and `key`.
+    """
+    try:
+        return string.Template(text).substitute({name: value for name, value in os.environ.items() if value})
+    except KeyError as error:
+        raise ConfigError(f"{key}: {text!r}: the environment variable {error.args[0]} is not set; set it, or write the path out") from None
+    except ValueError:
+        raise ConfigError(f"{key}: {text!r}: a `$` begins the name of a variable; write `$$` for a plain one") from None
+
+
 def expand_path(text: str, workspace: Workspace, key: str) -> Path:
     """The path that `text` stands for: `$VARIABLE` and a leading `~` expanded, relative paths taken from the workspace's root.
 
     Raises:
         ConfigError: a variable is not set; names it and `key`.
     """
-    try:
-        expanded = string.Template(text).substitute({name: value for name, value in os.environ.items() if value})
-    except KeyError as error:
-        raise ConfigError(f"{key}: {text!r}: the environment variable {error.args[0]} is not set; set it, or write the path out") from None
-    except ValueError:
-        raise ConfigError(f"{key}: {text!r}: a `$` begins the name of a variable; write `$$` for a plain one") from None
+    expanded = expand_variables(text, key)
     if "\0" in expanded:
         raise ConfigError(f"{key}: {text!r}: a path cannot hold a zero byte")
     # os.path.expanduser leaves an unknown user's `~name` as it is.

@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from functools import partial
 
 from gan_core.errors import DataError
-from tasks.params import SKLEARN_TABLES, DataParams
+from tasks.addresses import SKLEARN_TABLES, TABLE_SUFFIXES
+from tasks.params import DataParams
 from tasks.raw import Kind, safe_path
 from tasks.sources.source import SourceFile, expand_path, made, open_file, state_of
-from tasks.tables import SUFFIXES, read_table
+from tasks.tables import read_table
 from tasks.workspace import Workspace
 
 
@@ -20,6 +21,7 @@ class TableSource:
     """A table in a file."""
 
     kind: Kind = "table"
+    fingerprint = None
     truth = None
     notes: Sequence[str] = ()
 
@@ -31,8 +33,8 @@ class TableSource:
     def look(self) -> Sequence[SourceFile]:
         shown = safe_path(str(self._path))
         suffix = self._path.suffix.lower()
-        if suffix not in SUFFIXES:
-            raise DataError(f"{self._source}: {shown} ends with neither {' nor '.join(SUFFIXES)}, the forms of table that are read")
+        if suffix not in TABLE_SUFFIXES:
+            raise DataError(f"{self._source}: {shown} ends with neither {' nor '.join(TABLE_SUFFIXES)}, the forms of table that are read")
         now = time.time_ns()
         try:
             path = self._path.resolve(strict=True)
@@ -54,6 +56,7 @@ class SklearnTableSource:
     """A table that comes with scikit-learn; its target is the last column, by the names of its classes."""
 
     kind: Kind = "table"
+    fingerprint = None
     truth = None
     notes: Sequence[str] = ()
 

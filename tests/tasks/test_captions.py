@@ -60,6 +60,8 @@ class TestFile:
         assert found == {1: "no JSON object", 2: "no JSON object", 3: found[3], 4: found[3], 5: "no JSON object"}
         assert found[3] is not None
         assert "lacks" in found[3]
+        half = reasons('{"file": "a.png", "caption": "a \\ud800 cat"}\n{"file": "b.png", "caption": "\\ud83d\\ude00 fun"}\n', "x.jsonl")
+        assert half == {1: "the caption holds half a character, which cannot be written as UTF-8", 2: None}
 
     def test_an_image_has_each_of_its_captions_once_in_order(self) -> None:
         rows = read_captions(b"file,caption\na.png,red\nb.png,green\na.png,blue\na.png,red\n", "captions.csv")

@@ -169,14 +169,45 @@ class TestMemory:
         run()
         assert reads == []
 
-    def test_an_added_file_costs_the_reading_of_its_shard(self, photos: Path, reads: list[str], run: Callable[..., list[str]]) -> None:
-        fill(photos)
+    def test_an_added_file_costs_its_own_reading(
+        self, workspace: Workspace, photos: Path, reads: list[str], run: Callable[..., list[str]]
+    ) -> None:
+        files = fill(photos)
         run()
         reads.clear()
         (photos / "class 0" / "new.png").touch()
         run()
-        assert "new.png" in reads
-        assert 1 < len(reads) < 50
+        assert reads == ["new.png"]
+        # Bytes that went bad in raw are not copied on.
+        reader = RawReader.open(workspace.raw("shop"))
+        [shard] = {member.shard for member in reader.members if member.path == "class 0/new.png"}
+        bad = [member for member in reader.members if member.shard == shard and member.size]
+        with (workspace.raw("shop") / shard).open("r+b") as file:
+            for member in bad:
+                file.seek(member.offset)
+                file.write(b"rotten"[: member.size])
+        (photos / "class 0" / "new.png").unlink()
+        reads.clear()
+        run()
+        assert len(reads) == len(bad) > 0
+        assert contents(workspace.raw("shop")) == files
+
+    def test_few_files_are_open_at_once(self, photos: Path, run: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(raw, "_SHARD_COUNTS", ())
+        fill(photos)
+        run()
+        fill(photos / "class 0", 300)
+        open_files = []
+        real = raw._write_shard
+
+        def counted(*arguments: Any) -> Any:
+            open_files.append(len(os.listdir("/proc/self/fd")))  # noqa: PTH208
+            return real(*arguments)
+
+        monkeypatch.setattr(raw, "_write_shard", counted)
+        run()
+        assert len(open_files) > 100
+        assert max(open_files) <= min(open_files) + 2
 
     def test_touched_files_are_read_and_nothing_is_written(self, photos: Path, reads: list[str], run: Callable[..., list[str]]) -> None:
         fill(photos)

@@ -35,6 +35,7 @@ def test_reads_what_is_there() -> None:
         (gzip.compress(PLAIN[:2] + b"\x0d" + PLAIN[3:]), "begins with 00000d03"),
         (idx(VALUES[0]), "begins with 00000802"),
         (gzip.compress(PLAIN[:4] + struct.pack(">III", 2**32 - 1, 28, 28) + PLAIN[16:]), "more than 2,147,483,648"),
+        (gzip.compress(PLAIN[:4] + struct.pack(">III", 0, 2**32 - 1, 2**32 - 1)), "more than 2,147,483,648"),
         (gzip.compress(PLAIN[:4] + struct.pack(">III", 60_000, 28, 28) + PLAIN[16:]), "states 60000 x 28 x 28 values, and there are 120"),
         (idx(VALUES)[:-3], "its last bytes are missing"),
         (idx(VALUES)[:-30], "values, and there are"),

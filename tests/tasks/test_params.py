@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from gan_core.errors import ConfigError
-from tasks.params import Entry, load, load_entry, parse
+from tasks.params import DataParams, Entry, load, load_entry, parse
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -193,9 +193,10 @@ def test_what_is_missing_is_named(changes: dict[str, Any], message: str) -> None
 
 
 SOURCES = [
-    ("digits", "'digits' is not a source; allowed are sklearn://, points://, torchvision://, folder://, table://"),
-    ("sklaern://digits", "'sklaern://digits' is not a source; allowed are sklearn://, points://, torchvision://, folder://, table://; "
-     "did you mean sklearn://?"),
+    ("digits", "'digits' is not a source; allowed are sklearn://, points://, torchvision://, folder://, table://, s3://, gs://, "
+     "az://, https://, http://"),
+    ("sklaern://digits", "'sklaern://digits' is not a source; allowed are sklearn://, points://, torchvision://, folder://, table://, "
+     "s3://, gs://, az://, https://, http://; did you mean sklearn://?"),
     ("sklearn://digit", "'sklearn://digit': sklearn:// has digits, breast-cancer, iris, wine; did you mean sklearn://digits?"),
     ("points://cirle", "'points://cirle': points:// has circle, ring, grid; did you mean points://circle?"),
     ("torchvision://MNISTT", "torchvision:// has MNIST, FashionMNIST, KMNIST, QMNIST; did you mean torchvision://MNIST?"),
@@ -203,6 +204,20 @@ SOURCES = [
     ("folder://", "'folder://' names no folder; write folder:///an/absolute/path or folder://relative/path"),
     ("table://", "'table://' names no file; write table:///an/absolute/path or table://relative/path"),
     ("sklearn://breast", "did you mean sklearn://breast-cancer?"),
+    ("ftp://host/set.zip", "'ftp://host/set.zip' is not a source"),
+    ("file:///etc/set.zip", "'file:///etc/set.zip' is not a source"),
+    ("s3://", "'s3://' names no bucket; write s3://bucket/folder"),
+    ("https:///set.zip", "'https:///set.zip' names no host; write https://host/set.zip"),
+    ("https://host:port/set.zip", "'https://host:port/set.zip' is no URL (Port could not be cast"),
+    ("https://me:hush@host/set.zip", "'https://host/set.zip' carries a name or password; write the URL without them"),
+    ("s3://KEY:hush@bucket/x", "'s3://bucket/x' carries a name or password; credentials for s3:// come from the environment"),
+    ("https://host/set.zip?a=1&X-Amz-Signature=hush", "'https://host/set.zip': `X-Amz-Signature` looks like a secret; put it into"),
+    ("https://host/set.zip?token=hush", "`token` looks like a secret; put it into an environment variable: token=$VARIABLE"),
+    ("s3://bucket/x?versionId=1", "'s3://bucket/x': s3:// takes no `?` and no `#`"),
+    ("https://host/photos", "'https://host/photos' names no archive and no table, and the web lists no folders; a URL ends in .zip"),
+    ("http://host/set.zip", "'http://host/set.zip': http:// is only for this machine"),
+    ("http://127.0.0.1.evil.org/set.zip", "http:// is only for this machine"),
+    ("http://localhost@evil.org/set.zip", "'http://evil.org/set.zip' carries a name or password"),
     ("", "'' is not a source"),
     ("://", "'://' is not a source"),
 ]  # fmt: skip
@@ -213,6 +228,26 @@ def test_a_source_that_is_none_is_named_with_the_nearest(source: str, message: s
     found = problem(document(data={"source": source}))
     assert found.startswith("params.yaml: generators.a.data.source: ")
     assert message in found
+    assert "hush" not in found
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        *("folder:///srv/set.zip", "folder://$SETS/all.tar.gz/train", "s3://bucket", "s3://$BUCKET/photos", "gs://bucket/set.tgz/train"),
+        *("az://container/photos", "https://host:8443/a/set.tar.xz/train?download=1", "https://host/set.zip?token=$TOKEN"),
+        *("http://localhost:8000/set.zip", "http://127.0.0.1/set.zip", "http://[::1]:80/set.zip"),
+    ],
+)
+def test_places_of_images(source: str) -> None:
+    for layout in ("images", "side-by-side"):
+        [entry] = parse(document(PAIRS if layout != "images" else IMAGES, data={"source": source, "layout": layout, "size": 64})).values()
+        assert entry.data.kind == ("images" if layout == "images" else "pairs")
+
+
+@pytest.mark.parametrize("source", ["https://host/a.csv?x=1", "s3://bucket/a.parquet", "http://localhost/A.CSV"])
+def test_tables_of_the_network(source: str) -> None:
+    assert DataParams(source=source).kind == "table"
 
 
 COMBINATIONS: list[tuple[dict[str, Any], dict[str, Any], str]] = [
@@ -237,7 +272,7 @@ COMBINATIONS: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     (PAIRS, {"train": {"recipe": "gan", "images": 9}}, "a: train.recipe: gan takes images or points, and folder:///pairs has pairs"),
     (PAIRS, {"data__layout": ...}, "a: train.recipe: pix2pix takes pairs, and folder:///pairs has images; data.layout: side-by"),
     (PAIRS, {"data__layout": "beside"}, "a.data.layout: 'beside' is not allowed; 'images', 'side-by-side', 'paired-folders', 'un"),
-    (PAIRS, {"data__source": "sklearn://digits"}, "a.data: layout: only for folder://, not sklearn://digits"),
+    (PAIRS, {"data__source": "sklearn://digits"}, "a.data: layout: only for folders, archives and buckets of images, not sklearn://digits"),
     (PAIRS, {"data__folders": ["A", "B"]}, "a.data: folders: only with layout paired-folders or unpaired-folders"),
     (PAIRS, {"data__layout": "paired-folders", "data__folders": ["A", "../B"]}, "a.data.folders: '../B' is not the name of a folder"),
     (PAIRS, {"data__layout": "paired-folders", "data__folders": ["A", "A"]}, "a.data.folders: 'A' stands there twice"),

@@ -26,7 +26,7 @@ from tasks.gate import Measured, Record, decide
 from tasks.params import Entry, EvaluateParams, RegisterParams, parse
 from tasks.register import register
 from tasks.registry import Registry, load_generator
-from tasks.samples import table_frame, write_samples
+from tasks.samples import formulas, table_frame, write_samples
 from tasks.scoring import SCORINGS, gather, score
 from tasks.scoring.copies import CLOSER, Copies, find_copies
 from tasks.scoring.table import deviations
@@ -124,7 +124,10 @@ def test_texts_are_written_as_they_are(tmp_path: Path) -> None:
     values[:, 3] = np.arange(12) % 3
     schema = planted_table.schema(values, labels)
     columns = (*schema.columns[:3], type(column)("colour", "category", "string", ("=1+1", 'a "b", c', "@x")), schema.columns[4])
-    write_samples(Samples(values, labels, type(schema)(columns, "bought")), tmp_path / "rows.csv", planted_table.CLASSES)
+    samples = Samples(values, labels, type(schema)(columns, "bought"))
+    assert formulas(samples, planted_table.CLASSES) == ["colour"]
+    assert formulas(samples, ("no", "-yes")) == ["colour", "bought"]
+    write_samples(samples, tmp_path / "rows.csv", planted_table.CLASSES)
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "rows.csv"), frame)
 
 

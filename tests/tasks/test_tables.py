@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import random
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import planted_table
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from raw_sets import entry, write_table
 
@@ -218,6 +221,10 @@ def test_a_table_that_cannot_be_used_is_refused_and_says_why(place: Workspace, d
     [
         (b"a,b\n1,2\n", r"table\.parquet: no readable Parquet file"),
         (
+            as_parquet(pd.DataFrame({"a": ["x1y2z"] * 5})).replace(b"x1y2z", b"x\xff\xfez!"),
+            r"table\.parquet: no readable Parquet file \(.*UTF8",
+        ),
+        (
             as_parquet(pd.DataFrame({"when": [date(2020, 1, 1)] * 5})),
             r"column when holds date32.*; tables hold numbers, texts and booleans",
         ),
@@ -226,6 +233,31 @@ def test_a_table_that_cannot_be_used_is_refused_and_says_why(place: Workspace, d
 def test_a_parquet_file_that_cannot_be_used(place: Workspace, data: bytes, message: str) -> None:
     with pytest.raises(DataError, match=message):
         run(place, data, ".parquet")
+
+
+def test_a_small_file_of_endless_rows_is_not_read(place: Workspace) -> None:
+    file = io.BytesIO()
+    pq.write_table(pa.table({"a": pa.nulls(60_000_000), "b": pa.nulls(60_000_000)}), file)
+    assert len(file.getvalue()) < 1_000_000
+    with pytest.raises(DataError, match=r"table\.parquet: has 120,000,000 cells, and at most 100,000,000 are read; write fewer"):
+        run(place, file.getvalue(), ".parquet")
+
+
+@pytest.mark.parametrize("compression", ["none", "zstd"])
+def test_a_damaged_parquet_file_never_ends_in_anything_but_words(compression: str) -> None:
+    file = io.BytesIO()
+    pd.DataFrame({"x": [1.5, 2.5, None] * 20, "text": ["ab", "cd", "ef"] * 20}).to_parquet(file, compression=compression)
+    draw = random.Random(compression)  # noqa: S311  nothing secret
+    refused = 0
+    for _ in range(300):
+        data = bytearray(file.getvalue())
+        for _ in range(draw.choice((1, 3, 20))):
+            data[draw.randrange(len(data))] = draw.choice((0, 1, 0x7F, 0x80, 0xFF))
+        try:
+            read_table(bytes(data), "table.parquet")
+        except DataError:
+            refused += 1
+    assert 100 < refused < 300
 
 
 class TestSources:
