@@ -225,8 +225,9 @@ def _kept(players: Mapping[str, nn.Module]) -> Iterator[None]:
 class _AsWhole(TorchFunctionMode):
     """Lets torch's functions that draw for a batch, or normalise by it, do so for the whole batch.
 
-    A draw is for a batch if its first size is that of a part, or a multiple, as where real and generated samples are judged in one pass.
-    Every process makes all of it, from the same random state, and takes its share; any other draw is the same in all processes.
+    A draw is for a batch if its first size is that of a part, a multiple of it, as where real and generated samples are judged in one
+    pass, or divides it, as where rows are judged in packs. Every process makes all of it, from the same random state, and takes its share;
+    any other draw, such as a scalar, is the same in all processes.
     """
 
     def __init__(self, samples: int, number: int, count: int) -> None:
@@ -242,6 +243,8 @@ class _AsWhole(TorchFunctionMode):
         }
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if (kwargs or {}).get("generator") is not None:
+            return function(*args, **kwargs)  # from a random state of its own
         if function in _UNKNOWN:
             raise TrainingError(
                 f"torch's {function.__name__} draws in a way that cannot be split among processes or parts of a batch; draw by torch.rand, "
@@ -250,7 +253,7 @@ class _AsWhole(TorchFunctionMode):
         return self._instead.get(function, function)(*args, **(kwargs or {}))
 
     def _is_for_batch(self, size: Sequence[int]) -> bool:
-        return len(size) > 0 and size[0] > 0 and size[0] % self.samples == 0
+        return len(size) > 0 and size[0] > 0 and 0 in (size[0] % self.samples, self.samples % size[0])
 
     def _share(self, drawn: Tensor, rows: int) -> Tensor:
         """Of a draw for the whole batch (several times over), this part's (rows, ...)."""
@@ -260,7 +263,7 @@ class _AsWhole(TorchFunctionMode):
     def _sized(self, draw: Callable[..., Tensor]) -> Callable[..., Tensor]:
         def drawn(*args: Any, **options: Any) -> Tensor:
             *bounds, size = (*args, options.pop("size")) if "size" in options else args if isinstance(args[-1], Sequence) else (args,)
-            if options.get("generator") is not None or not self._is_for_batch(size):
+            if not self._is_for_batch(size):
                 return draw(*bounds, size, **options)
             return self._share(draw(*bounds, (size[0] * self.count, *size[1:]), **options), size[0])
 
@@ -275,8 +278,7 @@ class _AsWhole(TorchFunctionMode):
         return drawn
 
     def _dropout(self, input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
-        # A row may also stand for several samples that are judged together.
-        if not training or not (self._is_for_batch(input.shape) or self.samples % len(input) == 0):
+        if not training or not self._is_for_batch(input.shape):
             return F.dropout(input, p, training, inplace)
         return input * self._share(F.dropout(_wide(input, self.count).fill_(1.0), p), len(input))
 

@@ -27,7 +27,7 @@ from torch import Tensor
 
 from gan_core import checkpoint, pictures, watch
 from gan_core.averaging import Average
-from gan_core.data.batches import Batches
+from gan_core.data.batches import Batch, Batches
 from gan_core.data.dataset import Dataset
 from gan_core.device import choose_device, choose_precision
 from gan_core.distributed import ALONE, Group, Parts
@@ -84,6 +84,7 @@ def train(
     parts = Parts(group, params.batch, params.accumulate)
     # What a recipe keeps of a part from one turn to the next, such as what the generator drew for it, stays with the part.
     hands = [recipe, *(copy.copy(recipe) for _ in range(1, params.accumulate))]
+    drawn: dict[int, Batch] = {}
     record = folder / "metrics.jsonl"
     log_every = params.log_every or math.ceil(params.images / 200)
     preview_every = params.preview_every or math.ceil(params.images / 10)
@@ -113,19 +114,17 @@ def train(
                 continue
             for repeat in range(turn.repeats):
                 moves = images // params.batch
-                if turn.draws:
-                    drawn = [batches.after(images, params.batch, part, parts.count) for part in parts.numbers]
-                    images += params.batch
                 optimizer.zero_grad(set_to_none=True)
                 said: list[Mapping[str, Tensor]] = []
-                for part, hand, batch in zip(parts.numbers, hands, drawn, strict=True):
-                    with (
-                        parts.playing(part, recipe.players, device),
-                        torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == torch.bfloat16),
-                    ):
-                        move = hand.move(turn, batch, moves, last=repeat == turn.repeats - 1)
+                for part, hand in zip(parts.numbers, hands, strict=True):
+                    with parts.playing(part, recipe.players, device):
+                        if turn.draws:
+                            drawn[part] = batches.after(images, params.batch, part, parts.count)
+                        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == torch.bfloat16):
+                            move = hand.move(turn, drawn[part], moves, last=repeat == turn.repeats - 1)
                     (move.loss / params.accumulate).backward()  # type: ignore[no-untyped-call]
                     said.append(move.numbers)
+                images += params.batch if turn.draws else 0
                 means = group.average(optimizer.param_groups[0]["params"], _mean(said))
                 optimizer.step()
                 recipe.after_move(turn)
