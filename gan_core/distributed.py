@@ -10,7 +10,7 @@ at a batch as a whole sees a part.
 
 from __future__ import annotations
 
-import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
@@ -181,8 +181,9 @@ def _exchange() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        rank = os.environ.get("RANK", "?")
-        raise PeerLostError(f"rank {rank}: another process of this training is gone ({str(error).splitlines()[0]})") from None
+        # gloo's message without the place in its source that it begins with, and the advice that it ends with.
+        reason = re.sub(r"^\[\S*\] ", "", str(error)).splitlines()[0].split(". ")[0]
+        raise PeerLostError(f"another process of this training is gone ({reason})") from error
 
 
 class _Gather(torch.autograd.Function):

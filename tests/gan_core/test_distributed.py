@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -137,7 +138,7 @@ def assert_same(folder: Path, job: dict[str, Any], tolerance: float = 1e-3) -> N
 def shown(folder: Path) -> list[list[float]]:
     """What all processes together were shown: a list a batch, in its order."""
     ranks = [json.loads(path.read_text()) for path in sorted(folder.glob("seen-*.json"))]
-    return [sum(parts, []) for parts in zip(*ranks, strict=True)]
+    return [list(itertools.chain(*parts)) for parts in zip(*ranks, strict=True)]
 
 
 @pytest.fixture(scope="module")
