@@ -65,8 +65,8 @@ class Hosts:
             return cls()
         if not 0 <= number < count or ":" not in said["PET_RDZV_ENDPOINT"]:
             raise ConfigError(
-                f"{count} hosts (PET_NNODES) need PET_NODE_RANK, 0 to {count - 1}, and PET_RDZV_ENDPOINT, such as 10.0.0.1:29400 with host 0's "
-                f"address; they are {number} and {said['PET_RDZV_ENDPOINT']!r}"
+                f"{count} hosts (PET_NNODES) need PET_NODE_RANK, 0 to {count - 1}, and in PET_RDZV_ENDPOINT host 0's address and port such "
+                f"as 10.0.0.1:29400; they are {number} and {said['PET_RDZV_ENDPOINT']!r}"
             )
         return cls(count, number, said["PET_RDZV_ENDPOINT"], said["PET_LOCAL_ADDR"] or None)
 
