@@ -13,11 +13,11 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import signal
 import sys
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,11 +97,12 @@ def is_rank() -> bool:
     return _FOLDER in os.environ and "RANK" in os.environ
 
 
-def launch(name: str, key: str, hosts: Hosts, processes: int) -> None:
+def launch(name: str, key: str, folder: Path, hosts: Hosts, processes: int) -> None:
     """Train `name` in `processes` ranks on this host, and end as they did.
 
     Args:
         key: names the training; hosts whose data or parameters differ never meet.
+        folder: where the ranks of this host meet and say how they ended.
 
     Raises:
         GantryError: the one that ended the ranks.
@@ -113,40 +114,45 @@ def launch(name: str, key: str, hosts: Hosts, processes: int) -> None:
     from torch.distributed.elastic.rendezvous.api import RendezvousError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
-    with tempfile.TemporaryDirectory(prefix="gantry-ranks-") as temporary:
-        os.environ |= {_FOLDER: temporary, _LAUNCHER: str(os.getpid())}
-        if hosts.count == 1:
-            # Met by files, and bound to loopback.
-            os.environ |= {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1", "GLOO_SOCKET_IFNAME": _LOOPBACK, "NCCL_SOCKET_IFNAME": _LOOPBACK}
-        config = LaunchConfig(
-            min_nodes=hosts.count,
-            max_nodes=hosts.count,
-            nproc_per_node=processes,
-            run_id=key,
-            rdzv_backend="c10d",
-            rdzv_endpoint=hosts.meeting or str(Path(temporary) / "rendezvous"),
-            rdzv_configs={"is_host": hosts.number == 0} if hosts.count > 1 else {"store_type": "file"},
-            local_addr=hosts.address or (None if hosts.count > 1 else "localhost"),
-            max_restarts=RESTARTS,
-            logs_specs=DefaultLogsSpecs(log_dir=str(Path(temporary) / "logs")),
-            shutdown_timeout=_SECONDS_TO_END,
-        )
-        try:
-            elastic_launch(config, sys.executable)("-m", "tasks.train", name)
-        except SignalException as stopped:
-            sys.exit(128 + stopped.sigval)
-        except ChildFailedError as failed:
-            rank, failure = failed.get_first_failure()
-            raise TrainingError(
-                f"the training's processes died {RESTARTS + 1} times, the last time rank {rank} ({_cause(failure.exitcode)}); "
-                "its state is saved: see to the reason, and run it again to go on"
-            ) from None
-        except RendezvousError as error:
-            raise TrainingError(
-                f"the hosts did not meet at {hosts.meeting} ({error}); each needs the same params.yaml, data and number of processes"
-            ) from None
-        _end_as_said(Path(temporary))
+    for logger in logging.root.manager.loggerDict:
+        if logger.startswith("torch.distributed.elastic"):  # each signal and each death, beside what is said here
+            logging.getLogger(logger).setLevel(logging.CRITICAL)
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder / "logs").mkdir(parents=True)
+    os.environ |= {_FOLDER: str(folder), _LAUNCHER: str(os.getpid())}
+    if hosts.count == 1:
+        # They meet by files, and talk on loopback.
+        os.environ |= {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1", "GLOO_SOCKET_IFNAME": _LOOPBACK, "NCCL_SOCKET_IFNAME": _LOOPBACK}
+    config = LaunchConfig(
+        min_nodes=hosts.count,
+        max_nodes=hosts.count,
+        nproc_per_node=processes,
+        run_id=key,
+        rdzv_backend="c10d",
+        rdzv_endpoint=hosts.meeting or str(folder / "rendezvous"),
+        rdzv_configs={"is_host": hosts.number == 0} if hosts.count > 1 else {"store_type": "file"},
+        local_addr=hosts.address or (None if hosts.count > 1 else "localhost"),
+        max_restarts=RESTARTS,
+        logs_specs=DefaultLogsSpecs(log_dir=str(folder / "logs")),
+        shutdown_timeout=_SECONDS_TO_END,
+    )
+    try:
+        elastic_launch(config, sys.executable)("-m", "tasks.train", name)
+        _end_as_said(folder)
+    except SignalException as stopped:
+        sys.exit(128 + stopped.sigval)
+    except ChildFailedError as failed:
+        rank, failure = failed.get_first_failure()
+        raise TrainingError(
+            f"the training's processes died {RESTARTS + 1} times, the last time rank {rank} ({_cause(failure.exitcode)}); "
+            "its state is saved: see to the reason, and run it again to go on"
+        ) from None
+    except RendezvousError as error:
+        raise TrainingError(
+            f"the hosts did not meet at {hosts.meeting} ({error}); each needs the same params.yaml, data and number of processes"
+        ) from None
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
@@ -187,8 +193,9 @@ def was_restarted() -> int:
 
 def _say_end(folder: Path, local: int, code: int, error: str) -> None:
     temporary = folder / f".end-{local}.tmp"
-    temporary.write_text(json.dumps({"code": code, "error": error}))
-    temporary.replace(folder / f"end-{local}.json")
+    with suppress(FileNotFoundError):  # the launcher was killed, and another one has cleared the folder
+        temporary.write_text(json.dumps({"code": code, "error": error}))
+        temporary.replace(folder / f"end-{local}.json")
 
 
 def _end_as_said(folder: Path) -> None:

@@ -60,7 +60,7 @@ def train(workspace: Workspace, name: str, entry: Entry) -> None:
     params = entry.train.model_copy(update={"processes": here * hosts.count})
     key = _key(params, dataset)
     if here * hosts.count > 1 and not ranks.is_rank():
-        ranks.launch(name, key, hosts, here)
+        ranks.launch(name, key, workspace.ranks(name), hosts, here)
         return
     # Nothing in a step on points or rows is large enough to share: a second thread only waits, and takes a core from the next training.
     shared = 1 if dataset.spec.kind in ("points", "table") else max(torch.get_num_threads() // here, 1)
