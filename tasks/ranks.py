@@ -31,6 +31,8 @@ from tasks.processes import die_with
 RESTARTS = 3
 _SECONDS_TO_END = 15
 """That a rank has after a signal, to save its state; `gantry run` gives the whole stage 20."""
+_SECONDS_TO_MEET = 600
+"""That hosts wait for host 0, which is as long as torch has them wait for each other."""
 _FOLDER, _LAUNCHER = "GANTRY_RANKS", "GANTRY_RANKS_LAUNCHER"
 _LOOPBACK = "lo" if sys.platform == "linux" else "lo0"
 
@@ -130,7 +132,7 @@ def launch(name: str, key: str, folder: Path, hosts: Hosts, processes: int) -> N
         run_id=key,
         rdzv_backend="c10d",
         rdzv_endpoint=hosts.meeting or str(folder / "rendezvous"),
-        rdzv_configs={"is_host": hosts.number == 0} if hosts.count > 1 else {"store_type": "file"},
+        rdzv_configs={"is_host": hosts.number == 0, "read_timeout": _SECONDS_TO_MEET} if hosts.count > 1 else {"store_type": "file"},
         local_addr=hosts.address or (None if hosts.count > 1 else "localhost"),
         max_restarts=RESTARTS,
         logs_specs=DefaultLogsSpecs(log_dir=str(folder / "logs")),
