@@ -308,7 +308,7 @@ def _batch_norm(
     with torch.autocast(input.device.type, enabled=False):
         values = input.float()
         axes = [0, *range(2, values.dim())]
-        means, variances = whole(torch.stack([values.mean(axes), values.var(axes, correction=0)])[None]).unbind(1)
+        variances, means = whole(torch.stack(torch.var_mean(values, axes, correction=0))[None]).unbind(1)
         mean = means.mean(0)
         variance = variances.mean(0) + (means - mean).square().mean(0)
         if running_mean is not None and running_var is not None:

@@ -161,9 +161,9 @@ def distance_in_batch(features: Tensor, labels: Tensor | None) -> Tensor:
     """
     with torch.autocast(features.device.type, enabled=False):
         rows = features.float()
+        squares = rows.square().sum(dim=1)
         everyone = whole(rows)
-        squares = rows.square().sum(dim=1), everyone.square().sum(dim=1)
-        squared = (squares[0][:, None] + squares[1][None, :] - 2 * rows @ everyone.T).clamp(min=0.0) / rows.shape[1]
+        squared = (squares[:, None] + whole(squares)[None, :] - 2 * rows @ everyone.T).clamp(min=0.0) / rows.shape[1]
         like = torch.ones_like(squared, dtype=torch.bool) if labels is None else labels[:, None] == whole(labels)[None, :]
         like = like & ~own_part(torch.eye(len(everyone), dtype=torch.bool, device=rows.device))
         mean = (squared * like).sum(dim=1) / like.sum(dim=1).clamp(min=1)

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import planted_table
 import pytest
-from one_rank import play
+import torch
+from one_rank import CPU, play
+from torch import Tensor
+from torch.nn import functional as F
 
 from gan_core.data.dataset import DatasetSpec, write_spec
+from gan_core.distributed import ALONE, Parts
+from gan_core.errors import TrainingError
 
+IN_PARTS = "cyclegan"
 RANK = Path(__file__).with_name("one_rank.py")
 DCGAN = {"network": "dcgan", "width": 4, "normalization": "none"}
 SMALL = {"images": 40, "batch": 8, "latent": 4, "precision": "float32", "log_every": 8, "preview_every": 32, "watch": "off"}
@@ -135,17 +141,18 @@ def assert_same(folder: Path, job: dict[str, Any], tolerance: float = 1e-3) -> N
                 assert one[name] == pytest.approx(value, rel=tolerance, abs=tolerance), (name, other["images"])
 
 
-def shown(folder: Path) -> list[list[float]]:
-    """What all processes together were shown: a list a batch, in its order."""
+def shown(folder: Path) -> list[float]:
+    """What all processes together were shown, in the order of the batches."""
     ranks = [json.loads(path.read_text()) for path in sorted(folder.glob("seen-*.json"))]
-    return [list(itertools.chain(*parts)) for parts in zip(*ranks, strict=True)]
+    return [value for parts in zip(*ranks, strict=True) for part in parts for value in part]
 
 
 @pytest.fixture(scope="module")
 def together(jobs: dict[str, dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Each game, as two processes play it."""
+    """Each game, as two processes play it, and one of them in two parts each."""
     root = tmp_path_factory.mktemp("together")
-    run_group(2, [{**job, "folder": str(root / name)} for name, job in jobs.items()], root)
+    in_parts = {**jobs[IN_PARTS], "params": {**jobs[IN_PARTS]["params"], "accumulate": 2}, "folder": str(root / "in parts")}
+    run_group(2, [in_parts, *({**job, "folder": str(root / name)} for name, job in jobs.items())], root)
     return root
 
 
@@ -155,7 +162,50 @@ def test_two_processes_say_what_one_says_and_see_what_one_sees(jobs: dict[str, d
     assert shown(together / name) == shown(Path(jobs[name]["folder"]))
 
 
+def test_two_processes_with_two_parts_each_do_too(jobs: dict[str, dict[str, Any]], together: Path) -> None:
+    assert_same(together / "in parts", jobs[IN_PARTS])
+    assert shown(together / "in parts") == shown(Path(jobs[IN_PARTS]["folder"]))
+
+
 @pytest.mark.parametrize("name", [name for name in GAMES if "batch" not in name])
 def test_parts_one_after_another_say_what_the_whole_batch_says(jobs: dict[str, dict[str, Any]], tmp_path: Path, name: str) -> None:
     """Spectral norm makes one iteration a batch, and the pool takes images in their order, however many parts there are."""
     assert_same(play({**jobs[name], "folder": str(tmp_path / name)}, accumulate=2), jobs[name])
+
+
+DRAWS: dict[str, Callable[[Tensor], Tensor]] = {
+    "rand": lambda images: torch.rand(len(images), 1, 1, 1) + images,
+    "rand of a shape": lambda images: torch.rand(images.shape),
+    "randn": lambda images: torch.randn(size=(len(images), 3)),
+    "randint": lambda images: torch.randint(0, 9, (len(images), 1)),
+    "randint up to": lambda images: torch.randint(9, size=(len(images),)),
+    "randn_like": torch.randn_like,
+    "randint_like": lambda images: torch.randint_like(images, 1, 9),
+    "dropout": lambda images: F.dropout(images.contiguous(memory_format=torch.channels_last), 0.3),
+    "of a pair": lambda images: F.dropout(torch.cat([images, -images]), 0.3).view(2, len(images), -1).transpose(0, 1),
+    "of packs of two": lambda images: (images.view(len(images) // 2, -1) * torch.rand(len(images) // 2, 1)).view(len(images), -1),
+    "for all": lambda images: images * torch.rand(()),
+    "by a state of its own": lambda images: images * torch.rand(4, generator=torch.Generator().manual_seed(3)).sum(),
+}
+
+
+@pytest.mark.parametrize("name", DRAWS)
+def test_parts_draw_what_the_whole_batch_draws(name: str) -> None:
+    images = torch.arange(8 * 3 * 4 * 4, dtype=torch.float32).view(8, 3, 4, 4)
+    torch.manual_seed(0)
+    expected, after = DRAWS[name](images), torch.rand(3)
+    torch.manual_seed(0)
+    parts, found = Parts(ALONE, batch=8, accumulate=2), []
+    for part in parts.numbers:
+        with parts.playing(part, {}, CPU):
+            found.append(DRAWS[name](images[4 * part : 4 * part + 4]))
+    assert torch.equal(torch.cat(found), expected)
+    assert torch.equal(torch.rand(3), after)
+
+
+def test_a_draw_that_cannot_be_split_is_refused_in_words() -> None:
+    with (
+        pytest.raises(TrainingError, match=r"torch's bernoulli draws in a way that cannot be split .* set train.processes"),
+        Parts(ALONE, batch=8, accumulate=2).playing(0, {}, CPU),
+    ):
+        torch.bernoulli(torch.full((4,), 0.5))
