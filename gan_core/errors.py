@@ -39,3 +39,9 @@ class RegistryError(GantryError):
     """The tracking server or model registry cannot be reached or holds something unexpected."""
 
     exit_code = 5
+
+
+class PeerLostError(TrainingError):
+    """Another process of the same training is gone: this one cannot go on, and all of them start again from the last checkpoint."""
+
+    exit_code = 6

@@ -3,14 +3,17 @@
 Every cadence is counted in images seen. Every random draw is a function of (seed, images seen), so a run that was killed and resumed
 ends bit for bit where the undisturbed one does, whatever its checkpoint cadence. `metrics.jsonl` is the record: a line of means over
 the images since the line before, without clock times.
+
+Several processes may run the loop side by side, each on its part of every batch (`gan_core.distributed`).
 """
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,13 +21,16 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from gan_core import checkpoint, pictures, watch
 from gan_core.averaging import Average
-from gan_core.data.batches import Batches
+from gan_core.data.batches import Batch, Batches
 from gan_core.data.dataset import Dataset
 from gan_core.device import choose_device, choose_precision
+from gan_core.distributed import ALONE, Group, Parts
 from gan_core.errors import LostRunError, TrainingError
 from gan_core.generator import Generator
 from gan_core.params import TrainParams
@@ -52,11 +58,12 @@ def train(
     on_progress: Callable[[Progress], None] = lambda progress: None,  # called after every step
     on_note: Callable[[str], None] = lambda note: None,  # told what a person should know, such as a damaged checkpoint
     should_stop: Callable[[], bool] = lambda: False,  # asked after every step; True saves the state and ends
+    group: Group = ALONE,  # of processes that train together, each of them in this function
 ) -> bool:
     """Train until the budget is spent.
 
     Leaves in `folder`: generator/ (averaged, what is shipped), checkpoint/ (both players and their optimisers), samples/ (a picture
-    each `preview_every` images), metrics.jsonl.
+    each `preview_every` images), metrics.jsonl. Of a group, the first process alone reads and writes there.
 
     Returns:
         Whether the budget was spent; False where `should_stop` ended the run, which can then be resumed.
@@ -64,6 +71,7 @@ def train(
     Raises:
         ConfigError: the parameters do not fit the data or this machine.
         LostRunError: a loss or score is not finite, or the run has collapsed (`gan_core.watch`).
+        PeerLostError: another process of the group is gone.
     """
     device = choose_device(params.device)
     reseed(device, params.seed, _BUILD)
@@ -73,23 +81,23 @@ def train(
     half_life = min(params.images // 20, 500_000) if params.ema is None else params.ema
     average = Average(recipe.players[recipe.shipped], half_life)
     batches = Batches(dataset, params.seed, device)
+    parts = Parts(group, params.batch, params.accumulate)
+    # What a recipe keeps of a part from one turn to the next, such as what the generator drew for it, stays with the part.
+    hands = [recipe, *(copy.copy(recipe) for _ in range(1, params.accumulate))]
+    drawn: dict[int, Batch] = {}
     record = folder / "metrics.jsonl"
     log_every = params.log_every or math.ceil(params.images / 200)
     preview_every = params.preview_every or math.ceil(params.images / 10)
     checkpoint_every = params.checkpoint_every or math.ceil(params.images / 20)
 
-    folder.mkdir(parents=True, exist_ok=True)
-    resumed, notes = checkpoint.load_latest(folder / "checkpoints")
-    for note in notes:
-        on_note(f"passed over a checkpoint: {note}")
+    resumed = _resumed(folder, group, device, on_note)
     images, sums, counts = 0, dict[str, Tensor](), dict[str, int]()
     if resumed is not None:
         images, counts = resumed.images, dict(resumed.facts["counts"])
         sums = {name: value.to(device) for name, value in checkpoint.subtree(resumed.tensors, "sums").items()}
         _restore(resumed.tensors, recipe, optimizers, average)
         on_note(f"resumed at {images:,} of {params.images:,} images")
-    _cut_record(record, images)
-    lines = [json.loads(line) for line in record.read_text().splitlines()] if record.exists() else []
+    lines = _record_so_far(record, images, group, device)
     numbers: dict[str, float] = {}
     compared = np.sort(batches.order.indices(0, min(1_000, len(dataset.samples["train"]))))
     real = dataset.samples["train"][compared]
@@ -106,16 +114,21 @@ def train(
                 continue
             for repeat in range(turn.repeats):
                 moves = images // params.batch
-                if turn.draws:
-                    batch = batches.after(images, params.batch)
-                    images += params.batch
-                with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == torch.bfloat16):
-                    move = recipe.move(turn, batch, moves, last=repeat == turn.repeats - 1)
                 optimizer.zero_grad(set_to_none=True)
-                move.loss.backward()  # type: ignore[no-untyped-call]
+                said: list[Mapping[str, Tensor]] = []
+                for part, hand in zip(parts.numbers, hands, strict=True):
+                    with parts.playing(part, recipe.players, device):
+                        if turn.draws:
+                            drawn[part] = batches.after(images, params.batch, part, parts.count)
+                        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == torch.bfloat16):
+                            move = hand.move(turn, drawn[part], moves, last=repeat == turn.repeats - 1)
+                    (move.loss / params.accumulate).backward()  # type: ignore[no-untyped-call]
+                    said.append(move.numbers)
+                images += params.batch if turn.draws else 0
+                means = group.average(optimizer.param_groups[0]["params"], _mean(said))
                 optimizer.step()
                 recipe.after_move(turn)
-                for name, value in move.numbers.items():
+                for name, value in means.items():
                     sums[name] = sums[name] + value if name in sums else value.clone()
                     counts[name] = counts.get(name, 0) + 1
         average.update(images, images - before)
@@ -124,29 +137,33 @@ def train(
             return end // every > start // every or end >= params.images
 
         if due(log_every):
-            numbers = _log(record, images, sums, counts, _signs(recipe, average, images, dataset, real, real_labels))
+            numbers = _numbers(images, sums, counts, _signs(recipe, average, images, dataset, real, real_labels))
+            if group.is_first:
+                _log(record, images, numbers)
             sums, counts = {}, {}
             lines.append({"images": images, **numbers})
             start = recipe.generator_from * params.images
             reason = watch.failure(lines, params.images, params.batch, start, recipe.shipped) if params.watch == "stop" else None
             if reason:
                 raise _lost(f"at {images:,} images {reason}")
-        if due(preview_every):
+        if due(preview_every) and group.is_first:
             picture = recipe.preview(Generator(recipe.generator_config(images), average.network), dataset)
             pictures.save_png(picture, folder / "samples" / f"{images:09d}.png")
-        stop = should_stop()
+        stop = group.any(should_stop(), device)
         if due(checkpoint_every) or stop:
             _check_finite(sums, images)
-            state = _state(recipe, optimizers, average, sums)
-            checkpoint.save(checkpoint.Checkpoint(images, state, {"counts": counts}), folder / "checkpoints")
+            if group.is_first:
+                state = _state(recipe, optimizers, average, sums)
+                checkpoint.save(checkpoint.Checkpoint(images, state, {"counts": counts}), folder / "checkpoints")
         on_progress(Progress(images, params.images, numbers))
         if stop:
             return False
 
-    shutil.rmtree(folder / "generator", ignore_errors=True)
-    Generator(recipe.generator_config(images), average.network).save(folder / "generator")
-    final = checkpoint.Checkpoint(images, _state(recipe, optimizers, average, {}), {"counts": {}})
-    checkpoint.write(final, folder / "checkpoint")
+    if group.is_first:
+        shutil.rmtree(folder / "generator", ignore_errors=True)
+        Generator(recipe.generator_config(images), average.network).save(folder / "generator")
+        final = checkpoint.Checkpoint(images, _state(recipe, optimizers, average, {}), {"counts": {}})
+        checkpoint.write(final, folder / "checkpoint")
     return True
 
 
@@ -208,6 +225,31 @@ def _restore(tensors: Mapping[str, Tensor], recipe: Recipe[Any], optimizers: Map
                     moments[moment] = torch.empty_like(weight).copy_(value)
 
 
+def _resumed(folder: Path, group: Group, device: torch.device, on_note: Callable[[str], None]) -> checkpoint.Checkpoint | None:
+    """The newest sound checkpoint of a run's folder, which the first process reads for all."""
+    found = None
+    if group.is_first:
+        folder.mkdir(parents=True, exist_ok=True)
+        found, notes = checkpoint.load_latest(folder / "checkpoints")
+        for note in notes:
+            on_note(f"passed over a checkpoint: {note}")
+    if group.size == 1:
+        return found
+    facts = json.loads(group.share(json.dumps(found and [found.images, found.facts]).encode(), device))
+    if facts is None:
+        return None
+    return checkpoint.Checkpoint(facts[0], load_tensors(group.share(save_tensors(dict(found.tensors)) if found else b"", device)), facts[1])
+
+
+def _record_so_far(record: Path, images: int, group: Group, device: torch.device) -> list[dict[str, float]]:
+    """The lines of the record that a run goes on from, which the first process reads for all, and cuts it down to."""
+    lines: list[dict[str, float]] = []
+    if group.is_first:
+        _cut_record(record, images)
+        lines = [json.loads(line) for line in record.read_text().splitlines()] if record.exists() else []
+    return lines if group.size == 1 else list(json.loads(group.share(json.dumps(lines).encode(), device)))
+
+
 def _cut_record(record: Path, images: int) -> None:
     """Drop the lines that a resumed run will write again, and one that a crash left half-written."""
     if not record.exists():
@@ -219,13 +261,20 @@ def _cut_record(record: Path, images: int) -> None:
     temporary.replace(record)
 
 
-def _log(record: Path, images: int, sums: Mapping[str, Tensor], counts: Mapping[str, int], signs: Mapping[str, float]) -> dict[str, float]:
-    """Append the means since the last line to the record; returns them."""
+def _mean(said: Sequence[Mapping[str, Tensor]]) -> Mapping[str, Tensor]:
+    """The numbers of a batch from those of its parts, which are of one size and say the same names."""
+    return said[0] if len(said) == 1 else {name: torch.stack([one[name] for one in said]).mean() for name in said[0]}
+
+
+def _numbers(images: int, sums: Mapping[str, Tensor], counts: Mapping[str, int], signs: Mapping[str, float]) -> dict[str, float]:
+    """The means since the last line of the record, and the signs."""
     _check_finite(sums, images)
-    numbers = {**{name: float(value) / counts[name] for name, value in sorted(sums.items())}, **signs}
+    return {**{name: float(value) / counts[name] for name, value in sorted(sums.items())}, **signs}
+
+
+def _log(record: Path, images: int, numbers: Mapping[str, float]) -> None:
     with record.open("a") as file:
         file.write(json.dumps({"images": images, **{name: float(f"{value:.6g}") for name, value in numbers.items()}}) + "\n")
-    return numbers
 
 
 def _signs(

@@ -37,6 +37,7 @@ def tags(workspace: Workspace, name: str, entry: Entry, training: Mapping[str, A
         "dvc.checkpoint": tracking.dvc_hash(workspace, workspace.model(name) / "checkpoint"),
         "extractor_hash": (evaluation.get("extractor") or {}).get("hash"),
         "device": training.get("device"),
+        "processes": training.get("processes"),
         "threads": training.get("threads"),
         "flow_run": os.environ.get(FLOW_RUN),
         "git_commit": _commit(workspace.root),

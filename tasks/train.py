@@ -4,6 +4,9 @@ DVC removes a stage's outputs before it runs, so an unfinished training keeps it
 is a hash of all that the result depends on. Started again after a crash, a kill or Ctrl-C, it goes on from there; when it is done,
 the results are copied to models/NAME and the state is removed.
 
+With `train.processes`, or on several hosts, the training runs in ranks (`tasks.ranks`), each of them this stage again. The first one
+talks to MLflow, keeps the state and publishes; the others only train.
+
 A run that is lost (it has collapsed or diverged) is started again with the next seed as often as `train.restarts` says; each try has
 a folder below KEY and an MLflow run of its own.
 """
@@ -26,11 +29,12 @@ import torch
 
 from gan_core.data.dataset import Dataset
 from gan_core.device import choose_device
+from gan_core.distributed import Group
 from gan_core.errors import LostRunError
 from gan_core.params import TrainParams
 from gan_core.training import Progress
 from gan_core.training import train as train_generator
-from tasks import progress, tracking
+from tasks import progress, ranks, tracking
 from tasks.params import Entry
 from tasks.stage_main import stage_main
 from tasks.workspace import Workspace
@@ -50,27 +54,52 @@ def train(workspace: Workspace, name: str, entry: Entry) -> None:
         SystemExit: asked to stop by SIGINT or SIGTERM; the state is saved.
     """
     dataset = Dataset.open(workspace.ready(name))
+    device = choose_device(entry.train.device)
+    hosts = ranks.Hosts.from_environment()
+    here = ranks.processes_here(entry.train, hosts, device)
+    params = entry.train.model_copy(update={"processes": here * hosts.count})
+    key = _key(params, dataset)
+    if here * hosts.count > 1 and not ranks.is_rank():
+        ranks.launch(name, key, workspace.ranks(name), hosts, here)
+        return
     # Nothing in a step on points or rows is large enough to share: a second thread only waits, and takes a core from the next training.
-    torch.set_num_threads(entry.train.threads or (1 if dataset.spec.kind in ("points", "table") else torch.get_num_threads()))
-    state = workspace.unfinished(name) / _key(entry.train, dataset)
-    for number in range(entry.train.restarts + 1):
-        again = number < entry.train.restarts
+    shared = 1 if dataset.spec.kind in ("points", "table") else max(torch.get_num_threads() // here, 1)
+    torch.set_num_threads(params.threads or shared)
+    with ranks.joined(hosts, device) as group:
+        _train(workspace, name, entry, dataset, workspace.unfinished(name) / key, params, group)
+
+
+def _train(workspace: Workspace, name: str, entry: Entry, dataset: Dataset, state: Path, params: TrainParams, group: Group) -> None:
+    """Try until a run is not lost; `params` are the entry's, with the processes of all hosts."""
+    for number in range(params.restarts + 1):
+        again = number < params.restarts
         folder = state / f"try-{number}"
         try:
-            _try(workspace, name, entry, dataset, folder, entry.train.model_copy(update={"seed": entry.train.seed + number}))
+            _try(workspace, name, entry, dataset, folder, params.model_copy(update={"seed": params.seed + number}), group)
             break
         except LostRunError as lost:
-            (folder / _LOST).write_text(str(lost))
+            if group.is_first:
+                (folder / _LOST).write_text(str(lost))
             if not again:
                 raise
-            _note(f"{lost}; starting again with seed {entry.train.seed + number + 1}")
-    shutil.rmtree(workspace.unfinished(name), ignore_errors=True)
+            if group.is_first:
+                _note(f"{lost}; starting again with seed {params.seed + number + 1}")
+    if group.is_first:
+        shutil.rmtree(workspace.unfinished(name), ignore_errors=True)
 
 
-def _try(workspace: Workspace, name: str, entry: Entry, dataset: Dataset, unfinished: Path, params: TrainParams) -> None:
-    """Train once, or go on with it, and publish the results; `params` are the entry's with the seed of this try."""
-    if (unfinished / _LOST).exists():
-        raise LostRunError((unfinished / _LOST).read_text())
+def _try(workspace: Workspace, name: str, entry: Entry, dataset: Dataset, unfinished: Path, params: TrainParams, group: Group) -> None:
+    """Train once, or go on with it, and publish the results; `params` have the seed of this try."""
+    lost = (unfinished / _LOST).read_text() if group.is_first and (unfinished / _LOST).exists() else ""
+    if lost := group.share(lost.encode(), choose_device(params.device)).decode():
+        raise LostRunError(lost)
+    if not group.is_first:
+        with _stop_signals() as received:
+            if not train_generator(params, dataset, unfinished, should_stop=lambda: bool(received), group=group):
+                sys.exit(128 + (received or [signal.SIGTERM])[0])
+        return
+    if ranks.was_restarted():
+        _note(f"a process of this training died; all start again from the last checkpoint ({ranks.was_restarted()} of {ranks.RESTARTS})")
     unfinished.mkdir(parents=True, exist_ok=True)
     with _stop_signals() as received, tracking.run(workspace, name, _run_id(unfinished), system_metrics=True) as run:
         _write_json(unfinished / "run.json", {"run_id": run.id})
@@ -88,11 +117,11 @@ def _try(workspace: Workspace, name: str, entry: Entry, dataset: Dataset, unfini
                 show(now)
                 record.follow()
 
-            done = train_generator(params, dataset, unfinished, on_progress, _note, should_stop=lambda: bool(received))
+            done = train_generator(params, dataset, unfinished, on_progress, _note, lambda: bool(received), group)
         record.level()
         if not done:
             _note(f"stopped, the state is saved; run it again to go on (in {unfinished})")
-            sys.exit(128 + received[0])
+            sys.exit(128 + (received or [signal.SIGTERM])[0])
         seconds = time.monotonic() - started
         images = max(params.images - (first or 0), 0)
         _log_previews(run, unfinished / "samples")
@@ -100,6 +129,7 @@ def _try(workspace: Workspace, name: str, entry: Entry, dataset: Dataset, unfini
             "run_id": run.id,
             "tracking_uri": tracking.without_password(tracking.address(workspace)),
             "device": choose_device(params.device).type,
+            "processes": group.size,
             "threads": torch.get_num_threads(),
             "seconds": round(seconds, 1),
             "images_per_second": round(images / seconds) if seconds else 0,

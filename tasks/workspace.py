@@ -43,6 +43,10 @@ class Workspace:
         """States of trainings that have not ended, a folder each, named by what they depend on."""
         return self.private / "unfinished" / name
 
+    def ranks(self, name: str) -> Path:
+        """Where the processes of one training meet."""
+        return self.private / "ranks" / name
+
 
 def current() -> Workspace:
     """The workspace that the process was started in."""

@@ -74,16 +74,17 @@ class Batches:
         unpaired = self.inputs is not None and dataset.spec.input_counts is not None
         self.input_order = Shuffle(len(self.inputs), mix(seed, _INPUTS)) if self.inputs is not None and unpaired else self.order
 
-    def after(self, seen: int, size: int) -> Batch:
-        """The batch of `size` that follows the first `seen` samples of the run."""
-        indices = self.order.indices(seen, size)
+    def after(self, seen: int, size: int, part: int = 0, parts: int = 1) -> Batch:
+        """The batch of `size` that follows the first `seen` samples of the run, or of its equal `parts` the one of that number."""
+        start, stop = part * size // parts, (part + 1) * size // parts
+        indices = self.order.indices(seen + start, stop - start)
         samples = torch.from_numpy(self.samples[indices]).to(self.device, non_blocking=True)
         labels = None if self.labels is None else torch.from_numpy(self.labels[indices]).to(self.device, non_blocking=True)
         if self.inputs is not None:
-            chosen = torch.from_numpy(self.inputs[self.input_order.indices(seen, size)]).to(self.device, non_blocking=True)
+            chosen = torch.from_numpy(self.inputs[self.input_order.indices(seen + start, stop - start)]).to(self.device, non_blocking=True)
             return Batch(_images(samples), labels, _images(chosen))
         if self.captions is not None:
-            draws = np.random.default_rng((self.seed, _CAPTIONS, seen)).random(size)
+            draws = np.random.default_rng((self.seed, _CAPTIONS, seen)).random(size)[start:stop]
             tokens = self.captions.tokens[self.captions.drawn(indices, draws)]
             return Batch(_images(samples), labels, tokens=torch.from_numpy(tokens).to(self.device, torch.int64, non_blocking=True))
         if len(self.spec.shape) == 3:

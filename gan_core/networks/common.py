@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from gan_core.distributed import own_part, whole
 from gan_core.errors import ConfigError
 from gan_core.params.common import halvings
 from gan_core.params.gan import NetworkParams, Normalization
@@ -161,9 +162,10 @@ def distance_in_batch(features: Tensor, labels: Tensor | None) -> Tensor:
     with torch.autocast(features.device.type, enabled=False):
         rows = features.float()
         squares = rows.square().sum(dim=1)
-        squared = (squares[:, None] + squares[None, :] - 2 * rows @ rows.T).clamp(min=0.0) / rows.shape[1]
-        like = torch.ones_like(squared, dtype=torch.bool) if labels is None else labels[:, None] == labels[None, :]
-        like = like & ~torch.eye(len(rows), dtype=torch.bool, device=rows.device)
+        everyone = whole(rows)
+        squared = (squares[:, None] + whole(squares)[None, :] - 2 * rows @ everyone.T).clamp(min=0.0) / rows.shape[1]
+        like = torch.ones_like(squared, dtype=torch.bool) if labels is None else labels[:, None] == whole(labels)[None, :]
+        like = like & ~own_part(torch.eye(len(everyone), dtype=torch.bool, device=rows.device))
         mean = (squared * like).sum(dim=1) / like.sum(dim=1).clamp(min=1)
         # The root of 0, which equal samples have, has no slope.
         return (mean + _LEAST).sqrt() - math.sqrt(_LEAST)

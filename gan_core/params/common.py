@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 PositiveInt = Annotated[int, Field(gt=0)]
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -62,6 +62,12 @@ class TrainParams(Strict):
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None
     """Processor threads. None: one for points, one a core for images. Where several trainings share the cores, 1 each is far faster:
     threads that wait for each other lose whole time slices. Results are equal bit for bit at equal numbers only."""
+    processes: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = 1
+    """Processes on each host that share every batch. `auto`: one a GPU, or one a core where there is none; fewer where the batch does not
+    come out even. Losses are those of one process up to the order of float sums."""
+    accumulate: Annotated[int, Field(ge=1, le=65_536)] = 1
+    """Parts that each process plays its share of a batch in, one after another, for a batch that does not fit into memory. What looks
+    at a batch as a whole (batch normalisation, `batch_distance`, wrong captions) sees a part of it."""
     watch: Literal["stop", "off"] = "stop"
     """`stop` ends a run whose generator has collapsed or gets no gradient any more (`gan_core.watch`) instead of spending the budget."""
     restarts: Annotated[int, Field(ge=0, le=10)] = 0
@@ -72,6 +78,21 @@ class TrainParams(Strict):
     """None: 10 times in a run."""
     checkpoint_every: PositiveInt | None = None
     """None: 20 times in a run. Never changes the result, only how much a crash costs."""
+
+    @model_validator(mode="after")
+    def _is_even(self) -> Self:
+        processes = 1 if self.processes == "auto" else self.processes
+        if processes * self.accumulate > 1 and not self.is_even(processes):
+            raise ValueError(f"batch: {self.batch} samples do not come out even in {self._parts(processes)}; change one of them")
+        return self
+
+    def is_even(self, processes: int) -> bool:
+        """Whether the batch can be split among so many processes into parts of equal size."""
+        return self.batch % (processes * self.accumulate) == 0
+
+    def _parts(self, processes: int) -> str:
+        """What the batch is split by, in words."""
+        return f"{processes} x {self.accumulate} parts (train.processes x train.accumulate)"
 
     def problems(self, kind: Kind, size: int | None) -> list[str]:
         """What does not fit the data, as lines that begin with the key below the entry.

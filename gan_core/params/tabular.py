@@ -45,3 +45,9 @@ class TabularParams(TrainParams):
         if self.batch % self.pac:
             raise ValueError(f"batch: {self.batch} rows are no whole packs of {self.pac} (train.pac)")
         return self
+
+    def is_even(self, processes: int) -> bool:
+        return self.batch % (processes * self.accumulate * self.pac) == 0
+
+    def _parts(self, processes: int) -> str:
+        return f"{super()._parts(processes)} of whole packs of {self.pac} (train.pac)"

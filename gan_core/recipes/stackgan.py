@@ -22,6 +22,7 @@ from gan_core import pictures
 from gan_core.augment import augment
 from gan_core.data.batches import Batch
 from gan_core.data.dataset import Dataset, DatasetSpec
+from gan_core.distributed import own_part, whole
 from gan_core.generator import Generator
 from gan_core.losses import LOSSES, matching_loss, share_called_real, standard_normal_divergence
 from gan_core.networks.common import NetworkSpec
@@ -92,7 +93,7 @@ class Stackgan(Recipe[StackganParams]):
         self.generator.text.train()
         self.image_encoder.train()
         images = self.image_encoder(self._seen(F.avg_pool2d(real, 2)))
-        found = similarities(images, self.generator.text(tokens))
+        found = similarities(whole(images), whole(self.generator.text(tokens)))
         loss = matching_loss(found)
         return Move(loss, {"matching_loss": loss.detach(), "matched": _matched(found.detach())})
 
@@ -101,6 +102,7 @@ class Stackgan(Recipe[StackganParams]):
         with torch.no_grad():
             texts = self._texts = self.generator.text(tokens)
         self._draw_batch(texts, stages)
+        wrong_texts = own_part(whole(texts).roll(1, dims=0))
         loss = real.new_zeros(())
         numbers: dict[str, Tensor] = {}
         for stage in stages:
@@ -108,7 +110,7 @@ class Stackgan(Recipe[StackganParams]):
             own = F.avg_pool2d(real, 2) if stage == "first" else real
             fake = self._drawn[stage].images.detach()
             real_features, fake_features = judge.features(self._seen(torch.cat([own, fake.to(own.dtype)]))).chunk(2)
-            right, wrong = judge.judge(real_features, texts), judge.judge(real_features, texts.roll(1, dims=0))
+            right, wrong = judge.judge(real_features, texts), judge.judge(real_features, wrong_texts)
             generated = judge.judge(fake_features, texts)
             stage_loss = 0.5 * (self.discriminator_loss(right, generated) + self.discriminator_loss(right, wrong))
             said = {"discriminator_loss": stage_loss.detach(), **verdicts(right, generated, self.params.loss)}
@@ -135,7 +137,7 @@ class Stackgan(Recipe[StackganParams]):
             logits = judge(self._seen(drawn.images), self._texts)
             judge.requires_grad_(True)
             small = drawn.images if stage == "first" else F.avg_pool2d(drawn.images, 2)
-            found = similarities(encoder(self._seen(small)), self._texts)
+            found = similarities(whole(encoder(self._seen(small))), whole(self._texts))
             adversarial, matching = self.generator_loss(logits, logits), matching_loss(found)
             loss = loss + adversarial + self.params.matching * matching + self.params.divergence * drawn.divergence
             numbers |= {

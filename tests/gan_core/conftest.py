@@ -78,30 +78,42 @@ def captioned(tmp_path: Path) -> MakeDataset:
     """Writes and opens a small packed data set of coloured shapes; every second image has two captions."""
 
     def make(side: int = 16, count: int = 48, folder: Path = tmp_path / "captioned") -> Dataset:
-        folder.mkdir()
-        counts = {"train": count, "holdout": 12}
-        texts: dict[str, list[str]] = {}
-        for split, n in counts.items():
-            kinds = [(list(COLOURS)[i % 4], SHAPES[i // 4 % 3]) for i in range(n)]
-            np.save(folder / f"{split}.npy", np.stack([drawn(*kind, side, i // 12 % 3) for i, kind in enumerate(kinds)]))
-            captions = [[f"{colour} {shape}", *([f"A {shape}, {colour}!"] if i % 2 else [])] for i, (colour, shape) in enumerate(kinds)]
-            texts[split] = [text for one in captions for text in one]
-            np.save(folder / f"{split}_captioned.npy", np.repeat(np.arange(n), [len(one) for one in captions]))
-            (folder / f"{split}_captions.json").write_text(json.dumps(texts[split]))
-        vocabulary = Vocabulary.of(texts["train"])
-        for split in counts:
-            np.save(folder / f"{split}_tokens.npy", vocabulary.encode(texts[split], 3).astype(np.int32))
-        spec = DatasetSpec(
-            kind="captions",
-            shape=(3, side, side),
-            classes=None,
-            counts=counts,
-            vocabulary=vocabulary.words,
-            caption_counts={split: len(texts[split]) for split in counts},
-            caption_length=3,
-            examples=tuple(texts["train"][:6]),
-        )
-        write_spec(folder, spec)
-        return Dataset.open(folder)
+        return write_captioned(folder, side, count)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def captioned_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of one that tests share."""
+    folder = tmp_path_factory.mktemp("captioned") / "ready"
+    write_captioned(folder, side=16, count=48)
+    return folder
+
+
+def write_captioned(folder: Path, side: int, count: int) -> Dataset:
+    folder.mkdir()
+    counts = {"train": count, "holdout": 12}
+    texts: dict[str, list[str]] = {}
+    for split, n in counts.items():
+        kinds = [(list(COLOURS)[i % 4], SHAPES[i // 4 % 3]) for i in range(n)]
+        np.save(folder / f"{split}.npy", np.stack([drawn(*kind, side, i // 12 % 3) for i, kind in enumerate(kinds)]))
+        captions = [[f"{colour} {shape}", *([f"A {shape}, {colour}!"] if i % 2 else [])] for i, (colour, shape) in enumerate(kinds)]
+        texts[split] = [text for one in captions for text in one]
+        np.save(folder / f"{split}_captioned.npy", np.repeat(np.arange(n), [len(one) for one in captions]))
+        (folder / f"{split}_captions.json").write_text(json.dumps(texts[split]))
+    vocabulary = Vocabulary.of(texts["train"])
+    for split in counts:
+        np.save(folder / f"{split}_tokens.npy", vocabulary.encode(texts[split], 3).astype(np.int32))
+    spec = DatasetSpec(
+        kind="captions",
+        shape=(3, side, side),
+        classes=None,
+        counts=counts,
+        vocabulary=vocabulary.words,
+        caption_counts={split: len(texts[split]) for split in counts},
+        caption_length=3,
+        examples=tuple(texts["train"][:6]),
+    )
+    write_spec(folder, spec)
+    return Dataset.open(folder)

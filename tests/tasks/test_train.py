@@ -188,7 +188,7 @@ class TestUndisturbed:
     def test_run_json_says_what_it_cost(self, undisturbed: Undisturbed) -> None:
         workspace = undisturbed.workspace
         cost = json.loads((workspace.model(NAME) / "run.json").read_text())
-        assert set(cost) == {"run_id", "tracking_uri", "device", "threads", "seconds", "images_per_second"}
+        assert set(cost) == {"run_id", "tracking_uri", "device", "processes", "threads", "seconds", "images_per_second"}
         assert cost["tracking_uri"] == f"sqlite:///{workspace.root / 'mlflow.db'}"
         assert cost["device"] in ("cpu", "cuda")
         assert cost["seconds"] > 0
