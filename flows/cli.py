@@ -313,6 +313,41 @@ def schedule(
         raise typer.Exit(128 + signal.SIGINT) from None
 
 
+@app.command(epilog=_examples("gantry clean", "gantry clean --keep 10 --days 30 --yes"))
+def clean(
+    keep: Annotated[int, typer.Option(min=1, help="The latest versions, and the latest champions, that each generator keeps.")] = 5,
+    days: Annotated[float, typer.Option(min=0, help="Younger versions, runs and training states stay, whatever they are.")] = 7,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove it; otherwise it is only shown.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show what is no longer needed: old training states, versions, runs, and DVC's cache of them; with --yes, remove it."""
+    from tasks.clean import examined
+    from tasks.fetch import size_in_words
+    from tasks.workspace import current
+
+    signal.signal(signal.SIGTERM, _terminated)
+    with examined(current(), keep, days) as found:
+        if found.items and not as_json:
+            sizes = ["" if item.size is None else size_in_words(item.size) for item in found.items]
+            rows = [[item.what, item.name, size, item.why] for item, size in zip(found.items, sizes, strict=True)]
+            _table(("what", "name", "size", "why"), rows)
+        if yes:
+            for item in found.items:
+                item.remove()
+    if as_json:
+        items = [{"what": item.what, "name": item.name, "why": item.why, "bytes": item.size} for item in found.items]
+        _print_json({"removed": yes, "bytes": found.size, "items": items, "notes": list(found.notes)})
+        return
+    for note in found.notes:
+        typer.echo(f"note: {note}")
+    if not found.items:
+        typer.echo("nothing to remove")
+    elif yes:
+        typer.echo(f"removed: {size_in_words(found.size)}")
+    else:
+        typer.echo(f"nothing was removed; `gantry clean --yes` with the same options frees {size_in_words(found.size)}")
+
+
 @app.command(epilog=_examples("gantry doctor --json"))
 def doctor(as_json: Json = False) -> None:
     """Look at packages, machine, workspace, registry and servers; ends with 1 where something is broken."""

@@ -52,7 +52,7 @@ def train(workspace: Workspace, name: str, entry: Entry) -> None:
     dataset = Dataset.open(workspace.ready(name))
     # Nothing in a step on points or rows is large enough to share: a second thread only waits, and takes a core from the next training.
     torch.set_num_threads(entry.train.threads or (1 if dataset.spec.kind in ("points", "table") else torch.get_num_threads()))
-    state = workspace.unfinished(name) / _key(entry.train, dataset)
+    state = workspace.unfinished(name) / state_key(entry.train, dataset)
     for number in range(entry.train.restarts + 1):
         again = number < entry.train.restarts
         folder = state / f"try-{number}"
@@ -109,7 +109,7 @@ def _try(workspace: Workspace, name: str, entry: Entry, dataset: Dataset, unfini
     print(f"train {name}: {params.images:,} images in {seconds:,.0f} s, {cost['images_per_second']:,} images/s on {cost['device']}")
 
 
-def _key(params: TrainParams, dataset: Dataset) -> str:
+def state_key(params: TrainParams, dataset: Dataset) -> str:
     """Names a training by all that its result depends on."""
     depends = {"format": _STATE_FORMAT, "train": params.model_dump(mode="json"), "dataset": dataset.spec.digest}
     return hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:16]

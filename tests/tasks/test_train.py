@@ -475,7 +475,7 @@ class TestInProcess:
 
     def test_a_damaged_run_json_opens_a_new_run(self, small: tuple[Workspace, Entry]) -> None:
         workspace, entry = small
-        folder = workspace.unfinished(NAME) / stage._key(entry.train, Dataset.open(workspace.ready(NAME))) / "try-0"
+        folder = workspace.unfinished(NAME) / stage.state_key(entry.train, Dataset.open(workspace.ready(NAME))) / "try-0"
         folder.mkdir(parents=True)
         for text in ("", "{", "[]", "{}", "3"):
             (folder / "run.json").write_text(text)
@@ -487,15 +487,15 @@ class TestInProcess:
         """Other parameters or other data never go on from it; the same ones always do."""
         workspace, entry = small
         dataset = Dataset.open(workspace.ready(NAME))
-        key = stage._key(entry.train, dataset)
-        assert stage._key(load_entry(workspace.root, NAME).train, Dataset.open(workspace.ready(NAME))) == key
+        key = stage.state_key(entry.train, dataset)
+        assert stage.state_key(load_entry(workspace.root, NAME).train, Dataset.open(workspace.ready(NAME))) == key
         changes = [{"seed": 1}, {"images": 56}, {"loss": "hinge"}, {"batch": 16}, {"generator": {"width": 16}}, {"ema": 5}]
         keys = {key}
         for change in changes:
             changed = parse({"generators": {"a": {**ENTRY, "train": {**ENTRY["train"], "images": 48, **change}}}})["a"]
-            keys.add(stage._key(changed.train, dataset))
+            keys.add(stage.state_key(changed.train, dataset))
         (workspace.ready(NAME) / "train.npy").write_bytes((workspace.ready(NAME) / "train.npy").read_bytes()[:-1] + b"\x07")
-        keys.add(stage._key(entry.train, Dataset(write_spec(workspace.ready(NAME), dataset.spec), {}, {})))
+        keys.add(stage.state_key(entry.train, Dataset(write_spec(workspace.ready(NAME), dataset.spec), {}, {})))
         assert len(keys) == len(changes) + 2
 
     def test_a_lost_run_is_started_again_with_the_next_seed(
