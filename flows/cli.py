@@ -80,28 +80,79 @@ def add(file: Annotated[str, typer.Argument(metavar="FILE", help="A YAML file wi
     typer.echo(f"added {', '.join(names)} to params.yaml; next: gantry run {names[0]}")
 
 
-@app.command(epilog=_examples("gantry run digits"))
+@app.command(epilog=_examples("gantry run digits", "gantry run --all", "gantry run --changed --jobs 2"))
 def run(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A generator of params.yaml.")],
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="A generator of params.yaml, unless --all or --changed.", show_default=False)
+    ] = None,
+    everyone: Annotated[bool, typer.Option("--all", help="Every generator of params.yaml, several side by side.")] = False,
+    changed: Annotated[
+        bool, typer.Option("--changed", help="Only where a parameter or the source has changed; of all, where no NAME is given.")
+    ] = False,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="How many side by side (default: as cores and memory allow).", show_default=False)
+    ] = None,
     force: Annotated[list[str] | None, typer.Option("--force", metavar="STAGE", help="Run this stage although nothing changed.")] = None,
     timeout: Annotated[
         list[str] | None, typer.Option("--timeout", metavar="STAGE=SECONDS", help="End a stage that takes longer; what it saved is kept.")
     ] = None,
 ) -> None:
     """Retrain a generator: fetch, validate, train, evaluate, register, as far as anything changed. Goes on where it was stopped."""
+    if (name is not None and everyone) or (name is None and not everyone and not changed):
+        raise ConfigError("run: name a generator, `gantry run NAME`, or say --all or --changed")
+    if everyone and changed:
+        raise ConfigError("run: --all runs what has not changed too; leave one of --all and --changed out")
+    if jobs is not None and name is not None:
+        raise ConfigError("run: --jobs is for --all and --changed; one generator's stages run one after the other")
+    limits = _timeouts(timeout or [])
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        if name is None:
+            options = [*(["--changed"] if changed else []), *(f"--force={stage}" for stage in force or ())]
+            _run_many([*options, *(f"--timeout={stage}={seconds}" for stage, seconds in limits.items())], jobs)
+        else:
+            _run_one(name, changed, force or [], limits)
+    except KeyboardInterrupt:
+        typer.echo(f"stopped; what was done is kept, and `gantry run {name or '--all'}` goes on from there", err=True)
+        raise typer.Exit(128 + signal.SIGINT) from None
+
+
+def _run_one(name: str, changed: bool, force: list[str], limits: dict[str, float]) -> None:
     from tasks.preflight import preflight
     from tasks.workspace import current
 
     workspace = current()
     preflight(workspace, name)
-    signal.signal(signal.SIGTERM, _terminated)
-    try:
-        from flows.single_run import run_once
+    if changed:
+        from tasks.news import news
 
-        run_once(workspace, name, force or [], _timeouts(timeout or []))
-    except KeyboardInterrupt:
-        typer.echo(f"stopped; what was done is kept, and `gantry run {name}` goes on from there", err=True)
-        raise typer.Exit(128 + signal.SIGINT) from None
+        found = news(workspace, name, typer.echo)
+        if found is None:
+            typer.echo(f"{name}: nothing has changed")
+            return
+        typer.echo(f"has to run: {found}")
+    from flows.single_run import run_once
+
+    run_once(workspace, name, force, limits)
+
+
+def _run_many(options: list[str], jobs: int | None) -> None:
+    """Ends with 1 where one failed, as after Ctrl-C where they were stopped."""
+    from flows.many import run_many
+    from flows.terminal import SideBySide, seconds_in_words
+    from tasks import params
+    from tasks.workspace import current
+
+    workspace = current()
+    entries = params.load(workspace.root)
+    with SideBySide(_console(), entries) as shown:
+        outcomes = run_many(workspace, entries, options, jobs, shown)
+    rows: list[list[Any]] = [[one.name, one.ended, seconds_in_words(one.seconds), one.said] for one in outcomes]
+    _table(("generator", "ended", "took", "what it said"), rows)
+    if any(one.ended in ("stopped", "not started") for one in outcomes):
+        raise typer.Exit(128 + signal.SIGINT)
+    if any(one.ended == "failed" for one in outcomes):
+        raise typer.Exit(1)
 
 
 @app.command("list", epilog=_examples("gantry list --json"))
