@@ -16,6 +16,8 @@ from gan_core.errors import ConfigError, GantryError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from flows.sweep import Sweep
+
 
 def _examples(*lines: str) -> str:
     """The end of a command's help; \\b keeps the lines apart."""
@@ -362,6 +364,73 @@ def schedule(
         serve(current(), port, lambda line: typer.echo(line))
     except KeyboardInterrupt:
         raise typer.Exit(128 + signal.SIGINT) from None
+
+
+@app.command(
+    epilog=_examples(
+        "gantry sweep digits train.loss=hinge,non-saturating train.optimizer.learning_rate=1e-4..1e-3 --trials 8",
+        "gantry sweep digits train.batch=32,64,128 --apply",
+    )
+)
+def sweep(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A generator of params.yaml, with its data ready.")],
+    space: Annotated[
+        list[str],
+        typer.Argument(metavar="KEY=VALUES...", help="A,B,C: one of these; LOW..HIGH: between them; log:LOW..HIGH: by logarithm."),
+    ],
+    trials: Annotated[int, typer.Option(min=1, help="How many, those of the same sweep before included.")] = 20,
+    seed: Annotated[int, typer.Option(min=0, help="Of what is proposed; trainings keep the entry's own.")] = 0,
+    prune: Annotated[bool, typer.Option("--prune/--no-prune", help="End trials early that fall behind.")] = True,
+    apply: Annotated[bool, typer.Option("--apply", help="Write the best to params.yaml, comments kept.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Look for better parameters of train by trying some. Goes on where it was stopped. Registers nothing: the gate decides, later."""
+    from flows.sweep import sweep as find
+    from tasks.workspace import current
+
+    signal.signal(signal.SIGTERM, _terminated)
+    workspace = current()
+    try:
+        found = find(
+            workspace, name, space, trials, seed=seed, prune=prune,
+            say=lambda line: typer.echo(line, err=as_json), output=sys.stderr.fileno() if as_json else None,
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        typer.echo("stopped; what was done is kept, and the same command goes on from there", err=True)
+        raise typer.Exit(128 + signal.SIGINT) from None
+    _print_sweep(found, as_json)
+    best = found.best
+    if best is None:
+        typer.echo(f"{name}: no trial went to its end, so there is nothing to take", err=True)
+        raise typer.Exit(1)
+    if apply and best.values != found.present:
+        from tasks.scaffold import set_values
+
+        set_values(workspace, name, best.values)
+        typer.echo(f"params.yaml has them now; `gantry run {name}` trains them as a challenger, and the gate decides", err=as_json)
+
+
+def _print_sweep(found: Sweep, as_json: bool) -> None:
+    from tasks.search_space import in_words
+
+    if as_json:
+        _print_json({**vars(found), "trials": [vars(one) for one in found.trials], "best": found.best and vars(found.best)})
+        return
+    keys = list(found.trials[0].values) if found.trials else []
+    order = {"done": 0, "ended early": 1, "lost": 2}
+    rows = [
+        [
+            number + 1,
+            one.ended,
+            "" if one.value is None else f"{one.metric} {one.value:.4g}",
+            *(in_words({"": one.values[key]})[1:] for key in keys),
+        ]
+        for number, one in sorted(enumerate(found.trials), key=lambda item: order[item[1].ended])
+    ]
+    _table(("trial", "ended", "score", *keys), rows)
+    if found.best is not None:
+        same = "; params.yaml has these already" if found.best.values == found.present else "; --apply writes it to params.yaml"
+        typer.echo(f"best: {found.best.metric} {found.best.value:.4g} with {in_words(found.best.values)}{same}")
 
 
 @app.command(epilog=_examples("gantry clean", "gantry clean --keep 10 --days 30 --yes"))

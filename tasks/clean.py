@@ -1,4 +1,4 @@
-"""What a workspace has gathered and no longer needs: old training states, versions, runs, and the cache that only they referred to.
+"""What a workspace has gathered and no longer needs: old training states, sweeps, versions, runs, and the cache only they referred to.
 
 Kept is whatever could be asked for: every version that an alias names, the latest versions, and the latest champions that a rollback
 could go back to, each with its run, its model, and the data and checkpoint that `gantry reproduce` takes; what dvc.lock names; what an
@@ -26,7 +26,6 @@ from tasks.registry import Registry, Version
 from tasks.workspace import Workspace
 
 _DAY = 86_400.0
-_PARENT_RUN = "mlflow.parentRunId"
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class Item:
     """One thing that can go."""
 
     what: str
-    """`training state`, `version`, `run` or `cache`."""
+    """`training state`, `sweep`, `version`, `run` or `cache`."""
     name: str
     why: str
     size: int | None
@@ -71,14 +70,16 @@ def examined(workspace: Workspace, keep: int, days: float) -> Iterator[Findings]
     entries = params.load(workspace.root)
     repro.prepare(workspace)
     before = time.time() - days * _DAY
-    states = sorted((workspace.private / "unfinished").glob("*/*"))
+    states, sweeps = (sorted((workspace.private / folder).glob("*/*")) for folder in ("unfinished", "sweeps"))
     with ExitStack() as held:
-        for name in sorted({*entries, *(state.parent.name for state in states)}):
+        for name in sorted({*entries, *(folder.parent.name for folder in (*states, *sweeps))}):
             held.enter_context(locks.retraining(workspace, name))
+            held.enter_context(locks.sweeping(workspace, name))
         repo = held.enter_context(repro.idle(workspace))
         old_states = [item for state in states for item in _state(workspace, state, entries, before)]
         gone = {item.name for item in old_states}
-        items, needed = old_states, set(tracking.dvc_hashes(workspace).values())
+        items = old_states + [item for folder in sweeps for item in _sweep(folder, before)]
+        needed = set(tracking.dvc_hashes(workspace).values())
         if tracking.exists(workspace):
             records = _Records(workspace, entries, [state for state in states if _named(state) not in gone], keep, before)
             items += [item for name in entries for item in records.old(name)]
@@ -109,6 +110,11 @@ def _state(workspace: Workspace, state: Path, entries: Mapping[str, Entry], befo
     why = "params.yaml has no such entry" if name not in entries else _outdated(workspace, state, entries[name])
     if why is not None and _changed_at(state) < before:
         yield Item("training state", _named(state), why, _size_of(state), partial(shutil.rmtree, state))
+
+
+def _sweep(folder: Path, before: float) -> Iterator[Item]:
+    if _changed_at(folder) < before:
+        yield Item("sweep", _named(folder), "its trials are in MLflow", _size_of(folder), partial(shutil.rmtree, folder))
 
 
 def _outdated(workspace: Workspace, state: Path, entry: Entry) -> str | None:
@@ -161,7 +167,7 @@ class _Records:
         needed = {*self._runs_at_work, *(run for version in kept for run in (version.run_id, version.tags.get("training_run")) if run)}
         runs = tracking.runs(client, name)
         needed |= {run.info.run_id for run in runs if self._is_young(run) or not self._has_ended(run)}
-        needed |= {run.data.tags.get(_PARENT_RUN, "") for run in runs if run.info.run_id in needed}
+        needed |= {run.data.tags.get(tracking.PARENT_TAG, "") for run in runs if run.info.run_id in needed}
         for run in runs:
             if run.info.run_id not in needed:
                 delete = partial(tracking.delete_run, client, run.info.run_id)
@@ -200,7 +206,9 @@ def _size_at(address: str) -> int | None:
 
 
 def _size_of(folder: Path) -> int:
-    return sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_dir())
+    """Bytes that go with a folder; those of a file with a second name stay."""
+    files = [path.lstat() for path in folder.rglob("*") if not path.is_dir()]
+    return sum(file.st_size for file in files if file.st_nlink == 1)
 
 
 def _changed_at(folder: Path) -> float:

@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 
     from gan_core.data.dataset import DatasetSpec
 
+PARENT_RUN = "GANTRY_PARENT_RUN_ID"
+"""The environment variable by which a sweep tells its trials the run that theirs stand below."""
+PARENT_TAG = "mlflow.parentRunId"
+
 # What MLflow accepts in one request.
 _METRICS_A_BATCH = 1_000
 _ENTRIES_A_BATCH = 100
@@ -230,7 +234,9 @@ def run(workspace: Workspace, name: str, run_id: str | None = None, system_metri
         else:
             if run_id is not None:
                 print(f"{without_password(mlflow_client.tracking_uri)} does not know run {run_id}: starting a new one", file=sys.stderr)
-            run_id = mlflow_client.create_run(_experiment(mlflow_client, workspace, name), run_name=name).info.run_id
+            parent = os.environ.get(PARENT_RUN)
+            tags = {PARENT_TAG: parent} if parent else {}
+            run_id = mlflow_client.create_run(_experiment(mlflow_client, workspace, name), run_name=name, tags=tags).info.run_id
     status = "FINISHED"
     with _terminable():
         stop_monitor = _start_monitor(mlflow_client.tracking_uri, run_id) if system_metrics else None

@@ -42,8 +42,14 @@ _LEVEL_SECONDS = 10
 """How often the record is copied to MLflow."""
 
 
-def train(workspace: Workspace, name: str, entry: Entry) -> None:
+def train(workspace: Workspace, name: str, entry: Entry, until: int | None = None) -> Path | None:
     """Train `name`'s generator, or go on where an interrupted run of the same parameters and data stopped.
+
+    Args:
+        until: pause when so many images were seen, for a look at what it has come to; the next call goes on from there.
+
+    Returns:
+        Where the state of a paused training lies; None where it is done.
 
     Raises:
         GantryError: the data is damaged, the parameters do not fit it, the tracking server does not answer, or training diverged.
@@ -57,7 +63,9 @@ def train(workspace: Workspace, name: str, entry: Entry) -> None:
         again = number < entry.train.restarts
         folder = state / f"try-{number}"
         try:
-            _try(workspace, name, entry, dataset, folder, entry.train.model_copy(update={"seed": entry.train.seed + number}))
+            params = entry.train.model_copy(update={"seed": entry.train.seed + number})
+            if not _try(workspace, name, entry, dataset, folder, params, until):
+                return folder
             break
         except LostRunError as lost:
             (folder / _LOST).write_text(str(lost))
@@ -65,10 +73,11 @@ def train(workspace: Workspace, name: str, entry: Entry) -> None:
                 raise
             _note(f"{lost}; starting again with seed {entry.train.seed + number + 1}")
     shutil.rmtree(workspace.unfinished(name), ignore_errors=True)
+    return None
 
 
-def _try(workspace: Workspace, name: str, entry: Entry, dataset: Dataset, unfinished: Path, params: TrainParams) -> None:
-    """Train once, or go on with it, and publish the results; `params` are the entry's with the seed of this try."""
+def _try(workspace: Workspace, name: str, entry: Entry, dataset: Dataset, unfinished: Path, params: TrainParams, until: int | None) -> bool:
+    """Train once, or go on with it, and publish the results; False where it pauses. `params` are the entry's with the seed of this try."""
     if (unfinished / _LOST).exists():
         raise LostRunError((unfinished / _LOST).read_text())
     unfinished.mkdir(parents=True, exist_ok=True)
@@ -78,18 +87,24 @@ def _try(workspace: Workspace, name: str, entry: Entry, dataset: Dataset, unfini
         ready = workspace.ready(name)
         run.log_dataset(dataset.spec, entry.data.source, tracking.dvc_hash(workspace, ready))
         record = _Record(run, unfinished / "metrics.jsonl")
-        started, first = time.monotonic(), None
+        started, first, seen = time.monotonic(), None, 0
         with progress.shown(name) as show:
 
             def on_progress(now: Progress) -> None:
-                nonlocal started, first
+                nonlocal started, first, seen
+                seen = now.images
                 if first is None:
                     started, first = time.monotonic(), now.images
                 show(now)
                 record.follow()
 
-            done = train_generator(params, dataset, unfinished, on_progress, _note, should_stop=lambda: bool(received))
+            def should_stop() -> bool:
+                return bool(received) or (until is not None and seen >= until)
+
+            done = train_generator(params, dataset, unfinished, on_progress, _note, should_stop)
         record.level()
+        if not done and not received:
+            return False
         if not done:
             _note(f"stopped, the state is saved; run it again to go on (in {unfinished})")
             sys.exit(128 + received[0])
@@ -107,6 +122,7 @@ def _try(workspace: Workspace, name: str, entry: Entry, dataset: Dataset, unfini
         run.set_tags({key: str(cost[key]) for key in ("device", "images_per_second")})
         _publish(unfinished, workspace.model(name), cost)
     print(f"train {name}: {params.images:,} images in {seconds:,.0f} s, {cost['images_per_second']:,} images/s on {cost['device']}")
+    return True
 
 
 def state_key(params: TrainParams, dataset: Dataset) -> str:

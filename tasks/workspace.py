@@ -43,6 +43,10 @@ class Workspace:
         """States of trainings that have not ended, a folder each, named by what they depend on."""
         return self.private / "unfinished" / name
 
+    def sweeps(self, name: str) -> Path:
+        """Sweeps of a generator's parameters, a folder each, named by what its trials share."""
+        return self.private / "sweeps" / name
+
 
 def current() -> Workspace:
     """The workspace that the process was started in."""
