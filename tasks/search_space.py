@@ -150,7 +150,8 @@ def in_words(values: Mapping[str, Scalar]) -> str:
 
 
 def _shown(value: Scalar) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else {None: "null", True: "true", False: "false"}.get(value, str(value))  # type: ignore[arg-type]
+    """A value as it is written on the command line."""
+    return f"{value:.6g}" if isinstance(value, float) else value if isinstance(value, str) else json.dumps(value)
 
 
 def _combinations(choices: Mapping[str, Sequence[Scalar]]) -> Iterator[dict[str, Scalar]]:
