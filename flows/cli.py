@@ -16,6 +16,8 @@ from gan_core.errors import ConfigError, GantryError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from flows.sweep import Sweep
+
 
 def _examples(*lines: str) -> str:
     """The end of a command's help; \\b keeps the lines apart."""
@@ -80,28 +82,79 @@ def add(file: Annotated[str, typer.Argument(metavar="FILE", help="A YAML file wi
     typer.echo(f"added {', '.join(names)} to params.yaml; next: gantry run {names[0]}")
 
 
-@app.command(epilog=_examples("gantry run digits"))
+@app.command(epilog=_examples("gantry run digits", "gantry run --all", "gantry run --changed --jobs 2"))
 def run(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A generator of params.yaml.")],
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="A generator of params.yaml, unless --all or --changed.", show_default=False)
+    ] = None,
+    everyone: Annotated[bool, typer.Option("--all", help="Every generator of params.yaml, several side by side.")] = False,
+    changed: Annotated[
+        bool, typer.Option("--changed", help="Only where a parameter or the source has changed; of all, where no NAME is given.")
+    ] = False,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="How many side by side (default: as cores and memory allow).", show_default=False)
+    ] = None,
     force: Annotated[list[str] | None, typer.Option("--force", metavar="STAGE", help="Run this stage although nothing changed.")] = None,
     timeout: Annotated[
         list[str] | None, typer.Option("--timeout", metavar="STAGE=SECONDS", help="End a stage that takes longer; what it saved is kept.")
     ] = None,
 ) -> None:
     """Retrain a generator: fetch, validate, train, evaluate, register, as far as anything changed. Goes on where it was stopped."""
+    if (name is not None and everyone) or (name is None and not everyone and not changed):
+        raise ConfigError("run: name a generator, `gantry run NAME`, or say --all or --changed")
+    if everyone and changed:
+        raise ConfigError("run: --all runs what has not changed too; leave one of --all and --changed out")
+    if jobs is not None and name is not None:
+        raise ConfigError("run: --jobs is for --all and --changed; one generator's stages run one after the other")
+    limits = _timeouts(timeout or [])
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        if name is None:
+            options = [*(["--changed"] if changed else []), *(f"--force={stage}" for stage in force or ())]
+            _run_many([*options, *(f"--timeout={stage}={seconds}" for stage, seconds in limits.items())], jobs)
+        else:
+            _run_one(name, changed, force or [], limits)
+    except KeyboardInterrupt:
+        typer.echo(f"stopped; what was done is kept, and `gantry run {name or '--all'}` goes on from there", err=True)
+        raise typer.Exit(128 + signal.SIGINT) from None
+
+
+def _run_one(name: str, changed: bool, force: list[str], limits: dict[str, float]) -> None:
     from tasks.preflight import preflight
     from tasks.workspace import current
 
     workspace = current()
     preflight(workspace, name)
-    signal.signal(signal.SIGTERM, _terminated)
-    try:
-        from flows.single_run import run_once
+    if changed:
+        from tasks.news import news
 
-        run_once(workspace, name, force or [], _timeouts(timeout or []))
-    except KeyboardInterrupt:
-        typer.echo(f"stopped; what was done is kept, and `gantry run {name}` goes on from there", err=True)
-        raise typer.Exit(128 + signal.SIGINT) from None
+        found = news(workspace, name, typer.echo)
+        if found is None:
+            typer.echo(f"{name}: nothing has changed")
+            return
+        typer.echo(f"has to run: {found}")
+    from flows.single_run import run_once
+
+    run_once(workspace, name, force, limits)
+
+
+def _run_many(options: list[str], jobs: int | None) -> None:
+    """Ends with 1 where one failed, as after Ctrl-C where they were stopped."""
+    from flows.many import run_many
+    from flows.terminal import SideBySide, seconds_in_words
+    from tasks import params
+    from tasks.workspace import current
+
+    workspace = current()
+    entries = params.load(workspace.root)
+    with SideBySide(_console(), entries) as shown:
+        outcomes = run_many(workspace, entries, options, jobs, shown)
+    rows: list[list[Any]] = [[one.name, one.ended, seconds_in_words(one.seconds), one.said] for one in outcomes]
+    _table(("generator", "ended", "took", "what it said"), rows)
+    if any(one.ended in ("stopped", "not started") for one in outcomes):
+        raise typer.Exit(128 + signal.SIGINT)
+    if any(one.ended == "failed" for one in outcomes):
+        raise typer.Exit(1)
 
 
 @app.command("list", epilog=_examples("gantry list --json"))
@@ -315,6 +368,108 @@ def schedule(
         serve(current(), port, lambda line: typer.echo(line))
     except KeyboardInterrupt:
         raise typer.Exit(128 + signal.SIGINT) from None
+
+
+@app.command(
+    epilog=_examples(
+        "gantry sweep digits train.loss=hinge,non-saturating train.optimizer.learning_rate=1e-4..1e-3 --trials 8",
+        "gantry sweep digits train.batch=32,64,128 --apply",
+    )
+)
+def sweep(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A generator of params.yaml, with its data ready.")],
+    space: Annotated[
+        list[str],
+        typer.Argument(metavar="KEY=VALUES...", help="A,B,C: one of these; LOW..HIGH: between them; log:LOW..HIGH: by logarithm."),
+    ],
+    trials: Annotated[int, typer.Option(min=1, help="How many, those of the same sweep before included.")] = 20,
+    seed: Annotated[int, typer.Option(min=0, help="Of what is proposed; trainings keep the entry's own.")] = 0,
+    prune: Annotated[bool, typer.Option("--prune/--no-prune", help="End trials early that fall behind.")] = True,
+    apply: Annotated[bool, typer.Option("--apply", help="Write the best to params.yaml, comments kept.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Look for better parameters of train by trying some. Goes on where it was stopped. Registers nothing: the gate decides, later."""
+    from flows.sweep import sweep as find
+    from tasks.workspace import current
+
+    signal.signal(signal.SIGTERM, _terminated)
+    workspace = current()
+    try:
+        found = find(
+            workspace, name, space, trials, seed=seed, prune=prune,
+            say=lambda line: typer.echo(line, err=as_json), output=sys.stderr.fileno() if as_json else None,
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        typer.echo("stopped; what was done is kept, and the same command goes on from there", err=True)
+        raise typer.Exit(128 + signal.SIGINT) from None
+    _print_sweep(found, as_json)
+    best = found.best
+    if best is None:
+        typer.echo(f"{name}: no trial went to its end, so there is nothing to take", err=True)
+        raise typer.Exit(1)
+    if apply and best.values != found.present:
+        from tasks.scaffold import set_values
+
+        set_values(workspace, name, best.values)
+        typer.echo(f"params.yaml has them now; `gantry run {name}` trains them as a challenger, and the gate decides", err=as_json)
+
+
+def _print_sweep(found: Sweep, as_json: bool) -> None:
+    from tasks.search_space import in_words
+
+    if as_json:
+        _print_json({**vars(found), "trials": [vars(one) for one in found.trials], "best": found.best and vars(found.best)})
+        return
+    keys = list(found.trials[0].values) if found.trials else []
+    order = {"done": 0, "ended early": 1, "lost": 2}
+    rows = [
+        [
+            number + 1,
+            one.ended,
+            "" if one.value is None else f"{one.metric} {one.value:.4g}",
+            *(in_words({"": one.values[key]})[1:] for key in keys),
+        ]
+        for number, one in sorted(enumerate(found.trials), key=lambda item: order[item[1].ended])
+    ]
+    _table(("trial", "ended", "score", *keys), rows)
+    if found.best is not None:
+        same = "; params.yaml has these already" if found.best.values == found.present else "; --apply writes it to params.yaml"
+        typer.echo(f"best: {found.best.metric} {found.best.value:.4g} with {in_words(found.best.values)}{same}")
+
+
+@app.command(epilog=_examples("gantry clean", "gantry clean --keep 10 --days 30 --yes"))
+def clean(
+    keep: Annotated[int, typer.Option(min=1, help="The latest versions, and the latest champions, that each generator keeps.")] = 5,
+    days: Annotated[float, typer.Option(min=0, help="Younger versions, runs and training states stay, whatever they are.")] = 7,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove it; otherwise it is only shown.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show what is no longer needed: old training states, versions, runs, and DVC's cache of them; with --yes, remove it."""
+    from tasks.clean import examined
+    from tasks.fetch import size_in_words
+    from tasks.workspace import current
+
+    signal.signal(signal.SIGTERM, _terminated)
+    with examined(current(), keep, days) as found:
+        if found.items and not as_json:
+            sizes = ["" if item.size is None else size_in_words(item.size) for item in found.items]
+            rows = [[item.what, item.name, size, item.why] for item, size in zip(found.items, sizes, strict=True)]
+            _table(("what", "name", "size", "why"), rows)
+        if yes:
+            for item in found.items:
+                item.remove()
+    if as_json:
+        items = [{"what": item.what, "name": item.name, "why": item.why, "bytes": item.size} for item in found.items]
+        _print_json({"removed": yes, "bytes": found.size, "items": items, "notes": list(found.notes)})
+        return
+    for note in found.notes:
+        typer.echo(f"note: {note}")
+    if not found.items:
+        typer.echo("nothing to remove")
+    elif yes:
+        typer.echo(f"removed: {size_in_words(found.size)}")
+    else:
+        typer.echo(f"nothing was removed; `gantry clean --yes` with the same options frees {size_in_words(found.size)}")
 
 
 @app.command(epilog=_examples("gantry doctor --json"))

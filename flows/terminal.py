@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from rich.console import Console, ConsoleOptions, RenderResult
+from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.live import Live
 from rich.spinner import Spinner
 from rich.table import Table
@@ -86,10 +87,52 @@ class Terminal:
         self._console.print(row)
 
 
+class SideBySide:
+    """Listens to several runs (`flows.many.Listener`) and shows them; a context manager.
+
+    On a terminal, each run under way has a line that turns, with the last thing it said. Elsewhere every line is printed, named.
+    """
+
+    def __init__(self, console: Console, names: Iterable[str]) -> None:
+        self._console = console
+        self._width = max(map(len, names), default=0)
+        self._rows: dict[str, _Present] = {}
+        self._live = Live(console=console, refresh_per_second=4, transient=True) if console.is_terminal else None
+
+    def __enter__(self) -> Self:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def started(self, name: str) -> None:
+        self._rows[name] = row = _Present(self._width)
+        row.show(name, "starting")
+        self._draw()
+
+    def line(self, name: str, text: str) -> None:
+        if self._live is None:
+            self._console.print(f"{name:<{self._width}} | {text}", markup=False, highlight=False, soft_wrap=True)
+        elif text.strip():
+            self._rows[name].say(text)
+
+    def ended(self, name: str) -> None:
+        del self._rows[name]
+        self._draw()
+
+    def _draw(self) -> None:
+        if self._live is not None:
+            self._live.update(Group(*self._rows.values()))
+
+
 class _Present:
     """The line that turns: what is going on, its last word, for how long."""
 
-    def __init__(self) -> None:
+    def __init__(self, width: int = _WIDTH) -> None:
+        self._width = width
         self._spinner = Spinner("dots", style="green")
         self.show("", "")
 
@@ -106,7 +149,7 @@ class _Present:
         row = Table.grid(padding=(0, 2), expand=True)
         row.add_column(width=1)
         if self._stage:
-            row.add_column(width=_WIDTH)
+            row.add_column(width=self._width)
         row.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
         row.add_column(justify="right", no_wrap=True)
         took = Text(seconds_in_words(time.monotonic() - self._since), "dim")

@@ -167,6 +167,21 @@ def train(
     return True
 
 
+def averaged(params: TrainParams, dataset: Dataset, folder: Path) -> Generator:
+    """The averaged generator of a run that was stopped, as it was when `train` last saved its state in `folder`.
+
+    Raises:
+        TrainingError: no sound checkpoint is there.
+    """
+    recipe = build_recipe(params, dataset.spec, choose_device(params.device))
+    saved, _ = checkpoint.load_latest(folder / "checkpoints")
+    if saved is None:
+        raise TrainingError(f"{folder}: holds no sound checkpoint; train first")
+    network = Average(recipe.players[recipe.shipped], 0).network
+    network.load_state_dict(checkpoint.subtree(saved.tensors, "average"))
+    return Generator(recipe.generator_config(saved.images), network)
+
+
 def _is_convolutional(recipe: Recipe[Any]) -> bool:
     return any(isinstance(module, torch.nn.Conv2d) for player in recipe.players.values() for module in player.modules())
 

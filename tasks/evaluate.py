@@ -50,7 +50,7 @@ def evaluate(workspace: Workspace, name: str, entry: Entry) -> None:
     _check(name, generator.config, dataset, entry.evaluation)
     curves = _curves(workspace.model(name) / "metrics.jsonl")
     with tracking.run(workspace, name, _run_id(workspace.model(name) / "run.json")) as run:
-        extractor = _extractor(workspace.features(name), name, dataset, entry.evaluation)
+        extractor = kept_or_fitted(workspace.features(name), name, dataset, entry.evaluation)
         evidence = gather(generator, dataset, extractor, entry.evaluation)
         scores = scores_of(evidence)
         record = _record(evidence, generator, dataset, extractor, entry.evaluation)
@@ -89,7 +89,7 @@ def _check(name: str, config: GeneratorConfig, dataset: Dataset, params: Evaluat
     SCORINGS[spec.kind].check(dataset, params)
 
 
-def _extractor(folder: Path, name: str, dataset: Dataset, params: EvaluateParams) -> FeatureExtractor | None:
+def kept_or_fitted(folder: Path, name: str, dataset: Dataset, params: EvaluateParams) -> FeatureExtractor | None:
     """The frozen extractor, or a fitted one where there is none that serves; None where the data needs none, and its folder says so."""
     wanted = SCORINGS[dataset.spec.kind].extractor(name, dataset.spec, params)
     if wanted is None:

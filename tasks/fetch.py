@@ -113,7 +113,7 @@ def _samples(about: About, paths: Sequence[str], entry: Entry) -> str:
 
 def _in_words(about: About, changes: Changes, files: Sequence[SourceFile], samples: str, is_first: bool) -> str:
     if is_first:
-        return f"{samples}, {_size(sum(file.size for file in files))}"
+        return f"{samples}, {size_in_words(sum(file.size for file in files))}"
     if not (changes.added or changes.removed or changes.changed):
         return f"unchanged, {samples}" + (f", {_rewritten(changes)} that had been damaged" if changes.rewritten else "")
     if about.kind != "files":
@@ -126,7 +126,8 @@ def _rewritten(changes: Changes) -> str:
     return f"{changes.rewritten} of {changes.shards} {'shard' if changes.shards == 1 else 'shards'} rewritten"
 
 
-def _size(size: int) -> str:
+def size_in_words(size: int) -> str:
+    """Bytes as `12.3 MB`."""
     return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.1f} MB" if size >= 1e6 else f"{size / 1e3:,.1f} kB"
 
 

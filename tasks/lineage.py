@@ -48,6 +48,11 @@ def tags(workspace: Workspace, name: str, entry: Entry, training: Mapping[str, A
     return {key: str(value) for key, value in found.items() if value}
 
 
+def dvc_hashes(version: Version) -> set[str]:
+    """DVC's hashes of the data, the generator and the checkpoint of a version."""
+    return {value for key, value in version.tags.items() if key.startswith("dvc.")}
+
+
 def params_text(entry: Entry) -> str:
     """An entry as JSON, with the keys that were written: what `tasks.params.parse` reads back as the same entry."""
     return json.dumps(entry.model_dump(mode="json", by_alias=True, exclude_unset=True), separators=(",", ":"))

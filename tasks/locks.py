@@ -15,6 +15,8 @@ from typing import IO
 from gan_core.errors import GantryError
 from tasks.workspace import Workspace
 
+_RETRAINED = "{} is being retrained"
+
 
 def check_free(workspace: Workspace, name: str) -> None:
     """See that nobody retrains `name` in this workspace.
@@ -23,7 +25,7 @@ def check_free(workspace: Workspace, name: str) -> None:
         GantryError: somebody does; names the process.
     """
     with _opened(workspace, name) as file:
-        _take(file, name)
+        _take(file, _RETRAINED.format(name))
 
 
 @contextmanager
@@ -33,11 +35,18 @@ def retraining(workspace: Workspace, name: str) -> Iterator[None]:
     Raises:
         GantryError: somebody else does; names the process.
     """
-    with _opened(workspace, name) as file:
-        _take(file, name)
-        file.truncate(0)
-        file.write(f"process {os.getpid()} since {datetime.now():%H:%M:%S}")
-        file.flush()
+    with _held(workspace, name, _RETRAINED.format(name)):
+        yield
+
+
+@contextmanager
+def sweeping(workspace: Workspace, name: str) -> Iterator[None]:
+    """Be the only one who sweeps `name`'s parameters in this workspace; it may be retrained meanwhile.
+
+    Raises:
+        GantryError: somebody else does; names the process.
+    """
+    with _held(workspace, f"{name}.sweep", f"{name} is being swept"):
         yield
 
 
@@ -63,6 +72,16 @@ def gpu(on_wait: Callable[[str], None]) -> Iterator[None]:
 
 
 @contextmanager
+def _held(workspace: Workspace, lock: str, doing: str) -> Iterator[None]:
+    with _opened(workspace, lock) as file:
+        _take(file, doing)
+        file.truncate(0)
+        file.write(f"process {os.getpid()} since {datetime.now():%H:%M:%S}")
+        file.flush()
+        yield
+
+
+@contextmanager
 def _opened(workspace: Workspace, name: str) -> Iterator[IO[str]]:
     folder = workspace.private / "locks"
     folder.mkdir(parents=True, exist_ok=True)
@@ -70,10 +89,10 @@ def _opened(workspace: Workspace, name: str) -> Iterator[IO[str]]:
         yield file
 
 
-def _take(file: IO[str], name: str) -> None:
+def _take(file: IO[str], doing: str) -> None:
     if not _try(file):
         file.seek(0)
-        raise GantryError(f"{name} is being retrained by {file.read() or 'another process'}; wait for it, or end it")
+        raise GantryError(f"{doing} by {file.read() or 'another process'}; wait for it, or end it")
 
 
 def _try(file: IO[str]) -> bool:

@@ -45,16 +45,16 @@ _SCHEDULER = "GANTRY_SCHEDULER"
 
 
 class SchedulerGoneError(BaseException):
-    """The `gantry schedule` that this process was started by has died, and its Prefect server with it."""
+    """The `gantry schedule` or `gantry run --all` that started this process has died, and its Prefect server with it."""
 
 
 def be_scheduler() -> None:
-    """Mark this process, in the environment of its children, as the one that runs scheduled flows."""
+    """Mark this process, in the environment of its children, as the one that starts flows."""
     os.environ[_SCHEDULER] = str(os.getpid())
 
 
 def follow_scheduler() -> None:
-    """If this process was started by `gantry schedule`, have it end soon after that one.
+    """If this process was started by `gantry schedule` or `gantry run --all`, have it end soon after that one.
 
     `SchedulerGoneError` is raised in its main thread, for it to clean up; it is killed if that takes longer than a minute.
     """
@@ -72,7 +72,7 @@ def follow_scheduler() -> None:
 
 
 def is_scheduler_gone() -> bool:
-    """Whether the `gantry schedule` that started this process has died."""
+    """Whether the process that starts flows, and started this one, has died."""
     scheduler = _scheduler()
     return scheduler is not None and os.getppid() != scheduler
 

@@ -115,13 +115,17 @@ class Registry:
     def names(self) -> list[str]:
         """Every registered generator."""
         with tracking.errors(self.address):
-            return sorted(model.name for model in _pages(self.client.search_registered_models))
+            return sorted(model.name for model in tracking.pages(self.client.search_registered_models))
 
     def versions(self, name: str) -> list[int]:
         """The numbers of all versions that are there, ascending."""
+        return [version.number for version in self.all_versions(name)]
+
+    def all_versions(self, name: str) -> list[Version]:
+        """All versions that are there, oldest first."""
         with tracking.errors(self.address):
-            found = _pages(self.client.search_model_versions, filter_string=f"name='{name}'")
-            return sorted(int(version.version) for version in found)
+            found = tracking.pages(self.client.search_model_versions, filter_string=f"name='{name}'")
+            return sorted((_version(version) for version in found), key=lambda version: version.number)
 
     def version(self, name: str, number: int) -> Version:
         """One version.
@@ -160,7 +164,7 @@ class Registry:
         """The version that was made from this generator of this training, if there is one."""
         with tracking.errors(self.address):
             tagged = f"name='{name}' and tags.training_run='{training_run}'"
-            found = [_version(version) for version in _pages(self.client.search_model_versions, filter_string=tagged)]
+            found = [_version(version) for version in tracking.pages(self.client.search_model_versions, filter_string=tagged)]
         return next((version for version in found if version.tags.get("generator_sha256") == sha256), None)
 
     def add(self, name: str, run_id: str, folder: Path, tags: Mapping[str, str], description: str) -> Version:
@@ -239,6 +243,21 @@ class Registry:
                     self.client.delete_model_version_tag(version.name, str(version.number), _ROLLED_BACK_TAG)
                 if CHALLENGER in aliases and aliases[CHALLENGER] <= version.number:
                     self.client.delete_registered_model_alias(version.name, CHALLENGER)
+
+    def remove(self, version: Version) -> None:
+        """Delete a version with its files, for good.
+
+        Raises:
+            RegistryError: an alias names it by now; nothing was deleted.
+        """
+        with self._alone(version.name):
+            aliases = [alias for alias, number in self.aliases(version.name).items() if number == version.number]
+            if aliases:
+                raise RegistryError(f"{self.shown}: {version.name} version {version.number} is the {aliases[0]} now; it was not deleted")
+            with tracking.errors(self.address):
+                # Its record goes last, so that what a crash leaves is found again.
+                tracking.delete_artifacts(self.client, version.source)
+                self.client.delete_model_version(version.name, str(version.number))
 
     def download(self, version: Version, folder: Path) -> Path:
         """Copy the whole MLflow model of a version below `folder`; returns where it lies, with the generator in `GENERATOR_FOLDER`."""
@@ -381,7 +400,7 @@ def summaries(workspace: Workspace) -> dict[str, Summary]:
         return {}
     registry = Registry.open(workspace)
     with tracking.errors(registry.address):
-        models = list(_pages(registry.client.search_registered_models))
+        models = list(tracking.pages(registry.client.search_registered_models))
     found = {}
     for model in models:
         challenger = model.aliases.get(CHALLENGER)
@@ -529,16 +548,6 @@ def _version(found: Any) -> Version:
         tags=dict(found.tags),
         created=datetime.fromtimestamp(found.creation_timestamp / 1000, UTC),
     )
-
-
-def _pages(search: Any, **arguments: Any) -> Iterator[Any]:
-    token = None
-    while True:
-        page = search(page_token=token, **arguments)
-        yield from page
-        token = page.token
-        if not token:
-            return
 
 
 def _now() -> str:

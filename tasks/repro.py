@@ -31,6 +31,7 @@ _CHATTER = re.compile(
 )
 _STAGE_EXIT = re.compile(r"exited with (-?\d+)")
 _FROM_RUN_CACHE = "is cached - skipping run, checking out outputs"
+_RUNS = "runs just now"
 _BUSY = re.compile(r"'([^'\n]*)' is busy, it is being blocked by:.*?\(PID (\d+)\): ([^\n]*)", re.DOTALL)
 
 
@@ -110,7 +111,7 @@ def look(workspace: Workspace, stage: str, name: str) -> Verdict:
     """
     # By its file, since DVC would look for it in the present folder.
     target = f"{workspace.root.resolve() / 'dvc.yaml'}:{stage}@{name}"
-    with _repo(workspace) as repo:
+    with alone(workspace) as repo:
         changes = [change for changes in repo.status(targets=[target]).values() for change in changes]
         words = _changes(changes) if changes else _unchanged(repo, target)
         return Verdict(bool(changes), _relative(words, workspace))
@@ -122,19 +123,37 @@ def changed(workspace: Workspace) -> dict[str, str]:
     Raises:
         ConfigError: as `look`.
     """
+    with alone(workspace) as repo:
+        return _changed(repo, workspace)
+
+
+@contextmanager
+def idle(workspace: Workspace) -> Iterator[Any]:
+    """Hold DVC's view of the workspace while no stage runs, by either door, and none can begin.
+
+    Raises:
+        GantryError: a stage is running; names it.
+    """
+    with alone(workspace) as repo:
+        running = [target for target, words in _changed(repo, workspace).items() if words == _RUNS]
+        if running:
+            raise GantryError(f"{', '.join(running)}: runs just now; wait for it, or end it")
+        yield repo
+
+
+def _changed(repo: Any, workspace: Workspace) -> dict[str, str]:
     from dvc.lock import LockError
 
     found = {}
-    with _repo(workspace) as repo:
-        for stage in repo.index.stages:
-            target = stage.addressing.rpartition(":")[2]
-            try:
-                changes = [change for changes in stage.status(check_updates=True).values() for change in changes]
-            except LockError:
-                found[target] = "runs just now"
-                continue
-            if changes:
-                found[target] = _relative(_changes(changes), workspace)
+    for stage in repo.index.stages:
+        target = stage.addressing.rpartition(":")[2]
+        try:
+            changes = [change for changes in stage.status(check_updates=True).values() for change in changes]
+        except LockError:
+            found[target] = _RUNS
+            continue
+        if changes:
+            found[target] = _relative(_changes(changes), workspace)
     return found
 
 
@@ -291,8 +310,12 @@ def _failure(stage: str, name: str, code: int, lines: list[str]) -> StageError:
 
 
 @contextmanager
-def _repo(workspace: Workspace) -> Iterator[Any]:
-    """DVC's view of the workspace, held alone; waits while another DVC command writes."""
+def alone(workspace: Workspace) -> Iterator[Any]:
+    """DVC's view of the workspace, held alone; waits while another DVC command writes.
+
+    Raises:
+        ConfigError: dvc.yaml cannot be read. GantryError: a stage is running that is asked about.
+    """
     from dvc.exceptions import DvcException
     from dvc.repo import Repo, lock_repo
 

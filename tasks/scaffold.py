@@ -7,7 +7,9 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from gan_core.errors import ConfigError
 from tasks import params, repro
@@ -93,6 +95,39 @@ def add_entries(workspace: Workspace, file: str | Path) -> list[str]:
         raise ConfigError(f"{target}: cannot be joined with {path} as text; write `generators:` in block style in both, one key a line")
     _replace(target, text)
     return list(new)
+
+
+def set_values(workspace: Workspace, name: str, values: Mapping[str, Any]) -> None:
+    """Give keys of an entry in params.yaml other values, comments kept.
+
+    Args:
+        values: by key below the entry, such as `train.optimizer.learning_rate`; a section that is not there is made.
+
+    Raises:
+        ConfigError: params.yaml would be refused with them; it is as before.
+    """
+    from io import StringIO
+
+    from ruamel.yaml import YAML
+
+    path = workspace.root / "params.yaml"
+    present = params.load(workspace.root)
+    yaml = YAML()
+    yaml.preserve_quotes, yaml.width = True, 4096
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    document = yaml.load(_text(path))
+    for key, value in values.items():
+        *sections, last = key.split(".")
+        section = document["generators"][name]
+        for part in sections:
+            section = section.setdefault(part, {})
+        section[last] = value
+    written = StringIO()
+    yaml.dump(document, written)
+    found = params.parse_text(written.getvalue(), where=str(path))
+    if {**found, name: None} != {**present, name: None}:
+        raise ConfigError(f"{path}: cannot be written without changing other entries; write {', '.join(values)} by hand")
+    _replace(path, written.getvalue())
 
 
 def examples() -> list[str]:

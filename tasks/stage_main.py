@@ -27,7 +27,7 @@ _OF_THE_MACHINE: Mapping[int | None, str] = {
 """What to do about an error that is the machine's, by its number."""
 
 
-def stage_main(stage: Callable[[Workspace, str, Entry], None]) -> None:
+def stage_main(stage: Callable[[Workspace, str, Entry], object]) -> None:
     """Run one stage for the generator named on the command line, and end the process with the right exit code.
 
     Expected errors go to stderr as `error: ...` lines without a traceback.

@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 
     from gan_core.data.dataset import DatasetSpec
 
+PARENT_RUN = "GANTRY_PARENT_RUN_ID"
+"""The environment variable by which a sweep tells its trials the run that theirs stand below."""
+PARENT_TAG = "mlflow.parentRunId"
+
 # What MLflow accepts in one request.
 _METRICS_A_BATCH = 1_000
 _ENTRIES_A_BATCH = 100
@@ -70,6 +74,11 @@ def without_password(uri: str) -> str:
     if parts.password is None:
         return uri
     return uri.replace(f":{parts.password}@", ":***@", 1)
+
+
+def is_own(workspace: Workspace) -> bool:
+    """Whether runs and models are kept in the workspace itself, so that nobody else writes there."""
+    return not os.environ.get("MLFLOW_TRACKING_URI")
 
 
 def exists(workspace: Workspace) -> bool:
@@ -153,16 +162,56 @@ def is_outage(error: BaseException | None) -> bool:
 
 def dvc_hash(workspace: Workspace, path: Path) -> str | None:
     """What DVC's lock file knows as the hash of an output, such as `workspace.ready("digits")`; None where it knows nothing."""
+    return dvc_hashes(workspace).get(path.relative_to(workspace.root).as_posix())
+
+
+def dvc_hashes(workspace: Workspace) -> dict[str, str]:
+    """The hash of every output that DVC's lock file knows, by its path in the workspace; empty where there is none that can be read."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
     try:
         stages = YAML(typ="safe", pure=True).load((workspace.root / "dvc.lock").read_text(encoding="utf-8"))["stages"]
-        relative = path.relative_to(workspace.root).as_posix()
-        outs = (out for stage in stages.values() for out in stage.get("outs", ()))
-        return next((out.get("md5") for out in outs if out["path"] == relative), None)
+        return {out["path"]: out["md5"] for stage in stages.values() for out in stage.get("outs", ()) if out.get("md5")}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, YAMLError):
-        return None
+        return {}
+
+
+def pages(search: Any, **arguments: Any) -> Iterator[Any]:
+    """Everything that one of MLflow's searches finds, however many pages that takes."""
+    token = None
+    while True:
+        page = search(page_token=token, **arguments)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def runs(mlflow_client: MlflowClient, name: str) -> list[Any]:
+    """MLflow's runs of the experiment `name` that were not deleted."""
+    with errors(mlflow_client.tracking_uri):
+        experiment = mlflow_client.get_experiment_by_name(name)
+        return [] if experiment is None else list(pages(mlflow_client.search_runs, experiment_ids=[experiment.experiment_id]))
+
+
+def delete_run(mlflow_client: MlflowClient, run_id: str) -> None:
+    """Delete a run with its artifacts and models. Its numbers stay in the database, marked as deleted, until `mlflow gc`."""
+    with errors(mlflow_client.tracking_uri):
+        info = mlflow_client.get_run(run_id).info
+        logged = pages(mlflow_client.search_logged_models, experiment_ids=[info.experiment_id], filter_string=f"source_run_id='{run_id}'")
+        for model in list(logged):
+            delete_artifacts(mlflow_client, model.artifact_location)
+            mlflow_client.delete_logged_model(model.model_id)
+        delete_artifacts(mlflow_client, info.artifact_uri)
+        mlflow_client.delete_run(run_id)
+
+
+def delete_artifacts(mlflow_client: MlflowClient, uri: str) -> None:
+    """Delete what lies at an artifact's address, wherever the server keeps it."""
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    get_artifact_repository(uri, tracking_uri=mlflow_client.tracking_uri).delete_artifacts()
 
 
 @contextmanager
@@ -186,7 +235,9 @@ def run(workspace: Workspace, name: str, run_id: str | None = None, system_metri
         else:
             if run_id is not None:
                 print(f"{without_password(mlflow_client.tracking_uri)} does not know run {run_id}: starting a new one", file=sys.stderr)
-            run_id = mlflow_client.create_run(_experiment(mlflow_client, workspace, name), run_name=name).info.run_id
+            parent = os.environ.get(PARENT_RUN)
+            tags = {PARENT_TAG: parent} if parent else {}
+            run_id = mlflow_client.create_run(_experiment(mlflow_client, workspace, name), run_name=name, tags=tags).info.run_id
     status = "FINISHED"
     with _terminable():
         stop_monitor = _start_monitor(mlflow_client.tracking_uri, run_id) if system_metrics else None

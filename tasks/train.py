@@ -46,8 +46,15 @@ _LEVEL_SECONDS = 10
 """How often the record is copied to MLflow."""
 
 
-def train(workspace: Workspace, name: str, entry: Entry) -> None:
+def train(workspace: Workspace, name: str, entry: Entry, until: int | None = None) -> Path | None:
     """Train `name`'s generator, or go on where an interrupted run of the same parameters and data stopped.
+
+    Args:
+        until: pause when so many images were seen, for a look at what it has come to; the next call goes on from there. Of a training in
+            one process.
+
+    Returns:
+        Where the state of a paused training lies; None where it is done.
 
     Raises:
         GantryError: the data is damaged, the parameters do not fit it, the tracking server does not answer, or training diverged.
@@ -61,21 +68,24 @@ def train(workspace: Workspace, name: str, entry: Entry) -> None:
     key = _key(params, dataset)
     if here * hosts.count > 1 and not ranks.is_rank():
         ranks.launch(name, key, workspace.ranks(name), hosts, here)
-        return
+        return None
     # Nothing in a step on points or rows is large enough to share: a second thread only waits, and takes a core from the next training.
     shared = 1 if dataset.spec.kind in ("points", "table") else max(torch.get_num_threads() // here, 1)
     torch.set_num_threads(params.threads or shared)
     with ranks.joined(hosts, device) as group:
-        _train(workspace, name, entry, dataset, workspace.unfinished(name) / key, params, group)
+        return _train(workspace, name, entry, dataset, workspace.unfinished(name) / key, params, group, until)
 
 
-def _train(workspace: Workspace, name: str, entry: Entry, dataset: Dataset, state: Path, params: TrainParams, group: Group) -> None:
+def _train(
+    workspace: Workspace, name: str, entry: Entry, dataset: Dataset, state: Path, params: TrainParams, group: Group, until: int | None
+) -> Path | None:
     """Try until a run is not lost; `params` are the entry's, with the processes of all hosts."""
     for number in range(params.restarts + 1):
         again = number < params.restarts
         folder = state / f"try-{number}"
         try:
-            _try(workspace, name, entry, dataset, folder, params.model_copy(update={"seed": params.seed + number}), group)
+            if not _try(workspace, name, entry, dataset, folder, params.model_copy(update={"seed": params.seed + number}), group, until):
+                return folder
             break
         except LostRunError as lost:
             if group.is_first:
@@ -86,10 +96,13 @@ def _train(workspace: Workspace, name: str, entry: Entry, dataset: Dataset, stat
                 _note(f"{lost}; starting again with seed {params.seed + number + 1}")
     if group.is_first:
         shutil.rmtree(workspace.unfinished(name), ignore_errors=True)
+    return None
 
 
-def _try(workspace: Workspace, name: str, entry: Entry, dataset: Dataset, unfinished: Path, params: TrainParams, group: Group) -> None:
-    """Train once, or go on with it, and publish the results; `params` have the seed of this try."""
+def _try(
+    workspace: Workspace, name: str, entry: Entry, dataset: Dataset, unfinished: Path, params: TrainParams, group: Group, until: int | None
+) -> bool:
+    """Train once, or go on with it, and publish the results; False where it pauses. `params` have the seed of this try."""
     lost = (unfinished / _LOST).read_text() if group.is_first and (unfinished / _LOST).exists() else ""
     if lost := group.share(lost.encode(), choose_device(params.device)).decode():
         raise LostRunError(lost)
@@ -97,7 +110,7 @@ def _try(workspace: Workspace, name: str, entry: Entry, dataset: Dataset, unfini
         with _stop_signals() as received:
             if not train_generator(params, dataset, unfinished, should_stop=lambda: bool(received), group=group):
                 sys.exit(128 + (received or [signal.SIGTERM])[0])
-        return
+        return True
     if ranks.was_restarted():
         _note(f"a process of this training died; all start again from the last checkpoint ({ranks.was_restarted()} of {ranks.RESTARTS})")
     unfinished.mkdir(parents=True, exist_ok=True)
@@ -107,18 +120,24 @@ def _try(workspace: Workspace, name: str, entry: Entry, dataset: Dataset, unfini
         ready = workspace.ready(name)
         run.log_dataset(dataset.spec, entry.data.source, tracking.dvc_hash(workspace, ready))
         record = _Record(run, unfinished / "metrics.jsonl")
-        started, first = time.monotonic(), None
+        started, first, seen = time.monotonic(), None, 0
         with progress.shown(name) as show:
 
             def on_progress(now: Progress) -> None:
-                nonlocal started, first
+                nonlocal started, first, seen
+                seen = now.images
                 if first is None:
                     started, first = time.monotonic(), now.images
                 show(now)
                 record.follow()
 
-            done = train_generator(params, dataset, unfinished, on_progress, _note, lambda: bool(received), group)
+            def should_stop() -> bool:
+                return bool(received) or (until is not None and seen >= until)
+
+            done = train_generator(params, dataset, unfinished, on_progress, _note, should_stop, group)
         record.level()
+        if not done and not received and until is not None and seen >= until:
+            return False
         if not done:
             _note(f"stopped, the state is saved; run it again to go on (in {unfinished})")
             sys.exit(128 + (received or [signal.SIGTERM])[0])
@@ -137,6 +156,14 @@ def _try(workspace: Workspace, name: str, entry: Entry, dataset: Dataset, unfini
         run.set_tags({key: str(cost[key]) for key in ("device", "images_per_second")})
         _publish(unfinished, workspace.model(name), cost)
     print(f"train {name}: {params.images:,} images in {seconds:,.0f} s, {cost['images_per_second']:,} images/s on {cost['device']}")
+    return True
+
+
+def state_key(params: TrainParams, dataset: Dataset) -> str:
+    """Names the training that `train` would begin here, or go on with; its state lies in a folder of this name."""
+    hosts = ranks.Hosts.from_environment()
+    here = ranks.processes_here(params, hosts, choose_device(params.device))
+    return _key(params.model_copy(update={"processes": here * hosts.count}), dataset)
 
 
 def _key(params: TrainParams, dataset: Dataset) -> str:

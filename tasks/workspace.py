@@ -47,6 +47,10 @@ class Workspace:
         """Where the processes of one training meet."""
         return self.private / "ranks" / name
 
+    def sweeps(self, name: str) -> Path:
+        """Sweeps of a generator's parameters, a folder each, named by what its trials share."""
+        return self.private / "sweeps" / name
+
 
 def current() -> Workspace:
     """The workspace that the process was started in."""

@@ -19,7 +19,8 @@ from ruamel.yaml import YAML
 from tasks.processes import die_with
 
 stage, name = sys.argv[1:]
-manner = json.loads(Path("toy.json").read_text()).get(stage, {})
+manners = json.loads(Path("toy.json").read_text())
+manner = manners.get(f"{stage}@{name}", manners.get(stage, {}))
 stopped = []
 def stop(number, frame):
     stopped.append(number)
@@ -28,7 +29,7 @@ signal.signal(signal.SIGINT, stop)
 if not manner.get("no lifeline"):
     die_with(os.getppid())
 with open("ran.txt", "a") as log:
-    print(stage, file=log)
+    print(f"{stage}@{name}", file=log)
 print(f"{stage} of {name} begins", flush=True)
 Path(f"{stage}.pid").write_text(str(os.getpid()))
 end = time.monotonic() + manner.get("seconds", 0)
@@ -43,7 +44,7 @@ for line in manner.get("lines", ()):
 if "error" in manner:
     print(f"error: {manner['error']}", file=sys.stderr)
 if manner.get("until"):  # fails until it was tried so many times
-    tries = Path("ran.txt").read_text().split().count(stage)
+    tries = Path("ran.txt").read_text().split().count(f"{stage}@{name}")
     if tries >= manner["until"]:
         manner["exit"] = 0
 if manner.get("exit"):
@@ -89,15 +90,16 @@ def make(folder: Path) -> Workspace:
 
 
 def behave(workspace: Workspace, **manners: dict[str, Any]) -> None:
-    """Say how each stage behaves from now on; all others are quick and succeed."""
-    assert set(manners) <= set(STAGES)
+    """Say how each stage behaves from now on, or as `**{"train@digits": ...}` that of one generator; all others are quick and succeed."""
+    assert {manner.partition("@")[0] for manner in manners} <= set(STAGES)
     (workspace.root / "toy.json").write_text(json.dumps(manners))
 
 
-def ran(workspace: Workspace) -> list[str]:
-    """The stages that ran, in order, since `forget`."""
+def ran(workspace: Workspace, name: str | None = None) -> list[str]:
+    """The stages that ran, in order, since `forget`; of one generator only, where it is named."""
     path = workspace.root / "ran.txt"
-    return path.read_text().split() if path.exists() else []
+    targets = path.read_text().split() if path.exists() else []
+    return [target.partition("@")[0] for target in targets if name in (None, target.partition("@")[2])]
 
 
 def forget(workspace: Workspace) -> None:

@@ -213,3 +213,24 @@ def test_every_example_can_be_added_by_name(workspace: Workspace, monkeypatch: p
 def test_outside_of_a_workspace_nothing_is_added(tmp_path: Path, entry: Path) -> None:
     with pytest.raises(ConfigError, match=r"params\.yaml: not there.*gantry init"):
         scaffold.add_entries(Workspace(tmp_path), entry)
+
+
+def test_values_are_set_and_all_that_a_person_wrote_stays(workspace: Workspace) -> None:
+    path = workspace.root / "params.yaml"
+    path.write_text(path.read_text().replace("batch: 128", "batch: 128  # what fits"))
+    before, text = params.load(workspace.root), path.read_text()
+    scaffold.set_values(workspace, "digits", {"train.batch": 32, "train.optimizer.learning_rate": 3e-4, "train.generator.width": 16})
+    after = params.load(workspace.root)
+    train = after["digits"].train
+    assert (train.batch, train.optimizer.learning_rate) == (32, 3e-4)
+    assert after["circle"] == before["circle"]
+    expected = text.replace("batch: 128", "batch: 32").replace("learning_rate: 0.001", "learning_rate: 0.0003")
+    assert set(expected.splitlines()) - set(path.read_text().splitlines()) == {"      batch: 32  # what fits"}
+    assert "batch: 32   # what fits" in path.read_text()
+
+
+def test_values_that_would_be_refused_change_nothing(workspace: Workspace) -> None:
+    text = (workspace.root / "params.yaml").read_text()
+    with pytest.raises(ConfigError, match=r"train\.batch"):
+        scaffold.set_values(workspace, "digits", {"train.batch": 0})
+    assert (workspace.root / "params.yaml").read_text() == text

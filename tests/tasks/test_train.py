@@ -439,6 +439,30 @@ class TestInProcess:
         write_params(workspace.root, {NAME: {**ENTRY, "train": {**ENTRY["train"], "images": 48}}})
         return workspace, load_entry(workspace.root, NAME)
 
+    def test_paused_for_a_look_it_ends_with_the_same_weights(self, small: tuple[Workspace, Entry]) -> None:
+        def weights(generator: Generator) -> list[Any]:
+            return list(generator.network.state_dict().values())
+
+        workspace, entry = small
+        stage.train(workspace, NAME, entry)
+        whole = (workspace.model(NAME) / "generator" / "generator.safetensors").read_bytes()
+        shutil.rmtree(workspace.model(NAME))
+        state = stage.train(workspace, NAME, entry, until=20)
+        assert state is not None
+        assert not workspace.model(NAME).exists()
+        looked_at = training.averaged(entry.train, Dataset.open(workspace.ready(NAME)), state)
+        assert 20 <= looked_at.config.images < 48
+        again = stage.train(workspace, NAME, entry, until=40)
+        assert again == state
+        later = training.averaged(entry.train, Dataset.open(workspace.ready(NAME)), state)
+        assert any(not one.equal(other) for one, other in zip(weights(looked_at), weights(later), strict=True))
+        assert stage.train(workspace, NAME, entry) is None
+        assert (workspace.model(NAME) / "generator" / "generator.safetensors").read_bytes() == whole
+        assert not workspace.unfinished(NAME).exists()
+        client = MlflowClient(f"sqlite:///{workspace.root / 'mlflow.db'}")
+        runs = client.search_runs([client.get_experiment_by_name(NAME).experiment_id])
+        assert [run.info.status for run in runs] == ["FINISHED", "FINISHED"]
+
     def test_a_crash_while_the_results_are_published_loses_nothing(self, small: tuple[Workspace, Entry]) -> None:
         """At any touch of a file in models/NAME; DVC then removes what is there, and the next try publishes all of it."""
         workspace, entry = small
@@ -475,7 +499,7 @@ class TestInProcess:
 
     def test_a_damaged_run_json_opens_a_new_run(self, small: tuple[Workspace, Entry]) -> None:
         workspace, entry = small
-        folder = workspace.unfinished(NAME) / stage._key(entry.train, Dataset.open(workspace.ready(NAME))) / "try-0"
+        folder = workspace.unfinished(NAME) / stage.state_key(entry.train, Dataset.open(workspace.ready(NAME))) / "try-0"
         folder.mkdir(parents=True)
         for text in ("", "{", "[]", "{}", "3"):
             (folder / "run.json").write_text(text)
@@ -487,15 +511,15 @@ class TestInProcess:
         """Other parameters or other data never go on from it; the same ones always do."""
         workspace, entry = small
         dataset = Dataset.open(workspace.ready(NAME))
-        key = stage._key(entry.train, dataset)
-        assert stage._key(load_entry(workspace.root, NAME).train, Dataset.open(workspace.ready(NAME))) == key
+        key = stage.state_key(entry.train, dataset)
+        assert stage.state_key(load_entry(workspace.root, NAME).train, Dataset.open(workspace.ready(NAME))) == key
         changes = [{"seed": 1}, {"images": 56}, {"loss": "hinge"}, {"batch": 16}, {"generator": {"width": 16}}, {"ema": 5}]
         keys = {key}
         for change in changes:
             changed = parse({"generators": {"a": {**ENTRY, "train": {**ENTRY["train"], "images": 48, **change}}}})["a"]
-            keys.add(stage._key(changed.train, dataset))
+            keys.add(stage.state_key(changed.train, dataset))
         (workspace.ready(NAME) / "train.npy").write_bytes((workspace.ready(NAME) / "train.npy").read_bytes()[:-1] + b"\x07")
-        keys.add(stage._key(entry.train, Dataset(write_spec(workspace.ready(NAME), dataset.spec), {}, {})))
+        keys.add(stage.state_key(entry.train, Dataset(write_spec(workspace.ready(NAME), dataset.spec), {}, {})))
         assert len(keys) == len(changes) + 2
 
     def test_a_lost_run_is_started_again_with_the_next_seed(

@@ -1,0 +1,36 @@
+"""Whether there is anything to retrain a generator for: a parameter, the code's graph, or what its source holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tasks import locks, repro
+from tasks.workspace import STAGES, Workspace
+
+
+def news(workspace: Workspace, name: str, say: Callable[[str], None]) -> str | None:
+    """Why `name` has to be retrained; None where nothing has changed, its source included, which is looked at by fetching.
+
+    Args:
+        workspace: prepared (`tasks.repro.prepare`).
+        name: an entry of params.yaml.
+        say: takes what fetch says, line by line.
+
+    Raises:
+        StageError: the source cannot be fetched.
+        GantryError: somebody retrains it just now.
+    """
+    with locks.retraining(workspace, name):
+        known = _first_change(workspace, name)
+        if known is not None:
+            return known
+        repro.reproduce(workspace, STAGES[0], name, force=True, on_line=say)
+        return _first_change(workspace, name)
+
+
+def _first_change(workspace: Workspace, name: str) -> str | None:
+    for stage in STAGES:
+        verdict = repro.look(workspace, stage, name)
+        if verdict.changed:
+            return f"{stage}: {verdict.reason}"
+    return None
