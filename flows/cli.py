@@ -333,6 +333,29 @@ def doctor(as_json: Json = False) -> None:
         raise typer.Exit(1)
 
 
+@app.command(epilog=_examples("gantry up", "gantry up --prefect-port 4201 --mlflow-port 5001"))
+def up(
+    prefect_port: Annotated[int, typer.Option(min=1, max=65_535, help="Of Prefect's server.")] = 4200,
+    mlflow_port: Annotated[int, typer.Option(min=1, max=65_535, help="Of MLflow's server.")] = 5000,
+) -> None:
+    """Start this workspace's own Prefect and MLflow servers with their pages, on 127.0.0.1; `gantry down` ends them."""
+    from flows.up import up as start
+    from tasks.workspace import current
+
+    variables = start(current(), {"prefect": prefect_port, "mlflow": mlflow_port}, typer.echo)
+    typer.echo("to use them here: export " + " ".join(f"{key}={value}" for key, value in variables.items()))
+
+
+@app.command(epilog=_examples("gantry down"))
+def down() -> None:
+    """End the servers that `gantry up` started."""
+    from flows.up import down as end
+    from tasks.workspace import current
+
+    ended = end(current())
+    typer.echo(f"ended: {', '.join(ended)}" if ended else "no servers of `gantry up` are running here")
+
+
 def _timeouts(given: list[str]) -> dict[str, float]:
     found = {}
     for item in given:
