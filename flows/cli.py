@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
 import sys
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 
@@ -354,6 +355,33 @@ def down() -> None:
 
     ended = end(current())
     typer.echo(f"ended: {', '.join(ended)}" if ended else "no servers of `gantry up` are running here")
+
+
+@app.command(epilog=_examples("gantry deploy --pool trainers", "gantry deploy --pool trainers --gpus 4 --notify slack-webhook/ops"))
+def deploy(
+    pool: Annotated[str, typer.Option(help="The Prefect work pool whose workers run the entries; it is made where it is not there.")],
+    kind: Annotated[Literal["process", "docker", "kubernetes"], typer.Option("--type", help="Of the pool.")] = "process",
+    queue: Annotated[str | None, typer.Option(help="The pool's work queue.", show_default="the pool's default")] = None,
+    image: Annotated[str | None, typer.Option(help="docker and kubernetes: the image of a run's container.", show_default=False)] = None,
+    gpus: Annotated[int | None, typer.Option(min=1, help="How many trainings may use a GPU at once, on all machines.")] = None,
+    notify: Annotated[
+        list[str] | None, typer.Option(metavar="TYPE/NAME", help="A Prefect block that hears of failed, late and crashed runs.")
+    ] = None,
+) -> None:
+    """Make Prefect's deployments those of params.yaml, for workers: schedules, limits, triggers, and what watches over the runs."""
+    from flows.server import connected
+    from tasks.workspace import current
+
+    if not os.environ.get("PREFECT_API_URL"):
+        raise ConfigError("PREFECT_API_URL is not set: a deployment lives on a lasting server; start one with `gantry up`, or name yours")
+    with connected(current()):
+        from flows import deploy as deployments
+
+        done = deployments.deploy(current(), deployments.Plan(pool, kind, queue, image, gpus, notify or ()))
+    _table(("deployment", "schedule"), [[f"retrain/{name}", cron or "on demand"] for name, cron in done.entries.items()])
+    if done.removed:
+        typer.echo(f"removed: {', '.join(done.removed)}")
+    typer.echo(f"next, where a workspace is: GANTRY_WORKSPACE=$PWD prefect worker start --pool {pool}")
 
 
 def _timeouts(given: list[str]) -> dict[str, float]:

@@ -110,7 +110,7 @@ def look(workspace: Workspace, stage: str, name: str) -> Verdict:
     """
     # By its file, since DVC would look for it in the present folder.
     target = f"{workspace.root.resolve() / 'dvc.yaml'}:{stage}@{name}"
-    with _repo(workspace) as repo:
+    with opened(workspace) as repo:
         changes = [change for changes in repo.status(targets=[target]).values() for change in changes]
         words = _changes(changes) if changes else _unchanged(repo, target)
         return Verdict(bool(changes), _relative(words, workspace))
@@ -125,7 +125,7 @@ def changed(workspace: Workspace) -> dict[str, str]:
     from dvc.lock import LockError
 
     found = {}
-    with _repo(workspace) as repo:
+    with opened(workspace) as repo:
         for stage in repo.index.stages:
             target = stage.addressing.rpartition(":")[2]
             try:
@@ -291,8 +291,12 @@ def _failure(stage: str, name: str, code: int, lines: list[str]) -> StageError:
 
 
 @contextmanager
-def _repo(workspace: Workspace) -> Iterator[Any]:
-    """DVC's view of the workspace, held alone; waits while another DVC command writes."""
+def opened(workspace: Workspace) -> Iterator[Any]:
+    """DVC's view of the workspace, held alone; waits while another DVC command writes.
+
+    Raises:
+        ConfigError: what DVC raises. GantryError: another process runs a stage that is asked about.
+    """
     from dvc.exceptions import DvcException
     from dvc.repo import Repo, lock_repo
 
