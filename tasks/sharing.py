@@ -106,6 +106,7 @@ def _bring(workspace: Workspace, stage: str, name: str) -> None:
         there = place.fs.join(place.path, *Path(runs).relative_to(repo.cache.legacy.path).parts)
         if not place.fs.exists(there):
             return
+        Path(runs).mkdir(parents=True, exist_ok=True)
         for file in place.fs.find(there):
             place.fs.get_file(file, str(Path(runs) / place.fs.name(file)))
         if section := repo.stage_cache._load(item):
@@ -122,7 +123,7 @@ def _send(workspace: Workspace, stage: str, name: str) -> None:
             if other == stage:
                 for out in repo.stage_cache._uncached_outs(item, section):
                     out.commit()  # DVC keeps no copy of them, and does so itself only for its run-cache
-            for objects in repo.stage_cache._create_stage(section).get_used_objs().values():
+            for objects in repo.stage_cache._create_stage(section).get_used_objs(remote=os.environ[REMOTE]).values():
                 if failed := repo.cloud.push(objects, remote=os.environ[REMOTE]).failed:
                     raise OSError(f"{len(failed)} files were not taken")
         place, item = _odb(repo), _stage(repo, workspace, stage, name)
@@ -148,7 +149,7 @@ def _checked_out(repo: Any, section: Mapping[str, Any]) -> bool:
 def _pull(repo: Any, section: Mapping[str, Any]) -> bool:
     """Bring a stage's results into the cache, those that DVC does not cache otherwise among them."""
     item = repo.stage_cache._create_stage(section)
-    for objects in item.get_used_objs().values():
+    for objects in item.get_used_objs(remote=os.environ[REMOTE]).values():
         if repo.cloud.pull(objects, remote=os.environ[REMOTE]).failed:
             return False
     return bool(item.outs_cached())
