@@ -36,6 +36,7 @@ _STOP_PATIENCE = 10.0
 
 # A server for a single run plans nothing, shows nothing, and has nobody to notify. What stays is the record of runs and their logs.
 _BARE = {
+    "PREFECT_API_BLOCKS_REGISTER_ON_START": "false",  # it takes two seconds
     "PREFECT_SERVER_UI_ENABLED": "false",
     "PREFECT_SERVER_SERVICES_CANCELLATION_CLEANUP_ENABLED": "false",
     "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_ENABLED": "false",
@@ -204,7 +205,6 @@ def _listen(port: int, option: str) -> socket.socket:
 def _server_settings(port: int, full: bool) -> Mapping[str, str]:
     common = {
         "PREFECT_API_URL": "",
-        "PREFECT_API_BLOCKS_REGISTER_ON_START": "false",  # 2 s, and Gantry uses no blocks
         "PREFECT_SERVER_API_HOST": "127.0.0.1",
         "PREFECT_SERVER_API_PORT": str(port),  # the page asks the wrong server otherwise
         # In memory, a killed server would forget who holds a deployment's only slot, and the slot would be taken for ever.
