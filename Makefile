@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: run test install lint clean
+.PHONY: run test install lint clean demo-production
 
 run: install  ## Train the digits generator through all five stages on embedded defaults
 	$(BIN)/gantry run digits
@@ -23,6 +23,9 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+demo-production: install  ## Real servers, two workers, three schedules, and what becomes of it when things break: half an hour
+	PYTHONPATH=tests $(BIN)/python tests/production/demonstration.py
 
 clean:  ## Remove the virtual environment, caches, and what runs left in this workspace
 	rm -rf $(VENV) .gantry .dvc/cache .dvc/tmp .mypy_cache .ruff_cache .pytest_cache .hypothesis data models reports mlflow.db mlartifacts dvc.lock

@@ -21,7 +21,7 @@ from prefect.runtime import flow_run
 from prefect.states import Completed
 
 from gan_core.errors import GantryError
-from tasks import lineage, locks, repro, sharing, tracking
+from tasks import locks, repro, sharing, tracking
 from tasks.gpu import will_use_cuda
 from tasks.params import Entry
 from tasks.workspace import STAGES, Workspace
@@ -146,7 +146,7 @@ def _reproduce(
             force=force or stage == STAGES[0],
             on_line=say,
             timeout=timeout,
-            extra_environment={lineage.FLOW_RUN: str(flow_run.id), **device},
+            extra_environment={tracking.FLOW_RUN: str(flow_run.id), **device},
         )
     sharing.send(workspace, stage, name, say)
     if restored is not None:
