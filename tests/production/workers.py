@@ -42,6 +42,7 @@ ENTRY = """
 def make_workspace(folder: Path, entries: str) -> Workspace:
     """A workspace with these entries, whose remote `shared` is the store."""
     workspace = init_workspace(folder)
+    workspace.private.mkdir()  # Prefect's home is inside
     (folder / "params.yaml").write_text(f"generators:{entries}")
     with (folder / ".dvc" / "config").open("a") as config:
         config.write("['remote \"shared\"']\n    url = s3://dvc/cache\n")
