@@ -116,10 +116,10 @@ class Production:
             "mlflow",
             [
                 *[sys.executable, "-m", "mlflow", "server", "--app-name", "basic-auth", "--host", "127.0.0.1", "--workers", "1"],
-                *["--port", str(self.ports["mlflow"]), "--backend-store-uri", self._database_url("mlflow", "postgresql")],
-                *["--artifacts-destination", "s3://mlflow"],
+                *["--port", str(self.ports["mlflow"]), "--artifacts-destination", "s3://mlflow"],
             ],
             **self._s3_environment(),
+            MLFLOW_BACKEND_STORE_URI=self._database_url("mlflow", "postgresql"),
             MLFLOW_AUTH_CONFIG_PATH=str(login),
             MLFLOW_FLASK_SERVER_SECRET_KEY=secrets.token_hex(16),
             MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false",
