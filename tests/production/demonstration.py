@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -189,7 +188,9 @@ def scene(folder: Path, images: int) -> Iterator[Stage]:
         workers = {name: worker(servers, workspace) for name, workspace in workspaces.items()}
         stage = Stage(servers, workspaces, workers, images)
         stage.write_params()
-        print(gantry(servers, workspaces["east"], "deploy", "--pool", POOL), flush=True)
+        print(gantry(servers, workspaces["east"], "deploy", "--pool", POOL))
+        for name in ("prefect", "mlflow"):
+            print(f"{name}: http://127.0.0.1:{servers.ports[name]}, name gantry, password {servers.secrets[name]}", flush=True)
         try:
             for process in workers.values():
                 process.start()
@@ -200,22 +201,10 @@ def scene(folder: Path, images: int) -> Iterator[Stage]:
                 kill_all_of(workspaces[name])
 
 
-def pictures(servers: Production, folder: Path) -> None:
-    """Both pages as a browser shows them; the logins stand in the addresses."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, path in (("prefect", "runs"), ("mlflow", "#/models")):
-        address = servers.environment["PREFECT_API_URL" if name == "prefect" else "MLFLOW_TRACKING_URI"].removesuffix("/api")
-        address = address.replace("http://", f"http://gantry:{servers.secrets[name]}@") if name == "mlflow" else address
-        command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1280,720"]
-        command += ["--virtual-time-budget=20000", f"--screenshot={folder / name}.png", f"{address}/{path}"]
-        subprocess.run(command, check=False, capture_output=True, timeout=180)
-
-
 def main() -> None:
     """Run the demonstration and print its table."""
     parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
     parser.add_argument("--images", type=int, default=300_000, help="of each training that is disturbed")
-    parser.add_argument("--pictures", type=Path, help="a folder for pictures of both pages (needs chromium)")
     arguments = parser.parse_args()
     if why := missing():
         sys.exit(f"error: {why}")
@@ -223,8 +212,6 @@ def main() -> None:
         rows = list(faults(stage))
         planned = [run for name in (NAME, "digits", "numerals") for run in stage.records.runs(name) if run["auto_scheduled"]]
         print(f"{len(planned)} runs were begun by the schedules: {_counted(run['state_name'] for run in planned)}\n")
-        if arguments.pictures:
-            pictures(stage.servers, arguments.pictures)
         print("| what happened in a training | runs of the entry, in order | afterwards | seconds |\n|---|---|---|---|")
         for row in rows:
             afterwards = "; ".join(row.problems) or "one version, whole record, nothing left open"
