@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: run test install lint audit clean
+.PHONY: run test install lint audit demo-production clean
 
 run: install  ## Train the digits generator through all five stages on embedded defaults
 	$(BIN)/gantry run digits
@@ -28,6 +28,9 @@ audit: install  ## Licences and known vulnerabilities of every dependency; asks 
 # PYSEC-2026-2447: DVC's index in a folder of the workspace is pickled; whoever may write there may also change what is trained.
 	$(BIN)/pip-licenses --order=license --partial-match --fail-on='Affero;AGPL;SSPL;Commons Clause;NonCommercial'
 	$(BIN)/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt --ignore-vuln PYSEC-2026-2447
+
+demo-production: install  ## Real servers, two workers, three schedules, and what becomes of it when things break: half an hour
+	PYTHONPATH=tests $(BIN)/python tests/production/demonstration.py
 
 clean:  ## Remove the virtual environment, caches, and what runs left in this workspace
 	rm -rf $(VENV) .gantry .dvc/cache .dvc/tmp .mypy_cache .ruff_cache .pytest_cache .hypothesis data models reports mlflow.db mlartifacts dvc.lock

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
 import sys
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 
@@ -490,6 +491,56 @@ def doctor(as_json: Json = False) -> None:
         _print_json([vars(check) for check in checks])
     if any(check.state == "broken" for check in checks):
         raise typer.Exit(1)
+
+
+@app.command(epilog=_examples("gantry up", "gantry up --prefect-port 4201 --mlflow-port 5001"))
+def up(
+    prefect_port: Annotated[int, typer.Option(min=1, max=65_535, help="Of Prefect's server.")] = 4200,
+    mlflow_port: Annotated[int, typer.Option(min=1, max=65_535, help="Of MLflow's server.")] = 5000,
+) -> None:
+    """Start this workspace's own Prefect and MLflow servers with their pages, on 127.0.0.1; `gantry down` ends them."""
+    from flows.up import up as start
+    from tasks.workspace import current
+
+    variables = start(current(), {"prefect": prefect_port, "mlflow": mlflow_port}, typer.echo)
+    typer.echo("to use them here: export " + " ".join(f"{key}={value}" for key, value in variables.items()))
+
+
+@app.command(epilog=_examples("gantry down"))
+def down() -> None:
+    """End the servers that `gantry up` started."""
+    from flows.up import down as end
+    from tasks.workspace import current
+
+    ended = end(current())
+    typer.echo(f"ended: {', '.join(ended)}" if ended else "no servers of `gantry up` are running here")
+
+
+@app.command(epilog=_examples("gantry deploy --pool trainers", "gantry deploy --pool trainers --gpus 4 --notify slack-webhook/ops"))
+def deploy(
+    pool: Annotated[str, typer.Option(help="The Prefect work pool whose workers run the entries; it is made where it is not there.")],
+    kind: Annotated[Literal["process", "docker", "kubernetes"], typer.Option("--type", help="Of the pool.")] = "process",
+    queue: Annotated[str | None, typer.Option(help="The pool's work queue.", show_default="the pool's default")] = None,
+    image: Annotated[str | None, typer.Option(help="docker and kubernetes: the image of a run's container.", show_default=False)] = None,
+    gpus: Annotated[int | None, typer.Option(min=1, help="How many trainings may use a GPU at once, on all machines.")] = None,
+    notify: Annotated[
+        list[str] | None, typer.Option(metavar="TYPE/NAME", help="A Prefect block that hears of failed, late and crashed runs.")
+    ] = None,
+) -> None:
+    """Make Prefect's deployments those of params.yaml, for workers: schedules, limits, triggers, and what watches over the runs."""
+    from flows.server import connected
+    from tasks.workspace import current
+
+    if not os.environ.get("PREFECT_API_URL"):
+        raise ConfigError("PREFECT_API_URL is not set: a deployment lives on a lasting server; start one with `gantry up`, or name yours")
+    with connected(current()):
+        from flows import deploy as deployments
+
+        done = deployments.deploy(current(), deployments.Plan(pool, kind, queue, image, gpus, notify or ()))
+    _table(("deployment", "schedule"), [[f"retrain/{name}", cron or "on demand"] for name, cron in done.entries.items()])
+    if done.removed:
+        typer.echo(f"removed: {', '.join(done.removed)}")
+    typer.echo(f"next, where a workspace is: GANTRY_WORKSPACE=$PWD prefect worker start --pool {pool}")
 
 
 def _timeouts(given: list[str]) -> dict[str, float]:

@@ -20,7 +20,7 @@ from prefect.states import Cancelled, Completed
 
 from flows import runs
 from gan_core.errors import ConfigError
-from tasks import locks, processes
+from tasks import locks, processes, sharing, tracking
 from tasks.decision import LastDecision
 from tasks.preflight import preflight
 from tasks.stages import TIMEOUTS, stage_task
@@ -62,6 +62,9 @@ def _retrain(workspace: Workspace, name: str, timeouts: Mapping[str, float], for
     limits, forced = {**TIMEOUTS, **_of_stages("timeouts", timeouts)}, _of_stages("force", dict.fromkeys(force, True))
     with locks.retraining(workspace, name):
         runs.close_dead(workspace, name)
+        if sharing.is_on():
+            tracking.close_dead(workspace, name, runs.is_over)  # of workers that died; a lone workspace goes on with its own
+            sharing.begin(workspace, name, get_run_logger().info)
         states = []
         for stage in STAGES:
             try:

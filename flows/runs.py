@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from prefect import runtime
 from prefect.client.orchestration import get_client
@@ -24,6 +25,7 @@ from prefect.client.schemas.filters import (
     FlowRunFilterTags,
 )
 from prefect.client.schemas.objects import State, StateType
+from prefect.exceptions import ObjectNotFound
 from prefect.states import Crashed
 
 from tasks.workspace import Workspace
@@ -73,6 +75,16 @@ def close_dead(workspace: Workspace, name: str) -> None:
                 for task in client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run.id]))):
                     if task.state is None or not task.state.is_final():
                         client.set_task_run_state(task.id, dead, force=True)
+
+
+def is_over(flow_run: str) -> bool:
+    """Whether a run has ended; of one that the server does not know, nothing can be said, and it counts as under way."""
+    with get_client(sync_client=True) as client:
+        try:
+            state = client.read_flow_run(UUID(flow_run)).state
+        except (ObjectNotFound, ValueError):
+            return False
+    return state is not None and state.is_final()
 
 
 def forget_deployments(workspace: Workspace, keep: Sequence[str]) -> None:

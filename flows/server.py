@@ -36,6 +36,7 @@ _STOP_PATIENCE = 10.0
 
 # A server for a single run plans nothing, shows nothing, and has nobody to notify. What stays is the record of runs and their logs.
 _BARE = {
+    "PREFECT_API_BLOCKS_REGISTER_ON_START": "false",  # it takes two seconds
     "PREFECT_SERVER_UI_ENABLED": "false",
     "PREFECT_SERVER_SERVICES_CANCELLATION_CLEANUP_ENABLED": "false",
     "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_ENABLED": "false",
@@ -76,19 +77,21 @@ class Server:
     _lock: IO[bytes]
 
     @classmethod
-    def start(cls, workspace: Workspace, *, full: bool = False, port: int = 0) -> Self:
+    def start(cls, workspace: Workspace, *, full: bool = False, port: int = 0, lasting: bool = False, option: str = "--port") -> Self:
         """Start a server and return at once; `wait` says when it answers.
 
         Args:
             full: with its page and all services, as schedules need it.
             port: 0 takes a free one.
+            lasting: it outlives this process, and whoever started it sees to its end.
+            option: by which a person chooses another port.
 
         Raises:
             GantryError: the port is taken.
         """
         folder = home(workspace)
         folder.mkdir(parents=True, exist_ok=True)
-        listener = socket.create_server(("127.0.0.1", 0), backlog=128) if port == 0 else _listen(port)
+        listener = socket.create_server(("127.0.0.1", 0), backlog=128) if port == 0 else _listen(port, option)
         number = listener.getsockname()[1]
         log = folder / "server.log"
         # One database, so one server after the other creates or upgrades it. The lock is given up when the server answers.
@@ -97,7 +100,7 @@ class Server:
             log.replace(log.with_name("server.previous.log"))  # what went wrong in a run is asked after the next one has begun
         with listener, log.open("wb") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "flows.server", str(os.getpid()), str(listener.fileno()), str(lock.fileno())],
+                [sys.executable, "-m", "flows.server", str(0 if lasting else os.getpid()), str(listener.fileno()), str(lock.fileno())],
                 env={**os.environ, **environment(workspace), **_server_settings(number, full)},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -192,17 +195,16 @@ def flush(timeout: float = 10.0) -> None:
         EventsWorker.drain_all(timeout=timeout)
 
 
-def _listen(port: int) -> socket.socket:
+def _listen(port: int, option: str) -> socket.socket:
     try:
         return socket.create_server(("127.0.0.1", port), backlog=128)
     except OSError as error:
-        raise GantryError(f"127.0.0.1:{port}: {error.strerror}; choose another port with --port") from None
+        raise GantryError(f"127.0.0.1:{port}: {error.strerror}; choose another port with {option}") from None
 
 
 def _server_settings(port: int, full: bool) -> Mapping[str, str]:
     common = {
         "PREFECT_API_URL": "",
-        "PREFECT_API_BLOCKS_REGISTER_ON_START": "false",  # 2 s, and Gantry uses no blocks
         "PREFECT_SERVER_API_HOST": "127.0.0.1",
         "PREFECT_SERVER_API_PORT": str(port),  # the page asks the wrong server otherwise
         # In memory, a killed server would forget who holds a deployment's only slot, and the slot would be taken for ever.
@@ -213,8 +215,9 @@ def _server_settings(port: int, full: bool) -> Mapping[str, str]:
 
 
 def _serve(parent: int, listener: int, lock: int) -> None:
-    """The child's side: bound to `parent`'s life, on the listening socket that it inherits."""
-    die_with(parent, signal.SIGKILL)
+    """The child's side: bound to `parent`'s life unless that is 0, on the listening socket that it inherits."""
+    if parent:
+        die_with(parent, signal.SIGKILL)
     fcntl.flock(lock, fcntl.LOCK_EX)
     database = Path(os.environ["PREFECT_HOME"]) / "prefect.db"
     if not database.exists() and "PREFECT_API_DATABASE_CONNECTION_URL" not in os.environ:

@@ -15,9 +15,6 @@ from tasks.params import Entry
 from tasks.registry import CHALLENGER, CHAMPION, Registry, Version, resolve
 from tasks.workspace import Workspace
 
-FLOW_RUN = "GANTRY_FLOW_RUN_ID"
-"""The environment variable by which the flow tells its stages its Prefect run."""
-
 
 def tags(workspace: Workspace, name: str, entry: Entry, training: Mapping[str, Any], evaluation: Mapping[str, Any]) -> dict[str, str]:
     """What a version that is made now is tagged with, as far as it is known here.
@@ -39,7 +36,7 @@ def tags(workspace: Workspace, name: str, entry: Entry, training: Mapping[str, A
         "device": training.get("device"),
         "processes": training.get("processes"),
         "threads": training.get("threads"),
-        "flow_run": os.environ.get(FLOW_RUN),
+        "flow_run": os.environ.get(tracking.FLOW_RUN),
         "git_commit": _commit(workspace.root),
         "code_commit": code_commit(),
     }

@@ -7,12 +7,13 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import IO
 
 from gan_core.errors import GantryError
+from tasks.gpu import VISIBLE, devices
 from tasks.workspace import Workspace
 
 _RETRAINED = "{} is being retrained"
@@ -51,24 +52,33 @@ def sweeping(workspace: Workspace, name: str) -> Iterator[None]:
 
 
 @contextmanager
-def gpu(on_wait: Callable[[str], None]) -> Iterator[None]:
-    """Be the only one of this user's stages on this machine that trains on the GPU; waits for its turn.
+def gpu(on_wait: Callable[[str], None]) -> Iterator[dict[str, str]]:
+    """Have one of this machine's GPUs to oneself, among this user's stages; waits for its turn.
 
-    The guard of runs without a shared Prefect server. There, the concurrency limit of the tag `gpu` is what people see and set.
+    The guard of the machine. Across machines, the limit `gpu` of a Prefect server is what people see and set.
 
     Args:
         on_wait: told once, in words, that there is something to wait for.
+
+    Yields:
+        The environment by which the stage sees no other GPU; empty where the machine's GPUs cannot be told apart.
     """
-    path = Path(tempfile.gettempdir()) / f"gantry-gpu-{os.getuid()}.lock"
-    with path.open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            on_wait("waiting for the GPU, which another run of Gantry uses")
-            # Not one blocking call: it would start over after each signal, and a cancelled run would wait on.
-            while not _try(file):
-                time.sleep(1)
-        yield
+    folder, user = Path(tempfile.gettempdir()), os.getuid()
+    names = devices() or ("",)
+    with ExitStack() as stack:
+        files = [stack.enter_context((folder / f"gantry-gpu-{user}{_suffix(name)}.lock").open("a")) for name in names]
+        waited = False
+        # Not one blocking call: it would start over after each signal, and a cancelled run would wait on.
+        while (free := next((name for name, file in zip(names, files, strict=True) if _try(file)), None)) is None:
+            if not waited:
+                on_wait("waiting for a GPU: other runs of Gantry are at work on it, or on all that there are")
+                waited = True
+            time.sleep(1)
+        yield {VISIBLE: free} if free else {}
+
+
+def _suffix(device: str) -> str:
+    return f"-{device.replace('/', '_')}" if device else ""
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import urllib.request
 from contextlib import suppress
 
 from gan_core.errors import RegistryError
-from tasks import locks, repro, tracking
+from tasks import locks, repro, sharing, tracking
 from tasks.params import Entry, load_entry
 from tasks.workspace import Workspace
 
@@ -24,6 +24,7 @@ def preflight(workspace: Workspace, name: str) -> Entry:
     """
     entry = load_entry(workspace.root, name)
     repro.prepare(workspace)
+    sharing.check(workspace)
     locks.check_free(workspace, name)
     check_registry(workspace)
     check_features(workspace, name, entry)

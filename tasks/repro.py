@@ -111,7 +111,7 @@ def look(workspace: Workspace, stage: str, name: str) -> Verdict:
     """
     # By its file, since DVC would look for it in the present folder.
     target = f"{workspace.root.resolve() / 'dvc.yaml'}:{stage}@{name}"
-    with alone(workspace) as repo:
+    with opened(workspace) as repo:
         changes = [change for changes in repo.status(targets=[target]).values() for change in changes]
         words = _changes(changes) if changes else _unchanged(repo, target)
         return Verdict(bool(changes), _relative(words, workspace))
@@ -123,7 +123,7 @@ def changed(workspace: Workspace) -> dict[str, str]:
     Raises:
         ConfigError: as `look`.
     """
-    with alone(workspace) as repo:
+    with opened(workspace) as repo:
         return _changed(repo, workspace)
 
 
@@ -134,7 +134,7 @@ def idle(workspace: Workspace) -> Iterator[Any]:
     Raises:
         GantryError: a stage is running; names it.
     """
-    with alone(workspace) as repo:
+    with opened(workspace) as repo:
         running = [target for target, words in _changed(repo, workspace).items() if words == _RUNS]
         if running:
             raise GantryError(f"{', '.join(running)}: runs just now; wait for it, or end it")
@@ -310,7 +310,7 @@ def _failure(stage: str, name: str, code: int, lines: list[str]) -> StageError:
 
 
 @contextmanager
-def alone(workspace: Workspace) -> Iterator[Any]:
+def opened(workspace: Workspace) -> Iterator[Any]:
     """DVC's view of the workspace, held alone; waits while another DVC command writes.
 
     Raises:

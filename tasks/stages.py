@@ -7,8 +7,8 @@ source has changed.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -16,11 +16,12 @@ from typing import Any, Literal, Protocol
 from prefect import Task, get_run_logger
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
+from prefect.concurrency.sync import concurrency
 from prefect.runtime import flow_run
 from prefect.states import Completed
 
 from gan_core.errors import GantryError
-from tasks import lineage, locks, repro, tracking
+from tasks import locks, repro, sharing, tracking
 from tasks.gpu import will_use_cuda
 from tasks.params import Entry
 from tasks.workspace import STAGES, Workspace
@@ -44,7 +45,13 @@ _PASSING: Mapping[str, frozenset[int]] = {
     "evaluate": frozenset({5}),
     "register": frozenset({5}),
 }
-_RETRY_DELAYS = [10.0, 60.0]
+_RETRY_DELAYS = [10.0, 60.0, 180.0]
+
+GPU_LIMIT = "gpu"
+"""The server's concurrency limit that a training on a GPU takes a slot of, while it runs; without one nothing is limited.
+
+Not a limit of the task's tag: that is held by a stage that has nothing to do, too, and for ever by one that was killed.
+"""
 
 
 @dataclass(frozen=True)
@@ -83,7 +90,7 @@ listener: ContextVar[Listener] = ContextVar("listener", default=_Nobody())  # no
 
 
 def stage_task(stage: str, entry: Entry) -> Task[..., State[Any]]:
-    """The Prefect task of a stage; tagged `gpu` where it will train on one, for a concurrency limit of that name."""
+    """The Prefect task of a stage; tagged `gpu` where it will train on one."""
     return Task(
         fn=_run,
         name=stage,
@@ -129,8 +136,9 @@ def _reproduce(
         return "cached", verdict.reason
     if verdict.changed or force:
         logger.info("has to run: %s", verdict.reason if verdict.changed else "asked for")
+    sharing.bring(workspace, stage, name, say)
     before = tracking.dvc_hash(workspace, workspace.raw(name))
-    with locks.gpu(say) if _needs_gpu(stage, entry) else nullcontext():
+    with _gpu(stage, entry, say) as device:
         restored = repro.reproduce(
             workspace,
             stage,
@@ -138,14 +146,30 @@ def _reproduce(
             force=force or stage == STAGES[0],
             on_line=say,
             timeout=timeout,
-            extra_environment={lineage.FLOW_RUN: str(flow_run.id)},
+            extra_environment={tracking.FLOW_RUN: str(flow_run.id), **device},
         )
+    sharing.send(workspace, stage, name, say)
     if restored is not None:
         return "cached", restored
     if stage == STAGES[0]:
         same = before is not None and tracking.dvc_hash(workspace, workspace.raw(name)) == before
         return "ran", "the source has nothing new" if same else "new data" if before is not None else "first data"
     return "ran", verdict.reason
+
+
+@contextmanager
+def _gpu(stage: str, entry: Entry, say: Callable[[str], None]) -> Iterator[dict[str, str]]:
+    """A slot of the server's limit, and then one of this machine's GPUs, for a stage that needs one.
+
+    Yields:
+        The environment by which the stage sees no other GPU.
+    """
+    if not _needs_gpu(stage, entry):
+        yield {}
+        return
+    # A server that is away for a moment ends no training that takes hours.
+    with concurrency(GPU_LIMIT, raise_on_lease_renewal_failure=False), locks.gpu(say) as device:
+        yield device
 
 
 def _needs_gpu(stage: str, entry: Entry) -> bool:

@@ -17,7 +17,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +36,10 @@ if TYPE_CHECKING:
 PARENT_RUN = "GANTRY_PARENT_RUN_ID"
 """The environment variable by which a sweep tells its trials the run that theirs stand below."""
 PARENT_TAG = "mlflow.parentRunId"
+FLOW_RUN = "GANTRY_FLOW_RUN_ID"
+"""The environment variable by which the flow tells its stages its Prefect run."""
+
+_FLOW_RUN_TAG = "flow_run"
 
 # What MLflow accepts in one request.
 _METRICS_A_BATCH = 1_000
@@ -238,6 +242,8 @@ def run(workspace: Workspace, name: str, run_id: str | None = None, system_metri
             parent = os.environ.get(PARENT_RUN)
             tags = {PARENT_TAG: parent} if parent else {}
             run_id = mlflow_client.create_run(_experiment(mlflow_client, workspace, name), run_name=name, tags=tags).info.run_id
+        if flow_run := os.environ.get(FLOW_RUN):
+            mlflow_client.set_tag(run_id, _FLOW_RUN_TAG, flow_run)
     status = "FINISHED"
     with _terminable():
         stop_monitor = _start_monitor(mlflow_client.tracking_uri, run_id) if system_metrics else None
@@ -254,6 +260,26 @@ def run(workspace: Workspace, name: str, run_id: str | None = None, system_metri
                     mlflow_client.set_terminated(run_id, status)
             except RegistryError as error:
                 print(f"warning: run {run_id} could not be marked as {status}: {error}", file=sys.stderr)
+
+
+def close_dead(workspace: Workspace, name: str, is_over: Callable[[str], bool]) -> None:
+    """Record as KILLED what a worker that died left as RUNNING. Whoever goes on with such a run sets it RUNNING again.
+
+    Args:
+        is_over: whether a Prefect run, by its id, has come to its end.
+
+    Raises:
+        RegistryError: the tracking server cannot be reached.
+    """
+    mlflow_client = client(workspace)
+    with errors(mlflow_client.tracking_uri):
+        experiment = mlflow_client.get_experiment_by_name(name)
+        if experiment is None:
+            return
+        for run in mlflow_client.search_runs([experiment.experiment_id], "attributes.status = 'RUNNING'"):
+            flow_run = run.data.tags.get(_FLOW_RUN_TAG)
+            if flow_run is not None and is_over(flow_run):
+                mlflow_client.set_terminated(run.info.run_id, "KILLED")
 
 
 @dataclass

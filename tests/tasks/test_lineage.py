@@ -33,7 +33,7 @@ def test_git_and_dvc_where_they_are(workspace: Workspace, entry: Entry, monkeypa
     for command in (["init", "-q"], ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "--allow-empty", "-m", "x"]):
         subprocess.run(["git", *command], cwd=workspace.root, check=True)
     (workspace.root / "dvc.lock").write_text(json.dumps({"stages": {"v": {"outs": [{"path": "data/digits/ready", "md5": "0123.dir"}]}}}))
-    monkeypatch.setenv(lineage.FLOW_RUN, "a flow run")
+    monkeypatch.setenv(tracking.FLOW_RUN, "a flow run")
     tags = lineage.tags(workspace, "digits", entry, {"threads": 2, "device": "cpu"}, {"extractor": {"hash": "abc"}})
     head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=workspace.root, capture_output=True, text=True, check=True).stdout.strip()
     assert tags["git_commit"] == head
@@ -44,7 +44,7 @@ def test_git_and_dvc_where_they_are(workspace: Workspace, entry: Entry, monkeypa
 
 def test_nothing_where_there_is_nothing(workspace: Workspace, entry: Entry, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(workspace.root.parent))
-    monkeypatch.delenv(lineage.FLOW_RUN, raising=False)
+    monkeypatch.delenv(tracking.FLOW_RUN, raising=False)
     assert set(lineage.tags(workspace, "digits", entry, {}, {"extractor": None})) <= {"gantry_version", "params", "source", "code_commit"}
 
 

@@ -1,0 +1,227 @@
+"""A production on one machine, and what it makes of trouble: `make demo-production`.
+
+Real servers on loopback: PostgreSQL, an S3 store, Prefect and MLflow with their logins. Two workers in two folders that share nothing but
+these, three entries on schedules. Then things are broken while a training runs: a worker is killed with all that it had started, PostgreSQL
+crashes, MLflow is gone for two minutes, S3 refuses for one, Prefect's server is started anew. After each, the run has to end right, or
+the next one has to go on; with one new version, every metric of the training's record in MLflow, and no run left open in either book.
+Prints a table in Markdown; exit code 1 if anything was lost.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from servers import Process, Production, missing
+from toy_workspace import processes_in
+from workers import ENTRY, POOL, Records, gantry, kill_all_of, make_workspace, worker
+
+from tasks.workspace import Workspace
+
+NAME = "circle"
+POINTS = """
+  circle:
+    data: {source: "points://circle", count: 1_000}
+    validate: {}
+    train: {recipe: gan, images: IMAGES, batch: 64, threads: 1, seed: SEED, generator: {network: mlp}, discriminator: {network: mlp}}
+    evaluate: {samples: 500}
+    register: {}
+"""
+SCHEDULE = '    schedule: "*/4 * * * *"\n'
+ENDED = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
+_PATIENCE = 900.0
+
+
+@dataclass(frozen=True)
+class Happened:
+    """One row of the table."""
+
+    what: str
+    runs: str
+    problems: Sequence[str]
+    seconds: float
+
+
+@dataclass
+class Stage:
+    """The scene: servers, workspaces and workers."""
+
+    servers: Production
+    workspaces: dict[str, Workspace]
+    workers: dict[str, Process]
+    images: int
+    seed: int = 0
+
+    @property
+    def records(self) -> Records:
+        return Records(self.servers)
+
+    def write_params(self) -> None:
+        """The same params.yaml in both folders, as a pull from git would bring it."""
+        points = POINTS.replace("IMAGES", str(self.images)).replace("SEED", str(self.seed)) + SCHEDULE
+        others = "".join(ENTRY.format(name=name, images="2_000", seed=0) + SCHEDULE for name in ("digits", "numerals"))
+        for workspace in self.workspaces.values():
+            (workspace.root / "params.yaml").write_text(f"generators:{points}{others}")
+
+    def train_anew(self) -> str:
+        """Ask for another seed, start the entry by its event, and return the worker that trains it, once it is under way."""
+        since = time.time()
+        self.seed += 1
+        self.write_params()
+        self.records.start(NAME)
+
+        def training() -> str | None:
+            for name, workspace in self.workspaces.items():
+                records = [path for path in workspace.unfinished(NAME).rglob("metrics.jsonl") if path.stat().st_mtime > since]
+                if records and any(f"tasks.train {NAME}" in command for command in processes_in(workspace.root).values()):
+                    return name
+            return None
+
+        return str(until(training, "the training did not begin"))
+
+    def settle(self) -> None:
+        """Wait until no run of the entry is under way, and the last seed's version is there; the schedule goes on with what was killed."""
+
+        def settled() -> bool:
+            if any(run["state_type"] not in ENDED for run in self.records.runs(NAME)):
+                return False
+            return any(f'"seed":{self.seed}' in _tag(version, "params") for version in self.records.versions(NAME))
+
+        until(settled, f"no version came of seed {self.seed}")
+
+    def problems(self) -> list[str]:
+        """What is not as it has to be, once all is settled."""
+        found = []
+        versions = self.records.versions(NAME)
+        seeds = [json.loads(_tag(version, "params"))["train"]["seed"] for version in versions]
+        found += [f"{seeds.count(seed)} versions of seed {seed}" for seed in set(seeds) if seeds.count(seed) > 1]
+        for run in self.records.training_runs(NAME):
+            if run["info"]["status"] in ("RUNNING", "SCHEDULED"):
+                found.append(f"MLflow run {run['info']['run_id'][:8]} is left {run['info']['status']}")
+        (newest,) = [version for version in versions if f'"seed":{self.seed}' in _tag(version, "params")]
+        record = self.record_of(_tag(newest, "generator_sha256"))
+        history = f"metrics/get-history?run_id={_tag(newest, 'training_run')}&metric_key=generator_loss&max_results=25000"
+        lost = {line["images"] for line in record} - {int(point["step"]) for point in self.records.mlflow(history).get("metrics", [])}
+        return [*found, *([f"{len(lost)} of {len(record)} points are not in MLflow"] if lost else [])]
+
+    def record_of(self, sha256: str) -> list[dict[str, Any]]:
+        """The record of the training that made these weights, from the workspace that has it."""
+        for workspace in self.workspaces.values():
+            config = workspace.model(NAME) / "generator" / "config.json"
+            if config.exists() and json.loads(config.read_text())["sha256"] == sha256:
+                return [json.loads(line) for line in (workspace.model(NAME) / "metrics.jsonl").read_text().splitlines()]
+        raise AssertionError(f"no workspace has the weights {sha256}")
+
+
+def _tag(version: dict[str, Any], key: str) -> str:
+    return str(next((tag["value"] for tag in version.get("tags", ()) if tag["key"] == key), ""))
+
+
+def until(look: Callable[[], Any], otherwise: str, patience: float = _PATIENCE) -> Any:
+    """What `look` finds, once it finds something."""
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        if found := look():
+            return found
+        time.sleep(1)
+    raise AssertionError(otherwise)
+
+
+def broken(scene: Stage, what: str, act: Callable[[str], None]) -> Happened:
+    """Break something while a training runs, and see what becomes of it."""
+    print(f"-- {what}", flush=True)
+    begin, before = time.monotonic(), len(scene.records.runs(NAME))
+    try:
+        trainer = scene.train_anew()
+        act(trainer)
+        scene.settle()
+        problems = scene.problems()
+        runs = ", ".join(run["state_name"] for run in scene.records.runs(NAME)[before:])
+    except AssertionError as error:
+        problems, runs = [str(error)], "?"
+    row = Happened(what, runs, problems, time.monotonic() - begin)
+    print(f"   {row.runs}; {'; '.join(row.problems) or 'as it should be'} ({row.seconds:.0f} s)", flush=True)
+    return row
+
+
+def faults(scene: Stage) -> Iterator[Happened]:
+    """One after the other."""
+    servers = scene.servers
+
+    def kill_worker(trainer: str) -> None:
+        kill_all_of(scene.workspaces[trainer])
+        scene.workers[trainer].stop(signal.SIGKILL)
+        time.sleep(10)
+        scene.workers[trainer].start()
+
+    def away(process: Process, seconds: float) -> Callable[[str], None]:
+        def act(trainer: str) -> None:
+            process.stop(signal.SIGKILL)
+            time.sleep(seconds)
+            process.start()
+
+        return act
+
+    yield broken(scene, "nothing is broken", lambda trainer: None)
+    yield broken(scene, "a worker is killed in training, with all that it started", kill_worker)
+    yield broken(scene, "PostgreSQL crashes and is started again", lambda trainer: servers.control("restart", "-m", "immediate"))
+    yield broken(scene, "MLflow's server is gone for two minutes", away(servers.mlflow, 120))
+    yield broken(scene, "S3 refuses for a minute", away(servers.s3, 60))
+    yield broken(scene, "Prefect's server is killed and started again", away(servers.prefect, 5))
+
+
+@contextmanager
+def scene(folder: Path, images: int) -> Iterator[Stage]:
+    """Everything up, deployed, and two workers at work."""
+    with Production(folder / "servers") as servers:
+        workspaces = {name: make_workspace(folder / name, "") for name in ("east", "west")}
+        workers = {name: worker(servers, workspace) for name, workspace in workspaces.items()}
+        stage = Stage(servers, workspaces, workers, images)
+        stage.write_params()
+        print(gantry(servers, workspaces["east"], "deploy", "--pool", POOL))
+        for name in ("prefect", "mlflow"):
+            print(f"{name}: http://127.0.0.1:{servers.ports[name]}, name gantry, password {servers.secrets[name]}", flush=True)
+        try:
+            for process in workers.values():
+                process.start()
+            yield stage
+        finally:
+            for name, process in workers.items():
+                process.stop()
+                kill_all_of(workspaces[name])
+
+
+def main() -> None:
+    """Run the demonstration and print its table."""
+    parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
+    parser.add_argument("--images", type=int, default=300_000, help="of each training that is disturbed")
+    arguments = parser.parse_args()
+    if why := missing():
+        sys.exit(f"error: {why}")
+    with tempfile.TemporaryDirectory(prefix="gantry-production-") as folder, scene(Path(folder), arguments.images) as stage:
+        rows = list(faults(stage))
+        planned = [run for name in (NAME, "digits", "numerals") for run in stage.records.runs(name) if run["auto_scheduled"]]
+        print(f"{len(planned)} runs were begun by the schedules: {_counted(run['state_name'] for run in planned)}\n")
+        print("| what happened in a training | runs of the entry, in order | afterwards | seconds |\n|---|---|---|---|")
+        for row in rows:
+            afterwards = "; ".join(row.problems) or "one version, whole record, nothing left open"
+            print(f"| {row.what} | {row.runs} | {afterwards} | {row.seconds:.0f} |")
+    sys.exit(any(row.problems for row in rows))
+
+
+def _counted(names: Iterable[str]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in Counter(names).items())
+
+
+if __name__ == "__main__":
+    main()
