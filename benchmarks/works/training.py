@@ -89,13 +89,7 @@ def _peers(race_of: Race, context: Context, sides: list[Side], convolutional: bo
 def _result(race_of: Race, laps: Sequence[Laps], missing: str | None) -> Result:
     found = {one.name: one for one in laps}
     gantry, unit = found[GANTRY], race_of.unit
-    trainers = [one for one in laps if one.name not in _LIMITS]
-    rows = [
-        (one.name, spread(one.rates(unit)), "" if one is gantry else f"{spread(ratios(gantry, one, unit))}x")
-        if one.windows
-        else (one.name, f"failed: {one.failure}", "")
-        for one in trainers
-    ]
+    rows = [_row(one, gantry, unit) for one in laps if one.name not in _LIMITS]
     rows += [("the peers", f"not there: {missing}", "")] if missing else []
     goals = [
         ratio_goal(f"{race_of.title}, {unit} a second against {name}", least, ratios(gantry, found[name], unit), found[name].failure)
@@ -118,6 +112,13 @@ def _result(race_of: Race, laps: Sequence[Laps], missing: str | None) -> Result:
         ("program", f"{unit} a second", "Gantry's time in it"),
         rows, goals, _raw(laps), notes,
     )  # fmt: skip
+
+
+def _row(one: Laps, gantry: Laps, unit: str) -> Sequence[str]:
+    if not one.windows:
+        return one.name, f"failed: {one.failure}", ""
+    gained = [] if one is gantry else ratios(gantry, one, unit)
+    return one.name, spread(one.rates(unit)), f"{spread(gained)}x" if gained else ""
 
 
 def _settings(race_of: Race) -> str:
