@@ -27,6 +27,7 @@ from gan_core.data.dataset import Dataset
 from gan_core.device import choose_device, choose_precision
 from gan_core.errors import LostRunError, TrainingError
 from gan_core.generator import Generator
+from gan_core.memory import keep_freed_memory
 from gan_core.params import TrainParams
 from gan_core.params.common import OptimizerParams
 from gan_core.randomness import reseed
@@ -65,6 +66,7 @@ def train(
         ConfigError: the parameters do not fit the data or this machine.
         LostRunError: a loss or score is not finite, or the run has collapsed (`gan_core.watch`).
     """
+    keep_freed_memory()
     device = choose_device(params.device)
     reseed(device, params.seed, _BUILD)
     recipe = build_recipe(params, dataset.spec, device)
