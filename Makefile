@@ -4,13 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: run test install lint audit demo-production clean
+.PHONY: run test bench install lint audit demo-production clean
 
 run: install  ## Train the digits generator through all five stages on embedded defaults
 	$(BIN)/gantry run digits
 
 test: install lint  ## Lint, types and the whole test suite
 	$(BIN)/python -m pytest -n auto --dist loadfile
+
+bench: install  ## Measure everything against the peers (they get an environment of their own) and write docs/performance.md
+	$(BIN)/python -m benchmarks
 
 install: $(INSTALLED)  ## A virtual environment with the tested versions of everything
 

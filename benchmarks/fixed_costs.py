@@ -1,7 +1,7 @@
 """What the pipeline costs when there is next to nothing to train: `python benchmarks/fixed_costs.py [--rounds 3]`.
 
 In new workspaces, a small entry of images goes through both doors, cold and with nothing changed. Prints the medians in seconds as
-Markdown; `docs/performance.md` holds a run of it.
+Markdown; `python -m benchmarks` holds it against its goals.
 """
 
 from __future__ import annotations
@@ -27,6 +27,11 @@ generators:
     register: {}
 """
 LEARNING = re.compile(r"(?:images in|images right,) ([\d.]+) s")
+COLD, COLD_WITHOUT_LEARNING, UNCHANGED = (
+    "`gantry run`, cold",
+    "— without the training and the classifier's",
+    "`gantry run`, nothing changed",
+)
 STAGE = re.compile(r"^(fetch|validate|train|evaluate|register)\s+ran \((?:(\d+) min )?([\d.]+) s\)", re.MULTILINE)
 
 
@@ -57,28 +62,32 @@ def workspace(folder: Path) -> Path:
     return folder
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3)
-    rounds = parser.parse_args().rounds
+def measure(rounds: int) -> dict[str, list[float]]:
+    """Seconds of each command and stage, a value a round."""
     seconds: dict[str, list[float]] = defaultdict(list)
     repro = [str(Path(sys.executable).with_name("dvc")), "repro", "register@digits"]
     for _ in range(rounds):
         with tempfile.TemporaryDirectory() as parent:
             flow, bare = workspace(Path(parent) / "flow"), workspace(Path(parent) / "bare")
             cold, said = timed(gantry("run", "digits"), flow)
-            seconds["`gantry run`, cold"].append(cold)
-            seconds["— without the training and the classifier's"].append(cold - sum(map(float, LEARNING.findall(said))))
+            seconds[COLD].append(cold)
+            seconds[COLD_WITHOUT_LEARNING].append(cold - sum(map(float, LEARNING.findall(said))))
             for stage, minutes, rest in STAGE.findall(said):
                 seconds[f"— of it {stage}"].append(60 * int(minutes or 0) + float(rest))
-            seconds["`gantry run`, nothing changed"].append(timed(gantry("run", "digits"), flow)[0])
+            seconds[UNCHANGED].append(timed(gantry("run", "digits"), flow)[0])
             seconds["`dvc repro`, cold"].append(timed(repro, bare)[0])
             seconds["`dvc repro`, nothing changed"].append(timed(repro, bare)[0])
             seconds["`gantry list`"].append(timed(gantry("list"), flow)[0])
             seconds["`gantry --help`"].append(timed(gantry("--help"), flow)[0])
+    return seconds
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
     print("| what | seconds, median | least | most |\n|---|---|---|---|")
-    for what, values in seconds.items():
+    for what, values in measure(parser.parse_args().rounds).items():
         print(f"| {what} | {statistics.median(values):.1f} | {min(values):.1f} | {max(values):.1f} |")
 
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from gan_core.errors import ConfigError, GantryError, TrainingError
-from tasks import lineage, locks, repro, search_space, tracking
+from tasks import locks, repro, search_space, tracking
 from tasks.dvc_child import GRACE
 from tasks.gpu import will_use_cuda
 from tasks.metrics import BETTER, LOWER
@@ -253,7 +253,7 @@ class _Going:
 
     def _run(self, there: Workspace) -> None:
         """The step in a process of its own, whose MLflow run stands below the sweep's."""
-        environment = {key: value for key, value in os.environ.items() if key != lineage.FLOW_RUN}
+        environment = {key: value for key, value in os.environ.items() if key != tracking.FLOW_RUN}
         environment |= {"MLFLOW_TRACKING_URI": tracking.address(self.workspace), tracking.PARENT_RUN: self.run_id}
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))  # what was imported here is what trains there
         command = [sys.executable, "-m", "tasks.trial", self.name]

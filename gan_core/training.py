@@ -33,6 +33,7 @@ from gan_core.device import choose_device, choose_precision
 from gan_core.distributed import ALONE, Group, Parts
 from gan_core.errors import LostRunError, TrainingError
 from gan_core.generator import Generator
+from gan_core.memory import keep_freed_memory
 from gan_core.params import TrainParams
 from gan_core.params.common import OptimizerParams
 from gan_core.randomness import reseed
@@ -73,6 +74,7 @@ def train(
         LostRunError: a loss or score is not finite, or the run has collapsed (`gan_core.watch`).
         PeerLostError: another process of the group is gone.
     """
+    keep_freed_memory()
     device = choose_device(params.device)
     reseed(device, params.seed, _BUILD)
     recipe = build_recipe(params, dataset.spec, device)

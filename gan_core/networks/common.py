@@ -91,6 +91,22 @@ def dcgan_init(module: nn.Module) -> None:
         nn.init.zeros_(module.bias)
 
 
+class Dropout(nn.Dropout):
+    """`nn.Dropout` (Srivastava et al., 2014) whose mask is drawn faster on a CPU: 16 random bits a value instead of a call of the
+    generator for each, which took an eighth of a DCGAN's step. The share that is dropped is the nearest of 1/65536.
+    """
+
+    def forward(self, features: Tensor) -> Tensor:
+        if not self.training or not self.p or features.device.type != "cpu":
+            return super().forward(features)
+        count, each, dropped = len(features), features[0].numel(), min(round(self.p * 2**16), 2**16 - 1)
+        # A row a sample, by torch.randint: so processes that share a batch share the draw too (gan_core.distributed).
+        bits = torch.randint(-(2**63), 2**63 - 1, (count, -(-each // 4))).view(torch.int16)[:, :each]
+        mask = torch.empty_like(features, requires_grad=False)
+        mask.as_strided((count, each), (each, 1)).copy_(bits >= dropped - 2**15).mul_(1 / (1 - dropped / 2**16))  # in the features' layout
+        return features * mask
+
+
 class LabelledLatent(nn.Module):
     """Joins a latent and an embedding of its label: (N, L), (N,) -> (N, L + E); the latent alone without classes."""
 

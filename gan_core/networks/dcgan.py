@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from gan_core.errors import ConfigError
-from gan_core.networks.common import LabelledLatent, NetworkSpec, ProjectionHead, batch_norm, dcgan_init, normalized, resolutions
+from gan_core.networks.common import Dropout, LabelledLatent, NetworkSpec, ProjectionHead, batch_norm, dcgan_init, normalized, resolutions
 
 DEFAULT_WIDTH = 64
 """Channels beside the image; each halving of the side doubles them."""
@@ -75,7 +75,7 @@ class DcganDiscriminator(nn.Module):
                 layers.append(batch_norm(width, normalization))
             layers.append(nn.LeakyReLU(0.2))
             if spec.dropout:
-                layers.append(nn.Dropout(spec.dropout))
+                layers.append(Dropout(spec.dropout))
             channels = width
         self.layers = nn.Sequential(*layers, nn.Flatten())
         self.head = ProjectionHead(spec, channels * side * side, lambda module: normalized(module, normalization))

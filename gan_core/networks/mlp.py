@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from gan_core.networks.common import LabelledLatent, MixtureLatent, NetworkSpec, normalized
+from gan_core.networks.common import Dropout, LabelledLatent, MixtureLatent, NetworkSpec, normalized
 
 
 class MlpGenerator(nn.Module):
@@ -60,7 +60,7 @@ class MlpDiscriminator(nn.Module):
             if normalization == "batch":
                 layers.insert(-1, nn.BatchNorm1d(hidden))
             if spec.dropout:
-                layers.append(nn.Dropout(spec.dropout))
+                layers.append(Dropout(spec.dropout))
             width = hidden
         layers.append(normalized(nn.Linear(width, 1), "spectral" if normalization == "spectral" else "none"))
         self.layers = nn.Sequential(*layers)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from gan_core.errors import ConfigError
-from gan_core.networks.common import NetworkSpec, batch_norm, dcgan_init, normalized
+from gan_core.networks.common import Dropout, NetworkSpec, batch_norm, dcgan_init, normalized
 
 DEFAULT_WIDTH = 32
 HALVINGS = {16: 1, 34: 2, 70: 3}
@@ -39,7 +39,7 @@ class PatchDiscriminator(nn.Module):
             layers.append(normalized(nn.Conv2d(channels, width, 4, stride, 1, bias=bias), normalization))
             if level:  # the paper leaves the layer beside the image without
                 layers.append(batch_norm(width, normalization))
-            layers += [nn.LeakyReLU(0.2), *([nn.Dropout(spec.dropout)] if spec.dropout else [])]
+            layers += [nn.LeakyReLU(0.2), *([Dropout(spec.dropout)] if spec.dropout else [])]
             channels = width
         layers.append(normalized(nn.Conv2d(channels, 1, 4, 1, 1), normalization))
         self.layers = nn.Sequential(*layers)

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gan_core.networks.common import LabelledLatent, NetworkSpec, ProjectionHead, batch_norm, normalized, resolutions
+from gan_core.networks.common import Dropout, LabelledLatent, NetworkSpec, ProjectionHead, batch_norm, normalized, resolutions
 from gan_core.params.gan import Normalization
 
 DEFAULT_WIDTH = 128
@@ -110,7 +110,7 @@ class ResidualDiscriminator(nn.Module):
             channels = width
         blocks.append(DiscriminatorBlock(width, width, halve=False, first=False, spectral=spectral))
         self.blocks = nn.Sequential(*blocks)
-        self.dropout = nn.Dropout(spec.dropout)
+        self.dropout = Dropout(spec.dropout)
         self.head = ProjectionHead(spec, width, lambda module: normalized(module, "spectral" if spectral else "none"))
 
     def forward(self, samples: Tensor, labels: Tensor | None = None) -> Tensor:

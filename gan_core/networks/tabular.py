@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gan_core.data.encoding import Choices
-from gan_core.networks.common import LabelledLatent, NetworkSpec, normalized
+from gan_core.networks.common import Dropout, LabelledLatent, NetworkSpec, normalized
 
 TEMPERATURE = 0.2
 """Of the Gumbel-softmax: CTGAN's."""
@@ -62,7 +62,7 @@ class TabularDiscriminator(nn.Module):
         for hidden in spec.widths or _DEFAULT_WIDTHS:
             layers += [normalized(nn.Linear(width, hidden), normalization), nn.LeakyReLU(0.2)]
             if spec.dropout:
-                layers.append(nn.Dropout(spec.dropout))
+                layers.append(Dropout(spec.dropout))
             width = hidden
         layers.append(normalized(nn.Linear(width, 1), normalization))
         self.layers = nn.Sequential(*layers)

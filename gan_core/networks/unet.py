@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gan_core.errors import ConfigError
-from gan_core.networks.common import NetworkSpec, batch_norm, dcgan_init, resolutions
+from gan_core.networks.common import Dropout, NetworkSpec, batch_norm, dcgan_init, resolutions
 from gan_core.params.gan import Normalization
 
 DEFAULT_WIDTH = 32
@@ -57,7 +57,7 @@ class Unet(nn.Module):
             _layer(nn.ConvTranspose2d(deep * (2 if level else 1), wide, 4, 2, 1, bias=bias), wide, normalization)
             for level, (deep, wide) in enumerate(pairwise((*reversed(widths), widths[0])))
         )
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.last = nn.Conv2d(widths[0] + channels, out, 3, padding=1)
         self.apply(dcgan_init)
 

@@ -13,7 +13,7 @@ from torch.nn.utils import parametrize
 
 from gan_core.errors import ConfigError
 from gan_core.networks import DISCRIMINATORS, GENERATORS, build_discriminator, build_generator
-from gan_core.networks.common import MixtureLatent, NetworkSpec, distance_in_batch, resolutions
+from gan_core.networks.common import Dropout, MixtureLatent, NetworkSpec, distance_in_batch, resolutions
 from gan_core.params.gan import NetworkParams
 
 Family = Literal["mlp", "dcgan", "residual"]
@@ -335,6 +335,40 @@ class TestDistanceInBatch:
         with torch.no_grad():
             assert judge(repeated, given)[0].item() != pytest.approx(judge(samples, given)[0].item(), abs=1e-5)
             assert judge(repeated, apart)[0].item() == pytest.approx(judge(samples, apart)[0].item(), abs=1e-5)
+
+
+class TestDropout:
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+    def test_drops_its_share_scales_the_rest_and_keeps_the_layout(self, dtype: torch.dtype) -> None:
+        torch.manual_seed(0)
+        images = torch.full((64, 8, 15, 15), 3.0, dtype=dtype).contiguous(memory_format=torch.channels_last).requires_grad_()
+        dropped = Dropout(0.3)(images)
+        assert dropped.stride() == images.stride()
+        assert dropped.dtype == dtype
+        kept = dropped != 0
+        # The deviation of the share of 115,200 coins is 0.0014.
+        assert kept.float().mean().item() == pytest.approx(0.7, abs=0.006)
+        for dim in range(4):  # no row, column, channel or image is treated otherwise
+            shares = kept.float().mean(dim=[other for other in range(4) if other != dim])
+            assert shares.sub(0.7).abs().max() < 6 * math.sqrt(0.21 * len(shares) / kept.numel())
+        assert dropped[kept].float().unique().tolist() == [pytest.approx(3 / 0.7, rel=0.01)]
+        dropped.sum().backward()
+        assert images.grad is not None
+        assert torch.equal(images.grad != 0, kept)
+
+    def test_is_a_function_of_the_random_state_and_nothing_without_training(self) -> None:
+        features = torch.randn(33, 7)
+        layer = Dropout(0.5)
+        masks = []
+        for seed in (1, 1, 2):
+            torch.manual_seed(seed)
+            masks.append(layer(features) != 0)
+        assert torch.equal(masks[0], masks[1])
+        assert not torch.equal(masks[0], masks[2])
+        assert torch.equal(layer.eval()(features), features)
+
+    def test_a_share_next_to_one_stays_finite(self) -> None:
+        assert Dropout(1 - 1e-9)(torch.ones(1_000)).isfinite().all()
 
 
 class TestMixtureLatent:

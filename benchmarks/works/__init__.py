@@ -1,0 +1,19 @@
+"""The works: each is a function from a context to a result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from benchmarks.environment import Context
+from benchmarks.results import Result
+from benchmarks.works import evaluation, growth, memory, packing, pipeline, quality, training
+
+WORKS: Mapping[str, Callable[[Context], Result]] = {
+    **training.WORKS,
+    "quality": quality.run,
+    "evaluate": evaluation.run,
+    "packing": packing.run,
+    "memory": memory.run,
+    "pipeline": pipeline.run,
+    "growth": growth.run,
+}
