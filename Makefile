@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: run test install lint clean
+.PHONY: run test install lint audit clean
 
 run: install  ## Train the digits generator through all five stages on embedded defaults
 	$(BIN)/gantry run digits
@@ -23,6 +23,11 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+audit: install  ## Licences and known vulnerabilities of every dependency; asks PyPI, and fails where it gets no answer
+# PYSEC-2026-2447: DVC's index in a folder of the workspace is pickled; whoever may write there may also change what is trained.
+	$(BIN)/pip-licenses --order=license --partial-match --fail-on='Affero;AGPL;SSPL;Commons Clause;NonCommercial'
+	$(BIN)/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt --ignore-vuln PYSEC-2026-2447
 
 clean:  ## Remove the virtual environment, caches, and what runs left in this workspace
 	rm -rf $(VENV) .gantry .dvc/cache .dvc/tmp .mypy_cache .ruff_cache .pytest_cache .hypothesis data models reports mlflow.db mlartifacts dvc.lock

@@ -242,10 +242,10 @@ class Generator:
         return images_to_bytes(network(given)).cpu().contiguous()
 
     def _labels(self, n: int, seed: int, label: int | str | None, labels: NDArray[np.int64] | None) -> Tensor | None:
+        if label is not None or labels is not None:
+            classes_of(self.config)
         classes = self.config.classes
         if classes is None:
-            if label is not None or labels is not None:
-                raise ConfigError("label: this generator is unconditional; leave the label out")
             return None
         if labels is not None:
             if label is not None or labels.shape != (n,) or labels.min() < 0 or labels.max() >= len(classes):
@@ -270,6 +270,19 @@ class Generator:
         assert self.config.mean is not None  # noqa: S101
         assert self.config.std is not None  # noqa: S101
         return points_to_data(drawn, self.config.mean, self.config.std).cpu()
+
+
+def classes_of(config: GeneratorConfig) -> tuple[str, ...]:
+    """The classes that a label can name.
+
+    Raises:
+        ConfigError: there are none; says how this generator is asked instead.
+    """
+    if config.vocabulary is not None:
+        raise ConfigError("label: this generator draws what a text says; give it a prompt instead")
+    if config.classes is None:
+        raise ConfigError("label: this generator is unconditional; leave the label out")
+    return config.classes
 
 
 def class_index(label: int | str, classes: tuple[str, ...]) -> int:

@@ -465,7 +465,8 @@ def _save_servable(folder: Path, path: Path, run_id: str, model_id: str) -> None
         columns = [ColSpec(_served_type(column.dtype), column.name) for column in config.schema.columns]
         labels = [ColSpec(_served_type(config.schema.label_dtype), config.schema.label)] if config.schema.label else []
     asked = {key: default for key, default in served_model.DEFAULTS.items() if key != "prompt" or config.vocabulary is not None}
-    params = [ParamSpec(key, "string" if isinstance(default, str) else "long", default) for key, default in asked.items()]
+    types = {str: "string", int: "long", float: "double", bool: "boolean"}
+    params = [ParamSpec(key, types[type(default)], default) for key, default in asked.items()]
     example = pd.DataFrame({"label": list(config.classes[:2])}) if config.classes else pd.DataFrame()
     if config.prompts:
         example = pd.DataFrame({"prompt": list(config.prompts[:2])})

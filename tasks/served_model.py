@@ -28,12 +28,12 @@ from mlflow.pyfunc import PythonModel, PythonModelContext
 from numpy.typing import NDArray
 
 from gan_core.errors import ConfigError
-from gan_core.generator import Generator, GeneratorConfig, Samples, class_index
+from gan_core.generator import Generator, GeneratorConfig, Samples, class_index, classes_of
 from tasks.inputs import read_input
 from tasks.samples import encode_png, is_images, table_frame
 
 MAX_COUNT = 10_000  # of one request, so that none can fill the server's memory
-DEFAULTS: dict[str, Any] = {"n": 16, "seed": 0, "label": "", "prompt": ""}
+DEFAULTS: dict[str, Any] = {"n": 16, "seed": 0, "label": "", "prompt": "", "truncation": 0.0, "walk": False}
 
 
 class ServedGenerator(PythonModel):  # type: ignore[misc]
@@ -58,10 +58,12 @@ class ServedGenerator(PythonModel):  # type: ignore[misc]
             model_input: rows with a `label` or `prompt` ask for one sample each, rows with an `input` for the translation of each. A frame
                 without these columns asks for `params`.
             params: `n` (1 to 10,000, default 16), `seed` (default 0), `label` (name or index of one class for all; default "": none),
-                `prompt` (one text for all; default "": none).
+                `prompt` (one text for all; default "": none), `truncation` (bound on the latents; default 0: none) and `walk` (from one
+                sample to the next, step by step; default false).
 
         Raises:
-            MlflowException: INVALID_PARAMETER_VALUE (400 over HTTP) for a count, seed, label, prompt or picture that is not allowed.
+            MlflowException: INVALID_PARAMETER_VALUE (400 over HTTP) for a count, seed, label, prompt, truncation or picture that is not
+                allowed.
         """
         asked = DEFAULTS | (params or {})
         try:
@@ -91,7 +93,9 @@ class ServedGenerator(PythonModel):  # type: ignore[misc]
         label = None if labels is not None or asked["label"] == "" else str(asked["label"])
         if prompts is None and asked["prompt"] != "":
             prompts = [str(asked["prompt"])]
-        return self.generator.sample(n, int(asked["seed"]), label, labels, prompts)
+        return self.generator.sample(
+            n, int(asked["seed"]), label, labels, prompts, truncation=float(asked["truncation"]) or None, walk=bool(asked["walk"])
+        )
 
     def _inputs_of(self, rows: pd.DataFrame) -> NDArray[np.uint8] | None:
         """Pictures (N, C, H, W) to translate; None for a generator that draws from latents."""
@@ -118,9 +122,7 @@ class ServedGenerator(PythonModel):  # type: ignore[misc]
             return None
         if rows["label"].isna().any():
             raise ConfigError("label: some rows have one and some have none; give each row a label, or none")
-        classes = self.generator.config.classes
-        if classes is None:
-            raise ConfigError("label: this generator is unconditional; leave the label out")
+        classes = classes_of(self.generator.config)
         return np.array([class_index(str(label), classes) for label in rows["label"]], dtype=np.int64)
 
 

@@ -44,6 +44,7 @@ QUIET_ENVIRONMENT = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_UV_AUTO_DETECT": "false",  # or a workspace's own pyproject.toml and uv.lock go with every version of every model
     "GIT_PYTHON_REFRESH": "quiet",
 }
 # Where nobody should wait long: two tries of at most three seconds each.

@@ -33,7 +33,7 @@ from gan_core.metrics.stacked import StackedExtractor, mode_shares, unstacked
 from gan_core.randomness import mix
 from tasks.params import EvaluateParams
 from tasks.scoring.copies import Copies, find_copies, most_compared, of_images, picture
-from tasks.scoring.scoring import PICTURES, Evidence, Scoring, chosen, chunks, on_best_device, rounded
+from tasks.scoring.scoring import PICTURES, Evidence, Scoring, chosen, chunks, on_best_device, refuse_segmentation, rounded
 
 FEWEST_SAMPLES = 10
 """Held-out images below which no score means anything."""
@@ -122,8 +122,7 @@ class ImageScoring(Scoring):
 
     def extractor(self, name: str, spec: DatasetSpec, params: EvaluateParams) -> type[FeatureExtractor]:
         classes = len(spec.classes or ())
-        if params.features == "segmentation":
-            raise ConfigError(f"generators.{name}.evaluate.features: segmentation is for pairs of label map and image; use auto or random")
+        refuse_segmentation(name, params)
         if params.features == "classifier" and classes < 2:
             raise ConfigError(
                 f"generators.{name}.evaluate.features: a classifier needs at least two classes, and the data has {classes}; "

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from gan_core.data.dataset import Dataset, DatasetSpec, Split
 from gan_core.device import choose_device
+from gan_core.errors import ConfigError
 from gan_core.generator import Generator
 from gan_core.metrics.bootstrap import Draws
 from gan_core.metrics.features import FeatureExtractor
@@ -73,6 +74,16 @@ class Evidence(ABC):
     def details(self) -> dict[str, Any]:
         """What evaluation.json holds beside the scores, such as each column's share in one; by default nothing."""
         return {}
+
+
+def refuse_segmentation(name: str, params: EvaluateParams) -> None:
+    """For all kinds but pairs.
+
+    Raises:
+        ConfigError: entry `name` asks for a network that finds labels in images, and has no label maps.
+    """
+    if params.features == "segmentation":
+        raise ConfigError(f"generators.{name}.evaluate.features: segmentation is for pairs of label map and image; use auto or random")
 
 
 class Scoring(ABC):

@@ -30,7 +30,7 @@ from gan_core.recipes.cyclegan import round_trip_picture
 from tasks.params import EvaluateParams
 from tasks.scoring.copies import Copies, find_copies, most_compared, of_images, picture
 from tasks.scoring.images import FEWEST_SAMPLES
-from tasks.scoring.scoring import PICTURES, Evidence, Scoring, on_best_device, rounded
+from tasks.scoring.scoring import PICTURES, Evidence, Scoring, on_best_device, refuse_segmentation, rounded
 
 _COLUMNS = 12  # inputs in the picture of translations
 _TARGET = 1  # the class of the samples
@@ -73,8 +73,7 @@ class UnpairedScoring(Scoring):
     """By a classifier of the two kinds; by the features of a random network alone where `evaluate.features` asks for that."""
 
     def extractor(self, name: str, spec: DatasetSpec, params: EvaluateParams) -> type[FeatureExtractor]:
-        if params.features == "segmentation":
-            raise ConfigError(f"generators.{name}.evaluate.features: segmentation is for pairs of label map and image; use auto or random")
+        refuse_segmentation(name, params)
         return extractor_of("classifier" if params.features == "auto" else params.features)
 
     def extractor_data(self, dataset: Dataset) -> Dataset:

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -130,6 +132,35 @@ def test_an_interrupted_run_ends_bit_for_bit_where_the_undisturbed_one_does(make
         assert found.keys() == expected.keys()
         for file, data_of_file in expected.items():
             assert found[file] == data_of_file, file
+
+
+CADENCES = st.one_of(st.none(), st.integers(1, 200))
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(log=CADENCES, preview=CADENCES, save=CADENCES, kills=st.integers(0, 2**31), looks=st.booleans())
+def test_the_weights_are_a_function_of_parameters_data_and_seed_alone(
+    make_dataset: Make,
+    tmp_path_factory: pytest.TempPathFactory,
+    log: int | None,
+    preview: int | None,
+    save: int | None,
+    kills: int,
+    looks: bool,
+) -> None:
+    """Not of how often it is written, drawn or saved, of how often the process ends, or of whether somebody watches."""
+    folder = tmp_path_factory.mktemp("run")
+    dataset = make_dataset(shape=(2,), folder=folder / "ready")
+    options = {"generator": MLP, "discriminator": {**MLP, "dropout": 0.3}, "penalty": {"r1": 1, "every": 3}}
+    assert train(params(**options), dataset, folder / "plain")
+    cadences = {"log_every": log, "preview_every": preview, "checkpoint_every": save}
+    changed = params(**options, **{key: value for key, value in cadences.items() if value is not None})
+    if looks:
+        assert train(changed, dataset, folder / "changed", lambda now: None, lambda line: None)
+    else:
+        train_with_interruptions(changed, dataset, folder / "changed", kills)
+    for file in ("generator/generator.safetensors", "checkpoint/state.safetensors"):
+        assert (folder / "changed" / file).read_bytes() == (folder / "plain" / file).read_bytes()
 
 
 def test_text_to_image_resumes_bit_for_bit_in_each_part_of_its_budget(captioned: Make, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +93,23 @@ class TestImages:
             np.testing.assert_array_equal(dataset.labels[split], labels[split])
         for name, digest in spec.sha256.items():
             assert hashlib.sha256((tmp_path / "ready" / name).read_bytes()).hexdigest() == digest
+
+    @given(st.data())
+    def test_unpacking_gives_back_what_was_packed(self, data: st.DataObject) -> None:
+        channels, size, count = (data.draw(st.sampled_from(values)) for values in ((1, 3), (1, 4, 5), range(2, 12)))
+        pictures = np.random.default_rng(count).integers(0, 256, (count, channels, size, size), dtype=np.uint8)
+        order = data.draw(st.permutations(range(count)))
+        held = data.draw(st.integers(1, count - 1))
+        numbers = {"train": order[held:], "holdout": order[:held]}
+        labels = {split: [number % 2 for number in some] for split, some in numbers.items()}
+        with tempfile.TemporaryDirectory() as folder, Spool(Path(folder) / "spool", size) as spool:
+            for picture in pictures:
+                spool.append(picture)
+            pack_images(Path(folder), spool, numbers, labels, channels, ("even", "odd"))
+            dataset = Dataset.open(Path(folder))
+            for split, some in numbers.items():
+                np.testing.assert_array_equal(dataset.samples[split], pictures[some])
+                np.testing.assert_array_equal(dataset.labels[split], labels[split])
 
     def test_same_bytes_as_numpy_writes(self, tmp_path: Path) -> None:
         pictures = np.random.default_rng(0).integers(0, 256, (5, 1, 4, 4), dtype=np.uint8)

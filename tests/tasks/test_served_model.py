@@ -57,6 +57,12 @@ class TestImages:
         for png, image in zip(answer["png"], expected.samples, strict=True):
             np.testing.assert_array_equal(decoded(png), image[0])
 
+    def test_truncation_and_a_walk_as_on_the_command_line(self, model: Any) -> None:
+        answer = model.predict(pd.DataFrame(), params={"n": 5, "label": "dog", "truncation": 0.5, "walk": True})
+        expected = tiny_generator().sample(5, label="dog", truncation=0.5, walk=True)
+        for png, image in zip(answer["png"], expected.samples, strict=True):
+            np.testing.assert_array_equal(decoded(png), image[0])
+
     def test_without_params_the_defaults_ask(self, model: Any) -> None:
         answer = model.predict(pd.DataFrame())
         assert list(answer["label"]) == (["cat", "dog", "3"] * 6)[:16]
@@ -76,6 +82,7 @@ class TestImages:
             ({}, {"n": "many"}, "many"),
             ({}, {"seed": -1}, "seed: -1 is not in 0 to 2"),
             ({}, {"seed": 2**63}, "seed: 9223372036854775808 is not in"),
+            ({}, {"truncation": -1.0}, "truncation: -1.0 is not above 0"),
             ({}, {"label": "horse"}, "no class 'horse'; this generator knows cat, dog, 3"),
             ({"label": ["horse"]}, {}, "no class 'horse'"),
             ({"label": ["cat", None]}, {}, "some rows have one and some have none"),
@@ -96,7 +103,13 @@ class TestImages:
 
     def test_the_signature_says_what_may_be_asked(self, model: Any) -> None:
         signature = model.metadata.signature
-        assert [(param.name, param.default) for param in signature.params.params] == [("n", 16), ("seed", 0), ("label", "")]
+        assert [(param.name, param.default) for param in signature.params.params] == [
+            ("n", 16),
+            ("seed", 0),
+            ("label", ""),
+            ("truncation", 0.0),
+            ("walk", False),
+        ]
         assert signature.outputs.input_names() == ["png", "label"]
 
 
@@ -144,6 +157,10 @@ def test_mlflow_serves_the_champion(workspace: Workspace, tmp_path: Path) -> Non
         for params in ({"n": 10**9}, {"n": 0}, {"seed": -1}, {"label": "horse"}, {"n": "many"}):
             status, answer = post(port, {"inputs": [], "params": params})
             assert (status, answer["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
+        for body in ({"inputs": [], "params": {"label": "x" * 2**26}}, {"dataframe_records": [{"label": "x" * 2**26}]}):
+            status, answer = post(port, body)
+            assert (status, answer["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
+            assert len(answer["message"]) < 1_000
         assert post(port, {"inputs": [], "params": {"n": 1}})[0] == 200
     finally:
         kill_group(child)

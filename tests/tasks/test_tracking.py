@@ -274,6 +274,18 @@ class TestRecord:
             run.log_record(write_record(record, range(1, 8)), logged)
         assert history(run, "generator_loss") == [(step, 1 / step) for step in range(1, 8)]
 
+    def test_a_clock_that_goes_back_leaves_the_points_in_order(
+        self, anywhere: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        hours = iter([5, 3, 1])
+        monkeypatch.setattr(tracking.time, "time_ns", lambda: 1_800_000_000_000_000_000 + next(hours) * 3_600_000_000_000)
+        with tracking.run(anywhere, "digits") as run:
+            logged = 0
+            for end in (3, 5, 7):
+                logged = run.log_record(write_record(tmp_path / "metrics.jsonl", range(1, end)), logged)
+        assert sorted(history(run, "generator_loss")) == [(step, 1 / step) for step in range(1, 7)]
+        assert run.client.get_run(run.id).data.metrics["generator_loss"] == 1 / 6  # the last step's, not the latest clock's
+
     def test_more_points_than_one_request_takes(self, workspace: Workspace, tmp_path: Path) -> None:
         with tracking.run(workspace, "digits") as run:
             assert run.log_record(write_record(tmp_path / "metrics.jsonl", range(1, 1_501))) == 1_500

@@ -128,7 +128,7 @@ def test_prompts_of_a_generator(captioned: Make, tmp_path: Path) -> None:
         ({"prompts": ["red", "green"]}, "2 given for 3 samples"),
         ({"prompts": []}, "give it a prompt"),
         ({"prompts": ["!"]}, "no words"),
-        ({"prompts": ["red"], "label": "red"}, "label"),
+        ({"prompts": ["red"], "label": "red"}, "label: this generator draws what a text says; give it a prompt instead"),
     ):
         with pytest.raises(ConfigError, match=message):
             generator.sample(3, **arguments)  # type: ignore[arg-type]
