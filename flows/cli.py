@@ -240,8 +240,8 @@ def sample(
     write_samples(samples, out, generator.config.classes, pictures)
     typer.echo(f"{len(samples.samples)} samples in {out}")
     if out.suffix in ("", ".csv") and (named := formulas(samples, generator.config.classes)):
-        note = "begin with =, +, - or @, as in the data; a spreadsheet computes them, unless they are imported as text"
-        typer.echo(f"texts in {safe_path(', '.join(named))} {note}", err=True)
+        what = "begin with =, +, - or @, as in the data; a spreadsheet computes them, unless they are imported as text"
+        typer.echo(f"note: texts in {safe_path(', '.join(named))} {what}", err=True)
 
 
 @app.command(epilog=_examples("gantry promote digits 2"))

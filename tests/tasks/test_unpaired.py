@@ -241,7 +241,7 @@ class TestSource:
         ({"layout": "images"}, "folders: only with layout paired-folders or unpaired-folders, not images"),
         ({"layout": None}, "data.layout: None is not allowed"),
         ({"direction": "a2b"}, "data.direction: 'a2b' is not allowed; 'a-to-b' or 'b-to-a' is"),
-        ({"source": "sklearn://digits"}, "layout: only for folder://, not sklearn://digits"),
+        ({"source": "sklearn://digits"}, "layout: only for folders, archives and buckets of images, not sklearn://digits"),
         ({"size": 30}, "train.generator.downsamplings: 30 pixels are no multiple of 4"),
     ],
 )
