@@ -27,6 +27,7 @@ from gan_core.distributed import ALONE, Group, join
 from gan_core.errors import ConfigError, GantryError, PeerLostError, TrainingError
 from gan_core.params import TrainParams
 from tasks.processes import die_with
+from tasks.stage_main import expected
 
 RESTARTS = 3
 _SECONDS_TO_END = 15
@@ -79,7 +80,7 @@ def processes_here(params: TrainParams, hosts: Hosts, device: torch.device) -> i
     Raises:
         ConfigError: there are fewer GPUs, or the batch does not come out even on so many hosts.
     """
-    available = torch.cuda.device_count() if device.type == "cuda" else len(os.sched_getaffinity(0))
+    available = torch.cuda.device_count() if device.type == "cuda" else _cores()
     if params.processes == "auto":
         fitting = [count for count in range(1, available + 1) if params.is_even(count * hosts.count)]
         wanted = max(fitting, default=1)
@@ -92,6 +93,11 @@ def processes_here(params: TrainParams, hosts: Hosts, device: torch.device) -> i
             f"train.batch: {params.batch} samples do not come out even on {hosts.count} hosts of {wanted} processes; change one"
         )
     return wanted
+
+
+def _cores() -> int:
+    """Of the processor, that this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def is_rank() -> bool:
@@ -178,8 +184,8 @@ def joined(hosts: Hosts, device: torch.device) -> Iterator[Group]:
             yield group
     except PeerLostError:
         raise
-    except GantryError as error:
-        _say_end(folder, local, error.exit_code, str(error))
+    except (GantryError, OSError) as error:
+        _say_end(folder, local, expected(error).exit_code, str(expected(error)))
         sys.exit(0)
     except SystemExit as end:
         _say_end(folder, local, end.code if isinstance(end.code, int) else 1, "")

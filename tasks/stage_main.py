@@ -54,13 +54,23 @@ def report(error: GantryError | OSError) -> int:
     """Print an expected error as a person should see it; returns the exit code.
 
     Raises:
-        OSError: the error itself, where it is none of those that the machine is to blame for.
+        OSError: as `expected`.
     """
-    if isinstance(error, OSError):
-        if error.errno not in _OF_THE_MACHINE:
-            raise error
-        where = f"{error.filename}: " if error.filename else ""
-        error = GantryError(f"{where}{error.strerror}; {_OF_THE_MACHINE[error.errno]}, and run it again")
+    error = expected(error)
     for line in str(error).splitlines():
         print(f"error: {line}", file=sys.stderr)
     return error.exit_code
+
+
+def expected(error: GantryError | OSError) -> GantryError:
+    """An expected error, in words where it is the machine's.
+
+    Raises:
+        OSError: the error itself, where it is none of those that the machine is to blame for.
+    """
+    if isinstance(error, GantryError):
+        return error
+    if error.errno not in _OF_THE_MACHINE:
+        raise error
+    where = f"{error.filename}: " if error.filename else ""
+    return GantryError(f"{where}{error.strerror}; {_OF_THE_MACHINE[error.errno]}, and run it again")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 PositiveInt = Annotated[int, Field(gt=0)]
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -28,6 +28,16 @@ def halvings(side: int) -> tuple[int, int] | None:
     while smallest % 2 == 0 and smallest >= 8:
         smallest, count = smallest // 2, count + 1
     return (count, smallest) if count and 4 <= smallest <= 7 else None
+
+
+def _is_number_of_processes(value: object) -> object:
+    if value == "auto" or (type(value) is int and 1 <= value <= 1024):
+        return value
+    raise ValueError(f"{str(value)[:80]!r} is neither a number from 1 to 1024 nor auto")
+
+
+# Looked at before pydantic tries one type after the other, and speaks of each.
+Processes = Annotated[int | Literal["auto"], BeforeValidator(_is_number_of_processes)]
 
 
 class OptimizerParams(Strict):
@@ -62,7 +72,7 @@ class TrainParams(Strict):
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None
     """Processor threads. None: one for points, one a core for images. Where several trainings share the cores, 1 each is far faster:
     threads that wait for each other lose whole time slices. Results are equal bit for bit at equal numbers only."""
-    processes: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = 1
+    processes: Processes = 1
     """Processes on each host that share every batch. `auto`: one a GPU, or one a core where there is none; fewer where the batch does not
     come out even. Losses are those of one process up to the order of float sums."""
     accumulate: Annotated[int, Field(ge=1, le=65_536)] = 1

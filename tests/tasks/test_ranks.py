@@ -21,6 +21,7 @@ from test_train import ENTRY, NAME, environment, lines_of_record, mlflow_runs, o
 from gan_core.errors import ConfigError
 from gan_core.params import GanParams
 from tasks import ranks
+from tasks.params import parse
 from tasks.scaffold import init_workspace
 from tasks.workspace import Workspace
 
@@ -206,6 +207,11 @@ class TestProcesses:
             params = GanParams(images=1, batch=batch, processes="auto", accumulate=accumulate)
             assert ranks.processes_here(params, ranks.Hosts(), CPU) == expected
         assert ranks.processes_here(GanParams(images=1, batch=60, processes="auto"), ranks.Hosts(4, 0, "a:1"), CPU) == 5
+
+    @pytest.mark.parametrize("wrong", ["two", 0, 2.0, True])
+    def test_what_is_no_number_of_processes_is_refused_in_one_line(self, wrong: object) -> None:
+        with pytest.raises(ConfigError, match=rf"train\.processes: '{wrong}' is neither a number from 1 to 1024 nor auto$"):
+            parse({"generators": {NAME: {**ENTRY, "train": {**TRAIN, "processes": wrong}}}})
 
     def test_a_batch_that_does_not_come_out_even_is_refused(self) -> None:
         with pytest.raises(ValueError, match="64 samples do not come out even in 3 x 1 parts"):
