@@ -98,7 +98,7 @@ def test_a_second_run_trains_nothing(trained: Workspace, prefect_server: str) ->
     assert "up to date" in status.stdout
 
 
-def test_cleaned_the_champion_still_draws_and_nothing_has_to_run(trained: Workspace, tmp_path: Path) -> None:
+def test_cleaned_the_champion_still_draws(trained: Workspace, tmp_path: Path) -> None:
     outdated = trained.unfinished("circle") / ("0" * 16)
     outdated.mkdir(parents=True)
     (outdated / "state").write_bytes(bytes(2_000))
@@ -114,7 +114,6 @@ def test_cleaned_the_champion_still_draws_and_nothing_has_to_run(trained: Worksp
     drawn = run(trained, "sample", "circle", "--count", "20", "--out", str(tmp_path / "drawn.npz"))
     assert drawn.returncode == 0, drawn.stderr
     assert weights(trained) == before
-    assert json.loads(run(trained, "list", "--json").stdout)[1]["state"] == "up to date"
 
 
 def test_the_other_door_makes_the_same_weights_bit_for_bit(trained: Workspace, tmp_path: Path) -> None:
