@@ -100,7 +100,7 @@ def run(
         list[str] | None, typer.Option("--timeout", metavar="STAGE=SECONDS", help="End a stage that takes longer; what it saved is kept.")
     ] = None,
 ) -> None:
-    """Retrain a generator: fetch, validate, train, evaluate, register, as far as anything changed. Goes on where it was stopped."""
+    """Retrain a generator, or many: fetch, validate, train, evaluate, register, as far as needed. Goes on where it was stopped."""
     if (name is not None and everyone) or (name is None and not everyone and not changed):
         raise ConfigError("run: name a generator, `gantry run NAME`, or say --all or --changed")
     if everyone and changed:

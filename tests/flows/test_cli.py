@@ -14,7 +14,7 @@ from command_line import clean_environment, run
 from flows import doctor
 from tasks.workspace import STAGES, Workspace
 
-COMMANDS = ("init", "add", "run", "list", "sample", "promote", "rollback", "schedule", "doctor")
+COMMANDS = ("init", "add", "run", "list", "sample", "promote", "rollback", "schedule", "doctor", "sweep", "clean")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

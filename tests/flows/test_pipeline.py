@@ -98,6 +98,24 @@ def test_a_second_run_trains_nothing(trained: Workspace, prefect_server: str) ->
     assert "up to date" in status.stdout
 
 
+def test_cleaned_the_champion_still_draws(trained: Workspace, tmp_path: Path) -> None:
+    outdated = trained.unfinished("circle") / ("0" * 16)
+    outdated.mkdir(parents=True)
+    (outdated / "state").write_bytes(bytes(2_000))
+    before = weights(trained)
+    shown = run(trained, "clean", "--keep", "1", "--days", "0")
+    assert shown.returncode == 0, shown.stderr
+    assert "of other parameters or data than now" in shown.stdout
+    assert shown.stdout.splitlines()[-1] == "nothing was removed; `gantry clean --yes` with the same options frees 2.0 kB"
+    assert outdated.exists()
+    done = run(trained, "clean", "--keep", "1", "--days", "0", "--yes", "--json")
+    assert [item["what"] for item in json.loads(done.stdout)["items"]] == ["training state"], done.stderr
+    assert not outdated.exists()
+    drawn = run(trained, "sample", "circle", "--count", "20", "--out", str(tmp_path / "drawn.npz"))
+    assert drawn.returncode == 0, drawn.stderr
+    assert weights(trained) == before
+
+
 def test_the_other_door_makes_the_same_weights_bit_for_bit(trained: Workspace, tmp_path: Path) -> None:
     other = small(tmp_path / "other", images=100_000)
     done = dvc(other, "repro", "register@circle")

@@ -126,6 +126,7 @@ def used(tmp_path_factory: pytest.TempPathFactory, mlflow_database: Path) -> Use
         current, outdated = (workspace.unfinished(NAME) / name for name in (key, "0" * 16))
         for state in (current, outdated):
             (state / "try-0").mkdir(parents=True)
+            (workspace.sweeps(NAME) / "a sweep").mkdir(parents=True, exist_ok=True)
             (state / "try-0" / "run.json").write_text(json.dumps({"run_id": stopped.id if state == current else failed.id}))
     return Used(workspace, hashes, failed.id, stopped.id, current, outdated)
 
@@ -169,6 +170,7 @@ def test_the_dry_run_names_what_would_go_and_touches_nothing(used: Used) -> None
     old = {number: Registry.open(used.workspace).version(NAME, number).run_id for number in (1, 3)}
     assert named == {
         ("training state", f"{NAME}/{'0' * 16}"),
+        ("sweep", f"{NAME}/a sweep"),
         *(("version", f"{NAME}/{number}") for number in old),
         *(("run", f"{NAME} {run}") for run in (*old.values(), used.failed)),
     }
@@ -198,6 +200,8 @@ def test_nothing_is_touched_where_it_cannot_be_told_what_is_needed(used: Used, m
     path.write_bytes(whole)
     path.chmod(0o444)
     with locks.retraining(used.workspace, NAME), pytest.raises(GantryError, match="is being retrained"):
+        found(used.workspace)
+    with locks.sweeping(used.workspace, NAME), pytest.raises(GantryError, match="is being swept by process"):
         found(used.workspace)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     with pytest.raises(RegistryError, match="does not answer"):
@@ -264,6 +268,7 @@ def test_the_champion_and_all_it_came_from_stay_and_the_rest_goes(used: Used) ->
     assert not list((workspace.root / "mlartifacts").rglob("note.txt"))
     assert used.current.exists()
     assert not used.outdated.exists()
+    assert not list(workspace.sweeps(NAME).iterdir())
     assert not any(in_cache(workspace, digest).exists() for digest in gone)
     assert all(in_cache(workspace, digest).exists() for digest in kept)
 
