@@ -174,12 +174,24 @@ def faults(scene: Stage, only: str) -> Iterator[Happened]:
 
         return act
 
+    def refuse(trainer: str) -> None:
+        """From now until a minute after the training's last step: its results find the store closed."""
+
+        def is_over() -> bool:
+            records = scene.workspaces[trainer].unfinished(NAME).rglob("metrics.jsonl")
+            return any(f'"images": {scene.images}' in path.read_text() for path in records)
+
+        servers.s3.stop(signal.SIGKILL)
+        until(is_over, "the training did not come to its last step")
+        time.sleep(60)
+        servers.s3.start()
+
     acts: dict[str, Callable[[str], None]] = {
         "nothing is broken": lambda trainer: None,
         "a worker is killed in training, with all that it started": kill_worker,
         "PostgreSQL crashes and is started again": lambda trainer: servers.control("restart", "-m", "immediate"),
         "MLflow's server is gone for two minutes": away(servers.mlflow, 120),
-        "S3 refuses for a minute": away(servers.s3, 60),
+        "S3 refuses until a minute after the training's last step": refuse,
         "Prefect's server is killed and started again": away(servers.prefect, 5),
     }
     yield from (broken(scene, what, act) for what, act in acts.items() if only in what)
