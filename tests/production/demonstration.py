@@ -224,6 +224,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=300_000, help="of each training that is disturbed")
     parser.add_argument("--only", default="", metavar="WORDS", help="only what holds these words, such as PostgreSQL")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # servers and workers are ended on the way out
     if why := missing():
         sys.exit(f"error: {why}")
     with tempfile.TemporaryDirectory(prefix="gantry-production-") as folder, scene(Path(folder), arguments.images) as stage:
