@@ -4,6 +4,8 @@ Off unless the environment variable `GANTRY_REMOTE` names a remote of DVC's conf
 there, with DVC's record of the run (its run-cache) and the entry's part of dvc.lock, which workers without a common git have no other
 way to learn. A run begins with the last state that any worker sent; a stage that has to run asks the run-cache first.
 
+The process works in the workspace's root, since DVC looks for a remembered run's dvc.yaml there.
+
 The remote is a help, never a condition: where it stays out of reach, the run goes on alone, and says so.
 """
 
@@ -116,8 +118,11 @@ def _bring(workspace: Workspace, stage: str, name: str) -> None:
 def _send(workspace: Workspace, stage: str, name: str) -> None:
     from dvc.stage.cache import _can_hash, _get_stage_hash
 
+    sections = _sections(workspace, name)
+    text = json.dumps(sections)
+    if text == _last_seen(workspace, name):
+        return
     with repro.opened(workspace) as repo:
-        sections = _sections(workspace, name)
         for other, section in sections.items():
             item = _stage(repo, workspace, other, name)
             if other == stage:
@@ -130,10 +135,13 @@ def _send(workspace: Workspace, stage: str, name: str) -> None:
         if _can_hash(item):
             runs = Path(repo.stage_cache._get_cache_dir(_get_stage_hash(item)))
             for file in runs.iterdir() if runs.is_dir() else ():
-                place.fs.put_file(str(file), place.fs.join(place.path, *file.relative_to(repo.cache.legacy.path).parts))
+                there = place.fs.join(place.path, *file.relative_to(repo.cache.legacy.path).parts)
+                place.makedirs(place.fs.parent(there))
+                place.fs.put_file(str(file), there)
         # Last, so that whoever reads it finds all that it names.
-        text = json.dumps(sections)
-        place.fs.pipe_file(_path_of_state(place, name), text.encode())
+        there = _path_of_state(place, name)
+        place.makedirs(place.fs.parent(there))
+        place.fs.pipe_file(there, text.encode())
     _note_seen(workspace, name, text)
 
 
@@ -147,11 +155,15 @@ def _checked_out(repo: Any, section: Mapping[str, Any]) -> bool:
 
 
 def _pull(repo: Any, section: Mapping[str, Any]) -> bool:
-    """Bring a stage's results into the cache, those that DVC does not cache otherwise among them."""
+    """Bring a stage's results into the cache, those that DVC does not cache otherwise among them; False where some are not there."""
+    from dvc.exceptions import CollectCacheError
+
     item = repo.stage_cache._create_stage(section)
-    for objects in item.get_used_objs(remote=os.environ[REMOTE]).values():
-        if repo.cloud.pull(objects, remote=os.environ[REMOTE]).failed:
-            return False
+    try:
+        for objects in item.get_used_objs(remote=os.environ[REMOTE]).values():
+            repo.cloud.pull(objects, remote=os.environ[REMOTE])
+    except CollectCacheError:
+        return False
     return bool(item.outs_cached())
 
 

@@ -56,6 +56,7 @@ def test_a_taken_port_is_named_with_its_option(workspace: Workspace) -> None:
 
 
 def test_a_process_that_has_the_number_of_a_dead_server_is_left_alone(workspace: Workspace) -> None:
+    workspace.private.mkdir()
     stranger = up.Running("http://127.0.0.1:9", os.getpid(), created=1.0)
     up._remember(workspace, {"prefect": stranger})
     assert up.down(workspace) == []

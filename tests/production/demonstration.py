@@ -17,11 +17,12 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 from servers import Process, Production, missing
 from toy_workspace import processes_in
 from workers import ENTRY, POOL, Records, gantry, kill_all_of, make_workspace, worker
@@ -131,8 +132,9 @@ def until(look: Callable[[], Any], otherwise: str, patience: float = _PATIENCE) 
     """What `look` finds, once it finds something."""
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
-        if found := look():
-            return found
+        with suppress(httpx.HTTPError):  # a server that is starting again
+            if found := look():
+                return found
         time.sleep(1)
     raise AssertionError(otherwise)
 
@@ -154,8 +156,8 @@ def broken(scene: Stage, what: str, act: Callable[[str], None]) -> Happened:
     return row
 
 
-def faults(scene: Stage) -> Iterator[Happened]:
-    """One after the other."""
+def faults(scene: Stage, only: str) -> Iterator[Happened]:
+    """One after the other, those whose name holds `only`."""
     servers = scene.servers
 
     def kill_worker(trainer: str) -> None:
@@ -172,12 +174,27 @@ def faults(scene: Stage) -> Iterator[Happened]:
 
         return act
 
-    yield broken(scene, "nothing is broken", lambda trainer: None)
-    yield broken(scene, "a worker is killed in training, with all that it started", kill_worker)
-    yield broken(scene, "PostgreSQL crashes and is started again", lambda trainer: servers.control("restart", "-m", "immediate"))
-    yield broken(scene, "MLflow's server is gone for two minutes", away(servers.mlflow, 120))
-    yield broken(scene, "S3 refuses for a minute", away(servers.s3, 60))
-    yield broken(scene, "Prefect's server is killed and started again", away(servers.prefect, 5))
+    def refuse(trainer: str) -> None:
+        """From now until a minute after the training's last step: its results find the store closed."""
+
+        def is_over() -> bool:
+            records = scene.workspaces[trainer].unfinished(NAME).rglob("metrics.jsonl")
+            return any(f'"images": {scene.images}' in path.read_text() for path in records)
+
+        servers.s3.stop(signal.SIGKILL)
+        until(is_over, "the training did not come to its last step")
+        time.sleep(60)
+        servers.s3.start()
+
+    acts: dict[str, Callable[[str], None]] = {
+        "nothing is broken": lambda trainer: None,
+        "a worker is killed in training, with all that it started": kill_worker,
+        "PostgreSQL crashes and is started again": lambda trainer: servers.control("restart", "-m", "immediate"),
+        "MLflow's server is gone for two minutes": away(servers.mlflow, 120),
+        "S3 refuses until a minute after the training's last step": refuse,
+        "Prefect's server is killed and started again": away(servers.prefect, 5),
+    }
+    yield from (broken(scene, what, act) for what, act in acts.items() if only in what)
 
 
 @contextmanager
@@ -205,11 +222,13 @@ def main() -> None:
     """Run the demonstration and print its table."""
     parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
     parser.add_argument("--images", type=int, default=300_000, help="of each training that is disturbed")
+    parser.add_argument("--only", default="", metavar="WORDS", help="only what holds these words, such as PostgreSQL")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # servers and workers are ended on the way out
     if why := missing():
         sys.exit(f"error: {why}")
     with tempfile.TemporaryDirectory(prefix="gantry-production-") as folder, scene(Path(folder), arguments.images) as stage:
-        rows = list(faults(stage))
+        rows = list(faults(stage, arguments.only))
         planned = [run for name in (NAME, "digits", "numerals") for run in stage.records.runs(name) if run["auto_scheduled"]]
         print(f"{len(planned)} runs were begun by the schedules: {_counted(run['state_name'] for run in planned)}\n")
         print("| what happened in a training | runs of the entry, in order | afterwards | seconds |\n|---|---|---|---|")

@@ -206,6 +206,18 @@ class TestRun:
         assert run.client.get_run(run.id).info.status == "KILLED"
         assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
+    def test_a_run_whose_worker_died_is_recorded_as_killed(self, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+        ids = {}
+        for flow_run in ("dead", "alive", ""):
+            monkeypatch.setenv(tracking.FLOW_RUN, flow_run)
+            with tracking.run(workspace, "digits") as run:
+                ids[flow_run] = run.id
+            run.client.update_run(run.id, status="RUNNING")  # as a killed process leaves it
+        tracking.close_dead(workspace, "digits", lambda flow_run: flow_run == "dead")
+        tracking.close_dead(workspace, "nobody", pytest.fail)
+        statuses = {flow_run: run.client.get_run(number).info.status for flow_run, number in ids.items()}
+        assert statuses == {"dead": "KILLED", "alive": "RUNNING", "": "RUNNING"}
+
     def test_a_run_of_another_server_is_replaced(self, workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
         with tracking.run(workspace, "digits", "0" * 32) as run:
             run.log_metrics({"fid": 1.0}, step=1)
