@@ -109,7 +109,7 @@ def _result(race_of: Race, laps: Sequence[Laps], missing: str | None) -> Result:
     return Result(
         race_of.title,
         f"`{race_of.entry}` through Gantry's whole loop, and the same layers, optimisers and batches in other programs.",
-        ("program", f"{unit} a second", "Gantry's time in it"),
+        ("program", f"{unit} a second", "Gantry against it"),
         rows, goals, _raw(laps), notes,
     )  # fmt: skip
 
