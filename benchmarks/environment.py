@@ -93,7 +93,7 @@ class Context:
     @property
     def seconds(self) -> float:
         """Of a window."""
-        return 1.5 if self.quick else 5.0
+        return 1.5 if self.quick else 4.0
 
     @cached_property
     def workspace(self) -> Workspace:

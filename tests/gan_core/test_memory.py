@@ -13,8 +13,8 @@ if sys.argv[1] == "keep":
     keep_freed_memory()
 def blocks(times):
     for _ in range(times):
-        torch.ones(12_500_000)  # 50 MB, more than glibc keeps by itself
-blocks(2)
+        torch.ones(12_500_000)  # 50 MB, more than glibc ever keeps by itself
+blocks(20)  # aligned blocks wander through the heap before they settle
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 blocks(4)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
@@ -26,5 +26,6 @@ def faults(manner: str) -> int:
 
 
 def test_a_block_that_was_freed_is_used_again_without_asking_the_kernel() -> None:
-    assert faults("give back") > 200  # pages may be huge: 2 MB each
-    assert faults("keep") < 20
+    given_back = faults("give back")
+    assert given_back > 4 * 12  # of 4 MB at most, however huge the pages are
+    assert faults("keep") < given_back / 10
