@@ -179,7 +179,8 @@ def faults(scene: Stage, only: str) -> Iterator[Happened]:
 
         def is_over() -> bool:
             records = scene.workspaces[trainer].unfinished(NAME).rglob("metrics.jsonl")
-            return any(f'"images": {scene.images}' in path.read_text() for path in records)
+            lines = [path.read_text().splitlines()[-1:] for path in records]
+            return any(json.loads(line)["images"] >= scene.images for (line,) in filter(None, lines))
 
         servers.s3.stop(signal.SIGKILL)
         until(is_over, "the training did not come to its last step")
