@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
-_QUIET = 1.0
-"""Processes that waited for a core in the minute before: the work before leaves some."""
+_QUIET = 3.0
+"""Processes that waited for a core in the minute before: a work before it leaves one a core."""
 
 
 @dataclass(frozen=True)
