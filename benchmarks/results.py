@@ -87,7 +87,11 @@ def markdown(results: Mapping[str, Result]) -> str:
         lines += ["", f"## {result.title}", "", result.about, "", *_table(result.columns, result.rows)]
         lines += [line for note in result.notes for line in ("", note)]
         facts = ", ".join(f"{key} {value}" for key, value in result.machine.items())
-        busy = "; **other programs ran beside it, so only ratios say something**" if result.load > _QUIET else ""
+        busy = (
+            "; **other programs ran beside it: threads waited for each other, and neither rates nor ratios are fair**"
+            if result.load > _QUIET
+            else ""
+        )
         lines += ["", f"*Measured {result.date}: {facts}; {result.rounds} rounds; load {result.load:.1f} before it began{busy}.*"]
     return "\n".join(lines)
 
