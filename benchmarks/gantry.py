@@ -35,10 +35,22 @@ _PERIOD = 8
 _TIMES = {"log": 200, "preview": 10, "checkpoint": 20}
 
 
+class _NoModules:
+    """In place of the counter's tracker of modules, which cannot stand the backward pass within a gradient penalty."""
+
+    parents = ("Global",)
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *error: object) -> None: ...
+
+
 def operations(params: TrainParams, dataset: Dataset) -> float:
     """Floating-point operations of a step for each sample that it trains on, counted by torch: products of matrices and convolutions."""
     seen: list[tuple[int, int]] = []
-    with tempfile.TemporaryDirectory() as folder, FlopCounterMode(display=False) as counter:
+    counter = FlopCounterMode(display=False)
+    counter.mod_tracker = _NoModules()
+    with tempfile.TemporaryDirectory() as folder, counter:
 
         def on_progress(now: Progress) -> None:
             seen.append((now.images, counter.get_total_flops()))

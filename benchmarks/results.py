@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
+_QUIET = 3.0
+"""Processes that waited for a core in the minute before: a work before it leaves one a core."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,12 @@ def markdown(results: Mapping[str, Result]) -> str:
         lines += ["", f"## {result.title}", "", result.about, "", *_table(result.columns, result.rows)]
         lines += [line for note in result.notes for line in ("", note)]
         facts = ", ".join(f"{key} {value}" for key, value in result.machine.items())
-        lines += ["", f"*Measured {result.date}: {facts}; {result.rounds} rounds; load {result.load:.1f} before it began.*"]
+        busy = (
+            "; **other programs ran beside it: threads waited for each other, and neither rates nor ratios are fair**"
+            if result.load > _QUIET
+            else ""
+        )
+        lines += ["", f"*Measured {result.date}: {facts}; {result.rounds} rounds; load {result.load:.1f} before it began{busy}.*"]
     return "\n".join(lines)
 
 

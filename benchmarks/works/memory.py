@@ -16,7 +16,12 @@ def run(context: Context) -> Result:
     many = 100_000 if context.quick else _MANY
     sides = [
         context.gantry(
-            f"{count:,} images", noise(context.folder / f"noise-{count}-{_SIDE}", count, _SIDE), "mnist", condition="none", mismatch=0.0
+            f"{count:,} images",
+            noise(context.folder / f"noise-{count}-{_SIDE}", count, _SIDE),
+            "mnist",
+            "--uncounted",
+            condition="none",
+            mismatch=0.0,
         )
         for count in (_FEW, many)
     ]
