@@ -76,7 +76,7 @@ def _machine(workspace: Workspace) -> Iterator[Check]:
     from gan_core.device import choose_device, choose_precision
 
     device = choose_device("auto")
-    precision = str(choose_precision("auto", device, multiplies_much=True)).removeprefix("torch.")
+    precision = str(choose_precision("auto", device, convolutional=True)).removeprefix("torch.")
     yield Check("device", "ok", f"{device.type}, {precision} for convolutions, {os.cpu_count()} CPU cores")
 
 

@@ -19,14 +19,14 @@ def choose_device(wanted: str) -> torch.device:
     return torch.device("cuda" if has_cuda and wanted != "cpu" else "cpu")
 
 
-def choose_precision(wanted: str, device: torch.device, multiplies_much: bool) -> torch.dtype:
+def choose_precision(wanted: str, device: torch.device, convolutional: bool) -> torch.dtype:
     """The type that autocast computes in; float32 means no autocast.
 
-    `auto` takes bfloat16 for networks that multiply much (convolutions, wide dense layers) where the processor multiplies it natively:
-    half the memory traffic and up to four times the rate, with float32's range. Small dense networks gain nothing and keep float32.
+    `auto` takes bfloat16 for convolutional networks where the processor multiplies it natively: half the memory traffic and up to
+    four times the rate, with float32's range. Small dense networks gain nothing and keep float32.
     """
     if wanted == "auto":
-        return torch.bfloat16 if multiplies_much and _has_native_bfloat16(device) else torch.float32
+        return torch.bfloat16 if convolutional and _has_native_bfloat16(device) else torch.float32
     return torch.bfloat16 if wanted == "bf16" else torch.float32
 
 

@@ -76,7 +76,7 @@ def train(
     device = choose_device(params.device)
     reseed(device, params.seed, _BUILD)
     recipe = build_recipe(params, dataset.spec, device)
-    precision = choose_precision(params.precision, device, multiplies_much=_multiplies_much(recipe))
+    precision = choose_precision(params.precision, device, convolutional=_is_convolutional(recipe))
     optimizers = {index: _optimizer(recipe, turn, params.optimizer) for index, turn in enumerate(recipe.turns)}
     half_life = min(params.images // 20, 500_000) if params.ema is None else params.ema
     average = Average(recipe.players[recipe.shipped], half_life)
@@ -182,11 +182,8 @@ def averaged(params: TrainParams, dataset: Dataset, folder: Path) -> Generator:
     return Generator(recipe.generator_config(saved.images), network)
 
 
-def _multiplies_much(recipe: Recipe[Any]) -> bool:
-    """Whether products take most of a step on images: by convolutions, or by a dense layer of at least 512 x 512 weights."""
-    modules = [module for player in recipe.players.values() for module in player.modules()]
-    wide = any(isinstance(module, torch.nn.Linear) and module.weight.numel() >= 2**18 for module in modules)
-    return any(isinstance(module, torch.nn.Conv2d) for module in modules) or (wide and len(recipe.network.shape) == 3)
+def _is_convolutional(recipe: Recipe[Any]) -> bool:
+    return any(isinstance(module, torch.nn.Conv2d) for player in recipe.players.values() for module in player.modules())
 
 
 def _optimizer(recipe: Recipe[Any], turn: Turn, params: OptimizerParams) -> torch.optim.Optimizer:

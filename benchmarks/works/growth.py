@@ -21,7 +21,6 @@ _AXES: dict[str, Sequence[int]] = {
     "width of both networks": (16, 32, 64, 128),
     "batch": (16, 64, 256),
 }
-_GENERATORS = (1, 2, 4)
 
 
 def run(context: Context) -> Result:

@@ -68,7 +68,7 @@ class TrainParams(Strict):
     """Half-life, in images, of the averaged generator that is shipped; 0 ships the raw one. None: the budget / 20, at most 500,000."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "float32", "bf16"] = "auto"
-    """`auto`: bf16 for convolutions and wide dense layers where the processor has it, float32 otherwise and for everything else."""
+    """`auto`: bf16 for convolutions where the processor has it, float32 otherwise and for everything else."""
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None
     """Processor threads. None: one for points, one a core for images. Where several trainings share the cores, 1 each is far faster:
     threads that wait for each other lose whole time slices. Results are equal bit for bit at equal numbers only."""

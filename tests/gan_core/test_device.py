@@ -28,11 +28,11 @@ def test_cuda_where_there_is_none_is_refused(monkeypatch: pytest.MonkeyPatch) ->
     ("capabilities", "expected"),
     [({}, torch.float32), ({"avx512_bf16": True}, torch.bfloat16), ({"amx_bf16": True}, torch.bfloat16), ({"avx2": True}, torch.float32)],
 )
-def test_auto_takes_bf16_for_much_multiplication_where_the_processor_has_it(
+def test_auto_takes_bf16_for_convolutions_where_the_processor_has_it(
     monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, bool], expected: torch.dtype
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
-    assert choose_precision("auto", CPU, multiplies_much=True) == expected
-    assert choose_precision("auto", CPU, multiplies_much=False) == torch.float32
-    assert choose_precision("float32", CPU, multiplies_much=True) == torch.float32
-    assert choose_precision("bf16", CPU, multiplies_much=False) == torch.bfloat16
+    assert choose_precision("auto", CPU, convolutional=True) == expected
+    assert choose_precision("auto", CPU, convolutional=False) == torch.float32
+    assert choose_precision("float32", CPU, convolutional=True) == torch.float32
+    assert choose_precision("bf16", CPU, convolutional=False) == torch.bfloat16
