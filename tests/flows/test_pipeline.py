@@ -164,17 +164,3 @@ def _digest(folder: Path) -> str:
         if path.is_file():
             found.update(str(path.relative_to(folder)).encode() + path.read_bytes())
     return found.hexdigest()
-
-
-def test_settings_of_before_bring_back_the_training_and_are_decided_anew(trained: Workspace) -> None:
-    """DVC's run-cache may save work; a decision that it restored would tell of a registry that has moved on."""
-    path = trained.root / "params.yaml"
-    before = path.read_text()
-    path.write_text(before.replace("images: 100000", "images: 60000"))
-    assert dvc(trained, "repro", "register@circle").returncode == 0
-    path.write_text(before)
-    again = dvc(trained, "repro", "register@circle")
-    assert again.returncode == 0, again.stderr
-    assert "Stage 'train@circle' is cached - skipping run" in again.stdout
-    assert "Running stage 'register@circle'" in again.stdout
-    assert json.loads((trained.report("circle") / "decision.json").read_text())["version"] == 1
