@@ -26,7 +26,7 @@ from types import TracebackType
 from typing import IO, Self
 
 from gan_core.errors import GantryError
-from tasks.processes import die_with
+from tasks.processes import die_with, end
 from tasks.workspace import Workspace
 
 _START_PATIENCE = 180.0
@@ -132,13 +132,7 @@ class Server:
     def stop(self) -> None:
         """End the server and wait for its end."""
         self._lock.close()
-        if self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(_STOP_PATIENCE)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+        end(self.process, _STOP_PATIENCE)
 
     def __enter__(self) -> Self:
         return self

@@ -17,15 +17,13 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from gan_core.errors import ConfigError, GantryError, TrainingError
-from tasks import locks, repro, search_space, tracking
+from tasks import locks, processes, repro, search_space, tracking
 from tasks.dvc_child import GRACE
-from tasks.gpu import will_use_cuda
 from tasks.metrics import BETTER, LOWER
 from tasks.params import Entry, load_entry
 from tasks.preflight import check_features, check_registry
@@ -257,29 +255,18 @@ class _Going:
         environment |= {"MLFLOW_TRACKING_URI": tracking.address(self.workspace), tracking.PARENT_RUN: self.run_id}
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))  # what was imported here is what trains there
         command = [sys.executable, "-m", "tasks.trial", self.name]
-        with locks.gpu(self.say) if will_use_cuda(self.entry.train.device) else nullcontext():
-            child = subprocess.Popen(command, cwd=there.root, env=environment, stdin=subprocess.DEVNULL, stdout=self.output)
+        with locks.gpu_for(self.entry.train.device, self.say) as device:
+            child = subprocess.Popen(command, cwd=there.root, env={**environment, **device}, stdin=subprocess.DEVNULL, stdout=self.output)
             try:
                 code = child.wait()
             finally:
-                _end(child)
+                processes.end(child, GRACE)
         if code == TrainingError.exit_code:
             raise TrainingError("its training was lost; the lines above say why")
         if code:
             failed = GantryError(f"a trial of {self.name} ended with exit code {code}; when that is mended, the same command goes on")
             failed.exit_code = code if 0 < code <= 5 else 1
             raise failed
-
-
-def _end(child: subprocess.Popen[bytes]) -> None:
-    """Let a child that is still going save its state, and wait for it."""
-    if child.poll() is None:
-        child.terminate()
-        try:
-            child.wait(GRACE)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
 
 
 def _dice(seed: int, number: int) -> random.Random:

@@ -33,18 +33,13 @@ def seconds_in_words(seconds: float) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
 
 
-class Terminal:
-    """Listens to a run (`tasks.stages.Listener`) and shows it; a context manager.
+class _Screen:
+    """What is drawn anew while the `with` block lasts, where there is a terminal to draw on."""
 
-    On a terminal, finished stages stand and the present one turns with the last line it said. Elsewhere each line is printed.
-    """
-
-    def __init__(self, console: Console, name: str) -> None:
+    def __init__(self, console: Console, shown: _Present | None = None) -> None:
         self._console = console
-        self._name = name
-        self._present = _Present()
         # Four times a second: drawing must not cost the training what it shows.
-        self._live = Live(self._present, console=console, refresh_per_second=4, transient=True) if console.is_terminal else None
+        self._live = Live(shown, console=console, refresh_per_second=4, transient=True) if console.is_terminal else None
 
     def __enter__(self) -> Self:
         if self._live is not None:
@@ -54,6 +49,18 @@ class Terminal:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._live is not None:
             self._live.stop()
+
+
+class Terminal(_Screen):
+    """Listens to a run (`tasks.stages.Listener`) and shows it; a context manager.
+
+    On a terminal, finished stages stand and the present one turns with the last line it said. Elsewhere each line is printed.
+    """
+
+    def __init__(self, console: Console, name: str) -> None:
+        self._name = name
+        self._present = _Present()
+        super().__init__(console, self._present)
 
     def waiting(self, what: str) -> None:
         """Say what happens before the first stage."""
@@ -87,26 +94,16 @@ class Terminal:
         self._console.print(row)
 
 
-class SideBySide:
+class SideBySide(_Screen):
     """Listens to several runs (`flows.many.Listener`) and shows them; a context manager.
 
     On a terminal, each run under way has a line that turns, with the last thing it said. Elsewhere every line is printed, named.
     """
 
     def __init__(self, console: Console, names: Iterable[str]) -> None:
-        self._console = console
+        super().__init__(console)
         self._width = max(map(len, names), default=0)
         self._rows: dict[str, _Present] = {}
-        self._live = Live(console=console, refresh_per_second=4, transient=True) if console.is_terminal else None
-
-    def __enter__(self) -> Self:
-        if self._live is not None:
-            self._live.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if self._live is not None:
-            self._live.stop()
 
     def started(self, name: str) -> None:
         self._rows[name] = row = _Present(self._width)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from gan_core.errors import GantryError
-from tasks.gpu import VISIBLE, devices
+from tasks.gpu import VISIBLE, devices, will_use_cuda
 from tasks.workspace import Workspace
 
 _RETRAINED = "{} is being retrained"
@@ -75,6 +75,16 @@ def gpu(on_wait: Callable[[str], None]) -> Iterator[dict[str, str]]:
                 waited = True
             time.sleep(1)
         yield {VISIBLE: free} if free else {}
+
+
+@contextmanager
+def gpu_for(device: str, on_wait: Callable[[str], None]) -> Iterator[dict[str, str]]:
+    """As `gpu` for a training whose `train.device` will come out as CUDA; nothing is waited for, and nothing changed, for any other."""
+    if not will_use_cuda(device):
+        yield {}
+        return
+    with gpu(on_wait) as environment:
+        yield environment
 
 
 def _suffix(device: str) -> str:

@@ -11,14 +11,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gan_core.errors import ConfigError, DataError, GantryError, TrainingError
 from tasks import lineage, locks, params, repro, tracking
-from tasks.gpu import will_use_cuda
 from tasks.params import Entry
 from tasks.registry import Registry, Version, resolve
 from tasks.workspace import Workspace
@@ -161,10 +160,7 @@ def _train(there: Workspace, version: Version, entry: Entry, output: int | None)
     environment = {key: value for key, value in os.environ.items() if key not in ("MLFLOW_TRACKING_URI", tracking.FLOW_RUN)}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))  # what was imported here is what trains there
     command = [sys.executable, "-m", "tasks.train", version.name]
-    alone: AbstractContextManager[dict[str, str]] = nullcontext({})
-    if will_use_cuda(entry.train.device):
-        alone = locks.gpu(lambda line: print(line, file=sys.stderr))
-    with alone as device:
+    with locks.gpu_for(entry.train.device, lambda line: print(line, file=sys.stderr)) as device:
         done = subprocess.run(command, cwd=there.root, env={**environment, **device}, check=False, stdout=output)
     if done.returncode:
         raise TrainingError(f"{version.name} version {version.number}: the training ended with exit code {done.returncode}")

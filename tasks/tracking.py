@@ -192,11 +192,13 @@ def pages(search: Any, **arguments: Any) -> Iterator[Any]:
             return
 
 
-def runs(mlflow_client: MlflowClient, name: str) -> list[Any]:
-    """MLflow's runs of the experiment `name` that were not deleted."""
+def runs(mlflow_client: MlflowClient, name: str, condition: str = "") -> list[Any]:
+    """MLflow's runs of the experiment `name` that were not deleted, and that meet a condition in MLflow's words."""
     with errors(mlflow_client.tracking_uri):
         experiment = mlflow_client.get_experiment_by_name(name)
-        return [] if experiment is None else list(pages(mlflow_client.search_runs, experiment_ids=[experiment.experiment_id]))
+        if experiment is None:
+            return []
+        return list(pages(mlflow_client.search_runs, experiment_ids=[experiment.experiment_id], filter_string=condition))
 
 
 def delete_run(mlflow_client: MlflowClient, run_id: str) -> None:
@@ -273,10 +275,7 @@ def close_dead(workspace: Workspace, name: str, is_over: Callable[[str], bool]) 
     """
     mlflow_client = client(workspace)
     with errors(mlflow_client.tracking_uri):
-        experiment = mlflow_client.get_experiment_by_name(name)
-        if experiment is None:
-            return
-        for run in mlflow_client.search_runs([experiment.experiment_id], "attributes.status = 'RUNNING'"):
+        for run in runs(mlflow_client, name, "attributes.status = 'RUNNING'"):
             flow_run = run.data.tags.get(_FLOW_RUN_TAG)
             if flow_run is not None and is_over(flow_run):
                 mlflow_client.set_terminated(run.info.run_id, "KILLED")

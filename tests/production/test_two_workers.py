@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from servers import Production, missing
@@ -31,30 +32,29 @@ def weights(workspace: Workspace) -> str:
     return str(json.loads((workspace.model("digits") / "generator" / "config.json").read_text())["sha256"])
 
 
+def retrained(servers: Production, records: Records, workspace: Workspace, runs: int) -> Any:
+    """A run of `digits`, the one that makes so many in all, by a worker of its own in this workspace; it ended well."""
+    by = worker(servers, workspace)
+    by.start()
+    try:
+        records.start("digits")
+        run = records.wait_for("digits", runs)
+    finally:
+        by.stop()
+    assert run["state_name"] == "Completed", (records.log(run), by.log.read_text()[-2000:])
+    return run
+
+
 def test_a_finished_stage_is_not_repeated_elsewhere(servers: Production, tmp_path: Path) -> None:
     entry = ENTRY.format(name="digits", images="1_000", seed=0)
     here, there = (make_workspace(tmp_path / name, entry) for name in ("here", "there"))
     records = Records(servers)
     assert "retrain/digits" in gantry(servers, here, "deploy", "--pool", POOL)
 
-    first = worker(servers, here)
-    first.start()
-    try:
-        records.start("digits")
-        run = records.wait_for("digits", 1)
-    finally:
-        first.stop()
-    assert run["state_name"] == "Completed", (records.log(run), first.log.read_text()[-2000:])
+    run = retrained(servers, records, here, 1)
     assert [state for state, _ in records.stages(run).values()] == ["Completed"] * 5
 
-    second = worker(servers, there)
-    second.start()
-    try:
-        records.start("digits")
-        again = records.wait_for("digits", 2)
-    finally:
-        second.stop()
-    assert again["state_name"] == "Completed", (records.log(again), second.log.read_text()[-2000:])
+    again = retrained(servers, records, there, 2)
     assert records.stages(again)["fetch"] == ("Completed", "the source has nothing new")
     assert [records.stages(again)[stage][0] for stage in STAGES[1:]] == ["Cached"] * 4, records.log(again)
     assert weights(here) == weights(there)
