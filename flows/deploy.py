@@ -25,6 +25,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.utilities.callables import parameter_schema
 from prefect.workers.utilities import get_default_base_job_template_for_infrastructure_type
 
+from flows import runs
 from flows.retrain import retrain
 from flows.schedule import local_timezone
 from gan_core.errors import ConfigError
@@ -93,21 +94,26 @@ def deploy(workspace: Workspace, plan: Plan) -> Deployed:
     """Make the server's deployments of a pool those of params.yaml.
 
     Raises:
-        ConfigError: params.yaml is wrong or empty, the pool is of another type, an image is missing, or a block is not there. Nothing
-            has been changed then.
+        ConfigError: params.yaml is wrong or empty, the pool is of another type, an image is missing, a block is not there, or a
+            `gantry schedule` runs an entry. Nothing has been changed then.
     """
     entries = params.load(workspace.root)
     if not entries:
         raise ConfigError(f"{workspace.root / 'params.yaml'}: no entry to deploy; `gantry add mnist` adds one")
     if plan.kind != "process" and plan.image is None:
         raise ConfigError(f"--image: a {plan.kind} pool makes a container for each run; say of which image, such as registry/gantry:1.0")
+    known = {name: runs.deployment(name) for name in entries}
+    for name, found in known.items():
+        if found is not None and runs.is_served(found):
+            raise ConfigError(f"{runs.FLOW}/{name} is run by the `gantry schedule` of {', '.join(found.tags)}; end that first")
+    served = {name for name, found in known.items() if found is not None and found.work_pool_name is None}
     with get_client(sync_client=True) as client:
         blocks = {reference: _block(client, reference) for reference in plan.notify}
         _see_to_pool(client, plan)
         if plan.gpus is not None:
             client.upsert_global_concurrency_limit_by_name(GPU_LIMIT, plan.gpus)
         flow = client.create_flow(retrain)
-        made = {name: _deployment(client, flow, plan, name, entry) for name, entry in entries.items()}
+        made = {name: _deployment(client, flow, plan, name, entry, was_served=name in served) for name, entry in entries.items()}
         removed = _forget_others(client, plan.pool, made)
         automations = _automations(client, plan, made, blocks)
     return Deployed({name: entry.schedule for name, entry in entries.items()}, removed, automations)
@@ -128,7 +134,7 @@ def _see_to_pool(client: SyncPrefectClient, plan: Plan) -> None:
         )
 
 
-def _deployment(client: SyncPrefectClient, flow: UUID, plan: Plan, name: str, entry: Entry) -> UUID:
+def _deployment(client: SyncPrefectClient, flow: UUID, plan: Plan, name: str, entry: Entry, was_served: bool) -> UUID:
     schedules = []
     if entry.schedule is not None:
         schedules.append(DeploymentScheduleCreate(schedule=CronSchedule(cron=entry.schedule, timezone=local_timezone())))
@@ -139,6 +145,7 @@ def _deployment(client: SyncPrefectClient, flow: UUID, plan: Plan, name: str, en
         work_pool_name=plan.pool,
         work_queue_name=plan.queue,
         schedules=schedules,
+        paused=False if was_served else None,  # a schedule that ended has paused it; what a person has paused stays so
         # A run that takes longer than the time to the next one is not joined by it.
         concurrency_limit=1,
         concurrency_options=ConcurrencyOptions(collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW),

@@ -24,7 +24,7 @@ from prefect.client.schemas.filters import (
     FlowRunFilterStateType,
     FlowRunFilterTags,
 )
-from prefect.client.schemas.objects import State, StateType
+from prefect.client.schemas.objects import DeploymentStatus, State, StateType
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Crashed
 
@@ -32,6 +32,7 @@ from tasks.workspace import Workspace
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun
+    from prefect.client.schemas.responses import DeploymentResponse
 
 FLOW = "retrain"
 
@@ -85,6 +86,20 @@ def is_over(flow_run: str) -> bool:
         except (ObjectNotFound, ValueError):
             return False
     return state is not None and state.is_final()
+
+
+def deployment(name: str) -> DeploymentResponse | None:
+    """What the server has under an entry's name, of whoever made it."""
+    with get_client(sync_client=True) as client:
+        try:
+            return client.read_deployment_by_name(f"{FLOW}/{name}")
+        except ObjectNotFound:
+            return None
+
+
+def is_served(found: DeploymentResponse) -> bool:
+    """Whether a `gantry schedule` that was not ended, here or elsewhere, runs a deployment; of a killed one, for another minute."""
+    return found.work_pool_name is None and not found.paused and found.status == DeploymentStatus.READY
 
 
 def forget_deployments(workspace: Workspace, keep: Sequence[str]) -> None:

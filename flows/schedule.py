@@ -48,7 +48,8 @@ def serve(workspace: Workspace, port: int, say: Callable[[str], None]) -> None:
 
     Raises:
         ConfigError: no entry has a schedule, or params.yaml is wrong.
-        GantryError: the registry, or a server that PREFECT_API_URL names, cannot be reached, or the port is taken.
+        GantryError: the registry, or a server that PREFECT_API_URL names, cannot be reached, the port is taken, or somebody else
+            schedules an entry of the same name on that server.
     """
     crons = schedules(workspace)
     repro.prepare(workspace)
@@ -72,6 +73,8 @@ def _serve(workspace: Workspace, crons: Mapping[str, str], say: Callable[[str], 
     from flows import runs
     from flows.retrain import retrain
 
+    for name in crons:
+        _check_is_free(workspace, name)
     zone = local_timezone()
     deployments = [
         RunnerDeployment.from_flow(
@@ -96,6 +99,22 @@ def _serve(workspace: Workspace, crons: Mapping[str, str], say: Callable[[str], 
     say("Ctrl-C ends it")
     # Its schedules are paused when it ends, so that a server that lives on does not plan runs that nobody would start.
     serve_deployments(*deployments, pause_on_shutdown=True, print_starting_message=False)
+
+
+def _check_is_free(workspace: Workspace, name: str) -> None:
+    """Refuse to take a name over that somebody else retrains by: a server knows a deployment by its name alone."""
+    from flows import runs
+
+    found = runs.deployment(name)
+    if found is None or runs.tag(workspace) in found.tags:
+        return
+    if found.work_pool_name is not None:
+        raise GantryError(
+            f"{runs.FLOW}/{name} on this Prefect server is retrained by the workers of the pool {found.work_pool_name}; leave the schedule "
+            f"to them, or `prefect deployment delete {runs.FLOW}/{name}` first"
+        )
+    if runs.is_served(found):
+        raise GantryError(f"{runs.FLOW}/{name} on this Prefect server is run by the schedule of {', '.join(found.tags)}; end that first")
 
 
 def local_timezone() -> str:

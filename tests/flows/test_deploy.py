@@ -30,6 +30,10 @@ class Server:
     def deployments(self, pool: str) -> dict[str, dict[str, Any]]:
         return {one["name"]: one for one in self.ask("deployments/filter", {"work_pools": {"name": {"any_": [pool]}}})}
 
+    def named(self, name: str) -> dict[str, Any] | None:
+        found: list[dict[str, Any]] = self.ask("deployments/filter", {"deployments": {"name": {"any_": [name]}}})
+        return found[0] if found else None
+
     def automations(self) -> dict[str, dict[str, Any]]:
         found = self.ask("automations/filter")
         assert len({one["name"] for one in found}) == len(found), "an automation is there twice"
@@ -121,6 +125,33 @@ def test_what_cannot_be_is_refused_before_anything_is_made(
     assert (refused.returncode, "Traceback" in refused.stderr) == (2, False)
     assert says in refused.stderr
     assert server.deployments(options[1]) == {}
+
+
+def test_an_entry_has_one_keeper_on_a_server(workspace: Workspace, prefect_server: str, server: Server) -> None:
+    edit(workspace, "  digits:", '  kept:\n    schedule: "0 3 * * *"')
+    (workspace.root / "params.yaml").write_text((workspace.root / "params.yaml").read_text().partition("  circle:")[0])
+    schedule = start(workspace, "schedule", PREFECT_API_URL=prefect_server)
+    try:
+        deadline = time.monotonic() + 90
+        while not (found := server.named("kept")) or found["status"] != "READY":
+            assert time.monotonic() < deadline, found
+            time.sleep(0.5)
+        refused = run(workspace, "deploy", "--pool", "keeper", PREFECT_API_URL=prefect_server)
+        assert (refused.returncode, server.deployments("keeper")) == (2, {})
+        assert "retrain/kept is run by the `gantry schedule` of" in refused.stderr
+    finally:
+        schedule.send_signal(signal.SIGTERM)
+        schedule.communicate(timeout=60)
+
+    done = run(workspace, "deploy", "--pool", "keeper", PREFECT_API_URL=prefect_server)
+    assert done.returncode == 0, done.stderr
+    deployed = server.deployments("keeper")["kept"]
+    assert (deployed["id"], deployed["paused"], "pool:keeper" in deployed["tags"]) == (found["id"], False, True)
+
+    refused = run(workspace, "schedule", PREFECT_API_URL=prefect_server)
+    assert (refused.returncode, "Traceback" in refused.stderr) == (1, False)
+    assert "the workers of the pool keeper" in refused.stderr
+    assert server.deployments("keeper")["kept"] == deployed
 
 
 def test_without_a_lasting_server_nothing_is_deployed(workspace: Workspace) -> None:

@@ -125,6 +125,19 @@ def test_the_other_door_makes_the_same_weights_bit_for_bit(trained: Workspace, t
         assert _digest(other.root / "data/circle" / name) == _digest(trained.root / "data/circle" / name)
 
 
+def test_settings_that_were_tried_before_are_not_trained_again(trained: Workspace) -> None:
+    params = trained.root / "params.yaml"
+    before, first = weights(trained), params.read_text()
+    params.write_text(first.replace("images: 100000", "images: 60000"))
+    other = dvc(trained, "repro", "train@circle")
+    assert other.returncode == 0, other.stderr
+    assert weights(trained) != before
+    params.write_text(first)
+    again = dvc(trained, "repro", "train@circle")
+    assert "Stage 'train@circle' is cached - skipping run" in again.stdout
+    assert weights(trained) == before
+
+
 @pytest.mark.slow
 def test_training_killed_again_and_again_ends_with_the_same_weights(tmp_path: Path, prefect_server: str) -> None:
     undisturbed = small(tmp_path / "undisturbed", images=600_000)
