@@ -438,6 +438,42 @@ def _print_sweep(found: Sweep, as_json: bool) -> None:
         typer.echo(f"best: {found.best.metric} {found.best.value:.4g} with {in_words(found.best.values)}{same}")
 
 
+@app.command(epilog=_examples("gantry backfill photos", "gantry backfill photos --latest 4 --json"))
+def backfill(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A generator of params.yaml that was registered before.")],
+    latest: Annotated[
+        int | None, typer.Option(min=1, help="Only so many of the last data versions (default: all).", show_default=False)
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Train an entry, as it is now, on each data set that it had before, and score all on the present one. Registers nothing."""
+    from flows.backfill import backfill as fill
+    from tasks.workspace import current
+
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        found = fill(
+            current(), name, latest, say=lambda line: typer.echo(line, err=as_json), output=sys.stderr.fileno() if as_json else None
+        )
+    except KeyboardInterrupt:
+        typer.echo("stopped; what was done is kept, and the same command goes on from there", err=True)
+        raise typer.Exit(128 + signal.SIGINT) from None
+    if as_json:
+        _print_json([{**vars(data), "since": data.since.isoformat(), **vars(one)} for data, one in found.items()])
+        return
+    rows: list[list[Any]] = [
+        [
+            f"{data.since:%d %b %Y %H:%M}",
+            ", ".join(map(str, data.versions)),
+            None if one.samples is None else f"{one.samples:,}",
+            one.ended,
+            None if one.value is None else f"{one.metric} {one.value:.4g}",
+        ]
+        for data, one in found.items()
+    ]
+    _table(("data since", "versions", "samples", "ended", "score on the present data"), rows)
+
+
 @app.command(epilog=_examples("gantry clean", "gantry clean --keep 10 --days 30 --yes"))
 def clean(
     keep: Annotated[int, typer.Option(min=1, help="The latest versions, and the latest champions, that each generator keeps.")] = 5,

@@ -14,16 +14,13 @@ import math
 import os
 import random
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from gan_core.errors import ConfigError, GantryError, TrainingError
-from tasks import locks, processes, repro, search_space, tracking
-from tasks.dvc_child import GRACE
+from tasks import aside, locks, repro, search_space, tracking
 from tasks.metrics import BETTER, LOWER
 from tasks.params import Entry, load_entry
 from tasks.preflight import check_features, check_registry
@@ -230,8 +227,7 @@ class _Going:
         root.mkdir(parents=True, exist_ok=True)
         if not (root / "data").is_symlink():
             (root / "data").symlink_to(self.folder.resolve() / "data")
-        document = {"generators": {self.name: search_space.params_of(self._entry(values))}}
-        (root / "params.yaml").write_text(json.dumps(document))  # JSON is YAML
+        aside.write_params(Workspace(root), self.name, search_space.params_of(self._entry(values)))
         return Workspace(root)
 
     def _score(self, there: Workspace, step: Step) -> Score:
@@ -251,16 +247,8 @@ class _Going:
 
     def _run(self, there: Workspace) -> None:
         """The step in a process of its own, whose MLflow run stands below the sweep's."""
-        environment = {key: value for key, value in os.environ.items() if key != tracking.FLOW_RUN}
-        environment |= {"MLFLOW_TRACKING_URI": tracking.address(self.workspace), tracking.PARENT_RUN: self.run_id}
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))  # what was imported here is what trains there
-        command = [sys.executable, "-m", "tasks.trial", self.name]
-        with locks.gpu_for(self.entry.train.device, self.say) as device:
-            child = subprocess.Popen(command, cwd=there.root, env={**environment, **device}, stdin=subprocess.DEVNULL, stdout=self.output)
-            try:
-                code = child.wait()
-            finally:
-                processes.end(child, GRACE)
+        changes = {"MLFLOW_TRACKING_URI": tracking.address(self.workspace), tracking.PARENT_RUN: self.run_id}
+        code = aside.run("tasks.trial", self.name, there, changes, self.entry.train.device, self.say, self.output)
         if code == TrainingError.exit_code:
             raise TrainingError("its training was lost; the lines above say why")
         if code:

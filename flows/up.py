@@ -23,6 +23,7 @@ import psutil
 
 from flows.server import Server
 from gan_core.errors import GantryError
+from gan_core.files import write_whole
 from tasks import repro, tracking
 from tasks.workspace import Workspace
 
@@ -113,9 +114,7 @@ def _running(workspace: Workspace) -> dict[str, Running]:
 
 
 def _remember(workspace: Workspace, running: Mapping[str, Running]) -> None:
-    temporary = _record(workspace).with_suffix(".tmp")
-    temporary.write_text(json.dumps({name: asdict(server) for name, server in running.items()}))
-    temporary.replace(_record(workspace))
+    write_whole(_record(workspace), json.dumps({name: asdict(server) for name, server in running.items()}))
 
 
 def _start_prefect(workspace: Workspace, port: int) -> Running:

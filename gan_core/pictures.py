@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from gan_core.data.schema import Column
+from gan_core.files import replacing
 
 _PAPER = 255
 _REAL = np.array([170, 178, 189])
@@ -156,6 +157,5 @@ def _shortened(text: str, width: float, font: Any) -> str:
 def save_png(picture: NDArray[Any], path: Path) -> None:
     """Write uint8 (H, W, 3) as PNG, whole or not at all; the same picture gives the same bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    Image.fromarray(picture).save(temporary, format="png")
-    temporary.replace(path)
+    with replacing(path) as unfinished:
+        Image.fromarray(picture).save(unfinished, format="png")

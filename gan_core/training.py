@@ -32,6 +32,7 @@ from gan_core.data.dataset import Dataset
 from gan_core.device import choose_device, choose_precision
 from gan_core.distributed import ALONE, Group, Parts
 from gan_core.errors import LostRunError, TrainingError
+from gan_core.files import write_whole
 from gan_core.generator import Generator
 from gan_core.params import TrainParams
 from gan_core.params.common import OptimizerParams
@@ -271,9 +272,7 @@ def _cut_record(record: Path, images: int) -> None:
         return
     lines = [line for line in record.read_text().splitlines(keepends=True) if line.endswith("\n")]
     kept = [line for line in lines if json.loads(line)["images"] <= images]
-    temporary = record.with_name(f".{record.name}.tmp")
-    temporary.write_text("".join(kept))
-    temporary.replace(record)
+    write_whole(record, "".join(kept))
 
 
 def _mean(said: Sequence[Mapping[str, Tensor]]) -> Mapping[str, Tensor]:

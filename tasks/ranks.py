@@ -25,6 +25,7 @@ import torch
 
 from gan_core.distributed import ALONE, Group, join
 from gan_core.errors import ConfigError, GantryError, PeerLostError, TrainingError
+from gan_core.files import write_whole
 from gan_core.params import TrainParams
 from tasks.processes import die_with
 from tasks.stage_main import expected
@@ -200,10 +201,8 @@ def was_restarted() -> int:
 
 
 def _say_end(folder: Path, local: int, code: int, error: str) -> None:
-    temporary = folder / f".end-{local}.tmp"
     with suppress(FileNotFoundError):  # the launcher was killed, and another one has cleared the folder
-        temporary.write_text(json.dumps({"code": code, "error": error}))
-        temporary.replace(folder / f"end-{local}.json")
+        write_whole(folder / f"end-{local}.json", json.dumps({"code": code, "error": error}))
 
 
 def _end_as_said(folder: Path) -> None:

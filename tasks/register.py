@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from gan_core.data.dataset import Dataset
 from gan_core.errors import DataError, RegistryError, TrainingError
+from gan_core.files import write_whole
 from gan_core.generator import Generator, GeneratorConfig
 from gan_core.params.common import Kind
 from tasks import gate, lineage, loaded_back, served_back, tracking
@@ -188,7 +189,7 @@ def _judge(registry: Registry, version: Version, champion: Version | None, entry
         generator = registry.load(champion)
     except DataError as error:
         return _vetoed(f"{named} cannot be loaded: {error}")
-    obstacle = _incomparable(generator.config, challenger.dataset)
+    obstacle = incomparable(generator.config, challenger.dataset)
     if obstacle:
         return _vetoed(f"{named} {obstacle}; `gantry promote {version.name} VERSION` decides by hand")
     print(f"scoring the champion, version {champion.number}, on the same held-out data", flush=True)
@@ -234,7 +235,7 @@ def _score_formers_again(
     for version in outdated:
         try:
             generator = registry.load(version)
-            obstacle = _incomparable(generator.config, challenger.dataset)
+            obstacle = incomparable(generator.config, challenger.dataset)
             if obstacle is None:
                 print(f"scoring a former champion, version {version.number}, by the new features", flush=True)
                 evidence = gather(generator, challenger.dataset, extractor, entry.evaluation)
@@ -282,16 +283,16 @@ def _without_champion(name: str, last: int) -> str:
     return f"the last champion, version {last}, was deleted or lost its alias; `gantry promote {name} VERSION` names a new one"
 
 
-def _incomparable(champion: GeneratorConfig, dataset: Dataset) -> str | None:
-    """Why a champion cannot be scored on this data; None where it can."""
+def incomparable(generator: GeneratorConfig, dataset: Dataset) -> str | None:
+    """Why a generator, such as the champion, cannot be scored on this data, as the end of a sentence; None where it can."""
     spec = dataset.spec
-    if champion.kind != spec.kind or champion.shape != spec.shape:
-        return f"draws {champion.kind} of shape {champion.shape}, and the data has {spec.kind} of shape {spec.shape}"
-    if champion.inputs != spec.inputs:
-        return f"is given inputs of shape {champion.inputs}, and the data has {spec.inputs}"
-    if champion.classes is not None and champion.classes != spec.classes:
+    if generator.kind != spec.kind or generator.shape != spec.shape:
+        return f"draws {generator.kind} of shape {generator.shape}, and the data has {spec.kind} of shape {spec.shape}"
+    if generator.inputs != spec.inputs:
+        return f"is given inputs of shape {generator.inputs}, and the data has {spec.inputs}"
+    if generator.classes is not None and generator.classes != spec.classes:
         return "knows other classes than the data has"
-    if champion.schema is not None and spec.schema is not None and not champion.schema.is_like(spec.schema):
+    if generator.schema is not None and spec.schema is not None and not generator.schema.is_like(spec.schema):
         return "knows other columns than the data has"
     return None
 
@@ -381,9 +382,7 @@ def _read_json(path: Path, stage: str) -> dict[str, Any]:
 
 def _write(record: Mapping[str, Any], path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    write_whole(path, json.dumps(record, indent=2) + "\n")
     return path
 
 

@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 CHAMPION, CHALLENGER = "champion", "challenger"
 
 RECORD_TAG = "decision_record"
+"""On a version: decision.json as it was written, so that the stage, run again, says the same again."""
 MEASURED_TAG = "measured_again"
 """Of a former or present champion: its scores, and how they were measured, the last time that it was scored after its own decision."""
-"""On a version: decision.json as it was written, so that the stage, run again, says the same again."""
 STATUS_TAG = "validation_status"
 """On a version, as MLflow's guide names it: `approved` (the champion), `superseded`, `rolled back`, or `rejected` by the gate."""
 

@@ -6,18 +6,17 @@ All of it happens in a temporary workspace with a registry of its own, so that t
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gan_core.errors import ConfigError, DataError, GantryError, TrainingError
-from tasks import lineage, locks, params, repro, tracking
+from tasks import aside, lineage, params, repro
+from tasks.dvc_data import bringing
 from tasks.params import Entry
 from tasks.registry import Registry, Version, resolve
 from tasks.workspace import Workspace
@@ -75,7 +74,7 @@ def reproduce(workspace: Workspace, reference: str, output: int | None = None) -
     repro.prepare(workspace)
     with tempfile.TemporaryDirectory(prefix="gantry-reproduce-") as temporary:
         there = Workspace(Path(temporary))
-        with _bringing(workspace, there) as bring:
+        with bringing(workspace, there) as bring:
             ready = there.ready(version.name)
             bring(said("dvc.ready", ""), ready)
             kept = there.root / "registered" / "checkpoint"
@@ -98,45 +97,6 @@ def _entry(version: Version) -> Entry:
         ) from None
 
 
-@contextmanager
-def _bringing(origin: Workspace, there: Workspace) -> Iterator[Callable[[str, Path], None]]:
-    """Yields what brings data of a DVC hash to a path below `there`, from the cache or a remote of `origin`."""
-    from dvc.exceptions import DvcException
-    from dvc.repo import Repo
-
-    with Repo(str(origin.root.resolve())) as repo:
-        cache, remotes = repo.cache.local_cache_dir, {name: dict(remote) for name, remote in repo.config["remote"].items()}
-        default = repo.config["core"].get("remote")
-    # Made by hand: DVC's own `init` prints.
-    (there.root / ".dvc").mkdir()
-    (there.root / ".dvc" / "config").write_text("[core]\n    no_scm = true\n    analytics = false\n    check_update = false\n")
-    with Repo(str(there.root)) as repo, repo.config.edit("local") as settings:
-        settings["cache"]["dir"] = cache
-        settings["remote"] = remotes
-        settings["core"].update({"remote": default} if default else {})
-
-    def bring(digest: str, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        pointer = path.with_name(f"{path.name}.dvc")
-        pointer.write_text(json.dumps({"outs": [{"md5": digest, "hash": "md5", "path": path.name}]}))  # JSON is YAML
-        with Repo(str(there.root)) as fresh:
-            try:
-                try:
-                    fresh.checkout(targets=[str(pointer)])
-                except DvcException:
-                    fresh.pull(targets=[str(pointer)])
-            except DvcException as error:
-                where = (
-                    f"the remote{'s' if len(remotes) > 1 else ''} {', '.join(remotes)}" if remotes else "a remote, of which there is none"
-                )
-                raise DataError(
-                    f"{path.name} of DVC hash {digest} is not whole in the cache, {cache}, nor in {where}; "
-                    f"`dvc pull` or a backup may bring it back ({' '.join(str(error).split())[:200]})"
-                ) from None
-
-    yield bring
-
-
 def _succeeds(act: Callable[[], None]) -> bool:
     try:
         act()
@@ -155,15 +115,11 @@ def _check_data(version: Version, ready: Path) -> None:
 
 def _train(there: Workspace, version: Version, entry: Entry, output: int | None) -> None:
     """The train stage in a process of its own, with a registry of its own."""
-    text = {"generators": {version.name: json.loads(lineage.params_text(entry))}}
-    (there.root / "params.yaml").write_text(json.dumps(text))
-    environment = {key: value for key, value in os.environ.items() if key not in ("MLFLOW_TRACKING_URI", tracking.FLOW_RUN)}
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))  # what was imported here is what trains there
-    command = [sys.executable, "-m", "tasks.train", version.name]
-    with locks.gpu_for(entry.train.device, lambda line: print(line, file=sys.stderr)) as device:
-        done = subprocess.run(command, cwd=there.root, env={**environment, **device}, check=False, stdout=output)
-    if done.returncode:
-        raise TrainingError(f"{version.name} version {version.number}: the training ended with exit code {done.returncode}")
+    aside.write_params(there, version.name, json.loads(lineage.params_text(entry)))
+    say = partial(print, file=sys.stderr)
+    code = aside.run("tasks.train", version.name, there, {"MLFLOW_TRACKING_URI": None}, entry.train.device, say, output)
+    if code:
+        raise TrainingError(f"{version.name} version {version.number}: the training ended with exit code {code}")
 
 
 def _compared(registry: Registry, version: Version, there: Workspace, kept: Path | None, notes: list[str]) -> Reproduction:

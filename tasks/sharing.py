@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from gan_core.errors import ConfigError
+from gan_core.files import write_whole
 from tasks import repro
 from tasks.workspace import STAGES, Workspace
 
@@ -196,9 +197,7 @@ def _last_seen(workspace: Workspace, name: str) -> str | None:
 def _note_seen(workspace: Workspace, name: str, text: str) -> None:
     path = workspace.private / "shared" / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(text)
-    temporary.replace(path)
+    write_whole(path, text)
 
 
 def _persistently(act: Callable[[], None], problem: str, say: Say) -> None:

@@ -31,6 +31,7 @@ from gan_core.data.dataset import Dataset
 from gan_core.device import choose_device
 from gan_core.distributed import Group
 from gan_core.errors import LostRunError
+from gan_core.files import write_whole
 from gan_core.params import TrainParams
 from gan_core.training import Progress
 from gan_core.training import train as train_generator
@@ -218,9 +219,7 @@ def _publish(unfinished: Path, model: Path, cost: dict[str, Any]) -> None:
 
 
 def _write_json(path: Path, value: dict[str, Any]) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n")
-    temporary.replace(path)
+    write_whole(path, json.dumps(value, indent=2, sort_keys=True) + "\n")
 
 
 def _note(text: str) -> None:

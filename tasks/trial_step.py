@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 
+from gan_core.files import write_whole
 from tasks.workspace import Workspace
 
 
@@ -45,6 +46,4 @@ class Score:
         return cls(**json.loads(path.read_text())) if path.exists() else None
 
     def write(self, workspace: Workspace, step: Step) -> None:
-        temporary = workspace.root / f".{step.score_file}.tmp"
-        temporary.write_text(json.dumps(asdict(self)))
-        temporary.replace(workspace.root / step.score_file)
+        write_whole(workspace.root / step.score_file, json.dumps(asdict(self)))

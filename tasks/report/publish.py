@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gan_core.files import write_whole
 from tasks.report import card, page
 from tasks.report.facts import gather
 from tasks.report.place import CARD, PAGE
@@ -39,9 +40,7 @@ def publish(workspace: Workspace, name: str, entry: Entry, registry: Registry, v
     for file, text in texts.items():
         path = workspace.report(name) / file
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{file}.tmp")
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
+        write_whole(path, text)
         paths.append(path)
     registry.describe(version, card.without_front_matter(texts[CARD])[:_LONGEST_DESCRIPTION])
     return paths

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,10 +39,10 @@ ENTRY = """
 """
 
 
-def make_workspace(folder: Path, entries: str) -> Workspace:
+def make_workspace(folder: Path, entries: str, made_by: Callable[[Path], Workspace] = init_workspace) -> Workspace:
     """A workspace with these entries, whose remote `shared` is the store."""
-    workspace = init_workspace(folder)
-    workspace.private.mkdir()  # Prefect's home is inside
+    workspace = made_by(folder)
+    workspace.private.mkdir(exist_ok=True)  # Prefect's home is inside
     (folder / "params.yaml").write_text(f"generators:{entries}")
     with (folder / ".dvc" / "config").open("a") as config:
         config.write("['remote \"shared\"']\n    url = s3://dvc/cache\n")

@@ -15,6 +15,7 @@ import pytest
 from gan_core.errors import ConfigError, DataError
 from gan_core.generator import read_config
 from tasks import lineage, packing, params, repro, tracking
+from tasks.dvc_data import bringing
 from tasks.params import Entry
 from tasks.registry import Registry
 from tasks.reproduce import reproduce
@@ -139,12 +140,10 @@ def test_data_is_brought_from_a_remote(trained: Workspace, tmp_path: Path) -> No
     copy = Workspace(Path(shutil.copytree(trained.root, tmp_path / "w", symlinks=True)))
     (copy.root / ".dvc/cache").rename(tmp_path / "remote")
     dvc(copy, "remote", "add", "--default", "store", str(tmp_path / "remote"))
-    from tasks.reproduce import _bringing
-
     tags = Registry.open(trained).version("circle", 1).tags
     there = Workspace(tmp_path / "there")
     there.root.mkdir()
-    with _bringing(copy, there) as bring:
+    with bringing(copy, there) as bring:
         bring(tags["dvc.ready"], there.ready("circle"))
     for name in ("train.npy", "dataset.json"):
         assert (there.ready("circle") / name).read_bytes() == (trained.ready("circle") / name).read_bytes()
