@@ -11,7 +11,7 @@ import json
 import math
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib import import_module
@@ -27,6 +27,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from gan_core.augment import augment, varied
 from gan_core.data.batches import Batches
@@ -121,11 +122,12 @@ class FeatureExtractor(ABC):
         device = next(self.network.parameters()).device
         results = np.empty((len(images), self.width), dtype=np.float32)
         with torch.inference_mode(), in_float32():
+            features = self.network.for_inference()
             size = min(self.most_at_once, _chunk(self.config.shape))
             for start in range(0, len(images), size):
                 # A copy, since a memory-mapped array cannot be written to and torch warns of that.
                 chunk = torch.from_numpy(np.array(images[start : start + size])).to(device)
-                results[start : start + size] = self.network.features(prepared(chunk)).cpu().numpy()
+                results[start : start + size] = features(prepared(chunk)).cpu().numpy()
         return results
 
     def to(self, device: str | torch.device) -> Self:
@@ -269,6 +271,10 @@ class ImageNetwork(nn.Module):
         """(N, C, H, W) in -1..1 -> (N, 128)."""
         raise NotImplementedError
 
+    def for_inference(self) -> Callable[[Tensor], Tensor]:
+        """As `features`, of the weights as they are now, in less time where there is a way; equal to it up to rounding."""
+        return self.features
+
 
 class FeatureNetwork(ImageNetwork):
     """Strided 3x3 convolutions down to 4 pixels, then the mean of each of 128 channels: (N, C, H, W) in -1..1 -> (N, 128).
@@ -293,6 +299,15 @@ class FeatureNetwork(ImageNetwork):
     def features(self, images: Tensor) -> Tensor:
         pooled: Tensor = self.trunk(images).mean(dim=(2, 3))
         return pooled
+
+    def for_inference(self) -> Callable[[Tensor], Tensor]:
+        """With each normalisation folded into the convolution before it, which saves a third."""
+        folded: list[nn.Module] = []
+        layers: list[Any] = list(self.trunk)
+        for convolution, normalisation in zip(layers[::3], layers[1::3], strict=True):
+            folded += [fuse_conv_bn_eval(convolution, normalisation), nn.ReLU(inplace=True)]
+        trunk = nn.Sequential(*folded)
+        return lambda images: trunk(images).mean(dim=(2, 3))
 
     def forward(self, images: Tensor) -> Tensor:
         assert self.head is not None, "a random network has no classes"  # noqa: S101

@@ -2,9 +2,9 @@
 
 Real servers on loopback: PostgreSQL, an S3 store, Prefect and MLflow with their logins. Two workers in two folders that share nothing but
 these, three entries on schedules. Then things are broken while a training runs: a worker is killed with all that it had started, PostgreSQL
-crashes, MLflow is gone for two minutes, S3 refuses for one, Prefect's server is started anew. After each, the run has to end right, or
-the next one has to go on; with one new version, every metric of the training's record in MLflow, and no run left open in either book.
-Prints a table in Markdown; exit code 1 if anything was lost.
+crashes, MLflow is gone for two minutes, S3 refuses for one, Prefect's server is started anew, a clock goes back. After each, the run has
+to end right, or the next one has to go on; with one new version, every metric of the training's record in MLflow, and no run left open in
+either book. Prints a table in Markdown; exit code 1 if anything was lost.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import Any
 import httpx
 from servers import Process, Production, missing
 from toy_workspace import processes_in
-from workers import ENTRY, POOL, Records, gantry, kill_all_of, make_workspace, worker
+from workers import ENTRY, POOL, Records, gantry, has_clocks, kill_all_of, make_workspace, set_clock, worker
 
 from tasks.workspace import Workspace
 
@@ -187,6 +187,12 @@ def faults(scene: Stage, only: str) -> Iterator[Happened]:
         time.sleep(60)
         servers.s3.start()
 
+    def turn_back(trainer: str) -> None:
+        """An hour, and set right when the run has ended."""
+        set_clock(scene.workspaces[trainer], -1)
+        until(lambda: scene.records.runs(NAME)[-1]["state_type"] in ENDED, "the run did not end")
+        set_clock(scene.workspaces[trainer], 0)
+
     acts: dict[str, Callable[[str], None]] = {
         "nothing is broken": lambda trainer: None,
         "a worker is killed in training, with all that it started": kill_worker,
@@ -195,6 +201,10 @@ def faults(scene: Stage, only: str) -> Iterator[Happened]:
         "S3 refuses until a minute after the training's last step": refuse,
         "Prefect's server is killed and started again": away(servers.prefect, 5),
     }
+    if has_clocks():
+        acts["the worker's clock goes back by an hour, and is set right after the run"] = turn_back
+    else:
+        print("no clock can be set: Debian's package faketime is not installed", flush=True)
     yield from (broken(scene, what, act) for what, act in acts.items() if only in what)
 
 

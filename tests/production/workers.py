@@ -21,6 +21,8 @@ from tasks.scaffold import init_workspace
 from tasks.workspace import Workspace
 
 POOL = "trainers"
+_FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
+"""Of Debian's package `faketime`."""
 ENTRY = """
   {name}:
     data: {{source: "sklearn://digits", size: 8}}
@@ -60,7 +62,34 @@ def worker(servers: Production, workspace: Workspace) -> Process:
     command = [str(SCRIPTS / "prefect"), "worker", "start", "--pool", POOL, "--type", "process", "--limit", "1"]
     command += ["--name", workspace.root.name]
     folder = workspace.root.parent
-    return Process(command, environment(servers, workspace), folder, folder / f"worker-{workspace.root.name}.log")
+    variables = {**environment(servers, workspace), **_clock_environment(workspace)}
+    return Process(command, variables, folder, folder / f"worker-{workspace.root.name}.log")
+
+
+def has_clocks() -> bool:
+    """Whether the clock of a worker can be set."""
+    return _FAKETIME.exists()
+
+
+def set_clock(workspace: Workspace, hours: float) -> None:
+    """Set the clock of a workspace's worker, and of all that it starts, to so many hours from the true time."""
+    _clock_file(workspace).write_text(f"{hours * 3600:+.0f}")
+
+
+def _clock_file(workspace: Workspace) -> Path:
+    return workspace.root.parent / f"clock-{workspace.root.name}"
+
+
+def _clock_environment(workspace: Workspace) -> dict[str, str]:
+    if not has_clocks():
+        return {}
+    set_clock(workspace, 0)
+    return {
+        "LD_PRELOAD": str(_FAKETIME),
+        "FAKETIME_TIMESTAMP_FILE": str(_clock_file(workspace)),
+        "FAKETIME_CACHE_DURATION": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+    }
 
 
 def gantry(servers: Production, workspace: Workspace, *arguments: str) -> str:

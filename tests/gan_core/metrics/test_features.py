@@ -125,11 +125,15 @@ class TestRandom:
         for layer in extractor.network.modules():
             if isinstance(layer, nn.BatchNorm2d):
                 layer.register_forward_hook(lambda layer, inputs, output: seen.append(output))
-        extractor.features(digits.samples["train"][:500])
+        images = digits.samples["train"][:500]
+        with torch.inference_mode():
+            plain = extractor.network.features(module.prepared(torch.from_numpy(np.array(images)))).numpy()
         assert len(seen) >= 3
         for output in seen:
             assert output.mean().abs() < 0.05
             assert output.std() == pytest.approx(1, abs=0.1)
+        # Without the normalisations, which are folded into the convolutions then.
+        np.testing.assert_allclose(extractor.features(images), plain, rtol=1e-5, atol=1e-5)
 
     def test_needs_images(self) -> None:
         points = np.zeros((5, 2), dtype=np.float32)
