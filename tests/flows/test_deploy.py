@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import signal
+import subprocess
+import sys
+import threading
 import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 import toy_workspace as toy
-from command_line import Record, run, start
+from command_line import Record, clean_environment, run, start
 
+from flows import server as prefect
 from tasks import locks
 from tasks.workspace import Workspace
 
@@ -107,6 +114,55 @@ def test_who_is_to_hear_of_trouble_is_named_by_a_block(workspace: Workspace, pre
     variables = server.deployments("told")["digits"]["job_variables"]
     assert variables["image"] == "registry/gantry:1"
     assert variables["env"]["MLFLOW_TRACKING_PASSWORD"] == "{{ $MLFLOW_TRACKING_PASSWORD }}"  # the name; a worker knows the value
+
+
+@pytest.fixture
+def hook() -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """A webhook's address, and what it was told so far."""
+    told: list[dict[str, Any]] = []
+
+    class Hook(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            told.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *arguments: Any) -> None: ...
+
+    with HTTPServer(("127.0.0.1", 0), Hook) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", told
+        server.shutdown()
+
+
+_SAVE_BLOCK = """
+import sys
+from prefect.blocks.notifications import CustomWebhookNotificationBlock
+
+block = CustomWebhookNotificationBlock(name="ops", url=sys.argv[1], json_data={"subject": "{{subject}}", "body": "{{body}}"})
+block.save("ops")
+"""
+
+
+@pytest.mark.slow
+def test_a_failed_run_is_told(workspace: Workspace, tmp_path: Path, hook: tuple[str, list[dict[str, Any]]]) -> None:
+    url, told = hook
+    with prefect.Server.start(Workspace(tmp_path / "prefect"), full=True) as own:
+        own.wait()
+        environment = clean_environment(PREFECT_API_URL=own.url, PREFECT_HOME=str(tmp_path / "client"))
+        subprocess.run([sys.executable, "-c", _SAVE_BLOCK, url], env=environment, check=True, capture_output=True)
+        done = run(workspace, "deploy", "--pool", "told", "--notify", "custom-webhook/ops", PREFECT_API_URL=own.url)
+        assert done.returncode == 0, done.stderr
+        toy.behave(workspace, validate={"error": "row 7 has no picture", "exit": 3})
+        assert run(workspace, "run", "digits", PREFECT_API_URL=own.url).returncode == 3
+        deadline = time.monotonic() + 60
+        while not told:
+            assert time.monotonic() < deadline, "nobody was told"
+            time.sleep(0.2)
+    (message,) = told
+    assert message["subject"] == "Gantry: a run is failed"
+    assert message["body"].startswith("digits, ")
+    assert "row 7 has no picture" in message["body"]
 
 
 @pytest.mark.parametrize(
