@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gan_core.errors import ConfigError
+from gan_core.files import replacing
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -68,7 +67,8 @@ def write_samples(samples: Samples, out: Path, classes: tuple[str, ...] | None =
         if is_folder:
             _write_folder(samples, out, classes, given)
         else:
-            with _replacing(out) as temporary:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(out) as temporary:
                 writers[out.suffix.lower()](temporary)
     except OSError as error:
         raise ConfigError(f"{out}: cannot be written ({error.strerror or error})") from None
@@ -192,15 +192,3 @@ def _names(samples: Samples, classes: tuple[str, ...] | None, given: Inputs | No
 def _safe(name: str) -> str:
     """A name with nothing in it that a file's name must not have."""
     return re.sub(r"[^\w.-]+", "_", name)[:80]
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """A name to write to, that takes the place of `path` when all went well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -30,13 +30,6 @@ PHOTOS = {f"{kind}/{i}.png": f"{kind} {i}".encode() * i for kind in ("cat", "dog
 
 
 @pytest.fixture
-def workspace(tmp_path: Path) -> Workspace:
-    root = tmp_path / "workspace"
-    root.mkdir()
-    return Workspace(root)
-
-
-@pytest.fixture
 def _settled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files count as settled at once, so that a test need not wait."""
     monkeypatch.setattr(source, "_SETTLED_NS", -1)

@@ -29,13 +29,6 @@ from tasks.sources.points import distribution, draw
 from tasks.workspace import Workspace
 
 
-@pytest.fixture
-def workspace(tmp_path: Path) -> Workspace:
-    root = tmp_path / "workspace"
-    root.mkdir()
-    return Workspace(root)
-
-
 def opened(workspace: Workspace, source: str, **keys: Any) -> Source:
     return open_source(workspace, DataParams(source=source, **keys))
 
@@ -249,7 +242,7 @@ class TestFolder:
     @pytest.mark.parametrize(
         ("source", "message"),
         [
-            ("folder://nothing", r"folder://nothing: the folder .*/workspace/nothing is not there; create it or correct data\.source"),
+            ("folder://nothing", r"folder://nothing: the folder .*/a workspace/nothing is not there; create it or correct data\.source"),
             ("folder:///proc/self/nothing", r"the folder /proc/self/nothing is not there"),
             ("folder://file.png", r"file\.png is a file; name the folder"),
             ("folder://file.png/below", r"file\.png/below cannot be read \(Not a directory\)"),
@@ -402,7 +395,7 @@ class TestIdx:
             images.check()
 
     def test_a_root_that_is_not_there(self, workspace: Workspace) -> None:
-        with pytest.raises(ConfigError, match=r"data\.root: .*/workspace/nowhere is no folder; name the one that holds MNIST/raw"):
+        with pytest.raises(ConfigError, match=r"data\.root: .*/a workspace/nowhere is no folder; name the one that holds MNIST/raw"):
             opened(workspace, "torchvision://MNIST", root="nowhere")
         with pytest.raises(ConfigError, match="environment variable NOT_THERE is not set"):
             opened(workspace, "torchvision://MNIST", root="$NOT_THERE")

@@ -35,13 +35,6 @@ ROWS = "width,kind\n" + "".join(f"{i}.5,{'ab'[i % 2]}\n" for i in range(20))
 
 
 @pytest.fixture
-def workspace(tmp_path: Path) -> Workspace:
-    root = tmp_path / "workspace"
-    root.mkdir()
-    return Workspace(root)
-
-
-@pytest.fixture
 def run(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> Callable[..., list[str]]:
     """Fetches; returns the lines that it printed."""
 
