@@ -41,6 +41,10 @@ class DataVersion:
     versions: tuple[int, ...]
     """All that were."""
 
+    @property
+    def title(self) -> str:
+        return f"data of {self.since:%d %b %Y %H:%M}, first in version {self.versions[0]}"
+
 
 @dataclass(frozen=True)
 class Filled:
@@ -143,14 +147,14 @@ class _Filling:
         known = self.folder / f"{data.raw}.json"
         if known.exists():
             return Filled(**json.loads(known.read_text()))
-        self.say(f"{self.name}: the data of {data.since:%d %b %Y}, {_first(data)}")
+        self.say(f"{self.name}: {data.title}")
         there = Workspace(self.folder / data.raw)
         there.root.mkdir(exist_ok=True)
         filled = self._trained(there, data)
         write_whole(known, json.dumps(asdict(filled)))
         shutil.rmtree(there.root)
         score = "" if filled.value is None else f", {filled.metric} {filled.value:.4g}"
-        self.say(f"{self.name}: the data of {data.since:%d %b %Y}: {filled.ended}{score}")
+        self.say(f"{self.name}: {data.title}: {filled.ended}{score}")
         return filled
 
     def _trained(self, there: Workspace, data: DataVersion) -> Filled:
@@ -186,7 +190,7 @@ class _Filling:
 
         generator = Generator.load(there.model(self.name) / "generator")
         run_id = str(json.loads((there.model(self.name) / "run.json").read_text())["run_id"])
-        tags = {"mlflow.runName": f"data of {data.since:%d %b %Y}, {_first(data)}", "dvc.raw": data.raw, "samples": str(samples)}
+        tags = {"mlflow.runName": data.title, "dvc.raw": data.raw, "samples": str(samples)}
         with tracking.run(self.workspace, self.name, run_id) as run:
             run.set_tags(tags)
             if obstacle := incomparable(generator.config, self.dataset):
@@ -200,7 +204,3 @@ class _Filling:
             run.log_metrics(scores, step=generator.config.images)
         metric = gate.deciding_metric(scores, self.entry.registration, self.dataset.spec.kind)
         return Filled("done", samples, metric, float(scores[metric]), run_id)
-
-
-def _first(data: DataVersion) -> str:
-    return f"first in version {data.versions[0]}"
