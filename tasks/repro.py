@@ -318,6 +318,7 @@ def opened(workspace: Workspace) -> Iterator[Any]:
     """
     from dvc.exceptions import DvcException
     from dvc.repo import Repo, lock_repo
+    from fsspec.implementations.memory import MemoryFileSystem
 
     os.environ.update(_private(workspace))
     logging.getLogger("dvc").setLevel(logging.CRITICAL)  # also what its progress bars go by; what goes wrong is raised
@@ -329,6 +330,9 @@ def opened(workspace: Workspace) -> Iterator[Any]:
         if busy:
             raise GantryError(_relative(busy, workspace)) from None
         raise ConfigError(f"{workspace.root / 'dvc.yaml'}: DVC cannot tell what has changed: {_one_line(str(error))}") from None
+    finally:
+        # DVC writes a list of each folder that it looks at into this, and never takes one away.
+        MemoryFileSystem.store.clear()
 
 
 def _busy(text: str) -> str | None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import toy_workspace as toy
+from fsspec.implementations.memory import MemoryFileSystem
 
 from gan_core.errors import ConfigError, GantryError
 from tasks import repro
@@ -70,6 +71,13 @@ def test_a_stage_runs_once_and_is_unchanged_after(workspace: Workspace) -> None:
     assert not after.changed
     assert after.reason == "unchanged: generators.digits.data"
     assert toy.ran(workspace) == ["fetch"]
+
+
+def test_a_look_leaves_nothing_in_memory(workspace: Workspace) -> None:
+    run(workspace, "fetch")
+    assert repro.look(workspace, "validate", NAME).changed
+    repro.look(workspace, "fetch", NAME)
+    assert not MemoryFileSystem.store
 
 
 def test_a_changed_parameter_changes_its_stage_alone(workspace: Workspace) -> None:
