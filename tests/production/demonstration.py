@@ -25,7 +25,7 @@ from typing import Any
 import httpx
 from servers import Process, Production, missing
 from toy_workspace import processes_in
-from workers import ENTRY, POOL, Records, gantry, has_clocks, kill_all_of, make_workspace, set_clock, worker
+from workers import ENTRY, POOL, Clock, Records, gantry, kill_all_of, make_workspace, worker
 
 from tasks.workspace import Workspace
 
@@ -60,6 +60,7 @@ class Stage:
     servers: Production
     workspaces: dict[str, Workspace]
     workers: dict[str, Process]
+    clocks: dict[str, Clock]
     images: int
     seed: int = 0
 
@@ -189,9 +190,10 @@ def faults(scene: Stage, only: str) -> Iterator[Happened]:
 
     def turn_back(trainer: str) -> None:
         """An hour, and set right when the run has ended."""
-        set_clock(scene.workspaces[trainer], -1)
+        clock = scene.clocks[trainer]
+        clock.set(-1)
         until(lambda: scene.records.runs(NAME)[-1]["state_type"] in ENDED, "the run did not end")
-        set_clock(scene.workspaces[trainer], 0)
+        clock.set(0)
 
     acts: dict[str, Callable[[str], None]] = {
         "nothing is broken": lambda trainer: None,
@@ -201,10 +203,10 @@ def faults(scene: Stage, only: str) -> Iterator[Happened]:
         "S3 refuses until a minute after the training's last step": refuse,
         "Prefect's server is killed and started again": away(servers.prefect, 5),
     }
-    if has_clocks():
+    if scene.clocks:
         acts["the worker's clock goes back by an hour, and is set right after the run"] = turn_back
     else:
-        print("no clock can be set: Debian's package faketime is not installed", flush=True)
+        print("no clock is set: that takes a C compiler", flush=True)
     yield from (broken(scene, what, act) for what, act in acts.items() if only in what)
 
 
@@ -213,8 +215,9 @@ def scene(folder: Path, images: int) -> Iterator[Stage]:
     """Everything up, deployed, and two workers at work."""
     with Production(folder / "servers") as servers:
         workspaces = {name: make_workspace(folder / name, "") for name in ("east", "west")}
-        workers = {name: worker(servers, workspace) for name, workspace in workspaces.items()}
-        stage = Stage(servers, workspaces, workers, images)
+        clocks = {name: clock for name in workspaces if (clock := Clock.made(folder / "servers" / name))}
+        workers = {name: worker(servers, workspace, clocks.get(name)) for name, workspace in workspaces.items()}
+        stage = Stage(servers, workspaces, workers, clocks, images)
         stage.write_params()
         print(gantry(servers, workspaces["east"], "deploy", "--pool", POOL))
         for name in ("prefect", "mlflow"):

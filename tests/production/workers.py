@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from uuid import uuid4
 
 import httpx
@@ -21,8 +22,6 @@ from tasks.scaffold import init_workspace
 from tasks.workspace import Workspace
 
 POOL = "trainers"
-_FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
-"""Of Debian's package `faketime`."""
 ENTRY = """
   {name}:
     data: {{source: "sklearn://digits", size: 8}}
@@ -57,39 +56,42 @@ def environment(servers: Production, workspace: Workspace) -> dict[str, str]:
     return {**outside, **servers.environment, **private, "DO_NOT_TRACK": "true"}
 
 
-def worker(servers: Production, workspace: Workspace) -> Process:
+def worker(servers: Production, workspace: Workspace, clock: Clock | None = None) -> Process:
     """A Prefect worker as it is started on a machine of its own; `stop(SIGKILL)` takes all that it runs along, as a machine would."""
     command = [str(SCRIPTS / "prefect"), "worker", "start", "--pool", POOL, "--type", "process", "--limit", "1"]
     command += ["--name", workspace.root.name]
     folder = workspace.root.parent
-    variables = {**environment(servers, workspace), **_clock_environment(workspace)}
+    variables = environment(servers, workspace) | ({} if clock is None else clock.environment)
     return Process(command, variables, folder, folder / f"worker-{workspace.root.name}.log")
 
 
-def has_clocks() -> bool:
-    """Whether the clock of a worker can be set."""
-    return _FAKETIME.exists()
+@dataclass(frozen=True)
+class Clock:
+    """A machine's clock, for the processes that are started with its environment."""
 
+    file: Path
+    library: Path
 
-def set_clock(workspace: Workspace, hours: float) -> None:
-    """Set the clock of a workspace's worker, and of all that it starts, to so many hours from the true time."""
-    _clock_file(workspace).write_text(f"{hours * 3600:+.0f}")
+    @classmethod
+    def made(cls, folder: Path) -> Self | None:
+        """A clock that shows the true time; None where there is no C compiler."""
+        compiler = shutil.which("cc")
+        if compiler is None:
+            return None
+        folder.mkdir(parents=True, exist_ok=True)
+        library = folder / "clock.so"
+        subprocess.run([compiler, "-shared", "-fPIC", "-O2", "-o", str(library), str(Path(__file__).with_name("clock.c"))], check=True)
+        clock = cls(folder / "clock", library)
+        clock.set(0)
+        return clock
 
+    @property
+    def environment(self) -> dict[str, str]:
+        return {"LD_PRELOAD": str(self.library), "CLOCK_FILE": str(self.file)}
 
-def _clock_file(workspace: Workspace) -> Path:
-    return workspace.root.parent / f"clock-{workspace.root.name}"
-
-
-def _clock_environment(workspace: Workspace) -> dict[str, str]:
-    if not has_clocks():
-        return {}
-    set_clock(workspace, 0)
-    return {
-        "LD_PRELOAD": str(_FAKETIME),
-        "FAKETIME_TIMESTAMP_FILE": str(_clock_file(workspace)),
-        "FAKETIME_CACHE_DURATION": "1",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-    }
+    def set(self, hours: float) -> None:
+        """So many hours from the true time."""
+        self.file.write_text(f"{hours * 3600:.0f}")
 
 
 def gantry(servers: Production, workspace: Workspace, *arguments: str) -> str:
