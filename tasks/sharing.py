@@ -93,7 +93,7 @@ def _begin(workspace: Workspace, name: str, say: Say) -> None:
         with modify_yaml(str(workspace.root / "dvc.lock")) as lock:
             lock.setdefault("schema", "2.0")
             lock.setdefault("stages", {}).update({f"{stage}@{name}": section for stage, section in taken.items()})
-    _note_seen(workspace, name, text)
+    _note_seen(workspace, name, json.dumps(taken))  # what is not there has to be sent, should a stage make it again
     say(f"took over what a worker has finished: {', '.join(taken) or 'nothing, since its results are not there'}")
 
 
@@ -120,19 +120,21 @@ def _send(workspace: Workspace, stage: str, name: str) -> None:
     from dvc.stage.cache import _can_hash, _get_stage_hash
 
     sections = _sections(workspace, name)
-    text = json.dumps(sections)
-    if text == _last_seen(workspace, name):
+    text, seen = json.dumps(sections), _last_seen(workspace, name)
+    if text == seen:
         return
+    known = {} if seen is None else json.loads(seen)
     with repro.opened(workspace) as repo:
+        item, place = _stage(repo, workspace, stage, name), _odb(repo)
         for other, section in sections.items():
-            item = _stage(repo, workspace, other, name)
+            if known.get(other) == section:
+                continue  # the state that named it was written after its results
             if other == stage:
                 for out in repo.stage_cache._uncached_outs(item, section):
                     out.commit()  # DVC keeps no copy of them, and does so itself only for its run-cache
             for objects in repo.stage_cache._create_stage(section).get_used_objs(remote=os.environ[REMOTE]).values():
                 if failed := repo.cloud.push(objects, remote=os.environ[REMOTE]).failed:
                     raise OSError(f"{len(failed)} files were not taken")
-        place, item = _odb(repo), _stage(repo, workspace, stage, name)
         if _can_hash(item):
             runs = Path(repo.stage_cache._get_cache_dir(_get_stage_hash(item)))
             for file in runs.iterdir() if runs.is_dir() else ():

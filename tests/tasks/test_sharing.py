@@ -87,13 +87,17 @@ def test_a_run_that_was_made_elsewhere_comes_from_the_run_cache(here: Workspace,
 
 def test_a_state_whose_files_are_lost_is_taken_as_far_as_it_goes(here: Workspace, there: Workspace, tmp_path: Path) -> None:
     weights = (here.root / "dvc.lock").read_text().partition("path: models/digits")[2].partition("md5: ")[2][:32]
-    (tmp_path / "remote" / "files" / "md5" / weights[:2] / f"{weights[2:]}.dir").unlink()
+    lost = tmp_path / "remote" / "files" / "md5" / weights[:2] / f"{weights[2:]}.dir"
+    lost.unlink()
     said: list[str] = []
     sharing.begin(there, "digits", said.append)
     assert said == ["took over what a worker has finished: fetch, validate"]
     shutil.rmtree(tmp_path / "remote" / "runs")
     run(there)
     assert toy.ran(there) == ["train", "evaluate", "register"]
+    for stage in STAGES[2:]:
+        sharing.send(there, stage, "digits", pytest.fail)
+    assert lost.exists(), "what the remote had lost was not sent again"
 
 
 def test_a_remote_out_of_reach_is_said_and_ends_nothing(here: Workspace, there: Workspace, tmp_path: Path) -> None:
