@@ -230,10 +230,13 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # servers and workers are ended on the way out
     if why := missing():
         sys.exit(f"error: {why}")
+    problems: list[str] = []
     with tempfile.TemporaryDirectory(prefix="gantry-load-") as folder, _scene(Path(folder)) as scene:
-        problems = same_minute(scene, arguments.entries) if arguments.entries else []
-        problems += a_day(scene, arguments.hours) if arguments.hours else []
-    print(*(problems or ["every run once, none lost, and it lasts a month"]), sep="\n")
+        for phase, size in ((same_minute, arguments.entries), (a_day, arguments.hours)):
+            if size:
+                found = phase(scene, size)
+                print(*(found or ["as it has to be"]), sep="\n", flush=True)
+                problems += found
     sys.exit(bool(problems))
 
 
