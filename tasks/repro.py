@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from gan_core.errors import ConfigError, GantryError
+from tasks import dvc_files
 from tasks.dvc_child import GRACE
 from tasks.workspace import Workspace
 
@@ -79,7 +80,7 @@ def environment(workspace: Workspace) -> dict[str, str]:
 
 
 def prepare(workspace: Workspace) -> None:
-    """See that DVC can work in `workspace`; where there is no git, tell DVC so.
+    """See that DVC can work in `workspace`; where there is no git, tell DVC so, and what a killed DVC left half-written is put right.
 
     Raises:
         ConfigError: not a workspace.
@@ -92,6 +93,7 @@ def prepare(workspace: Workspace) -> None:
     os.environ.update(_private(workspace))
     workspace.private.mkdir(exist_ok=True)
     ignore_git_where_there_is_none(workspace.root)
+    dvc_files.mend(workspace, lambda line: print(line, file=sys.stderr))
 
 
 def ignore_git_where_there_is_none(root: Path) -> None:

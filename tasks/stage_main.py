@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Mapping
 
 from gan_core.errors import ConfigError, GantryError
+from tasks import dvc_files
 from tasks.params import Entry, load_entry
 from tasks.processes import die_with, is_orphan_of_dvc
 from tasks.workspace import Workspace, current
@@ -40,6 +41,7 @@ def stage_main(stage: Callable[[Workspace, str, Entry], object]) -> None:
         if len(sys.argv) != 2:
             raise ConfigError(f"usage: python -m tasks.{stage.__name__} NAME, with NAME an entry of params.yaml")
         workspace = current()
+        dvc_files.keep(workspace)
         stage(workspace, sys.argv[1], load_entry(workspace.root, sys.argv[1]))
     except (GantryError, OSError) as error:
         sys.exit(report(error))
