@@ -95,11 +95,16 @@ class Stage:
         """Wait until no run of the entry is under way, and the last seed's version is there; the schedule goes on with what was killed."""
 
         def settled() -> bool:
-            if any(run["state_type"] not in ENDED for run in self.records.runs(NAME)):
+            if any(run["state_type"] not in ENDED for run in self.records.runs(NAME)) or self.is_at_work():
                 return False
             return any(f'"seed":{self.seed}' in _tag(version, "params") for version in self.records.versions(NAME))
 
         until(settled, f"no version came of seed {self.seed}")
+
+    def is_at_work(self) -> bool:
+        """Whether a stage of the entry runs anywhere; Prefect may believe its run to be dead."""
+        commands = [command for workspace in self.workspaces.values() for command in processes_in(workspace.root).values()]
+        return any(command.endswith(f" {NAME}") and "tasks." in command for command in commands)
 
     def problems(self) -> list[str]:
         """What is not as it has to be, once all is settled."""
