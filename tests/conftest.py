@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 # Workers share the cores, and threads that wait for each other lose whole time slices.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -43,3 +44,8 @@ def _children_hear_ctrl_c() -> None:
     """A suite that was started in the background inherits an ignored SIGINT, and would hand it on to every command under test."""
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# How long an example takes depends on what else the machine does, and says nothing of the code.
+settings.register_profile("gantry", deadline=None)
+settings.load_profile("gantry")
