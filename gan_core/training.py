@@ -110,6 +110,7 @@ def train(
         _set_rates(optimizers, params, images)
         for index, turn in enumerate(recipe.turns):
             optimizer = optimizers[index]
+            weights = optimizer.param_groups[0]["params"]
             if not turn.is_played(before / params.images):
                 optimizer.zero_grad(set_to_none=True)  # the record names gradients, and a resumed run has no old ones
                 continue
@@ -123,10 +124,10 @@ def train(
                             drawn[part] = batches.after(images, params.batch, part, parts.count)
                         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == torch.bfloat16):
                             move = hand.move(turn, drawn[part], moves, last=repeat == turn.repeats - 1)
-                    (move.loss / params.accumulate).backward()  # type: ignore[no-untyped-call]
+                    (move.loss / params.accumulate).backward(inputs=weights)  # type: ignore[no-untyped-call]
                     said.append(move.numbers)
                 images += params.batch if turn.draws else 0
-                means = group.average(optimizer.param_groups[0]["params"], _mean(said))
+                means = group.average(weights, _mean(said))
                 optimizer.step()
                 recipe.after_move(turn)
                 for name, value in means.items():
@@ -188,9 +189,8 @@ def _is_convolutional(recipe: Recipe[Any]) -> bool:
 
 
 def _optimizer(recipe: Recipe[Any], turn: Turn, params: OptimizerParams) -> torch.optim.Optimizer:
-    weights = [weight for player in turn.players for weight in recipe.part(player).parameters()]
     rate = params.learning_rate if turn.draws else params.generator_learning_rate or params.learning_rate
-    group = {"params": weights, "initial_lr": rate}
+    group = {"params": recipe.weights(turn), "initial_lr": rate}
     if params.name == "rmsprop":
         return torch.optim.RMSprop([group], lr=rate, foreach=True)
     return torch.optim.Adam([group], lr=rate, betas=params.betas, fused=True)

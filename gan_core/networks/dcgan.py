@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from gan_core.errors import ConfigError
-from gan_core.networks.common import Dropout, LabelledLatent, NetworkSpec, ProjectionHead, batch_norm, dcgan_init, normalized, resolutions
+from gan_core.networks.common import (
+    Dropout,
+    Flatten,
+    LabelledLatent,
+    NetworkSpec,
+    ProjectionHead,
+    batch_norm,
+    dcgan_init,
+    normalized,
+    resolutions,
+)
 
 DEFAULT_WIDTH = 64
 """Channels beside the image; each halving of the side doubles them."""
@@ -52,7 +63,8 @@ class DcganGenerator(nn.Module):
         self.apply(dcgan_init)
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
-        images: Tensor = self.layers(self.dense(self.input(latents, labels)).view(-1, *self.start))
+        seed = self.dense(self.input(latents, labels)).view(-1, *self.start)
+        images: Tensor = self.layers(seed.contiguous(memory_format=torch.channels_last))
         return images
 
 
@@ -77,7 +89,7 @@ class DcganDiscriminator(nn.Module):
             if spec.dropout:
                 layers.append(Dropout(spec.dropout))
             channels = width
-        self.layers = nn.Sequential(*layers, nn.Flatten())
+        self.layers = nn.Sequential(*layers, Flatten())
         self.head = ProjectionHead(spec, channels * side * side, lambda module: normalized(module, normalization))
         if normalization != "spectral":
             self.apply(dcgan_init)

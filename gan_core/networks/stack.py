@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gan_core.networks.common import NetworkSpec, normalized, resolutions
+from gan_core.networks.common import Flatten, NetworkSpec, normalized, resolutions
 from gan_core.networks.residual import GeneratorBlock
 from gan_core.networks.text import TEXT_WIDTH, TextEncoder
 
@@ -133,7 +133,7 @@ class StackDiscriminator(nn.Module):
         layers: list[nn.Module] = []
         for before, after in pairwise(channels):
             layers += [normalized(nn.Conv2d(before, after, 4, 2, 1), "spectral"), nn.LeakyReLU(0.2)]
-        self.layers = nn.Sequential(*layers, nn.Flatten())
+        self.layers = nn.Sequential(*layers, Flatten())
         features = channels[-1] * side * side
         self.linear = normalized(nn.Linear(features, 1), "spectral")
         self.projection = normalized(nn.Linear(TEXT_WIDTH, features, bias=False), "spectral")

@@ -102,10 +102,8 @@ class CycleGan(Recipe[CycleGanParams]):
         numbers = dict[str, Tensor]()
         total = target.real.new_zeros(())
         for name, side in self._sides.items():
-            judge = self.players[f"{name}_discriminator"].requires_grad_(False)
             # The weights of the paper stand beside the plain square, twice this loss.
             fooling = 2 * least_squares_generator(self._judge(name, side.fake), side.real)
-            judge.requires_grad_(True)
             numbers["generator_loss" if name == "target" else f"{name}_generator_loss"] = fooling.detach()
             total = total + fooling
         there, back = self._generators.there, self._generators.back

@@ -92,6 +92,10 @@ class Recipe(ABC, Generic[Params]):
         player, _, path = name.partition(".")
         return self.players[player].get_submodule(path)
 
+    def weights(self, turn: Turn) -> list[nn.Parameter]:
+        """What learns in a turn. The loop asks for the gradients of these alone: other players' weights only pass them on."""
+        return [weight for player in turn.players for weight in self.part(player).parameters()]
+
     @abstractmethod
     def move(self, turn: Turn, batch: Batch, moves: int, last: bool) -> Move:
         """The loss of `turn`'s players on `batch`.

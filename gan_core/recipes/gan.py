@@ -67,19 +67,18 @@ class Gan(Recipe[GanParams]):
             numbers["wrong_label_score"] = wrong_logits.detach().mean()
         if moves % self.penalty.every == 0:
             judge = self.players["discriminator"]
-            penalty, values = penalties(lambda samples: judge(samples, labels), self._seen(real), self._seen(fake), self.penalty)
+            weights = self.penalty.at(moves * self.params.batch / self.params.images)
+            penalty, values = penalties(lambda samples: judge(samples, labels), self._seen(real), self._seen(fake), weights)
             loss = loss + penalty * self.penalty.every
             numbers.update(values)
         return Move(loss, numbers)
 
     def _generate(self, real: Tensor, labels: Tensor | None) -> Move:
-        discriminator = self.players["discriminator"].requires_grad_(False)
         if self.params.loss == "relativistic":
             real_logits, fake_logits = self._judge_both(self._seen(real), self._seen(self._fake), labels)
         else:
-            fake_logits = discriminator(self._seen(self._fake), labels).float()
+            fake_logits = self.players["discriminator"](self._seen(self._fake), labels).float()
             real_logits = torch.empty(0)
-        discriminator.requires_grad_(True)
         loss = self.generator_loss(fake_logits, real_logits)
         return Move(loss, {"generator_loss": loss.detach()})
 

@@ -88,9 +88,7 @@ class Pix2pix(Recipe[Pix2pixParams]):
         return Move(loss, {"discriminator_loss": loss.detach(), **verdicts(real_logits, fake_logits, self.params.loss)})
 
     def _generate(self) -> Move:
-        discriminator = self.players["discriminator"].requires_grad_(False)
-        logits = discriminator(self._inputs, self._fake).float()
-        discriminator.requires_grad_(True)
+        logits = self.players["discriminator"](self._inputs, self._fake).float()
         adversarial = self.generator_loss(logits, torch.empty(0))
         reconstruction = F.l1_loss(self._fake.float(), self._real)
         loss = self.params.adversarial * adversarial + self.params.reconstruction * reconstruction

@@ -129,13 +129,11 @@ class Stackgan(Recipe[StackganParams]):
             self._drawn["second"] = _Drawn(torch.tanh(refined), standard_normal_divergence(mean, log_std))
 
     def _draw(self) -> Move:
-        encoder = self.image_encoder.eval().requires_grad_(False)
+        encoder = self.image_encoder.eval()
         loss = self._texts.new_zeros(())
         numbers: dict[str, Tensor] = {}
         for stage, drawn in self._drawn.items():
-            judge = self.discriminators[stage].requires_grad_(False)
-            logits = judge(self._seen(drawn.images), self._texts)
-            judge.requires_grad_(True)
+            logits = self.discriminators[stage](self._seen(drawn.images), self._texts)
             small = drawn.images if stage == "first" else F.avg_pool2d(drawn.images, 2)
             found = similarities(whole(encoder(self._seen(small))), whole(self._texts))
             adversarial, matching = self.generator_loss(logits, logits), matching_loss(found)
@@ -145,7 +143,6 @@ class Stackgan(Recipe[StackganParams]):
                 f"{stage}_divergence": drawn.divergence.detach(),
                 f"{stage}_matched": _matched(found.detach()),
             }
-        encoder.requires_grad_(True)
         return Move(loss, numbers)
 
     def _seen(self, images: Tensor) -> Tensor:

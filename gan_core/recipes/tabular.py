@@ -68,16 +68,15 @@ class Tabular(Recipe[TabularParams]):
         loss = self.discriminator_loss(real_logits, fake_logits)
         numbers = {"discriminator_loss": loss.detach(), **verdicts(real_logits, fake_logits, self.params.loss)}
         if moves % self.params.penalty.every == 0:
-            penalty, values = penalties(lambda samples: self._judge(samples, labels), real, fake, self.params.penalty)
+            weights = self.params.penalty.at(moves * self.params.batch / self.params.images)
+            penalty, values = penalties(lambda samples: self._judge(samples, labels), real, fake, weights)
             loss = loss + penalty * self.params.penalty.every
             numbers.update(values)
         return Move(loss, numbers)
 
     def _generate(self, real: Tensor, labels: Tensor | None) -> Move:
-        discriminator = self.players["discriminator"].requires_grad_(False)
         fake_logits = self._judge(self._fake, labels)
         real_logits = self._judge(real, labels) if self.params.loss == "relativistic" else torch.empty(0)
-        discriminator.requires_grad_(True)
         loss = self.generator_loss(fake_logits, real_logits)
         return Move(loss, {"generator_loss": loss.detach()})
 

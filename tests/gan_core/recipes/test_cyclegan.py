@@ -66,11 +66,11 @@ def gradients(recipe: CycleGan) -> set[str]:
 def test_each_move_reaches_the_weights_of_its_own_players_alone(dataset: Dataset) -> None:
     recipe, batch = game(dataset)
     discriminate, translate = recipe.turns
-    recipe.move(discriminate, batch, 0, last=True).loss.backward()
+    recipe.move(discriminate, batch, 0, last=True).loss.backward(inputs=recipe.weights(discriminate))
     assert gradients(recipe) == set(discriminate.players) == {"target_discriminator", "input_discriminator"}
     for player in recipe.players.values():
         player.zero_grad()
-    recipe.move(translate, batch, 0, last=True).loss.backward()
+    recipe.move(translate, batch, 0, last=True).loss.backward(inputs=recipe.weights(translate))
     assert gradients(recipe) == set(translate.players) == {"generators"}
     weights = recipe.players["generators"].named_parameters()
     assert all(weight.grad is not None and weight.grad.abs().max() > 0 for name, weight in weights if name.endswith("weight"))

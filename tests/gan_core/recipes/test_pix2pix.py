@@ -57,10 +57,10 @@ def with_gradients(recipe: Pix2pix) -> set[str]:
 def test_each_move_reaches_the_weights_of_its_own_player_alone(negatives: Dataset, loss: str) -> None:
     recipe, batch = game(negatives, loss=loss)
     discriminate, generate = recipe.turns
-    recipe.move(discriminate, batch, 0, last=True).loss.backward()  # type: ignore[no-untyped-call]
+    recipe.move(discriminate, batch, 0, last=True).loss.backward(inputs=recipe.weights(discriminate))  # type: ignore[no-untyped-call]
     assert with_gradients(recipe) == {"discriminator"}
     recipe.players["discriminator"].zero_grad()
-    recipe.move(generate, batch, 0, last=True).loss.backward()  # type: ignore[no-untyped-call]
+    recipe.move(generate, batch, 0, last=True).loss.backward(inputs=recipe.weights(generate))  # type: ignore[no-untyped-call]
     assert with_gradients(recipe) == {"generator"}
 
 

@@ -51,11 +51,11 @@ def test_each_move_reaches_its_own_players_and_no_others(captioned: Make) -> Non
     recipe, batch = game(captioned())
     torch.nn.init.normal_(recipe.generator.second.to_image[-1].weight)  # type: ignore[arg-type]
     for moves, stages in ((10, ("first",)), (30, ("first", "second"))):
-        recipe.move(recipe.matching, batch, 0, last=True).loss.backward()  # type: ignore[no-untyped-call]
+        recipe.move(recipe.matching, batch, 0, last=True).loss.backward(inputs=recipe.weights(recipe.matching))  # type: ignore[no-untyped-call]
         assert reached(recipe) == {"generator.text", "image_encoder"}
-        recipe.move(recipe.judging, batch, moves, last=True).loss.backward()  # type: ignore[no-untyped-call]
+        recipe.move(recipe.judging, batch, moves, last=True).loss.backward(inputs=recipe.weights(recipe.judging))  # type: ignore[no-untyped-call]
         assert reached(recipe) == {f"{stage}_discriminator" for stage in stages}
-        recipe.move(recipe.drawing, batch, moves, last=True).loss.backward()  # type: ignore[no-untyped-call]
+        recipe.move(recipe.drawing, batch, moves, last=True).loss.backward(inputs=recipe.weights(recipe.drawing))  # type: ignore[no-untyped-call]
         assert reached(recipe) == {f"generator.{stage}{part}" for stage in stages for part in ("", "_code")}
         assert all(weight.requires_grad for player in recipe.players.values() for weight in player.parameters())
 

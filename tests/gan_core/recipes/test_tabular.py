@@ -45,7 +45,7 @@ def test_each_move_reaches_the_weights_of_its_own_player_alone(tmp_path: Path, l
     for turn, mine, other in zip(recipe.turns, ("discriminator", "generator"), ("generator", "discriminator"), strict=True):
         for player in recipe.players.values():
             player.zero_grad()
-        recipe.move(turn, batch, 0, last=True).loss.backward()
+        recipe.move(turn, batch, 0, last=True).loss.backward(inputs=recipe.weights(turn))
         assert all(weight.grad is not None for weight in recipe.players[mine].parameters())
         assert all(weight.grad is None for weight in recipe.players[other].parameters())
 
