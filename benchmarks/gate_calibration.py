@@ -24,11 +24,11 @@ from scipy import ndimage
 from gan_core.data.dataset import Dataset, DatasetSpec, write_spec
 from gan_core.metrics.features import ClassifierExtractor
 from gan_core.metrics.frechet import FeatureStatistics, frechet_distance
-from tasks.comparison import Comparison, compare
-from tasks.gate import Measured, Record, decide
-from tasks.idx import read_idx
 from tasks.params import RegisterParams
+from tasks.promotion.comparison import Comparison, compare
+from tasks.promotion.gate import Measured, Record, decide
 from tasks.scoring.images import ImageEvidence
+from tasks.sources.idx import read_idx
 
 FITTED_ON, POOL = 5_000, 27_500
 Images = NDArray[np.uint8]

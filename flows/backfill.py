@@ -18,11 +18,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from gan_core.errors import ConfigError, DataError, GantryError, TrainingError
 from gan_core.files import write_whole
-from tasks import aside, gate, locks, repro, search_space, tracking
-from tasks.dvc_data import bringing
+from tasks.graph import repro
+from tasks.graph.dvc_data import bringing
 from tasks.params import Entry, load_entry
 from tasks.preflight import check_registry
-from tasks.registry import Registry, Version
+from tasks.promotion import gate
+from tasks.records import tracking
+from tasks.records.registry import Registry, Version
+from tasks.system import locks
+from tasks.trials import aside, search_space
 from tasks.workspace import Workspace
 
 if TYPE_CHECKING:

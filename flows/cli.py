@@ -214,9 +214,9 @@ def sample(
     if (reference is None) == (source is None):
         raise ConfigError("sample: name a generator, `gantry sample NAME`, or a folder, `gantry sample --from models/NAME`; one of the two")
     from tasks.inputs import read_inputs
-    from tasks.raw import safe_path
-    from tasks.registry import load_generator
+    from tasks.records.registry import load_generator
     from tasks.samples import formulas, write_samples
+    from tasks.sources.raw import safe_path
     from tasks.workspace import current
 
     generator = load_generator(current(), source if source is not None else str(reference))
@@ -250,7 +250,7 @@ def promote(
     version: Annotated[int, typer.Argument(metavar="VERSION", min=1, help="The version that becomes the champion.")],
 ) -> None:
     """Make a version the champion by hand."""
-    from tasks import registry
+    from tasks.records import registry
     from tasks.workspace import current
 
     typer.echo(registry.promote(current(), name, version))
@@ -259,7 +259,7 @@ def promote(
 @app.command(epilog=_examples("gantry rollback digits"))
 def rollback(name: Annotated[str, typer.Argument(metavar="NAME", help="A registered generator.")]) -> None:
     """Give the champion's place back to the version before it."""
-    from tasks import registry
+    from tasks.records import registry
     from tasks.workspace import current
 
     typer.echo(registry.rollback(current(), name))
@@ -290,7 +290,7 @@ def quarantine(
 ) -> None:
     """Show what the last validation set aside, and why."""
     from tasks.params import load_entry
-    from tasks.quarantine import copy_out, set_aside
+    from tasks.validation.quarantine import copy_out, set_aside
     from tasks.workspace import current
 
     workspace = current()
@@ -313,7 +313,7 @@ def lineage(
     as_json: Json = False,
 ) -> None:
     """Show where a version came from: its data, parameters, training, code and features."""
-    from tasks.lineage import lineage as lineage_of
+    from tasks.records.lineage import lineage as lineage_of
     from tasks.workspace import current
 
     found = lineage_of(current(), reference)
@@ -341,7 +341,7 @@ def reproduce(
     as_json: Json = False,
 ) -> None:
     """Train a version again from its data and parameters, aside, and compare the weights; ends with 1 where they differ."""
-    from tasks.reproduce import reproduce as make_again
+    from tasks.trials.reproduce import reproduce as make_again
     from tasks.workspace import current
 
     signal.signal(signal.SIGTERM, _terminated)
@@ -416,7 +416,7 @@ def sweep(
 
 
 def _print_sweep(found: Sweep, as_json: bool) -> None:
-    from tasks.search_space import in_words
+    from tasks.trials.search_space import in_words
 
     if as_json:
         _print_json({**vars(found), "trials": [vars(one) for one in found.trials], "best": found.best and vars(found.best)})

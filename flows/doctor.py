@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Literal
 
 from gan_core.errors import GantryError
-from tasks import params, repro, scaffold, tracking
-from tasks.locks import check_free
+from tasks import params, scaffold
+from tasks.graph import repro
 from tasks.preflight import check_registry
+from tasks.records import tracking
+from tasks.system.locks import check_free
 from tasks.workspace import Workspace
 
 _DISTRIBUTION = "gantry-gan"

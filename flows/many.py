@@ -17,10 +17,11 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from flows import server
-from tasks import processes, repro
-from tasks.gpu import will_use_cuda
+from tasks.graph import repro
 from tasks.params import Entry
 from tasks.preflight import check_registry
+from tasks.system import processes
+from tasks.system.gpu import will_use_cuda
 from tasks.workspace import Workspace
 
 _MEMORY = 2**30

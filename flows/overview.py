@@ -6,11 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gan_core.errors import GantryError
-from tasks import locks, params, registry, repro
-from tasks.decision import LastDecision
-from tasks.history import Former, formers, recorded
+from tasks import params
+from tasks.graph import repro
 from tasks.params import Entry
-from tasks.registry import Summary
+from tasks.promotion.decision import LastDecision
+from tasks.records import registry
+from tasks.records.history import Former, formers, recorded
+from tasks.records.registry import Summary
+from tasks.system import locks
 from tasks.workspace import STAGES, Workspace
 
 _FORMERS = 3  # champions whose scores are shown in a row

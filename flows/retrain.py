@@ -20,10 +20,12 @@ from prefect.states import Cancelled, Completed
 
 from flows import runs
 from gan_core.errors import ConfigError
-from tasks import locks, processes, sharing, tracking
-from tasks.decision import LastDecision
+from tasks.graph import sharing
 from tasks.preflight import preflight
+from tasks.promotion.decision import LastDecision
+from tasks.records import tracking
 from tasks.stages import TIMEOUTS, stage_task
+from tasks.system import locks, processes
 from tasks.workspace import STAGES, Workspace, current
 
 

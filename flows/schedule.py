@@ -12,8 +12,10 @@ from cronsim import CronSim
 
 from flows import server
 from gan_core.errors import ConfigError, GantryError
-from tasks import locks, params, processes, repro
+from tasks import params
+from tasks.graph import repro
 from tasks.preflight import check_registry
+from tasks.system import locks, processes
 from tasks.workspace import Workspace
 
 PORT = 4200

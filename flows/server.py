@@ -26,7 +26,7 @@ from types import TracebackType
 from typing import IO, Self
 
 from gan_core.errors import GantryError
-from tasks.processes import die_with, end
+from tasks.system.processes import die_with, end
 from tasks.workspace import Workspace
 
 _START_PATIENCE = 180.0

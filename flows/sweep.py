@@ -20,12 +20,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from gan_core.errors import ConfigError, GantryError, TrainingError
-from tasks import aside, locks, repro, search_space, tracking
+from tasks.graph import repro
 from tasks.metrics import BETTER, LOWER
 from tasks.params import Entry, load_entry
 from tasks.preflight import check_features, check_registry
-from tasks.search_space import Range, Scalar, Space, in_words
-from tasks.trial_step import Score, Step
+from tasks.records import tracking
+from tasks.system import locks
+from tasks.trials import aside, search_space
+from tasks.trials.search_space import Range, Scalar, Space, in_words
+from tasks.trials.trial_step import Score, Step
 from tasks.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -75,7 +78,7 @@ def sweep(
     """Try parameters of an entry until there are `trials` of them, counting those of the same sweep that was begun before.
 
     Args:
-        words: what to vary (`tasks.search_space.parse`).
+        words: what to vary (`tasks.trials.search_space.parse`).
         seed: of the proposals.
         prune: end trials early that do worse than the median of those before.
         say: takes a line before each trial and after it.
@@ -248,7 +251,7 @@ class _Going:
     def _run(self, there: Workspace) -> None:
         """The step in a process of its own, whose MLflow run stands below the sweep's."""
         changes = {"MLFLOW_TRACKING_URI": tracking.address(self.workspace), tracking.PARENT_RUN: self.run_id}
-        code = aside.run("tasks.trial", self.name, there, changes, self.entry.train.device, self.say, self.output)
+        code = aside.run("tasks.trials.trial", self.name, there, changes, self.entry.train.device, self.say, self.output)
         if code == TrainingError.exit_code:
             raise TrainingError("its training was lost; the lines above say why")
         if code:

@@ -24,7 +24,8 @@ import psutil
 from flows.server import Server
 from gan_core.errors import GantryError
 from gan_core.files import write_whole
-from tasks import repro, tracking
+from tasks.graph import repro
+from tasks.records import tracking
 from tasks.workspace import Workspace
 
 _START_PATIENCE = 180.0

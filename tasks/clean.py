@@ -20,9 +20,12 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from gan_core.errors import DataError
-from tasks import dvc_cache, lineage, locks, params, repro, tracking
+from tasks import params
+from tasks.graph import dvc_cache, repro
 from tasks.params import Entry
-from tasks.registry import Registry, Version
+from tasks.records import lineage, tracking
+from tasks.records.registry import Registry, Version
+from tasks.system import locks
 from tasks.workspace import Workspace
 
 _DAY = 86_400.0

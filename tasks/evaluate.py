@@ -25,12 +25,12 @@ from gan_core.errors import DataError
 from gan_core.generator import Generator, GeneratorConfig
 from gan_core.metrics.features import FeatureExtractor
 from gan_core.metrics.manifold import NEIGHBOURS
-from tasks import tracking
-from tasks.images import RESIZER
 from tasks.params import Entry, EvaluateParams
+from tasks.records import tracking
 from tasks.scoring import SCORINGS, Evidence, gather, scores_of
 from tasks.scoring.scoring import rounded
 from tasks.stage_main import stage_main
+from tasks.validation.images import RESIZER
 from tasks.workspace import Workspace
 
 

@@ -19,8 +19,8 @@ from typing import Any, BinaryIO
 
 from gan_core.errors import ConfigError, DataError, GantryError
 from tasks.params import Entry
-from tasks.raw import About, Changes, Member, RawFile, RawReader, class_of, index_digest, safe_path, sync
 from tasks.sources import Source, SourceFile, open_source
+from tasks.sources.raw import About, Changes, Member, RawFile, RawReader, class_of, index_digest, safe_path, sync
 from tasks.stage_main import stage_main
 from tasks.workspace import Workspace
 

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gan_core.errors import ConfigError
-from tasks.images import UnusableImageError, decode, with_channels
 from tasks.params import ValidateParams
+from tasks.validation.images import UnusableImageError, decode, with_channels
 
 _LIMITS = ValidateParams(min_side=1, min_std=0)  # a blank picture is a poor one to train on; to translate it is a person's choice
 
@@ -28,7 +28,7 @@ def read_input(data: bytes, shape: tuple[int, ...], where: str) -> NDArray[np.ui
     """The picture in a file's bytes as a generator takes it: uint8 of `shape`, (C, H, W).
 
     Args:
-        data: of any of the formats that `tasks.images` reads.
+        data: of any of the formats that `tasks.validation.images` reads.
         shape: the generator's `config.inputs`.
         where: names the picture in an error.
 

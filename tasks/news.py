@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tasks import locks, repro
+from tasks.graph import repro
+from tasks.system import locks
 from tasks.workspace import STAGES, Workspace
 
 
@@ -12,7 +13,7 @@ def news(workspace: Workspace, name: str, say: Callable[[str], None]) -> str | N
     """Why `name` has to be retrained; None where nothing has changed, its source included, which is looked at by fetching.
 
     Args:
-        workspace: prepared (`tasks.repro.prepare`).
+        workspace: prepared (`tasks.graph.repro.prepare`).
         name: an entry of params.yaml.
         say: takes what fetch says, line by line.
 

@@ -24,8 +24,8 @@ from gan_core.errors import ConfigError
 from gan_core.params import RECIPE_PARAMS, TrainParams
 from gan_core.params.common import Corruption, Kind, Probability, Strict
 from tasks.addresses import check_address, is_table, is_url
-from tasks.comparison import fewest_replicates
 from tasks.metrics import BETTER, FLOOR_ONLY
+from tasks.promotion.comparison import fewest_replicates
 
 DEFAULT_RECIPE = "gan"
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
@@ -75,7 +75,7 @@ class DataParams(Strict):
     direction: Literal["a-to-b", "b-to-a"] = "a-to-b"
     """Whether images such as A become such as B, or the other way."""
     captions: str = "captions.csv"
-    """layout captions: the captions file, as `tasks.captions` describes it; relative to the source's folder, and inside it."""
+    """layout captions: the captions file, as `tasks.validation.captions` describes it; relative to the source's folder, and inside it."""
     corruption: Corruption | None = None
     """Pairs from images, for restoration: a generator is given the image with a hole (`mask`), four times coarser (`downsample`), with
     noise of deviation 25 (`noise`), or without colour (`grey`). A function of content and seed."""

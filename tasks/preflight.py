@@ -8,8 +8,10 @@ import urllib.request
 from contextlib import suppress
 
 from gan_core.errors import RegistryError
-from tasks import locks, repro, sharing, tracking
+from tasks.graph import repro, sharing
 from tasks.params import Entry, load_entry
+from tasks.records import tracking
+from tasks.system import locks
 from tasks.workspace import Workspace
 
 

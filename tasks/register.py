@@ -1,10 +1,10 @@
 """The register stage: `python -m tasks.register NAME` makes models/NAME a version and decides whether it becomes the champion.
 
 The challenger's scores are those of the evaluate stage. The present champion is loaded from the registry and scored again, on the
-same held-out data, with the same seeds and the same frozen features; both are resampled together (`tasks.comparison`), and the gate
-decides (`tasks.gate`). Before the alias moves, the new version is loaded back from the registry in a fresh process and must draw
-known samples bit for bit; and the champion must still be the one that was scored. Run again for the same training, the stage finds
-its version and makes no second one.
+same held-out data, with the same seeds and the same frozen features; both are resampled together (`tasks.promotion.comparison`), and
+the gate decides (`tasks.promotion.gate`). Before the alias moves, the new version is loaded back from the registry in a fresh process and
+must draw known samples bit for bit; and the champion must still be the one that was scored. Run again for the same training, the stage
+finds its version and makes no second one.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ from gan_core.errors import DataError, RegistryError, TrainingError
 from gan_core.files import write_whole
 from gan_core.generator import Generator, GeneratorConfig
 from gan_core.params.common import Kind
-from tasks import gate, lineage, loaded_back, served_back, tracking
-from tasks.comparison import Comparison, compare
-from tasks.gate import Decision, Measured, Record
-from tasks.history import measured, remember
-from tasks.loaded_back import FreshProcess
 from tasks.params import Entry, EvaluateParams
-from tasks.registry import RECORD_TAG, STATUS_TAG, Registry, Version, metric_tags
+from tasks.promotion import gate, loaded_back, served_back
+from tasks.promotion.comparison import Comparison, compare
+from tasks.promotion.gate import Decision, Measured, Record
+from tasks.promotion.loaded_back import FreshProcess
+from tasks.records import lineage, tracking
+from tasks.records.history import measured, remember
+from tasks.records.registry import RECORD_TAG, STATUS_TAG, Registry, Version, metric_tags
 from tasks.report.publish import publish
 from tasks.stage_main import stage_main
 from tasks.workspace import Workspace
@@ -301,7 +302,7 @@ def _check_comes_back(registry: Registry, version: Version, generator: Generator
     """See that the version draws what the generator at hand draws: loaded from the registry in a fresh process, and `served` over HTTP."""
     import pandas as pd
 
-    from tasks.served_model import ServedGenerator, rows_that_ask
+    from tasks.records.served_model import ServedGenerator, rows_that_ask
 
     rows, params = rows_that_ask(generator.config, _KNOWN_SAMPLES), {"n": _KNOWN_SAMPLES, "seed": 0}
     expected = ServedGenerator.of(generator).predict(None, pd.DataFrame(rows), params).to_dict("list")

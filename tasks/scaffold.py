@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from gan_core.errors import ConfigError
-from tasks import params, repro
+from tasks import params
+from tasks.graph import repro
 from tasks.workspace import Workspace
 
 # In a wheel the templates lie beside this module (pyproject.toml puts them there); in a checkout they are the repository's own files.

@@ -10,9 +10,9 @@ import sys
 from collections.abc import Callable, Mapping
 
 from gan_core.errors import ConfigError, GantryError
-from tasks import dvc_files
+from tasks.graph import dvc_files
 from tasks.params import Entry, load_entry
-from tasks.processes import die_with, is_orphan_of_dvc
+from tasks.system.processes import die_with, is_orphan_of_dvc
 from tasks.workspace import Workspace, current
 
 _OF_THE_MACHINE: Mapping[int | None, str] = {

@@ -21,9 +21,11 @@ from prefect.runtime import flow_run
 from prefect.states import Completed
 
 from gan_core.errors import GantryError
-from tasks import locks, repro, sharing, tracking
-from tasks.gpu import will_use_cuda
+from tasks.graph import repro, sharing
 from tasks.params import Entry
+from tasks.records import tracking
+from tasks.system import locks
+from tasks.system.gpu import will_use_cuda
 from tasks.workspace import STAGES, Workspace
 
 _HOUR = 3600.0

@@ -4,7 +4,7 @@ DVC removes a stage's outputs before it runs, so an unfinished training keeps it
 is a hash of all that the result depends on. Started again after a crash, a kill or Ctrl-C, it goes on from there; when it is done,
 the results are copied to models/NAME and the state is removed.
 
-With `train.processes`, or on several hosts, the training runs in ranks (`tasks.ranks`), each of them this stage again. The first one
+With `train.processes`, or on several hosts, the training runs in ranks (`tasks.system.ranks`), each of them this stage again. The first one
 talks to MLflow, keeps the state and publishes; the others only train.
 
 A run that is lost (it has collapsed or diverged) is started again with the next seed as often as `train.restarts` says; each try has
@@ -35,9 +35,10 @@ from gan_core.files import write_whole
 from gan_core.params import TrainParams
 from gan_core.training import Progress
 from gan_core.training import train as train_generator
-from tasks import progress, ranks, tracking
 from tasks.params import Entry
+from tasks.records import tracking
 from tasks.stage_main import stage_main
+from tasks.system import progress, ranks
 from tasks.workspace import Workspace
 
 _STATE_FORMAT = 2

@@ -25,10 +25,13 @@ import numpy as np
 
 from gan_core.data.dataset import SPLITS, Dataset, DatasetSpec
 from gan_core.errors import DataError, RegistryError
-from tasks import drift
-from tasks.expectations import Table, Verdict, check, classes_table, manifest_table, source_table
-from tasks.inspection import Inspection, Row, inspect
-from tasks.packing import (
+from tasks.params import DataParams, Entry, ValidateParams
+from tasks.sources.raw import RawReader, safe_path
+from tasks.stage_main import stage_main
+from tasks.validation import drift
+from tasks.validation.expectations import Table, Verdict, check, classes_table, manifest_table, source_table
+from tasks.validation.inspection import Inspection, Row, inspect
+from tasks.validation.packing import (
     Spool,
     corruption_seed,
     pack_captions,
@@ -41,10 +44,7 @@ from tasks.packing import (
     pack_unpaired,
     split_of,
 )
-from tasks.params import DataParams, Entry, ValidateParams
-from tasks.raw import RawReader, safe_path
-from tasks.stage_main import stage_main
-from tasks.tables import TableRows
+from tasks.validation.tables import TableRows
 from tasks.workspace import Workspace
 
 if TYPE_CHECKING:

@@ -29,7 +29,7 @@ from ruamel.yaml import YAML
 from toy_workspace import assert_nothing_left, processes_in
 
 from flows.server import home
-from tasks.registry import summaries
+from tasks.records.registry import summaries
 from tasks.workspace import STAGES, Workspace
 
 NAME = "digits"

@@ -16,7 +16,7 @@ _STAGE = """
 import json, os, signal, sys, time
 from pathlib import Path
 from ruamel.yaml import YAML
-from tasks.processes import die_with
+from tasks.system.processes import die_with
 
 stage, name = sys.argv[1:]
 manners = json.loads(Path("toy.json").read_text())

@@ -115,7 +115,7 @@ class Flatten(nn.Flatten):
 
     def forward(self, features: Tensor) -> Tensor:
         if features.requires_grad and features.is_contiguous(memory_format=torch.channels_last):
-            features.register_hook(lambda gradient: gradient.contiguous(memory_format=torch.channels_last))
+            features.register_hook(lambda gradient: gradient.contiguous(memory_format=torch.channels_last))  # type: ignore[no-untyped-call]
         return super().forward(features)
 
 

@@ -15,15 +15,16 @@ from numpy.typing import NDArray
 from gan_core.data.dataset import Dataset
 from gan_core.errors import DataError, GantryError
 from gan_core.generator import GeneratorConfig, read_config
-from tasks import drift, lineage
-from tasks.history import Former, formers
 from tasks.metrics import BETTER, LOWER, default_metric
-from tasks.quarantine import set_aside
+from tasks.records import lineage
+from tasks.records.history import Former, formers
+from tasks.validation import drift
+from tasks.validation.quarantine import set_aside
 from tasks.workspace import Workspace
 
 if TYPE_CHECKING:
     from tasks.params import Entry
-    from tasks.registry import Registry, Reign, Version
+    from tasks.records.registry import Registry, Reign, Version
 
 _FIRST_ROWS = 10
 _COPIES = "copies.png"

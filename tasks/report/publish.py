@@ -14,7 +14,7 @@ from tasks.workspace import Workspace
 
 if TYPE_CHECKING:
     from tasks.params import Entry
-    from tasks.registry import Registry, Version
+    from tasks.records.registry import Registry, Version
 
 # What MLflow takes as a version's description.
 _LONGEST_DESCRIPTION = 5_000

@@ -31,8 +31,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from gan_core.errors import DataError
-from tasks.raw import safe_path
 from tasks.sources.images import Choice
+from tasks.sources.raw import safe_path
 from tasks.sources.source import SourceFile, held, scratch_file
 
 _MOST_BYTES = 1 << 30

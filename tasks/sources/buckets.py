@@ -16,8 +16,8 @@ from typing import Any, BinaryIO, cast
 
 from gan_core.errors import ConfigError, DataError, GantryError
 from tasks.addresses import BUCKETS
-from tasks.raw import safe_path
 from tasks.sources.images import Choice
+from tasks.sources.raw import safe_path
 from tasks.sources.source import SourceFile, held
 from tasks.sources.urls import RemoteFacts
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gan_core.errors import DataError
-from tasks.raw import Kind
+from tasks.sources.raw import Kind
 from tasks.sources.source import SourceFile, made
 
 _FILE = "datasets/data/digits.csv.gz"

@@ -16,8 +16,8 @@ from pathlib import Path
 from gan_core.errors import DataError
 from tasks.addresses import archive_in
 from tasks.params import DataParams
-from tasks.raw import safe_path
 from tasks.sources.images import Choice, Place
+from tasks.sources.raw import safe_path
 from tasks.sources.source import SourceFile, expand_path, open_file, state_of
 from tasks.workspace import Workspace
 

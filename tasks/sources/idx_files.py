@@ -25,9 +25,9 @@ from typing import BinaryIO
 import numpy as np
 
 from gan_core.errors import ConfigError, DataError, GantryError
-from tasks.idx import read_idx
 from tasks.params import DataParams
-from tasks.raw import Kind, safe_path
+from tasks.sources.idx import read_idx
+from tasks.sources.raw import Kind, safe_path
 from tasks.sources.source import SourceFile, expand_path, open_file, state_of
 from tasks.workspace import Workspace
 

@@ -18,7 +18,7 @@ from typing import Protocol
 
 from gan_core.errors import DataError
 from tasks.params import FOLDER_LAYOUTS, DataParams
-from tasks.raw import Kind, class_of, safe_path
+from tasks.sources.raw import Kind, class_of, safe_path
 from tasks.sources.source import SourceFile
 
 IMAGE_SUFFIXES = frozenset(

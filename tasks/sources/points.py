@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.params import DataParams
-from tasks.raw import Kind
+from tasks.sources.raw import Kind
 from tasks.sources.source import SourceFile, made
 
 _SIGMA = {"circle": 0.0, "ring": 0.02, "grid": 0.05}

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol, cast
 
 from gan_core.errors import ConfigError, DataError, GantryError
-from tasks.raw import Kind, safe_path
+from tasks.sources.raw import Kind, safe_path
 from tasks.workspace import Workspace
 
 _CHUNK = 1 << 20
@@ -44,7 +44,7 @@ class Source(Protocol):
 
     @property
     def kind(self) -> Kind:
-        """What is fetched from it, as `tasks.raw` lists."""
+        """What is fetched from it, as `tasks.sources.raw` lists."""
         ...
 
     @property

@@ -11,9 +11,9 @@ from functools import partial
 from gan_core.errors import DataError
 from tasks.addresses import SKLEARN_TABLES, TABLE_SUFFIXES
 from tasks.params import DataParams
-from tasks.raw import Kind, safe_path
+from tasks.sources.raw import Kind, safe_path
 from tasks.sources.source import SourceFile, expand_path, made, open_file, state_of
-from tasks.tables import read_table
+from tasks.validation.tables import read_table
 from tasks.workspace import Workspace
 
 

@@ -21,11 +21,11 @@ from typing import BinaryIO, Protocol
 from gan_core.errors import GantryError
 from tasks.addresses import BUCKETS, archive_in, is_table, without_query
 from tasks.params import DataParams
-from tasks.raw import Kind, safe_path
 from tasks.sources.archives import Archive
 from tasks.sources.images import Choice, ImageSource
+from tasks.sources.raw import Kind, safe_path
 from tasks.sources.source import Source, SourceFile, expand_variables, scratch_file
-from tasks.tables import read_table
+from tasks.validation.tables import read_table
 from tasks.workspace import Workspace
 
 

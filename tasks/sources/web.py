@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 from gan_core.errors import DataError, GantryError
 from tasks.addresses import is_archive_name, is_loopback, without_query
-from tasks.raw import safe_path
+from tasks.sources.raw import safe_path
 from tasks.sources.urls import RemoteFacts
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import toy_workspace as toy
 from command_line import Record, Retrain
 
 from flows import server
-from tasks import repro
+from tasks.graph import repro
 from tasks.workspace import STAGES, Workspace
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from command_line import run, start
 
 from flows.backfill import backfill, data_versions
 from gan_core.errors import ConfigError
-from tasks import tracking
-from tasks.registry import Registry
+from tasks.records import tracking
+from tasks.records.registry import Registry
 from tasks.scaffold import init_workspace
 from tasks.workspace import Workspace
 

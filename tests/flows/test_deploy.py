@@ -19,7 +19,7 @@ import toy_workspace as toy
 from command_line import Record, clean_environment, run, start
 
 from flows import server as prefect
-from tasks import locks
+from tasks.system import locks
 from tasks.workspace import Workspace
 
 

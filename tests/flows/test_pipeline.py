@@ -15,7 +15,7 @@ import pytest
 import toy_workspace as toy
 from command_line import clean_environment, run, start
 
-from tasks import repro
+from tasks.graph import repro
 from tasks.scaffold import init_workspace
 from tasks.workspace import STAGES, Workspace
 

@@ -14,8 +14,9 @@ import pytest
 import toy_workspace as toy
 from command_line import Record, Retrain, clean_environment, run, start
 
-from tasks import repro, stages
-from tasks.decision import LastDecision
+from tasks import stages
+from tasks.graph import repro
+from tasks.promotion.decision import LastDecision
 from tasks.workspace import STAGES, Workspace
 
 Records = Callable[[Workspace], Record]

@@ -17,10 +17,12 @@ from command_line import clean_environment, run, start
 from flows import sweep as module
 from flows.sweep import Sweep, sweep
 from gan_core.errors import ConfigError, GantryError, TrainingError
-from tasks import params, repro, tracking
-from tasks.registry import Registry
+from tasks import params
+from tasks.graph import repro
+from tasks.records import tracking
+from tasks.records.registry import Registry
 from tasks.scaffold import init_workspace
-from tasks.trial_step import Score, Step
+from tasks.trials.trial_step import Score, Step
 from tasks.workspace import Workspace
 
 NAME = "circle"

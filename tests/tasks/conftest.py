@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from real_mlflow import free_port, kill_group, tiny_generator, wait_until_it_answers
 
-from tasks import loaded_back, tracking
+from tasks.promotion import loaded_back
+from tasks.records import tracking
 from tasks.workspace import Workspace
 
 

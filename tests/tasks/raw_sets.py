@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tasks.params import Entry, parse
-from tasks.raw import About, write_raw
+from tasks.sources.raw import About, write_raw
 
 
 def entry(data: Mapping[str, Any], validate: Mapping[str, Any] | None = None) -> Entry:

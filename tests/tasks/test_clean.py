@@ -16,13 +16,16 @@ import pytest
 from gan_core.data.dataset import Dataset
 from gan_core.errors import ConfigError, GantryError, RegistryError
 from gan_core.generator import read_config
-from tasks import lineage, locks, packing, repro, tracking
 from tasks.clean import Findings, examined
+from tasks.graph import repro
 from tasks.params import load_entry
-from tasks.registry import Registry, load_generator
-from tasks.reproduce import reproduce
+from tasks.records import lineage, tracking
+from tasks.records.registry import Registry, load_generator
 from tasks.scaffold import init_workspace
+from tasks.system import locks
 from tasks.train import state_key, train
+from tasks.trials.reproduce import reproduce
+from tasks.validation import packing
 from tasks.workspace import Workspace
 
 NAME = "circle"

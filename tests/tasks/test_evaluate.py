@@ -30,10 +30,10 @@ from gan_core.metrics.inception_features import InceptionExtractor, InceptionNet
 from gan_core.networks.common import NetworkSpec
 from gan_core.pictures import grid
 from tasks import evaluate as stage
-from tasks import tracking
 from tasks.evaluate import evaluate
-from tasks.gate import Measured, Record, decide
 from tasks.params import Entry, EvaluateParams, RegisterParams, parse
+from tasks.promotion.gate import Measured, Record, decide
+from tasks.records import tracking
 from tasks.scaffold import init_workspace
 from tasks.scoring import SCORINGS, copies, gather, score
 from tasks.scoring import scoring as scoring_module

@@ -14,11 +14,10 @@ from typing import Any
 import pytest
 
 from gan_core.errors import ConfigError, DataError, GantryError
-from tasks import raw
 from tasks.fetch import fetch
 from tasks.params import Entry, parse
-from tasks.raw import RawReader
-from tasks.sources import folder, source
+from tasks.sources import folder, raw, source
+from tasks.sources.raw import RawReader
 from tasks.workspace import Workspace
 
 REPOSITORY = Path(__file__).parents[2]

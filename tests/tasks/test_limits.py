@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.registry import summaries
+from tasks.records.registry import summaries
 from tasks.scaffold import init_workspace
 from tasks.workspace import STAGES, Workspace
 

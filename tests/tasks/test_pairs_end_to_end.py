@@ -26,8 +26,8 @@ from tasks.evaluate import evaluate
 from tasks.fetch import fetch
 from tasks.inputs import read_inputs
 from tasks.params import Entry, parse
+from tasks.records.registry import Registry
 from tasks.register import register
-from tasks.registry import Registry
 from tasks.samples import encode_png
 from tasks.train import train
 from tasks.validate import validate
@@ -181,7 +181,7 @@ class TestAsking:
         tiny_generator().save(tmp_path / "served" / "generator")
         from mlflow import pyfunc
 
-        from tasks import tracking
+        from tasks.records import tracking
 
         registry = Registry.open(workspace)
         with tracking.run(workspace, "tiny") as record:

@@ -16,12 +16,14 @@ from real_mlflow import tiny_generator
 from gan_core.data.dataset import Dataset, DatasetSpec, write_spec
 from gan_core.errors import DataError, RegistryError
 from gan_core.generator import Generator
-from tasks import gate, scoring, served_back, tracking
+from tasks import scoring
 from tasks.evaluate import evaluate
-from tasks.history import formers, recorded
 from tasks.params import Entry, parse
+from tasks.promotion import gate, served_back
+from tasks.records import tracking
+from tasks.records.history import formers, recorded
+from tasks.records.registry import Registry, promote, rollback, summaries
 from tasks.register import register
-from tasks.registry import Registry, promote, rollback, summaries
 from tasks.scoring import Evidence, gather, score
 from tasks.workspace import Workspace
 
@@ -389,7 +391,7 @@ class TestNeverPromotedByAccident:
         script = """
 import sys, time
 from pathlib import Path
-from tasks.registry import Registry
+from tasks.records.registry import Registry
 from tasks.workspace import Workspace
 registry = Registry.open(Workspace(Path(sys.argv[1])))
 version = registry.version("circle", 1)

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from gan_core.errors import ConfigError
-from tasks import params, repro, scaffold
+from tasks import params, scaffold
+from tasks.graph import repro
 from tasks.workspace import STAGES, Workspace
 
 ENTRY = """\

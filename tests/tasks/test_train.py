@@ -28,9 +28,9 @@ from gan_core import checkpoint, training, watch
 from gan_core.data.dataset import Dataset, DatasetSpec, write_spec
 from gan_core.errors import LostRunError
 from gan_core.generator import Generator
-from tasks import progress
 from tasks import train as stage
 from tasks.params import Entry, load_entry, parse
+from tasks.system import progress
 from tasks.workspace import Workspace
 
 NAME = "shapes"

@@ -32,8 +32,8 @@ from gan_core.networks.translator import RoundTrip
 from tasks.evaluate import evaluate
 from tasks.fetch import fetch
 from tasks.params import DataParams, Entry, EvaluateParams, parse
+from tasks.records.registry import Registry
 from tasks.register import register
-from tasks.registry import Registry
 from tasks.scaffold import init_workspace
 from tasks.scoring import SCORINGS, gather, score
 from tasks.sources import open_source

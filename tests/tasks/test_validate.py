@@ -23,12 +23,12 @@ from raw_sets import entry, noise, png, write_arrays, write_files, write_points
 
 from gan_core.data.dataset import SPLITS, Dataset
 from gan_core.errors import DataError
-from tasks import inspection
-from tasks.images import decode
-from tasks.packing import split_of
 from tasks.params import ValidateParams
-from tasks.raw import About, RawFile, sync, write_raw
+from tasks.sources.raw import About, RawFile, sync, write_raw
 from tasks.validate import validate
+from tasks.validation import inspection
+from tasks.validation.images import decode
+from tasks.validation.packing import split_of
 from tasks.workspace import Workspace
 
 FOLDER = {"source": "folder:///pictures", "size": 8}

@@ -1,0 +1,1 @@
+"""Whether a version becomes the champion: the comparison, the gate, and the version loaded and served back."""

@@ -1,0 +1,563 @@
+"""The model registry: versions of each generator, which of them is the champion, and how it came to be.
+
+A version is an MLflow model (the served pyfunc with the generator's folder inside) with tags that say where it came from. The
+alias `champion` names the version in use, `challenger` the latest one that was not good enough. MLflow's aliases have no history,
+so Gantry keeps its own in a tag of the registered model: each move of `champion` appends a line, and `rollback` reads it backwards.
+"""
+
+from __future__ import annotations
+
+import difflib
+import fcntl
+import json
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from gan_core.errors import ConfigError, DataError, RegistryError
+from tasks.records import tracking
+from tasks.workspace import Workspace
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+    from gan_core.data.schema import DType
+    from gan_core.generator import Generator
+
+CHAMPION, CHALLENGER = "champion", "challenger"
+
+RECORD_TAG = "decision_record"
+"""On a version: decision.json as it was written, so that the stage, run again, says the same again."""
+MEASURED_TAG = "measured_again"
+"""Of a former or present champion: its scores, and how they were measured, the last time that it was scored after its own decision."""
+STATUS_TAG = "validation_status"
+"""On a version, as MLflow's guide names it: `approved` (the champion), `superseded`, `rolled back`, or `rejected` by the gate."""
+
+_HISTORY_TAG = "champions"
+_HISTORY_LENGTH = 50  # what fits the 5,000 characters that a tag may have
+_ROLLED_BACK_TAG = "rolled_back"
+_METRIC_TAG = "metric."
+# Where the generator's folder lies in a version's artifacts.
+GENERATOR_FOLDER = "artifacts/generator"
+_REFERENCE = re.compile(r"(?P<name>[a-z0-9][a-z0-9_-]{0,62})(/(?P<version>[0-9]{1,9})|@(?P<alias>champion|challenger))?")
+
+
+@dataclass(frozen=True)
+class Version:
+    """One registered version of a generator."""
+
+    name: str
+    number: int
+    run_id: str
+    """The MLflow run that it came from."""
+    source: str
+    """Where its artifacts are."""
+    tags: Mapping[str, str]
+    created: datetime
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The scores that it was decided on."""
+        return {key.removeprefix(_METRIC_TAG): float(value) for key, value in self.tags.items() if key.startswith(_METRIC_TAG)}
+
+    @property
+    def was_rolled_back(self) -> bool:
+        return _ROLLED_BACK_TAG in self.tags
+
+
+@dataclass(frozen=True)
+class Reign:
+    """One line of the champion's history."""
+
+    version: int
+    since: str
+    """UTC, ISO 8601."""
+    how: str
+    """`first`, `promoted`, `promoted by hand`, `rolled back`, or `moved by hand` where it was not Gantry."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What `gantry list` shows of a generator."""
+
+    name: str
+    latest: int
+    """The number of the latest version."""
+    champion: Version | None
+    challenger: int | None
+    history: tuple[Reign, ...]
+    """Oldest first; the last one is the present champion."""
+
+
+class Registry:
+    """The registry of a workspace's tracking server."""
+
+    def __init__(self, workspace: Workspace, client: MlflowClient) -> None:
+        self.workspace = workspace
+        self.client = client
+        self.address = client.tracking_uri
+        self.shown = tracking.without_password(self.address)
+
+    @classmethod
+    def open(cls, workspace: Workspace) -> Self:
+        """Connect, and create the embedded database where there is none yet.
+
+        Raises:
+            RegistryError: the registry cannot be reached.
+        """
+        return cls(workspace, tracking.client(workspace))
+
+    def names(self) -> list[str]:
+        """Every registered generator."""
+        with tracking.errors(self.address):
+            return sorted(model.name for model in tracking.pages(self.client.search_registered_models))
+
+    def versions(self, name: str) -> list[int]:
+        """The numbers of all versions that are there, ascending."""
+        return [version.number for version in self.all_versions(name)]
+
+    def all_versions(self, name: str) -> list[Version]:
+        """All versions that are there, oldest first."""
+        with tracking.errors(self.address):
+            found = tracking.pages(self.client.search_model_versions, filter_string=f"name='{name}'")
+            return sorted((_version(version) for version in found), key=lambda version: version.number)
+
+    def version(self, name: str, number: int) -> Version:
+        """One version.
+
+        Raises:
+            ConfigError: there is none of that name or number; says which there are.
+        """
+        found = self._find_version(name, number)
+        if found is None:
+            there = self.versions(name)
+            if not there:
+                raise self._unknown(name)
+            raise ConfigError(f"{name}: no version {number} in {self.shown}; it has {_listed(there)}")
+        return found
+
+    def champion(self, name: str) -> Version | None:
+        """The version that the alias `champion` names; None where there is none."""
+        number = self.aliases(name).get(CHAMPION)
+        return None if number is None else self._find_version(name, number)
+
+    def history(self, name: str) -> tuple[Reign, ...]:
+        """How the champion came to be, oldest first, brought level with where the alias stands."""
+        model = self._model(name)
+        if model is None:
+            return ()
+        try:
+            reigns = [Reign(**line) for line in json.loads(model.tags.get(_HISTORY_TAG, "[]"))]
+        except (ValueError, TypeError):
+            raise RegistryError(f"{self.shown}: the tag {_HISTORY_TAG!r} of {name} is damaged; delete it to start a new history") from None
+        number = model.aliases.get(CHAMPION)
+        if number is not None and (not reigns or reigns[-1].version != int(number)):
+            reigns.append(Reign(int(number), _now(), "moved by hand"))
+        return tuple(reigns)
+
+    def find(self, name: str, training_run: str, sha256: str) -> Version | None:
+        """The version that was made from this generator of this training, if there is one."""
+        with tracking.errors(self.address):
+            tagged = f"name='{name}' and tags.training_run='{training_run}'"
+            found = [_version(version) for version in tracking.pages(self.client.search_model_versions, filter_string=tagged)]
+        return next((version for version in found if version.tags.get("generator_sha256") == sha256), None)
+
+    def add(self, name: str, run_id: str, folder: Path, tags: Mapping[str, str], description: str) -> Version:
+        """Register the generator in `folder` as a new version that MLflow can serve.
+
+        Raises:
+            DataError: the folder holds no whole generator.
+            RegistryError: the registry refuses it or cannot be reached.
+        """
+        from gan_core.generator import read_config
+
+        config = read_config(folder)
+        with tracking.errors(self.address):
+            from mlflow.entities import LoggedModelOutput
+
+            self._create_model(name, f"A generator of {config.kind}, kept by Gantry.")
+            experiment = self.client.get_run(run_id).info.experiment_id
+            model = self.client.create_logged_model(experiment, name="generator", source_run_id=run_id, model_type=config.recipe)
+            with tempfile.TemporaryDirectory() as temporary:
+                saved = Path(temporary) / "model"
+                _save_servable(folder, saved, run_id, model.model_id)
+                self.client.log_model_artifacts(model.model_id, str(saved))
+            self.client.finalize_logged_model(model.model_id, "READY")
+            self.client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=config.images)])
+            created = self.client.create_model_version(
+                name, model.artifact_location, run_id, tags=dict(tags), description=description, model_id=model.model_id
+            )
+            return _version(created)
+
+    def set_tags(self, version: Version, tags: Mapping[str, str]) -> None:
+        """Set tags on a version."""
+        with tracking.errors(self.address):
+            self._set_tags(version.name, version.number, tags)
+
+    def _set_tags(self, name: str, number: int, tags: Mapping[str, str]) -> None:
+        for key, value in tags.items():
+            self.client.set_model_version_tag(name, str(number), key, value)
+
+    def describe(self, version: Version, text: str) -> None:
+        """Set the text that MLflow's page shows for a version."""
+        with tracking.errors(self.address):
+            self.client.update_model_version(version.name, str(version.number), text)
+
+    def set_challenger(self, version: Version) -> None:
+        """Let the alias `challenger` name this version."""
+        with tracking.errors(self.address):
+            self.client.set_registered_model_alias(version.name, CHALLENGER, str(version.number))
+
+    def move_champion(self, version: Version, expected: int | None, how: str) -> None:
+        """Let the alias `champion` name this version, if it still names `expected`.
+
+        Raises:
+            RegistryError: the champion is another one by now; nothing was changed.
+        """
+        with self._alone(version.name):
+            history = self.history(version.name)
+            aliases = self.aliases(version.name)
+            present = aliases.get(CHAMPION)
+            if present != expected:
+                raise RegistryError(
+                    f"{self.shown}: the champion of {version.name} is {_spoken(present)} now, and was {_spoken(expected)} when it was "
+                    "compared; nothing was changed, run it again"
+                )
+            history = (*history, Reign(version.number, _now(), how))
+            with tracking.errors(self.address):
+                self.client.set_registered_model_alias(version.name, CHAMPION, str(version.number))
+                lines = json.dumps([vars(reign) for reign in history[-_HISTORY_LENGTH:]], separators=(",", ":"))
+                self.client.set_registered_model_tag(version.name, _HISTORY_TAG, lines)
+                self._set_tags(version.name, version.number, {STATUS_TAG: "approved"})
+                if present is not None:
+                    self._set_tags(version.name, version.number, {"former_champion": str(present)})
+                    if self._find_version(version.name, present) is not None:
+                        left = "rolled back" if how == "rolled back" else "superseded"
+                        self._set_tags(version.name, present, {STATUS_TAG: left, "succeeded_by": str(version.number)})
+                if version.was_rolled_back and how != "rolled back":
+                    self.client.delete_model_version_tag(version.name, str(version.number), _ROLLED_BACK_TAG)
+                if CHALLENGER in aliases and aliases[CHALLENGER] <= version.number:
+                    self.client.delete_registered_model_alias(version.name, CHALLENGER)
+
+    def remove(self, version: Version) -> None:
+        """Delete a version with its files, for good.
+
+        Raises:
+            RegistryError: an alias names it by now; nothing was deleted.
+        """
+        with self._alone(version.name):
+            aliases = [alias for alias, number in self.aliases(version.name).items() if number == version.number]
+            if aliases:
+                raise RegistryError(f"{self.shown}: {version.name} version {version.number} is the {aliases[0]} now; it was not deleted")
+            with tracking.errors(self.address):
+                # Its record goes last, so that what a crash leaves is found again.
+                tracking.delete_artifacts(self.client, version.source)
+                self.client.delete_model_version(version.name, str(version.number))
+
+    def download(self, version: Version, folder: Path) -> Path:
+        """Copy the whole MLflow model of a version below `folder`; returns where it lies, with the generator in `GENERATOR_FOLDER`."""
+        return self._download(version, version.source, folder)
+
+    def load(self, version: Version, device: str = "cpu") -> Generator:
+        """The generator of a version, from the registry's artifacts.
+
+        Raises:
+            DataError: its files are missing or damaged.
+            RegistryError: the registry cannot be reached.
+        """
+        from gan_core.generator import Generator
+
+        with tempfile.TemporaryDirectory() as temporary:
+            source = f"{version.source.rstrip('/')}/{GENERATOR_FOLDER}"
+            return Generator.load(self._download(version, source, Path(temporary)), device)
+
+    def _download(self, version: Version, source: str, folder: Path) -> Path:
+        from mlflow.artifacts import download_artifacts
+        from mlflow.exceptions import MlflowException
+
+        with tracking.errors(self.address):
+            try:
+                return Path(download_artifacts(artifact_uri=source, dst_path=str(folder), tracking_uri=self.address))
+            except (OSError, MlflowException) as error:
+                if tracking.is_outage(error):
+                    raise
+                where = f"{self.shown}: {version.name} version {version.number}"
+                raise DataError(f"{where} has lost its files, {source}; restore them, or choose another version") from error
+
+    def _model(self, name: str) -> Any:
+        """MLflow's registered model, or None."""
+        from mlflow.exceptions import MlflowException
+
+        with tracking.errors(self.address):
+            try:
+                return self.client.get_registered_model(name)
+            except MlflowException as error:
+                if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                    return None
+                raise
+
+    def aliases(self, name: str) -> dict[str, int]:
+        """Which versions `champion` and `challenger` name, as far as there are any."""
+        model = self._model(name)
+        return {} if model is None else {alias: int(number) for alias, number in model.aliases.items()}
+
+    def _find_version(self, name: str, number: int) -> Version | None:
+        from mlflow.exceptions import MlflowException
+
+        with tracking.errors(self.address):
+            try:
+                return _version(self.client.get_model_version(name, str(number)))
+            except MlflowException as error:
+                if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                    return None
+                raise
+
+    def _create_model(self, name: str, description: str) -> None:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self.client.create_registered_model(name, description=description)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+
+    def _unknown(self, name: str) -> ConfigError:
+        names = self.names()
+        near = difflib.get_close_matches(name, names, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(names) or 'none'}."
+        return ConfigError(f"{name}: no such generator in {self.shown}; {hint} `gantry run NAME` trains and registers one")
+
+    @contextmanager
+    def _alone(self, name: str) -> Iterator[None]:
+        """Only one process of this workspace moves a generator's champion at a time."""
+        self.workspace.private.mkdir(exist_ok=True)
+        with (self.workspace.private / f"registry-{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+
+def promote(workspace: Workspace, name: str, number: int) -> str:
+    """Make a version the champion by hand, after seeing that it can be loaded; returns what was done, in words.
+
+    Raises:
+        ConfigError: no such generator or version.
+        DataError: the version's files are damaged.
+        RegistryError: the registry cannot be reached.
+    """
+    registry = Registry.open(workspace)
+    version = registry.version(name, number)
+    champion = registry.champion(name)
+    if champion is not None and champion.number == number:
+        return f"{name}: version {number} is the champion already"
+    registry.load(version)
+    registry.move_champion(version, None if champion is None else champion.number, "promoted by hand")
+    return f"{name}: version {number} is the champion now{'' if champion is None else f', in place of version {champion.number}'}"
+
+
+def rollback(workspace: Workspace, name: str) -> str:
+    """Give the champion's place back to the one before; returns what was done, in words.
+
+    The version that loses it is marked, so that neither a later rollback nor the gate brings it back by itself.
+
+    Raises:
+        ConfigError: no such generator, or no former champion to go back to.
+        DataError: the former champion's files are damaged.
+        RegistryError: the registry cannot be reached.
+    """
+    registry = Registry.open(workspace)
+    history = registry.history(name)
+    if not history and not registry.versions(name):
+        raise registry._unknown(name)
+    champion = registry.champion(name)
+    present = None if champion is None else champion.number
+    former, deleted, set_aside = _former(registry, name, history, present)
+    if former is None:
+        why = [f"version {number} was deleted" for number in deleted] + [f"version {number} was rolled back" for number in set_aside]
+        there = _listed(registry.versions(name))
+        because = f" ({', '.join(why)})" if why else ""
+        raise ConfigError(f"{name}: no former champion to go back to{because}; `gantry promote {name} VERSION` takes one of {there}")
+    registry.load(former)
+    registry.move_champion(former, present, "rolled back")
+    if champion is not None:
+        registry.set_tags(champion, {_ROLLED_BACK_TAG: _now()})
+    left = "" if champion is None else f", version {champion.number} is set aside"
+    notes = "".join(f"; version {number} was deleted and is passed over" for number in deleted)
+    return f"{name}: version {former.number} is the champion again{left}{notes}"
+
+
+def summaries(workspace: Workspace) -> dict[str, Summary]:
+    """What the registry holds of each generator, by name. A workspace without a registry has none, and gets none by asking.
+
+    Raises:
+        RegistryError: the registry cannot be reached.
+    """
+    if not tracking.exists(workspace):
+        return {}
+    registry = Registry.open(workspace)
+    with tracking.errors(registry.address):
+        models = list(tracking.pages(registry.client.search_registered_models))
+    found = {}
+    for model in models:
+        challenger = model.aliases.get(CHALLENGER)
+        found[model.name] = Summary(
+            name=model.name,
+            latest=max(registry.versions(model.name), default=0),
+            champion=registry.champion(model.name),
+            challenger=None if challenger is None else int(challenger),
+            history=registry.history(model.name),
+        )
+    return found
+
+
+def load_generator(workspace: Workspace, reference: str | Path, device: str = "cpu") -> Generator:
+    """The generator that a person names.
+
+    Args:
+        reference: `NAME` for its champion, `NAME/VERSION`, `NAME@challenger`, or a folder: a generator's, or one that holds
+            `generator/`, as models/NAME does. A relative folder that reads like a name is written `./NAME`.
+
+    Raises:
+        ConfigError: there is no such generator, version, alias or folder.
+        DataError: its files are damaged.
+        RegistryError: the registry cannot be reached.
+    """
+    matched = _REFERENCE.fullmatch(str(reference)) if isinstance(reference, str) else None
+    if matched is None:
+        return _load_folder(Path(reference), device)
+    registry, version = resolve(workspace, str(reference))
+    return registry.load(version, device)
+
+
+def resolve(workspace: Workspace, reference: str) -> tuple[Registry, Version]:
+    """The version that `NAME` (its champion), `NAME/VERSION` or `NAME@challenger` names.
+
+    Raises:
+        ConfigError: there is no such generator, version or alias, or the reference is of another form.
+        RegistryError: the registry cannot be reached.
+    """
+    matched = _REFERENCE.fullmatch(reference)
+    if matched is None:
+        raise ConfigError(f"{reference[:80]!r} names no registered generator; write NAME, NAME/VERSION or NAME@challenger")
+    name = matched["name"]
+    if not tracking.exists(workspace):
+        raise ConfigError(f"{name}: this workspace has no registry yet; `gantry run {name}` trains and registers it")
+    registry = Registry.open(workspace)
+    if matched["version"]:
+        return registry, registry.version(name, int(matched["version"]))
+    alias = matched["alias"] or CHAMPION
+    number = registry.aliases(name).get(alias)
+    if number is None:
+        there = registry.versions(name)
+        if not there:
+            raise registry._unknown(name)
+        raise ConfigError(
+            f"{name}: has no {alias}; it has {_listed(there)}: ask for `{name}/{there[-1]}`, or `gantry promote {name} VERSION`"
+        )
+    return registry, registry.version(name, number)
+
+
+def metric_tags(scores: Mapping[str, float]) -> dict[str, str]:
+    """Scores as tags of a version, from which `Version.metrics` reads them back."""
+    return {f"{_METRIC_TAG}{key}": repr(float(value)) for key, value in scores.items()}
+
+
+def _save_servable(folder: Path, path: Path, run_id: str, model_id: str) -> None:
+    """Write the MLflow model: a copy of served_model.py, the generator's folder, signature and input example."""
+    import pandas as pd
+    from mlflow import pyfunc
+    from mlflow.models import Model, ModelSignature
+    from mlflow.types.schema import ColSpec, ParamSchema, ParamSpec, Schema
+
+    from gan_core.generator import read_config
+    from tasks.records import served_model
+
+    config = read_config(folder)
+    columns = [ColSpec("string", "png")] if len(config.shape) == 3 else [ColSpec("float", f"x{axis}") for axis in range(config.shape[0])]
+    labels = [] if config.classes is None else [ColSpec("string", "label")]
+    labels += [] if config.vocabulary is None else [ColSpec("string", "prompt"), ColSpec("string", "unknown_words")]
+    if config.schema is not None:
+        columns = [ColSpec(_served_type(column.dtype), column.name) for column in config.schema.columns]
+        labels = [ColSpec(_served_type(config.schema.label_dtype), config.schema.label)] if config.schema.label else []
+    asked = {key: default for key, default in served_model.DEFAULTS.items() if key != "prompt" or config.vocabulary is not None}
+    types = {str: "string", int: "long", float: "double", bool: "boolean"}
+    params = [ParamSpec(key, types[type(default)], default) for key, default in asked.items()]
+    example = pd.DataFrame({"label": list(config.classes[:2])}) if config.classes else pd.DataFrame()
+    if config.prompts:
+        example = pd.DataFrame({"prompt": list(config.prompts[:2])})
+    pyfunc.save_model(
+        path,
+        python_model=served_model.__file__,
+        artifacts={"generator": str(folder)},
+        signature=ModelSignature(
+            # Optional: a request without rows that have a label is asked by its params alone.
+            inputs=Schema([ColSpec("string", served_model.asked_by(config), required=False)]),
+            outputs=Schema(columns + labels),
+            params=ParamSchema(params),
+        ),
+        input_example=(example, asked),
+        # Given, or MLflow would find them out by loading the model once more.
+        pip_requirements=["gantry-gan"],
+        mlflow_model=Model(run_id=run_id, model_id=model_id),
+    )
+
+
+def _served_type(dtype: DType) -> str:
+    """A column's type by MLflow's name."""
+    return {"float64": "double", "int64": "long", "bool": "boolean", "string": "string"}[dtype]
+
+
+def _former(registry: Registry, name: str, history: tuple[Reign, ...], present: int | None) -> tuple[Version | None, list[int], list[int]]:
+    """The last champion before the present one that can take its place again; and which later ones were deleted or rolled back."""
+    deleted: list[int] = []
+    set_aside: list[int] = []
+    for reign in reversed(history):
+        if reign.version in (present, *deleted, *set_aside):
+            continue
+        version = registry._find_version(name, reign.version)
+        if version is None:
+            deleted.append(reign.version)
+        elif version.was_rolled_back:
+            set_aside.append(reign.version)
+        else:
+            return version, deleted, set_aside
+    return None, deleted, set_aside
+
+
+def _load_folder(folder: Path, device: str) -> Generator:
+    from gan_core.generator import Generator
+
+    for candidate in (folder, folder / "generator"):
+        if (candidate / "config.json").is_file():
+            return Generator.load(candidate, device)
+    if not folder.is_dir():
+        raise ConfigError(f"{folder}: no such folder; name a generator as NAME or NAME/VERSION, or the folder of one")
+    raise ConfigError(f"{folder}: holds no generator (config.json and generator.safetensors)")
+
+
+def _version(found: Any) -> Version:
+    return Version(
+        name=found.name,
+        number=int(found.version),
+        run_id=found.run_id or "",
+        source=found.source,
+        tags=dict(found.tags),
+        created=datetime.fromtimestamp(found.creation_timestamp / 1000, UTC),
+    )
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _spoken(number: int | None) -> str:
+    return "no version" if number is None else f"version {number}"
+
+
+def _listed(numbers: list[int]) -> str:
+    shown = ", ".join(str(number) for number in numbers[-20:])
+    return f"version{'s' if len(numbers) != 1 else ''} {'..., ' if len(numbers) > 20 else ''}{shown}"
