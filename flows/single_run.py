@@ -27,11 +27,13 @@ def run_once(workspace: Workspace, name: str, force: Sequence[str], timeouts: Ma
     with Terminal(console, name) as terminal, server.connected(workspace) as own:
         terminal.waiting("starting")
         # While the server starts: Prefect takes a second to import, DVC half of one.
-        import dvc.repo  # noqa: F401
         from prefect import settings
 
         from flows.retrain import picture, retrain
+        from tasks.graph import repro
         from tasks.stages import listener
+
+        repro.load()
 
         if own:
             own.wait()

@@ -77,6 +77,24 @@ def test_prefect_lives_in_flows_and_in_the_stages_alone() -> None:
     assert [line for path in paths for line in found(path, {"prefect"})] == []
 
 
+@pytest.mark.parametrize(
+    ("framework", "homes"),
+    [
+        ("dvc", ["tasks/graph"]),
+        ("mlflow", ["tasks/records", "tasks/promotion/loaded_back.py", "tasks/validation/drift.py"]),
+        ("great_expectations", ["tasks/validation/expectations.py"]),
+    ],
+)
+def test_each_framework_has_its_home(framework: str, homes: list[str]) -> None:
+    strangers = [
+        path
+        for floor in ("tasks", "flows")
+        for path in modules(floor)
+        if not any(path.relative_to(ROOT).is_relative_to(home) for home in homes)
+    ]
+    assert [line for path in strangers for line in found(path, {framework})] == []
+
+
 def test_no_floor_imports_tests_or_benchmarks() -> None:
     assert [
         line for floor in FLOORS for path in modules(floor) for line in found(path, {"tests", "benchmarks", "pytest", "hypothesis"})

@@ -79,6 +79,11 @@ def environment(workspace: Workspace) -> dict[str, str]:
     }
 
 
+def load() -> None:
+    """Import DVC, which takes half a second, while there is something else to wait for."""
+    import dvc.repo  # noqa: F401
+
+
 def prepare(workspace: Workspace) -> None:
     """See that DVC can work in `workspace`; where there is no git, tell DVC so, and what a killed DVC left half-written is put right.
 
