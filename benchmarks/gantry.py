@@ -20,6 +20,7 @@ from gan_core.device import choose_device
 from gan_core.params import TrainParams
 from gan_core.training import Progress, train
 from tasks.params import parse
+from tasks.system.memory import keep_what_is_freed
 
 ENDLESS = 10**12
 
@@ -73,6 +74,7 @@ def main() -> None:
     (entry,) = parse({"generators": json.loads(given.entry.read_text())}).values()
     params = endless(entry.train.model_copy(update={"device": given.device}))
     dataset = Dataset.open(given.ready)
+    keep_what_is_freed()  # as a stage does
     torch.set_num_threads(given.threads or torch.get_num_threads())
     facts = {} if given.uncounted else {"operations": operations(params, dataset)}
     cuda = choose_device(given.device).type == "cuda"

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from gan_core.errors import ConfigError, GantryError
 from tasks.graph import dvc_files
 from tasks.params import Entry, load_entry
+from tasks.system.memory import keep_what_is_freed
 from tasks.system.processes import die_with, is_orphan_of_dvc
 from tasks.workspace import Workspace, current
 
@@ -33,6 +34,7 @@ def stage_main(stage: Callable[[Workspace, str, Entry], object]) -> None:
 
     Expected errors go to stderr as `error: ...` lines without a traceback.
     """
+    keep_what_is_freed()
     gc.freeze()  # a million objects of imported modules are no garbage; each full collection would go through them
     die_with(os.getppid())  # a killed `dvc` leaves no trainer behind
     if is_orphan_of_dvc():

@@ -355,7 +355,7 @@ print(sorted({"torch", "torchvision", "sklearn", "scipy", "pandas", "PIL", "mlfl
 # Runs the stage and is killed, as by the power switch, just before the given one of its calls to the file system.
 KILLED = """
 import os, signal, sys
-from tasks import raw
+from tasks.sources import raw
 from tasks.fetch import fetch
 from tasks.params import load_entry
 from tasks.sources import source

@@ -56,7 +56,7 @@ def shell(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> st
 def flow_process(workspace: Workspace, stage: str) -> subprocess.Popen[bytes]:
     """A process that runs a stage as the flow does, to be killed."""
     code = (
-        "from pathlib import Path; from tasks import repro; from tasks.workspace import Workspace;"
+        "from pathlib import Path; from tasks.graph import repro; from tasks.workspace import Workspace;"
         f"repro._shell = lambda: {repro._shell()!r};"
         f"repro.reproduce(Workspace(Path({str(workspace.root)!r})), {stage!r}, {NAME!r})"
     )

@@ -52,7 +52,7 @@ class TestAddress:
 
     def test_several_processes_may_create_the_database_at_once(self, tmp_path: Path) -> None:
         environment = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
-        program = "from tasks import tracking, workspace; print(tracking.configure(workspace.current()))"
+        program = "from tasks import workspace; from tasks.records import tracking; print(tracking.configure(workspace.current()))"
         children = [
             subprocess.Popen([sys.executable, "-c", program], cwd=tmp_path, env=environment | {"PYTHONPATH": str(Path.cwd())})
             for _ in range(2)
@@ -71,7 +71,7 @@ class TestAddress:
 
     def test_it_is_private_and_quiet(self, tmp_path: Path) -> None:
         program = (
-            "import os; from tasks import tracking, workspace\n"
+            "import os; from tasks import workspace; from tasks.records import tracking\n"
             "with tracking.run(workspace.current(), 'digits', system_metrics=True): pass\n"
             "from mlflow.telemetry.utils import is_telemetry_disabled\n"
             "assert is_telemetry_disabled() and os.environ['MLFLOW_DISABLE_TELEMETRY'] == 'true'"
