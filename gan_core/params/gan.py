@@ -81,14 +81,6 @@ class PenaltyParams(Strict):
     """Bound on each weight after a step (WGAN, Arjovsky et al., 2017)."""
     every: PositiveInt = 1
     """Apply r1, r2 and gradient every so many discriminator steps, scaled to the same strength (lazy regularisation)."""
-    final: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """What is left of r1 and r2 at the end of the budget. They fall evenly in their logarithm: strong while the players find each other,
-    weak while details are learned (Huang et al., 2024, let theirs fall as well)."""
-
-    def at(self, share: float) -> Self:
-        """With r1 and r2 as they are at a share of the budget, 0 to 1."""
-        left = self.final**share
-        return self if left == 1 else self.model_copy(update={"r1": left * self.r1, "r2": left * self.r2})
 
 
 class GanParams(TrainParams):

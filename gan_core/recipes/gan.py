@@ -67,8 +67,7 @@ class Gan(Recipe[GanParams]):
             numbers["wrong_label_score"] = wrong_logits.detach().mean()
         if moves % self.penalty.every == 0:
             judge = self.players["discriminator"]
-            weights = self.penalty.at(moves * self.params.batch / self.params.images)
-            penalty, values = penalties(lambda samples: judge(samples, labels), self._seen(real), self._seen(fake), weights)
+            penalty, values = penalties(lambda samples: judge(samples, labels), self._seen(real), self._seen(fake), self.penalty)
             loss = loss + penalty * self.penalty.every
             numbers.update(values)
         return Move(loss, numbers)

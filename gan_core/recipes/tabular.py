@@ -68,8 +68,7 @@ class Tabular(Recipe[TabularParams]):
         loss = self.discriminator_loss(real_logits, fake_logits)
         numbers = {"discriminator_loss": loss.detach(), **verdicts(real_logits, fake_logits, self.params.loss)}
         if moves % self.params.penalty.every == 0:
-            weights = self.params.penalty.at(moves * self.params.batch / self.params.images)
-            penalty, values = penalties(lambda samples: self._judge(samples, labels), real, fake, weights)
+            penalty, values = penalties(lambda samples: self._judge(samples, labels), real, fake, self.params.penalty)
             loss = loss + penalty * self.params.penalty.every
             numbers.update(values)
         return Move(loss, numbers)
