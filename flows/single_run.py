@@ -34,7 +34,6 @@ def run_once(workspace: Workspace, name: str, force: Sequence[str], timeouts: Ma
         from tasks.stages import listener
 
         repro.load()
-
         if own:
             own.wait()
         # Heartbeats tell a server's automations that a run is alive. A run's own server has none, and the run would wait for the next beat.
