@@ -1,1 +1,1 @@
-"""What the operating system is asked for: processes that end together, locks, GPUs, ranks, and the terminal."""
+"""What the operating system is asked for: processes that end together, locks, memory, GPUs, ranks, the terminal."""
