@@ -12,6 +12,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from gan_core.distributed import own_part, whole
 from gan_core.errors import ConfigError
+from gan_core.networks.linear import Linear
 from gan_core.params.common import halvings
 from gan_core.params.gan import NetworkParams, Normalization
 
@@ -169,7 +170,7 @@ class ProjectionHead(nn.Module):
         super().__init__()
         self.batch_distance, classes = spec.batch_distance, spec.classes
         features += self.batch_distance
-        self.linear = wrap(nn.Linear(features, 1))
+        self.linear = wrap(Linear(features, 1))
         self.embedding = wrap(nn.Embedding(classes, features)) if classes else None
 
     def forward(self, features: Tensor, labels: Tensor | None) -> Tensor:

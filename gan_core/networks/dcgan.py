@@ -17,6 +17,7 @@ from gan_core.networks.common import (
     normalized,
     resolutions,
 )
+from gan_core.networks.linear import Linear
 
 DEFAULT_WIDTH = 64
 """Channels beside the image; each halving of the side doubles them."""
@@ -49,7 +50,7 @@ class DcganGenerator(nn.Module):
         levels, side = resolutions(spec.shape, "dcgan")
         widths = _channels(spec, levels, "generator")
         self.input = LabelledLatent(spec.latent, spec.classes)
-        self.dense = nn.Linear(self.input.width, widths[0] * side * side, bias=normalization != "batch")
+        self.dense = Linear(self.input.width, widths[0] * side * side, bias=normalization != "batch")
         self.start = (widths[0], side, side)
         layers: list[nn.Module] = [batch_norm(widths[0], normalization), nn.ReLU()]
         for level in range(levels):

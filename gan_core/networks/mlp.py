@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from gan_core.networks.common import Dropout, LabelledLatent, MixtureLatent, NetworkSpec, normalized
+from gan_core.networks.linear import Linear
 
 
 class MlpGenerator(nn.Module):
@@ -26,13 +27,13 @@ class MlpGenerator(nn.Module):
         layers: list[nn.Module] = []
         width = self.input.width
         for hidden in spec.widths or ((256, 512, 1024) if images else (128, 128)):
-            layers.append(normalized(nn.Linear(width, hidden), spec.normalization or "none"))
+            layers.append(normalized(Linear(width, hidden), spec.normalization or "none"))
             if spec.normalization == "batch":
                 # Keras's momentum of 0.8 for the running average is torch's 0.2.
                 layers.append(nn.BatchNorm1d(hidden, momentum=0.2))
             layers.append(nn.LeakyReLU(0.2))
             width = hidden
-        layers.append(nn.Linear(width, math.prod(spec.shape)))
+        layers.append(Linear(width, math.prod(spec.shape)))
         if images:
             layers.append(nn.Tanh())
         self.layers = nn.Sequential(*layers)
@@ -56,13 +57,13 @@ class MlpDiscriminator(nn.Module):
         layers: list[nn.Module] = []
         width = math.prod(spec.shape) + (64 if spec.classes else 0)
         for hidden in spec.widths or ((1024, 512, 256) if images else (128, 128)):
-            layers += [normalized(nn.Linear(width, hidden), normalization), nn.LeakyReLU(0.2)]
+            layers += [normalized(Linear(width, hidden), normalization), nn.LeakyReLU(0.2)]
             if normalization == "batch":
                 layers.insert(-1, nn.BatchNorm1d(hidden))
             if spec.dropout:
                 layers.append(Dropout(spec.dropout))
             width = hidden
-        layers.append(normalized(nn.Linear(width, 1), "spectral" if normalization == "spectral" else "none"))
+        layers.append(normalized(Linear(width, 1), "spectral" if normalization == "spectral" else "none"))
         self.layers = nn.Sequential(*layers)
 
     def forward(self, samples: Tensor, labels: Tensor | None = None) -> Tensor:

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gan_core.networks.common import Dropout, LabelledLatent, NetworkSpec, ProjectionHead, batch_norm, normalized, resolutions
+from gan_core.networks.linear import Linear
 from gan_core.params.gan import Normalization
 
 DEFAULT_WIDTH = 128
@@ -60,7 +61,7 @@ class ResidualGenerator(nn.Module):
         levels, side = resolutions(spec.shape, "residual")
         width = spec.width or DEFAULT_WIDTH
         self.input = LabelledLatent(spec.latent, spec.classes)
-        self.dense = nn.Linear(self.input.width, width * side * side)
+        self.dense = Linear(self.input.width, width * side * side)
         self.start = (width, side, side)
         self.blocks = nn.ModuleList(GeneratorBlock(width, width, spec.classes) for _ in range(levels))
         self.norm = batch_norm(width, "batch")

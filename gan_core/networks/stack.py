@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gan_core.networks.common import Flatten, NetworkSpec, normalized, resolutions
+from gan_core.networks.linear import Linear
 from gan_core.networks.residual import GeneratorBlock
 from gan_core.networks.text import TEXT_WIDTH, TextEncoder
 
@@ -25,7 +26,7 @@ class ConditioningAugmentation(nn.Module):
 
     def __init__(self, code: int) -> None:
         super().__init__()
-        self.linear = nn.Linear(TEXT_WIDTH, 2 * code)
+        self.linear = Linear(TEXT_WIDTH, 2 * code)
 
     def forward(self, texts: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         mean, log_std = self.linear(texts).float().chunk(2, dim=1)
@@ -41,7 +42,7 @@ class FirstStage(nn.Module):
         levels, side = resolutions(shape, "stack")
         channels = [min(width * 2 ** (levels - level), 4 * width) for level in range(levels + 1)]
         self.start = (channels[0], side, side)
-        self.dense = nn.Linear(given, math.prod(self.start))
+        self.dense = Linear(given, math.prod(self.start))
         self.blocks = nn.Sequential(*(_Doubling(*pair) for pair in pairwise(channels)))
         self.to_image = nn.Sequential(nn.BatchNorm2d(channels[-1]), nn.ReLU(), nn.Conv2d(channels[-1], shape[0], 3, padding=1))
 
@@ -135,8 +136,8 @@ class StackDiscriminator(nn.Module):
             layers += [normalized(nn.Conv2d(before, after, 4, 2, 1), "spectral"), nn.LeakyReLU(0.2)]
         self.layers = nn.Sequential(*layers, Flatten())
         features = channels[-1] * side * side
-        self.linear = normalized(nn.Linear(features, 1), "spectral")
-        self.projection = normalized(nn.Linear(TEXT_WIDTH, features, bias=False), "spectral")
+        self.linear = normalized(Linear(features, 1), "spectral")
+        self.projection = normalized(Linear(TEXT_WIDTH, features, bias=False), "spectral")
 
     def features(self, images: Tensor) -> Tensor:
         """What the heads see of images: (N, F). Worth sharing between judgements of one image with several texts."""

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from gan_core.data.encoding import Choices
 from gan_core.networks.common import Dropout, LabelledLatent, NetworkSpec, normalized
+from gan_core.networks.linear import Linear
 
 TEMPERATURE = 0.2
 """Of the Gumbel-softmax: CTGAN's."""
@@ -31,9 +32,9 @@ class TabularGenerator(nn.Module):
         width = self.input.width
         for hidden in spec.widths or _DEFAULT_WIDTHS:
             normalization = nn.BatchNorm1d(hidden) if spec.normalization == "batch" else nn.Identity()
-            self.layers.append(nn.Sequential(nn.Linear(width, hidden), normalization, nn.ReLU()))
+            self.layers.append(nn.Sequential(Linear(width, hidden), normalization, nn.ReLU()))
             width += hidden
-        self.output = nn.Linear(width, self.scalars + self.choices.width)
+        self.output = Linear(width, self.scalars + self.choices.width)
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         entries = latents.shape[1] - self.choices.width
@@ -60,11 +61,11 @@ class TabularDiscriminator(nn.Module):
         width = spec.pac * (spec.shape[0] + spec.classes)
         layers: list[nn.Module] = []
         for hidden in spec.widths or _DEFAULT_WIDTHS:
-            layers += [normalized(nn.Linear(width, hidden), normalization), nn.LeakyReLU(0.2)]
+            layers += [normalized(Linear(width, hidden), normalization), nn.LeakyReLU(0.2)]
             if spec.dropout:
                 layers.append(Dropout(spec.dropout))
             width = hidden
-        layers.append(normalized(nn.Linear(width, 1), normalization))
+        layers.append(normalized(Linear(width, 1), normalization))
         self.layers = nn.Sequential(*layers)
 
     def forward(self, samples: Tensor, labels: Tensor | None = None) -> Tensor:

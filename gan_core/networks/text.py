@@ -11,6 +11,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from gan_core.data.text import PADDING, UNKNOWN
 from gan_core.networks.common import resolutions
+from gan_core.networks.linear import Linear
 
 WORD_WIDTH = 96
 TEXT_WIDTH = 128
@@ -30,7 +31,7 @@ class TextEncoder(nn.Module):
         self.word_dropout = word_dropout
         self.embedding = nn.Embedding(words, WORD_WIDTH, padding_idx=PADDING)
         self.gru = nn.GRU(WORD_WIDTH, TEXT_WIDTH // 2, batch_first=True, bidirectional=True)
-        self.from_words = nn.Linear(WORD_WIDTH, TEXT_WIDTH)
+        self.from_words = Linear(WORD_WIDTH, TEXT_WIDTH)
 
     def forward(self, tokens: Tensor) -> Tensor:
         is_word = tokens != PADDING
@@ -59,7 +60,7 @@ class ImageEncoder(nn.Module):
         for before, after in pairwise(channels):
             layers += [nn.Conv2d(before, after, 4, 2, 1, bias=False), nn.BatchNorm2d(after), nn.LeakyReLU(0.2)]
         self.trunk = nn.Sequential(*layers)
-        self.head = nn.Linear(channels[-1], TEXT_WIDTH)
+        self.head = Linear(channels[-1], TEXT_WIDTH)
 
     def forward(self, images: Tensor) -> Tensor:
         encoded: Tensor = self.head(self.trunk(images).mean(dim=(2, 3)))

@@ -1,0 +1,70 @@
+"""The dense layer of all networks: `torch.nn.Linear`, whose products of large float32 matrices take half the time on many CPUs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+_WORTH_IT = 2**22
+"""Multiplications from which the faster product makes up for a backward pass in Python."""
+
+
+class Linear(nn.Linear):
+    """`torch.nn.Linear`, (N, I) -> (N, O), with the same weights, results and gradients of any order up to rounding.
+
+    torch multiplies float32 matrices by MKL, which off Intel's own processors reaches half the rate of oneDNN (docs/performance.md).
+    torch has oneDNN's product built in, but without a gradient, so the gradient is here. GPUs, autocast, other types and small
+    products go torch's way.
+    """
+
+    def forward(self, features: Tensor) -> Tensor:
+        return _linear(features, self.weight, self.bias)
+
+
+def _linear(features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    if not _by_onednn(features, weight):
+        return F.linear(features, weight, bias)
+    if torch.is_grad_enabled():
+        output: Tensor = _Product.apply(features, weight, bias)  # type: ignore[no-untyped-call]
+        return output
+    return _product(features, weight, bias)
+
+
+def _by_onednn(features: Tensor, weight: Tensor) -> bool:
+    return (
+        features.device.type == "cpu"
+        and features.dtype == weight.dtype == torch.float32
+        and features.dim() == 2
+        and features.numel() * len(weight) >= _WORTH_IT
+        and not torch.is_autocast_enabled("cpu")
+        and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+        and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    )
+
+
+def _product(features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    output: Tensor = torch.ops.mkldnn._linear_pointwise(features, weight, bias, "none", [], "")
+    return output
+
+
+class _Product(torch.autograd.Function):
+    """oneDNN's product and its gradients, which are such products again, so that a penalty can have a gradient too."""
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(features, weight)
+        return _product(features, weight, bias)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        (gradient,) = gradients
+        features, weight = ctx.saved_tensors
+        of_features, of_weight, of_bias = ctx.needs_input_grad
+        return (
+            _linear(gradient, weight.T, None) if of_features else None,
+            _linear(gradient.T, features.T, None) if of_weight else None,
+            gradient.sum(dim=0) if of_bias else None,
+        )
