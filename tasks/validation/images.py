@@ -17,8 +17,9 @@ How each kind of picture becomes 8-bit grey (1 channel) or RGB (3 channels):
     animated, several pages   the first frame
     colour profile, gamma     not applied: values count as sRGB
     odd shapes                the central square of the short side, scaled to the asked size: Lanczos with antialiasing (after a
-                              box reduction where the picture is more than 6 times as large) to make smaller, bicubic to make larger;
-                              a square of the asked size is passed on bit for bit
+                              reduction to no less than 3 times the size where the picture is more than 6 times as large: of a
+                              JPEG while it is decoded, of others by boxes) to make smaller, bicubic to make larger; a square of
+                              the asked size is passed on bit for bit
 
 Sizes are checked from the header, before a pixel is decoded.
 """
@@ -37,11 +38,15 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from tasks.params import ValidateParams
 
-RESIZER = f"Pillow {PIL.__version__}: Lanczos to make smaller, bicubic to make larger"
+RESIZER = f"Pillow {PIL.__version__}: JPEG reduced while decoded, then Lanczos to make smaller, bicubic to make larger"
 """What brings pictures to the size of the data set (`fit`); scores of images belong to it."""
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
 MAX_PIXELS = 89_478_485
 """Width times height above which a file counts as a decompression bomb (Pillow's own limit, 256 MiB as RGB)."""
+
+_GAP = 3
+"""Times the asked size that a much larger picture is first reduced to, fast, before Lanczos. A JPEG whose sides are no multiples of the
+reduction comes out larger by up to 1 / (_GAP * size) of itself, a third of a pixel."""
 
 _GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N"})
 _SIGNATURES = {
@@ -87,7 +92,7 @@ class Picture:
     mode: str
     """Pillow's name of the file's own pixel format: L, RGB, RGBA, P, I;16, CMYK, ..."""
     mean: float
-    """Mean of the decoded pixels, 0 to 255, at the source's size."""
+    """Mean of the decoded pixels, 0 to 255, at the size that they are decoded in."""
     std: float
     """Standard deviation within each channel (root of the mean variance), so that a picture of one plain colour has 0."""
     pixels: NDArray[np.uint8]
@@ -100,7 +105,7 @@ def decode(data: bytes, size: int, limits: ValidateParams) -> Picture:
     Raises:
         UnusableImageError: not an image, broken, outside the limits, or blank.
     """
-    opened = _open(data, limits)
+    opened = _open(data, limits, least=_GAP * size)
     return _fitted(opened.image, opened, size, limits)
 
 
@@ -128,7 +133,7 @@ def decode_halves(data: bytes, size: int, limits: ValidateParams) -> tuple[Pictu
 
 @dataclass(frozen=True)
 class _Opened:
-    """A decoded file at its own size, and what its header says."""
+    """A decoded file, and what its header says."""
 
     image: Image.Image
     width: int
@@ -136,7 +141,8 @@ class _Opened:
     mode: str
 
 
-def _open(data: bytes, limits: ValidateParams) -> _Opened:
+def _open(data: bytes, limits: ValidateParams, least: int | None = None) -> _Opened:
+    """Decode a file; one that can be decoded at a half, a quarter or an eighth of its size (JPEG), so that no side is below `least`."""
     if not data:
         raise UnusableImageError("empty file")
     try:
@@ -144,6 +150,8 @@ def _open(data: bytes, limits: ValidateParams) -> _Opened:
         with warnings.catch_warnings(action="ignore"), Image.open(BytesIO(data), formats=FORMATS) as source:
             width, height, mode = *source.size, source.mode
             check_size(width, height, limits)
+            if least is not None:
+                source.draft(None, (least, least))
             source.load()
             return _Opened(to_plain(_upright(source)), width, height, mode)
     except UnusableImageError:
@@ -218,7 +226,7 @@ def fit(image: Image.Image, size: int) -> Image.Image:
     if side == size:
         return square
     if side > size:
-        return square.resize((size, size), Image.Resampling.LANCZOS, reducing_gap=3.0)
+        return square.resize((size, size), Image.Resampling.LANCZOS, reducing_gap=_GAP)
     return square.resize((size, size), Image.Resampling.BICUBIC)
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageFile
 
 from tasks.params import ValidateParams
-from tasks.validation.images import FORMATS, MAX_PIXELS, UnusableImageError, decode, fit, statistics, with_channels
+from tasks.validation.images import FORMATS, MAX_PIXELS, UnusableImageError, _open, decode, fit, statistics, with_channels
 
 LIMITS = ValidateParams()
 
@@ -248,6 +248,48 @@ class TestShapes:
 
     def test_statistics_of_one_plain_colour(self) -> None:
         assert statistics(Image.new("RGB", (5, 5), (255, 0, 0))) == (85.0, 0.0)
+
+
+class TestLargeJpegs:
+    """Photos that are decoded at a part of their size, since far less is asked for."""
+
+    @staticmethod
+    def photo(height: int = 960, width: int = 1_280, mode: str = "RGB") -> Image.Image:
+        """Something smooth, with an edge in it."""
+        coarse = np.random.default_rng(0).integers(0, 256, (9, 12, 3), dtype=np.uint8)
+        coarse[:4, :3] = 255
+        return Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC).convert(mode)
+
+    @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+    @pytest.mark.parametrize(("height", "width", "mean", "most"), [(960, 1_280, 0.5, 5), (905, 1_203, 5, 30)])
+    def test_come_out_as_if_decoded_whole(self, mode: str, height: int, width: int, mean: float, most: int) -> None:
+        """Sides that are no multiples of 8 shift what is far off by a fraction of a pixel."""
+        photo = self.photo(height, width, mode)
+        picture = decode(encode(photo, "JPEG", quality=95), 32, LIMITS)
+        assert (picture.width, picture.height, picture.mode) == (width, height, mode)
+        left = (width - height) // 2
+        whole = (
+            photo.crop((left, 0, left + height, height)).convert("L" if mode == "L" else "RGB").resize((32, 32), Image.Resampling.LANCZOS)
+        )
+        apart = np.abs(picture.pixels.astype(int) - np.atleast_3d(np.asarray(whole, dtype=int)).transpose(2, 0, 1))
+        assert apart.mean() < mean
+        assert apart.max() < most
+
+    @pytest.mark.parametrize(("size", "decoded"), [(32, (160, 120)), (64, (320, 240)), (161, (1_280, 960))])
+    def test_are_decoded_at_no_less_than_three_times_the_size(self, size: int, decoded: tuple[int, int]) -> None:
+        assert _open(encode(self.photo(), "JPEG"), LIMITS, least=3 * size).image.size == decoded
+
+    def test_are_turned_upright(self) -> None:
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        turned = decode(encode(self.photo(), "JPEG", exif=exif), 32, LIMITS).pixels
+        apart = np.abs(turned.astype(int) - np.rot90(decode(encode(self.photo(), "JPEG"), 32, LIMITS).pixels, -1, axes=(1, 2)))
+        assert apart.mean() < 1
+
+    def test_that_are_truncated_are_refused(self) -> None:
+        data = encode(self.photo(), "JPEG")
+        with pytest.raises(UnusableImageError, match="truncated"):
+            decode(data[: len(data) // 2], 32, LIMITS)
 
 
 def png(chunks: list[tuple[bytes, bytes]]) -> bytes:
