@@ -78,7 +78,7 @@ def _race(context: Context, photos: Path, rounds: int) -> dict[str, list[float]]
     """Images a second of each round, of both sides."""
     workspace = context.folder / f"packing-{photos.name}"
     data = {"source": f"folder://{photos}", "size": _SIZE}
-    entry = {"data": data, "validate": {}, "train": {"recipe": "gan", "images": 1}, "evaluate": {}, "register": {}}
+    entry = {"data": data, "validate": {"min_samples": 1}, "train": {"recipe": "gan", "images": 1}, "evaluate": {}, "register": {}}
     workspace.mkdir()
     (workspace / "params.yaml").write_text(json.dumps({"generators": {"photos": entry}}))
     subprocess.run([sys.executable, "-m", "tasks.fetch", "photos"], cwd=workspace, env=environment({}), check=True, capture_output=True)
@@ -119,12 +119,12 @@ def _small_photos(context: Context) -> Path:
 def _large_photos(context: Context) -> Path:
     """Some of them, enlarged: what decoding costs depends on the number of pixels."""
     folder = context.folder / "large photos"
+    folder.mkdir()
     for path in _sources(context)[::5]:
-        (folder / path.parent.name).mkdir(parents=True, exist_ok=True)
         with Image.open(path) as image:
             larger = _LARGE / min(image.size)
             enlarged = image.convert("RGB").resize((round(image.width * larger), round(image.height * larger)), Image.Resampling.BICUBIC)
-            enlarged.save(folder / path.parent.name / path.name, quality=90)
+            enlarged.save(folder / path.name, quality=90)
     return folder
 
 
