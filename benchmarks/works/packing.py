@@ -78,7 +78,7 @@ def _race(context: Context, photos: Path, rounds: int) -> dict[str, list[float]]
     """Images a second of each round, of both sides."""
     workspace = context.folder / f"packing-{photos.name}"
     data = {"source": f"folder://{photos}", "size": _SIZE}
-    entry = {"data": data, "validate": {"min_samples": 1}, "train": {"recipe": "gan", "images": 1}, "evaluate": {}, "register": {}}
+    entry = {"data": data, "validate": {"min_samples": 2}, "train": {"recipe": "gan", "images": 1}, "evaluate": {}, "register": {}}
     workspace.mkdir()
     (workspace / "params.yaml").write_text(json.dumps({"generators": {"photos": entry}}))
     subprocess.run([sys.executable, "-m", "tasks.fetch", "photos"], cwd=workspace, env=environment({}), check=True, capture_output=True)
