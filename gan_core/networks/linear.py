@@ -34,11 +34,11 @@ def _linear(features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 
 def _by_onednn(features: Tensor, weight: Tensor) -> bool:
-    return (
-        features.device.type == "cpu"
-        and features.dtype == weight.dtype == torch.float32
+    return (  # small networks call this more often than they multiply, so what is asked first is quick, and enough for them
+        features.numel() * weight.shape[0] >= _WORTH_IT
         and features.dim() == 2
-        and features.numel() * len(weight) >= _WORTH_IT
+        and features.device.type == "cpu"
+        and features.dtype == weight.dtype == torch.float32
         and not torch.is_autocast_enabled("cpu")
         and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
         and hasattr(torch.ops.mkldnn, "_linear_pointwise")
