@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gan_core.data.dataset import Dataset
 from gan_core.data.encoding import Encoding
+from gan_core.data.gather import Gather
 from gan_core.data.scaling import images_to_unit, points_to_unit
 from gan_core.randomness import mix
 
@@ -63,14 +64,14 @@ class Batches:
 
     def __init__(self, dataset: Dataset, seed: int, device: torch.device) -> None:
         self.spec = dataset.spec
-        self.samples = dataset.samples["train"]
+        self.samples = Gather(dataset.samples["train"])
         self.labels = dataset.labels.get("train")
         self.captions = dataset.captions.get("train")
         self.seed = seed
         self.device = device
         self.encoding = None if dataset.spec.schema is None else Encoding(dataset.spec.schema)
         self.order = Shuffle(len(self.samples), seed)
-        self.inputs = dataset.inputs.get("train")
+        self.inputs = Gather(dataset.inputs["train"]) if "train" in dataset.inputs else None
         unpaired = self.inputs is not None and dataset.spec.input_counts is not None
         self.input_order = Shuffle(len(self.inputs), mix(seed, _INPUTS)) if self.inputs is not None and unpaired else self.order
 
@@ -78,11 +79,12 @@ class Batches:
         """The batch of `size` that follows the first `seen` samples of the run, or of its equal `parts` the one of that number."""
         start, stop = part * size // parts, (part + 1) * size // parts
         indices = self.order.indices(seen + start, stop - start)
-        samples = torch.from_numpy(self.samples[indices]).to(self.device, non_blocking=True)
+        samples = torch.from_numpy(self.samples.rows(indices)).to(self.device, non_blocking=True)
         labels = None if self.labels is None else torch.from_numpy(self.labels[indices]).to(self.device, non_blocking=True)
         if self.inputs is not None:
-            chosen = torch.from_numpy(self.inputs[self.input_order.indices(seen + start, stop - start)]).to(self.device, non_blocking=True)
-            return Batch(_images(samples), labels, _images(chosen))
+            chosen = self.input_order.indices(seen + start, stop - start)
+            inputs = torch.from_numpy(self.inputs.rows(chosen)).to(self.device, non_blocking=True)
+            return Batch(_images(samples), labels, _images(inputs))
         if self.captions is not None:
             draws = np.random.default_rng((self.seed, _CAPTIONS, seen)).random(size)[start:stop]
             tokens = self.captions.tokens[self.captions.drawn(indices, draws)]
