@@ -42,8 +42,9 @@ class Gather:
             rows: NDArray[Any] = self._array[indices]
             return rows
         rows = np.empty((len(indices), *self._array.shape[1:]), self._array.dtype)
-        file, start, size = self._file.fileno(), self._start, self._array[:1].nbytes
-        for index, place in zip(indices.tolist(), rows.reshape(len(rows), -1).view(np.uint8), strict=True):
-            if os.preadv(file, [place], start + index * size) != size:
+        file, size, places = self._file.fileno(), self._array[:1].nbytes, rows.data.cast("B")
+        for number, index in enumerate(indices.tolist()):
+            place = places[number * size : (number + 1) * size]
+            if os.preadv(file, [place], self._start + index * size) != size:
                 raise DataError(f"{self._file.name}: has become shorter since it was opened; run the validate stage again")
         return rows
