@@ -101,7 +101,7 @@ def train(
     lines = _record_so_far(record, images, group, device)
     numbers: dict[str, float] = {}
     compared = np.sort(batches.order.indices(0, min(1_000, len(dataset.samples["train"]))))
-    real = dataset.samples["train"][compared]
+    real = batches.samples.rows(compared)
     real_labels = dataset.labels["train"][compared] if "train" in dataset.labels else None
 
     while images < params.images:
