@@ -43,7 +43,7 @@ def run(context: Context) -> Result:
             goals.append(Goal(work, f"{_MOST_MIB:g} MiB", f"not measured: {few.failure or more.failure}", None))
     return Result(
         "Memory and the size of the data",
-        f"`mnist`'s networks on grey images of {_SIDE}x{_SIDE}. What is resident includes pages of files, libraries for the most part; what is "
-        "the process's own does not.",
+        f"`mnist`'s networks on grey images of {_SIDE}x{_SIDE}. What is resident includes pages of files, libraries for the most part; "
+        "what is the process's own does not.",
         ("data", "most resident, MiB", "its own, MiB"), rows, goals, {one.name: one.windows for one in (few, more)},
     )  # fmt: skip
