@@ -18,8 +18,8 @@ How each kind of picture becomes 8-bit grey (1 channel) or RGB (3 channels):
     colour profile, gamma     not applied: values count as sRGB
     odd shapes                the central square of the short side, scaled to the asked size: Lanczos with antialiasing (after a
                               reduction to no less than 3 times the size where the picture is more than 6 times as large: of a
-                              JPEG while it is decoded, of others by boxes) to make smaller, bicubic to make larger; a square of
-                              the asked size is passed on bit for bit
+                              JPEG while it is decoded, of others and of halves by boxes) to make smaller, bicubic to make
+                              larger; a square of the asked size is passed on bit for bit
 
 Sizes are checked from the header, before a pixel is decoded.
 """
