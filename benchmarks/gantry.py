@@ -54,7 +54,8 @@ def _of_a_dense_layer(features: list[int], weight: list[int], *_: object, **__: 
 def operations(params: TrainParams, dataset: Dataset) -> float:
     """Floating-point operations of a step for each sample that it trains on, counted by torch: products of matrices and convolutions."""
     seen: list[tuple[int, int]] = []
-    counter = FlopCounterMode(display=False, custom_mapping={torch.ops.mkldnn._linear_pointwise: _of_a_dense_layer})
+    product = getattr(torch.ops.mkldnn, "_linear_pointwise", None)  # not every build of torch has it
+    counter = FlopCounterMode(display=False, custom_mapping={} if product is None else {product: _of_a_dense_layer})
     counter.mod_tracker = _NoModules()
     with tempfile.TemporaryDirectory() as folder, counter:
 
