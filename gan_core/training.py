@@ -81,7 +81,7 @@ def train(
     optimizers = {index: _optimizer(recipe, turn, params.optimizer) for index, turn in enumerate(recipe.turns)}
     half_life = min(params.images // 20, 500_000) if params.ema is None else params.ema
     average = Average(recipe.players[recipe.shipped], half_life)
-    batches = Batches(dataset, params.seed, device)
+    batches = Batches(dataset, params.seed, device, recipe.paired)
     parts = Parts(group, params.batch, params.accumulate)
     # What a recipe keeps of a part from one turn to the next, such as what the generator drew for it, stays with the part.
     hands = [recipe, *(copy.copy(recipe) for _ in range(1, params.accumulate))]

@@ -60,9 +60,12 @@ class Batch:
 
 
 class Batches:
-    """Batches of a data set's training split on a device, by the number of samples seen before them."""
+    """Batches of a data set's training split on a device, by the number of samples seen before them.
 
-    def __init__(self, dataset: Dataset, seed: int, device: torch.device) -> None:
+    Without `paired`, inputs come in an order of their own even where each belongs to a sample.
+    """
+
+    def __init__(self, dataset: Dataset, seed: int, device: torch.device, paired: bool = True) -> None:
         self.spec = dataset.spec
         self.samples = Gather(dataset.samples["train"])
         self.labels = dataset.labels.get("train")
@@ -72,8 +75,8 @@ class Batches:
         self.encoding = None if dataset.spec.schema is None else Encoding(dataset.spec.schema)
         self.order = Shuffle(len(self.samples), seed)
         self.inputs = Gather(dataset.inputs["train"]) if "train" in dataset.inputs else None
-        unpaired = self.inputs is not None and dataset.spec.input_counts is not None
-        self.input_order = Shuffle(len(self.inputs), mix(seed, _INPUTS)) if self.inputs is not None and unpaired else self.order
+        apart = self.inputs is not None and (not paired or dataset.spec.input_counts is not None)
+        self.input_order = Shuffle(len(self.inputs), mix(seed, _INPUTS)) if self.inputs is not None and apart else self.order
 
     def after(self, seen: int, size: int, part: int = 0, parts: int = 1) -> Batch:
         """The batch of `size` that follows the first `seen` samples of the run, or of its equal `parts` the one of that number."""

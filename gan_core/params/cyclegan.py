@@ -35,9 +35,12 @@ class PatchParams(Strict):
 
 
 class CycleGanParams(TrainParams):
-    """Unpaired translation (CycleGAN, Zhu et al., 2017): two translators that undo each other, a discriminator for each kind of image."""
+    """Unpaired translation (CycleGAN, Zhu et al., 2017): two translators that undo each other, a discriminator for each kind of image.
 
-    kinds = ("unpaired",)
+    Of pairs it sees both kinds in orders of their own, so that who belongs to whom is left to the evaluation (section 5.1 of the paper).
+    """
+
+    kinds = ("unpaired", "pairs")
 
     recipe: Literal["cyclegan"] = "cyclegan"
     batch: Annotated[int, Field(ge=1, le=65_536)] = 1

@@ -45,6 +45,7 @@ class CycleGan(Recipe[CycleGanParams]):
     """Players `generators` (a `RoundTrip`), `target_discriminator` and `input_discriminator`, and a pool for each of the two."""
 
     shipped = "generators"
+    paired = False
     turns = (Turn(("target_discriminator", "input_discriminator"), draws=True), Turn(("generators",)))
 
     def __init__(self, params: CycleGanParams, spec: DatasetSpec, device: torch.device) -> None:

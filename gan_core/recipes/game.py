@@ -80,6 +80,8 @@ class Recipe(ABC, Generic[Params]):
     """Of that player."""
     generator_from: float = 0.0
     """The share of the budget from which on it plays."""
+    paired: bool = True
+    """Whether it is shown inputs beside the samples that they belong to, where they belong to any."""
 
     def __init__(self, params: Params, spec: DatasetSpec, device: torch.device) -> None:
         self.params = params

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gan_core.data.batches import Batches, Shuffle
-from gan_core.data.dataset import Dataset
+from gan_core.data.dataset import Dataset, DatasetSpec, write_spec
 
 CPU = torch.device("cpu")
 
@@ -89,3 +90,26 @@ def test_reading_a_batch_never_changes_the_data(make_dataset: Callable[..., Data
     before = np.array(dataset.samples["train"])
     Batches(dataset, seed=0, device=CPU).after(0, 10).real.fill_(9)
     np.testing.assert_array_equal(dataset.samples["train"], before)
+
+
+def test_pairs_come_together_unless_a_game_wants_them_apart(tmp_path: Path) -> None:
+    """Apart, inputs and samples are still whole epochs of each, in two orders that a seed decides."""
+    numbers = np.arange(10, dtype=np.uint8)[:, None, None, None].repeat(3, 1).repeat(8, 2).repeat(8, 3)
+    for split in ("train", "holdout"):
+        np.save(tmp_path / f"{split}.npy", numbers)
+        np.save(tmp_path / f"{split}_inputs.npy", numbers + 100)
+    shape = (3, 8, 8)
+    write_spec(tmp_path, DatasetSpec("pairs", shape, None, {"train": 10, "holdout": 10}, inputs=shape))
+
+    def drawn(paired: bool) -> tuple[list[int], list[int]]:
+        batch = Batches(Dataset.open(tmp_path), seed=5, device=CPU, paired=paired).after(0, 10)
+        assert batch.inputs is not None
+        samples, inputs = (((images[:, 0, 0, 0] + 1) * 127.5).round().int().tolist() for images in (batch.real, batch.inputs))
+        return samples, [value - 100 for value in inputs]
+
+    samples, inputs = drawn(paired=True)
+    assert samples == inputs
+    apart, others = drawn(paired=False)
+    assert apart == samples != others
+    assert sorted(others) == list(range(10))
+    assert drawn(paired=False) == (apart, others)
