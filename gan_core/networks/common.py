@@ -33,6 +33,7 @@ class NetworkSpec:
     """Length of a generator's latent; a discriminator ignores it."""
     width: int | None = None
     widths: tuple[int, ...] | None = None
+    hidden: int | None = None
     normalization: Normalization | None = None
     dropout: float = 0.0
     inputs: tuple[int, ...] | None = None
@@ -62,6 +63,7 @@ class NetworkSpec:
             latent=latent,
             width=params.width,
             widths=params.widths,
+            hidden=params.hidden,
             normalization=params.normalization,
             dropout=params.dropout,
             components=params.components,

@@ -70,7 +70,7 @@ class DcganGenerator(nn.Module):
 
 
 class DcganDiscriminator(nn.Module):
-    """One strided convolution each halving, then a linear head.
+    """One strided convolution each halving, a dense layer of `hidden` units where that is set, then a linear head.
 
     `widths` are the channels of each convolution; `normalization` none (default), spectral or batch; `dropout` after each.
     """
@@ -90,8 +90,13 @@ class DcganDiscriminator(nn.Module):
             if spec.dropout:
                 layers.append(Dropout(spec.dropout))
             channels = width
-        self.layers = nn.Sequential(*layers, Flatten())
-        self.head = ProjectionHead(spec, channels * side * side, lambda module: normalized(module, normalization))
+        layers.append(Flatten())
+        features = channels * side * side
+        if spec.hidden:
+            layers += [normalized(Linear(features, spec.hidden), normalization), nn.LeakyReLU(0.2)]
+            features = spec.hidden
+        self.layers = nn.Sequential(*layers)
+        self.head = ProjectionHead(spec, features, lambda module: normalized(module, normalization))
         if normalization != "spectral":
             self.apply(dcgan_init)
 

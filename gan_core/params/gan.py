@@ -23,6 +23,9 @@ class NetworkParams(Strict):
     """Hidden units layer by layer: an `mlp`, or the channels of a `dcgan` from the seed (generator) or image (discriminator) on."""
     normalization: Normalization | None = None
     """None: batch for a convolutional generator; for a convolutional discriminator spectral with the hinge loss, none otherwise."""
+    hidden: PositiveInt | None = None
+    """Units of a dense layer between a `dcgan` discriminator's convolutions and its logits, which the paper has not (StyleGAN2 has: Karras
+    et al., 2020). Two convolutions, all that a small image takes, tell labels and shapes apart poorly without it."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     components: Annotated[int, Field(ge=2, le=10_000)] | None = None
     """Of a mixture of Gaussians that the latent is drawn from, for data that lies in separate pieces (DeLiGAN: Gurumurthy et al., 2017)."""
@@ -40,7 +43,11 @@ class NetworkParams(Strict):
         """What is set here and would be ignored, as lines that begin with the key, for a player of `role`."""
         family = self.family(images)
         known = {key for key, networks in _USED[role].items() if family in networks}
-        named = [key for key in ("width", "widths", "dropout", "components", "batch_distance") if getattr(self, key) and key not in known]
+        named = [
+            key
+            for key in ("width", "widths", "hidden", "dropout", "components", "batch_distance")
+            if getattr(self, key) and key not in known
+        ]
         problems = [f"{key}: the {family} {role} has no such setting; leave it out" for key in named]
         if self.normalization not in (None, "none") and f"normalization {self.normalization}" not in known:
             problems.append(f"normalization: the {family} {role} has no {self.normalization} normalization; leave it out")
@@ -59,6 +66,7 @@ _USED: dict[str, dict[str, tuple[str, ...]]] = {
     "discriminator": {
         "width": _CONVOLUTIONAL,
         "widths": ("mlp", "dcgan"),
+        "hidden": ("dcgan",),
         "dropout": ("mlp", "dcgan", "residual"),
         "batch_distance": _CONVOLUTIONAL,
         "normalization batch": ("mlp", "dcgan"),

@@ -498,6 +498,12 @@ def test_no_file_raises_anything_but_a_config_error(tmp_path: Path, text: str) -
     [
         ("generator", {"dropout": 0.3}, "train.generator.dropout: the dcgan generator has no such setting; leave it out"),
         ("generator", {"batch_distance": True}, "train.generator.batch_distance: the dcgan generator has no such setting; leave it out"),
+        ("generator", {"hidden": 8}, "train.generator.hidden: the dcgan generator has no such setting; leave it out"),
+        (
+            "discriminator",
+            {"network": "residual", "hidden": 8},
+            "train.discriminator.hidden: the residual discriminator has no such setting; leave it out",
+        ),
         ("generator", {"network": "mlp", "width": 8}, "train.generator.width: the mlp generator has no such setting; leave it out"),
         (
             "discriminator",

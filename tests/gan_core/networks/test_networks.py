@@ -158,6 +158,14 @@ class TestSizesByTheBook:
         dropouts = [module for module in discriminator.modules() if isinstance(module, nn.Dropout)]
         assert [dropout.p for dropout in dropouts] == [0.3, 0.3]
 
+    @pytest.mark.parametrize("normalization", ["none", "spectral"])
+    def test_a_dcgan_discriminator_with_a_dense_layer_in_front_of_its_logits(self, normalization: str) -> None:
+        judge = build_discriminator(spec("dcgan", (1, 28, 28), 3, widths=(8, 16), hidden=32, normalization=normalization))
+        assert count(judge) == conv(1, 8, 4) + conv(8, 16, 4) + linear(16 * 7 * 7, 32) + linear(32, 1) + 3 * 32
+        logits = judge(torch.randn(N, 1, 28, 28), labels(3))
+        assert logits.shape == (N,)
+        assert_gradient_reaches_every_weight(judge, logits)
+
     def test_the_dcgan_s_default_doubles_its_channels_each_halving(self) -> None:
         """At 64 pixels 64-128-256-512, as in the paper's figure 1 halved (its discriminator is as wide)."""
         discriminator = build_discriminator(NetworkSpec("dcgan", (3, 64, 64), 0, 100, normalization="none"))
