@@ -50,7 +50,7 @@ GAMES: Mapping[str, Mapping[str, Any]] = {
 DATA: Mapping[str, Mapping[str, Any]] = {
     "ring8": {"source": "points://ring", "count": 10_000},
     "grid25": {"source": "points://grid", "count": 10_000},
-    "mnist": {"source": "torchvision://MNIST", "root": "$GANTRY_DATA", "size": 28},
+    "stacked-mnist": {"source": "torchvision://MNIST", "root": "$GANTRY_DATA", "size": 28, "stack": True},
     "clothing": {"source": "folder://$GANTRY_DATA/clothing/train", "size": 32},
 }
 _WARM_UP, _MEASURED = 20, 4.0
@@ -109,8 +109,9 @@ def measured(
         fetch(workspace, data, first)
         validate(workspace, data, first)
         dataset = Dataset.open(workspace.ready(data))
-        kind = SCORINGS[dataset.spec.kind].extractor(data, dataset.spec, first.evaluation)
-        extractor = None if kind is None else kind.fit(dataset)
+        scoring = SCORINGS[dataset.spec.kind]
+        kind = scoring.extractor(data, dataset.spec, first.evaluation)
+        extractor = None if kind is None else scoring.fit(kind, dataset, first.evaluation.features_seed, torch.device("cpu"))
         for game in games:
             images = images_in(seconds, data, game, dataset)
             scores = []
