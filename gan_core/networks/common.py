@@ -33,7 +33,6 @@ class NetworkSpec:
     """Length of a generator's latent; a discriminator ignores it."""
     width: int | None = None
     widths: tuple[int, ...] | None = None
-    hidden: int | None = None
     normalization: Normalization | None = None
     dropout: float = 0.0
     inputs: tuple[int, ...] | None = None
@@ -43,6 +42,7 @@ class NetworkSpec:
     skip: bool = False
     components: int | None = None
     batch_distance: bool = False
+    hidden: int | None = None
     scalars: int = 0
     choices: tuple[int, ...] = ()
     """Rows of a table: scalars, and options of each choice behind them, as `gan_core.data.encoding` lays them out."""
@@ -63,11 +63,11 @@ class NetworkSpec:
             latent=latent,
             width=params.width,
             widths=params.widths,
-            hidden=params.hidden,
             normalization=params.normalization,
             dropout=params.dropout,
             components=params.components,
             batch_distance=params.batch_distance,
+            hidden=params.hidden,
         )
 
 

@@ -259,7 +259,7 @@ def test_the_game_and_the_layout_need_each_other() -> None:
         (
             {},
             "cyclegan",
-            "train.recipe: cyclegan takes unpaired, and folder:///p has images; data.layout: unpaired-folders",
+            "train.recipe: cyclegan takes unpaired or pairs, and folder:///p has images; data.layout: unpaired-folders",
         ),
         (UNPAIRED, "gan", "train.recipe: gan takes images or points, and folder:///p has unpaired"),
     ):

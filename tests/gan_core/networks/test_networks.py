@@ -282,6 +282,8 @@ class TestSpecification:
         params = NetworkParams(network="residual", width=24, normalization="none", dropout=0.25)
         found = NetworkSpec.from_params(params, (3, 32, 32), 10, 48)
         assert found == NetworkSpec("residual", (3, 32, 32), 10, 48, 24, None, "none", 0.25)
+        found = NetworkSpec.from_params(NetworkParams(network="dcgan", width=24, hidden=7, batch_distance=True), (3, 32, 32), 10, 48)
+        assert found == NetworkSpec("dcgan", (3, 32, 32), 10, 48, 24, hidden=7, batch_distance=True)
 
     def test_equal_specifications_fit_each_other_s_weights(self) -> None:
         for family in NARROW:
