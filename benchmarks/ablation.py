@@ -70,7 +70,7 @@ def entry_of(data: str, game: str, images: int, seed: int) -> Entry:
     training = {
         "recipe": "gan", "images": images, "seed": seed, "threads": 1, "batch": 256 if points else 64, "latent": 8 if points else 64,
         "generator": generator, "discriminator": discriminator, **settings,
-        "optimizer": {"decay": 0.5, "learning_rate": 5e-4, **settings.get("optimizer", {}), **({"learning_rate": 1e-3} if points else {})},
+        "optimizer": {"decay": 0.5, "learning_rate": 5e-4, **settings.get("optimizer", {})} | ({"learning_rate": 1e-3} if points else {}),
     }  # fmt: skip
     samples = {"samples": 2_500}
     return parse(

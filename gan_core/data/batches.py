@@ -75,7 +75,7 @@ class Batches:
         self.encoding = None if dataset.spec.schema is None else Encoding(dataset.spec.schema)
         self.order = Shuffle(len(self.samples), seed)
         self.inputs = Gather(dataset.inputs["train"]) if "train" in dataset.inputs else None
-        apart = self.inputs is not None and (not paired or dataset.spec.input_counts is not None)
+        apart = not paired or dataset.spec.input_counts is not None
         self.input_order = Shuffle(len(self.inputs), mix(seed, _INPUTS)) if self.inputs is not None and apart else self.order
 
     def after(self, seen: int, size: int, part: int = 0, parts: int = 1) -> Batch:
