@@ -32,6 +32,8 @@ class PatchParams(Strict):
     """Side, in pixels, of the patches that it judges. None: 70 from 64 pixels on, 34 from 32 on, 16 below."""
     width: PositiveInt = 64
     """Channels of the first convolution; each one after it has twice as many."""
+    normalization: Literal["none", "spectral", "instance"] | None = None
+    """None: spectral with the hinge loss, instance otherwise (the paper's)."""
 
 
 class CycleGanParams(TrainParams):
@@ -47,6 +49,7 @@ class CycleGanParams(TrainParams):
     optimizer: OptimizerParams = OptimizerParams(learning_rate=2e-4, betas=(0.5, 0.999), decay=0.5)
     generator: TranslatorParams = TranslatorParams()
     discriminator: PatchParams = PatchParams()
+    loss: Literal["non-saturating", "least-squares", "hinge"] = "least-squares"
     cycle: Annotated[float, Field(ge=0)] = 10.0
     """Weight of the mean absolute difference between an image and what comes back of it, in -1..1, beside each adversarial loss."""
     identity: Annotated[float, Field(ge=0)] = 5.0

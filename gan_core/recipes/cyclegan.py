@@ -1,7 +1,7 @@
 """Unpaired translation: two translators that undo each other, and a discriminator for each kind of image (CycleGAN, Zhu et al., 2017).
 
 `there` goes from the inputs to images like the samples, `back` the other way; both are shipped, so that what comes back of a translation
-can be looked at and scored. A discriminator judges patches, with the least-squares loss, and is shown past translations too.
+can be looked at and scored. A discriminator judges patches and is shown past translations too.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from gan_core.data.batches import Batch
 from gan_core.data.dataset import Dataset, DatasetSpec
 from gan_core.errors import ConfigError
 from gan_core.generator import Generator
-from gan_core.losses import least_squares_discriminator, least_squares_generator
+from gan_core.losses import LOSSES
 from gan_core.networks import build_discriminator, build_generator
 from gan_core.networks.common import NetworkSpec
 from gan_core.networks.patch import patch_widths
@@ -67,7 +67,8 @@ class CycleGan(Recipe[CycleGanParams]):
             skip=generator.skip,
         )
         widths = patch_widths(params.patch(spec.shape[-1]), discriminator.width)
-        judge = NetworkSpec("patch", spec.shape, 0, 0, widths=widths, normalization="instance")
+        normalization = discriminator.normalization or ("spectral" if params.loss == "hinge" else "instance")
+        judge = NetworkSpec("patch", spec.shape, 0, 0, widths=widths, normalization=normalization)
         networks = {
             "generators": build_generator(self.network),
             "target_discriminator": build_discriminator(judge),
@@ -77,6 +78,7 @@ class CycleGan(Recipe[CycleGanParams]):
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         pools = {name: ImagePool(params.pool, spec.shape) for name in ("target_pool", "input_pool")}
         self.players = {name: player.to(device) for name, player in {**networks, **pools}.items()}
+        self.discriminator_loss, self.generator_loss = LOSSES[params.loss]
         self._sides: dict[str, _Side] = {}
 
     def move(self, turn: Turn, batch: Batch, moves: int, last: bool) -> Move:
@@ -91,10 +93,10 @@ class CycleGan(Recipe[CycleGanParams]):
         for name, side in self._sides.items():
             shown = cast(ImagePool, self.players[f"{name}_pool"]).exchange(side.fake)
             real, fake = self._judge(name, torch.cat([side.real, shown])).chunk(2)
-            loss = least_squares_discriminator(real, fake)
+            loss = self.discriminator_loss(real, fake)
             total = total + loss
             prefix = "" if name == "target" else f"{name}_"
-            said = {"discriminator_loss": loss.detach(), **verdicts(real, fake, "least-squares")}
+            said = {"discriminator_loss": loss.detach(), **verdicts(real, fake, self.params.loss)}
             numbers |= {f"{prefix}{key}": value for key, value in said.items()}
         return Move(total, numbers)
 
@@ -103,8 +105,9 @@ class CycleGan(Recipe[CycleGanParams]):
         numbers = dict[str, Tensor]()
         total = target.real.new_zeros(())
         for name, side in self._sides.items():
-            # The weights of the paper stand beside the plain square, twice this loss.
-            fooling = 2 * least_squares_generator(self._judge(name, side.fake), side.real)
+            fooling = self.generator_loss(self._judge(name, side.fake), side.real)
+            if self.params.loss == "least-squares":
+                fooling = 2 * fooling  # the weights of the paper stand beside the plain square
             numbers["generator_loss" if name == "target" else f"{name}_generator_loss"] = fooling.detach()
             total = total + fooling
         there, back = self._generators.there, self._generators.back

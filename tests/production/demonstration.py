@@ -84,7 +84,7 @@ class Stage:
 
         def training() -> str | None:
             for name, workspace in self.workspaces.items():
-                records = [path for path in workspace.unfinished(NAME).rglob("metrics.jsonl") if path.stat().st_mtime > since]
+                records = [path for path in workspace.unfinished(NAME).glob("*/try-*/metrics.jsonl") if path.stat().st_mtime > since]
                 if records and any(f"tasks.train {NAME}" in command for command in processes_in(workspace.root).values()):
                     return name
             return None
@@ -184,7 +184,7 @@ def faults(scene: Stage, only: str) -> Iterator[Happened]:
         """From now until a minute after the training's last step: its results find the store closed."""
 
         def is_over() -> bool:
-            records = scene.workspaces[trainer].unfinished(NAME).rglob("metrics.jsonl")
+            records = scene.workspaces[trainer].unfinished(NAME).glob("*/try-*/metrics.jsonl")
             lines = [path.read_text().splitlines()[-1:] for path in records]
             return any(json.loads(line)["images"] >= scene.images for (line,) in filter(None, lines))
 
