@@ -98,6 +98,35 @@ def test_the_losses_are_the_papers(dataset: Dataset, identity: float) -> None:
     assert ("identity_l1" in fooling.numbers) == bool(identity)
 
 
+@pytest.mark.parametrize("loss", ["hinge", "non-saturating"])
+def test_another_game_takes_the_place_of_the_papers(dataset: Dataset, loss: str) -> None:
+    """By the log of a sigmoid and by max(0, .), as their papers write them; spectral normalisation goes with the hinge."""
+    recipe, batch = game(dataset, mirror=False, loss=loss, cycle=0, identity=0)
+    discriminate, translate = recipe.turns
+    normalized = any("parametrizations" in name for name, _ in recipe.players["target_discriminator"].named_parameters())
+    assert normalized == (loss == "hinge")
+    for player in recipe.players.values():
+        player.eval()  # where each look at the weights would move the estimate of their norm
+    critic, fooling = recipe.move(discriminate, batch, 0, last=True), recipe.move(translate, batch, 0, last=True)
+    generators = recipe.players["generators"]
+    assert isinstance(batch.inputs, torch.Tensor)
+    judged, fooled = torch.zeros(()), torch.zeros(())
+    with torch.no_grad():
+        for name, real, fake in (
+            ("target", batch.real, generators.there(batch.inputs)),
+            ("input", batch.inputs, generators.back(batch.real)),
+        ):
+            on_real, on_fake = recipe.players[f"{name}_discriminator"](real), recipe.players[f"{name}_discriminator"](fake)
+            if loss == "hinge":
+                judged += (1 - on_real).clamp(min=0).mean() + (1 + on_fake).clamp(min=0).mean()
+                fooled -= on_fake.mean()
+            else:
+                judged -= torch.sigmoid(on_real).log().mean() + (1 - torch.sigmoid(on_fake)).log().mean()
+                fooled -= torch.sigmoid(on_fake).log().mean()
+    torch.testing.assert_close(critic.loss.detach(), judged)
+    torch.testing.assert_close(fooling.loss.detach(), fooled)
+
+
 def test_discriminators_are_shown_past_translations(dataset: Dataset) -> None:
     recipe, batch = game(dataset, pool=1, mirror=False)
     discriminate = recipe.turns[0]
