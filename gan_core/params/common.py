@@ -12,6 +12,8 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 Kind = Literal["images", "points", "unpaired", "table", "captions", "pairs"]
 """What a data set holds; `unpaired`: two kinds of images, the ones that a generator is given and the ones that it is to make of them;
 `captions`: images with one or several captions each; `pairs`: images, each with the one that it is to be made of."""
+Patch = Literal[16, 34, 70]
+"""Side, in pixels, of the patches that a PatchGAN's discriminator judges."""
 Corruption = Literal["mask", "downsample", "noise", "grey"]
 """How `gan_core.data.corruptions` spoils images."""
 

@@ -6,9 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from gan_core.params.common import Kind, OptimizerParams, PositiveInt, Strict, TrainParams
-
-Patch = Literal[16, 34, 70]
+from gan_core.params.common import Kind, OptimizerParams, Patch, PositiveInt, Strict, TrainParams
 
 
 class TranslatorParams(Strict):

@@ -6,10 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from gan_core.params.common import Kind, OptimizerParams, PositiveInt, Probability, Strict, TrainParams, halvings
+from gan_core.params.common import Kind, OptimizerParams, Patch, PositiveInt, Probability, Strict, TrainParams, halvings
 from gan_core.params.gan import Normalization
-
-Patch = Literal[16, 34, 70]
 
 
 class UnetParams(Strict):
