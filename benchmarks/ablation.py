@@ -22,6 +22,7 @@ from gan_core.data.dataset import Dataset
 from gan_core.errors import LostRunError
 from gan_core.generator import Generator
 from gan_core.params import GanParams
+from gan_core.params.common import Kind
 from gan_core.training import Progress, train
 from tasks.fetch import fetch
 from tasks.metrics import default_metric
@@ -147,7 +148,8 @@ def main() -> None:
         for game, (images, scores) in results.items():
             shown = "| | |"
             if scores:
-                metric = default_metric(scores[0], "points" if "points" in DATA[data]["source"] else "images")
+                kind: Kind = "points" if "points" in DATA[data]["source"] else "images"
+                metric = "reverse_kl" if "reverse_kl" in scores[0] else default_metric(scores[0], kind)
                 values = [one[metric] for one in scores]
                 shown = f"{metric} {statistics.median(values):.4g} | {min(values):.4g} | {max(values):.4g} |"
             print(f"| {data} | {game} | {images:,} | {shown} {given.seeds - len(scores)} |", flush=True)
