@@ -43,6 +43,11 @@ ENDED = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 _PATIENCE = 900.0
 
 
+def unfinished_records(workspace: Workspace) -> Iterator[Path]:
+    """Of the trainings that have not ended."""
+    return workspace.unfinished(NAME).glob("*/try-*/metrics.jsonl")
+
+
 @dataclass(frozen=True)
 class Happened:
     """One row of the table."""
@@ -84,7 +89,7 @@ class Stage:
 
         def training() -> str | None:
             for name, workspace in self.workspaces.items():
-                records = [path for path in workspace.unfinished(NAME).glob("*/try-*/metrics.jsonl") if path.stat().st_mtime > since]
+                records = [path for path in unfinished_records(workspace) if path.stat().st_mtime > since]
                 if records and any(f"tasks.train {NAME}" in command for command in processes_in(workspace.root).values()):
                     return name
             return None
@@ -184,7 +189,7 @@ def faults(scene: Stage, only: str) -> Iterator[Happened]:
         """From now until a minute after the training's last step: its results find the store closed."""
 
         def is_over() -> bool:
-            records = scene.workspaces[trainer].unfinished(NAME).glob("*/try-*/metrics.jsonl")
+            records = unfinished_records(scene.workspaces[trainer])
             lines = [path.read_text().splitlines()[-1:] for path in records]
             return any(json.loads(line)["images"] >= scene.images for (line,) in filter(None, lines))
 
