@@ -1,7 +1,6 @@
 """The players' losses as small pure functions of logits (N,), each with its paper; lower is better for its player.
 
-`LOSSES[name]` is the pair (discriminator's, generator's). Both take the logits of real and of generated samples; a loss that does
-not look at the real ones in the generator's turn ignores them. All compute in float32 and return a scalar.
+`LOSSES[name]` is the pair (discriminator's, generator's). All compute in float32 and return a scalar.
 """
 
 from __future__ import annotations
@@ -20,9 +19,9 @@ class DiscriminatorLoss(Protocol):
 
 
 class GeneratorLoss(Protocol):
-    """Of logits (N,) on generated samples, and on real ones for relativistic losses."""
+    """Of logits (N,) on generated samples, and on real ones: the relativistic game's needs them, others do without (None)."""
 
-    def __call__(self, fake: Tensor, real: Tensor) -> Tensor: ...
+    def __call__(self, fake: Tensor, real: Tensor | None = None) -> Tensor: ...
 
 
 def cross_entropy_discriminator(real: Tensor, fake: Tensor, smoothing: float = 0.0) -> Tensor:
@@ -31,12 +30,12 @@ def cross_entropy_discriminator(real: Tensor, fake: Tensor, smoothing: float = 0
     return (on_real + F.softplus(fake)).mean()
 
 
-def non_saturating_generator(fake: Tensor, real: Tensor) -> Tensor:
+def non_saturating_generator(fake: Tensor, real: Tensor | None = None) -> Tensor:
     """-log D(G(z)) (Goodfellow et al., 2014, section 3)."""
     return F.softplus(-fake).mean()
 
 
-def minimax_generator(fake: Tensor, real: Tensor) -> Tensor:
+def minimax_generator(fake: Tensor, real: Tensor | None = None) -> Tensor:
     """log(1 - D(G(z))): the game's own value, flat where the discriminator wins (Goodfellow et al., 2014, equation 1)."""
     return -F.softplus(fake).mean()
 
@@ -46,7 +45,7 @@ def least_squares_discriminator(real: Tensor, fake: Tensor, smoothing: float = 0
     return 0.5 * ((real - 1).square() + fake.square()).mean()
 
 
-def least_squares_generator(fake: Tensor, real: Tensor) -> Tensor:
+def least_squares_generator(fake: Tensor, real: Tensor | None = None) -> Tensor:
     """(D(G(z)) - 1)^2 / 2 (Mao et al., 2017)."""
     return 0.5 * (fake - 1).square().mean()
 
@@ -61,7 +60,7 @@ def wasserstein_discriminator(real: Tensor, fake: Tensor, smoothing: float = 0.0
     return fake.mean() - real.mean()
 
 
-def wasserstein_generator(fake: Tensor, real: Tensor) -> Tensor:
+def wasserstein_generator(fake: Tensor, real: Tensor | None = None) -> Tensor:
     """-D(G(z)): the generator's side of both the Wasserstein and the hinge game."""
     return -fake.mean()
 
@@ -71,8 +70,9 @@ def relativistic_discriminator(real: Tensor, fake: Tensor, smoothing: float = 0.
     return F.softplus(fake - real).mean()
 
 
-def relativistic_generator(fake: Tensor, real: Tensor) -> Tensor:
+def relativistic_generator(fake: Tensor, real: Tensor | None = None) -> Tensor:
     """-log sigmoid(D(G(z)) - D(x)), pair by pair."""
+    assert real is not None, "this game compares with real samples"  # noqa: S101
     return F.softplus(real - fake).mean()
 
 

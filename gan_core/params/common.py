@@ -14,8 +14,8 @@ Kind = Literal["images", "points", "unpaired", "table", "captions", "pairs"]
 `captions`: images with one or several captions each; `pairs`: images, each with the one that it is to be made of."""
 Patch = Literal[16, 34, 70]
 """Side, in pixels, of the patches that a PatchGAN's discriminator judges."""
-PatchLoss = Literal["non-saturating", "least-squares", "hinge"]
-"""The games of `gan_core.losses` that it plays."""
+AbsoluteLoss = Literal["non-saturating", "least-squares", "hinge"]
+"""Games in which the generator's loss asks how real its samples are, not whether more so than real ones (relativistic)."""
 Corruption = Literal["mask", "downsample", "noise", "grey"]
 """How `gan_core.data.corruptions` spoils images."""
 

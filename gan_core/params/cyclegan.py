@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from gan_core.params.common import Kind, OptimizerParams, Patch, PatchLoss, PositiveInt, Strict, TrainParams
+from gan_core.params.common import AbsoluteLoss, Kind, OptimizerParams, Patch, PositiveInt, Strict, TrainParams
 
 
 class TranslatorParams(Strict):
@@ -47,7 +47,7 @@ class CycleGanParams(TrainParams):
     optimizer: OptimizerParams = OptimizerParams(learning_rate=2e-4, betas=(0.5, 0.999), decay=0.5)
     generator: TranslatorParams = TranslatorParams()
     discriminator: PatchParams = PatchParams()
-    loss: PatchLoss = "least-squares"
+    loss: AbsoluteLoss = "least-squares"
     cycle: Annotated[float, Field(ge=0)] = 10.0
     """Weight of the mean absolute difference between an image and what comes back of it, in -1..1, beside each adversarial loss."""
     identity: Annotated[float, Field(ge=0)] = 5.0

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from gan_core.params.common import Kind, OptimizerParams, Patch, PatchLoss, PositiveInt, Probability, Strict, TrainParams, halvings
+from gan_core.params.common import AbsoluteLoss, Kind, OptimizerParams, Patch, PositiveInt, Probability, Strict, TrainParams, halvings
 from gan_core.params.gan import Normalization
 
 
@@ -54,7 +54,7 @@ class Pix2pixParams(TrainParams):
     optimizer: Pix2pixOptimizer = Pix2pixOptimizer()
     generator: UnetParams = UnetParams()
     discriminator: PatchParams = PatchParams()
-    loss: PatchLoss = "hinge"
+    loss: AbsoluteLoss = "hinge"
     adversarial: Annotated[float, Field(ge=0)] = 1.0
     """Weight of the generator's adversarial loss."""
     reconstruction: Annotated[float, Field(ge=0)] = 100.0

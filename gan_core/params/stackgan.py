@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from gan_core.params.common import Kind, OptimizerParams, PositiveInt, TrainParams, halvings
+from gan_core.params.common import AbsoluteLoss, Kind, OptimizerParams, PositiveInt, TrainParams, halvings
 
 
 class StackganParams(TrainParams):
@@ -27,7 +27,7 @@ class StackganParams(TrainParams):
     """Channels at each stage's own size; up to four times as many below."""
     discriminator_width: PositiveInt = 64
     """Channels beside the image; each halving doubles them, up to four times as many."""
-    loss: Literal["hinge", "non-saturating", "least-squares"] = "hinge"
+    loss: AbsoluteLoss = "hinge"
     text_share: Annotated[float, Field(gt=0, lt=1)] = 0.15
     second_from: Annotated[float, Field(gt=0, lt=1)] = 0.5
     divergence: Annotated[float, Field(ge=0)] = 0.02

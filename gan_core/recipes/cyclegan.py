@@ -105,7 +105,7 @@ class CycleGan(Recipe[CycleGanParams]):
         numbers = dict[str, Tensor]()
         total = target.real.new_zeros(())
         for name, side in self._sides.items():
-            fooling = self.generator_loss(self._judge(name, side.fake), side.real)
+            fooling = self.generator_loss(self._judge(name, side.fake))
             if self.params.loss == "least-squares":
                 fooling = 2 * fooling  # the weights of the paper stand beside the plain square
             numbers["generator_loss" if name == "target" else f"{name}_generator_loss"] = fooling.detach()

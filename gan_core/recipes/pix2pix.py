@@ -89,7 +89,7 @@ class Pix2pix(Recipe[Pix2pixParams]):
 
     def _generate(self) -> Move:
         logits = self.players["discriminator"](self._inputs, self._fake).float()
-        adversarial = self.generator_loss(logits, torch.empty(0))
+        adversarial = self.generator_loss(logits)
         reconstruction = F.l1_loss(self._fake.float(), self._real)
         loss = self.params.adversarial * adversarial + self.params.reconstruction * reconstruction
         parts = {"adversarial_loss": adversarial.detach(), "reconstruction_loss": reconstruction.detach()}

@@ -136,7 +136,7 @@ class Stackgan(Recipe[StackganParams]):
             logits = self.discriminators[stage](self._seen(drawn.images), self._texts)
             small = drawn.images if stage == "first" else F.avg_pool2d(drawn.images, 2)
             found = similarities(whole(encoder(self._seen(small))), whole(self._texts))
-            adversarial, matching = self.generator_loss(logits, logits), matching_loss(found)
+            adversarial, matching = self.generator_loss(logits), matching_loss(found)
             loss = loss + adversarial + self.params.matching * matching + self.params.divergence * drawn.divergence
             numbers |= {
                 f"{stage}_generator_loss": adversarial.detach(),
