@@ -22,11 +22,10 @@ from gan_core.data.dataset import Dataset
 from gan_core.errors import LostRunError
 from gan_core.generator import Generator
 from gan_core.params import GanParams
-from gan_core.params.common import Kind
 from gan_core.training import Progress, train
 from tasks.fetch import fetch
-from tasks.metrics import default_metric
 from tasks.params import Entry, parse
+from tasks.promotion.gate import deciding_metric
 from tasks.scaffold import init_workspace
 from tasks.scoring import SCORINGS, score
 from tasks.validate import validate
@@ -58,15 +57,10 @@ _WARM_UP, _MEASURED = 20, 4.0
 """Steps before, and seconds of, the measurement of speed."""
 
 
-def kind_of(data: str) -> Kind:
-    """What a data set of `DATA` holds."""
-    return "points" if "points" in DATA[data]["source"] else "images"
-
-
 def entry_of(data: str, game: str, images: int, seed: int) -> Entry:
     """A small entry for a game on a data set. On images each game learns at the rate that is usual for it, on points all at one."""
     settings = dict(GAMES[game])
-    points = kind_of(data) == "points"
+    points = "points" in DATA[data]["source"]
     generator: dict[str, Any] = {"network": "mlp", "widths": [64, 64], "components": 100} if points else {"network": "dcgan", "width": 32}
     discriminator: dict[str, Any] = {"network": "mlp", "widths": [128, 128]} if points else {"network": "dcgan", "width": 32}
     discriminator |= settings.pop("discriminator", {})
@@ -151,7 +145,8 @@ def main() -> None:
         for game, (images, scores) in results.items():
             shown = "| | |"
             if scores:
-                metric = entry_of(data, game, images, 0).registration.improve or default_metric(scores[0], kind_of(data))
+                entry = entry_of(data, game, images, 0)
+                metric = deciding_metric(scores[0], entry.registration, entry.data.kind)
                 values = [one[metric] for one in scores]
                 shown = f"{metric} {statistics.median(values):.4g} | {min(values):.4g} | {max(values):.4g} |"
             print(f"| {data} | {game} | {images:,} | {shown} {given.seeds - len(scores)} |", flush=True)

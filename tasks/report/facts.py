@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from gan_core.data.dataset import Dataset
 from gan_core.errors import DataError, GantryError
 from gan_core.generator import GeneratorConfig, read_config
-from tasks.metrics import BETTER, LOWER, default_metric
+from tasks.metrics import BETTER, LOWER
+from tasks.promotion.gate import deciding_metric
 from tasks.records import lineage
 from tasks.records.history import Former, formers
 from tasks.validation import drift
@@ -107,7 +108,7 @@ def gather(workspace: Workspace, name: str, entry: Entry, registry: Registry, ve
     metrics = record["metrics"]
     compared = record.get("comparison") or {}
     measured = {key: value for key, value in metrics["challenger"].items() if value is not None}
-    metric = compared.get("metric") or entry.registration.improve or default_metric(measured, dataset.spec.kind)
+    metric = compared.get("metric") or deciding_metric(measured, entry.registration, dataset.spec.kind)
     history = registry.history(name)
     fresh = registry.version(name, version.number)  # with the tags of the decision
     return Facts(
