@@ -61,3 +61,8 @@ def default_metric(measured: Mapping[str, float], kind: Kind) -> str:
     """The metric that decides between two generators of a kind of data, unless the entry says otherwise."""
     candidates = _DECIDING[kind]
     return next((metric for metric in candidates if metric in measured), candidates[-1])
+
+
+def fewest_replicates(confidence: float) -> int:
+    """Resamples that are needed to tell a confidence, 0 to 1: five beyond its border are expected."""
+    return round(5 / (1 - confidence))

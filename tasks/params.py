@@ -24,8 +24,7 @@ from gan_core.errors import ConfigError
 from gan_core.params import RECIPE_PARAMS, TrainParams
 from gan_core.params.common import Corruption, Kind, Probability, Strict
 from tasks.addresses import check_address, is_table, is_url
-from tasks.metrics import BETTER, FLOOR_ONLY
-from tasks.promotion.comparison import fewest_replicates
+from tasks.metrics import BETTER, FLOOR_ONLY, fewest_replicates
 
 DEFAULT_RECIPE = "gan"
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from gan_core.errors import DataError
-from tasks.metrics import BETTER, LOWER
+from tasks.metrics import BETTER, LOWER, fewest_replicates
 
 if TYPE_CHECKING:
     from tasks.scoring import Evidence
@@ -94,11 +94,6 @@ def compare(challenger: Evidence, champion: Evidence, metric: str, replicates: i
         replicates=replicates,
         confidence=confidence,
     )
-
-
-def fewest_replicates(confidence: float) -> int:
-    """Resamples that are needed to tell a confidence, 0 to 1: five beyond its border are expected."""
-    return round(5 / (1 - confidence))
 
 
 def _shown(counts: tuple[int, int]) -> str:
