@@ -193,7 +193,9 @@ def sample(
     ] = None,
     count: Annotated[int | None, typer.Option(help="How many (default 64).", show_default=False)] = None,
     seed: Annotated[int | None, typer.Option(help="The same seed draws the same samples (default 0).", show_default=False)] = None,
-    label: Annotated[str | None, typer.Option(help="One class for all, by name or index.", show_default=False)] = None,
+    label: Annotated[
+        str | None, typer.Option(help="One class for all, by name, or by index where no name is a number.", show_default=False)
+    ] = None,
     prompt: Annotated[
         list[str] | None, typer.Option(help="What the pictures are to show; several are taken in turn.", show_default=False)
     ] = None,

@@ -149,7 +149,7 @@ class Generator:
         Args:
             n: 1 to 1,000,000.
             seed: 0 to 2**63 - 1.
-            label: one class for all, by index or by name; only for a conditional generator.
+            label: one class for all, by name, or by index where no class is named by a number; only for a conditional generator.
             labels: (n,) a class each; without either, a conditional generator goes through its classes in turn, and one of tables
                 draws them with the shares that they have in the training data.
             prompts: text for each sample, or one for all; without, a generator that knows text goes through captions that it was
@@ -286,18 +286,29 @@ def classes_of(config: GeneratorConfig) -> tuple[str, ...]:
 
 
 def class_index(label: int | str, classes: tuple[str, ...]) -> int:
-    """The index of a class given by name, or by index where no class has that name.
+    """The index of a class given by name, or by index where no class is named by a number.
+
+    Of classes such as -1 and 1, or 1 to 10, a number that is none of them is a mistake, not a place among them.
 
     Raises:
         ConfigError: there is no such class.
     """
-    if str(label) in classes:
-        return classes.index(str(label))
     text = str(label)
-    if text.isdecimal() and len(text) < 10 and int(text) < len(classes):
+    if text in classes:
+        return classes.index(text)
+    named_by_number = any(_is_number(name) for name in classes)
+    if not named_by_number and text.isdecimal() and len(text) < 10 and int(text) < len(classes):
         return int(text)
     shown = ", ".join(classes[:20]) + (", ..." if len(classes) > 20 else "")
-    raise ConfigError(f"label: no class {text[:80]!r}; this generator knows {shown}")
+    hint = "; numbers are names here, so it is asked by name" if named_by_number and _is_number(text) else ""
+    raise ConfigError(f"label: no class {text[:80]!r}; this generator knows {shown}{hint}")
+
+
+def _is_number(name: str) -> bool:
+    try:
+        return math.isfinite(float(name))
+    except ValueError:
+        return False
 
 
 def read_config(folder: Path) -> GeneratorConfig:

@@ -57,9 +57,9 @@ class ServedGenerator(PythonModel):  # type: ignore[misc]
             context: not used; MLflow passes it.
             model_input: rows with a `label` or `prompt` ask for one sample each, rows with an `input` for the translation of each. A frame
                 without these columns asks for `params`.
-            params: `n` (1 to 10,000, default 16), `seed` (default 0), `label` (name or index of one class for all; default "": none),
-                `prompt` (one text for all; default "": none), `truncation` (bound on the latents; default 0: none) and `walk` (from one
-                sample to the next, step by step; default false).
+            params: `n` (1 to 10,000, default 16), `seed` (default 0), `label` (one class for all, by name, or by index where no name is a
+                number; default "": none), `prompt` (one text for all; default "": none), `truncation` (bound on the latents; default 0:
+                none) and `walk` (from one sample to the next, step by step; default false).
 
         Raises:
             MlflowException: INVALID_PARAMETER_VALUE (400 over HTTP) for a count, seed, label, prompt, truncation or picture that is not

@@ -145,8 +145,15 @@ class TestLabels:
 
     def test_a_name_goes_before_an_index(self) -> None:
         assert class_index(1, ("1", "2", "3")) == 0
-        assert class_index("0", ("1", "2", "3")) == 0
         assert class_index("2", ("zero", "one", "two")) == 2
+
+    @pytest.mark.parametrize("label", [0, "0", "2"])
+    @pytest.mark.parametrize("classes", [("-1", "1"), ("1", "3", "4"), ("0.5", "1.5", "x")])
+    def test_where_a_name_is_a_number_a_number_is_no_index(self, label: int | str, classes: tuple[str, ...]) -> None:
+        with pytest.raises(
+            ConfigError, match=r"label: no class '.'; this generator knows .*; numbers are names here, so it is asked by name"
+        ):
+            make(classes).sample(3, label=label)
 
     @pytest.mark.parametrize("label", ["ten", 10, "10", -1, "-1", "", "1.0", "²", "9" * 5_000])
     def test_an_unknown_label_is_refused_with_those_there_are(self, label: int | str) -> None:

@@ -85,6 +85,7 @@ class TestImages:
             ({}, {"truncation": -1.0}, "truncation: -1.0 is not above 0"),
             ({}, {"label": "horse"}, "no class 'horse'; this generator knows cat, dog, 3"),
             ({"label": ["horse"]}, {}, "no class 'horse'"),
+            ({}, {"label": "0"}, "no class '0'; .*; numbers are names here"),
             ({"label": ["cat", None]}, {}, "some rows have one and some have none"),
             ({"label": ["cat"] * 10_001}, {}, "n: 10001 is not in"),
         ],
