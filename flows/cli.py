@@ -237,7 +237,7 @@ def sample(
             raise ConfigError(
                 "this generator makes a picture of each that it is given; of the options, leave all but --input and --out out"
             )
-        pictures = read_inputs(given, generator.config.inputs)
+        pictures = read_inputs(given, generator.config.inputs, lambda note: typer.echo(f"note: {note}", err=True))
         samples = generator.translate(pictures.images)
     write_samples(samples, out, generator.config.classes, pictures)
     typer.echo(f"{len(samples.samples)} samples in {out}")

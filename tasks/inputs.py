@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gan_core.errors import ConfigError
+from gan_core.errors import ConfigError, DataError, GantryError
 from tasks.params import ValidateParams
 from tasks.validation.images import UnusableImageError, decode, with_channels
 
@@ -41,34 +44,49 @@ def read_input(data: bytes, shape: tuple[int, ...], where: str) -> NDArray[np.ui
         raise ConfigError(f"{where}: {reason}") from None
 
 
-def read_inputs(path: Path, shape: tuple[int, ...]) -> Inputs:
-    """The picture in a file, or those in a folder at any depth, in the order of their paths.
+def read_inputs(path: Path, shape: tuple[int, ...], on_note: Callable[[str], None] = lambda note: None) -> Inputs:
+    """The picture in a file, or those in a folder at any depth, in the order of their paths; taken as `folder://` takes them.
 
     Args:
         path: of a file or a folder.
         shape: the generator's `config.inputs`: the central square of each picture is scaled to it.
+        on_note: told what of a folder was left out.
 
     Raises:
         ConfigError: nothing is there, or some files are no usable pictures; names each.
     """
-    from tasks.sources.images import IMAGE_SUFFIXES
+    from tasks.sources.source import open_file
 
-    if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file())
-    elif path.is_file():
-        files = [path]
-    else:
+    if not path.is_dir() and not path.is_file():
         raise ConfigError(f"--input {path}: not there; name a picture, or a folder with some")
-    if not files:
-        raise ConfigError(f"--input {path}: no pictures in it; name a picture, or a folder with some")
     images, problems = [], []
-    for file in files:
+    files = _in_folder(path, on_note) if path.is_dir() else [(path.name, partial(open_file, path.resolve()))]
+    for name, opened in files:
+        where = path / name if path.is_dir() else path
         try:
-            images.append(read_input(file.read_bytes(), shape, f"--input {file}"))
+            with opened() as file:
+                images.append(read_input(file.read(), shape, f"--input {where}"))
         except ConfigError as error:
             problems.append(str(error))
-        except OSError as error:
-            problems.append(f"--input {file}: cannot be read ({error.strerror})")
+        except GantryError as error:
+            problems.append(f"--input {error}")
     if problems:
         raise ConfigError("\n".join(problems))
-    return Inputs(np.stack(images), tuple(file.stem for file in files))
+    return Inputs(np.stack(images), tuple(PurePosixPath(name).stem for name, _ in files))
+
+
+def _in_folder(path: Path, on_note: Callable[[str], None]) -> list[tuple[str, Callable[[], BinaryIO]]]:
+    from tasks.sources.folder import Folder
+    from tasks.sources.images import Choice, counted
+
+    choice = Choice(None, frozenset())
+    try:
+        files = sorted((file.path, file.open) for file in Folder(path, "--input").files(choice))
+    except DataError as error:
+        raise ConfigError(f"--input {path}: {error}") from None
+    left_out = counted(choice.left_out)
+    if not files:
+        raise ConfigError(f"--input {path}: no pictures in it{f' ({left_out})' if left_out else ''}; name a picture, or a folder with some")
+    if left_out:
+        on_note(left_out)
+    return files

@@ -117,7 +117,7 @@ class Archive:
                         f"{self._archive}: has more than {_MOST_MEMBERS:,} members; pack fewer, or unpack it and name its folder"
                     )
                 path = self._path(member.name)
-                if path is None or member.is_folder:
+                if path is None or member.is_folder or not choice.looks_at(path):
                     continue
                 if member.left_out:
                     choice.left_out[member.left_out] += 1

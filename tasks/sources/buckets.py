@@ -66,7 +66,7 @@ class Bucket:
                 continue
             if _is_odd(path):
                 choice.left_out["of odd paths (`..`, `//`)"] += 1
-            elif choice.takes(path):
+            elif choice.looks_at(path) and choice.takes(path):
                 size = int(facts["size"])
                 yield SourceFile(safe_path(path), size, _state(facts), partial(self._open, store, key, size), is_far=True)
 

@@ -76,16 +76,17 @@ class Folder:
         """Of each file that is taken its path below the root, its real place, and what the file system knows of it."""
         folders = [""]
         if choice.folders is not None:
-            choice.top.update({one.name: one.is_dir(follow_symlinks=False) for one in _entries(self._root)})
+            for one in _entries(self._root):
+                choice.looks_at(f"{one.name}/" if one.is_dir(follow_symlinks=False) else one.name)
             folders = [f"{folder}/" for folder in choice.folders if choice.top.get(folder)]
         while folders:
             below = folders.pop()
             # Plain strings: a pathlib object for each of 60,000 files would double the time of a look.
             for entry in _entries(f"{self._root}/{below}"):
                 path = below + entry.name
-                if entry.name.startswith("."):
-                    choice.left_out["hidden"] += 1
-                elif entry.is_symlink():
+                if not choice.looks_at(path):
+                    continue
+                if entry.is_symlink():
                     if (target := _target_inside(entry.path, self._root)) is None:
                         choice.left_out["linked elsewhere"] += 1
                     elif choice.takes(path):

@@ -2,8 +2,8 @@
 
 What is taken: every file whose name ends as image files do, at any depth, broken ones too: validation judges them. A file's class is
 the first folder of its path, whatever lies below. With a layout of two folders, the files of these alone; with `captions`, the file
-that holds them is taken too. Left out, and counted in a note: files of other names (an archive in an archive is one), hidden files and
-folders (a leading dot), and what a place cannot give, such as a link that leads out of it.
+that holds them is taken too. Left out, and counted in a note: files of other names (an archive in an archive is one), what systems and
+programs leave beside data (`tasks.sources.litter`), and what a place cannot give, such as a link that leads out of it.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Protocol
 
 from gan_core.errors import DataError
 from tasks.params import FOLDER_LAYOUTS, DataParams
+from tasks.sources.litter import litter_in
 from tasks.sources.raw import Kind, class_of, safe_path
 from tasks.sources.source import SourceFile
 
@@ -31,6 +32,8 @@ IMAGE_SUFFIXES = frozenset(
 """How the names of image files end, in lower case; also of kinds that validation refuses, so that it says so."""
 _NAMED = 5
 """Names in a message, at most."""
+_REASONS = 8
+"""Reasons why files were left out that are told apart, at most."""
 
 
 class Choice:
@@ -44,21 +47,32 @@ class Choice:
         self.top: dict[str, bool] = {}
         """With `folders`: what lies at the top of the place, and whether it is a folder."""
         self._besides = besides
+        self._litter: set[str] = set()
 
-    def takes(self, path: str) -> bool:
-        """Whether the file of that path, relative to the place, is taken; otherwise it is counted."""
+    def looks_at(self, path: str) -> bool:
+        """Whether what has that path, relative to the place, lies where files are taken from and is no litter, which is counted."""
         if self.folders is not None:
             first, below, _ = path.partition("/")
-            self.top[first] = self.top.get(first, False) or bool(below)
             if first not in self.folders or not below:
+                if not self._is_litter(first):
+                    self.top[first] = self.top.get(first, False) or bool(below)
                 return False
-        if path.startswith(".") or "/." in path:
-            self.left_out["hidden"] += 1
-        elif (suffix := _suffix(path)) not in IMAGE_SUFFIXES and path not in self._besides:
-            self.left_out[suffix or "without extension"] += 1
-        else:
+            self.top[first] = True
+        return not self._is_litter(path)
+
+    def takes(self, path: str) -> bool:
+        """Whether the file of a path that is looked at is taken; otherwise it is counted."""
+        if (suffix := _suffix(path)) in IMAGE_SUFFIXES or path in self._besides:
             return True
+        self.left_out[suffix or "without extension"] += 1
         return False
+
+    def _is_litter(self, path: str) -> bool:
+        litter = litter_in(path)
+        if litter is not None and litter.path not in self._litter:
+            self._litter.add(litter.path)
+            self.left_out[litter.what] += 1
+        return litter is not None
 
 
 class Place(Protocol):
@@ -131,7 +145,7 @@ class ImageSource:
         if without := {safe_path(path) for path in self._besides} - set(paths):
             raise DataError(f"{self._where}: {', '.join(sorted(without))} is not there; name the file with the captions in data.captions")
         self._count = len(files) - len(self._besides)
-        shown = _counted(choice.left_out)
+        shown = counted(choice.left_out)
         if not self._count:
             raise DataError(
                 f"{self._where}: no images in it{f' ({shown})' if shown else ''}; "
@@ -205,10 +219,11 @@ def _suffix(path: str) -> str:
     return os.path.splitext(path)[1].lower()  # noqa: PTH122
 
 
-def _counted(counts: Counter[str]) -> str:
+def counted(counts: Counter[str]) -> str:
+    """A note of what was left out; empty where nothing was."""
     if not counts:
         return ""
-    most = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:_NAMED]
+    most = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:_REASONS]
     parts = [f"{count:,} {safe_path(what)}" for what, count in most]
     if rest := counts.total() - sum(count for _, count in most):
         parts.append(f"{rest:,} others")

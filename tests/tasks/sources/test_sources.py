@@ -147,7 +147,9 @@ class TestFolder:
         os.mkfifo(photos / "pipe.png")
         photo_source = opened(workspace, "folder://photos")
         assert list(contents(photo_source)) == ["a.png"]
-        assert photo_source.notes == ["left out: 2 .txt, 2 hidden, 2 without extension, 1 .db, 1 no ordinary files"]
+        assert photo_source.notes == [
+            "left out: 2 .txt, 2 hidden, 2 without extension, 1 Thumbs.db or desktop.ini (Windows), 1 no ordinary files"
+        ]
 
     def test_broken_images_are_taken(self, workspace: Workspace, photos: Path) -> None:
         (photos / "empty.png").touch()

@@ -182,6 +182,20 @@ class TestBuckets:
         assert run("s3://shop/sets/photos/")[-1] == "fetch shop: unchanged, 40 samples in 2 classes"
         assert len(s3.transferred()) == 40
 
+    def test_litter_is_left_out_and_said(self, workspace: Workspace, s3: S3, run: Callable[..., list[str]]) -> None:
+        litter = (
+            "photos/cat/@eaDir/01.png/SYNOPHOTO_THUMB_XL.png",
+            "photos/__MACOSX/cat/._01.png",
+            "photos/dog/._02.png",
+            "photos/Thumbs.db",
+        )
+        s3.put({f"photos/{path}": data for path, data in PHOTOS.items()} | dict.fromkeys(litter, b"x"))
+        assert run("s3://shop/photos")[0] == (
+            "fetch shop: left out: 1 ._* (macOS's notes on files), 1 @eaDir (a Synology NAS's thumbnails), "
+            "1 Thumbs.db or desktop.ini (Windows), 1 __MACOSX (macOS's notes on files)"
+        )
+        assert fetched(workspace) == PHOTOS
+
     def test_an_archive_and_a_table(self, workspace: Workspace, s3: S3, run: Callable[..., list[str]], tmp_path: Path) -> None:
         s3.put({"a/set.zip": zipped(tmp_path / "set.zip", PHOTOS), "rows.csv": ROWS.encode()})
         for address, said in (("s3://shop/a/set.zip/cat", "20 samples"), ("s3://shop/rows.csv", "20 samples")):
