@@ -170,6 +170,9 @@ def list_(as_json: Json = False) -> None:
         return
     titles = ("generator", "champion", "score", "champions before", "last decision", "schedule", "state")
     keys = ("name", "champion", "score", "before", "decision", "schedule", "state")
+    for row in rows:
+        if row["schedule"] is not None:
+            row["schedule"] = f"{row['schedule']} {row['timezone']}"
     _table(titles, [[row[key] for key in keys] for row in rows])
 
 
@@ -575,7 +578,7 @@ def deploy(
         from flows import deploy as deployments
 
         done = deployments.deploy(current(), deployments.Plan(pool, kind, queue, image, gpus, notify or ()))
-    _table(("deployment", "schedule"), [[f"retrain/{name}", cron or "on demand"] for name, cron in done.entries.items()])
+    _table(("deployment", "schedule"), [[f"retrain/{name}", due or "on demand"] for name, due in done.entries.items()])
     if done.removed:
         typer.echo(f"removed: {', '.join(done.removed)}")
     typer.echo(f"next, where a workspace is: GANTRY_WORKSPACE=$PWD prefect worker start --pool {pool}")

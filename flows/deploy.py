@@ -27,9 +27,9 @@ from prefect.workers.utilities import get_default_base_job_template_for_infrastr
 
 from flows import runs
 from flows.retrain import retrain
-from flows.schedule import local_timezone
 from gan_core.errors import ConfigError
 from tasks import params
+from tasks.cron import Times
 from tasks.params import Entry
 from tasks.stages import GPU_LIMIT
 from tasks.workspace import Workspace
@@ -84,8 +84,8 @@ class Plan:
 class Deployed:
     """What `deploy` did."""
 
-    entries: Mapping[str, str | None]
-    """Name and schedule of each deployment."""
+    entries: Mapping[str, Times | None]
+    """Name of each deployment, and when it is due."""
     removed: Sequence[str]
     automations: Sequence[str]
 
@@ -94,14 +94,15 @@ def deploy(workspace: Workspace, plan: Plan) -> Deployed:
     """Make the server's deployments of a pool those of params.yaml.
 
     Raises:
-        ConfigError: params.yaml is wrong or empty, the pool is of another type, an image is missing, a block is not there, or a
-            `gantry schedule` runs an entry. Nothing has been changed then.
+        ConfigError: params.yaml is wrong or empty, a schedule's time zone is not known, the pool is of another type, an image is missing,
+            a block is not there, or a `gantry schedule` runs an entry. Nothing has been changed then.
     """
     entries = params.load(workspace.root)
     if not entries:
         raise ConfigError(f"{workspace.root / 'params.yaml'}: no entry to deploy; `gantry add mnist` adds one")
     if plan.kind != "process" and plan.image is None:
         raise ConfigError(f"--image: a {plan.kind} pool makes a container for each run; say of which image, such as registry/gantry:1.0")
+    times = {name: Times.of(entry.schedule, entry.timezone) if entry.schedule else None for name, entry in entries.items()}
     known = {name: runs.deployment(name) for name in entries}
     for name, found in known.items():
         if found is not None and runs.is_served(found):
@@ -113,10 +114,12 @@ def deploy(workspace: Workspace, plan: Plan) -> Deployed:
         if plan.gpus is not None:
             client.upsert_global_concurrency_limit_by_name(GPU_LIMIT, plan.gpus)
         flow = client.create_flow(retrain)
-        made = {name: _deployment(client, flow, plan, name, entry, was_served=name in served) for name, entry in entries.items()}
+        made = {
+            name: _deployment(client, flow, plan, name, entry, times[name], was_served=name in served) for name, entry in entries.items()
+        }
         removed = _forget_others(client, plan.pool, made)
         automations = _automations(client, plan, made, blocks)
-    return Deployed({name: entry.schedule for name, entry in entries.items()}, removed, automations)
+    return Deployed(times, removed, automations)
 
 
 def _see_to_pool(client: SyncPrefectClient, plan: Plan) -> None:
@@ -134,10 +137,10 @@ def _see_to_pool(client: SyncPrefectClient, plan: Plan) -> None:
         )
 
 
-def _deployment(client: SyncPrefectClient, flow: UUID, plan: Plan, name: str, entry: Entry, was_served: bool) -> UUID:
+def _deployment(client: SyncPrefectClient, flow: UUID, plan: Plan, name: str, entry: Entry, due: Times | None, was_served: bool) -> UUID:
     schedules = []
-    if entry.schedule is not None:
-        schedules.append(DeploymentScheduleCreate(schedule=CronSchedule(cron=entry.schedule, timezone=local_timezone())))
+    if due is not None:
+        schedules.append(DeploymentScheduleCreate(schedule=CronSchedule(cron=due.cron, timezone=due.timezone)))
     return client.create_deployment(
         flow,
         name,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gan_core.errors import GantryError
+from gan_core.errors import ConfigError, GantryError
 from tasks import params
+from tasks.cron import local_zone
 from tasks.graph import repro
 from tasks.params import Entry
 from tasks.promotion.decision import LastDecision
@@ -23,7 +24,8 @@ def overview(workspace: Workspace) -> list[dict[str, Any]]:
     """A row for each generator, in the order of params.yaml, then those that only the registry knows.
 
     Keys: name, champion (version or None), metric, value, score (both in words), before (comparable scores of former champions, in words),
-    history (the champions, latest first, with their value where it is comparable), decision (outcome), schedule, state.
+    history (the champions, latest first, with their value where it is comparable), decision (outcome), schedule (its cron expression),
+    timezone (of the schedule), state.
 
     Raises:
         ConfigError: params.yaml is wrong. RegistryError: the registry cannot be reached.
@@ -59,8 +61,16 @@ def _row(workspace: Workspace, name: str, entry: Entry | None, summary: Summary 
         "history": [vars(former) for former in past],
         "decision": f"{decision.outcome} (version {decision.version})" if decision else None,
         "schedule": entry.schedule if entry else None,
+        "timezone": _zone(entry) if entry and entry.schedule else None,
         "state": _state(workspace, name, entry, changed),
     }
+
+
+def _zone(entry: Entry) -> str:
+    try:
+        return entry.timezone or local_zone()
+    except ConfigError:
+        return "of no known name"
 
 
 def _state(workspace: Workspace, name: str, entry: Entry | None, changed: Mapping[str, str]) -> str:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import datetime
-from pathlib import Path
-
-from cronsim import CronSim
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 from flows import server
 from gan_core.errors import ConfigError, GantryError
 from tasks import params
+from tasks.cron import Times
 from tasks.graph import repro
 from tasks.preflight import check_registry
 from tasks.system import locks, processes
@@ -21,24 +21,43 @@ from tasks.workspace import Workspace
 PORT = 4200
 
 
-def schedules(workspace: Workspace) -> dict[str, str]:
-    """The cron expression of each entry that has one.
+def schedules(workspace: Workspace, say: Callable[[str], None]) -> dict[str, Times]:
+    """When each entry that has a schedule is due; one whose time zone is not known is left out, and said.
 
     Raises:
-        ConfigError: none has, or params.yaml is wrong.
+        ConfigError: none is left, or params.yaml is wrong.
     """
-    found = {name: entry.schedule for name, entry in params.load(workspace.root).items() if entry.schedule is not None}
+    found: dict[str, Times] = {}
+    unknown = None
+    for name, entry in params.load(workspace.root).items():
+        if entry.schedule is not None:
+            try:
+                found[name] = Times.of(entry.schedule, entry.timezone)
+            except ConfigError as error:
+                unknown = ConfigError(f"{name}: is left out: {error}")
+                say(str(unknown))
     if not found:
-        raise ConfigError(
+        raise unknown or ConfigError(
             f'{workspace.root / "params.yaml"}: no entry has a schedule; write `schedule: "0 3 * * *"` for every night at three'
         )
     return found
 
 
-def next_run(cron: str, after: datetime | None = None) -> datetime:
-    """The first time after `after` (now), local, at which a cron expression is due."""
-    due: datetime = next(CronSim(cron, after or datetime.now()))
-    return due
+def next_run(times: Times, after: datetime | None = None) -> datetime:
+    """The first time after `after` (now) at which Prefect runs an entry, in the time zone of its schedule.
+
+    Prefect's own computation, also where it surprises: of a time in the hour that a change of the clock skips, it makes the one before.
+
+    Args:
+        times: when it is due.
+        after: with a time zone.
+    """
+    from prefect.server.schemas.schedules import CronSchedule
+
+    zone, after = ZoneInfo(times.timezone), after or datetime.now(UTC)
+    # Around a change of the clock Prefect gives times that have passed.
+    dates = asyncio.run(CronSchedule(cron=times.cron, timezone=times.timezone).get_dates(n=4, start=after))
+    return next(date for date in dates if date > after).astimezone(zone)
 
 
 def serve(workspace: Workspace, port: int, say: Callable[[str], None]) -> None:
@@ -53,7 +72,7 @@ def serve(workspace: Workspace, port: int, say: Callable[[str], None]) -> None:
         GantryError: the registry, or a server that PREFECT_API_URL names, cannot be reached, the port is taken, or somebody else
             schedules an entry of the same name on that server.
     """
-    crons = schedules(workspace)
+    times = schedules(workspace, say)
     repro.prepare(workspace)
     check_registry(workspace)
     processes.be_scheduler()
@@ -62,10 +81,10 @@ def serve(workspace: Workspace, port: int, say: Callable[[str], None]) -> None:
         if local:
             local.wait()
             say(f"its page: {local.ui}")
-        _serve(workspace, crons, say)
+        _serve(workspace, times, say)
 
 
-def _serve(workspace: Workspace, crons: Mapping[str, str], say: Callable[[str], None]) -> None:
+def _serve(workspace: Workspace, wanted: Mapping[str, Times], say: Callable[[str], None]) -> None:
     from prefect import serve as serve_deployments
     from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
     from prefect.deployments.runner import RunnerDeployment
@@ -75,32 +94,51 @@ def _serve(workspace: Workspace, crons: Mapping[str, str], say: Callable[[str], 
     from flows import runs
     from flows.retrain import retrain
 
-    for name in crons:
-        _check_is_free(workspace, name)
-    zone = local_timezone()
+    times = _free_ones(workspace, wanted, say)
     deployments = [
         RunnerDeployment.from_flow(
             retrain,
             name=name,
-            schedule=Cron(cron, timezone=zone),
+            schedule=Cron(due.cron, timezone=due.timezone),
             parameters={"name": name},
             tags=[runs.tag(workspace)],
             # A run that takes longer than the time to the next one is not joined by it.
             concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW),
             entrypoint_type=EntrypointType.MODULE_PATH,
         )
-        for name, cron in crons.items()
+        for name, due in times.items()
     ]
-    runs.forget_deployments(workspace, keep=list(crons))
-    for name in crons:
+    runs.forget_deployments(workspace, keep=list(times))
+    for name in times:
         # A killed scheduler leaves its run as Running, and that would keep every later one out.
         with suppress(GantryError), locks.retraining(workspace, name):
             runs.close_dead(workspace, name)
-    for name, cron in sorted(crons.items(), key=lambda item: next_run(item[1])):
-        say(f"{name}: next at {next_run(cron):%a %d %b %Y %H:%M} ({cron}, {zone})")
+    for name, first in sorted({name: next_run(due) for name, due in times.items()}.items(), key=lambda item: item[1]):
+        say(f"{name}: next at {first:%a %d %b %Y %H:%M %Z} ({times[name]})")
     say("Ctrl-C ends it")
     # Its schedules are paused when it ends, so that a server that lives on does not plan runs that nobody would start.
     serve_deployments(*deployments, pause_on_shutdown=True, print_starting_message=False)
+
+
+def _free_ones(workspace: Workspace, wanted: Mapping[str, Times], say: Callable[[str], None]) -> dict[str, Times]:
+    """Those of the entries that nobody else retrains by this name; of the others it is said.
+
+    Raises:
+        GantryError: none is left.
+    """
+    free: dict[str, Times] = {}
+    taken = None
+    for name, due in wanted.items():
+        try:
+            _check_is_free(workspace, name)
+        except GantryError as error:
+            taken = error
+            say(f"{name}: is left out: {error}")
+        else:
+            free[name] = due
+    if not free and taken is not None:
+        raise taken
+    return free
 
 
 def _check_is_free(workspace: Workspace, name: str) -> None:
@@ -117,23 +155,3 @@ def _check_is_free(workspace: Workspace, name: str) -> None:
         )
     if runs.is_served(found):
         raise GantryError(f"{runs.FLOW}/{name} on this Prefect server is run by the schedule of {', '.join(found.tags)}; end that first")
-
-
-def local_timezone() -> str:
-    """The machine's time zone by its IANA name, which Prefect needs; UTC where it has none."""
-    named = os.environ.get("TZ", "").removeprefix(":")
-    link = Path("/etc/localtime")
-    if not named and link.is_symlink():
-        _, found, zone = str(link.resolve()).partition("/zoneinfo/")
-        named = zone if found else ""
-    return named if named and _is_zone(named) else "UTC"
-
-
-def _is_zone(name: str) -> bool:
-    from zoneinfo import ZoneInfo
-
-    try:
-        ZoneInfo(name)
-    except (ValueError, OSError, LookupError):
-        return False
-    return True

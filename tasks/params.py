@@ -11,18 +11,17 @@ import difflib
 import posixpath
 import re
 from collections.abc import Mapping
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
-from cronsim import CronSim, CronSimError
-from pydantic import BaseModel, Field, ValidationError, create_model, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, ValidationInfo, create_model, field_validator, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from gan_core.errors import ConfigError
 from gan_core.params import RECIPE_PARAMS, TrainParams
 from gan_core.params.common import Corruption, Kind, Probability, Strict
+from tasks import cron
 from tasks.addresses import check_address, is_table, is_url
 from tasks.metrics import BETTER, FLOOR_ONLY, fewest_replicates
 
@@ -298,17 +297,23 @@ class Entry(Strict):
     evaluation: EvaluateParams = Field(alias="evaluate")
     registration: RegisterParams = Field(alias="register")
     schedule: str | None = None
-    """A cron expression, in local time; None: only on demand."""
+    """A cron expression of five fields, or `@daily` and its like, as Prefect reads it; None: only on demand."""
+    timezone: str | None = None
+    """The time zone of `schedule` by its IANA name, such as Europe/Berlin; None: that of the machine that schedules."""
 
-    @field_validator("schedule")
+    @field_validator("schedule", "timezone")
     @classmethod
-    def _is_cron(cls, schedule: str | None) -> str | None:
-        if schedule is not None:
-            try:
-                CronSim(schedule, datetime.now())
-            except CronSimError as error:
-                raise ValueError(f'{schedule!r} is no cron expression ({error}); write "0 3 * * *" for every night at three') from None
-        return schedule
+    def _is_known(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None:
+            check = cron.check if info.field_name == "schedule" else cron.check_zone
+            check(value)
+        return value
+
+    @model_validator(mode="after")
+    def _zone_has_a_schedule(self) -> Self:
+        if self.timezone is not None and self.schedule is None:
+            raise ValueError("timezone: says when a schedule is due, and there is none; write `schedule`, or leave it out")
+        return self
 
     @model_validator(mode="after")
     def _sections_fit(self) -> Self:

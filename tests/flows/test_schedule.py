@@ -5,16 +5,19 @@ from __future__ import annotations
 import signal
 import socket
 import time
-from datetime import datetime
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
 import toy_workspace as toy
+import tzlocal
 from command_line import Record, run, start
 
 from flows import schedule
 from flows.server import is_reachable
 from gan_core.errors import ConfigError
+from tasks.cron import Times
 from tasks.workspace import STAGES, Workspace
 
 
@@ -30,22 +33,58 @@ def port() -> int:
     return number
 
 
-def test_the_next_run_is_in_local_time() -> None:
-    assert schedule.next_run("0 3 * * *", datetime(2026, 1, 1, 12)) == datetime(2026, 1, 2, 3)
+BERLIN = ZoneInfo("Europe/Berlin")
 
 
-def test_the_time_zone_has_a_name_that_prefect_knows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TZ", "Europe/Berlin")
-    assert schedule.local_timezone() == "Europe/Berlin"
-    monkeypatch.setenv("TZ", ":America/New_York")
-    assert schedule.local_timezone() == "America/New_York"
-    monkeypatch.setenv("TZ", "nowhere/at-all")
-    assert schedule.local_timezone() == "UTC"
+def announced(cron: str, after: datetime, timezone: str = "Europe/Berlin") -> str:
+    return schedule.next_run(Times(cron, timezone), after).isoformat()
+
+
+@pytest.mark.parametrize(
+    ("cron", "after", "expected"),
+    [
+        ("0 3 * * *", datetime(2026, 1, 1, 12, tzinfo=BERLIN), "2026-01-02T03:00:00+01:00"),
+        ("@daily", datetime(2026, 1, 1, 12, tzinfo=BERLIN), "2026-01-02T00:00:00+01:00"),
+        ("0 3 * * L5", datetime(2026, 1, 1, 12, tzinfo=BERLIN), "2026-01-30T03:00:00+01:00"),
+        ("0 3 1-31/2 * MON", datetime(2026, 1, 1, 12, tzinfo=BERLIN), "2026-01-03T03:00:00+01:00"),  # a Saturday: either, not both
+        # The clock goes from two to three on 29 March 2026, and from three to two on 25 October.
+        ("0 3 * * *", datetime(2026, 3, 28, 12, tzinfo=BERLIN), "2026-03-29T03:00:00+02:00"),
+        ("30 2 * * *", datetime(2026, 3, 28, 12, tzinfo=BERLIN), "2026-03-29T01:30:00+01:00"),
+        ("30 2 * * *", datetime(2026, 3, 29, 1, 45, tzinfo=BERLIN), "2026-03-30T02:30:00+02:00"),
+        ("0 3 * * *", datetime(2026, 10, 24, 12, tzinfo=BERLIN), "2026-10-25T03:00:00+01:00"),
+        ("30 2 * * *", datetime(2026, 10, 24, 12, tzinfo=BERLIN), "2026-10-25T02:30:00+02:00"),
+        ("30 2 * * *", datetime(2026, 10, 25, 2, 45, tzinfo=BERLIN), "2026-10-26T02:30:00+01:00"),
+    ],
+)
+def test_what_is_announced_is_what_prefect_runs(cron: str, after: datetime, expected: str) -> None:
+    assert announced(cron, after) == expected
+
+
+def test_a_time_zone_elsewhere_is_kept_to() -> None:
+    assert announced("0 3 * * *", datetime(2026, 1, 1, 12, tzinfo=BERLIN), "America/New_York") == "2026-01-02T03:00:00-05:00"
+
+
+def test_each_entry_has_its_own_time_zone(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = workspace.root / "params.yaml"
+    path.write_text(
+        path.read_text().replace("  circle:", '    schedule: "@daily"\n    timezone: Asia/Tokyo\n  circle:') + '    schedule: "0 3 * * *"\n'
+    )
+    said: list[str] = []
+    monkeypatch.setattr(tzlocal, "get_localzone", lambda: BERLIN)
+    assert {name: str(times) for name, times in schedule.schedules(workspace, said.append).items()} == {
+        "digits": "@daily Asia/Tokyo",
+        "circle": "0 3 * * * Europe/Berlin",
+    }
+    assert said == []
+    # A machine without a named zone keeps nobody from those that name theirs.
+    monkeypatch.setattr(tzlocal, "get_localzone", lambda: UTC)
+    assert list(schedule.schedules(workspace, said.append)) == ["digits"]
+    assert [line for line in said if line.startswith("circle: is left out: this machine's time zone has no name")] == said != []
 
 
 def test_without_a_schedule_there_is_nothing_to_serve(workspace: Workspace) -> None:
     with pytest.raises(ConfigError, match="no entry has a schedule"):
-        schedule.schedules(workspace)
+        schedule.schedules(workspace, print)
     refused = run(workspace, "schedule")
     assert refused.returncode == 2
     assert 'schedule: "0 3 * * *"' in refused.stderr
