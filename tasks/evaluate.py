@@ -27,7 +27,7 @@ from gan_core.metrics.features import FeatureExtractor
 from gan_core.metrics.manifold import NEIGHBOURS
 from tasks.params import Entry, EvaluateParams
 from tasks.records import tracking
-from tasks.scoring import SCORINGS, Evidence, gather, scores_of
+from tasks.scoring import SCORINGS, Evidence, check, gather, scores_of
 from tasks.scoring.scoring import rounded
 from tasks.stage_main import stage_main
 from tasks.validation.images import RESIZER
@@ -85,8 +85,7 @@ def _check(name: str, config: GeneratorConfig, dataset: Dataset, params: Evaluat
         raise DataError("the generator knows other classes than the data has; train it again")
     if config.schema is not None and spec.schema is not None and not config.schema.is_like(spec.schema):
         raise DataError("the generator knows other columns than the data has; train it again")
-    SCORINGS[spec.kind].extractor(name, spec, params)
-    SCORINGS[spec.kind].check(dataset, params)
+    check(name, dataset, params)
 
 
 def kept_or_fitted(folder: Path, name: str, dataset: Dataset, params: EvaluateParams) -> FeatureExtractor | None:

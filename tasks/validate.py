@@ -24,8 +24,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gan_core.data.dataset import SPLITS, Dataset, DatasetSpec
-from gan_core.errors import DataError, RegistryError
+from gan_core.errors import ConfigError, DataError, RegistryError
+from tasks import scoring
 from tasks.params import DataParams, Entry, ValidateParams
+from tasks.scoring import SCORINGS, Scoring
 from tasks.sources.raw import RawReader, safe_path
 from tasks.stage_main import stage_main
 from tasks.validation import drift
@@ -42,7 +44,7 @@ from tasks.validation.packing import (
     pack_stacked,
     pack_table,
     pack_unpaired,
-    split_of,
+    splits_of,
 )
 from tasks.validation.tables import TableRows
 from tasks.workspace import Workspace
@@ -71,17 +73,21 @@ def validate(workspace: Workspace, name: str, entry: Entry) -> None:
         if not inspection.rows:
             raise DataError(f"{name}: {workspace.raw(name)} holds no samples; look at data.source ({entry.data.source})")
         rows = set_conflicts_aside(inspection.rows)
-        packed = packed_order(rows, entry.data)
+        packed = packed_order(rows, entry.data, SCORINGS[entry.data.kind])
         good = [row for split in SPLITS for row in packed[split]]
         write_quarantine(new_ready / "quarantine.csv", rows)
         manifest = manifest_frame(packed)
         tables = _tables(rows, packed, manifest, inspection.classes, entry.validation, entry.data)
-        verdict, drifted = check(name, tables, new_validation), None
+        verdict, refused = check(name, tables, new_validation), None
         if verdict.passed:
-            manifest.to_parquet(new_ready / "manifest.parquet", index=False)
-            _pack(new_ready, inspection, packed, entry.data, raw)
-            drifted = _drift(workspace, name, Dataset.open(new_ready), entry.validation, new_validation / "drift.json")
-            if drifted:  # refused: nothing must train on it
+            try:
+                manifest.to_parquet(new_ready / "manifest.parquet", index=False)
+                _pack(new_ready, inspection, packed, entry.data, raw)
+                dataset = Dataset.open(new_ready)
+                scoring.check(name, dataset, entry.evaluation)
+                _check_drift(workspace, name, dataset, entry.validation, new_validation / "drift.json")
+            except (ConfigError, DataError) as error:  # nothing must train on it
+                refused = error
                 for path in new_ready.iterdir():
                     if path.name != "quarantine.csv":
                         path.unlink()
@@ -90,8 +96,8 @@ def validate(workspace: Workspace, name: str, entry: Entry) -> None:
         _replace_folder(new_ready, ready, partial / "former ready")
     if not verdict.passed:
         raise DataError(_refusal(name, verdict, rows, ready, validation))
-    if drifted:
-        raise DataError(drifted)
+    if refused is not None:
+        raise refused
     print(summary(name, rows, {split: len(packed[split]) for split in SPLITS}, verdict, duplicates(good)), flush=True)
 
 
@@ -110,12 +116,14 @@ def set_conflicts_aside(rows: Sequence[Row]) -> list[Row]:
     ]
 
 
-def packed_order(rows: Sequence[Row], data: DataParams) -> dict[str, list[Row]]:
+def packed_order(rows: Sequence[Row], data: DataParams, scoring: Scoring) -> dict[str, list[Row]]:
     """The good rows of each split, in the order of the source."""
+    good = [row for row in rows if row.reason is None]
+    keys, labels = [row.sha256 for row in good], [row.label for row in good]
+    splits = splits_of(keys, labels, data.seed, data.holdout, scoring.fewest, scoring.fewest_of_each)
     packed: dict[str, list[Row]] = {split: [] for split in SPLITS}
-    for row in rows:
-        if row.reason is None:
-            packed[split_of(row.sha256, data.seed, data.holdout)].append(row)
+    for row, split in zip(good, splits, strict=True):
+        packed[split].append(row)
     return packed
 
 
@@ -233,10 +241,13 @@ def _refusal(name: str, verdict: Verdict, rows: Sequence[Row], ready: Path, vali
     return "\n".join(lines)
 
 
-def _drift(workspace: Workspace, name: str, dataset: Dataset, limits: ValidateParams, out: Path) -> str | None:
-    """Say how the data differs from the champion's, and write it down; returns why the data is refused, where drift blocks.
+def _check_drift(workspace: Workspace, name: str, dataset: Dataset, limits: ValidateParams, out: Path) -> None:
+    """Say how the data differs from the champion's, and write it down.
 
     It stands apart from `ready`, since it depends on who the champion is, and training must not.
+
+    Raises:
+        DataError: the data differs, and drift blocks.
     """
     try:
         found = drift.from_champion(workspace, name, dataset, limits)
@@ -244,16 +255,17 @@ def _drift(workspace: Workspace, name: str, dataset: Dataset, limits: ValidatePa
         if limits.drift == "block":
             raise
         print(f"note: drift was not looked at: {error}", flush=True)
-        return None
+        return
     if found is None:
-        return None
+        return
     out.write_text(json.dumps(found.as_record(), indent=2) + "\n", encoding="utf-8")
     for finding in found.findings:
         print(f"note: drift from the data of version {found.champion}: {finding}", flush=True)
     if not found.findings or limits.drift != "block":
-        return None
+        return
     lines = [f"{name}: the data set is refused, it has drifted from the data of the champion, version {found.champion}", *found.findings]
-    return "\n".join([*lines, "if that is as it should be, set validate.drift: warn, or raise drift_shift or drift_share, in params.yaml"])
+    lines.append("if that is as it should be, set validate.drift: warn, or raise drift_shift or drift_share, in params.yaml")
+    raise DataError("\n".join(lines))
 
 
 def _report(name: str) -> Callable[[int, int], None]:

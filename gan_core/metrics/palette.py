@@ -14,6 +14,8 @@ _FEWEST = 1e-3
 _FLAT = 24
 """Most that a pixel may differ from its neighbours."""
 _STEP, _BIN = 4, 16
+_SAME, _MOSTLY = 8.0, 0.8
+"""Values around a colour that compression leaves, and the share of flat pixels of label maps that lie within them."""
 
 
 def palette_of(maps: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -40,6 +42,18 @@ def palette_of(maps: NDArray[np.uint8]) -> NDArray[np.uint8]:
         found.append(np.average(values[near], axis=0, weights=counts[near]))
         values, counts = values[~near], counts[~near]
     return np.rint(np.array(found).reshape(-1, maps.shape[1])).astype(np.uint8)
+
+
+def are_label_maps(maps: NDArray[np.uint8], palette: NDArray[np.uint8]) -> bool:
+    """Whether pictures, uint8 (N, C, H, W), mean classes by the colours of their palette: at least two, which nearly all flat pixels have.
+
+    Of label maps kept as JPEG and scaled down, at least 96 % of them lie that close (CMP facades); of photos 10 to 42 %.
+    """
+    if len(palette) < 2:
+        return False
+    pixels, counts = np.unique(maps.transpose(0, 2, 3, 1)[_flat(maps)], axis=0, return_counts=True)
+    distances = np.linalg.norm(pixels[:, None].astype(np.float32) - palette[None], axis=2).min(axis=1)
+    return bool(counts[distances <= _SAME].sum() >= _MOSTLY * counts.sum())
 
 
 def _flat(maps: NDArray[np.uint8]) -> NDArray[np.bool_]:

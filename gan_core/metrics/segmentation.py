@@ -22,7 +22,7 @@ from gan_core.errors import DataError
 from gan_core.metrics import features
 from gan_core.metrics.features import WIDTH, ExtractorConfig, FeatureExtractor, ImageNetwork
 from gan_core.metrics.fitting import one_cycle, steps_for
-from gan_core.metrics.palette import labels_of, palette_of
+from gan_core.metrics.palette import are_label_maps, labels_of, palette_of
 from gan_core.networks.unet import Unet
 
 _PALETTE_FROM = 200  # label maps that the colours are taken from
@@ -31,14 +31,19 @@ _BATCH = 8
 _LEARNING_RATE, _WEIGHT_DECAY = 3e-3, 1e-2
 
 
+def _halvings(shape: tuple[int, int, int]) -> int:
+    halvings = min(4, *((side & -side).bit_length() - 1 for side in shape[1:]))
+    if not halvings:
+        raise DataError(f"features: a segmentation network needs even sides, and images have {shape[1]} x {shape[2]} pixels")
+    return halvings
+
+
 class SegmentationNetwork(ImageNetwork):
     """A small U-Net: images (N, C, H, W) in -1..1 -> the classes' logits (N, K, H, W). Its features are the mean of its deepest level."""
 
     def __init__(self, shape: tuple[int, int, int], classes: int) -> None:
         super().__init__()
-        halvings = min(4, *((side & -side).bit_length() - 1 for side in shape[1:]))
-        if not halvings:
-            raise DataError(f"features: a segmentation network needs even sides, and images have {shape[1]} x {shape[2]} pixels")
+        halvings = _halvings(shape)
         self.unet = Unet(shape[0], classes, tuple(WIDTH // 2**level for level in range(halvings - 1, -1, -1)))
 
     def features(self, images: Tensor) -> Tensor:
@@ -63,14 +68,7 @@ class SegmentationExtractor(FeatureExtractor):
             TrainingError: the loss is not finite.
         """
         spec = dataset.spec
-        if spec.kind != "pairs":
-            raise DataError("features: a segmentation network needs pairs of image and label map; use evaluate.features: random")
-        palette = palette_of(np.array(dataset.inputs["train"][:_PALETTE_FROM]))
-        if len(palette) < 2:
-            raise DataError(
-                "features: the inputs are no label maps, which have areas of at least two colours; "
-                "use evaluate.features: random, or turn data.direction"
-            )
+        palette = cls.colours(dataset)
         device = torch.device(device)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -85,6 +83,26 @@ class SegmentationExtractor(FeatureExtractor):
         ]
         accuracy = round(float(np.concatenate(found).mean()), 6) if found else None
         return cls(replace(fitted.config, holdout_accuracy=accuracy), network)
+
+    @staticmethod
+    def colours(dataset: Dataset) -> NDArray[np.uint8]:
+        """The palette of a data set's label maps, uint8 (K, C).
+
+        Raises:
+            DataError: the data has no inputs for its images, they are no label maps of at least two colours, or the sides are odd.
+        """
+        spec = dataset.spec
+        if spec.kind != "pairs":
+            raise DataError("features: a segmentation network needs pairs of image and label map; use evaluate.features: random")
+        _halvings(features.image_shape(spec))
+        maps = np.array(dataset.inputs["train"][:_PALETTE_FROM])
+        palette = palette_of(maps)
+        if not are_label_maps(maps, palette):
+            raise DataError(
+                "features: the inputs are no label maps, which have areas of at least two colours and little else; "
+                "use evaluate.features: random, or turn data.direction"
+            )
+        return palette
 
     @staticmethod
     def _empty(config: ExtractorConfig) -> SegmentationNetwork:

@@ -19,7 +19,7 @@ from tasks.scoring.scoring import Evidence, Scoring, rounded
 from tasks.scoring.table import TableScoring
 from tasks.scoring.unpaired import UnpairedScoring
 
-__all__ = ["SCORINGS", "Evidence", "Scoring", "gather", "score", "scores_of"]
+__all__ = ["SCORINGS", "Evidence", "Scoring", "check", "gather", "score", "scores_of"]
 
 SCORINGS: Mapping[Kind, Scoring] = {
     "images": ImageScoring(),
@@ -29,6 +29,18 @@ SCORINGS: Mapping[Kind, Scoring] = {
     "captions": CaptionScoring(),
     "pairs": PairScoring(),
 }
+
+
+def check(name: str, dataset: Dataset, params: EvaluateParams) -> None:
+    """Refuse what evaluate could not score, before anything is trained.
+
+    Raises:
+        ConfigError: `name`'s entry asks for features that the data has not.
+        DataError: the held-out data is too little, or nothing can be told from it.
+    """
+    scoring = SCORINGS[dataset.spec.kind]
+    scoring.extractor(name, dataset.spec, params)
+    scoring.check(dataset, params)
 
 
 def gather(generator: Generator, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams) -> Evidence:
@@ -45,7 +57,9 @@ def gather(generator: Generator, dataset: Dataset, extractor: FeatureExtractor |
     """
     if not all(value.isfinite().all() for value in generator.network.state_dict().values()):
         raise TrainingError("the generator's weights are not finite: its training diverged; train it again with other settings")
-    return SCORINGS[dataset.spec.kind].gather(generator, dataset, extractor, params)
+    scoring = SCORINGS[dataset.spec.kind]
+    scoring.check(dataset, params)
+    return scoring.gather(generator, dataset, extractor, params)
 
 
 def score(generator: Generator, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams) -> dict[str, float]:

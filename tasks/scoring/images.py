@@ -35,8 +35,6 @@ from tasks.params import EvaluateParams
 from tasks.scoring.copies import Copies, find_copies, most_compared, of_images, picture
 from tasks.scoring.scoring import PICTURES, Evidence, Scoring, chosen, chunks, on_best_device, refuse_segmentation, rounded
 
-FEWEST_SAMPLES = 10
-"""Held-out images below which no score means anything."""
 GENERATED_PER_REAL = 10
 
 _MOST_COLUMNS = 20  # classes that a grid shows in columns
@@ -142,7 +140,10 @@ class ImageScoring(Scoring):
         return dataset if dataset.spec.stacked is None else unstacked(dataset)
 
     def check(self, dataset: Dataset, params: EvaluateParams) -> None:
-        Counts.of(dataset, params)
+        super().check(dataset, params)
+        held_out = dataset.samples["holdout"]
+        if all(np.array_equal(image, held_out[0]) for image in held_out):
+            raise DataError("all held-out images are the same, so there is nothing to compare with; check the source")
 
     def gather(self, generator: Generator, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams) -> Evidence:
         """The labels asked for are those of training images: were they those of the held-out ones, both sets would deviate alike by
@@ -211,12 +212,7 @@ class Counts:
 
     @classmethod
     def of(cls, dataset: Dataset, params: EvaluateParams) -> Counts:
-        there = len(dataset.samples["holdout"])
-        if there < FEWEST_SAMPLES:
-            raise DataError(
-                f"{there} held-out images are too few to score with, at least {FEWEST_SAMPLES} are needed; raise data.holdout or add images"
-            )
-        real = min(there, params.samples)
+        real = min(len(dataset.samples["holdout"]), params.samples)
         return cls(real, min(GENERATED_PER_REAL * real, params.samples))
 
 

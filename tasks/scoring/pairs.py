@@ -109,6 +109,11 @@ class PairScoring(ImageScoring):
             return super().extractor(name, spec, params)
         return RandomConvExtractor
 
+    def check(self, dataset: Dataset, params: EvaluateParams) -> None:
+        super().check(dataset, params)
+        if params.features == "segmentation":
+            SegmentationExtractor.colours(dataset)
+
     def gather(self, generator: Generator, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams) -> PairEvidence:
         """Every held-out pair, at most `evaluate.samples` of them. Runs on a GPU where there is one."""
         assert extractor is not None, "images are compared by features"  # noqa: S101

@@ -43,9 +43,15 @@ class PointEvidence(Evidence):
 class PointScoring(Scoring):
     """On at most 2,500 points, as PacGAN's protocol has it."""
 
-    def gather(self, generator: Generator, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams) -> PointEvidence:
+    fewest = 1  # the truth is known
+
+    def check(self, dataset: Dataset, params: EvaluateParams) -> None:
+        super().check(dataset, params)
         if dataset.spec.truth is None:
             raise DataError("points: the distribution that they were drawn from is not known, so there is nothing to score against")
+
+    def gather(self, generator: Generator, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams) -> PointEvidence:
+        assert dataset.spec.truth is not None, "checked"  # noqa: S101
         points = generator.sample(min(params.samples, SAMPLES), seed=params.seed).samples
         if not np.isfinite(points).all():
             raise TrainingError("the generator draws points that are not finite; train it again with other settings")

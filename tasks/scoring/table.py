@@ -30,8 +30,6 @@ from tasks.params import EvaluateParams
 from tasks.scoring.copies import COMPARED, Copies, Embedding, find_copies
 from tasks.scoring.scoring import Evidence, Scoring, chosen, rounded
 
-FEWEST_ROWS = 10
-"""Held-out rows below which no score means anything."""
 TABLES = 3
 """Tables of generated rows, each as long as the real one, of whose utilities the median counts."""
 
@@ -116,19 +114,21 @@ class TableEvidence(Evidence):
 class TableScoring(Scoring):
     """On at most `evaluate.samples` held-out rows, and three tables of generated rows, each as long as the training split."""
 
+    fewest_of_each = 1
+
     def check(self, dataset: Dataset, params: EvaluateParams) -> None:
-        count = dataset.spec.counts["holdout"]
-        if count < FEWEST_ROWS:
-            raise DataError(f"{count} held-out rows are too few to score on; {FEWEST_ROWS} are needed, and data.holdout sets their share")
+        self._check_counts({"rows": dataset.spec.counts["holdout"]})
         if dataset.spec.classes is not None:
             missing = set(range(len(dataset.spec.classes))) - set(np.unique(dataset.labels["holdout"]).tolist())
             if missing:
                 names = ", ".join(dataset.spec.classes[label] for label in sorted(missing))
-                raise DataError(f"no held-out row of {names}, so a classifier cannot be tested on it; a larger data.holdout holds out more")
+                raise DataError(
+                    f"no held-out row of {names}, so a classifier cannot be tested on it; a larger data.holdout holds out more, "
+                    "and where there is one row, or equal ones alone, add others or leave them out at the source"
+                )
 
     def gather(self, generator: Generator, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams) -> TableEvidence:
         """The labels asked for are those of training rows, in the same shares."""
-        self.check(dataset, params)
         train = chosen(dataset, "train", params.samples, params.seed)
         labels = dataset.labels.get("train")
         asked = None if labels is None or generator.config.classes is None else np.tile(np.array(labels[train]), TABLES)

@@ -29,7 +29,6 @@ from gan_core.pictures import grid
 from gan_core.recipes.cyclegan import round_trip_picture
 from tasks.params import EvaluateParams
 from tasks.scoring.copies import Copies, find_copies, most_compared, of_images, picture
-from tasks.scoring.images import FEWEST_SAMPLES
 from tasks.scoring.scoring import PICTURES, Evidence, Scoring, on_best_device, refuse_segmentation, rounded
 
 _COLUMNS = 12  # inputs in the picture of translations
@@ -92,19 +91,16 @@ class UnpairedScoring(Scoring):
             return extractor.fit(self.extractor_data(dataset), seed, device, augmented=True)
         return super().fit(extractor, dataset, seed, device)
 
+    fewest_of_each = Scoring.fewest
+
     def check(self, dataset: Dataset, params: EvaluateParams) -> None:
-        for name, images in zip(dataset.spec.domains or ("inputs", "samples"), (dataset.inputs, dataset.samples), strict=True):
-            if len(images["holdout"]) < FEWEST_SAMPLES:
-                raise DataError(
-                    f"{len(images['holdout'])} held-out images of {name} are too few to score with, at least {FEWEST_SAMPLES} are needed; "
-                    "raise data.holdout or add images"
-                )
+        domains = zip(dataset.spec.domains or ("inputs", "samples"), (dataset.inputs, dataset.samples), strict=True)
+        self._check_counts({f"images of {name}": len(images["holdout"]) for name, images in domains})
 
     def gather(
         self, generator: Generator, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams
     ) -> UnpairedEvidence:
         assert extractor is not None, "images are compared by features"  # noqa: S101
-        self.check(dataset, params)
         inputs, targets = (_some(images["holdout"], params) for images in (dataset.inputs, dataset.samples))
         with on_best_device(generator.network, extractor.network):
             try:

@@ -12,6 +12,7 @@ import json
 import math
 import os
 from array import array
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -39,8 +40,43 @@ def split_of(sha256: str, seed: int, holdout: float) -> Split:
     The digest with the seed is hashed to a number uniform in [0, 1); below `holdout` the sample is held out. So equal files are
     always on one side, new files never move old ones, and a larger share only moves samples from train to holdout.
     """
-    draw = int.from_bytes(hashlib.sha256(f"{seed}:{sha256}".encode()).digest()[:8], "big") / 2**64
-    return "holdout" if draw < holdout else "train"
+    return "holdout" if _draw(sha256, seed) < holdout else "train"
+
+
+def splits_of(
+    keys: Sequence[str],  # of each sample, the digest (hexadecimal) that its side depends on
+    labels: Sequence[str | None],
+    seed: int,
+    holdout: float,
+    fewest: int,  # held-out samples that scores need
+    fewest_of_each: int,  # the same of each label
+) -> list[Split]:
+    """The split of each sample, as `split_of` has it; where that holds out fewer than scores need, those that are next in the draw too.
+
+    At most half of the samples, and of each label's, are held out that way: the rest is to train on.
+    """
+    held = {key for key in keys if split_of(key, seed, holdout) == "holdout"}
+
+    def hold_out(members: Counter[str], fewest: int) -> None:
+        count, most = sum(members[key] for key in members if key in held), sum(members.values()) // 2
+        for key in sorted(members.keys() - held, key=lambda key: _draw(key, seed)):
+            if count < fewest and count + members[key] <= most:
+                held.add(key)
+                count += members[key]
+
+    if fewest_of_each:
+        of_label: dict[str | None, Counter[str]] = defaultdict(Counter)
+        for key, label in zip(keys, labels, strict=True):
+            of_label[label][key] += 1
+        for members in of_label.values():
+            hold_out(members, fewest_of_each)
+    hold_out(Counter(keys), fewest)
+    return ["holdout" if key in held else "train" for key in keys]
+
+
+def _draw(sha256: str, seed: int) -> float:
+    """Of a digest (hexadecimal), uniform in [0, 1)."""
+    return int.from_bytes(hashlib.sha256(f"{seed}:{sha256}".encode()).digest()[:8], "big") / 2**64
 
 
 def corruption_seed(sha256: str, seed: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -131,8 +132,8 @@ def test_what_cannot_be_asked_for_is_refused() -> None:
 
 def test_too_few_held_out_pairs_are_refused(tmp_path: Path) -> None:
     dataset = restoration(tmp_path / "ready", "noise")
-    few = Dataset(dataset.spec, {"holdout": dataset.samples["holdout"][:9]}, {}, {"holdout": dataset.inputs["holdout"][:9]})
-    with pytest.raises(DataError, match="9 held-out images are too few"):
+    few = Dataset(replace(dataset.spec, counts={"train": 20, "holdout": 9}), dataset.samples, {}, dataset.inputs)
+    with pytest.raises(DataError, match="9 held-out samples are too few"):
         SCORING.check(few, PARAMS)
 
 

@@ -18,12 +18,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 from raw_sets import entry, noise, png, write_arrays, write_files, write_points
 
 from gan_core.data.dataset import SPLITS, Dataset
-from gan_core.errors import DataError
-from tasks.params import ValidateParams
+from gan_core.errors import DataError, GantryError
+from tasks.params import ValidateParams, parse
 from tasks.sources.raw import About, RawFile, sync, write_raw
 from tasks.validate import validate
 from tasks.validation import inspection
@@ -54,6 +55,12 @@ def quarantine(place: Workspace) -> dict[str, str]:
         rows = list(csv.DictReader(file))
     assert len({row["path"] for row in rows}) == len(rows), "a sample is listed twice"
     return {row["path"]: row["reason"] for row in rows}
+
+
+def jpeg(pixels: NDArray[np.uint8]) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG")
+    return file.getvalue()
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -159,11 +166,51 @@ class TestSplit:
         assert len(after) == 92
         assert after[before.index].tolist() == before.tolist()
 
-    @pytest.mark.parametrize(("share", "message"), [(0.001, "at least 1 sample held out"), (0.999, "at least 1 sample to train on")])
-    def test_an_empty_split_is_refused(self, place: Workspace, share: float, message: str) -> None:
+    def test_an_empty_split_is_refused(self, place: Workspace) -> None:
         write_files(place.raw("pets"), pets(10))
-        with pytest.raises(DataError, match=f"{message} .*: found 0"):
-            run(place, {**FOLDER, "holdout": share})
+        with pytest.raises(DataError, match=r"at least 1 sample to train on .*: found 0"):
+            run(place, {**FOLDER, "holdout": 0.999})
+
+    def test_as_many_are_held_out_as_scores_need(self, place: Workspace) -> None:
+        write_files(place.raw("pets"), pets(30))
+        run(place, {**FOLDER, "holdout": 0.001})
+        assert manifest(place)["split"].value_counts().to_dict() == {"train": 20, "holdout": 10}
+
+
+class TestWhatEvaluateRefuses:
+    """Is refused before anything is trained, and leaves nothing that could be trained on."""
+
+    def test_too_few_samples_to_hold_some_out(self, place: Workspace) -> None:
+        write_files(place.raw("pets"), pets(18))
+        with pytest.raises(DataError, match=r"9 held-out samples are too few to score with, at least 10 are needed; raise data\.holdout"):
+            run(place, {**FOLDER, "holdout": 0.001})
+        assert set(contents(place.ready("pets"))) == {"quarantine.csv"}
+
+    def test_one_picture_under_many_names(self, place: Workspace) -> None:
+        write_files(place.raw("pets"), {f"{i:02}.jpg": jpeg(noise(0)) + str(i).encode() for i in range(40)})
+        with pytest.raises(DataError, match="all held-out images are the same, so there is nothing to compare with"):
+            run(place)
+        assert set(contents(place.ready("pets"))) == {"quarantine.csv"}
+
+    @pytest.mark.parametrize(
+        ("data", "features", "message"),
+        [
+            ({"layout": "side-by-side"}, "segmentation", "the inputs are no label maps, which have areas of at least two colours"),
+            ({"corruption": "noise"}, "segmentation", r"features: segmentation needs label maps as inputs, not spoiled images"),
+            ({}, "segmentation", "segmentation is for pairs of label map and image"),
+            ({}, "classifier", "a classifier needs at least two classes, and the data has 0"),
+        ],
+    )
+    def test_features_that_the_data_has_not(self, place: Workspace, data: dict[str, Any], features: str, message: str) -> None:
+        """Photos as inputs: smooth shades, which fall into a few greys and are no labels."""
+        shades = np.add.outer(np.arange(16), np.arange(32)).astype(np.uint8)
+        files = {f"{i:02}.png": png(np.repeat((5 * shades + 2 * i)[..., None], 3, 2) + noise(i, 16, 32, 3) // 64) for i in range(30)}
+        write_files(place.raw("pets"), files)
+        recipe = {"recipe": "pix2pix" if data else "gan", "images": 100}
+        sections = {"data": {**FOLDER, "size": 16, **data}, "validate": FEW, "train": recipe, "evaluate": {"features": features}}
+        with pytest.raises(GantryError, match=message):
+            validate(place, "pets", parse({"generators": {"pets": {**sections, "register": {}}}})["pets"])
+        assert set(contents(place.ready("pets"))) == {"quarantine.csv"}
 
 
 class TestSameBytes:
@@ -337,10 +384,9 @@ def alive(process: int) -> bool:
 def test_killed_midway_leaves_no_process_and_the_next_run_is_right(place: Workspace) -> None:
     if inspection._processors() == 1:
         pytest.skip("one processor: nothing runs beside the stage")
-    # Enough files for several processes, all from one picture of some size, so that decoding takes a few seconds.
-    picture = io.BytesIO()
-    Image.fromarray(noise(0, 400, 400, 3)).save(picture, "JPEG")
-    write_files(place.raw("pets"), {f"{i:04d}.jpg": picture.getvalue() + str(i).encode() for i in range(800)})
+    # Enough files for several processes, all from two pictures of some size, so that decoding takes a few seconds.
+    pictures = [jpeg(noise(i, 400, 400, 3)) for i in range(2)]
+    write_files(place.raw("pets"), {f"{i:04d}.jpg": pictures[i % 2] + str(i).encode() for i in range(800)})
     (place.root / "params.yaml").write_text(PARAMS)
     child = command(place, stdout=subprocess.DEVNULL)
     spool = place.ready("pets").with_name(".validate.partial") / "spool"
@@ -362,9 +408,10 @@ def test_killed_midway_leaves_no_process_and_the_next_run_is_right(place: Worksp
     assert not spool.parent.exists()
     dataset = Dataset.open(place.ready("pets"))
     assert sum(dataset.spec.counts.values()) == len(manifest(place)) == 800
-    expected = decode(picture.getvalue(), 8, ValidateParams()).pixels
+    expected = [decode(picture, 8, ValidateParams()).pixels for picture in pictures]
     for split in SPLITS:
-        assert (np.asarray(dataset.samples[split]) == expected).all()
+        numbers = manifest(place).query("split == @split")["path"].str[:4].astype(int)
+        np.testing.assert_array_equal(dataset.samples[split], [expected[number % 2] for number in numbers])
 
 
 class TestRealData:

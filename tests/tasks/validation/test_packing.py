@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from gan_core.data.dataset import Dataset
 from gan_core.errors import DataError
 from gan_core.metrics.stacked import mode_shares, unstacked
-from tasks.validation.packing import Spool, pack_images, pack_points, pack_stacked, split_of
+from tasks.validation.packing import Spool, pack_images, pack_points, pack_stacked, split_of, splits_of
 
 digests = st.binary(min_size=1, max_size=20).map(lambda data: hashlib.sha256(data).hexdigest())
 
@@ -42,6 +42,26 @@ class TestSplit:
         held = [{name for name in names if split_of(name, seed, 0.5) == "holdout"} for seed in (0, 1)]
         # Independent halves share a quarter of all.
         assert 400 < len(held[0] & held[1]) < 600
+
+    def test_with_enough_held_out_it_is_a_function_of_each_alone(self) -> None:
+        keys = [hashlib.sha256(str(i).encode()).hexdigest() for i in range(500)]
+        assert splits_of(keys, [None] * 500, 1, 0.3, 10, 0) == [split_of(key, 1, 0.3) for key in keys]
+
+    def test_what_scores_need_is_held_out_by_the_same_draw(self) -> None:
+        keys = [hashlib.sha256(str(i // 2).encode()).hexdigest() for i in range(60)]  # equal twos
+        few, more = (splits_of(keys, [None] * 60, 0, holdout, 10, 0) for holdout in (0.01, 0.3))
+        assert few.count("holdout") == 10
+        assert all(one == other for one, other in zip(few[::2], few[1::2], strict=True))
+        assert more.count("holdout") > 10
+        assert all(there == "holdout" for here, there in zip(few, more, strict=True) if here == "holdout")
+
+    @pytest.mark.parametrize("seed", range(10))
+    def test_some_of_each_label_are_held_out_and_most_stay(self, seed: int) -> None:
+        keys = [hashlib.sha256(str(i).encode()).hexdigest() for i in range(400)]
+        labels: list[str | None] = ["yes" if i < 4 else "no" for i in range(400)]
+        sides = splits_of(keys, labels, seed, 0.1, 10, 1)
+        assert 1 <= sides[:4].count("holdout") <= 3
+        assert splits_of(keys[:1] * 4, labels[:4], seed, 0.001, 10, 1) == ["train"] * 4  # all equal: nothing can be held out
 
 
 class TestSpool:

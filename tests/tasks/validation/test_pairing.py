@@ -88,15 +88,16 @@ def test_two_halves_become_input_and_sample(place: Workspace, direction: str) ->
 
 
 def test_two_folders_become_input_and_sample_and_what_has_no_partner_is_named(place: Workspace) -> None:
-    files = {f"photos/{i:02}.jpg.png": png(noise(i)) for i in range(20)} | {f"maps/{i:02}.jpg.png": png(noise(100 + i)) for i in range(20)}
+    numbers = [*range(20), *range(200, 210)]
+    files = {f"photos/{i:02}.jpg.png": png(noise(i)) for i in numbers} | {f"maps/{i:02}.jpg.png": png(noise(100 + i)) for i in numbers}
     files["photos/alone.png"] = png(noise(50))
     files["maps/19.jpg.png"] = b"\x89PNG broken"
     files["photos/18.jpg.png"] = b""
     files["maps/18.jpg.png"] = png(np.full((8, 8, 3), 7, np.uint8))
     write_files(place.raw("pairs"), files)
     dataset = packed(place, layout="paired-folders", folders=["photos", "maps"], direction="b-to-a")
-    assert sum(dataset.spec.counts.values()) == 18
-    originals = {noise(100 + i).tobytes(): noise(i) for i in range(20)}
+    assert sum(dataset.spec.counts.values()) == 28
+    originals = {noise(100 + i).tobytes(): noise(i) for i in numbers}
     for split in SPLITS:
         for given, sample in zip(dataset.inputs[split], dataset.samples[split], strict=True):
             np.testing.assert_array_equal(sample.transpose(1, 2, 0), originals[given.transpose(1, 2, 0).tobytes()])

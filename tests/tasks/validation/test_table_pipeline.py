@@ -247,7 +247,7 @@ class TestScores:
         with pytest.raises(TrainingError, match="draws the same row each time: it has collapsed"):
             score(replaying(dataset, one=True), dataset, None, EvaluateParams())
 
-    @pytest.mark.parametrize(("holdout", "message"), [(6, r"6 held-out rows are too few to score on"), (10, r"no held-out row of yes")])
+    @pytest.mark.parametrize(("holdout", "message"), [(6, r"6 held-out rows are too few to score with"), (10, r"no held-out row of yes")])
     def test_too_little_held_out_is_refused(self, tmp_path: Path, holdout: int, message: str) -> None:
         dataset = planted_table.pack(tmp_path / "ready", holdout=holdout)
         labels = dict(dataset.labels)
