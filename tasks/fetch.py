@@ -43,6 +43,10 @@ def fetch(workspace: Workspace, name: str, entry: Entry) -> None:
         print(f"fetch {name}: {_fetch(workspace, name, entry, source)}", flush=True)
     except ConfigError as error:
         raise ConfigError(f"generators.{name}.{error}") from None
+    except DataError as error:
+        if _opened(workspace.raw(name)) is None:
+            raise
+        raise DataError(f"{error}; what was fetched last stays as it is") from None
     except OSError as error:
         raise GantryError(f"fetch {name}: {safe_path(str(error.filename or entry.data.source))}: {error.strerror or error}") from None
 
@@ -62,7 +66,7 @@ def _fetch(workspace: Workspace, name: str, entry: Entry, source: Source) -> str
     if before and before.kind == source.kind and known == {path: member.sha256 for path, member in old.items()}:
         samples = before.about.samples
     else:
-        samples = source.check()
+        samples = source.check(before)
     about = About(source.kind, entry.data.source, samples, source.truth)
     progress = _Progress(name, len(files))
 

@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from gan_core.errors import DataError
+from tasks.sources.content import what_came
 from tasks.sources.images import Choice
 from tasks.sources.raw import safe_path
 from tasks.sources.source import SourceFile, held, scratch_file
@@ -50,6 +51,8 @@ _XZ_MEMORY = 256 << 20
 _CHUNK = 1 << 20
 _AGAIN = "get the archive again, or pack it again"
 
+_MAGIC = (b"PK", b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0")
+"""How archives begin, but for a plain tar."""
 _METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA}
 _UNIX = 3  # the system whose file modes a zip member has
 _ENCRYPTED = 0x1 | 0x40 | 0x2000  # bits of a zip member: plainly, strongly, and its header too
@@ -130,6 +133,9 @@ class Archive:
                         raise self._bomb(f"{_shown(member.name)} of {member.size:,} bytes expands it", total)
                     yield SourceFile(safe_path(path), member.size, self._state, member.open)
         except _FAULTS as error:
+            self._file.seek(0)
+            if came := what_came(self._file.read(_CHUNK), right=_MAGIC):
+                raise DataError(f"{self._archive}: is {came}, not an archive; {_AGAIN}") from None
             raise DataError(f"{self._archive}: no readable archive, or damaged ({error or type(error).__name__}); {_AGAIN}") from None
 
     def _path(self, name: str) -> str | None:

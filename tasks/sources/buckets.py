@@ -18,8 +18,8 @@ from gan_core.errors import ConfigError, DataError, GantryError
 from tasks.addresses import BUCKETS
 from tasks.sources.images import Choice
 from tasks.sources.raw import safe_path
+from tasks.sources.remote import RemoteFacts
 from tasks.sources.source import SourceFile, held
-from tasks.sources.urls import RemoteFacts
 
 _PATIENCE = 30
 """Seconds without an answer after which a request is given up; it is tried again a few times."""
@@ -82,7 +82,7 @@ class Bucket:
 
 
 class ObjectFile:
-    """One object; a `tasks.sources.urls.RemoteFile`."""
+    """One object; a `tasks.sources.remote.RemoteFile`."""
 
     def __init__(self, scheme: str, location: str, where: str) -> None:
         self._scheme = scheme

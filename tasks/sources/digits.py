@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gan_core.errors import DataError
-from tasks.sources.raw import Kind
+from tasks.sources.raw import Kind, RawReader
 from tasks.sources.source import SourceFile, made
 
 _FILE = "datasets/data/digits.csv.gz"
@@ -36,7 +36,7 @@ class DigitsSource:
         classes = json.dumps([str(digit) for digit in range(10)]).encode()
         return [made("images.npy", _npy(images)), made("labels.npy", _npy(labels)), made("classes.json", classes)]
 
-    def check(self) -> int:
+    def check(self, before: RawReader | None = None) -> int:
         return self._count
 
 

@@ -27,7 +27,7 @@ import numpy as np
 from gan_core.errors import ConfigError, DataError, GantryError
 from tasks.params import DataParams
 from tasks.sources.idx import read_idx
-from tasks.sources.raw import Kind, safe_path
+from tasks.sources.raw import Kind, RawReader, safe_path
 from tasks.sources.source import SourceFile, expand_path, open_file, state_of
 from tasks.workspace import Workspace
 
@@ -85,7 +85,7 @@ class IdxSource:
             files.append(SourceFile(f"{member}.gz", facts.st_size, state_of(facts, now_ns), partial(_open, member, path)))
         return files
 
-    def check(self) -> int:
+    def check(self, before: RawReader | None = None) -> int:
         return sum(self._check_part(part) for part in _PARTS)
 
     def _check_part(self, part: str) -> int:

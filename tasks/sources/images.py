@@ -19,7 +19,7 @@ from typing import Protocol
 from gan_core.errors import DataError
 from tasks.params import FOLDER_LAYOUTS, DataParams
 from tasks.sources.litter import litter_in
-from tasks.sources.raw import Kind, class_of, safe_path
+from tasks.sources.raw import Kind, RawReader, class_of, safe_path
 from tasks.sources.source import SourceFile
 
 IMAGE_SUFFIXES = frozenset(
@@ -159,7 +159,7 @@ class ImageSource:
         self._notes = notes + _alike(paths)
         return files
 
-    def check(self) -> int:
+    def check(self, before: RawReader | None = None) -> int:
         return self._count
 
     @property

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.params import DataParams
-from tasks.sources.raw import Kind
+from tasks.sources.raw import Kind, RawReader
 from tasks.sources.source import SourceFile, made
 
 _SIGMA = {"circle": 0.0, "ring": 0.02, "grid": 0.05}
@@ -36,7 +36,7 @@ class PointsSource:
         np.save(file, draw(self.truth, self._count, self._seed), allow_pickle=False)
         return [made("points.npy", file.getvalue())]
 
-    def check(self) -> int:
+    def check(self, before: RawReader | None = None) -> int:
         return self._count
 
 

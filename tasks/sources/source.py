@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol, cast
 
 from gan_core.errors import ConfigError, DataError, GantryError
-from tasks.sources.raw import Kind, safe_path
+from tasks.sources.raw import Kind, RawReader, safe_path
 from tasks.workspace import Workspace
 
 _CHUNK = 1 << 20
@@ -81,11 +81,14 @@ class Source(Protocol):
         """
         ...
 
-    def check(self) -> int:
+    def check(self, before: RawReader | None = None) -> int:
         """Read what can only be judged as a whole. Returns the number of samples.
 
+        Args:
+            before: what was fetched last, which this is to replace.
+
         Raises:
-            DataError: a file is damaged; names it.
+            DataError: a file is damaged, or is not what its name says; names it.
         """
         ...
 

@@ -1,4 +1,9 @@
-"""`table://PATH`, a CSV or Parquet file as it is; and `sklearn://breast-cancer`, `iris` and `wine`, scikit-learn's own tables as CSV."""
+"""`table://PATH`, a CSV or Parquet file as it is, or one on the network; and `sklearn://breast-cancer`, `iris` and `wine`, scikit-learn's
+own tables as CSV.
+
+A table is looked at as a whole before it replaces the one that was fetched last, since what a server sends under its name may be another
+thing: a login page, an error in JSON, a notice that it is down.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +12,21 @@ import os
 import time
 from collections.abc import Sequence
 from functools import partial
+from pathlib import PurePosixPath
+from typing import BinaryIO
 
 from gan_core.errors import DataError
 from tasks.addresses import SKLEARN_TABLES, TABLE_SUFFIXES
 from tasks.params import DataParams
-from tasks.sources.raw import Kind, safe_path
+from tasks.sources.content import what_came
+from tasks.sources.raw import Kind, RawReader, safe_path
+from tasks.sources.remote import LocalCopy
 from tasks.sources.source import SourceFile, expand_path, made, open_file, state_of
 from tasks.validation.tables import read_table
 from tasks.workspace import Workspace
+
+_SHOWN = 5
+"""Columns that a message names, at most."""
 
 
 class TableSource:
@@ -47,9 +59,47 @@ class TableSource:
             raise DataError(f"{self._source}: {shown} is no ordinary file; name a table")
         return [SourceFile(f"table{suffix}", facts.st_size, state_of(facts, now), partial(open_file, os.fspath(path)))]
 
-    def check(self) -> int:
+    def check(self, before: RawReader | None = None) -> int:
         with open_file(self._path.resolve()) as file:
-            return len(read_table(file.read(), safe_path(self._path.name)).rows)
+            return _rows_of(file.read(), safe_path(self._path.name), before, self._source)
+
+
+class RemoteTable:
+    """A table on the network.
+
+    Args:
+        copy: its copy on this machine.
+        identity: as `Source.identity`.
+        source: as params.yaml says it.
+    """
+
+    kind: Kind = "table"
+    truth = None
+    fingerprint = None
+
+    def __init__(self, copy: LocalCopy, identity: str, source: str) -> None:
+        self._copy = copy
+        self._source = source
+        self._suffix = PurePosixPath(copy.where).suffix.lower()
+        self.identity = identity
+
+    @property
+    def notes(self) -> Sequence[str]:
+        return self._copy.notes
+
+    def look(self) -> Sequence[SourceFile]:
+        size, state = self._copy.facts.size, self._copy.facts.state
+        if size is None:
+            size = self._copy.file.seek(0, os.SEEK_END)
+        return [SourceFile(f"table{self._suffix}", size, state, self._opened)]
+
+    def check(self, before: RawReader | None = None) -> int:
+        with self._opened() as file:
+            return _rows_of(file.read(), self._copy.where, before, self._source)
+
+    def _opened(self) -> BinaryIO:
+        self._copy.file.seek(0)
+        return os.fdopen(os.dup(self._copy.file.fileno()), "rb")
 
 
 class SklearnTableSource:
@@ -76,5 +126,46 @@ class SklearnTableSource:
         frame.to_csv(file, index=False, lineterminator="\n")
         return [made("table.csv", file.getvalue().encode())]
 
-    def check(self) -> int:
+    def check(self, before: RawReader | None = None) -> int:
         return self._count
+
+
+def _rows_of(data: bytes, where: str, before: RawReader | None, source: str) -> int:
+    """How many rows a table has, which must be one that may take the place of the last.
+
+    Args:
+        data: its bytes.
+        where: what messages call it; ends as its name does.
+        before: what was fetched last.
+        source: as params.yaml says it.
+
+    Raises:
+        DataError: it is no table, has no rows, or shares no column with the last one of the same source.
+    """
+    if came := what_came(data, right=(b"PAR1",) if where.lower().endswith(".parquet") else ()):
+        raise DataError(f"{where}: is {came}, not a table; correct data.source, or try again when the server is well")
+    cells = read_table(data, where)
+    if not cells.rows:
+        raise DataError(f"{where}: has no rows below its first line, which names {_named(cells.names)}")
+    if before is not None and before.kind == "table" and before.about.source == source:
+        last = _columns_of(before)
+        if last and not last & {*cells.names}:
+            raise DataError(
+                f"{where}: has none of the columns of the table that was fetched last ({_named(sorted(last))}), but {_named(cells.names)}; "
+                f"if it is meant to replace that, remove {before.folder} and fetch again"
+            )
+    return len(cells.rows)
+
+
+def _columns_of(raw: RawReader) -> set[str]:
+    """The columns of a fetched table; none where it cannot be read."""
+    try:
+        (member,) = raw.members
+        return {*read_table(raw.read(member), member.path).names}
+    except (DataError, ValueError):
+        return set()
+
+
+def _named(names: Sequence[str]) -> str:
+    rest = len(names) - _SHOWN
+    return ", ".join(safe_path(name[:40]) for name in names[:_SHOWN]) + (f" and {rest:,} more" if rest > 0 else "")

@@ -10,51 +10,19 @@ alone, and no redirect leads from https to it.
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path, PurePosixPath
-from typing import BinaryIO, Protocol
 
-from gan_core.errors import GantryError
 from tasks.addresses import BUCKETS, archive_in, is_table, without_query
 from tasks.params import DataParams
 from tasks.sources.archives import Archive
+from tasks.sources.buckets import Bucket, ObjectFile
 from tasks.sources.images import Choice, ImageSource
-from tasks.sources.raw import Kind, safe_path
-from tasks.sources.source import Source, SourceFile, expand_variables, scratch_file
-from tasks.validation.tables import read_table
+from tasks.sources.raw import safe_path
+from tasks.sources.remote import LocalCopy, RemoteFile
+from tasks.sources.source import Source, SourceFile, expand_variables
+from tasks.sources.tables import RemoteTable
+from tasks.sources.web import WebFile
 from tasks.workspace import Workspace
-
-
-@dataclass(frozen=True)
-class RemoteFacts:
-    """What a server says of a file without sending it."""
-
-    size: int | None
-    """Bytes, where it says so."""
-    state: str | None
-    """As `SourceFile.state`."""
-
-
-class RemoteFile(Protocol):
-    """One file on the network, as the library of its scheme gives it."""
-
-    def facts(self) -> RemoteFacts:
-        """What the server says of it, without a transfer.
-
-        Raises:
-            ConfigError: the library is missing, or credentials are.
-            DataError: it is not there, or may not be read.
-            GantryError: the network.
-        """
-        ...
-
-    def download(self, into: BinaryIO) -> None:
-        """Write all of it into an empty file. Raises as `facts`."""
-        ...
 
 
 def open_url(workspace: Workspace, data: DataParams) -> Source:
@@ -67,26 +35,21 @@ def open_url(workspace: Workspace, data: DataParams) -> Source:
     scratch = workspace.private / "fetch"
     where = without_query(data.source)  # its variables not expanded: they may be secrets
     if is_table(data.source):
-        return RemoteTable(Transfer(_remote_file(data.scheme, location, where), scratch, where), _identity(data.scheme, location))
+        copy = LocalCopy(_remote_file(data.scheme, location, where), scratch, where)
+        return RemoteTable(copy, _identity(data.scheme, location), data.source)
     in_archive = archive_in(without_query(location))
     if in_archive is None:
-        from tasks.sources.buckets import Bucket
-
         return ImageSource(Bucket(data.scheme, location, where, scratch), data)
     archive, below = in_archive
     query = location[len(without_query(location)) :]
-    transfer = Transfer(_remote_file(data.scheme, archive + query, where), scratch, where)
+    copy = LocalCopy(_remote_file(data.scheme, archive + query, where), scratch, where)
     shown = where.removesuffix("/").removesuffix(f"/{below}") if below else where
-    return ImageSource(RemoteArchive(transfer, archive, shown, _identity(data.scheme, archive), below), data)
+    return ImageSource(RemoteArchive(copy, archive, shown, _identity(data.scheme, archive), below), data)
 
 
 def _remote_file(scheme: str, location: str, where: str) -> RemoteFile:
     if scheme in BUCKETS:
-        from tasks.sources.buckets import ObjectFile
-
         return ObjectFile(scheme, location, where)
-    from tasks.sources.web import WebFile
-
     return WebFile(f"{scheme}://{location}", where)
 
 
@@ -95,48 +58,11 @@ def _identity(scheme: str, location: str) -> str:
     return f"{scheme}:{hashlib.sha256(without_query(location).encode()).hexdigest()}"
 
 
-class Transfer:
-    """A file on the network and its copy here, brought at the first need."""
-
-    def __init__(self, remote: RemoteFile, scratch: Path, where: str) -> None:
-        self.where = where
-        self.scratch = scratch
-        self._remote = remote
-
-    @cached_property
-    def facts(self) -> RemoteFacts:
-        return self._remote.facts()
-
-    @property
-    def notes(self) -> Sequence[str]:
-        if self.facts.state is not None:
-            return ()
-        return (
-            f"{self.where}: the server does not say whether it has changed (no ETag, no Last-Modified), so it is transferred each time",
-        )
-
-    @cached_property
-    def file(self) -> BinaryIO:
-        """The copy; nothing is left of it once this object is gone.
-
-        Raises:
-            GantryError: as `RemoteFile`; or there is no room for it.
-        """
-        self.scratch.mkdir(parents=True, exist_ok=True)
-        size, free = self.facts.size or 0, shutil.disk_usage(self.scratch).free
-        if size > free:
-            raise GantryError(f"{self.where}: has {size:,} bytes, and {free:,} are free here; make room for it, and as much again")
-        print(f"transferring {self.where}" + (f", {size:,} bytes" if size else ""), flush=True)
-        file = scratch_file(self.scratch)
-        self._remote.download(file)
-        return file
-
-
 class RemoteArchive:
     """An archive on the network; a `tasks.sources.images.Place`."""
 
-    def __init__(self, transfer: Transfer, name: str, where: str, identity: str, below: str) -> None:
-        self._transfer = transfer
+    def __init__(self, copy: LocalCopy, name: str, where: str, identity: str, below: str) -> None:
+        self._copy = copy
         self._name = name
         self._below = below
         self._shown = where
@@ -145,46 +71,13 @@ class RemoteArchive:
 
     @property
     def fingerprint(self) -> str | None:
-        state = self._transfer.facts.state
+        state = self._copy.facts.state
         return None if state is None else f"{self.identity} {state}"
 
     @property
     def notes(self) -> Sequence[str]:
-        return self._transfer.notes
+        return self._copy.notes
 
     def files(self, choice: Choice) -> Iterator[SourceFile]:
-        transfer = self._transfer
-        return Archive(transfer.file, self._name, self._shown, self.identity, transfer.facts.state, self._below, transfer.scratch).files(
-            choice
-        )
-
-
-class RemoteTable:
-    """A table on the network."""
-
-    kind: Kind = "table"
-    truth = None
-    fingerprint = None
-
-    def __init__(self, transfer: Transfer, identity: str) -> None:
-        self._transfer = transfer
-        self._suffix = PurePosixPath(transfer.where).suffix.lower()
-        self.identity = identity
-
-    @property
-    def notes(self) -> Sequence[str]:
-        return self._transfer.notes
-
-    def look(self) -> Sequence[SourceFile]:
-        size, state = self._transfer.facts.size, self._transfer.facts.state
-        if size is None:
-            size = self._transfer.file.seek(0, os.SEEK_END)
-        return [SourceFile(f"table{self._suffix}", size, state, self._opened)]
-
-    def check(self) -> int:
-        with self._opened() as file:
-            return len(read_table(file.read(), self._transfer.where).rows)
-
-    def _opened(self) -> BinaryIO:
-        self._transfer.file.seek(0)
-        return os.fdopen(os.dup(self._transfer.file.fileno()), "rb")
+        copy = self._copy
+        return Archive(copy.file, self._name, self._shown, self.identity, copy.facts.state, self._below, copy.scratch).files(choice)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO, TypeVar
 from gan_core.errors import DataError, GantryError
 from tasks.addresses import is_archive_name, is_loopback, without_query
 from tasks.sources.raw import safe_path
-from tasks.sources.urls import RemoteFacts
+from tasks.sources.remote import RemoteFacts
 
 if TYPE_CHECKING:
     import httpx
@@ -28,7 +28,7 @@ _T = TypeVar("_T")
 
 
 class WebFile:
-    """One file behind a URL; a `tasks.sources.urls.RemoteFile`.
+    """One file behind a URL; a `tasks.sources.remote.RemoteFile`.
 
     Args:
         url: with its query, which may hold secrets.

@@ -267,7 +267,7 @@ class TestRefused:
             (lambda path: central(path, 10, "<H", 99), "'bbbb.png' is compressed by method 99, which cannot be read here"),
             (lambda path: central(path, 24, "<I", 1 << 31), "'bbbb.png' of 2,147,483,648 bytes expands it to 2,147,483,698 bytes"),
             (overlapping, "overlap; get the archive again"),
-            (lambda path: path.write_bytes(b"<!DOCTYPE html>"), "no readable archive, or damaged (File is not a zip file)"),
+            (lambda path: path.write_bytes(b"<!DOCTYPE html>"), "is a web page, not an archive; get the archive again"),
             (lambda path: path.touch(), "no readable archive, or damaged (File is not a zip file)"),
         ],
     )

@@ -405,6 +405,39 @@ class TestWeb:
             run(f"{site.url}/rows.csv")
         assert fetched(workspace) == {"table.csv": ROWS.encode()}
 
+    @pytest.mark.parametrize(
+        ("came", "message"),
+        [
+            (b"\n<!doctype html><html><head><title>\nSign in</title>", r"is a web page, 'Sign in', not a table; correct data\.source"),
+            (b'<?xml version="1.0"?>\n<Error><Code>ExpiredToken</Code></Error>', r"is an XML document, <Error>, not a table"),
+            (b'{\n  "error": "unauthorized"\n}\n', r"is a JSON document, '\{ \"error\": \"unauthorized\" \}', not a table"),
+            (b"version https://git-lfs.github.com/spec/v1\n", r"is a Git LFS pointer .*, not a table"),
+            (b"PK\x03\x04", r"is a zip file, as those of Excel are too, not a table"),
+            (b"width,kind\n", r"has no rows below its first line, which names width, kind"),
+            (
+                b"Down for maintenance\nBack soon\n",
+                r"none of the columns of the table .* \(kind, width\), but Down for maintenance; if it is",
+            ),
+        ],
+    )
+    def test_what_comes_in_place_of_a_table_leaves_the_last_one(
+        self, workspace: Workspace, site: WebServer, run: Callable[..., list[str]], came: bytes, message: str
+    ) -> None:
+        site.put("rows.csv", ROWS.encode())
+        run(f"{site.url}/rows.csv")
+        site.put("rows.csv", came, age=30)
+        with pytest.raises(DataError, match=rf"^{site.url}/rows\.csv: .*{message}.*; what was fetched last stays as it is$"):
+            run(f"{site.url}/rows.csv")
+        assert fetched(workspace) == {"table.csv": ROWS.encode()}
+
+    def test_a_table_with_other_columns_beside_a_common_one_is_taken(
+        self, workspace: Workspace, site: WebServer, run: Callable[..., list[str]]
+    ) -> None:
+        for i, rows in enumerate((ROWS, ROWS.replace("width", "height"), ROWS.replace("width", "height").replace("kind", "colour"))):
+            site.put("rows.csv", rows.encode(), age=60 - i)
+            run(f"{site.url}/rows.csv")
+            assert fetched(workspace) == {"table.csv": rows.encode()}
+
     def test_a_file_that_has_only_just_changed_is_looked_at_again(
         self, site: WebServer, run: Callable[..., list[str]], tmp_path: Path
     ) -> None:
@@ -473,7 +506,12 @@ class TestWeb:
             (answer(404), DataError, r"is not there \(404 Not Found\); correct data\.source"),
             (answer(401), DataError, r"may not be read \(401 Unauthorized\)"),
             (answer(500), GantryError, r"the server answers 500 Internal Server Error, in 3 tries"),
-            (answer(200, b"<!DOCTYPE html><html>Sign in</html>", ETag=1), DataError, r"no readable archive, or damaged"),
+            (
+                answer(200, b"<!DOCTYPE html><html>Sign in</html>", ETag=1),
+                DataError,
+                r"is a web page, not an archive; get the archive again",
+            ),
+            (answer(200, b"so no archive", ETag=1), DataError, r"no readable archive, or damaged"),
             (answer(302, Location="http://example.com/set.zip"), DataError, r"leads on to http://example\.com, which is not https"),
             (answer(302, Location="file:///etc/passwd"), GantryError, r"in 3 tries|which is not https"),
             (answer(302, Location="/set.zip"), GantryError, r"[Rr]edirect"),
