@@ -483,7 +483,7 @@ def _save_servable(folder: Path, path: Path, run_id: str, model_id: str) -> None
     if config.schema is not None:
         columns = [ColSpec(_served_type(column.dtype), column.name) for column in config.schema.columns]
         labels = [ColSpec(_served_type(config.schema.label_dtype), config.schema.label)] if config.schema.label else []
-    asked = {key: default for key, default in served_model.DEFAULTS.items() if key != "prompt" or config.vocabulary is not None}
+    asked = served_model.DEFAULTS
     types = {str: "string", int: "long", float: "double", bool: "boolean"}
     params = [ParamSpec(key, types[type(default)], default) for key, default in asked.items()]
     example = pd.DataFrame({"label": list(config.classes[:2])}) if config.classes else pd.DataFrame()
@@ -494,8 +494,7 @@ def _save_servable(folder: Path, path: Path, run_id: str, model_id: str) -> None
         python_model=served_model.__file__,
         artifacts={"generator": str(folder)},
         signature=ModelSignature(
-            # Optional: a request without rows that have a label is asked by its params alone.
-            inputs=Schema([ColSpec("string", served_model.asked_by(config), required=False)]),
+            # No inputs: MLflow would drop every column that is not among them, and the model could not refuse a misspelt one.
             outputs=Schema(columns + labels),
             params=ParamSchema(params),
         ),

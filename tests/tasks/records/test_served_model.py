@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 from real_mlflow import free_port, kill_group, tiny_generator, wait_until_it_answers
 
@@ -44,11 +45,22 @@ def decoded(png: str) -> np.ndarray:
     return np.asarray(Image.open(BytesIO(base64.b64decode(png))))
 
 
-class TestImages:
-    @pytest.fixture
-    def model(self, workspace: Workspace, tmp_path: Path) -> Any:
-        return loaded(register(workspace, tiny_generator(), tmp_path), tmp_path / "download")
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A version's model as MLflow loads it, without a registry."""
+    from mlflow import pyfunc
 
+    from tasks.records.registry import _save_servable
+
+    folder = tmp_path_factory.mktemp("served")
+    tiny_generator().save(folder / "generator")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        _save_servable(folder / "generator", folder / "model", "0" * 32, "m-0")
+    return pyfunc.load_model(str(folder / "model"))
+
+
+class TestImages:
     def test_params_ask_for_samples(self, model: Any) -> None:
         answer = model.predict(pd.DataFrame(), params={"n": 5, "seed": 7, "label": "dog"})
         expected = tiny_generator().sample(5, seed=7, label="dog")
@@ -74,6 +86,19 @@ class TestImages:
         assert list(answer["label"]) == ["3", "cat"]
         np.testing.assert_array_equal(decoded(answer["png"][1]), expected.samples[1, 0])
 
+    def test_columns_ask_as_params_do(self, model: Any) -> None:
+        answer = model.predict(pd.DataFrame([{"label": "dog", "n": 3, "seed": 7, "truncation": 0.5, "walk": True}]))
+        expected = tiny_generator().sample(3, seed=7, label="dog", truncation=0.5, walk=True)
+        assert list(answer["label"]) == ["dog"] * 3
+        np.testing.assert_array_equal(decoded(answer["png"][2]), expected.samples[2, 0])
+        each = model.predict(pd.DataFrame({"label": ["3", "cat"], "seed": [2, 2]}))
+        assert each.equals(model.predict(pd.DataFrame({"label": ["3", "cat"]}), params={"seed": 2}))
+
+    def test_a_label_that_is_a_number_and_null_in_params(self, model: Any) -> None:
+        assert list(model.predict(pd.DataFrame({"label": [3]}))["label"]) == ["3"]
+        asked = {"n": 2, "seed": None, "label": None, "truncation": None, "walk": None}
+        assert model.predict(pd.DataFrame(), params=asked).equals(model.predict(pd.DataFrame(), params={"n": 2}))
+
     @pytest.mark.parametrize(
         ("rows", "params", "message"),
         [
@@ -84,10 +109,28 @@ class TestImages:
             ({}, {"seed": 2**63}, "seed: 9223372036854775808 is not in"),
             ({}, {"truncation": -1.0}, "truncation: -1.0 is not above 0"),
             ({}, {"label": "horse"}, "no class 'horse'; this generator knows cat, dog, 3"),
-            ({"label": ["horse"]}, {}, "no class 'horse'"),
             ({}, {"label": "0"}, "no class '0'; .*; numbers are names here"),
-            ({"label": ["cat", None]}, {}, "some rows have one and some have none"),
+            ({}, {"prompt": "a dog"}, "prompt: this generator knows no text"),
+            ({"label": ["horse"]}, {}, "no class 'horse'"),
+            ({"label": [0]}, {}, "no class '0'; .*; numbers are names here"),
+            ({"label": ["cat", None]}, {}, "label: row 1 is empty; fill it, or leave the column out"),
+            ({"label": [None]}, {}, "label: row 0 is empty"),
+            ({"label": [["cat"]]}, {}, r"label: row 0: \"\['cat'\]\" is no text"),
             ({"label": ["cat"] * 10_001}, {}, "n: 10001 is not in"),
+            ({"lable": ["cat"]}, {}, "'lable' is not known; did you mean label"),
+            ({"colour": ["red"]}, {}, "'colour' is not known; there are n, seed, label"),
+            ({"input": ["AAAA"]}, {}, "input: this generator draws samples"),
+            ({"prompt": ["a dog"]}, {}, "prompt: this generator knows no text"),
+            ({"n": [2.5]}, {}, "n: row 0: '2.5' is no whole number"),
+            ({"n": ["2"]}, {}, "n: row 0: '2' is no whole number"),
+            ({"n": [True]}, {}, "n: row 0: 'True' is no whole number"),
+            ({"walk": [1]}, {}, "walk: row 0: '1' is no true or false"),
+            ({"seed": [1, 2], "label": ["cat", "dog"]}, {}, "seed: differs between rows"),
+            ({"seed": [1], "label": ["cat"]}, {"seed": 2}, "seed: stands in the rows and, otherwise, in params"),
+            ({"label": ["cat"]}, {"label": "dog"}, "label: stands in the rows and in params"),
+            ({"label": ["cat", "dog"], "n": [5, 5]}, {}, "n: 5, and 2 rows that ask for one sample each"),
+            ({"label": ["cat", "dog"]}, {"n": 5}, "n: 5, and 2 rows that ask for one sample each"),
+            ({"seed": [1, 1]}, {}, "label: 2 rows have none"),
         ],
     )
     def test_a_wrong_request_is_the_callers_fault(self, model: Any, rows: dict[str, Any], params: dict[str, Any], message: str) -> None:
@@ -97,7 +140,8 @@ class TestImages:
             model.predict(pd.DataFrame(rows), params=params)
         assert raised.value.get_http_status_code() == 400
 
-    def test_nothing_is_pickled(self, model: Any, tmp_path: Path) -> None:
+    def test_nothing_is_pickled(self, workspace: Workspace, tmp_path: Path) -> None:
+        loaded(register(workspace, tiny_generator(), tmp_path), tmp_path / "download")
         files = {path.relative_to(tmp_path / "download").as_posix() for path in (tmp_path / "download").rglob("*") if path.is_file()}
         assert {Path(file).suffix for file in files} <= {"", ".json", ".py", ".safetensors", ".txt", ".yaml"}
         assert "artifacts/artifacts/generator/generator.safetensors" in files
@@ -108,10 +152,96 @@ class TestImages:
             ("n", 16),
             ("seed", 0),
             ("label", ""),
+            ("prompt", ""),
             ("truncation", 0.0),
             ("walk", False),
         ]
         assert signature.outputs.input_names() == ["png", "label"]
+
+    def test_what_goes_wrong_in_drawing_names_no_place_of_the_server(self, caplog: pytest.LogCaptureFixture) -> None:
+        from mlflow.exceptions import MlflowException
+
+        from tasks.records.served_model import ServedGenerator
+
+        generator = tiny_generator()
+        generator.network = torch.nn.Linear(1, 1)
+        with pytest.raises(MlflowException, match=r"^the generator failed \(\w+Error\); the server's log has more$") as raised:
+            ServedGenerator.of(generator).predict(None, pd.DataFrame())
+        assert raised.value.get_http_status_code() == 500
+        assert "Traceback" in caplog.text
+
+
+class TestEveryForm:
+    """MLflow's own scoring app, as `mlflow models serve` runs it, asked in each form that it reads."""
+
+    @pytest.fixture
+    def app(self, model: Any) -> Any:
+        from fastapi.testclient import TestClient
+        from mlflow.pyfunc import scoring_server
+
+        return TestClient(scoring_server.init(model))
+
+    @pytest.mark.parametrize(
+        ("body", "kind"),
+        [
+            ({"dataframe_records": [{"label": "dog"}, {"label": "cat"}]}, "json"),
+            ({"dataframe_split": {"columns": ["label"], "data": [["dog"], ["cat"]]}}, "json"),
+            ({"instances": [{"label": "dog"}, {"label": "cat"}]}, "json"),
+            ({"inputs": [{"label": "dog"}, {"label": "cat"}]}, "json"),
+            ({"inputs": {"label": ["dog", "cat"]}}, "json"),
+            ({"inputs": ["dog", "cat"]}, "json"),
+            ("label,seed\ndog,0\ncat,0\n", "csv"),
+        ],
+    )
+    def test_the_same_question_has_the_same_answer(self, app: Any, body: Any, kind: str) -> None:
+        status, answer = asked(app, body, kind)
+        expected = tiny_generator().sample(2, labels=np.array([1, 0]))
+        assert (status, [record["label"] for record in answer["predictions"]]) == (200, ["dog", "cat"])
+        for record, image in zip(answer["predictions"], expected.samples, strict=True):
+            np.testing.assert_array_equal(decoded(record["png"]), image[0])
+
+    @pytest.mark.parametrize(
+        ("body", "kind", "labels"),
+        [
+            ("label,n,seed\ndog,3,1\n", "csv", ["dog"] * 3),
+            ({"dataframe_records": [{"n": 2, "seed": 1}]}, "json", ["cat", "dog"]),
+            ({"inputs": [], "params": {"n": 2, "seed": None}}, "json", ["cat", "dog"]),
+            ({"inputs": None, "params": {"n": 2}}, "json", ["cat", "dog"]),
+        ],
+    )
+    def test_what_can_be_honoured_is(self, app: Any, body: Any, kind: str, labels: list[str]) -> None:
+        status, answer = asked(app, body, kind)
+        assert (status, [record["label"] for record in answer["predictions"]]) == (200, labels)
+
+    @pytest.mark.parametrize(
+        ("body", "kind", "message"),
+        [
+            ({"dataframe_records": [{"lable": "dog"}]}, "json", "'lable' is not known; did you mean label?"),
+            ({"inputs": [{"label": "dog", "sed": 1}]}, "json", "'sed' is not known; did you mean seed?"),
+            ("lable\ndog\n", "csv", "'lable' is not known; did you mean label?"),
+            ("label\nNA\n", "csv", "label: row 0 is empty"),
+            (",label\n0,dog\n", "csv", "'Unnamed: 0' is not known"),
+            ({"inputs": "dog"}, "json", "inputs: are no rows"),
+            ({"inputs": [[1, 2]]}, "json", "inputs: are no rows"),
+            ({"n": 5, "prompt": "dog"}, "json", "prompt: this generator knows no text"),
+        ],
+    )
+    def test_the_rest_is_refused_in_a_line(self, app: Any, body: Any, kind: str, message: str) -> None:
+        status, answer = asked(app, body, kind)
+        assert (status, answer["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
+        assert answer["message"].rpartition("Error: ")[2].startswith(message)
+        assert "stack_trace" not in answer
+
+    def test_mlflow_drops_what_params_the_signature_does_not_have(self, app: Any) -> None:
+        """Beyond the model's reach; docs/drawing.md says so."""
+        status, answer = asked(app, {"inputs": [], "params": {"n": 2, "lable": "dog"}}, "json")
+        assert (status, [record["label"] for record in answer["predictions"]]) == (200, ["cat", "dog"])
+
+
+def asked(app: Any, body: Any, kind: str) -> tuple[int, Any]:
+    content, media = (body, "text/csv") if kind == "csv" else (json.dumps(body), "application/json")
+    response = app.post("/invocations", content=content, headers={"content-type": media})
+    return response.status_code, response.json()
 
 
 def test_points_are_columns(workspace: Workspace, tmp_path: Path) -> None:
