@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from gan_core.errors import ConfigError, DataError, GantryError
 from tasks.params import ValidateParams
-from tasks.validation.images import UnusableImageError, decode, with_channels
+from tasks.validation.formats import UnusableImageError
+from tasks.validation.images import decode, with_channels
 
 _LIMITS = ValidateParams(min_side=1, min_std=0)  # a blank picture is a poor one to train on; to translate it is a person's choice
 

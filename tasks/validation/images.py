@@ -1,18 +1,19 @@
 """One image file's bytes to plain pixels, by rules that stand here and nowhere else.
 
-What is read: PNG, JPEG, GIF, BMP, WebP, TIFF and PPM/PGM/PBM, told by content, never by name. Everything else is refused, and no
-other decoder of Pillow is ever started.
+What is read: the formats of `tasks.validation.formats`, told by content, never by name; HEIC where its extra is installed. Everything
+else is refused by what it is, and no other decoder is ever started.
 
 How each kind of picture becomes 8-bit grey (1 channel) or RGB (3 channels):
 
-    grey, black and white     grey
-    RGB                       RGB
+    grey, black and white     grey; of TIFF also where the lowest value is white
+    RGB                       RGB; of TIFF also in planes
     palette                   the colours it stands for: RGB
     alpha (RGBA, LA, a        composited on white, before any resizing, so that edges do not darken; LA stays grey
     transparent colour, ...)
-    16-bit grey               scaled from 0..65535 to 0..255, rounded; 16-bit RGB is read by its high bytes, as Pillow does
+    other than 8 bits         scaled from the range of the type (12 bits: 0..4095, 16 bits: 0..65535) to 0..255, rounded
     CMYK, YCbCr, LAB          Pillow's conversion to RGB
-    32-bit float or integer   refused: such files state no range of values (integers within 0..65535 count as 16-bit)
+    signed, float, 32 bits    refused, unless `data.range` says what is black and what is white: such files do not (32-bit integers
+                              within 0..65535 count as 16-bit)
     EXIF orientation          applied; metadata that cannot be read counts as upright
     animated, several pages   the first frame
     colour profile, gamma     not applied: values count as sRGB
@@ -21,13 +22,19 @@ How each kind of picture becomes 8-bit grey (1 channel) or RGB (3 channels):
                               JPEG while it is decoded, of others and of halves by boxes) to make smaller, bicubic to make
                               larger; a square of the asked size is passed on bit for bit
 
+With bounds (`data.range`), values are scaled from these to 0..255 instead, alike in every file and channel, and cut off outside. They
+are counted in the file's own numbers, of files below 8 bits as if they had 8.
+
 Sizes are checked from the header, before a pixel is decoded.
 """
 
 from __future__ import annotations
 
+import math
 import warnings
+from array import array
 from dataclasses import dataclass
+from functools import lru_cache
 from io import BytesIO
 from typing import Any
 
@@ -37,36 +44,27 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from tasks.params import ValidateParams
+from tasks.validation.formats import FORMATS, Format, Raster, UnusableImageError, format_of, read
 
 RESIZER = f"Pillow {PIL.__version__}: JPEG reduced while decoded, then Lanczos to make smaller, bicubic to make larger"
 """What brings pictures to the size of the data set (`fit`); scores of images belong to it."""
-FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
 MAX_PIXELS = 89_478_485
 """Width times height above which a file counts as a decompression bomb (Pillow's own limit, 256 MiB as RGB)."""
+Bounds = tuple[float, float]
+"""The values that are black and white."""
 
+FEW = 8
+"""A picture, or a set of them, that uses less than this part of the range of its type is likely to be meant otherwise."""
 _GAP = 3
 """Times the asked size that a much larger picture is first reduced to, fast, before Lanczos. A JPEG whose sides are no multiples of the
 reduction comes out larger by up to 1 / (_GAP * size) of itself, a third of a pixel."""
 
-_GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N"})
-_SIGNATURES = {
-    b"\x89PNG": "PNG",
-    b"\xff\xd8\xff": "JPEG",
-    b"GIF8": "GIF",
-    b"BM": "BMP",
-    b"RIFF": "WebP",
-    b"II*\0": "TIFF",
-    b"MM\0*": "TIFF",
-}
-_STRANGERS = {
-    b"version https://git-lfs": "a Git LFS pointer instead of the picture it stands for; run `git lfs pull` at the source",
-    b"\x00\x00\x01\x00": "an ICO file, which is not read here",
-    b"8BPS": "a Photoshop file, which is not read here",
-    b"%PDF": "a PDF file, which is not read here",
-    b"%!PS": "a PostScript file, which is not read here",
-    b"PK\x03\x04": "a ZIP archive, not an image",
-    b"\x1f\x8b": "a gzip archive, not an image",
-}
+_GREY_MODES = frozenset({"1", "L", "LA", "La"})
+_WIDE_MODES = frozenset({"I", "I;16", "I;16B", "I;16L", "I;16N", "F"})
+_LEVELS = np.arange(256, dtype=np.float64)
+_POWERS = np.stack([_LEVELS, _LEVELS**2], axis=1)
+_ROWS = 256
+"""Rows of a picture of wide numbers that are scaled at once: bounds memory."""
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -78,11 +76,18 @@ _UPRIGHT = {
 }
 
 
-class UnusableImageError(Exception):
-    """A file that goes to quarantine; the message is the reason, in words for a person."""
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """Which values a picture has."""
+
+    low: float
+    high: float
+    """The lowest and the highest, in the file's own numbers, alpha aside."""
+    top: float | None
+    """White, where black is 0, as the file's type says; None where it does not."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Picture:
     """A decoded file."""
 
@@ -90,32 +95,40 @@ class Picture:
     height: int
     """Pixels as the header says, before any orientation is applied."""
     mode: str
-    """Pillow's name of the file's own pixel format: L, RGB, RGBA, P, I;16, CMYK, ..."""
+    """The file's own pixel format, after Pillow's names: L, RGB, RGBA, P, I;16, RGB;16, CMYK, ..."""
     mean: float
     """Mean of the decoded pixels, 0 to 255, at the size that they are decoded in."""
     std: float
     """Standard deviation within each channel (root of the mean variance), so that a picture of one plain colour has 0."""
     pixels: NDArray[np.uint8]
     """uint8 (C, size, size), C = 1 for grey pictures and 3 for others."""
+    extent: Extent
+    """Of the file, before its values were scaled."""
 
 
-def decode(data: bytes, size: int, limits: ValidateParams) -> Picture:
+def decode(data: bytes, size: int, limits: ValidateParams, bounds: Bounds | None = None) -> Picture:
     """Decode one image file and scale its central square to `size` x `size` pixels.
 
+    Args:
+        data: the whole file.
+        size: height and width of the result.
+        limits: what is refused.
+        bounds: the values that become 0 and 255; None: those of the file's type.
+
     Raises:
-        UnusableImageError: not an image, broken, outside the limits, or blank.
+        UnusableImageError: not an image, broken, outside the limits, blank, or without a range of values.
     """
-    opened = _open(data, limits, least=_GAP * size)
+    opened = _open(data, limits, bounds, least=_GAP * size)
     return _fitted(opened.image, opened, size, limits)
 
 
-def decode_halves(data: bytes, size: int, limits: ValidateParams) -> tuple[Picture, Picture]:
+def decode_halves(data: bytes, size: int, limits: ValidateParams, bounds: Bounds | None = None) -> tuple[Picture, Picture]:
     """Decode one file that holds two images side by side: the left and the right half, each as `decode` gives an image.
 
     Raises:
         UnusableImageError: as `decode`, of either half; or the file has no two halves.
     """
-    opened = _open(data, limits)
+    opened = _open(data, limits, bounds)
     width, height = opened.image.size
     if width % 2 or width <= height:
         problem = "is odd" if width % 2 else f"is not above the height, {height}"
@@ -131,47 +144,138 @@ def decode_halves(data: bytes, size: int, limits: ValidateParams) -> tuple[Pictu
         raise UnusableImageError(f"right half: {error}") from None
 
 
-@dataclass(frozen=True)
+def extent_of(data: bytes, size: int, limits: ValidateParams) -> Extent:
+    """Which values one image file has, also where its type says nothing of black and white; arguments as of `decode`.
+
+    Raises:
+        UnusableImageError: not an image, broken, or outside the limits of size.
+    """
+    return _open(data, limits, _ANY).extent
+
+
+_ANY: Bounds = (0.0, 1.0)
+"""Bounds for pictures of which only the extent is asked."""
+
+
+@dataclass(frozen=True, slots=True)
 class _Opened:
-    """A decoded file, and what its header says."""
+    """A decoded file, `L` or `RGB` and upright, and what its header says."""
 
     image: Image.Image
     width: int
     height: int
     mode: str
+    extent: Extent
 
 
-def _open(data: bytes, limits: ValidateParams, least: int | None = None) -> _Opened:
+def _open(data: bytes, limits: ValidateParams, bounds: Bounds | None = None, least: int | None = None) -> _Opened:
     """Decode a file; one that can be decoded at a half, a quarter or an eighth of its size (JPEG), so that no side is below `least`."""
     if not data:
         raise UnusableImageError("empty file")
+    kind = format_of(data)
     try:
-        # Warnings of decoders (odd metadata, large pictures) are either harmless or become a reason below.
-        with warnings.catch_warnings(action="ignore"), Image.open(BytesIO(data), formats=FORMATS) as source:
-            width, height, mode = *source.size, source.mode
-            check_size(width, height, limits)
-            if least is not None:
-                source.draft(None, (least, least))
-            source.load()
-            return _Opened(to_plain(_upright(source)), width, height, mode)
+        raster = read(kind, data, lambda width, height: check_size(width, height, limits), least)
+        return _pillow(kind, data, limits, bounds, least) if raster is None else _levelled(raster, bounds)
     except UnusableImageError:
         raise
     except UnidentifiedImageError:
-        raise UnusableImageError(_describe(data)) from None
+        raise UnusableImageError(f"broken: begins like a {kind} file, but its header cannot be read") from None
     except Image.DecompressionBombError:
         raise UnusableImageError(f"decompression bomb: declares more than {2 * MAX_PIXELS:,} pixels") from None
-    except MemoryError:
+    except (MemoryError, ImportError):
         raise
     except Exception as error:  # Decoders meet hostile bytes and raise anything: struct.error, IndexError, SyntaxError, ...
         raise UnusableImageError(_in_words(error)) from None
 
 
+def _pillow(kind: Format, data: bytes, limits: ValidateParams, bounds: Bounds | None, least: int | None) -> _Opened:
+    """A file as Pillow reads it."""
+    if kind == "HEIC":
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+    # Warnings of decoders (odd metadata, large pictures) are either harmless or become a reason.
+    with warnings.catch_warnings(action="ignore"), Image.open(BytesIO(data), formats=[FORMATS[kind]]) as source:
+        width, height, mode = *source.size, source.mode
+        check_size(width, height, limits)
+        if least is not None:
+            source.draft(None, (least, least))
+        source.load()
+        orientation = _orientation(source)
+        if mode in _WIDE_MODES:
+            opened = _levelled(_wide(source, orientation), bounds)
+            return _Opened(opened.image, width, height, mode, opened.extent)
+        # Whether a palette has transparent entries is only known from the file's own picture.
+        plain, alpha = to_plain(source)
+        extremes = plain.getextrema() if plain.mode == "L" else [edge for band in plain.getextrema() for edge in band]  # type: ignore[union-attr]
+        extent = Extent(min(extremes), max(extremes), 255)  # type: ignore[type-var, arg-type]
+        if bounds is not None:
+            plain = plain.point(_table(np.dtype(np.uint8), bounds).tolist() * len(plain.getbands()))
+        return _Opened(_upright(_on_white(plain, alpha), orientation), width, height, mode, extent)
+
+
+def _wide(image: Image.Image, orientation: int) -> Raster:
+    """A loaded picture of more than 8 bits in one channel, as PGM, PFM and JPEG 2000 have them."""
+    values: NDArray[Any] = np.asarray(image)
+    fits = image.mode != "F" and (values.dtype == np.uint16 or (values.min() >= 0 and values.max() <= 65_535))
+    return Raster(values, 65_535 if fits else None, image.mode, orientation=orientation)
+
+
+def _levelled(raster: Raster, bounds: Bounds | None) -> _Opened:
+    """Values of any type as 8-bit levels, composited on white and upright."""
+    values = raster.values
+    height, width = values.shape[:2]
+    extent = Extent(values.min().item(), values.max().item(), raster.top)
+    if not (math.isfinite(extent.low) and math.isfinite(extent.high)):
+        raise UnusableImageError("some pixels are no numbers, or infinite")
+    if bounds is None and raster.top is None:
+        sort = {"f": "float", "i": "signed"}.get(values.dtype.kind, "unsigned")
+        raise UnusableImageError(
+            f"{8 * values.dtype.itemsize}-bit {sort} pixels, whose range the file does not state; say what is black and what is white in "
+            "data.range, or save it with 8 or 16 bits"
+        )
+    levels = _to_levels(values, bounds or (0.0, float(raster.top or 0)))
+    if raster.alpha is None:
+        image = Image.fromarray(levels)
+    elif raster.premultiplied:
+        beneath = 255 - raster.alpha.astype(np.uint16)
+        lit = levels + (beneath if levels.ndim == 2 else beneath[..., None])
+        image = Image.fromarray(np.minimum(lit, 255).astype(np.uint8))
+    else:
+        image = _on_white(Image.fromarray(levels), Image.fromarray(raster.alpha))
+    return _Opened(_upright(image, raster.orientation), width, height, raster.mode, extent)
+
+
+def _to_levels(values: NDArray[Any], bounds: Bounds) -> NDArray[np.uint8]:
+    """Values scaled from `bounds` to 0..255, rounded, and cut off outside."""
+    if values.dtype == np.uint8 and bounds == (0.0, 255.0):
+        return np.ascontiguousarray(values)
+    if values.dtype in (np.uint8, np.uint16):
+        levels: NDArray[np.uint8] = _table(values.dtype, bounds)[values]
+        return levels
+    levels = np.empty(values.shape, dtype=np.uint8)
+    for start in range(0, len(values), _ROWS):
+        levels[start : start + _ROWS] = _scaled(values[start : start + _ROWS].astype(np.float64), bounds)
+    return levels
+
+
+def _scaled(values: NDArray[np.float64], bounds: Bounds) -> NDArray[np.uint8]:
+    low, high = bounds
+    return np.rint(np.clip((values - low) * (255 / (high - low)), 0, 255)).astype(np.uint8)
+
+
+@lru_cache(maxsize=16)
+def _table(dtype: np.dtype[Any], bounds: Bounds) -> NDArray[np.uint8]:
+    """The level of every value of a type of 8 or 16 bits."""
+    return _scaled(np.arange(1 << (8 * dtype.itemsize), dtype=np.float64), bounds)
+
+
 def _fitted(image: Image.Image, opened: _Opened, size: int, limits: ValidateParams) -> Picture:
     """An image of an opened file, checked and scaled."""
     mean, std = statistics(image)
-    check_blank(std, limits)
+    check_blank(std, limits, opened.extent)
     pixels = np.atleast_3d(np.asarray(fit(image, size)))
-    return Picture(opened.width, opened.height, opened.mode, mean, std, np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+    return Picture(opened.width, opened.height, opened.mode, mean, std, np.ascontiguousarray(pixels.transpose(2, 0, 1)), opened.extent)
 
 
 def check_size(width: int, height: int, limits: ValidateParams) -> None:
@@ -188,32 +292,33 @@ def check_size(width: int, height: int, limits: ValidateParams) -> None:
         raise UnusableImageError(f"decompression bomb: {width} x {height} pixels, more than {MAX_PIXELS:,} in all")
 
 
-def check_blank(std: float, limits: ValidateParams) -> None:
+def check_blank(std: float, limits: ValidateParams, extent: Extent | None = None) -> None:
     """Refuse a picture whose pixels hardly differ.
 
     Raises:
-        UnusableImageError: `std` is below `min_std`.
+        UnusableImageError: `std` is below `min_std`; says so where the file does differ, in few of the values that it could have.
     """
     if std < limits.min_std:
-        raise UnusableImageError(f"blank: standard deviation {std:.2f} of its pixels (validate.min_std is {limits.min_std:g})")
+        where = ""
+        if extent is not None and extent.top and extent.low < extent.high < extent.top / FEW:
+            where = f"; its values are {extent.low:,} to {extent.high:,} of 0 to {extent.top:,}: see data.range"
+        raise UnusableImageError(f"blank: standard deviation {std:.2f} of its pixels (validate.min_std is {limits.min_std:g}){where}")
 
 
-def to_plain(image: Image.Image) -> Image.Image:
-    """A loaded picture of any mode as `L` or `RGB`, by the rules at the top of this module.
-
-    Raises:
-        UnusableImageError: the mode states no range of values.
-    """
-    if image.mode == "F":
-        raise UnusableImageError("32-bit float pixels, whose range the file does not state; save it with 8 or 16 bits")
-    if image.mode == "I" or image.mode.startswith("I;16"):
-        return _from_16_bit(image)
+def to_plain(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
+    """A loaded picture of 8 bits a channel as `L` or `RGB`, and its alpha, `L`, where some of it may be seen through."""
     plain = "L" if image.mode in _GREY_MODES else "RGB"
     if not image.has_transparency_data:
-        return image.convert(plain)
+        return (image if image.mode == plain else image.convert(plain)), None
     alpha = image.convert("LA" if plain == "L" else "RGBA")
-    white = Image.new(plain, image.size, "white")
-    white.paste(alpha.convert(plain), mask=alpha.getchannel("A"))
+    return alpha.convert(plain), alpha.getchannel("A")
+
+
+def _on_white(image: Image.Image, alpha: Image.Image | None) -> Image.Image:
+    if alpha is None:
+        return image
+    white = Image.new(image.mode, image.size, "white")
+    white.paste(image, mask=alpha)
     return white
 
 
@@ -232,12 +337,11 @@ def fit(image: Image.Image, size: int) -> Image.Image:
 
 def statistics(image: Image.Image) -> tuple[float, float]:
     """Mean, and standard deviation within each channel, of an `L` or `RGB` picture, in units of 0..255."""
-    counts = np.array(image.histogram(), dtype=np.float64).reshape(-1, 256)
-    levels = np.arange(256, dtype=np.float64)
-    pixels = image.width * image.height
-    means = counts @ levels / pixels
-    variances = counts @ levels**2 / pixels - means**2
-    return float(means.mean()), float(np.sqrt(max(variances.mean(), 0.0)))
+    counts = np.frombuffer(array("q", image.histogram()), dtype=np.int64).reshape(-1, 256)
+    moments = (counts.astype(np.float64) @ _POWERS / (image.width * image.height)).tolist()
+    mean = sum(first for first, _ in moments) / len(moments)
+    variance = sum(second - first**2 for first, second in moments) / len(moments)
+    return mean, math.sqrt(max(variance, 0.0))
 
 
 def array_statistics(images: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -258,38 +362,17 @@ def with_channels(pixels: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]
     return np.asarray(Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0))).convert("L"))[None]
 
 
-def _from_16_bit(image: Image.Image) -> Image.Image:
-    values: NDArray[Any] = np.asarray(image)
-    if values.min() < 0 or values.max() > 65_535:
-        raise UnusableImageError("32-bit pixels outside 0..65535, whose range the file does not state; save it with 8 or 16 bits")
-    scaled = (values.astype(np.uint32) + 128) // 257
-    transparent = image.info.get("transparency")
-    if isinstance(transparent, int):
-        scaled[values == transparent] = 255
-    return Image.fromarray(scaled.astype(np.uint8))
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    """Apply the EXIF orientation (TIFF files are already turned when loaded, and no longer carry it)."""
+def _orientation(image: Image.Image) -> int:
+    """What the metadata says (TIFF files are already turned when loaded, and no longer carry it)."""
     try:
-        orientation = image.getexif().get(ExifTags.Base.Orientation)
-        method = _UPRIGHT.get(orientation)  # type: ignore[arg-type]
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # Broken metadata raises anything; the picture itself may be fine.
-        return image
+        return 1
+
+
+def _upright(image: Image.Image, orientation: int) -> Image.Image:
+    method = _UPRIGHT.get(orientation)
     return image if method is None else image.transpose(method)
-
-
-def _describe(data: bytes) -> str:
-    """Why bytes that no allowed decoder recognises are no image."""
-    for signature, name in _SIGNATURES.items():
-        if data.startswith(signature):
-            return f"broken: begins like a {name} file, but its header cannot be read"
-    for signature, name in _STRANGERS.items():
-        if data.startswith(signature):
-            return name
-    if data[:512].lstrip().lower().startswith((b"<!doctype html", b"<html")):
-        return "a web page (HTML), not an image"
-    return "not an image: none of PNG, JPEG, GIF, BMP, WebP, TIFF, PPM"
 
 
 def _in_words(error: Exception) -> str:

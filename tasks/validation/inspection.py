@@ -30,7 +30,8 @@ from tasks.sources.idx import CLASSES, read_idx
 from tasks.sources.raw import About, Member, RawReader, class_of, safe_path
 from tasks.system.processes import die_with
 from tasks.validation.captions import captions_by_image, read_captions
-from tasks.validation.images import Picture, UnusableImageError, array_statistics, check_blank, check_size, decode, decode_halves, fit
+from tasks.validation.formats import UnusableImageError
+from tasks.validation.images import Picture, array_statistics, check_blank, check_size, decode, decode_halves, fit
 from tasks.validation.packing import Spool
 from tasks.validation.pairing import Partners, pair_up
 from tasks.validation.tables import TableRows, inspect_table, read_table

@@ -15,9 +15,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageFile
 
 from tasks.params import ValidateParams
-from tasks.validation.images import FORMATS, MAX_PIXELS, UnusableImageError, _open, decode, fit, statistics, with_channels
+from tasks.validation.formats import UnusableImageError
+from tasks.validation.images import MAX_PIXELS, _open, decode, fit, statistics, with_channels
 
 LIMITS = ValidateParams()
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "AVIF", "JPEG2000")
+"""Those of `tasks.validation.formats` that Pillow writes."""
 
 
 def encode(image: Image.Image, format: str = "PNG", **options: Any) -> bytes:
