@@ -74,7 +74,7 @@ def histograms(real: NDArray[np.float64], generated: NDArray[np.float64], column
     Args:
         real: (N, D), as rows of a table are packed.
         generated: (M, D).
-        columns: D of them; of a category with more than 24 values, the first 24 are shown.
+        columns: D of them; of a category with more than 24 values, the first 24 are shown, and of a number with gaps they are the last bar.
 
     Returns:
         uint8 (H, W, 3).
@@ -131,16 +131,21 @@ def _within(row: NDArray[np.float64], columns: Sequence[Column]) -> NDArray[np.f
     """A row's values within their columns' extents: 0 to 1."""
     extents = np.array([(0, len(column.categories) - 1) if column.categories is not None else column.extent for column in columns])
     low, high = extents.T
+    row = np.where(np.isnan(row), low, row)
     return np.asarray(np.clip((row - low) / np.where(high > low, high - low, 1.0), 0.0, 1.0))
 
 
 def _shares(values: NDArray[np.float64], column: Column) -> NDArray[np.float64]:
-    """The share of values in each bin of a column's range, or in each category."""
+    """The share of values in each bin of a column's range, and of gaps where it has any; or in each category."""
     if column.categories is not None:
         counts = np.bincount(values.astype(np.int64), minlength=len(column.categories))[:_MOST_BARS]
     else:
         low, high = column.extent
-        counts, _ = np.histogram(values.clip(low, high), bins=_BINS, range=(low, high) if low < high else (low - 0.5, low + 0.5))
+        gaps = np.isnan(values)
+        bounds = (low, high) if low < high else (low - 0.5, low + 0.5)
+        counts, _ = np.histogram(values[~gaps].clip(low, high), bins=_BINS, range=bounds)
+        if column.missing:
+            counts = np.append(counts, gaps.sum())
     return counts / len(values)
 
 

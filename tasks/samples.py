@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gan_core.data.schema import GAP
 from gan_core.errors import ConfigError
 from gan_core.files import replacing
 
@@ -121,11 +122,15 @@ def _column(values: NDArray[Any], dtype: DType, categories: tuple[str, ...] | No
     import pandas as pd
 
     if categories is None:
+        gaps = np.isnan(values)
+        if dtype == "int64" and gaps.any():
+            return pd.Series(pd.array(np.where(gaps, 0, values).astype("int64"), dtype="Int64")).mask(gaps)
         return pd.Series(values.astype(dtype))
-    texts = [categories[int(value)] for value in values]
+    texts = [None if categories[int(value)] == GAP else categories[int(value)] for value in values]
     if dtype == "string":
         return pd.Series(texts, dtype="str")
-    return pd.Series([text == "True" if dtype == "bool" else int(text) for text in texts], dtype=dtype)
+    known = [None if text is None else text == "True" if dtype == "bool" else int(text) for text in texts]
+    return pd.Series(known, dtype={"bool": "boolean", "int64": "Int64"}[dtype] if None in known else dtype)
 
 
 def _write_picture(samples: Samples, path: Path, given: Inputs | None) -> None:

@@ -1,14 +1,19 @@
 """Between a row of a table as it is stored and as networks see it: mode-specific normalisation (CTGAN, Xu et al., 2019, section 4.2).
 
 A number becomes a scalar in -1..1, its distance from the mean of one mode in units of four deviations, and a one-hot choice of that
-mode; a category becomes a one-hot choice. Encoded rows are laid out as
+mode. Its spikes, and a gap where a cell may be missing, are further options of that choice, for which the scalar is 0. A category becomes
+a one-hot choice. Encoded rows are laid out as
 
-    scalars | modes of the first number | modes of the second | ... | first category | second category | ...
+    scalars | options of the first number | options of the second | ... | first category | second category | ...
 
-and what cannot differ takes no room: a constant column has none, and the only mode of a number no choice.
+where numbers without modes, which have no scalar, come behind those that have one. What cannot differ takes no room: a constant column
+has none, and the only option of a number no choice.
 """
 
 from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -56,21 +61,37 @@ class Encoding:
     def __init__(self, schema: Schema) -> None:
         columns = list(enumerate(schema.columns))
         self._columns = schema.columns
-        self._numbers = [i for i, column in columns if column.modes]
+        scaled = [i for i, column in columns if column.modes]
+        pointed = [i for i, column in columns if column.kind == "number" and not column.modes and _points(column) > 1]
+        self._numbers = scaled + pointed
         self._categories = [i for i, column in columns if column.categories is not None and len(column.categories) > 1]
-        modes = [schema.columns[i].modes or () for i in self._numbers]
-        most = max(map(len, modes), default=1)
+        numbers = [schema.columns[i] for i in self._numbers]
+        sizes = [len(column.modes or ()) + _points(column) for column in numbers]
+        most = max(sizes, default=1)
 
-        def table(name: str, fill: float) -> Tensor:
-            padded = [[*(getattr(mode, name) for mode in one), *[fill] * (most - len(one))] for one in modes]
+        def table(of: Callable[[Column], Sequence[float]], fill: float) -> Tensor:
+            padded = [[*values, *[fill] * (most - len(values))] for values in map(of, numbers)]
             return torch.tensor(padded, dtype=torch.float64).view(-1, most)
 
-        self._weights, self._means, self._stds = table("weight", 0.0), table("mean", 0.0), table("std", 1.0)
-        self._mixed = [k for k, one in enumerate(modes) if len(one) > 1]
-        self.scalars = len(self._numbers)
+        # Of each number a row, of each of its options an entry: modes, then spikes, then the gap.
+        self._weights = table(lambda column: [mode.weight for mode in column.modes or ()], 0.0)
+        self._means = table(lambda column: [mode.mean for mode in column.modes or ()], 0.0)
+        self._stds = table(lambda column: [mode.std for mode in column.modes or ()], 1.0)
+        self._spikes = table(lambda column: [math.nan for _ in column.modes or ()] + list(column.spikes), math.nan)
+        self._gaps = torch.tensor(
+            [size - 1 if column.missing else -1 for size, column in zip(sizes, numbers, strict=True)], dtype=torch.long
+        )
+        self._chosen = [k for k, size in enumerate(sizes) if size > 1]
+        self._has_points = any(map(_points, numbers))
+        self.scalars = len(scaled)
         """Numbers in -1..1 at the front of an encoded row."""
-        sizes = [len(modes[k]) for k in self._mixed] + [len(schema.columns[i].categories or ()) for i in self._categories]
-        self.choices = Choices(tuple(sizes))
+        self.modes = tuple(len(column.modes or ()) if size > 1 else 0 for size, column in zip(sizes, numbers, strict=True))[: len(scaled)]
+        """Of each scalar, how many options of its choice, the first ones, it belongs to; 0 where it has no choice. Empty where all do."""
+        if not self._has_points:
+            self.modes = ()
+        self.choices = Choices(
+            tuple([sizes[k] for k in self._chosen] + [len(schema.columns[i].categories or ()) for i in self._categories])
+        )
         """What follows them."""
         self.width = self.scalars + self.choices.width
         """Length of an encoded row; 0 where every column is constant."""
@@ -78,31 +99,50 @@ class Encoding:
     def encode(self, rows: Tensor) -> Tensor:
         """Rows float64 (N, D) -> float32 (N, width). A number's mode is drawn by its likelihood from torch's global random state."""
         values = rows[:, self._numbers]
+        gaps = values.isnan()
         means, stds = self._means.to(rows.device), self._stds.to(rows.device)
         # Half of the squared distance stays far from the smallest double, whose logarithm would leave all modes equal.
-        logits = self._weights.to(rows.device).log() - stds.log() - 0.5 * ((values[..., None] - means) / stds).square()
+        logits = self._weights.to(rows.device).log() - stds.log() - 0.5 * ((values.nan_to_num()[..., None] - means) / stds).square()
         noise = torch.rand(logits.shape, device=rows.device, dtype=torch.float64).clamp_min(1e-300)
-        mode = (logits - (-noise.log()).log()).argmax(dim=-1)
-        mean, std = (table.expand(len(rows), -1, -1).gather(2, mode[..., None])[..., 0] for table in (means, stds))
+        option = (logits - (-noise.log()).log()).argmax(dim=-1)
+        mean, std = (_picked(table, option) for table in (means, stds))
         scalars = ((values - mean) / (MODE_WIDTH * std)).clamp(-1, 1)
-        chosen = torch.cat([mode[:, self._mixed], rows[:, self._categories].long()], dim=1)
-        return torch.cat([scalars.to(torch.float32), self.choices.one_hot(chosen)], dim=1)
+        if self._has_points:
+            distance = (values[..., None] - self._spikes.to(rows.device)).abs().nan_to_num(nan=torch.inf)
+            nearest, spike = distance.min(dim=-1)
+            # Where there are no modes, a value that training never had is the spike beside it.
+            at_spike = (nearest == 0) | ((torch.arange(len(self._numbers), device=rows.device) >= self.scalars) & nearest.isfinite())
+            option = torch.where(gaps, self._gaps.to(rows.device).clamp_min(0), torch.where(at_spike, spike, option))
+            scalars = torch.where(gaps | at_spike, 0.0, scalars)
+        chosen = torch.cat([option[:, self._chosen], rows[:, self._categories].long()], dim=1)
+        return torch.cat([scalars[:, : self.scalars].to(torch.float32), self.choices.one_hot(chosen)], dim=1)
 
     def decode(self, encoded: Tensor) -> Tensor:
-        """Encoded rows (N, width), choices as any scores -> float64 (N, D): in range, rounded as the column is, categories as index."""
+        """Encoded rows (N, width), choices as any scores -> float64 (N, D): in range, rounded as the column is, categories as index, and
+        NaN for a gap in a column of numbers."""
         rows = torch.zeros((len(encoded), len(self._columns)), dtype=torch.float64, device=encoded.device)
         chosen = self.choices.chosen(encoded[:, self.scalars :])
-        mode = torch.zeros((len(encoded), self.scalars), dtype=torch.long, device=encoded.device)
-        mode[:, self._mixed] = chosen[:, : len(self._mixed)]
-        mean, std = (
-            table.to(encoded.device).expand(len(encoded), -1, -1).gather(2, mode[..., None])[..., 0] for table in (self._means, self._stds)
-        )
-        rows[:, self._numbers] = encoded[:, : self.scalars].double() * MODE_WIDTH * std + mean
-        rows[:, self._categories] = chosen[:, len(self._mixed) :].double()
+        option = torch.zeros((len(encoded), len(self._numbers)), dtype=torch.long, device=encoded.device)
+        option[:, self._chosen] = chosen[:, : len(self._chosen)]
+        mean, std, spike = (_picked(table.to(encoded.device), option) for table in (self._means, self._stds, self._spikes))
+        scalars = F.pad(encoded[:, : self.scalars].double(), (0, len(self._numbers) - self.scalars))
+        values = torch.where(spike.isnan(), scalars * MODE_WIDTH * std + mean, spike)
+        rows[:, self._numbers] = values.masked_fill(option == self._gaps.to(encoded.device), torch.nan)
+        rows[:, self._categories] = chosen[:, len(self._chosen) :].double()
         for i, column in enumerate(self._columns):
             if column.kind == "number":
                 rows[:, i] = _restored(rows[:, i], column)
         return rows
+
+
+def _points(column: Column) -> int:
+    """Of a number, options without a scalar: its spikes and the gap."""
+    return len(column.spikes) + (column.missing > 0)
+
+
+def _picked(table: Tensor, option: Tensor) -> Tensor:
+    """Of each number the entry of its option: (C, K), (N, C) -> (N, C)."""
+    return table.expand(len(option), -1, -1).gather(2, option[..., None])[..., 0]
 
 
 def _restored(values: Tensor, column: Column) -> Tensor:

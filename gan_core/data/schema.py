@@ -11,12 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 ColumnKind = Literal["number", "category"]
-DType = Literal["float64", "int64", "bool", "string"]
+DType = Literal["float64", "int64", "bool", "string", "date", "datetime"]
 
 DEFAULT_MODES = 3
 LEAST_WEIGHT = 0.005
 """Modes with a smaller share of a column's values are left out, as in CTGAN."""
 
+MOST_SPIKES = 10
+LEAST_SPIKE = 0.02
+"""Share of a column's values that a frequent one has at least."""
+GAP = ""
+"""The category that a missing cell of a column of categories is."""
+
+_FEWEST = 10  # rows that a frequent value has at least, so that none is one by chance in a small table
+_STANDS_OUT = 3  # times as frequent as the values beside it
 _MOST_ROWS = 10_000  # that modes are fitted on
 _MOST_DECIMALS = 8
 
@@ -37,16 +45,23 @@ class Column:
     name: str
     kind: ColumnKind
     dtype: DType
-    """Of its values as they are written: whole numbers stay whole, categories keep their text."""
+    """Of its values as they are written: whole numbers stay whole, categories keep their text. Dates are packed as days since 1970, and
+    moments as seconds."""
     categories: tuple[str, ...] | None = None
-    """The text of each category; packed rows hold its index."""
+    """The text of each category; packed rows hold its index. `GAP` stands for a missing cell."""
     low: float | None = None
     high: float | None = None
     """Range of a number in the training split; nothing beyond it is ever generated."""
     decimals: int | None = None
     """Digits after the point that its numbers have at most; None: more than 8, so nothing is rounded."""
     modes: tuple[Mode, ...] | None = None
-    """Of a number, heaviest first; empty where it never changes."""
+    """Of a number apart from its spikes, heaviest first; empty where nothing else is left of it, or it never changes."""
+    spikes: tuple[float, ...] = ()
+    """Of a number, the values that stand out as frequent, the most frequent first: choices of their own beside the modes."""
+    missing: float = 0.0
+    """Of a number, the share of cells that are missing: NaN in packed rows."""
+    format: str | None = None
+    """How a number, date or moment is written as text where it was read from one: an example of 1234.5, or a format of strftime."""
 
     @property
     def extent(self) -> tuple[float, float]:
@@ -54,6 +69,13 @@ class Column:
         if self.categories is not None:
             return 0.0, float(len(self.categories) - 1)
         return self.low or 0.0, self.high or 0.0
+
+    @property
+    def centre(self) -> float:
+        """Of a number, a value in its midst: what stands for a missing one where distances are taken."""
+        if self.modes:
+            return sum(mode.weight * mode.mean for mode in self.modes)
+        return self.spikes[0] if self.spikes else self.low or 0.0
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Self:
@@ -63,6 +85,7 @@ class Column:
                 **fields,
                 "categories": None if categories is None else tuple(categories),
                 "modes": None if modes is None else tuple(Mode(**mode) for mode in modes),
+                "spikes": tuple(fields.get("spikes", ())),
             }
         )
 
@@ -98,7 +121,7 @@ class Schema:
         """The schema with what training has to know, from the training split.
 
         Args:
-            rows: (N, D), numbers as they are and categories as their index.
+            rows: (N, D), numbers as they are, NaN where one is missing, and categories as their index.
             labels: (N,) class of each, where there is a label.
             classes: how many there are.
             modes: most normal distributions that a number is described by.
@@ -111,13 +134,55 @@ class Schema:
 def _fitted(column: Column, values: NDArray[np.float64], modes: int) -> Column:
     if column.kind == "category":
         return column
-    low, high = float(values.min()), float(values.max())
-    decimals = 0 if column.dtype == "int64" else _decimals(values)
-    return replace(column, low=low, high=high, decimals=decimals, modes=fit_modes(values, modes))
+    gaps = np.isnan(values)
+    missing = column.missing or float(gaps.mean())
+    values = values[~gaps]
+    if not len(values):
+        return replace(column, low=0.0, high=0.0, decimals=0, modes=(), missing=missing)
+    spikes = fit_spikes(values)
+    rest = values[~np.isin(values, spikes)]
+    fitted = fit_modes(rest, modes) if len(rest) else ()
+    if len(rest) and not fitted and (spikes or missing):
+        spikes += (float(rest[0]),)
+    whole = column.dtype in ("int64", "date")
+    return replace(
+        column,
+        low=float(values.min()),
+        high=float(values.max()),
+        decimals=0 if whole else _decimals(values),
+        modes=fitted,
+        spikes=spikes,
+        missing=missing,
+    )
 
 
 def _decimals(values: NDArray[np.float64]) -> int | None:
     return next((digits for digits in range(_MOST_DECIMALS + 1) if np.array_equal(np.round(values, digits), values)), None)
+
+
+def fit_spikes(values: NDArray[np.float64]) -> tuple[float, ...]:
+    """The values of a column that stand out as frequent, the most frequent first: a zero where most have none, a rounded price.
+
+    At most ten, each at least 2 % of all and three times as frequent as the median of the four values beside it; of a column of at most
+    ten different values, all. None where a column never changes.
+
+    Args:
+        values: (N,), finite.
+    """
+    distinct, counts = np.unique(values, return_counts=True)
+    if len(distinct) < 2:
+        return ()
+    if len(distinct) <= MOST_SPIKES and len(values) >= _FEWEST * len(distinct):
+        found = np.arange(len(distinct))
+    else:
+        frequent = np.flatnonzero(counts >= max(LEAST_SPIKE * len(values), _FEWEST))
+        first = np.clip(frequent - 2, 0, max(len(distinct) - 5, 0))
+        beside = [np.delete(counts[start : start + 5], at - start) for start, at in zip(first, frequent, strict=True)]
+        found = np.array(
+            [at for at, others in zip(frequent, beside, strict=True) if counts[at] >= _STANDS_OUT * np.median(others)], dtype=int
+        )
+    order = found[np.argsort(-counts[found], kind="stable")][:MOST_SPIKES]
+    return tuple(distinct[order].tolist())
 
 
 def fit_modes(values: NDArray[np.float64], most: int = DEFAULT_MODES) -> tuple[Mode, ...]:

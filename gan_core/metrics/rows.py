@@ -1,10 +1,12 @@
 """Generated rows of a table against real ones: column by column, pair by pair, and by what a classifier learns from them.
 
-Rows are float64 (N, D), numbers as they are and categories as their index, as `gan_core.data.schema` describes them.
+Rows are float64 (N, D), numbers as they are, NaN where one is missing, and categories as their index, as `gan_core.data.schema`
+describes them.
 """
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 
@@ -13,6 +15,8 @@ from numpy.typing import NDArray
 
 from gan_core.data.schema import Column
 
+_ROUNDING = 1e-12  # of the largest value: as much of a deviation is none
+
 Rows = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
@@ -20,8 +24,8 @@ Labels = NDArray[np.int64]
 def column_distances(real: Rows, generated: Rows, columns: Sequence[Column]) -> dict[str, float]:
     """How far each column's values are from the real ones, by its name; 0 where they are alike.
 
-    Numbers: the Wasserstein-1 distance in units of the real ones' standard deviation (of 1, where they are all equal). Categories:
-    the total variation distance, 0 to 1.
+    Numbers: the Wasserstein-1 distance in units of the real ones' standard deviation (of 1, where they are all equal), and the difference
+    in the shares of gaps. Categories: the total variation distance, 0 to 1.
     """
     return {column.name: _column_distance(real[:, i], generated[:, i], column) for i, column in enumerate(columns)}
 
@@ -31,7 +35,18 @@ def _column_distance(real: Rows, generated: Rows, column: Column) -> float:
         return shares_distance(real.astype(np.int64), generated.astype(np.int64), len(column.categories))
     from scipy.stats import wasserstein_distance  # half a second, which no other kind of data need wait for
 
-    return float(wasserstein_distance(real, generated)) / (float(real.std()) or 1.0)
+    gaps = [np.isnan(values) for values in (real, generated)]
+    apart = abs(float(gaps[0].mean()) - float(gaps[1].mean()))
+    real, generated = real[~gaps[0]], generated[~gaps[1]]
+    if not len(real) or not len(generated):
+        return apart
+    return apart + float(wasserstein_distance(real, generated)) / (float(spread(real)) or 1.0)
+
+
+def spread(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Standard deviation over the first axis; 0 where what differs is less than rounding leaves of equal values (`np.full(9, 0.1)`)."""
+    std = values.std(axis=0)
+    return np.asarray(np.where(std > _ROUNDING * np.abs(values).max(axis=0), std, 0.0))
 
 
 def shares_distance(real: Labels, generated: Labels, count: int) -> float:
@@ -53,22 +68,30 @@ def correlation_distance(real: Rows, generated: Rows, columns: Sequence[Column])
 
 
 def expanded(rows: Rows, columns: Sequence[Column]) -> Rows:
-    """Rows with a column of 0 and 1 for each value of each category: (N, E)."""
-    parts = [
-        rows[:, [i]] if column.categories is None else (rows[:, [i]] == np.arange(len(column.categories))).astype(np.float64)
-        for i, column in enumerate(columns)
-    ]
-    return np.concatenate(parts, axis=1)
+    """Rows with a column of 0 and 1 for each value of each category, and one for the gaps of a number that has any: (N, E).
+
+    The gap itself counts as a value in the column's midst.
+    """
+    return np.concatenate([_expanded(rows[:, [i]], column) for i, column in enumerate(columns)], axis=1)
+
+
+def _expanded(values: Rows, column: Column) -> Rows:
+    if column.categories is not None:
+        return np.asarray(values == np.arange(len(column.categories)), dtype=np.float64)
+    if not column.missing:
+        return values
+    gaps = np.isnan(values)
+    return np.concatenate([np.where(gaps, column.centre, values), gaps.astype(np.float64)], axis=1, dtype=np.float64)
 
 
 def _width(column: Column) -> int:
-    return 1 if column.categories is None else len(column.categories)
+    return 1 + (column.missing > 0) if column.categories is None else len(column.categories)
 
 
 def _correlations(rows: Rows) -> Rows:
-    centred = rows - rows.mean(axis=0)
-    norms = np.sqrt((centred**2).sum(axis=0))
-    scaled = centred / np.where(norms > 0, norms, 1.0)
+    mean, std = _moments(rows)
+    scaled = (rows - mean) / (std * math.sqrt(len(rows)))
+    scaled[:, spread(rows) == 0] = 0.0
     return np.asarray(scaled.T @ scaled)
 
 
@@ -156,5 +179,5 @@ def _area(above: Rows, below: Rows) -> float:
 
 def _moments(rows: Rows) -> tuple[Rows, Rows]:
     """Mean and deviation of each column, the deviation of what never changes as 1."""
-    std = rows.std(axis=0)
+    std = spread(rows)
     return rows.mean(axis=0), np.where(std > 0, std, 1.0)

@@ -46,6 +46,8 @@ class NetworkSpec:
     scalars: int = 0
     choices: tuple[int, ...] = ()
     """Rows of a table: scalars, and options of each choice behind them, as `gan_core.data.encoding` lays them out."""
+    modes: tuple[int, ...] = ()
+    """Rows of a table: of each scalar, the options of its choice that it belongs to, counted from the first; for the others it is 0."""
     pac: int = 1
     """Rows of a table: how many a discriminator judges together."""
     words: int | None = None

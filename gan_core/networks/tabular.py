@@ -23,10 +23,17 @@ class TabularGenerator(nn.Module):
     label alone, and the share of a category needs no learning from the other entries.
     """
 
+    gate_factors: Tensor
+    gate_constants: Tensor
+
     def __init__(self, spec: NetworkSpec) -> None:
         super().__init__()
         self.scalars = spec.scalars
         self.choices = Choices(spec.choices)
+        if spec.modes:
+            for name, gate in zip(("gate_factors", "gate_constants"), _gates(spec), strict=True):
+                self.register_buffer(name, gate, persistent=False)
+        self.gated = bool(spec.modes)
         self.input = LabelledLatent(spec.latent - self.choices.width, spec.classes)
         self.layers = nn.ModuleList()
         width = self.input.width
@@ -45,7 +52,10 @@ class TabularGenerator(nn.Module):
         output = self.output(features).float()
         scalars, logits = output[:, : self.scalars], output[:, self.scalars :]
         chosen = self.choices.softmax((logits + gumbel(noise)) / TEMPERATURE) if self.choices.width else logits
-        return torch.cat([scalars.tanh(), chosen], dim=1)
+        scalars = scalars.tanh()
+        if self.gated:
+            scalars = scalars * (chosen @ self.gate_factors + self.gate_constants)
+        return torch.cat([scalars, chosen], dim=1)
 
 
 class TabularDiscriminator(nn.Module):
@@ -74,6 +84,20 @@ class TabularDiscriminator(nn.Module):
             samples = torch.cat([samples, F.one_hot(labels, self.classes).to(samples.dtype)], dim=-1)
         logits: Tensor = self.layers(samples.flatten(1))
         return logits.squeeze(1)
+
+
+def _gates(spec: NetworkSpec) -> tuple[Tensor, Tensor]:
+    """What a scalar is multiplied by, as a linear function of the choices: (choices, scalars) and (scalars,).
+
+    The probability of the options that it belongs to, so that a spike or a gap has the scalar 0 that it has in real rows.
+    """
+    factors, constants, start, sizes = torch.zeros(sum(spec.choices), spec.scalars), torch.ones(spec.scalars), 0, iter(spec.choices)
+    for scalar, modes in enumerate(spec.modes):
+        size = next(sizes) if modes else 0
+        if modes < size:
+            factors[start : start + modes, scalar], constants[scalar] = 1.0, 0.0
+        start += size
+    return factors, constants
 
 
 def gumbel(normal: Tensor) -> Tensor:

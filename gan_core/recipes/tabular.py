@@ -27,6 +27,7 @@ from gan_core.penalties import clip_weights, penalties
 from gan_core.recipes.game import PREVIEW_SEED, Move, Recipe, Turn, verdicts
 
 _PREVIEW_ROWS = 1_000
+_APART = -0.5  # a gap, beside the values of a column's range as 0..1
 
 
 class Tabular(Recipe[TabularParams]):
@@ -41,7 +42,7 @@ class Tabular(Recipe[TabularParams]):
         if not encoding.width:
             raise ConfigError("data.source: no column of the table ever changes, so there is nothing to learn; name another table")
         latent = params.latent + encoding.choices.width
-        common = {"scalars": encoding.scalars, "choices": encoding.choices.sizes, "pac": params.pac}
+        common = {"scalars": encoding.scalars, "choices": encoding.choices.sizes, "modes": encoding.modes, "pac": params.pac}
         shape, classes = (encoding.width,), len(spec.classes or ())
         judge = params.discriminator
         self.network = NetworkSpec("tabular", shape, classes, latent, widths=params.generator.widths, **common)  # type: ignore[arg-type]
@@ -87,7 +88,8 @@ class Tabular(Recipe[TabularParams]):
         """Each column by its range: units are not comparable, and a single outlier must not make all else look collapsed."""
         assert self.spec.schema is not None  # noqa: S101
         low, high = np.array([column.extent for column in self.spec.schema.columns]).T
-        return np.asarray((samples - low) / np.where(high > low, high - low, 1.0))
+        shares = (samples - low) / np.where(high > low, high - low, 1.0)
+        return np.asarray(np.nan_to_num(shares, nan=_APART))
 
     def preview(self, generator: Generator, dataset: Dataset) -> NDArray[Any]:
         assert self.spec.schema is not None  # noqa: S101

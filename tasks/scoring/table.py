@@ -25,7 +25,15 @@ from gan_core.data.schema import Column
 from gan_core.errors import DataError, TrainingError
 from gan_core.generator import Generator
 from gan_core.metrics.features import FeatureExtractor
-from gan_core.metrics.rows import balanced_accuracy, classifier_predictions, column_distances, correlation_distance, detection, expanded
+from gan_core.metrics.rows import (
+    balanced_accuracy,
+    classifier_predictions,
+    column_distances,
+    correlation_distance,
+    detection,
+    expanded,
+    spread,
+)
 from tasks.params import EvaluateParams
 from tasks.scoring.copies import COMPARED, Copies, Embedding, find_copies
 from tasks.scoring.scoring import Evidence, Scoring, chosen, rounded
@@ -133,9 +141,11 @@ class TableScoring(Scoring):
         labels = dataset.labels.get("train")
         asked = None if labels is None or generator.config.classes is None else np.tile(np.array(labels[train]), TABLES)
         drawn = generator.sample(TABLES * len(train), seed=params.seed, labels=asked)
-        if not np.isfinite(drawn.samples).all():
+        assert dataset.spec.schema is not None  # noqa: S101
+        samples = expanded(drawn.samples, dataset.spec.schema.columns)
+        if not np.isfinite(samples).all():
             raise TrainingError("the generator draws rows that are not finite; train it again with other settings")
-        if len(np.unique(drawn.samples, axis=0)) == 1:
+        if (samples == samples[0]).all():
             raise TrainingError("the generator draws the same row each time: it has collapsed; train it again with other settings")
         return self._evidence(dataset, drawn.samples, drawn.labels, params)
 
@@ -190,6 +200,6 @@ class TableScoring(Scoring):
 
 def deviations(train: NDArray[np.float64], columns: tuple[Column, ...]) -> Embedding:
     """What expresses rows (N, D) in deviations of the training rows, each value of a category as a column of its own: (N, E)."""
-    scale = expanded(train, columns).std(axis=0)
+    scale = spread(expanded(train, columns))
     scale = np.where(scale > 0, scale, 1.0)
     return lambda rows: expanded(rows, columns) / scale

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from gan_core.data.dataset import Dataset
 from gan_core.errors import DataError
 from gan_core.metrics.frechet import FeatureStatistics, frechet_distance
+from gan_core.metrics.rows import spread
 
 if TYPE_CHECKING:
     from tasks.params import ValidateParams
@@ -38,6 +39,7 @@ _SIDE = 16  # images are averaged down to at most this before they are projected
 _WIDTH = 32
 _SEED = 20_070
 _SIGMAS = 3.3  # a difference is beyond chance above so many standard errors
+_GAP = "(missing)"
 _NOISE_FACTOR = 2.0  # and a distance above so many times the one between two halves of the data
 
 
@@ -84,7 +86,8 @@ class Statistics:
             raise DataError(f"{total} training samples are too few for statistics")
         # Evenly spread, since the packed order may follow the classes.
         chosen = np.unique(np.linspace(0, total - 1, min(total, _MOST)).astype(np.int64))
-        numbers, features = zip(*(_described(chunk) for chunk in _chunks(dataset.samples["train"], chosen)), strict=True)
+        fill = np.array([column.centre for column in spec.schema.columns] if spec.schema else 0.0)
+        numbers, features = zip(*(_described(chunk, fill) for chunk in _chunks(dataset.samples["train"], chosen)), strict=True)
         columns, halves = np.concatenate(numbers), [FeatureStatistics.of(part) for part in _halves(np.concatenate(features))]
         whole = FeatureStatistics(len(halves[0].mean))
         for half in halves:
@@ -223,15 +226,17 @@ def from_champion(workspace: Workspace, name: str, dataset: Dataset, limits: Val
 
 
 def _column_findings(name: str, old: Column, new: Column, n_old: int, n_new: int, limit: float) -> Iterator[str]:
-    shift, scale = new.mean - old.mean, old.std or max(abs(old.mean), 1e-12)
-    error = math.sqrt(old.std**2 / n_old + new.std**2 / n_new)
+    # What older versions kept of a column that never changes is what rounding left of it.
+    old_std, new_std = (column.std if column.std > 1e-12 * abs(column.mean) else 0.0 for column in (old, new))
+    shift, scale = new.mean - old.mean, old_std or max(abs(old.mean), 1e-12)
+    error = math.sqrt(old_std**2 / n_old + new_std**2 / n_new)
     if abs(shift) > max(limit * scale, _SIGMAS * error):
         way = "higher" if shift > 0 else "lower"
         yield f"{name} is {way}: {new.mean:.4g} on average, before {old.mean:.4g} ({abs(shift) / scale:.2g} standard deviations)"
-    change = (new.std - old.std) / scale
+    change = (new_std - old_std) / scale
     error = math.sqrt(1 / (2 * n_old) + 1 / (2 * n_new))
     if abs(change) > max(limit, _SIGMAS * error):
-        yield f"{name} varies {'more' if change > 0 else 'less'}: standard deviation {new.std:.4g}, before {old.std:.4g}"
+        yield f"{name} varies {'more' if change > 0 else 'less'}: standard deviation {new_std:.4g}, before {old_std:.4g}"
 
 
 def _label_findings(what: str, old: Mapping[str, int], new: Mapping[str, int], limit: float) -> Iterator[str]:
@@ -286,11 +291,11 @@ def _chunks(samples: NDArray[Any], chosen: NDArray[np.int64]) -> Iterator[NDArra
         yield np.asarray(samples[chosen[start : start + size]])
 
 
-def _described(samples: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The columns, (N, K), and the features, (N, D), of some samples."""
+def _described(samples: NDArray[Any], fill: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The columns, (N, K), and the features, (N, D), of some samples; `fill` (K,) stands for what is missing, in the features."""
     if samples.ndim != 4:
-        columns = np.nan_to_num(samples.astype(np.float64))
-        return columns, columns[:, :_WIDTH]
+        columns = samples.astype(np.float64)
+        return columns, np.where(np.isnan(columns), fill, columns)[:, :_WIDTH]
     from tasks.validation.images import array_statistics
 
     brightness, contrast = array_statistics(samples.transpose(0, 2, 3, 1))
@@ -308,14 +313,17 @@ def _names(dataset: Dataset) -> dict[str, int]:
 
 
 def _categories(dataset: Dataset) -> dict[str, dict[str, int]]:
-    """How often each category of each column stands in the training split."""
+    """How often each category of each column stands in the training split, and the gaps of each number that has any."""
     if dataset.spec.schema is None:
         return {}
     found = {}
     for index, column in enumerate(dataset.spec.schema.columns):
         if column.categories is not None:
             counts = np.bincount(dataset.samples["train"][:, index].astype(np.int64), minlength=len(column.categories))
-            found[column.name] = {name: int(count) for name, count in zip(column.categories, counts, strict=True)}
+            found[column.name] = {name or _GAP: int(count) for name, count in zip(column.categories, counts, strict=True)}
+        elif column.missing:
+            gaps = int(np.isnan(dataset.samples["train"][:, index]).sum())
+            found[column.name] = {_GAP: gaps, "(present)": dataset.spec.counts["train"] - gaps}
     return found
 
 
@@ -345,7 +353,10 @@ def _halves(features: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray
 
 
 def _column(values: NDArray[np.float64]) -> Column:
-    return Column(float(f"{values.mean():.6g}"), float(f"{values.std():.6g}"))
+    present = values[~np.isnan(values)]
+    if not len(present):
+        return Column(0.0, 0.0)
+    return Column(float(f"{present.mean():.6g}"), float(f"{spread(present):.6g}"))
 
 
 def _rounded(values: NDArray[np.float64]) -> tuple[float, ...]:

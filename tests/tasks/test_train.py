@@ -51,6 +51,7 @@ ENTRY: dict[str, Any] = {
     "evaluate": {},
     "register": {},
 }
+CIRCLE = {"shape": "circle", "radius": 1.0, "sigma": 0.1}
 OUTS = ("generator", "checkpoint", "samples", "metrics.jsonl")
 
 
@@ -66,7 +67,7 @@ def write_ready(folder: Path, poisoned: bool = False) -> None:
             np.save(folder / f"{split}_labels.npy", np.arange(n, dtype=np.int64) % 3)
     counts = {"train": 120, "holdout": 20}
     if poisoned:
-        write_spec(folder, DatasetSpec("points", (2,), None, counts, mean=(0.0, 0.0), std=(1.0, 1.0)))
+        write_spec(folder, DatasetSpec("points", (2,), None, counts, mean=(0.0, 0.0), std=(1.0, 1.0), truth=CIRCLE))
     else:
         write_spec(folder, DatasetSpec("images", (1, 16, 16), ("round", "square", "star"), counts))
 

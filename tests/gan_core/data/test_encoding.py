@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import planted_table
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from gan_core.data.encoding import Choices, Encoding
 from gan_core.data.schema import Column, Mode, Schema
+from gan_core.networks.common import NetworkSpec
+from gan_core.networks.tabular import TabularGenerator
 
 
 def test_an_encoded_row_is_scalars_and_then_choices() -> None:
@@ -62,6 +67,68 @@ def test_whatever_a_network_says_decodes_to_values_that_the_column_can_have() ->
     assert (decoded.max(axis=0) <= values.max(axis=0)).all()
     np.testing.assert_array_equal(decoded[:, 1:], np.round(decoded[:, 1:]))
     np.testing.assert_array_equal(decoded[:, 0], np.round(decoded[:, 0], 2))
+
+
+def gapped() -> tuple[NDArray[np.float64], Schema]:
+    """A number with a spike and gaps, one whose every value is a spike, a constant with gaps, and a plain one."""
+    draw = np.random.default_rng(0)
+    gain = np.where(draw.random(400) < 0.6, 0.0, draw.normal(500, 50, 400).round(1))
+    prices = draw.choice([9.99, 19.99], 400)
+    always = np.full(400, 7.0)
+    plain = draw.normal(size=400).round(3)
+    gain[::3], always[::2] = np.nan, np.nan
+    rows = np.stack([gain, prices, always, plain], axis=1)
+    return rows, Schema(tuple(Column(name, "number", "float64") for name in "abcd")).fitted(rows, None, 0, modes=1)
+
+
+def test_gaps_and_spikes_are_options_beside_the_modes() -> None:
+    rows, known = gapped()
+    encoding = Encoding(known)
+    assert (encoding.scalars, encoding.modes) == (2, (1, 0))
+    assert encoding.choices.sizes == (3, 2, 2)  # mode, 0 and gap; the two prices; 7 and gap
+    encoded = encoding.encode(torch.from_numpy(rows))
+    gain = torch.from_numpy(rows[:, 0])
+    assert encoded[:, 2].bool().tolist() == (gain.isfinite() & (gain != 0)).tolist()
+    assert encoded[:, 3].bool().tolist() == (gain == 0).tolist()
+    assert encoded[:, 4].bool().tolist() == gain.isnan().tolist()
+    assert not encoded[gain.isnan() | (gain == 0), 0].any()
+    decoded = encoding.decode(encoded).numpy()
+    np.testing.assert_array_equal(decoded[:, 1:3], rows[:, 1:3])
+    np.testing.assert_array_equal(np.isnan(decoded), np.isnan(rows))
+    np.testing.assert_array_equal(decoded[:, 0] == 0, rows[:, 0] == 0)
+    np.testing.assert_allclose(decoded, rows, atol=0.101)
+
+
+def test_what_training_never_had_is_told_by_what_lies_beside_it() -> None:
+    _, known = gapped()
+    encoding = Encoding(known)
+    rows = torch.tensor([[np.nan, 18.0, 8.0, np.nan]], dtype=torch.float64)  # the last column has no gaps
+    decoded = encoding.decode(encoding.encode(rows))
+    assert decoded[0, 0].isnan()
+    assert decoded[0, 1:3].tolist() == [19.99, 7.0]
+    assert decoded[0, 3].isfinite()
+
+
+@pytest.mark.parametrize("points", [True, False])
+def test_a_generator_s_scalar_fades_where_a_spike_or_gap_is_chosen(points: bool) -> None:
+    """And without any, a table's network is what it was."""
+    known = gapped()[1] if points else planted_table.schema(*planted_table.rows(200))
+    encoding = Encoding(known)
+    spec = NetworkSpec("tabular", (encoding.width,), 0, 5 + encoding.choices.width, scalars=encoding.scalars,
+                       choices=encoding.choices.sizes, modes=encoding.modes)  # fmt: skip
+    torch.manual_seed(0)
+    gated = TabularGenerator(spec)
+    torch.manual_seed(0)
+    plain = TabularGenerator(replace(spec, modes=()))
+    assert gated.state_dict().keys() == plain.state_dict().keys()
+    latents = torch.randn(50, spec.latent)
+    one, other = gated(latents), plain(latents)
+    if not points:
+        assert encoding.modes == ()
+    expected = other.clone()
+    if points:
+        expected[:, 0] *= other[:, 2]
+    torch.testing.assert_close(one, expected)
 
 
 finite = st.floats(-1e9, 1e9).map(lambda value: round(value, 6))

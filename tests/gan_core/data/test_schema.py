@@ -9,7 +9,7 @@ import numpy as np
 import planted_table
 import pytest
 
-from gan_core.data.schema import Column, Mode, Schema, fit_modes
+from gan_core.data.schema import Column, Mode, Schema, fit_modes, fit_spikes
 
 
 class TestModes:
@@ -48,6 +48,38 @@ class TestModes:
         modes = fit_modes(np.array(values))
         assert modes
         assert all(np.isfinite([mode.weight, mode.mean, mode.std]).all() and mode.std > 0 for mode in modes)
+
+
+class TestSpikes:
+    def test_what_stands_out_is_found_most_frequent_first(self) -> None:
+        draw = np.random.default_rng(0)
+        values = np.concatenate([np.zeros(600), np.full(100, 40.0), draw.normal(40, 5, 1_000).round(1)])
+        assert fit_spikes(draw.permutation(values)) == (0.0, 40.0)
+
+    def test_a_column_of_few_values_is_spikes_alone(self) -> None:
+        assert fit_spikes(np.repeat([9.99, 19.99, 29.99], [30, 10, 20])) == (9.99, 29.99, 19.99)
+
+    @pytest.mark.parametrize("digits", [0, 1, 6])
+    @pytest.mark.parametrize("count", [60, 500, 20_000])
+    def test_rounding_alone_makes_none(self, count: int, digits: int) -> None:
+        assert fit_spikes(np.random.default_rng(count).normal(50, 12, count).round(digits)) == ()
+
+    def test_a_constant_has_none(self) -> None:
+        assert fit_spikes(np.full(50, 0.1)) == ()
+
+    def test_the_schema_keeps_gaps_spikes_and_modes_apart(self) -> None:
+        draw = np.random.default_rng(0)
+        gain = np.where(draw.random(2_000) < 0.9, 0.0, draw.normal(5_000, 100, 2_000).round())
+        gain[::4] = np.nan
+        rare = np.where(np.arange(2_000) < 1_990, 1.0, 2.0)
+        empty = np.full(2_000, np.nan)
+        columns = tuple(Column(name, "number", "int64") for name in ("gain", "rare", "empty"))
+        known = Schema(columns).fitted(np.stack([gain, rare, empty], axis=1), None, 0, modes=1)
+        assert (known.columns[0].spikes, known.columns[0].missing) == ((0.0,), 0.25)
+        assert known.columns[0].modes == (Mode(1.0, pytest.approx(5_000, abs=30), pytest.approx(100, rel=0.2)),)
+        assert (known.columns[1].spikes, known.columns[1].modes) == ((1.0, 2.0), ())
+        assert (known.columns[2].spikes, known.columns[2].modes, known.columns[2].missing) == ((), (), 1.0)
+        assert Schema.from_json(json.loads(json.dumps(dataclasses.asdict(known)))) == known
 
 
 def test_the_schema_knows_range_decimals_and_shares() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import planted_table
 import pytest
@@ -11,7 +13,15 @@ from sklearn.metrics import balanced_accuracy_score
 from sklearn.preprocessing import StandardScaler
 
 from gan_core.data.schema import Column
-from gan_core.metrics.rows import balanced_accuracy, classifier_predictions, column_distances, correlation_distance, detection, expanded
+from gan_core.metrics.rows import (
+    balanced_accuracy,
+    classifier_predictions,
+    column_distances,
+    correlation_distance,
+    detection,
+    expanded,
+    spread,
+)
 
 NUMBERS = (Column("a", "number", "float64"), Column("b", "number", "float64"))
 COLOUR = Column("colour", "category", "string", ("blue", "green", "red"))
@@ -43,8 +53,30 @@ class TestColumns:
         assert column_distances(real, real, NUMBERS[:1]) == {"a": 0.0}
         assert column_distances(real, real + 2, NUMBERS[:1]) == {"a": 2.0}
 
+    @pytest.mark.parametrize("count", [9, 60, 1_000])
+    def test_what_rounding_leaves_of_a_constant_is_no_unit(self, count: int) -> None:
+        real = np.full((count, 1), 0.1)
+        assert count == 9 or real.std() > 0
+        assert spread(real).tolist() == [0.0]
+        generated = np.where(np.arange(600) < 3, 0.3, 0.1)[:, None]
+        assert column_distances(real, generated, NUMBERS[:1]) == {"a": pytest.approx(0.001)}
+        assert correlation_distance(np.hstack([real, real]), np.hstack([real, real]), NUMBERS) == 0
+
+    def test_gaps_count_by_their_share(self) -> None:
+        real = normal(400)[:, :1]
+        gapped = np.where(np.arange(400)[:, None] % 4 == 0, np.nan, real)
+        column = replace(NUMBERS[0], missing=0.25)
+        assert column_distances(gapped, gapped, (column,)) == {"a": 0.0}
+        beside = stats.wasserstein_distance(gapped[np.isfinite(gapped)], real[:, 0]) / np.nanstd(gapped)
+        assert column_distances(gapped, real, (column,)) == {"a": pytest.approx(0.25 + beside)}
+        assert column_distances(gapped, np.full((9, 1), np.nan), (column,)) == {"a": 0.75}
+
 
 class TestCorrelations:
+    def test_a_gap_is_a_column_of_its_own(self) -> None:
+        column = Column("a", "number", "float64", low=0.0, high=9.0, spikes=(4.0,), missing=0.5)
+        assert expanded(np.array([[1.0], [np.nan]]), (column,)).tolist() == [[1.0, 0.0], [4.0, 1.0]]
+
     def test_of_two_numbers_against_numpy(self) -> None:
         real, generated = normal(400, 0.9), normal(300, -0.3, seed=1)
         expected = abs(np.corrcoef(real.T)[0, 1] - np.corrcoef(generated.T)[0, 1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,36 @@ class TestPlanted:
         findings = found(old, table(draw.normal(50, 10, 900), draw.integers(0, 2, 900))).findings
         assert findings[0].startswith("age is higher: ")
         assert any(finding.startswith("town Celle is lost: ") for finding in findings)
+
+    def test_a_column_that_never_changes_does_not_vary_less(self) -> None:
+        """Of equal values rounding leaves a deviation above 0, another one by their number."""
+        draw = np.random.default_rng(0)
+        schema = Schema((Column("dose", "number", "float64"), Column("x", "number", "float64")))
+
+        def table(count: int) -> Dataset:
+            rows = np.stack([np.full(count, 0.1), draw.normal(size=count)], axis=1)
+            return Dataset(DatasetSpec("table", (2,), None, {"train": count, "holdout": 0}, schema=schema), {"train": rows}, {})
+
+        statistics = [Statistics.of(table(count)) for count in (911, 1_004, 1_130)]
+        assert [one.columns["dose"].std for one in statistics] == [0.0] * 3
+        # As versions of before the mending have it.
+        former = replace(statistics[0], columns={**statistics[0].columns, "dose": drift.Column(0.1, 1.38778e-17)})
+        for old in (statistics[0], former):
+            for new in statistics:
+                assert drift.compare(old, new, 1, ValidateParams()).findings == ()
+
+    def test_gaps_that_come_are_said(self) -> None:
+        draw = np.random.default_rng(0)
+        schema = Schema((Column("age", "number", "float64", missing=0.1), Column("x", "number", "float64")))
+
+        def table(share: float) -> Dataset:
+            rows = draw.normal(size=(900, 2))
+            rows[draw.random(900) < share, 0] = np.nan
+            return Dataset(DatasetSpec("table", (2,), None, {"train": 900, "holdout": 0}, schema=schema), {"train": rows}, {})
+
+        assert found(table(0.1), table(0.1)).findings == ()
+        findings = found(table(0.1), table(0.4)).findings
+        assert findings[0].startswith("age (missing) has ")
 
     def test_another_shape(self, halves: Any) -> None:
         (images, labels), _ = halves
