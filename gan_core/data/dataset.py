@@ -131,6 +131,22 @@ class Dataset:
     inputs: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     captions: Mapping[str, Captions] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        if not self.spec.sha256:  # was never written: its digest is of the arrays themselves
+            object.__setattr__(self, "spec", replace(self.spec, sha256=self._digests()))
+
+    def _digests(self) -> dict[str, str]:
+        """Of each array what its file would have."""
+        arrays = {f"{split}{ending}.npy": array for ending, of in self._arrays() for split, array in of.items()}
+        texts = {f"{split}_captions.json": json.dumps(captions.texts).encode() for split, captions in self.captions.items()}
+        written = {name: _ArrayDigest.of(array) for name, array in arrays.items()}
+        return dict(sorted({**written, **{name: hashlib.sha256(text).hexdigest() for name, text in texts.items()}}.items()))
+
+    def _arrays(self) -> list[tuple[str, Mapping[str, NDArray[Any]]]]:
+        tokens = {split: captions.tokens for split, captions in self.captions.items()}
+        captioned = {split: captions.samples for split, captions in self.captions.items()}
+        return [("", self.samples), ("_labels", self.labels), ("_inputs", self.inputs), ("_tokens", tokens), ("_captioned", captioned)]
+
     @classmethod
     def open(cls, folder: Path) -> Self:
         """Open a packed data set without reading its samples.
@@ -177,6 +193,23 @@ def write_spec(folder: Path, spec: DatasetSpec) -> DatasetSpec:
     text = json.dumps({"format": FORMAT, **asdict(complete)}, indent=2, sort_keys=True)
     (folder / "dataset.json").write_text(text + "\n")
     return complete
+
+
+class _ArrayDigest:
+    """A file that keeps nothing but the sha256 of what is written to it."""
+
+    def __init__(self) -> None:
+        self._sha256 = hashlib.sha256()
+
+    def write(self, data: bytes) -> None:
+        self._sha256.update(data)
+
+    @classmethod
+    def of(cls, array: NDArray[Any]) -> str:
+        """Of the .npy file that `array` would be."""
+        file = cls()
+        np.lib.format.write_array(file, array, allow_pickle=False)  # type: ignore[arg-type]
+        return file._sha256.hexdigest()
 
 
 def _digest(path: Path) -> str:

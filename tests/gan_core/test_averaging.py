@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils.parametrizations import spectral_norm
 
 from gan_core.averaging import Average
 
@@ -108,3 +109,57 @@ def test_the_average_goes_on_after_its_weights_were_loaded() -> None:
     average.update(1_000_000, 100)
     assert value(average) == 4.0
     assert average.network.get_buffer("count") == 8
+
+
+class TestSpectralNormalisation:
+    """The average of rotating unit vectors is short, and dividing by u'Wv as they stand makes weights several times too large."""
+
+    def trained(self, normalized: nn.Module, steps: int = 300) -> Average:
+        average = Average(normalized, half_life=100)
+        draw = torch.Generator().manual_seed(0)
+        for step in range(1, steps + 1):
+            with torch.no_grad():
+                for weight in normalized.parameters():
+                    weight.add_(0.1 * torch.randn(weight.shape, generator=draw))
+            normalized(torch.ones(4, 16))
+            average.update(step * 10, 10)
+        return average
+
+    def test_the_averaged_network_has_a_largest_singular_value_of_1(self) -> None:
+        torch.manual_seed(0)
+        average = self.trained(nn.Sequential(spectral_norm(nn.Linear(16, 16)), nn.ReLU(), spectral_norm(nn.Linear(16, 8))))
+        for layer in (0, 2):
+            weight = average.network.get_submodule(str(layer)).weight
+            assert float(torch.linalg.matrix_norm(weight, 2)) == pytest.approx(1.0, abs=0.01)
+
+    def test_it_is_that_of_the_averaged_weights(self) -> None:
+        torch.manual_seed(0)
+        average = self.trained(spectral_norm(nn.Linear(16, 8)))
+        mean = average.network.state_dict()["parametrizations.weight.original"]
+        expected = mean / torch.linalg.matrix_norm(mean, 2)
+        torch.testing.assert_close(average.network.get_parameter("parametrizations.weight.original"), mean)
+        torch.testing.assert_close(average.network.weight, expected, atol=0.01, rtol=0.01)  # type: ignore[arg-type]
+
+    def test_looking_at_it_changes_nothing_that_comes_after(self) -> None:
+        states = []
+        for look in (False, True):
+            torch.manual_seed(0)
+            network = spectral_norm(nn.Linear(16, 8))
+            average = self.trained(network)
+            if look:
+                _ = average.network
+            network(torch.ones(4, 16))
+            average.update(10_000, 10)
+            states.append(average.network.state_dict())
+        for name, value_of_one in states[0].items():
+            assert torch.equal(value_of_one, states[1][name]), name
+
+
+def test_other_buffers_are_taken_as_they_are() -> None:
+    """The mean of a pool of past samples, or of directions, means nothing."""
+    network = Weight(1.0)
+    network.register_buffer("pool", torch.zeros(3))
+    average = Average(network, half_life=100)
+    network.pool.copy_(torch.tensor([1.0, 2.0, 3.0]))
+    average.update(1_000_000, 100)
+    assert average.network.get_buffer("pool").tolist() == [1.0, 2.0, 3.0]

@@ -165,3 +165,14 @@ def test_the_digest_stays_where_the_folder_moves_and_follows_every_change(make_d
     digests.add(replace(dataset.spec, mean=(0.0,)).digest)
     digests.add(replace(dataset.spec, truth={"shape": "grid"}).digest)
     assert len(digests) == 8
+
+
+def test_a_data_set_in_memory_is_named_as_it_would_be_on_disk(make_dataset: Make) -> None:
+    """Two that differ in one pixel alone are two."""
+    written = make_dataset((1, 8, 8), classes=2, count=12)
+    samples = {split: np.array(array) for split, array in written.samples.items()}
+    unnamed = replace(written.spec, sha256={})
+    assert Dataset(unnamed, samples, written.labels).spec.digest == written.spec.digest
+    other = {**samples, "train": samples["train"].copy()}
+    other["train"][0, 0, 0, 0] ^= 1
+    assert Dataset(unnamed, other, written.labels).spec.digest != written.spec.digest
