@@ -16,8 +16,8 @@ _POWER_ITERATIONS = 32
 class Average:
     """An exponential moving average of a network: its half-life is counted in images, and shorter while the run is young.
 
-    Weights and the running statistics of batch normalisation are averaged. Any other buffer is taken as it is now, since the mean of counters
-    or of directions means nothing: the singular vectors of spectral normalisation are found anew for the averaged weights.
+    Weights and the running statistics of batch normalisation are averaged. Any other buffer is taken as it is now, since the mean of
+    counters or of directions means nothing: the singular vectors of spectral normalisation are found anew for the averaged weights.
     """
 
     def __init__(self, network: nn.Module, half_life: int) -> None:
@@ -66,7 +66,8 @@ def _find_singular_vectors(network: nn.Module) -> None:
     """Iterate spectral normalisation's power method on each weight as it is now (Miyato et al., 2018, algorithm 1)."""
     for module in network.modules():
         if parametrize.is_parametrized(module, "weight"):
-            module.parametrizations.train()
+            parametrizations = cast(nn.ModuleDict, module.parametrizations)
+            parametrizations.train()
             for _ in range(_POWER_ITERATIONS):
                 _ = module.weight  # in training mode, each look at the weight is an iteration
-            module.parametrizations.eval()
+            parametrizations.eval()

@@ -104,10 +104,16 @@ def standard_normal_divergence(mean: Tensor, log_std: Tensor) -> Tensor:
     return 0.5 * terms.sum(dim=1).mean()
 
 
-DECISION_BOUNDARY = {"least-squares": 0.5}
-"""The logit above which a discriminator calls a sample real, where it is not 0."""
+DECISION_BOUNDARY = {"non-saturating": 0.0, "minimax": 0.0, "least-squares": 0.5}
+"""The logit above which a discriminator calls a sample real. Other games have none: to the relativistic one, to a critic and, within its
+margin, to the hinge, adding a number to every logit makes no difference."""
 
 
 def share_called_real(logits: Tensor, loss: str) -> Tensor:
-    """The share of samples that the discriminator calls real, 0 to 1, as a scalar tensor."""
-    return (logits > DECISION_BOUNDARY.get(loss, 0.0)).to(torch.float32).mean()
+    """The share of samples that the discriminator calls real, 0 to 1, as a scalar tensor, for a loss of `DECISION_BOUNDARY`."""
+    return (logits > DECISION_BOUNDARY[loss]).to(torch.float32).mean()
+
+
+def share_in_order(higher: Tensor, lower: Tensor) -> Tensor:
+    """The share of pairs, one logit of each (N, ...), in which `higher` is above `lower`; a tie is half a pair. 0 to 1, a scalar tensor."""
+    return 0.5 * ((higher > lower).to(torch.float32) + (higher >= lower).to(torch.float32)).mean()

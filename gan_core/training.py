@@ -9,11 +9,10 @@ Several processes may run the loop side by side, each on its part of every batch
 
 from __future__ import annotations
 
-import copy
 import json
 import math
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,13 +26,14 @@ from torch import Tensor
 
 from gan_core import checkpoint, pictures, watch
 from gan_core.averaging import Average
-from gan_core.data.batches import Batch, Batches
+from gan_core.data.batches import Batches
 from gan_core.data.dataset import Dataset
 from gan_core.device import choose_device, choose_precision
 from gan_core.distributed import ALONE, Group, Parts
 from gan_core.errors import LostRunError, TrainingError
 from gan_core.files import write_whole
 from gan_core.generator import Generator
+from gan_core.microbatches import Microbatches
 from gan_core.params import TrainParams
 from gan_core.params.common import OptimizerParams
 from gan_core.randomness import reseed
@@ -41,6 +41,8 @@ from gan_core.recipes import build_recipe
 from gan_core.recipes.game import Recipe, Turn
 
 _BUILD = 2**40  # apart from any count of images
+_NO_EFFECT = ("checkpoint_every",)
+"""Parameters that change nothing about a training's result."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ def train(
 
     Raises:
         ConfigError: the parameters do not fit the data or this machine.
+        TrainingError: what lies in `folder` is of another training: other parameters, or other data.
         LostRunError: a loss or score is not finite, or the run has collapsed (`gan_core.watch`).
         PeerLostError: another process of the group is gone.
     """
@@ -82,16 +85,14 @@ def train(
     half_life = min(params.images // 20, 500_000) if params.ema is None else params.ema
     average = Average(recipe.players[recipe.shipped], half_life)
     batches = Batches(dataset, params.seed, device, recipe.paired)
-    parts = Parts(group, params.batch, params.accumulate)
-    # What a recipe keeps of a part from one turn to the next, such as what the generator drew for it, stays with the part.
-    hands = [recipe, *(copy.copy(recipe) for _ in range(1, params.accumulate))]
-    drawn: dict[int, Batch] = {}
+    microbatches = Microbatches(recipe, batches, Parts(group, params.batch, params.accumulate), params, precision)
     record = folder / "metrics.jsonl"
     log_every = params.log_every or math.ceil(params.images / 200)
     preview_every = params.preview_every or math.ceil(params.images / 10)
     checkpoint_every = params.checkpoint_every or math.ceil(params.images / 20)
 
-    resumed = _resumed(folder, group, device, on_note)
+    training = identity(params, dataset)
+    resumed = _resumed(folder, training, group, device, on_note)
     images, sums, counts = 0, dict[str, Tensor](), dict[str, int]()
     if resumed is not None:
         images, counts = resumed.images, dict(resumed.facts["counts"])
@@ -100,46 +101,40 @@ def train(
         on_note(f"resumed at {images:,} of {params.images:,} images")
     lines = _record_so_far(record, images, group, device)
     numbers: dict[str, float] = {}
+    shipped = list(recipe.players[recipe.shipped].parameters())
     compared = np.sort(batches.order.indices(0, min(1_000, len(dataset.samples["train"]))))
     real = batches.samples.rows(compared)
     real_labels = dataset.labels["train"][compared] if "train" in dataset.labels else None
 
     while images < params.images:
         before = images
+        played = [turn for turn in recipe.turns if turn.is_played(before / params.images)]
+        end = before + params.batch * sum(turn.repeats for turn in played if turn.draws)
+        logs = _is_due(log_every, before, end, params)
+        shipped_before = [weight.detach().clone() for weight in shipped] if logs else []
         reseed(device, params.seed, images)
         _set_rates(optimizers, params, images)
         for index, turn in enumerate(recipe.turns):
             optimizer = optimizers[index]
             weights = optimizer.param_groups[0]["params"]
-            if not turn.is_played(before / params.images):
+            if turn not in played:
                 optimizer.zero_grad(set_to_none=True)  # the record names gradients, and a resumed run has no old ones
                 continue
             for repeat in range(turn.repeats):
-                moves = images // params.batch
                 optimizer.zero_grad(set_to_none=True)
-                said: list[Mapping[str, Tensor]] = []
-                for part, hand in zip(parts.numbers, hands, strict=True):
-                    with parts.playing(part, recipe.players, device):
-                        if turn.draws:
-                            drawn[part] = batches.after(images, params.batch, part, parts.count)
-                        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == torch.bfloat16):
-                            move = hand.move(turn, drawn[part], moves, last=repeat == turn.repeats - 1)
-                    (move.loss / params.accumulate).backward(inputs=weights)  # type: ignore[no-untyped-call]
-                    said.append(move.numbers)
-                images += params.batch if turn.draws else 0
-                means = group.average(weights, _mean(said))
+                logged = group.average(weights, microbatches.backward(turn, weights, images, last=repeat == turn.repeats - 1))
                 optimizer.step()
                 recipe.after_move(turn)
-                for name, value in means.items():
+                images += params.batch if turn.draws else 0
+                for name, value in logged.items():
                     sums[name] = sums[name] + value if name in sums else value.clone()
                     counts[name] = counts.get(name, 0) + 1
         average.update(images, images - before)
 
-        def due(every: int, start: int = before, end: int = images) -> bool:
-            return end // every > start // every or end >= params.images
-
-        if due(log_every):
-            numbers = _numbers(images, sums, counts, _signs(recipe, average, images, dataset, real, real_labels))
+        if logs:
+            movement = {f"{recipe.shipped}_movement": watch.movement(shipped_before, shipped) / _rate_left(params, before)}
+            signs = {**_signs(recipe, average, images, dataset, real, real_labels), **movement}
+            numbers = _numbers(images, sums, counts, signs)
             if group.is_first:
                 _log(record, images, numbers)
             sums, counts = {}, {}
@@ -148,15 +143,16 @@ def train(
             reason = watch.failure(lines, params.images, params.batch, start, recipe.shipped) if params.watch == "stop" else None
             if reason:
                 raise _lost(f"at {images:,} images {reason}")
-        if due(preview_every) and group.is_first:
+        if _is_due(preview_every, before, images, params) and group.is_first:
             picture = recipe.preview(Generator(recipe.generator_config(images), average.network), dataset)
             pictures.save_png(picture, folder / "samples" / f"{images:09d}.png")
         stop = group.any(should_stop(), device)
-        if due(checkpoint_every) or stop:
+        if _is_due(checkpoint_every, before, images, params) or stop:
             _check_finite(sums, images)
             if group.is_first:
                 state = _state(recipe, optimizers, average, sums)
-                checkpoint.save(checkpoint.Checkpoint(images, state, {"counts": counts}), folder / "checkpoints")
+                facts = {"counts": counts, "training": training}
+                checkpoint.save(checkpoint.Checkpoint(images, state, facts), folder / "checkpoints")
         on_progress(Progress(images, params.images, numbers))
         if stop:
             return False
@@ -164,9 +160,14 @@ def train(
     if group.is_first:
         shutil.rmtree(folder / "generator", ignore_errors=True)
         Generator(recipe.generator_config(images), average.network).save(folder / "generator")
-        final = checkpoint.Checkpoint(images, _state(recipe, optimizers, average, {}), {"counts": {}})
+        final = checkpoint.Checkpoint(images, _state(recipe, optimizers, average, {}), {"counts": {}, "training": training})
         checkpoint.write(final, folder / "checkpoint")
     return True
+
+
+def identity(params: TrainParams, dataset: Dataset) -> dict[str, Any]:
+    """All that the result of a training depends on, as JSON holds it: `train` takes up what was begun under the same alone."""
+    return {"train": params.model_dump(mode="json", exclude=set(_NO_EFFECT)), "dataset": dataset.spec.digest}
 
 
 def averaged(params: TrainParams, dataset: Dataset, folder: Path) -> Generator:
@@ -184,6 +185,11 @@ def averaged(params: TrainParams, dataset: Dataset, folder: Path) -> Generator:
     return Generator(recipe.generator_config(saved.images), network)
 
 
+def _is_due(every: int, before: int, images: int, params: TrainParams) -> bool:
+    """Whether a step from `before` to `images` passes a multiple of `every`, or is the last."""
+    return images // every > before // every or images >= params.images
+
+
 def _is_convolutional(recipe: Recipe[Any]) -> bool:
     return any(isinstance(module, torch.nn.Conv2d) for player in recipe.players.values() for module in player.modules())
 
@@ -198,13 +204,18 @@ def _optimizer(recipe: Recipe[Any], turn: Turn, params: OptimizerParams) -> torc
 
 def _set_rates(optimizers: Mapping[int, torch.optim.Optimizer], params: TrainParams, images: int) -> None:
     """Let the learning rates fall as `optimizer.decay` says: a function of the images seen, so nothing of it is saved."""
-    decay = params.optimizer.decay
-    if not decay:
+    if not params.optimizer.decay:
         return
-    left = min((params.images - images) / (decay * params.images), 1.0)
+    left = _rate_left(params, images)
     for optimizer in optimizers.values():
         for group in optimizer.param_groups:
             group["lr"] = group["initial_lr"] * left
+
+
+def _rate_left(params: TrainParams, images: int) -> float:
+    """The share of its learning rate that a player has after `images`: above 0, at most 1."""
+    decay = params.optimizer.decay
+    return min((params.images - images) / (decay * params.images), 1.0) if decay else 1.0
 
 
 def _state(
@@ -241,20 +252,43 @@ def _restore(tensors: Mapping[str, Tensor], recipe: Recipe[Any], optimizers: Map
                     moments[moment] = torch.empty_like(weight).copy_(value)
 
 
-def _resumed(folder: Path, group: Group, device: torch.device, on_note: Callable[[str], None]) -> checkpoint.Checkpoint | None:
-    """The newest sound checkpoint of a run's folder, which the first process reads for all."""
+def _resumed(
+    folder: Path, training: Mapping[str, Any], group: Group, device: torch.device, on_note: Callable[[str], None]
+) -> checkpoint.Checkpoint | None:
+    """The newest sound checkpoint of a run's folder, which the first process reads for all.
+
+    Raises:
+        TrainingError: it is of another training than `training`.
+    """
     found = None
     if group.is_first:
         folder.mkdir(parents=True, exist_ok=True)
         found, notes = checkpoint.load_latest(folder / "checkpoints")
         for note in notes:
             on_note(f"passed over a checkpoint: {note}")
-    if group.size == 1:
-        return found
-    facts = json.loads(group.share(json.dumps(found and [found.images, found.facts]).encode(), device))
-    if facts is None:
-        return None
-    return checkpoint.Checkpoint(facts[0], load_tensors(group.share(save_tensors(dict(found.tensors)) if found else b"", device)), facts[1])
+    if group.size > 1:
+        facts = json.loads(group.share(json.dumps(found and [found.images, found.facts]).encode(), device))
+        tensors = load_tensors(group.share(save_tensors(dict(found.tensors)) if found else b"", device)) if facts else {}
+        found = checkpoint.Checkpoint(facts[0], tensors, facts[1]) if facts else None
+    # One of a version that did not say what it belongs to is taken at its folder's word.
+    if found is not None and (other := _differences(found.facts.get("training", training), training)):
+        remedy = "give this training a folder of its own, or remove that one"
+        raise TrainingError(f"{folder}: holds an unfinished training of other parameters or data ({', '.join(other)}); {remedy}")
+    return found
+
+
+def _differences(there: Mapping[str, Any], here: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """What sets two trainings apart, as `optimizer.learning_rate 0.001 there, 0.002 here`."""
+    found = []
+    for key in sorted(there.keys() | here.keys()):
+        one, other = there.get(key), here.get(key)
+        if one == other:
+            continue
+        if isinstance(one, Mapping) and isinstance(other, Mapping):
+            found += _differences(one, other, "" if key == "train" else f"{prefix}{key}.")
+        else:
+            found.append("other data" if key == "dataset" else f"{prefix}{key} {one} there, {other} here")
+    return found
 
 
 def _record_so_far(record: Path, images: int, group: Group, device: torch.device) -> list[dict[str, float]]:
@@ -275,15 +309,12 @@ def _cut_record(record: Path, images: int) -> None:
     write_whole(record, "".join(kept))
 
 
-def _mean(said: Sequence[Mapping[str, Tensor]]) -> Mapping[str, Tensor]:
-    """The numbers of a batch from those of its parts, which are of one size and say the same names."""
-    return said[0] if len(said) == 1 else {name: torch.stack([one[name] for one in said]).mean() for name in said[0]}
-
-
 def _numbers(images: int, sums: Mapping[str, Tensor], counts: Mapping[str, int], signs: Mapping[str, float]) -> dict[str, float]:
     """The means since the last line of the record, and the signs."""
     _check_finite(sums, images)
-    return {**{name: float(value) / counts[name] for name, value in sorted(sums.items())}, **signs}
+    # A sign that is not finite will make the next loss so too, which ends the run; the record holds numbers only.
+    finite = {name: value for name, value in signs.items() if math.isfinite(value)}
+    return {**{name: float(value) / counts[name] for name, value in sorted(sums.items())}, **finite}
 
 
 def _log(record: Path, images: int, numbers: Mapping[str, float]) -> None:
@@ -303,8 +334,7 @@ def _signs(
     if probe.labels is not None and real_labels is not None:
         within = watch.diversity_within_labels(samples, probe.labels, real, real_labels)
         signs |= {} if within is None else {watch.WITHIN_LABELS: within}
-    # One that is not finite will make the next loss so too, which ends the run; the record holds numbers only.
-    return {name: value for name, value in signs.items() if math.isfinite(value)}
+    return signs
 
 
 def _lost(what: str) -> LostRunError:

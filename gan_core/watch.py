@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 WITHIN_LABELS = "diversity_within_labels"
 """As the record names it."""
@@ -22,6 +23,7 @@ _LEAST_DIVERSITY = 0.02
 _CERTAIN = 0.999
 _NO_GRADIENT = 1e-6
 _MOST_LOGIT = 100.0  # 1e-43 as a probability; a critic of the Wasserstein loss has no such bound
+_STANDSTILL = 1e-8  # of a network's length in a step; a float32 weight itself is known to 6e-8 of its size
 
 
 def diversity(samples: NDArray[Any], real: NDArray[Any]) -> float:
@@ -52,6 +54,14 @@ def gradient_norm(player: nn.Module) -> float:
     return float(torch.nn.utils.get_total_norm(gradients)) if gradients else 0.0
 
 
+@torch.no_grad()
+def movement(before: Sequence[Tensor], after: Sequence[Tensor]) -> float:
+    """How far weights moved, as a share of the length that they had: 0 where none did."""
+    squares = [(float((new - old).square().sum()), float(old.square().sum())) for old, new in zip(before, after, strict=True)]
+    moved, length = (sum(column) for column in zip(*squares, strict=True))
+    return math.sqrt(moved / max(length, 1e-12))
+
+
 def failure(record: Sequence[Mapping[str, float]], budget: int, batch: int, start: float = 0.0, shipped: str = "generator") -> str | None:
     """Why a run is lost, in words; None where it is not.
 
@@ -70,13 +80,25 @@ def failure(record: Sequence[Mapping[str, float]], budget: int, batch: int, star
     if all(line.get(WITHIN_LABELS, 1.0) < _LEAST_DIVERSITY for line in last):
         share = f"{last[-1][WITHIN_LABELS]:.1%}"
         return f"the generator has collapsed to one sample a label: those of a label differ {share} as much as real ones do"
-    if all(_named(line, "accuracy_real") and abs(_furthest(line, "real_score", "fake_score")) > _MOST_LOGIT for line in last):
+    if all(line.get(f"{shipped}_movement", 1.0) < _STANDSTILL for line in last):
+        return "the generator stands still: no step moves its weights"
+    if all(_runaway(line) for line in last):
         real, fake = _furthest(last[-1], "real_score"), _furthest(last[-1], "fake_score")
         return f"the discriminator's logits have run away: {real:.3g} on real, {fake:.3g} on generated samples"
-    won = all(min(_named(line, "accuracy_real", "accuracy_fake"), default=0.0) >= _CERTAIN for line in last)
+    won = all(min(_named(line, "accuracy_pairs"), default=0.0) >= _CERTAIN for line in last)
     if won and all(line.get(f"{shipped}_gradient", 1.0) < _NO_GRADIENT for line in last):
         return "the discriminator has won: it tells every generated sample from a real one, and no gradient reaches the generator"
     return None
+
+
+def _runaway(line: Mapping[str, float]) -> bool:
+    """Whether a discriminator's logits are out of bounds: each side's where the game knows a boundary, else the difference of the two."""
+    bounded = {name.removesuffix("accuracy_real") for name in line if name.endswith("accuracy_real")}
+    for judge in (name.removesuffix("accuracy_pairs") for name in line if name.endswith("accuracy_pairs")):
+        real, fake = line[f"{judge}real_score"], line[f"{judge}fake_score"]
+        if (max(abs(real), abs(fake)) if judge in bounded else abs(real - fake)) > _MOST_LOGIT:
+            return True
+    return False
 
 
 def _named(line: Mapping[str, float], *endings: str) -> list[float]:

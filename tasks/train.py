@@ -33,7 +33,7 @@ from gan_core.distributed import Group
 from gan_core.errors import LostRunError
 from gan_core.files import write_whole
 from gan_core.params import TrainParams
-from gan_core.training import Progress
+from gan_core.training import Progress, identity
 from gan_core.training import train as train_generator
 from tasks import scoring
 from tasks.params import Entry
@@ -172,7 +172,7 @@ def state_key(params: TrainParams, dataset: Dataset) -> str:
 
 def _key(params: TrainParams, dataset: Dataset) -> str:
     """Names a training by all that its result depends on."""
-    depends = {"format": _STATE_FORMAT, "train": params.model_dump(mode="json"), "dataset": dataset.spec.digest}
+    depends = {"format": _STATE_FORMAT, **identity(params, dataset)}
     return hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:16]
 
 

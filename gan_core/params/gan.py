@@ -104,7 +104,8 @@ class GanParams(TrainParams):
     loss: Loss = "relativistic"
     penalty: PenaltyParams | None = None
     """None: r1 and r2 every 8 steps for the relativistic loss, which needs them (Huang et al., 2024), nothing for the others. Their
-    weight follows the number of pixels, 2 at 28 x 28, as Karras et al. (2020, appendix C) scale R1; 0.1 for points."""
+    weight grows with the number of pixels from 2 at 28 x 28 on, a rule of ours; 0.1 for points. It is strong: StyleGAN2-ADA's rule
+    (Karras et al., 2020), 0.0002 * pixels / batch, gives 0.0025 there at 64 a batch. Photos by label want less (docs/recipes.md)."""
     discriminator_steps: Annotated[int, Field(ge=1, le=100)] = 1
     label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
     """One-sided: the target for real samples is 1 - label_smoothing (Salimans et al., 2016). Cross-entropy losses only."""
@@ -122,6 +123,11 @@ class GanParams(TrainParams):
             raise ValueError("mismatch shows samples under wrong labels, and condition is none; set condition: label")
         if self.penalty is not None and self.penalty.gradient and self.penalty.clip:
             raise ValueError("penalty.gradient and penalty.clip are two answers to one question; set one of them")
+        if self.penalty is not None and self.penalty.gradient and self.discriminator.normalization == "batch":
+            raise ValueError(
+                "penalty.gradient asks for each sample's own gradient, and discriminator.normalization batch mixes those of a batch "
+                "(Gulrajani et al., 2017, section 4); use none or spectral"
+            )
         return self
 
     def settled_penalty(self, shape: tuple[int, ...]) -> PenaltyParams:

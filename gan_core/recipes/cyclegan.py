@@ -28,7 +28,7 @@ from gan_core.networks.patch import patch_widths
 from gan_core.networks.translator import RoundTrip
 from gan_core.params import CycleGanParams
 from gan_core.pool import ImagePool
-from gan_core.recipes.game import Move, Recipe, Turn, verdicts
+from gan_core.recipes.game import Move, Recipe, Turn, describe_logits
 
 _PREVIEW_COUNT = 12
 
@@ -96,7 +96,7 @@ class CycleGan(Recipe[CycleGanParams]):
             loss = self.discriminator_loss(real, fake)
             total = total + loss
             prefix = "" if name == "target" else f"{name}_"
-            said = {"discriminator_loss": loss.detach(), **verdicts(real, fake, self.params.loss)}
+            said = {"discriminator_loss": loss.detach(), **describe_logits(real, fake, self.params.loss)}
             numbers |= {f"{prefix}{key}": value for key, value in said.items()}
         return Move(total, numbers)
 

@@ -19,7 +19,7 @@ from gan_core import pictures
 from gan_core.data.batches import Batch
 from gan_core.data.dataset import Dataset, DatasetSpec
 from gan_core.generator import Generator, GeneratorConfig, Samples
-from gan_core.losses import share_called_real
+from gan_core.losses import DECISION_BOUNDARY, share_called_real, share_in_order
 from gan_core.networks.common import NetworkSpec
 from gan_core.params import TrainParams
 from gan_core.watch import PROBE
@@ -50,16 +50,20 @@ class Move:
     numbers: Mapping[str, Tensor]
 
 
-def verdicts(real_logits: Tensor, fake_logits: Tensor, loss: str) -> dict[str, Tensor]:
+def describe_logits(real_logits: Tensor, fake_logits: Tensor, loss: str) -> dict[str, Tensor]:
     """What the record says of a discriminator's logits (N, ...) under a loss of `losses.LOSSES`.
 
-    The mean score of real and of generated samples; then the share of each that is told rightly, or a critic's distance.
+    The mean score of real and of generated samples; a critic's distance, or the share of real and generated pairs in order; and, where the
+    game knows a boundary between the two, the share of each that is told rightly.
     """
     real, fake = real_logits.detach(), fake_logits.detach()
-    scores = {"real_score": real.mean(), "fake_score": fake.mean()}
+    numbers = {"real_score": real.mean(), "fake_score": fake.mean()}
     if loss == "wasserstein":
-        return {**scores, "critic_distance": scores["real_score"] - scores["fake_score"]}
-    return {**scores, "accuracy_real": share_called_real(real, loss), "accuracy_fake": 1 - share_called_real(fake, loss)}
+        return {**numbers, "critic_distance": numbers["real_score"] - numbers["fake_score"]}
+    numbers["accuracy_pairs"] = share_in_order(real, fake)
+    if loss in DECISION_BOUNDARY:
+        numbers |= {"accuracy_real": share_called_real(real, loss), "accuracy_fake": 1 - share_called_real(fake, loss)}
+    return numbers
 
 
 PREVIEW_SEED = 0

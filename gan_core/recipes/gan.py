@@ -17,7 +17,7 @@ from gan_core.networks import build_discriminator, build_generator
 from gan_core.networks.common import NetworkSpec
 from gan_core.params import GanParams
 from gan_core.penalties import clip_weights, penalties
-from gan_core.recipes.game import Move, Recipe, Turn, verdicts
+from gan_core.recipes.game import Move, Recipe, Turn, describe_logits
 
 
 class Gan(Recipe[GanParams]):
@@ -59,7 +59,7 @@ class Gan(Recipe[GanParams]):
         fake = self._fake.detach()
         real_logits, fake_logits = self._judge_both(self._seen(real), self._seen(fake), labels)
         loss = self.discriminator_loss(real_logits, fake_logits, self.params.label_smoothing)
-        numbers = {"discriminator_loss": loss.detach(), **verdicts(real_logits, fake_logits, self.params.loss)}
+        numbers = {"discriminator_loss": loss.detach(), **describe_logits(real_logits, fake_logits, self.params.loss)}
         if self.params.mismatch and labels is not None:
             wrong = (labels + torch.randint_like(labels, 1, self.network.classes)) % self.network.classes
             wrong_logits = self.players["discriminator"](self._seen(real), wrong).float()

@@ -25,7 +25,7 @@ from gan_core.networks import build_discriminator, build_generator
 from gan_core.networks.common import NetworkSpec
 from gan_core.networks.patch import patch_widths
 from gan_core.params import Pix2pixParams
-from gan_core.recipes.game import Move, Recipe, Turn, verdicts
+from gan_core.recipes.game import Move, Recipe, Turn, describe_logits
 
 _ROWS = 6
 
@@ -85,7 +85,7 @@ class Pix2pix(Recipe[Pix2pixParams]):
         self._fake = self.players["generator"](self._inputs)
         real_logits, fake_logits = self._judge_both(self._fake.detach())
         loss = self.discriminator_loss(real_logits, fake_logits)
-        return Move(loss, {"discriminator_loss": loss.detach(), **verdicts(real_logits, fake_logits, self.params.loss)})
+        return Move(loss, {"discriminator_loss": loss.detach(), **describe_logits(real_logits, fake_logits, self.params.loss)})
 
     def _generate(self) -> Move:
         logits = self.players["discriminator"](self._inputs, self._fake).float()

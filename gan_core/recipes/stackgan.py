@@ -24,12 +24,12 @@ from gan_core.data.batches import Batch
 from gan_core.data.dataset import Dataset, DatasetSpec
 from gan_core.distributed import own_part, whole
 from gan_core.generator import Generator
-from gan_core.losses import LOSSES, matching_loss, share_called_real, standard_normal_divergence
+from gan_core.losses import LOSSES, matching_loss, share_in_order, standard_normal_divergence
 from gan_core.networks.common import NetworkSpec
 from gan_core.networks.stack import StackDiscriminator, StackGenerator, half
 from gan_core.networks.text import ImageEncoder, similarities
 from gan_core.params import StackganParams
-from gan_core.recipes.game import PREVIEW_SEED, Move, Recipe, Turn, verdicts
+from gan_core.recipes.game import PREVIEW_SEED, Move, Recipe, Turn, describe_logits
 
 _PREVIEW_PROMPTS, _PREVIEW_DRAWS = 8, 6
 
@@ -113,8 +113,8 @@ class Stackgan(Recipe[StackganParams]):
             right, wrong = judge.judge(real_features, texts), judge.judge(real_features, wrong_texts)
             generated = judge.judge(fake_features, texts)
             stage_loss = 0.5 * (self.discriminator_loss(right, generated) + self.discriminator_loss(right, wrong))
-            said = {"discriminator_loss": stage_loss.detach(), **verdicts(right, generated, self.params.loss)}
-            said["accuracy_wrong_caption"] = 1 - share_called_real(wrong.detach(), self.params.loss)
+            said = {"discriminator_loss": stage_loss.detach(), **describe_logits(right, generated, self.params.loss)}
+            said["accuracy_wrong_caption"] = share_in_order(right.detach(), wrong.detach())
             numbers |= {f"{stage}_{key}": value for key, value in said.items()}
             loss = loss + stage_loss
         return Move(loss, numbers)

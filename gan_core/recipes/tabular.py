@@ -24,7 +24,7 @@ from gan_core.networks import build_discriminator, build_generator
 from gan_core.networks.common import NetworkSpec
 from gan_core.params import TabularParams
 from gan_core.penalties import clip_weights, penalties
-from gan_core.recipes.game import PREVIEW_SEED, Move, Recipe, Turn, verdicts
+from gan_core.recipes.game import PREVIEW_SEED, Move, Recipe, Turn, describe_logits
 
 _PREVIEW_ROWS = 1_000
 _APART = -0.5  # a gap, beside the values of a column's range as 0..1
@@ -67,7 +67,7 @@ class Tabular(Recipe[TabularParams]):
         real, fake = self._packed(batch.real), self._fake.detach()
         real_logits, fake_logits = self._judge(real, labels), self._judge(fake, labels)
         loss = self.discriminator_loss(real_logits, fake_logits)
-        numbers = {"discriminator_loss": loss.detach(), **verdicts(real_logits, fake_logits, self.params.loss)}
+        numbers = {"discriminator_loss": loss.detach(), **describe_logits(real_logits, fake_logits, self.params.loss)}
         if moves % self.params.penalty.every == 0:
             penalty, values = penalties(lambda samples: self._judge(samples, labels), real, fake, self.params.penalty)
             loss = loss + penalty * self.params.penalty.every

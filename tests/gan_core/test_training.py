@@ -6,6 +6,7 @@ import contextlib
 import json
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -267,11 +268,46 @@ def test_a_stop_at_the_last_step_can_be_resumed_too(make_dataset: Make, tmp_path
     assert files(tmp_path / "run") == files(tmp_path / "undisturbed")
 
 
-def test_a_checkpoint_of_other_networks_is_refused(make_dataset: Make, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"loss": "non-saturating"}, "loss hinge there, non-saturating here"),
+        ({"seed": 3}, "seed 0 there, 3 here"),
+        ({"images": 320}, "images 160 there, 320 here"),
+        ({"optimizer": {"learning_rate": 0.002}}, "optimizer.learning_rate 0.0005 there, 0.002 here"),
+        ({"generator": {"network": "dcgan", "width": 8}}, "generator.width 4 there, 8 here"),
+    ],
+)
+def test_the_training_of_other_parameters_in_a_folder_is_not_taken_up(
+    make_dataset: Make, tmp_path: Path, changes: dict[str, Any], said: str
+) -> None:
     dataset = make_dataset()
     train(params(), dataset, tmp_path / "run", should_stop=after(40))
-    with pytest.raises(TrainingError, match=r"the checkpoint does not fit the networks .*remove it to start over"):
-        train(params(generator={"network": "dcgan", "width": 8}), dataset, tmp_path / "run")
+    before = files(tmp_path / "run")
+    with pytest.raises(TrainingError, match=rf"run: holds an unfinished training of other parameters or data \({said}\); give this"):
+        train(params(**changes), dataset, tmp_path / "run")
+    assert files(tmp_path / "run") == before
+    assert train(params(checkpoint_every=32), dataset, tmp_path / "run")
+
+
+def test_the_training_of_other_data_in_a_folder_is_not_taken_up(make_dataset: Make, tmp_path: Path) -> None:
+    """Also of data that was never written."""
+    dataset = make_dataset()
+    train(params(), dataset, tmp_path / "run", should_stop=after(40))
+    other = {**dataset.samples, "train": 255 - dataset.samples["train"]}
+    with pytest.raises(TrainingError, match=r"\(other data\)"):
+        train(params(), Dataset(replace(dataset.spec, sha256={}), other, {}), tmp_path / "run")
+
+
+def test_a_checkpoint_of_a_version_that_did_not_say_what_it_belongs_to_is_resumed(make_dataset: Make, tmp_path: Path) -> None:
+    dataset = make_dataset()
+    train(params(), dataset, tmp_path / "undisturbed")
+    train(params(), dataset, tmp_path / "run", should_stop=after(40))
+    found, _ = checkpoint.load_latest(tmp_path / "run" / "checkpoints")
+    assert found is not None
+    checkpoint.save(checkpoint.Checkpoint(found.images, found.tensors, {"counts": found.facts["counts"]}), tmp_path / "run" / "checkpoints")
+    assert train(params(), dataset, tmp_path / "run")
+    assert files(tmp_path / "run") == files(tmp_path / "undisturbed")
 
 
 class TestRecord:
@@ -297,7 +333,7 @@ class TestRecord:
         train(params(log_every=40), dataset, tmp_path / "coarse")
         fine = record(tmp_path / "fine")
         for number, line in enumerate(record(tmp_path / "coarse")):
-            for key in ("generator_loss", "discriminator_loss", "real_score", "fake_score", "accuracy_real", "accuracy_fake"):
+            for key in ("generator_loss", "discriminator_loss", "real_score", "fake_score", "accuracy_pairs"):
                 mean = np.mean([one[key] for one in fine[number * 5 : number * 5 + 5]])
                 assert line[key] == pytest.approx(mean, rel=1e-4, abs=1e-6)
 

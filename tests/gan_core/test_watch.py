@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from gan_core import recipes, watch
 from gan_core.data.dataset import Dataset, DatasetSpec, write_spec
 from gan_core.errors import LostRunError
+from gan_core.losses import LOSSES
 from gan_core.params import GanParams
 from gan_core.params.common import OptimizerParams
 from gan_core.recipes.gan import Gan
@@ -77,9 +78,11 @@ class TestFailure:
             "real_score": 0.5,
             "fake_score": -0.5,
             "diversity": 0.9,
+            "accuracy_pairs": 0.8,
             "accuracy_real": 0.7,
             "accuracy_fake": 0.7,
             "generator_gradient": 1.0,
+            "generator_movement": 1e-3,
         }
         return [{"images": 120 * (i + 1), **good, **(last if i >= 20 else {})} for i in range(24)]
 
@@ -103,14 +106,15 @@ class TestFailure:
         assert watch.failure(self.record(diversity=0.0), BUDGET, 60 * BATCH) is None
 
     def test_a_discriminator_that_always_knows_is_no_failure_while_gradients_flow(self) -> None:
-        certain = {"accuracy_real": 1.0, "accuracy_fake": 1.0}
+        certain = {"accuracy_pairs": 1.0}
         assert watch.failure(self.record(**certain), BUDGET, BATCH) is None
         assert "has won" in str(watch.failure(self.record(**certain, generator_gradient=0.0), BUDGET, BATCH))
 
     def test_of_two_discriminators_both_have_to_win(self) -> None:
-        certain = {"accuracy_real": 1.0, "accuracy_fake": 1.0, "generators_gradient": 0.0, "generator_gradient": 0.0}
-        one = self.record(**certain, input_accuracy_real=0.8, input_accuracy_fake=0.8)
-        both = self.record(**certain, input_accuracy_real=1.0, input_accuracy_fake=1.0)
+        certain = {"accuracy_pairs": 1.0, "generators_gradient": 0.0, "generator_gradient": 0.0}
+        input_scores = {"input_real_score": 0.5, "input_fake_score": -0.5}
+        one = self.record(**certain, **input_scores, input_accuracy_pairs=0.8)
+        both = self.record(**certain, **input_scores, input_accuracy_pairs=1.0)
         assert watch.failure(one, BUDGET, BATCH, shipped="generators") is None
         assert "has won" in str(watch.failure(both, BUDGET, BATCH, shipped="generators"))
 
@@ -118,6 +122,22 @@ class TestFailure:
         assert "logits have run away: 0.5 on real, -353 on generated" in str(watch.failure(self.record(fake_score=-353.0), BUDGET, BATCH))
         critic = [{key: value for key, value in line.items() if not key.startswith("accuracy")} for line in self.record(fake_score=-353.0)]
         assert watch.failure(critic, BUDGET, BATCH) is None
+
+    def test_where_only_differences_of_logits_mean_something_they_run_away_by_their_difference(self) -> None:
+        """A relativistic game's logits may lie anywhere: a number added to all of them changes no loss."""
+
+        def relative(real: float, fake: float) -> list[Mapping[str, float]]:
+            lines = self.record(real_score=real, fake_score=fake)
+            return [{key: value for key, value in line.items() if key not in ("accuracy_real", "accuracy_fake")} for line in lines]
+
+        assert watch.failure(relative(101.0, 100.5), BUDGET, BATCH) is None
+        assert "run away: 101 on real, -0.5 on" in str(watch.failure(relative(101.0, -0.5), BUDGET, BATCH))
+        assert "run away" in str(watch.failure(self.record(real_score=101.0, fake_score=100.5), BUDGET, BATCH))
+
+    def test_a_generator_that_stands_still(self) -> None:
+        assert watch.failure(self.record(generator_movement=0.0), BUDGET, BATCH) == (
+            "the generator stands still: no step moves its weights"
+        )
 
 
 class _FrozenGan(Gan):
@@ -132,7 +152,25 @@ class _FrozenGan(Gan):
         self.players["generator"].register_forward_hook(one_image)
 
 
+class _StandingGan(Gan):
+    """A game whose generator draws well spread samples and never learns."""
+
+    def __init__(self, params: GanParams, spec: Any, device: torch.device) -> None:
+        super().__init__(params, spec, device)
+        self.players["generator"].register_forward_hook(lambda module, inputs, output: output.detach() + 0 * output)
+
+
 class TestPlanted:
+    @pytest.mark.parametrize("loss", LOSSES)
+    def test_a_generator_that_never_learns_in_any_game(
+        self, make_dataset: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loss: str
+    ) -> None:
+        monkeypatch.setitem(recipes.RECIPES, "gan", _StandingGan)
+        plain = {"network": "dcgan", "width": 4, "normalization": "none"}
+        share, said = stopped_at(params(loss=loss, discriminator=plain), make_dataset(), tmp_path / "run")
+        assert share <= 0.10
+        assert "the generator stands still" in said
+
     def test_a_generator_frozen_to_one_image(self, make_dataset: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(recipes.RECIPES, "gan", _FrozenGan)
         share, said = stopped_at(params(), make_dataset(), tmp_path / "run")

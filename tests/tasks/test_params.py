@@ -76,11 +76,16 @@ def test_what_the_loss_needs_comes_with_it() -> None:
     for other in (hinge, plain):
         settled = other.settled_penalty((1, 28, 28))
         assert (settled.r1, settled.r2, settled.gradient) == (0, 0, 0)
-    said = parse(document(train__loss="relativistic", train__penalty={"gradient": 10}, train__discriminator={"normalization": "batch"}))[
+    said = parse(document(train__loss="relativistic", train__penalty={"gradient": 10}, train__discriminator={"normalization": "spectral"}))[
         "a"
     ].train
     assert (said.settled_penalty((1, 28, 28)).r1, said.settled_penalty((1, 28, 28)).gradient) == (0, 10)
-    assert said.settled_discriminator((1, 28, 28)).normalization == "batch"
+    assert said.settled_discriminator((1, 28, 28)).normalization == "spectral"
+
+
+def test_a_penalty_on_each_samples_gradient_is_refused_beside_batch_normalisation() -> None:
+    with pytest.raises(ConfigError, match=r"train: penalty\.gradient asks for each sample's own gradient, .*use none or spectral"):
+        parse(document(train__loss="wasserstein", train__penalty={"gradient": 10}, train__discriminator={"normalization": "batch"}))
 
 
 def test_everything_can_be_said() -> None:

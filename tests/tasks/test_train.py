@@ -149,7 +149,7 @@ def assert_mlflow_is_level(workspace: Workspace) -> None:
     assert run.info.status == "FINISHED"
     assert json.loads((workspace.model(NAME) / "run.json").read_text())["run_id"] == run.info.run_id
     record = [json.loads(line) for line in (workspace.model(NAME) / "metrics.jsonl").read_text().splitlines()]
-    for key in ("generator_loss", "discriminator_loss", "accuracy_real", "r1"):
+    for key in ("generator_loss", "discriminator_loss", "accuracy_pairs", "r1"):
         assert mlflow_history(workspace, run, key) == [(line["images"], line[key]) for line in record if key in line]
 
 
@@ -199,8 +199,8 @@ class TestUndisturbed:
         lines = undisturbed.outs["metrics.jsonl"].decode().splitlines()
         keys = {key for line in lines for key in json.loads(line)}
         assert keys == {
-            "images", "generator_loss", "discriminator_loss", "real_score", "fake_score", "accuracy_real", "accuracy_fake", "r1", "r2",
-            "diversity", "diversity_within_labels", "generator_gradient", "discriminator_gradient",
+            "images", "generator_loss", "discriminator_loss", "real_score", "fake_score", "accuracy_pairs", "r1", "r2",
+            "diversity", "diversity_within_labels", "generator_gradient", "discriminator_gradient", "generator_movement",
         }  # fmt: skip
         assert json.loads(lines[-1])["images"] == IMAGES
 
