@@ -9,7 +9,9 @@ from gan_core.errors import ConfigError, GantryError
 from tasks import params
 from tasks.cron import local_zone
 from tasks.graph import repro
+from tasks.metrics import BesideReal
 from tasks.params import Entry
+from tasks.promotion import gate
 from tasks.promotion.decision import LastDecision
 from tasks.records import registry
 from tasks.records.history import Former, formers, recorded
@@ -23,9 +25,9 @@ _FORMERS = 3  # champions whose scores are shown in a row
 def overview(workspace: Workspace) -> list[dict[str, Any]]:
     """A row for each generator, in the order of params.yaml, then those that only the registry knows.
 
-    Keys: name, champion (version or None), metric, value, score (both in words), before (comparable scores of former champions, in words),
-    history (the champions, latest first, with their value where it is comparable), decision (outcome), schedule (its cron expression),
-    timezone (of the schedule), state.
+    Keys: name, champion (version or None), metric, value, real (what real samples get), score (these in words), before (comparable scores
+    of former champions, in words), history (the champions, latest first, with their value where it is comparable), decision (outcome),
+    schedule (its cron expression), timezone (of the schedule), state.
 
     Raises:
         ConfigError: params.yaml is wrong. RegistryError: the registry cannot be reached.
@@ -45,18 +47,20 @@ def values_in_words(history: Sequence[Former]) -> str:
 def _row(workspace: Workspace, name: str, entry: Entry | None, summary: Summary | None, changed: Mapping[str, str]) -> dict[str, Any]:
     champion = summary.champion if summary else None
     metrics = champion.metrics if champion else {}
-    wanted = entry.registration.improve if entry else None
-    metric = next((key for key in (wanted, "fid", "radius_error", "high_quality") if key in metrics), None)
+    record = recorded(champion) if champion else {}
+    metric = _deciding(metrics, entry, record)
+    beside = BesideReal.of(metric, metrics[metric], (record.get("evaluation") or {}).get("real_against_real") or {}) if metric else None
     decision = LastDecision.read(workspace, name)
     past: list[Former] = []
     if summary and champion and metric:
-        past = formers(registry.Registry.open(workspace), name, summary.history, metric, recorded(champion))
+        past = formers(registry.Registry.open(workspace), name, summary.history, metric, record)
     return {
         "name": name,
         "champion": champion.number if champion else None,
         "metric": metric,
         "value": metrics[metric] if metric else None,
-        "score": f"{metric} {metrics[metric]:.4g}" if metric else None,
+        "real": beside.real if beside else None,
+        "score": f"{metric} {metrics[metric]:.4g}{f', {beside.short}' if beside and beside.short else ''}" if metric else None,
         "before": values_in_words(past),
         "history": [vars(former) for former in past],
         "decision": f"{decision.outcome} (version {decision.version})" if decision else None,
@@ -64,6 +68,15 @@ def _row(workspace: Workspace, name: str, entry: Entry | None, summary: Summary 
         "timezone": _zone(entry) if entry and entry.schedule else None,
         "state": _state(workspace, name, entry, changed),
     }
+
+
+def _deciding(metrics: Mapping[str, float], entry: Entry | None, record: Mapping[str, Any]) -> str | None:
+    """The metric that decides about an entry, or decided where there is no entry any more; None where it was not measured."""
+    if entry is not None:
+        metric = gate.deciding_metric(metrics, entry.registration, entry.data.kind)
+    else:
+        metric = (record.get("beside_real") or record.get("comparison") or {}).get("metric") or next(iter(metrics), "")
+    return metric if metric in metrics else None
 
 
 def _zone(entry: Entry) -> str:

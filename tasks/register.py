@@ -22,9 +22,11 @@ from gan_core.errors import DataError, RegistryError, TrainingError
 from gan_core.files import write_whole
 from gan_core.generator import Generator, GeneratorConfig
 from gan_core.params.common import Kind
+from tasks.metrics import BesideReal
 from tasks.params import Entry, EvaluateParams
 from tasks.promotion import gate, loaded_back, served_back
 from tasks.promotion.comparison import Comparison, compare
+from tasks.promotion.decision import LastDecision
 from tasks.promotion.gate import Decision, Measured, Record
 from tasks.promotion.loaded_back import FreshProcess
 from tasks.records import lineage, tracking
@@ -97,6 +99,11 @@ class _Challenger:
     def kind(self) -> Kind:
         return self.dataset.spec.kind
 
+    def beside_real(self, metric: str) -> BesideReal | None:
+        """A score beside what real samples get."""
+        value = self.scores.get(metric, math.nan)
+        return BesideReal.of(metric, value if math.isfinite(value) else None, self.evaluation.get("real_against_real") or {})
+
 
 def _challenger(workspace: Workspace, name: str, entry: Entry) -> _Challenger:
     model, report = workspace.model(name), workspace.report(name)
@@ -151,7 +158,8 @@ def _decide(registry: Registry, version: Version, entry: Entry, challenger: _Cha
     """Judge the challenger and move the aliases accordingly."""
     champion = registry.champion(version.name)
     verdict = _judge(registry, version, champion, entry, challenger)
-    decision, record = verdict.decision, _record(version, verdict, champion, challenger)
+    metric = gate.deciding_metric(challenger.scores, entry.registration, challenger.kind)
+    decision, record = verdict.decision, _record(version, verdict, champion, challenger, challenger.beside_real(metric))
     if champion is not None and verdict.champion is not None:
         remember(registry, champion, verdict.champion)
         _score_formers_again(registry, champion, verdict.champion.conditions, entry, challenger)
@@ -319,7 +327,9 @@ def _check_comes_back(registry: Registry, version: Version, generator: Generator
             )
 
 
-def _record(version: Version, verdict: _Verdict, champion: Version | None, challenger: _Challenger | None) -> dict[str, Any]:
+def _record(
+    version: Version, verdict: _Verdict, champion: Version | None, challenger: _Challenger | None, beside: BesideReal | None = None
+) -> dict[str, Any]:
     """What decision.json holds (docs/gate.md describes it); first what follows from the inputs alone."""
     decision, comparison = verdict.decision, verdict.comparison
     return {
@@ -327,6 +337,7 @@ def _record(version: Version, verdict: _Verdict, champion: Version | None, chall
         "reasons": list(decision.reasons),
         "version": version.number,
         "former_champion": None if champion is None else champion.number,
+        "beside_real": None if beside is None else beside.as_record(),
         "metrics": {
             "challenger": _finite(version.metrics if challenger is None else challenger.scores),
             "champion": None if verdict.champion is None else dict(verdict.champion.scores),
@@ -347,10 +358,7 @@ def _finite(scores: Mapping[str, float]) -> dict[str, float | None]:
 
 def _said(name: str, record: Mapping[str, Any]) -> str:
     """The decision in a line."""
-    outcome = record["outcome"]
-    role = "champion" if outcome in gate.PROMOTING else "challenger"
-    line = f"register {name}: version {record['version']} is the {role} ({outcome})"
-    return line if outcome == "first" or outcome.startswith("vetoed") else f"{line}: {'; '.join(record['reasons'])}"
+    return f"register {name}: {LastDecision.of(record).in_words}"
 
 
 _MAKES: Mapping[Kind, str] = {

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from gan_core.data.dataset import Dataset
 from gan_core.errors import DataError, GantryError
 from gan_core.generator import GeneratorConfig, read_config
-from tasks.metrics import BETTER, LOWER
+from tasks.metrics import BETTER, LOWER, WHAT, BesideReal
 from tasks.promotion.gate import deciding_metric
 from tasks.records import lineage
 from tasks.records.history import Former, formers
@@ -45,6 +45,16 @@ class Score:
     real: float | None
     """Of real samples against the held-out ones: what a perfect generator would get."""
     decides: bool
+
+    @property
+    def what(self) -> str:
+        """What it measures, in a phrase; empty for one that is not known any more."""
+        return WHAT.get(self.metric, "")
+
+    @property
+    def beside_real(self) -> BesideReal | None:
+        """The challenger's beside what real samples get; None where that is not known."""
+        return BesideReal.of(self.metric, self.challenger, {} if self.real is None else {self.metric: self.real})
 
     @property
     def verdict(self) -> str:

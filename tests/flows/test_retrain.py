@@ -42,7 +42,7 @@ def test_a_first_run_runs_all_and_leaves_a_page(workspace: Workspace, prefect_se
     assert first.stderr == ""
     assert toy.ran(workspace) == list(STAGES)
     assert "train    | 100 of 200 images\n" in first.stdout
-    assert "digits: version 1 is the champion (first): there is no champion yet\n" in first.stdout
+    assert "digits: version 1 is the champion (first)\n" in first.stdout
     assert "picture: reports/digits/grids/generated.png\n" in first.stdout
     seen = record(workspace)
     (flow,) = seen.runs()
