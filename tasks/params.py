@@ -8,6 +8,7 @@ section (`validate: {}`) takes the defaults.
 from __future__ import annotations
 
 import difflib
+import math
 import posixpath
 import re
 from collections.abc import Mapping
@@ -63,6 +64,10 @@ class DataParams(Strict):
     """Images: height and width in pixels after validation. None keeps the source's own size (arrays) or 64 (files)."""
     channels: Literal[1, 3] | None = None
     """Images: grey or RGB; None takes what most of the files are."""
+    range: Literal["type", "data"] | tuple[float, float] = "type"
+    """Images: the values that become black and white, alike in all files: `type`, those of the file's type (0 and 255, of 12 bits 0 and
+    4,095, of 16 bits 0 and 65,535); `data`, the lowest and the highest of all files; or two numbers, such as [0, 4095]. They are counted
+    as the file does, of fewer than 8 bits as if there were 8; what is outside is cut off. Float and signed pixels need it."""
     layout: Layout = "images"
     """Folders, archives and buckets of images. `images`: flat, or a folder a class. `captions`: images, and a file that says what they
     show. For translation from image to image: `side-by-side`, both in one file, the left half is A and the right half is B;
@@ -105,6 +110,19 @@ class DataParams(Strict):
         check_address(source)
         return source
 
+    @field_validator("range", mode="before")
+    @classmethod
+    def _two_numbers(cls, given: Any) -> Any:
+        numbers = given if isinstance(given, list | tuple) else ()
+        if given in ("type", "data"):
+            return given
+        if len(numbers) != 2 or any(isinstance(one, bool) or not isinstance(one, int | float) for one in numbers):
+            raise ValueError(f"{str(given)[:80]!r} is no range; write type, data, or two numbers, such as [0, 4095]")
+        low, high = map(float, numbers)
+        if not (math.isfinite(low) and math.isfinite(high) and low < high):
+            raise ValueError(f"[{low:g}, {high:g}] is no range: the first number is black and the second white; write the lower one first")
+        return low, high
+
     @field_validator("folders")
     @classmethod
     def _plain_names(cls, folders: tuple[str, str]) -> tuple[str, str]:
@@ -125,7 +143,7 @@ class DataParams(Strict):
     @model_validator(mode="after")
     def _keys_fit_source(self) -> Self:
         keys: dict[Kind, set[str]] = {
-            "images": {"root", "size", "channels", "layout", "folders", "direction", "corruption", "stack"},
+            "images": {"root", "size", "channels", "range", "layout", "folders", "direction", "corruption", "stack"},
             "points": {"count", "radius", "sigma"},
             "table": {"label", "categorical", "drop", "modes"},
         }

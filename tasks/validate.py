@@ -72,6 +72,8 @@ def validate(workspace: Workspace, name: str, entry: Entry) -> None:
         inspection = inspect(raw, entry.data, entry.validation, partial / "spool", _report(name))
         if not inspection.rows:
             raise DataError(f"{name}: {workspace.raw(name)} holds no samples; look at data.source ({entry.data.source})")
+        for note in inspection.notes:
+            print(f"note: {note}", flush=True)
         rows = set_conflicts_aside(inspection.rows)
         packed = packed_order(rows, entry.data, SCORINGS[entry.data.kind])
         good = [row for split in SPLITS for row in packed[split]]

@@ -234,7 +234,7 @@ def _levelled(raster: Raster, bounds: Bounds | None) -> _Opened:
             f"{8 * values.dtype.itemsize}-bit {sort} pixels, whose range the file does not state; say what is black and what is white in "
             "data.range, or save it with 8 or 16 bits"
         )
-    levels = _to_levels(values, bounds or (0.0, float(raster.top or 0)))
+    levels = to_levels(values, bounds or (0.0, float(raster.top or 0)))
     if raster.alpha is None:
         image = Image.fromarray(levels)
     elif raster.premultiplied:
@@ -246,7 +246,7 @@ def _levelled(raster: Raster, bounds: Bounds | None) -> _Opened:
     return _Opened(_upright(image, raster.orientation), width, height, raster.mode, extent)
 
 
-def _to_levels(values: NDArray[Any], bounds: Bounds) -> NDArray[np.uint8]:
+def to_levels(values: NDArray[Any], bounds: Bounds) -> NDArray[np.uint8]:
     """Values scaled from `bounds` to 0..255, rounded, and cut off outside."""
     if values.dtype == np.uint8 and bounds == (0.0, 255.0):
         return np.ascontiguousarray(values)

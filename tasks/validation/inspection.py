@@ -11,10 +11,11 @@ import json
 import os
 import signal
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
+from functools import partial
 from io import BytesIO
 from multiprocessing import get_context
 from pathlib import Path
@@ -25,15 +26,28 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from gan_core.errors import DataError
-from tasks.params import DataParams, ValidateParams
+from tasks.params import FOLDER_LAYOUTS, DataParams, ValidateParams
 from tasks.sources.idx import CLASSES, read_idx
 from tasks.sources.raw import About, Member, RawReader, class_of, safe_path
 from tasks.system.processes import die_with
 from tasks.validation.captions import captions_by_image, read_captions
 from tasks.validation.formats import UnusableImageError
-from tasks.validation.images import Picture, array_statistics, check_blank, check_size, decode, decode_halves, fit
+from tasks.validation.images import (
+    Bounds,
+    Extent,
+    Picture,
+    array_statistics,
+    check_blank,
+    check_size,
+    decode,
+    decode_halves,
+    extent_of,
+    fit,
+    to_levels,
+)
 from tasks.validation.packing import Spool
 from tasks.validation.pairing import Partners, pair_up
+from tasks.validation.ranges import Ranges
 from tasks.validation.tables import TableRows, inspect_table, read_table
 
 DEFAULT_SIZE = 64
@@ -84,6 +98,10 @@ class Inspection:
     """A spool of images, points (N, D), or the good rows of a table."""
     captions: Mapping[str, tuple[str, ...]] | None = None
     """By path the captions of each image, where there are any."""
+    range: Bounds | None = None
+    """Images: the values that became black and white, where `data.range` says so, or asks for the data's own."""
+    notes: Sequence[str] = ()
+    """What a person should know of the whole."""
 
 
 def inspect(
@@ -106,22 +124,29 @@ def inspect(
         found, classes, table = inspect_table(read_table(raw.read(member), member.path), data, member.path)
         rows = (Row(f"{member.path}#{number}", row.sha256, row.label, row.reason, row.number) for number, row in enumerate(found, start=1))
         return Inspection(_counted(rows, len(found), on_row), classes, table)
-    if data.layout == "captions":
-        return _inspect_captioned(raw, data, limits, Spool(spool, data.size or DEFAULT_SIZE), on_row)
     if raw.kind == "files":
-        files = Spool(spool, data.size or DEFAULT_SIZE)
-        if data.layout == "side-by-side":
-            return Inspection(_counted(_side_by_side_rows(raw, data, limits, files), len(raw), on_row), None, files)
-        if data.layout == "paired-folders":
-            partners = pair_up(raw.members, data.folders)
-            return Inspection(_counted(_partner_rows(raw, partners, data, limits, files), len(partners), on_row), None, files)
-        labels = {label for label in raw.labels if label is not None}
-        classes = tuple(sorted(labels)) or None
-        return Inspection(_counted(_file_rows(raw, limits, files, classes), len(raw), on_row), classes, files)
+        return _inspect_files(raw, data, limits, spool, on_row)
     arrays, classes = _read_idx_files(raw) if raw.kind == "idx" else _read_npy_files(raw)
     images = Spool(spool, data.size or min(arrays[0].images.shape[1:3]))
-    rows = (row for one in arrays for row in _array_rows(one, classes, limits, images))
-    return Inspection(_counted(rows, sum(len(one.images) for one in arrays), on_row), classes, images)
+    extents = [Extent(int(one.images.min()), int(one.images.max()), 255) for one in arrays if one.images.size]
+    ranges = _ranges(data, extents)
+    for extent in extents:
+        ranges.add(extent)
+    rows = (row for one in arrays for row in _array_rows(one, classes, limits, ranges.bounds, images))
+    counted = _counted(rows, sum(len(one.images) for one in arrays), on_row)
+    return Inspection(counted, classes, images, range=ranges.bounds, notes=ranges.notes())
+
+
+def _ranges(data: DataParams, extents: Iterable[Extent]) -> Ranges:
+    """What `data.range` comes to for data of these extents, which are looked at only where it asks for the data's own."""
+    if data.range == "type":
+        return Ranges(None)
+    if data.range != "data":
+        return Ranges(data.range)
+    found = Ranges(None)
+    for extent in extents:
+        found.add(extent)
+    return Ranges(found.own)
 
 
 def _counted(rows: Iterator[Row], total: int, on_row: Callable[[int, int], None]) -> list[Row]:
@@ -135,70 +160,109 @@ def _counted(rows: Iterator[Row], total: int, on_row: Callable[[int, int], None]
 # Image files
 
 
-def _file_rows(raw: RawReader, limits: ValidateParams, spool: Spool, classes: tuple[str, ...] | None) -> Iterator[Row]:
-    for member, picture in zip(raw.members, _decoded(raw, raw.members, decode, spool.size, limits), strict=True):
+@dataclass(frozen=True)
+class _Files:
+    """The image files of a raw data set, and how they are decoded."""
+
+    raw: RawReader
+    data: DataParams
+    limits: ValidateParams
+    spool: Spool
+    ranges: Ranges
+
+    def pictures(self, members: Sequence[Member]) -> Iterator[Picture | str]:
+        """Of each of these in order the picture, or the reason why there is none."""
+        decoder = partial(decode, size=self.spool.size, limits=self.limits, bounds=self.ranges.bounds)
+        for member, picture in zip(members, _decoded(self.raw, members, decoder, self.spool.size), strict=True):
+            if not isinstance(picture, str):
+                self.ranges.add(picture.extent, class_of(member.path) if self.data.layout in FOLDER_LAYOUTS else None)
+            yield picture
+
+    def halves(self) -> Iterator[tuple[Picture, Picture] | str]:
+        """Of each file in order its two pictures, or the reason why there are none."""
+        decoder = partial(decode_halves, size=self.spool.size, limits=self.limits, bounds=self.ranges.bounds)
+        for halves in _decoded(self.raw, self.raw.members, decoder, self.spool.size):
+            if not isinstance(halves, str):
+                self.ranges.add(halves[0].extent)
+            yield halves
+
+
+def _inspect_files(raw: RawReader, data: DataParams, limits: ValidateParams, path: Path, on_row: Callable[[int, int], None]) -> Inspection:
+    captions_file = safe_path(data.captions) if data.layout == "captions" else None
+    images = [member for member in raw.members if member.path != captions_file]
+    size = data.size or DEFAULT_SIZE
+    extents = (one for one in _decoded(raw, images, partial(extent_of, size=size, limits=limits), size) if not isinstance(one, str))
+    files = _Files(RawReader(raw.folder, raw.about, images), data, limits, Spool(path, size), _ranges(data, extents))
+    classes: tuple[str, ...] | None = None
+    captions: Mapping[str, tuple[str, ...]] | None = None
+    refused: list[Row] = []
+    rows: Iterator[Row]
+    total = len(images)
+    if captions_file is not None:
+        captions, refused = _captions(raw, captions_file)
+        rows = _captioned_rows(files, captions_file, captions)
+    elif data.layout == "side-by-side":
+        rows = _side_by_side_rows(files)
+    elif data.layout == "paired-folders":
+        partners = pair_up(raw.members, data.folders)
+        rows, total = _partner_rows(files, partners), len(partners)
+    else:
+        classes = tuple(sorted({label for label in raw.labels if label is not None})) or None
+        rows = _file_rows(files, classes)
+    counted = [*_counted(rows, total, on_row), *refused]
+    return Inspection(counted, classes, files.spool, captions, files.ranges.bounds, files.ranges.notes())
+
+
+def _file_rows(files: _Files, classes: tuple[str, ...] | None) -> Iterator[Row]:
+    members = files.raw.members
+    for member, picture in zip(members, files.pictures(members), strict=True):
         label = class_of(member.path)
         if isinstance(picture, str):
             yield Row(member.path, member.sha256, label, reason=picture)
         elif classes and label is None:
             yield Row(member.path, member.sha256, reason="in no class: it lies beside the folders that are the classes")
         else:
-            number = spool.append(picture.pixels)
-            yield Row(
-                member.path,
-                member.sha256,
-                label,
-                None,
-                number,
-                None,
-                picture.width,
-                picture.height,
-                picture.mode,
-                picture.mean,
-                picture.std,
-            )
+            yield _row(member.path, member.sha256, label, picture, files.spool.append(picture.pixels))
 
 
-def _inspect_captioned(
-    raw: RawReader, data: DataParams, limits: ValidateParams, spool: Spool, on_row: Callable[[int, int], None]
-) -> Inspection:
-    """Images with captions: a row for each image, then one for each row of the captions file that cannot be used."""
-    name = safe_path(data.captions)
+def _row(path: str, sha256: str, label: str | None, picture: Picture, number: int, given: int | None = None) -> Row:
+    return Row(path, sha256, label, None, number, given, picture.width, picture.height, picture.mode, picture.mean, picture.std)
+
+
+def _captions(raw: RawReader, name: str) -> tuple[Mapping[str, tuple[str, ...]], list[Row]]:
+    """By path the captions of each image, and a row for each row of their file that cannot be used."""
     read = read_captions(raw.read_path(name), name)
     there = {member.path for member in raw.members}
     read = [one if one.reason or one.image in there else replace(one, reason=f"there is no image {one.image}") for one in read]
-    captions = captions_by_image(read)
     refused = [
         Row(f"{name}#{one.number}", hashlib.sha256(one.text.encode("utf-8", "surrogatepass")).hexdigest(), reason=one.reason)
         for one in read
         if one.reason
     ]
-    images = RawReader(raw.folder, raw.about, [member for member in raw.members if member.path != name])
-    rows = (_with_caption(row, name, captions) for row in _file_rows(images, limits, spool, None))
-    return Inspection([*_counted(rows, len(images), on_row), *refused], None, spool, captions)
+    return captions_by_image(read), refused
 
 
-def _with_caption(row: Row, name: str, captions: Mapping[str, tuple[str, ...]]) -> Row:
-    """An image's row, without the label that its folder would be, and in quarantine where it has no caption."""
-    if row.reason is None and row.path not in captions:
-        return replace(row, label=None, number=None, reason=f"no caption in {name}")
-    return replace(row, label=None)
+def _captioned_rows(files: _Files, name: str, captions: Mapping[str, tuple[str, ...]]) -> Iterator[Row]:
+    """The images' rows, without the label that their folder would be, and in quarantine where there is no caption."""
+    for row in _file_rows(files, None):
+        without = row.reason is None and row.path not in captions
+        yield replace(row, label=None, number=None, reason=f"no caption in {name}") if without else replace(row, label=None)
 
 
-def _side_by_side_rows(raw: RawReader, data: DataParams, limits: ValidateParams, spool: Spool) -> Iterator[Row]:
-    for member, halves in zip(raw.members, _decoded(raw, raw.members, decode_halves, spool.size, limits), strict=True):
+def _side_by_side_rows(files: _Files) -> Iterator[Row]:
+    for member, halves in zip(files.raw.members, files.halves(), strict=True):
         if isinstance(halves, str):
             yield Row(member.path, member.sha256, reason=halves)
         else:
-            yield _pair_row(member.path, member.sha256, halves[data.given], halves[1 - data.given], spool)
+            yield _pair_row(member.path, member.sha256, halves, files)
 
 
-def _partner_rows(raw: RawReader, partners: Sequence[Partners], data: DataParams, limits: ValidateParams, spool: Spool) -> Iterator[Row]:
+def _partner_rows(files: _Files, partners: Sequence[Partners]) -> Iterator[Row]:
     """A row a pair, under the path of the image that a generator is to make; a row for each file that is in no pair."""
     members = [member for one in partners if one.reason is None for member in one.members]
-    pictures = _decoded(raw, members, decode, spool.size, limits)
+    pictures = files.pictures(members)
     for one in partners:
-        target = one.members[-1 if one.reason else 1 - data.given]
+        target = one.members[-1 if one.reason else 1 - files.data.given]
         sha256 = hashlib.sha256("".join(member.sha256 for member in one.members).encode()).hexdigest()
         if one.reason is not None:
             yield Row(target.path, sha256, reason=one.reason)
@@ -208,32 +272,30 @@ def _partner_rows(raw: RawReader, partners: Sequence[Partners], data: DataParams
             broken = [f"{member.path}: {what}" for member, what in zip(one.members, (first, second), strict=True) if isinstance(what, str)]
             yield Row(target.path, sha256, reason="; ".join(broken))
         else:
-            pair = first, second
-            yield _pair_row(target.path, sha256, pair[data.given], pair[1 - data.given], spool)
+            yield _pair_row(target.path, sha256, (first, second), files)
 
 
-def _pair_row(path: str, sha256: str, given: Picture, target: Picture, spool: Spool) -> Row:
-    number, given_number = spool.append(target.pixels), spool.append(given.pixels)
-    return Row(path, sha256, None, None, number, given_number, target.width, target.height, target.mode, target.mean, target.std)
+def _pair_row(path: str, sha256: str, pair: tuple[Picture, Picture], files: _Files) -> Row:
+    given, target = pair[files.data.given], pair[1 - files.data.given]
+    number, given_number = files.spool.append(target.pixels), files.spool.append(given.pixels)
+    return _row(path, sha256, None, target, number, given_number)
 
 
 _Decoded = TypeVar("_Decoded")
-_Decoder = Callable[[bytes, int, ValidateParams], _Decoded]
+_Decoder = Callable[[bytes], _Decoded]
 
 
-def _decoded(
-    raw: RawReader, members: Sequence[Member], decoder: _Decoder[_Decoded], size: int, limits: ValidateParams
-) -> Iterator[_Decoded | str]:
+def _decoded(raw: RawReader, members: Sequence[Member], decoder: _Decoder[_Decoded], size: int) -> Iterator[_Decoded | str]:
     """Of each of `members` in order what `decoder` makes of it, or the reason why that is nothing; by several processes where that pays."""
     workers = _processors()
     total = sum(member.size for member in members)
     if workers == 1 or (len(members) < _POOL_FILES and total < _POOL_BYTES):
-        yield from (_decode(raw, member, decoder, size, limits) for member in members)
+        yield from (_decode(raw, member, decoder) for member in members)
         return
     length = max(1, min(_CHUNK_FILES, _CHUNK_BYTES // (3 * size * size)))
     chunks = [members[start : start + length] for start in range(0, len(members), length)]
     # Threads gain nothing: Pillow holds Python's lock while it decodes. Fork is not safe in a process that may have threads.
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, (os.getpid(), raw.folder, raw.about, decoder, size, limits))
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, (os.getpid(), raw.folder, raw.about, decoder))
     waiting: deque[tuple[Sequence[Member], Future[list[_Decoded | str]]]] = deque()
     try:
         for chunk in chunks:
@@ -255,30 +317,30 @@ def _decoded(
         pool.shutdown(cancel_futures=True)
 
 
-def _decode(raw: RawReader, member: Member, decoder: _Decoder[_Decoded], size: int, limits: ValidateParams) -> _Decoded | str:
+def _decode(raw: RawReader, member: Member, decoder: _Decoder[_Decoded]) -> _Decoded | str:
     if member.size > MAX_BYTES:
         return f"too large: {member.size:,} bytes, more than {MAX_BYTES:,}"
     try:
-        return decoder(raw.read(member), size, limits)
+        return decoder(raw.read(member))
     except UnusableImageError as reason:
         return str(reason)
 
 
-_worker: tuple[RawReader, _Decoder[Any], int, ValidateParams]
+_worker: tuple[RawReader, _Decoder[Any]]
 
 
-def _start_worker(parent: int, folder: Path, about: About, decoder: _Decoder[Any], size: int, limits: ValidateParams) -> None:
+def _start_worker(parent: int, folder: Path, about: About, decoder: _Decoder[Any]) -> None:
     global _worker
     die_with(parent)
     # Ctrl-C reaches the whole group; the parent alone answers it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Members come with the work, so the index need not be read again.
-    _worker = (RawReader(folder, about, ()), decoder, size, limits)
+    _worker = (RawReader(folder, about, ()), decoder)
 
 
 def _decode_chunk(chunk: Sequence[Member]) -> list[Any]:
-    raw, decoder, size, limits = _worker
-    return [_decode(raw, member, decoder, size, limits) for member in chunk]
+    raw, decoder = _worker
+    return [_decode(raw, member, decoder) for member in chunk]
 
 
 def _processors() -> int:
@@ -339,15 +401,16 @@ def _check_pair(images: NDArray[Any], images_path: str, labels: NDArray[Any], la
         )
 
 
-def _array_rows(array: _Array, classes: tuple[str, ...], limits: ValidateParams, spool: Spool) -> Iterator[Row]:
+def _array_rows(array: _Array, classes: tuple[str, ...], limits: ValidateParams, bounds: Bounds | None, spool: Spool) -> Iterator[Row]:
     count, height, width = array.images.shape[:3]
     mode = "RGB" if array.images.ndim == 4 and array.images.shape[3] == 3 else "L"
     for start in range(0, count, _ARRAY_BLOCK):
-        images = np.ascontiguousarray(array.images[start : start + _ARRAY_BLOCK])
+        stored = np.ascontiguousarray(array.images[start : start + _ARRAY_BLOCK])
+        images = stored if bounds is None else to_levels(stored, bounds)
         means, stds = array_statistics(images)
         for i, image in enumerate(images):
             path, label = f"{array.path}#{start + i}", classes[int(array.labels[start + i])]
-            sha256 = hashlib.sha256(image.data).hexdigest()
+            sha256 = hashlib.sha256(stored[i].data).hexdigest()
             mean, std = float(means[i]), float(stds[i])
             try:
                 check_size(width, height, limits)
