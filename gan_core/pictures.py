@@ -65,6 +65,7 @@ def scatter(points: NDArray[np.float32], real: NDArray[np.float32] | None = None
 
 _PANEL = (220, 120)  # width and height, pixels
 _TITLE, _MARGIN, _BINS, _MOST_BARS = 18, 8, 24, 24
+_LINE, _MOST_LINES = 15, 8  # of a picture's key
 _INK = (31, 35, 40)
 
 
@@ -74,7 +75,8 @@ def histograms(real: NDArray[np.float64], generated: NDArray[np.float64], column
     Args:
         real: (N, D), as rows of a table are packed.
         generated: (M, D).
-        columns: D of them; of a category with more than 24 values, the first 24 are shown, and of a number with gaps they are the last bar.
+        columns: D of them. Of a category with more than 24 values, the 23 that are most frequent among the real ones have a bar, the most
+            frequent first, and all others the last one, as the title says; of a number with gaps, they are the last bar.
 
     Returns:
         uint8 (H, W, 3).
@@ -87,9 +89,10 @@ def histograms(real: NDArray[np.float64], generated: NDArray[np.float64], column
     font = ImageFont.load_default(size=11)
     for i, column in enumerate(columns):
         left, top = (i % across) * width + _MARGIN, (i // across) * height + _MARGIN
-        shares = _shares(real[:, i], column), _shares(generated[:, i], column)
+        shares, rest = _shares(real[:, i], generated[:, i], column)
         right, bottom = left + width - _MARGIN, top + height - _MARGIN
-        draw.text((left, top), _shortened(column.name, right - left, font), fill=_INK, font=font)
+        more = f" (last bar: {rest:,} others)" if rest else ""
+        draw.text((left, top), _shortened(column.name, right - left - font.getlength(more), font) + more, fill=_INK, font=font)
         tallest = max(shares[0].max(), shares[1].max(), 1e-12)
         edges = np.linspace(left, right, len(shares[0]) + 1).round().astype(int)
         tops = [bottom - np.rint(one / tallest * (bottom - top - _TITLE)).astype(int) for one in shares]
@@ -110,18 +113,25 @@ def profiles(generated: NDArray[np.float64], others: NDArray[np.float64], column
         columns: D of them, each drawn within its own extent.
 
     Returns:
-        uint8 (H, W, 3), 6 panels in a row.
+        uint8 (H, W, 3), 6 numbered panels in a row, and below them the columns' names, in the order of the bars.
     """
     across = min(6, max(len(generated), 1))
     width, height = _PANEL
-    sheet = Image.new("RGB", (across * width + _MARGIN, math.ceil(len(generated) / across) * height + _MARGIN), (_PAPER,) * 3)
+    font = ImageFont.load_default(size=11)
+    named = f"grey: the training row; red: the generated one; from left to right: {', '.join(column.name for column in columns)}"
+    key = _wrapped(named, across * width - _MARGIN, font)
+    panels = math.ceil(len(generated) / across) * height + _MARGIN
+    sheet = Image.new("RGB", (across * width + _MARGIN, panels + len(key) * _LINE + _MARGIN), (_PAPER,) * 3)
     draw = ImageDraw.Draw(sheet)
+    for number, line in enumerate(key):
+        draw.text((_MARGIN, panels + number * _LINE), line, fill=_INK, font=font)
     edges = np.linspace(0, width - _MARGIN, len(columns) + 1).round().astype(int)
     for i, (row, other) in enumerate(zip(generated, others, strict=True)):
         left, bottom = (i % across) * width + _MARGIN, (i // across + 1) * height
-        tops = [bottom - np.rint(_within(one, columns) * (height - 2 * _MARGIN)).astype(int) for one in (row, other)]
+        draw.text((left, bottom - height + _MARGIN), f"pair {i + 1}", fill=_INK, font=font)
+        tops = [bottom - np.rint(_within(one, columns) * (height - _TITLE - _MARGIN)).astype(int) for one in (row, other)]
         for start, end, top in zip(edges, edges[1:], tops[1], strict=False):
-            draw.rectangle((left + start, top, left + end - 1, bottom), fill=tuple(_REAL.tolist()))
+            draw.rectangle((left + start, top, left + max(start, end - 1), bottom), fill=tuple(_REAL.tolist()))
         steps = [(left + x, y) for start, end, y in zip(edges, edges[1:], tops[0], strict=False) for x in (start, end)]
         draw.line(steps, fill=tuple(_GENERATED.tolist()), width=2)
     return np.asarray(sheet)
@@ -135,23 +145,53 @@ def _within(row: NDArray[np.float64], columns: Sequence[Column]) -> NDArray[np.f
     return np.asarray(np.clip((row - low) / np.where(high > low, high - low, 1.0), 0.0, 1.0))
 
 
-def _shares(values: NDArray[np.float64], column: Column) -> NDArray[np.float64]:
-    """The share of values in each bin of a column's range, and of gaps where it has any; or in each category."""
-    if column.categories is not None:
-        counts = np.bincount(values.astype(np.int64), minlength=len(column.categories))[:_MOST_BARS]
-    else:
-        low, high = column.extent
-        gaps = np.isnan(values)
-        bounds = (low, high) if low < high else (low - 0.5, low + 0.5)
-        counts, _ = np.histogram(values[~gaps].clip(low, high), bins=_BINS, range=bounds)
-        if column.missing:
-            counts = np.append(counts, gaps.sum())
-    return counts / len(values)
+def _shares(
+    real: NDArray[np.float64], generated: NDArray[np.float64], column: Column
+) -> tuple[tuple[NDArray[np.float64], NDArray[np.float64]], int]:
+    """The share of both columns' values in each bin of the range, and of gaps where there are any, or in each category; and how many
+    categories have the last bar together."""
+    if column.categories is None:
+        return (_in_bins(real, column), _in_bins(generated, column)), 0
+    counts = [np.bincount(values.astype(np.int64), minlength=len(column.categories)) for values in (real, generated)]
+    rest = 0
+    if len(column.categories) > _MOST_BARS:
+        frequent, others = np.split(np.argsort(-counts[0], kind="stable"), [_MOST_BARS - 1])
+        counts = [np.append(one[frequent], one[others].sum()) for one in counts]
+        rest = len(others)
+    return (counts[0] / len(real), counts[1] / len(generated)), rest
+
+
+def _in_bins(values: NDArray[np.float64], column: Column) -> NDArray[np.float64]:
+    low, high = column.extent
+    gaps = np.isnan(values)
+    bounds = (low, high) if low < high else (low - 0.5, low + 0.5)
+    counts, _ = np.histogram(values[~gaps].clip(low, high), bins=_BINS, range=bounds)
+    if column.missing:
+        counts = np.append(counts, gaps.sum())
+    return np.asarray(counts / len(values))
+
+
+def _wrapped(text: str, width: float, font: Any) -> list[str]:
+    """A text as lines that fit, cut after some."""
+    lines = [""]
+    for word in _printable(text[:2_000]).split(" "):
+        longer = f"{lines[-1]} {word}".lstrip()
+        if font.getlength(longer) <= width:
+            lines[-1] = longer
+        else:
+            lines.append(_shortened(word, width, font))
+    if len(lines) > _MOST_LINES:
+        return [*lines[: _MOST_LINES - 1], _shortened(f"{lines[_MOST_LINES - 1]} and others", width, font)]
+    return lines
+
+
+def _printable(text: str) -> str:
+    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def _shortened(text: str, width: float, font: Any) -> str:
     """As much of a text as fits."""
-    text = "".join(character if character.isprintable() else "?" for character in text[:80])
+    text = _printable(text[:80])
     if font.getlength(text) <= width:
         return text
     while text and font.getlength(f"{text}...") > width:

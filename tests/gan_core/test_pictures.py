@@ -119,14 +119,36 @@ class TestHistograms:
         np.testing.assert_array_equal(first, pictures.histograms(values, values, self.COLUMNS))
         assert (first == pictures._GENERATED).all(axis=2).any()
 
+    def test_of_many_categories_the_most_frequent_are_kept_and_the_others_counted(self) -> None:
+        column = Column("town", "category", "string", tuple(f"t{i}" for i in range(40)))
+        real = np.concatenate([np.full(60, 39.0), np.full(30, 5.0), np.arange(40.0)])
+        generated = np.concatenate([np.full(10, 39.0), np.full(30, 0.0)])
+        (of_real, of_generated), others = pictures._shares(real, generated, column)
+        assert (len(of_real), others) == (24, 40 - 23)
+        np.testing.assert_allclose(of_real[:2], [61 / 130, 31 / 130])
+        np.testing.assert_allclose([of_real.sum(), of_generated.sum()], 1)
+        assert of_generated[0] == 0.25
+        few = Column("town", "category", "string", tuple(f"t{i}" for i in range(24)))
+        (kept, _), none = pictures._shares(np.arange(24.0), np.arange(24.0), few)
+        assert (len(kept), none) == (24, 0)
+
+    def test_pairs_of_rows_say_which_columns_they_show(self) -> None:
+        names = [Column(f"a rather long name {i}", "number", "float64", low=0.0, high=1.0) for i in range(300)]
+        few = pictures.profiles(np.zeros((6, 2)), np.ones((6, 2)), names[:2])
+        many = pictures.profiles(np.zeros((6, 300)), np.ones((6, 300)), names)
+        inked = [(picture == pictures._INK).all(axis=2).any(axis=1) for picture in (few, many)]
+        assert few.shape[0] < many.shape[0] < few.shape[0] + 150, "a key of a few lines, however many columns"
+        assert all(rows[-25:].any() for rows in inked)
+
     def test_a_pair_of_rows_is_a_panel(self) -> None:
         """The generated row high on the left and low on the right, the other one the other way round."""
         columns = (self.COLUMNS[0], self.COLUMNS[1])
         generated, other = np.array([[24.0, 0.0]] * 7), np.array([[0.0, 1.0]] * 7)
         sheet = pictures.profiles(generated, other, columns)
         single = pictures.profiles(generated[:1], other[:1], columns)
-        assert sheet.shape[0] > 1.8 * single.shape[0]
         assert sheet.shape[1] > 5 * single.shape[1]
+        panels = (sheet == pictures._REAL).all(axis=2).any(axis=1)
+        assert np.flatnonzero(np.diff(panels.astype(int)) == 1).size == 2, "seven panels stand in two rows"
         grey, red = ((single == colour).all(axis=2) for colour in (pictures._REAL, pictures._GENERATED))
         middle, half = single.shape[1] // 2, single.shape[0] // 2
         assert grey[:half, middle + 10 :].any()
