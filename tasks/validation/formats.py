@@ -414,45 +414,77 @@ def _read_jpeg_2000(data: bytes, check_size: CheckSize, least: int | None) -> Ra
 
 
 def _read_jpeg_xl(data: bytes, check_size: CheckSize, least: int | None) -> Raster | None:
-    check_size(*_jpeg_xl_size(data))
+    width, height, bits = _jpeg_xl_header(data)
+    check_size(width, height)
     import imagecodecs
 
     array = imagecodecs.jpegxl_decode(data, index=0)
     if array.dtype.kind == "f":
-        channels = 3 if array.ndim == 3 and array.shape[2] >= 3 else 1
         if array.ndim == 3 and array.shape[2] not in (1, 3):
             raise unread("a JPEG XL file of float pixels with alpha")
-        return Raster(array if array.ndim == 2 or channels == 3 else array[..., 0], None, _mode(channels, 32, alpha=False, kind="f"))
-    return _raster(array, 8 * array.dtype.itemsize)
+        values = array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array
+        return Raster(values, None, _mode(1 if values.ndim == 2 else 3, bits, alpha=False, kind="f"))
+    return _raster(array, bits)
 
 
-def _jpeg_xl_size(data: bytes) -> tuple[int, int]:
-    """Width and height, by the size header of ISO/IEC 18181-1."""
+class _Bits:
+    """Numbers as JPEG XL packs them, the lowest bit first."""
+
+    def __init__(self, data: bytes) -> None:
+        self._rest = int.from_bytes(data, "little")
+
+    def take(self, count: int) -> int:
+        value = self._rest & ((1 << count) - 1)
+        self._rest >>= count
+        return value
+
+    def choose(self, *choices: tuple[int, int]) -> int:
+        """Of four choices one: a number, and how many more bits are added to it."""
+        least, count = choices[self.take(2)]
+        return least + self.take(count)
+
+    def size(self) -> tuple[int, int]:
+        """Width and height."""
+        small = self.take(1)
+
+        def side() -> int:
+            return (self.take(5) + 1) * 8 if small else self.choose((1, 9), (1, 13), (1, 18), (1, 30))
+
+        height = side()
+        ratio = self.take(3)
+        if not ratio:
+            return side(), height
+        over, under = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))[ratio - 1]
+        return height * over // under, height
+
+
+def _jpeg_xl_header(data: bytes) -> tuple[int, int, int]:
+    """Width, height and bits a sample, by the size header and the image metadata of ISO/IEC 18181-1.
+
+    The decoder gives 10 and 12 bits as they are, in 16, and does not say which they were.
+    """
     start = 0
     if data.startswith(b"\0\0\0\x0cJXL "):
         starts = [at + skip for box, skip in ((b"jxlc", 4), (b"jxlp", 8)) if (at := data.find(box)) > 0]
-        start = min(starts) if starts else len(data)
+        start = min(starts, default=len(data))
     if data[start : start + 2] != b"\xff\x0a":
         raise UnusableImageError("broken: begins like a JPEG XL file, but its header cannot be read")
-    bits = int.from_bytes(data[start + 2 : start + 18], "little")
-
-    def take(count: int) -> int:
-        nonlocal bits
-        value = bits & ((1 << count) - 1)
-        bits >>= count
-        return value
-
-    small = take(1)
-
-    def side() -> int:
-        return (take(5) + 1) * 8 if small else take((9, 13, 18, 30)[take(2)]) + 1
-
-    height = side()
-    ratio = take(3)
-    if not ratio:
-        return side(), height
-    over, under = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))[ratio - 1]
-    return height * over // under, height
+    bits = _Bits(data[start + 2 : start + 66])
+    width, height = bits.size()
+    if bits.take(1):  # all of the metadata is as usual
+        return width, height, 8
+    if bits.take(1):  # there are more fields
+        bits.take(3)  # the orientation, which the decoder applies
+        if bits.take(1):  # the size that it is meant to be shown in
+            bits.size()
+        if bits.take(1):
+            raise unread("a JPEG XL file with a preview")
+        if bits.take(1):  # of an animation: ticks a second, loops, timecodes
+            bits.choose((100, 0), (1_000, 0), (1, 10), (1, 30)), bits.choose((1, 0), (1_001, 0), (1, 8), (1, 10))
+            bits.choose((0, 0), (0, 3), (0, 16), (0, 32)), bits.take(1)
+    if bits.take(1):  # float
+        return width, height, bits.choose((32, 0), (16, 0), (24, 0), (1, 6))
+    return width, height, bits.choose((8, 0), (10, 0), (12, 0), (1, 6))
 
 
 _READERS: dict[Format, Callable[[bytes, CheckSize, int | None], Raster | None]] = {
