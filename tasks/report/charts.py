@@ -46,6 +46,10 @@ class Interval:
     noise_high: float | None
 
 
+_WORDS = {"accuracy pairs": "accuracy: share of pairs whose real sample is rated above the generated one"}
+"""Titles that say more than a number's name does."""
+
+
 def charts(curves: Mapping[str, Sequence[tuple[int, float]]]) -> list[Chart]:
     """Curves by name, (images, value) each, as charts: both sides of a number (`generator_loss`, `discriminator_loss`) in one."""
     groups: dict[str, dict[str, Sequence[tuple[int, float]]]] = {}
@@ -54,7 +58,7 @@ def charts(curves: Mapping[str, Sequence[tuple[int, float]]]) -> list[Chart]:
         groups.setdefault(title, {})[side] = points
     # One that has no counterpart keeps its whole name.
     whole = {title: f"{next(iter(lines))} {title}".strip() if len(lines) == 1 else title for title, lines in groups.items()}
-    return [_chart(whole[title], lines) for title, lines in groups.items()]
+    return [_chart(_WORDS.get(whole[title], whole[title]), lines) for title, lines in groups.items()]
 
 
 def _side(key: str) -> tuple[str, str]:

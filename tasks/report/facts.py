@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,8 @@ from gan_core.data.dataset import Dataset
 from gan_core.errors import DataError, GantryError
 from gan_core.generator import GeneratorConfig, read_config
 from tasks.metrics import BETTER, LOWER, WHAT, BesideReal
-from tasks.promotion.gate import deciding_metric
+from tasks.promotion.decision import read_json
+from tasks.promotion.gate import FLOORS, deciding_metric
 from tasks.records import lineage
 from tasks.records.history import Former, formers
 from tasks.validation import drift
@@ -45,6 +46,11 @@ class Score:
     real: float | None
     """Of real samples against the held-out ones: what a perfect generator would get."""
     decides: bool
+    floor: str = ""
+    """What it has to be, such as `>= 0.4`; empty where that is left open."""
+
+    held: bool = True
+    """Whether the gate found the floor met."""
 
     @property
     def what(self) -> str:
@@ -109,6 +115,8 @@ class Facts:
     counts: Mapping[str, int]
     """Samples of each split."""
     classes: Sequence[str] | None
+    cost: Mapping[str, Any] = field(default_factory=dict)
+    """What the training took: `seconds`, `images_per_second`, `device`, `processes`."""
 
 
 def gather(workspace: Workspace, name: str, entry: Entry, registry: Registry, version: Version, record: Mapping[str, Any]) -> Facts:
@@ -125,7 +133,7 @@ def gather(workspace: Workspace, name: str, entry: Entry, registry: Registry, ve
         name=name,
         record=record,
         metric=metric,
-        scores=_scores(metrics, record.get("evaluation") or {}, metric),
+        scores=_scores(record, metric, {key: value for key, value in FLOORS.items() if key in measured} | entry.registration.require),
         pictures=_pictures(workspace, name, entry, dataset, registry, record),
         copies=_copies(workspace.report(name) / "grids" / _COPIES),
         earlier=_earlier(entry, dataset, registry, name, history, record),
@@ -137,6 +145,7 @@ def gather(workspace: Workspace, name: str, entry: Entry, registry: Registry, ve
         generator=generator,
         counts=dataset.spec.counts,
         classes=dataset.spec.classes,
+        cost=read_json(workspace.model(name) / "run.json"),
     )
 
 
@@ -150,13 +159,18 @@ def _drift(registry: Registry, version: Version, entry: Entry, dataset: Dataset,
     return None if before is None else drift.compare(before, statistics, former, entry.validation).as_record()
 
 
-def _scores(metrics: Mapping[str, Any], evaluation: Mapping[str, Any], deciding: str) -> list[Score]:
-    challenger, champion = metrics["challenger"] or {}, metrics["champion"] or {}
-    real = evaluation.get("real_against_real") or {}
-    return [
-        Score(key, BETTER.get(key, LOWER), challenger.get(key), champion.get(key), real.get(key), key == deciding)
-        for key in sorted(dict.fromkeys([*challenger, *champion]), key=lambda key: key != deciding)  # the one that decides first
-    ]
+def _scores(record: Mapping[str, Any], deciding: str, floors: Mapping[str, str]) -> list[Score]:
+    challenger, champion = record["metrics"]["challenger"] or {}, record["metrics"]["champion"] or {}
+    real = (record.get("evaluation") or {}).get("real_against_real") or {}
+
+    def score(key: str) -> Score:
+        floor = floors.get(key, "")
+        vetoed = floor and any(reason.startswith(f"{key} ") and floor in reason for reason in record["reasons"])
+        known = challenger.get(key), champion.get(key), real.get(key)
+        return Score(key, BETTER.get(key, LOWER), *known, decides=key == deciding, floor=floor, held=not vetoed)
+
+    keys = dict.fromkeys([*challenger, *champion, *floors])
+    return [score(key) for key in sorted(keys, key=lambda key: key != deciding)]  # the one that decides first
 
 
 def _pictures(

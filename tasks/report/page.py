@@ -13,7 +13,7 @@ from tasks.report.charts import charts, interval
 from tasks.report.facts import Facts, Picture
 from tasks.report.templates import environment
 
-_LARGEST = 720
+_LARGEST = 1_440
 """Pixels of a picture's longer side; larger ones are scaled down, so that the page stays small enough to send."""
 
 
@@ -30,6 +30,7 @@ def render(facts: Facts) -> str:
         facts=facts,
         record=facts.record,
         verdict=verdict(facts.record["outcome"]),
+        beside_real=next((score.beside_real for score in facts.scores if score.decides), None),
         comparison=comparison,
         noise=noise,
         bar=bar,

@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
+from gan_core.data.schema import Column, Schema
 from gan_core.errors import ConfigError
 from gan_core.generator import GeneratorConfig
 from gan_core.networks.common import NetworkSpec
 from tasks.report import card, charts, page
-from tasks.report.facts import Facts, Former, Picture, Quarantine, Score
+from tasks.report.facts import Facts, Former, Picture, Quarantine, Score, _scores
 from tasks.report.place import page_of
 from tasks.workspace import Workspace
 
@@ -153,6 +154,52 @@ class TestPage:
         assert "No sample was set aside." in html
         assert 'id="comparison"' not in html
 
+    def test_how_far_from_real_and_which_floors_held(self) -> None:
+        scores = [
+            Score("fid", "lower", 12.5, 14.75, 0.4, True),
+            Score("recall", "higher", 0.5, 0.5, None, False, ">= 0.4"),
+            Score("copies", "lower", 0.11, None, None, False, "<= 0.05", False),
+        ]
+        html = page.render(facts(scores=scores, cost={"seconds": 412.3, "images_per_second": 1_602, "device": "cpu", "processes": 1}))
+        text = " ".join(re.sub(r"<[^>]*>", " ", html).split())
+        assert "fid 12.5 is 31 times real against real (0.4): far from real." in text
+        assert "0.4 31 x real lower" in text
+        assert "&gt;= 0.4: held" in text
+        assert "&lt;= 0.05: not met" in text
+        assert "share of generated samples that are near-copies of training samples" in text
+        assert "Trained in 7 min on cpu, 1,602 images a second." in text
+
+    def test_the_gates_reasons_say_which_floor_was_not_met(self) -> None:
+        record = {
+            "metrics": {"challenger": {"fid": 2.0, "copies": 0.11, "recall": 0.5}, "champion": None},
+            "reasons": ["copies 0.11 is not <= 0.05", "precision is required to be >= 0.9 and was not measured"],
+            "evaluation": {"real_against_real": {"fid": 1.0}},
+        }
+        found = _scores(record, "fid", {"copies": "<= 0.05", "recall": ">= 0.4", "precision": ">= 0.9"})
+        assert [(score.metric, score.floor, score.held) for score in found] == [
+            ("fid", "", True),
+            ("copies", "<= 0.05", False),
+            ("recall", ">= 0.4", True),
+            ("precision", ">= 0.9", False),
+        ]
+
+    def test_a_first_decision_is_one_clear_sentence(self) -> None:
+        base = facts("first")
+        html = page.render(replace(base, record={**base.record, "former_champion": None, "reasons": ["there is no champion yet"]}))
+        assert "<p>Version 3 is the champion: it is the first.</p>" in html
+        assert "there is no champion yet" not in html
+
+    def test_what_scrolls_can_be_reached_by_keyboard_and_has_a_name(self) -> None:
+        scrolled = [attributes for tag, attributes in _Tags(page.render(facts())).seen if attributes.get("class") == "scroll"]
+        assert len(scrolled) == 5
+        assert all(one["tabindex"] == "0" and one["role"] == "region" and one["aria-label"] for one in scrolled)
+
+    def test_each_picture_can_be_shown_large(self) -> None:
+        seen = _Tags(page.render(facts())).seen
+        pictures = [index for index, (tag, _) in enumerate(seen) if tag == "img"]
+        assert len(pictures) == 4
+        assert all(seen[index - 1][0] == "input" and seen[index - 1][1]["type"] == "checkbox" for index in pictures)
+
     def test_a_large_picture_is_scaled_down(self, tmp_path: Path) -> None:
         import base64
         import io
@@ -160,7 +207,7 @@ class TestPage:
         from PIL import Image
 
         uri = page.data_uri(Picture("large", np.zeros((900, 1_800, 3), dtype=np.uint8)))
-        assert Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))).size == (720, 360)
+        assert Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))).size == (1_440, 720)
 
     @pytest.mark.parametrize(
         ("challenger", "champion", "better", "verdict"),
@@ -188,6 +235,10 @@ class TestCharts:
         names = ["accuracy_fake", "accuracy_real", "fake_score", "real_score", "generator_gradient", "cycle_loss"]
         found = {chart.title: [line.title for line in chart.lines] for chart in charts.charts({key: [(0, 1.0), (1, 2.0)] for key in names})}
         assert found == {"accuracy": ["fake", "real"], "score": ["fake", "real"], "generator gradient": ["generator"], "cycle loss": [""]}
+
+    def test_the_relativistic_games_accuracy_says_what_it_counts(self) -> None:
+        (chart,) = charts.charts({"accuracy_pairs": [(0, 0.5), (640, 0.8)]})
+        assert chart.title == "accuracy: share of pairs whose real sample is rated above the generated one"
 
     def test_a_constant_and_a_curve_that_is_not_finite(self) -> None:
         constant, broken = charts.charts({"a": [(0, 1.0), (10, 1.0)], "b": [(0, float("nan"))]})
@@ -222,8 +273,23 @@ class TestCard:
             "Model Card Contact",
         ]
         assert "<script>" not in body
-        assert "| fid (decides) | 12.5 | 14.75 | lower |" in body
+        assert "| fid (decides) | 12.5 | 14.75 | 1.5 | lower | Frechet distance" in body
+        assert "\n\nfid 12.5 is 8.3 times real against real (1.5).\n\n" in body
         assert card.without_front_matter(text).startswith("# Model Card for digits, version 3\n")
+
+    @pytest.mark.parametrize(
+        ("changes", "command"),
+        [
+            ({}, "gantry sample digits/3 --count 64 --seed 0"),
+            ({"inputs": (1, 8, 8)}, "gantry sample digits/3 --input FILE --out made.png"),
+            ({"vocabulary": ("red",)}, "gantry sample digits/3 --prompt TEXT --count 16"),
+            ({"schema": Schema((Column("a", "number", "float64"),))}, "gantry sample digits/3 --count 500 --seed 0 --out rows.csv"),
+        ],
+    )
+    def test_the_command_is_one_that_this_generator_takes(self, changes: dict[str, Any], command: str) -> None:
+        base = facts()
+        text = card.render(replace(base, generator=replace(base.generator, **changes)))
+        assert re.findall(r"`(gantry sample [^`]*)`", text) == [command]
 
 
 def test_where_the_page_is(tmp_path: Path) -> None:
