@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from gan_core.data.dataset import Dataset, DatasetSpec, write_spec
+from gan_core.data.dataset import Dataset, write_spec
+from gan_core.kinds.images import Images
 from gan_core.metrics.features import ClassifierExtractor
 from gan_core.metrics.frechet import FeatureStatistics, frechet_distance
 from tasks.params import RegisterParams
@@ -31,19 +32,19 @@ from tasks.scoring.images import ImageEvidence
 from tasks.sources.idx import read_idx
 
 FITTED_ON, POOL = 5_000, 27_500
-Images = NDArray[np.uint8]
+Pixels = NDArray[np.uint8]
 Features = NDArray[np.float32]
 
 
-def noisy(images: Images, deviation: float) -> Images:
+def noisy(images: Pixels, deviation: float) -> Pixels:
     """Gaussian noise of `deviation` grey levels."""
     noise = np.random.default_rng(1).normal(0, deviation, images.shape)
     return (images + noise).clip(0, 255).round().astype(np.uint8)
 
 
-def blurred(images: Images, sigma: float) -> Images:
+def blurred(images: Pixels, sigma: float) -> Pixels:
     """A Gaussian blur of `sigma` pixels."""
-    smooth: Images = ndimage.gaussian_filter(images.astype(np.float32), (0, 0, sigma, sigma)).clip(0, 255).round().astype(np.uint8)
+    smooth: Pixels = ndimage.gaussian_filter(images.astype(np.float32), (0, 0, sigma, sigma)).clip(0, 255).round().astype(np.uint8)
     return smooth
 
 
@@ -111,10 +112,10 @@ def pools(root: Path) -> dict[str, Features]:
         np.save(Path(folder) / "holdout.npy", pixels[-100:])
         np.save(Path(folder) / "holdout_labels.npy", labels[-100:])
         counts = {"train": FITTED_ON, "holdout": 100}
-        write_spec(Path(folder), DatasetSpec("images", (1, 28, 28), tuple("0123456789"), counts))
+        write_spec(Path(folder), Images((1, 28, 28), counts, tuple("0123456789")))
         extractor = ClassifierExtractor.fit(Dataset.open(Path(folder)))
     real, other = pixels[FITTED_ON : FITTED_ON + POOL], pixels[FITTED_ON + POOL :]
-    spoil: dict[str, Callable[[Images], Images]] = {
+    spoil: dict[str, Callable[[Pixels], Pixels]] = {
         "clean": lambda images: images,
         "noise": lambda images: noisy(images, 40),
         "blur": lambda images: blurred(images, 1.0),

@@ -21,8 +21,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from gan_core.data.dataset import Dataset, DatasetSpec, write_spec
+from gan_core.data.dataset import Dataset, write_spec
 from gan_core.distributed import ALONE, Group, join
+from gan_core.kinds.images import Images
 from gan_core.params import GanParams
 from gan_core.training import Progress, train
 
@@ -36,7 +37,7 @@ def write_data(folder: Path) -> None:
     draw, counts = np.random.default_rng(0), {"train": 2_000, "holdout": 64}
     for split, n in counts.items():
         np.save(folder / f"{split}.npy", draw.integers(0, 256, (n, 3, SIDE, SIDE), dtype=np.uint8))
-    write_spec(folder, DatasetSpec("images", (3, SIDE, SIDE), None, counts))
+    write_spec(folder, Images((3, SIDE, SIDE), counts))
 
 
 def measured(root: Path, width: int, batch: int, images: int, group: Group = ALONE) -> tuple[float, float]:

@@ -11,7 +11,6 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -24,21 +23,20 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from gan_core import latents
-from gan_core.data.encoding import Encoding
-from gan_core.data.scaling import images_to_bytes, images_to_unit, points_to_data
+from gan_core.data.dataset import DatasetSpec
 from gan_core.data.schema import Schema
-from gan_core.data.text import Vocabulary, check_prompts
 from gan_core.errors import ConfigError, DataError
+from gan_core.kinds import KINDS
+from gan_core.kinds.captions import Captioned
+from gan_core.kinds.table import Table
+from gan_core.kinds.text import Vocabulary, check_prompts
 from gan_core.networks import build_generator
 from gan_core.networks.common import NetworkSpec
 from gan_core.networks.translator import RoundTrip
-from gan_core.params.common import Kind
-from gan_core.randomness import mix
 
-FORMAT = 1
+FORMAT = 2
 MAX_COUNT = 1_000_000
 MAX_SEED = 2**63 - 1
-_LABELS = 1  # apart from the latents
 _CHUNK = 256  # samples drawn at once: bounds memory, and never changes with n
 
 
@@ -47,11 +45,8 @@ class GeneratorConfig:
     """What a generator is, apart from its weights."""
 
     recipe: str
-    kind: Kind
-    shape: tuple[int, ...]
-    """Of one sample: (C, H, W) for images, (D,) for points and tables."""
-    classes: tuple[str, ...] | None
-    """Names of the labels it can be asked for; None for an unconditional one."""
+    data: DatasetSpec
+    """What it was trained on, and so what it makes; without classes, where it is unconditional."""
     latent: int
     network: NetworkSpec
     images: int
@@ -59,18 +54,38 @@ class GeneratorConfig:
     seed: int
     dataset: str
     """Digest of the data set it was trained on."""
-    mean: tuple[float, ...] | None = None
-    std: tuple[float, ...] | None = None
-    inputs: tuple[int, ...] | None = None
-    """Of what it is given for one sample, (C, H, W): such a generator translates; None: it draws from latents."""
-    schema: Schema | None = None
-    """Tables: the columns."""
-    vocabulary: tuple[str, ...] | None = None
-    """Words that it understands, in order of their tokens: such a generator is asked with prompts; None: it knows no text."""
-    prompts: tuple[str, ...] | None = None
-    """What it draws where it is not told: captions that it was trained on."""
     sha256: str = ""
     """Of the weights file's bytes."""
+
+    @property
+    def kind(self) -> str:
+        """Of data that it makes."""
+        return self.data.kind
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one sample: (C, H, W) for images, (D,) for points and tables."""
+        return self.data.shape
+
+    @property
+    def classes(self) -> tuple[str, ...] | None:
+        """Names of the labels it can be asked for; None for an unconditional one."""
+        return self.data.classes
+
+    @property
+    def inputs(self) -> tuple[int, ...] | None:
+        """Of what it is given for one sample, (C, H, W): such a generator translates; None: it draws from latents."""
+        return self.data.inputs
+
+    @property
+    def prompts(self) -> tuple[str, ...] | None:
+        """Such a generator is asked with text, and this is what it draws where it is not told; None: it knows no text."""
+        return self.data.examples if isinstance(self.data, Captioned) else None
+
+    @property
+    def schema(self) -> Schema | None:
+        """The columns of a table."""
+        return self.data.schema if isinstance(self.data, Table) else None
 
 
 @dataclass(frozen=True)
@@ -98,7 +113,6 @@ class Generator:
 
     def __init__(self, config: GeneratorConfig, network: nn.Module) -> None:
         self.config = config
-        self.encoding = None if config.schema is None else Encoding(config.schema)
         self.network = network.eval().requires_grad_(False)
 
     @classmethod
@@ -129,7 +143,8 @@ class Generator:
         config = replace(self.config, sha256=hashlib.sha256(data).hexdigest())
         folder.mkdir(parents=True)
         (folder / "generator.safetensors").write_bytes(data)
-        text = json.dumps({"format": FORMAT, **asdict(config)}, indent=2, sort_keys=True)
+        facts = {**asdict(config), "data": config.data.as_json()}
+        text = json.dumps({"format": FORMAT, **facts}, indent=2, sort_keys=True)
         (folder / "config.json").write_text(text + "\n")
         return type(self)(config, self.network)
 
@@ -174,9 +189,7 @@ class Generator:
         if walk and prompts is None and self.config.prompts:
             prompts = self.config.prompts[:1]
         asked = self._prompts(n, prompts)
-        chosen = self._labels(n, seed, label, labels)
-        if asked is not None:
-            chosen = torch.from_numpy(self._vocabulary.encode(asked))
+        chosen = self._labels(n, seed, label, labels) if asked is None else torch.from_numpy(self._words.encode(asked))
         network = getattr(self.network, "draft", None) if draft else self.network
         if network is None:
             raise ConfigError("draft: this generator has one stage; leave it out")
@@ -189,19 +202,20 @@ class Generator:
 
     def unknown_words(self, prompts: Sequence[str]) -> tuple[str, ...]:
         """Words of prompts that this generator was never shown; none for one that knows no text."""
-        return () if self.config.vocabulary is None else self._vocabulary.unknown(prompts)
+        return () if self.config.prompts is None else self._words.unknown(prompts)
 
-    @cached_property
-    def _vocabulary(self) -> Vocabulary:
-        return Vocabulary(self.config.vocabulary or ())
+    @property
+    def _words(self) -> Vocabulary:
+        assert isinstance(self.config.data, Captioned)  # noqa: S101  asked after its prompts
+        return self.config.data.words
 
     def _prompts(self, n: int, prompts: Sequence[str] | None) -> tuple[str, ...] | None:
         """The prompt of each of `n` samples; None for a generator that knows no text."""
-        if self.config.vocabulary is None:
+        if self.config.prompts is None:
             if prompts is not None:
                 raise ConfigError("prompt: this generator knows no text; leave the prompt out")
             return None
-        given = prompts if prompts is not None else self.config.prompts or ()
+        given = prompts if prompts is not None else self.config.prompts
         if not given:
             raise ConfigError("prompt: this generator draws what it is asked for; give it a prompt")
         if prompts is not None and len(prompts) not in (1, n):
@@ -222,7 +236,7 @@ class Generator:
         expected = self.config.inputs
         if expected is None:
             raise ConfigError("inputs: this generator draws from latents and is given no images; ask for a count of samples instead")
-        if inputs.dtype != np.uint8 or inputs.shape[1:] != expected or not 1 <= len(inputs) <= MAX_COUNT:
+        if inputs.dtype != self.config.data.dtype or inputs.shape[1:] != expected or not 1 <= len(inputs) <= MAX_COUNT:
             raise ConfigError(f"inputs: expected uint8 (N, {', '.join(map(str, expected))}), got {inputs.dtype} {inputs.shape}")
         if back and not self.goes_back:
             raise ConfigError("back: this generator translates one way; leave it out")
@@ -238,8 +252,7 @@ class Generator:
     @torch.inference_mode()
     def _translate(self, network: nn.Module, inputs: Tensor) -> Tensor:
         device = next(self.network.parameters()).device
-        given = images_to_unit(inputs.to(device)).contiguous(memory_format=torch.channels_last)
-        return images_to_bytes(network(given)).cpu().contiguous()
+        return self.config.data.to_samples(network(self.config.data.to_networks(inputs.to(device))))
 
     def _labels(self, n: int, seed: int, label: int | str | None, labels: NDArray[np.int64] | None) -> Tensor | None:
         if label is not None or labels is not None:
@@ -251,25 +264,15 @@ class Generator:
             if label is not None or labels.shape != (n,) or labels.min() < 0 or labels.max() >= len(classes):
                 raise ConfigError(f"labels: expected ({n},) of 0 to {len(classes) - 1}, and no `label` beside them")
             return torch.from_numpy(np.array(labels, dtype=np.int64))
-        if label is None and self.config.schema is not None and self.config.schema.shares is not None:
-            shares = torch.tensor(self.config.schema.shares, dtype=torch.float64)
-            return torch.multinomial(shares, n, replacement=True, generator=torch.Generator().manual_seed(mix(seed, _LABELS)))
         if label is None:
-            return torch.arange(n) % len(classes)
+            return self.config.data.labels_drawn(n, seed)
         return torch.full((n,), class_index(label, classes))
 
     @torch.inference_mode()
     def _draw(self, network: Callable[..., Tensor], latents: Tensor, given: Tensor | None) -> Tensor:
         """`given`: labels (N,) or tokens (N, T)."""
         device = next(self.network.parameters()).device
-        drawn = network(latents.to(device), None if given is None else given.to(device))
-        if len(self.config.shape) == 3:
-            return images_to_bytes(drawn).cpu().contiguous()
-        if self.encoding is not None:
-            return self.encoding.decode(drawn.cpu())
-        assert self.config.mean is not None  # noqa: S101
-        assert self.config.std is not None  # noqa: S101
-        return points_to_data(drawn, self.config.mean, self.config.std).cpu()
+        return self.config.data.to_samples(network(latents.to(device), None if given is None else given.to(device)))
 
 
 def classes_of(config: GeneratorConfig) -> tuple[str, ...]:
@@ -278,7 +281,7 @@ def classes_of(config: GeneratorConfig) -> tuple[str, ...]:
     Raises:
         ConfigError: there are none; says how this generator is asked instead.
     """
-    if config.vocabulary is not None:
+    if config.prompts is not None:
         raise ConfigError("label: this generator draws what a text says; give it a prompt instead")
     if config.classes is None:
         raise ConfigError("label: this generator is unconditional; leave the label out")
@@ -319,18 +322,23 @@ def read_config(folder: Path) -> GeneratorConfig:
     """
     path = folder / "config.json"
     try:
-        fields: dict[str, Any] = json.loads(path.read_text())
-        if fields.get("format") != FORMAT:
-            raise DataError(f"{path}: has format {fields.get('format')}, and this version of Gantry reads {FORMAT}")
-        del fields["format"]
-        fields["network"] = NetworkSpec(**_with_tuples(fields["network"]))
-        if fields.get("schema") is not None:
-            fields["schema"] = Schema.from_json(fields["schema"])
-        return GeneratorConfig(**_with_tuples(fields))
+        facts: dict[str, Any] = json.loads(path.read_text())
+        if (written := facts.pop("format", None)) not in (1, FORMAT):
+            raise DataError(f"{path}: has format {written}, and this version of Gantry reads {FORMAT}")
+        data = _data_of_format_1(facts) if written == 1 else facts.pop("data")
+        kind: type[DatasetSpec] = KINDS.named(data.pop("kind"))
+        return GeneratorConfig(**{**facts, "data": kind.from_json(data), "network": NetworkSpec(**_with_tuples(facts["network"]))})
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from None
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, ConfigError) as error:
         raise DataError(f"{path}: damaged ({error})") from None
+
+
+def _data_of_format_1(facts: dict[str, Any]) -> dict[str, Any]:
+    """What a config of the first format says of the data, taken out of it: it stood among the rest, and examples were `prompts`."""
+    data = {key: facts.pop(key, None) for key in ("kind", "shape", "classes", "inputs", "mean", "std", "schema", "vocabulary")}
+    prompts = facts.pop("prompts", None)
+    return {key: value for key, value in {**data, "examples": prompts}.items() if value is not None}
 
 
 def _with_tuples(fields: dict[str, Any]) -> dict[str, Any]:

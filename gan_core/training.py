@@ -326,8 +326,8 @@ def _signs(
     recipe: Recipe[Any], average: Average, images: int, dataset: Dataset, real: NDArray[Any], real_labels: NDArray[np.int64] | None
 ) -> dict[str, float]:
     """What tells whether the players are still learning; taken of the last step, and of the averaged generator."""
-    probe = recipe.probe(Generator(recipe.generator_config(images), average.network), dataset)
-    samples, real = recipe.comparable(probe.samples), recipe.comparable(real)
+    probe = recipe.spec.probe(Generator(recipe.generator_config(images), average.network), dataset)
+    samples, real = recipe.spec.comparable(probe.samples), recipe.spec.comparable(real)
     players = {name: player for turn in recipe.turns for name, player in recipe.players.items() if name in turn.players}
     gradients = {f"{name}_gradient": watch.gradient_norm(player) for name, player in players.items()}
     signs: dict[str, float] = {"diversity": watch.diversity(samples, real), **gradients}

@@ -13,8 +13,6 @@ from torch import Tensor, nn
 
 WITHIN_LABELS = "diversity_within_labels"
 """As the record names it."""
-PROBE = 64
-"""Samples that a look at the generator takes."""
 
 _GRACE = 0.05  # share of the budget, and
 _LEAST_STEPS = 100  # in which any generator may still be finding its feet

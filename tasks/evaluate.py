@@ -74,17 +74,8 @@ def evaluate(workspace: Workspace, name: str, entry: Entry) -> None:
 
 def _check(name: str, config: GeneratorConfig, dataset: Dataset, params: EvaluateParams) -> None:
     """Refuse what cannot be scored before anything is fitted or drawn."""
-    spec = dataset.spec
-    if (config.kind, config.shape) != (spec.kind, spec.shape):
-        raise DataError(
-            f"the generator draws {config.kind} of shape {config.shape}, and the data has {spec.kind} of shape {spec.shape}; train it again"
-        )
-    if config.inputs != spec.inputs:
-        raise DataError(f"the generator is given inputs of shape {config.inputs}, and the data has {spec.inputs}; train it again")
-    if config.classes is not None and config.classes != spec.classes:
-        raise DataError("the generator knows other classes than the data has; train it again")
-    if config.schema is not None and spec.schema is not None and not config.schema.is_like(spec.schema):
-        raise DataError("the generator knows other columns than the data has; train it again")
+    if reason := config.data.misfit(dataset.spec):
+        raise DataError(f"the generator {reason}; train it again")
     check(name, dataset, params)
 
 

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gan_core.errors import ConfigError, DataError, GantryError
+from gan_core.kinds.pixels import with_channels
 from tasks.params import ValidateParams
 from tasks.validation.formats import UnusableImageError
-from tasks.validation.images import decode, with_channels
+from tasks.validation.images import decode
 
 _LIMITS = ValidateParams(min_side=1, min_std=0)  # a blank picture is a poor one to train on; to translate it is a person's choice
 

@@ -294,16 +294,7 @@ def _without_champion(name: str, last: int) -> str:
 
 def incomparable(generator: GeneratorConfig, dataset: Dataset) -> str | None:
     """Why a generator, such as the champion, cannot be scored on this data, as the end of a sentence; None where it can."""
-    spec = dataset.spec
-    if generator.kind != spec.kind or generator.shape != spec.shape:
-        return f"draws {generator.kind} of shape {generator.shape}, and the data has {spec.kind} of shape {spec.shape}"
-    if generator.inputs != spec.inputs:
-        return f"is given inputs of shape {generator.inputs}, and the data has {spec.inputs}"
-    if generator.classes is not None and generator.classes != spec.classes:
-        return "knows other classes than the data has"
-    if generator.schema is not None and spec.schema is not None and not generator.schema.is_like(spec.schema):
-        return "knows other columns than the data has"
-    return None
+    return generator.data.misfit(dataset.spec)
 
 
 def _check_comes_back(registry: Registry, version: Version, generator: Generator, fresh: FreshProcess, served: bool) -> None:

@@ -25,27 +25,22 @@ import numpy as np
 
 from gan_core.data.dataset import SPLITS, Dataset, DatasetSpec
 from gan_core.errors import ConfigError, DataError, RegistryError
+from gan_core.kinds.captions import Captioned
+from gan_core.kinds.images import Images
+from gan_core.kinds.pairs import Pairs
+from gan_core.kinds.pixels import Spool, SpoolRows
+from gan_core.kinds.points import Points
+from gan_core.kinds.table import Table
+from gan_core.kinds.unpaired import Unpaired
 from tasks import scoring
 from tasks.params import DataParams, Entry, ValidateParams
 from tasks.scoring import SCORINGS, Scoring
 from tasks.sources.raw import RawReader, safe_path
 from tasks.stage_main import stage_main
 from tasks.validation import drift
-from tasks.validation.expectations import Table, Verdict, check, classes_table, manifest_table, source_table
+from tasks.validation.expectations import CheckedTable, Verdict, check, classes_table, manifest_table, source_table
 from tasks.validation.inspection import Inspection, Row, inspect
-from tasks.validation.packing import (
-    Spool,
-    corruption_seed,
-    pack_captions,
-    pack_corrupted,
-    pack_images,
-    pack_pairs,
-    pack_points,
-    pack_stacked,
-    pack_table,
-    pack_unpaired,
-    splits_of,
-)
+from tasks.validation.packing import corruption_seed, splits_of
 from tasks.validation.tables import TableRows
 from tasks.workspace import Workspace
 
@@ -177,7 +172,7 @@ def _tables(
     classes: tuple[str, ...] | None,
     limits: ValidateParams,
     data: DataParams,
-) -> list[Table]:
+) -> list[CheckedTable]:
     import pandas as pd
 
     source = pd.DataFrame({key: pd.Series([getattr(row, key) for row in rows], dtype="string") for key in ("path", "sha256", "reason")})
@@ -199,32 +194,38 @@ def _pack(folder: Path, inspection: Inspection, packed: dict[str, list[Row]], da
     if inspection.classes is not None:
         index = {label: i for i, label in enumerate(inspection.classes)}
         labels = {split: [index[row.label] for row in packed[split] if row.label is not None] for split in SPLITS}
-    if isinstance(inspection.samples, TableRows):
-        return pack_table(folder, inspection.samples, numbers, labels, inspection.classes, data.modes)
-    if not isinstance(inspection.samples, Spool):
-        return pack_points(folder, {split: inspection.samples[np.array(numbers[split])] for split in SPLITS}, raw.truth)
-    with closing(inspection.samples) as spool:
+    samples, classes = inspection.samples, inspection.classes
+    if isinstance(samples, TableRows):
+        rows = {split: np.ascontiguousarray(samples.values[np.array(numbers[split], dtype=np.int64)]) for split in SPLITS}
+        return Table.pack(folder, rows, samples.schema, labels, classes, data.modes)
+    if not isinstance(samples, Spool):
+        return Points.pack(folder, {split: samples[np.array(numbers[split], dtype=np.int64)] for split in SPLITS}, raw.truth)
+    with closing(samples) as spool:
         channels = 1 if data.stack else data.channels or _usual_channels(spool, numbers)
+
+        def pictures(numbers: Mapping[str, Sequence[int]], channels: int = channels) -> dict[str, SpoolRows]:
+            return {split: spool.rows(numbers[split], channels) for split in SPLITS}
+
         if data.kind == "unpaired":
             domains = safe_path(data.domains[0]), safe_path(data.domains[1])
             inputs, targets = (
                 {split: [row.number for row in packed[split] if row.number is not None and row.label == domain] for split in SPLITS}
                 for domain in domains
             )
-            return pack_unpaired(folder, spool, inputs, targets, channels, domains)
+            return Unpaired.pack(folder, pictures(targets), pictures(inputs), domains)
         if inspection.captions is not None:
             captions = {split: [inspection.captions[row.path] for row in packed[split]] for split in SPLITS}
-            return pack_captions(folder, spool, numbers, captions, channels)
+            return Captioned.pack(folder, pictures(numbers), captions)
         if data.kind == "pairs" and data.corruption is None:
             given = {split: [row.given for row in packed[split] if row.given is not None] for split in SPLITS}
-            return pack_pairs(folder, spool, numbers, given, channels, data.channels or _usual_channels(spool, given))
-        spec = pack_images(folder, spool, numbers, labels, channels, inspection.classes)
+            return Pairs.pack(folder, pictures(numbers), pictures(given, data.channels or _usual_channels(spool, given)))
+        images = Images.pack(folder, pictures(numbers), labels, classes)
     if data.stack:
-        return pack_stacked(folder, spec, data.seed)
+        return images.stack(folder, data.seed)
     if data.corruption is None:
-        return spec
+        return images
     seeds = {split: [corruption_seed(row.sha256, data.seed) for row in packed[split]] for split in SPLITS}
-    return pack_corrupted(folder, spec, data.corruption, seeds)
+    return Pairs.spoil(folder, images, data.corruption, seeds)
 
 
 def _usual_channels(spool: Spool, numbers: Mapping[str, Sequence[int]]) -> int:

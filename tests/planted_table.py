@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gan_core.data.dataset import Dataset, DatasetSpec, write_spec
+from gan_core.data.dataset import Dataset, write_spec
 from gan_core.data.schema import Column, Schema
+from gan_core.kinds.table import Table
 
 CLASSES = ("no", "yes")
 COLUMNS = (
@@ -44,5 +45,5 @@ def pack(folder: Path, count: int = 300, holdout: int = 100, labelled: bool = Tr
         if labelled:
             np.save(folder / f"{split}_labels.npy", labels[part])
     known = schema(values[:count], labels[:count] if labelled else None)
-    write_spec(folder, DatasetSpec("table", (5,), CLASSES if labelled else None, {"train": count, "holdout": holdout}, schema=known))
+    write_spec(folder, Table((5,), {"train": count, "holdout": holdout}, CLASSES if labelled else None, schema=known))
     return Dataset.open(folder)

@@ -12,7 +12,8 @@ import numpy as np
 from benchmarks.environment import Context
 from benchmarks.race import Laps, Side, race
 from benchmarks.results import Result, number
-from gan_core.data.dataset import DatasetSpec, write_spec
+from gan_core.data.dataset import write_spec
+from gan_core.kinds.images import Images
 
 _COUNT, _SIDE, _WIDTH, _BATCH = 10_000, 32, 32, 64
 _AXES: dict[str, Sequence[int]] = {
@@ -72,5 +73,5 @@ def noise(folder: Path, count: int, side: int) -> Path:
             for _ in range(count // len(block)):
                 file.write(block.data)
         np.save(folder / "holdout.npy", block[:100])
-        write_spec(folder, DatasetSpec("images", block.shape[1:], None, {"train": count, "holdout": 100}))
+        write_spec(folder, Images(block.shape[1:], {"train": count, "holdout": 100}))
     return folder

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,9 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gan_core.data.dataset import Dataset
-from gan_core.data.encoding import Encoding
 from gan_core.data.gather import Gather
-from gan_core.data.scaling import images_to_unit, points_to_unit
 from gan_core.randomness import mix
 
 
@@ -72,34 +71,24 @@ class Batches:
         self.captions = dataset.captions.get("train")
         self.seed = seed
         self.device = device
-        self.encoding = None if dataset.spec.schema is None else Encoding(dataset.spec.schema)
         self.order = Shuffle(len(self.samples), seed)
         self.inputs = Gather(dataset.inputs["train"]) if "train" in dataset.inputs else None
-        apart = not paired or dataset.spec.input_counts is not None
+        apart = not (paired and self.spec.has_partners)
         self.input_order = Shuffle(len(self.inputs), mix(seed, _INPUTS)) if self.inputs is not None and apart else self.order
 
     def after(self, seen: int, size: int, part: int = 0, parts: int = 1) -> Batch:
         """The batch of `size` that follows the first `seen` samples of the run, or of its equal `parts` the one of that number."""
         start, stop = part * size // parts, (part + 1) * size // parts
         indices = self.order.indices(seen + start, stop - start)
-        samples = torch.from_numpy(self.samples.rows(indices)).to(self.device, non_blocking=True)
-        labels = None if self.labels is None else torch.from_numpy(self.labels[indices]).to(self.device, non_blocking=True)
+        real = self.spec.to_networks(self._moved(self.samples.rows(indices)))
+        labels = None if self.labels is None else self._moved(self.labels[indices])
+        inputs = tokens = None
         if self.inputs is not None:
-            chosen = self.input_order.indices(seen + start, stop - start)
-            inputs = torch.from_numpy(self.inputs.rows(chosen)).to(self.device, non_blocking=True)
-            return Batch(_images(samples), labels, _images(inputs))
+            inputs = self.spec.to_networks(self._moved(self.inputs.rows(self.input_order.indices(seen + start, stop - start))))
         if self.captions is not None:
             draws = np.random.default_rng((self.seed, _CAPTIONS, seen)).random(size)[start:stop]
-            tokens = self.captions.tokens[self.captions.drawn(indices, draws)]
-            return Batch(_images(samples), labels, tokens=torch.from_numpy(tokens).to(self.device, torch.int64, non_blocking=True))
-        if len(self.spec.shape) == 3:
-            return Batch(_images(samples), labels)
-        if self.encoding is not None:
-            return Batch(self.encoding.encode(samples), labels)
-        assert self.spec.mean is not None  # noqa: S101
-        assert self.spec.std is not None  # noqa: S101
-        return Batch(points_to_unit(samples, self.spec.mean, self.spec.std), labels)
+            tokens = self._moved(self.captions.tokens[self.captions.drawn(indices, draws)]).to(torch.int64)
+        return Batch(real, labels, inputs, tokens)
 
-
-def _images(samples: Tensor) -> Tensor:
-    return images_to_unit(samples).contiguous(memory_format=torch.channels_last)
+    def _moved(self, array: NDArray[Any]) -> Tensor:
+        return torch.from_numpy(array).to(self.device, non_blocking=True)

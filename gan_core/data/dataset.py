@@ -2,17 +2,11 @@
 
 A folder with
 
-    dataset.json           format, kind, shape, classes, counts, sha256 of each array, and what is known of the truth
-    train.npy              uint8 (N, C, H, W) for images, float32 (N, D) for points, float64 (N, D) for tables
+    dataset.json           format, kind, shape, classes, counts, sha256 of each array, and what else the kind of data has
+    train.npy              samples, such as uint8 (N, C, H, W) for images or float32 (N, D) for points
     train_labels.npy       int64 (N,), only where there are classes
-    train_captions.json    list of captions, those of one sample after another; only where samples have captions
-    train_tokens.npy       int32 (M, T) of each caption, 0 after its end; 1 is every word that dataset.json's vocabulary lacks
-    train_captioned.npy    int64 (M,) which sample each caption belongs to, ascending
     train_inputs.npy       what the generator is given to make each sample of, only where it is given something
-    holdout.npy            as train.npy: samples that training never sees
-    holdout_labels.npy     as train_labels.npy
-    holdout_inputs.npy     as train_inputs.npy
-    holdout_captions.json  as train_captions.json, and likewise the other two
+    holdout.npy            as train.npy: samples that training never sees; and likewise the others
 
 Arrays are memory-mapped, so a data set may be larger than memory.
 """
@@ -21,104 +15,135 @@ from __future__ import annotations
 
 import hashlib
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from gan_core.data.schema import Schema
-from gan_core.errors import DataError
-from gan_core.params.common import Corruption, Kind
+from gan_core.errors import ConfigError, DataError
+from gan_core.kinds import KINDS
+from gan_core.kinds.text import Captions
+
+if TYPE_CHECKING:
+    from gan_core.generator import Generator, Samples
 
 FORMAT = 1
 SPLITS = ("train", "holdout")
 Split = Literal["train", "holdout"]
-
-_DTYPES: Mapping[Kind, type[np.generic]] = {
-    "images": np.uint8,
-    "points": np.float32,
-    "unpaired": np.uint8,
-    "table": np.float64,
-    "captions": np.uint8,
-    "pairs": np.uint8,
-}
+PREVIEW_SEED = 0
+PROBE = 64
+"""Samples that a look at the generator takes."""
 
 
 @dataclass(frozen=True)
-class DatasetSpec:
-    """What a data set is, apart from its samples."""
+class DatasetSpec(ABC):
+    """What a data set is, apart from its samples: a class a kind of data (`gan_core.kinds`), with only the fields that it has."""
 
-    kind: Kind
+    kind: ClassVar[str]
+    """Its name in `KINDS`."""
+    dtype: ClassVar[type[np.generic]]
+    """Of the samples' values, and of the inputs'."""
+    has_partners: ClassVar[bool] = True
+    """Whether inputs, where there are any, belong to samples one to one."""
+
     shape: tuple[int, ...]
-    """(C, H, W) for images, (D,) for points and tables."""
-    classes: tuple[str, ...] | None
-    """Name of each label, or None where samples have no labels."""
-    counts: Mapping[str, int]
+    """Of one sample: (C, H, W) for images, (D,) for points and tables."""
+    counts: Mapping[str, int] = field(default_factory=dict)
     """Samples in each split."""
+    classes: tuple[str, ...] | None = None
+    """Name of each label, or None where samples have no labels."""
+    inputs: tuple[int, ...] | None = None
+    """Shape of what the generator is given for one sample; None where it draws from latents alone."""
     sha256: Mapping[str, str] = field(default_factory=dict)
     """Digest of each array file's bytes."""
-    mean: tuple[float, ...] | None = None
-    """Points: mean of each column over the training split."""
-    std: tuple[float, ...] | None = None
-    """Points: standard deviation of each column over the training split, never 0."""
-    truth: Mapping[str, Any] | None = None
-    """Points: the distribution they were drawn from.
 
-    `{"shape": "circle", "radius": r, "sigma": s}`, or `{"shape": "ring" | "grid", "centers": [[x, y], ...], "sigma": s}`.
-    """
+    @classmethod
+    def of(cls, spec: DatasetSpec) -> Self:
+        """`spec`, which has to be of this kind.
 
-    inputs: tuple[int, ...] | None = None
-    """Of what the generator is given for one sample: (C, H, W), uint8, for images; None where it draws from latents alone."""
-    input_counts: Mapping[str, int] | None = None
-    """Inputs in each split, where they are not paired one to one with the samples."""
-    domains: tuple[str, str] | None = None
-    """Names of what the inputs are and of what the samples are, where they are not paired."""
-    schema: Schema | None = None
-    """Tables: the columns."""
-    vocabulary: tuple[str, ...] | None = None
-    """Words of the training split's captions, in order of their tokens, from 2 on; None where samples have no captions."""
-    caption_counts: Mapping[str, int] | None = None
-    """Captions in each split, at least one a sample."""
-    caption_length: int | None = None
-    """Tokens of each caption, with padding."""
-    examples: tuple[str, ...] | None = None
-    """Some captions of the training split, to show what a generator can be asked for."""
-    corruption: Corruption | None = None
-    """How the inputs were made of the samples; None where they were not."""
-
-    stacked: tuple[str, ...] | None = None
-    """Images whose channels are images of their own: the classes of a channel; `classes` are then all combinations of them."""
+        Raises:
+            DataError: it is of another.
+        """
+        if not isinstance(spec, cls):
+            raise DataError(f"expected a data set of {cls.kind}, and this one is of {spec.kind}")
+        return spec
 
     @property
     def digest(self) -> str:
         """One hash over everything that training can see (hexadecimal, 64 characters)."""
-        # Without what is not set, so that a kind of data that comes later leaves the digests of the others alone.
-        facts = {key: value for key, value in asdict(self).items() if value is not None}
-        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(self.as_json(), sort_keys=True).encode()).hexdigest()
 
+    def as_json(self) -> dict[str, Any]:
+        """Its facts, without what is not set, so that one which comes later leaves the digests of the others alone."""
+        return {"kind": self.kind, **{key: value for key, value in asdict(self).items() if value is not None}}
 
-@dataclass(frozen=True)
-class Captions:
-    """The captions of a split."""
+    @classmethod
+    def from_json(cls, facts: Mapping[str, Any]) -> Self:
+        """What `as_json` gave, without `kind`; older versions wrote null for what other kinds have."""
+        known = {key: value for key, value in facts.items() if value is not None}
+        given: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in known.items()}
+        return cls(**given)
 
-    tokens: NDArray[np.int32]
-    """(M, T)."""
-    samples: NDArray[np.int64]
-    """(M,) index of the sample that each belongs to, ascending."""
-    texts: tuple[str, ...]
-    """As they were written."""
+    def arrays(self, split: str) -> dict[str, tuple[tuple[int, ...], type[np.generic]]]:
+        """Shape and type of each array of a split, by the end of its file's name."""
+        count = self.counts[split]
+        found: dict[str, tuple[tuple[int, ...], type[np.generic]]] = {"": ((count, *self.shape), self.dtype)}
+        if self.classes is not None:
+            found["_labels"] = ((count,), np.int64)
+        if self.inputs is not None:
+            found["_inputs"] = ((count, *self.inputs), self.dtype)
+        return found
 
-    def drawn(self, samples: NDArray[np.int64], draws: NDArray[np.float64]) -> NDArray[np.int64]:
-        """One caption for each of `samples` (N,), chosen by `draws` (N,) in [0, 1): indices int64 (N,)."""
-        first, end = np.searchsorted(self.samples, samples), np.searchsorted(self.samples, samples, side="right")
-        return first + (draws * (end - first)).astype(np.int64)
+    def files(self, split: str) -> list[str]:
+        """Name of each file of a split."""
+        return [f"{split}{ending}.npy" for ending in self.arrays(split)]
 
-    def take(self, indices: NDArray[np.int64]) -> Captions:
-        """Some of them, by ascending indices."""
-        return Captions(self.tokens[indices], self.samples[indices], tuple(self.texts[i] for i in indices))
+    def captions(self, folder: Path, split: str, arrays: Mapping[str, NDArray[Any]]) -> Captions | None:
+        """What a split's samples are described by; None for all kinds but that one."""
+        return None
+
+    @abstractmethod
+    def to_networks(self, samples: Tensor) -> Tensor:
+        """Samples (N, *shape), or inputs, as networks see them: float32."""
+
+    @abstractmethod
+    def to_samples(self, made: Tensor) -> Tensor:
+        """What a network made, (N, ...), as samples (N, *shape) on the CPU: the inverse of `to_networks`."""
+
+    def labels_drawn(self, n: int, seed: int) -> Tensor:
+        """Labels (n,), int64, of samples that nobody asked a label for: each class in turn."""
+        return torch.arange(n) % len(self.classes or ())
+
+    def misfit(self, other: DatasetSpec) -> str | None:
+        """Why samples of this kind cannot stand beside those of `other`, in words; None where they can.
+
+        This is a generator's, whose classes are None where it is unconditional.
+        """
+        if (self.kind, self.shape) != (other.kind, other.shape):
+            return f"draws {self.kind} of shape {self.shape}, and the data has {other.kind} of shape {other.shape}"
+        if self.inputs != other.inputs:
+            return f"is given inputs of shape {self.inputs}, and the data has {other.inputs}"
+        if self.classes is not None and self.classes != other.classes:
+            return "knows other classes than the data has"
+        return None
+
+    def comparable(self, samples: NDArray[Any]) -> NDArray[Any]:
+        """Samples (N, ...) so scaled that no value counts for more than another where spreads are compared; by default as they are."""
+        return samples
+
+    def probe(self, generator: Generator, dataset: Dataset) -> Samples:
+        """Samples of a generator in training, whose spread is compared with that of real samples."""
+        return generator.sample(PROBE, PREVIEW_SEED)
+
+    @abstractmethod
+    def preview(self, generator: Generator, dataset: Dataset) -> NDArray[np.uint8]:
+        """A picture, uint8 (H, W, 3), of what a generator in training makes: of fixed latents, so that pictures can be compared."""
 
 
 @dataclass(frozen=True)
@@ -156,41 +181,38 @@ class Dataset:
         """
         path = folder / "dataset.json"
         try:
-            fields = json.loads(path.read_text())
-            if fields.pop("format", None) != FORMAT:
+            facts = json.loads(path.read_text())
+            if facts.pop("format", None) != FORMAT:
                 raise DataError(f"{path}: not of format {FORMAT}; run the validate stage again")
-            for key in ("shape", "classes", "mean", "std", "inputs", "domains", "vocabulary", "examples", "stacked"):
-                fields[key] = None if fields.get(key) is None and key != "shape" else tuple(fields[key])
-            if fields.get("schema") is not None:
-                fields["schema"] = Schema.from_json(fields["schema"])
-            spec = DatasetSpec(**fields)
-            counts = [(split, spec.counts[split]) for split in SPLITS]
+            kind: type[DatasetSpec] = KINDS.named(facts.pop("kind"))
+            spec = kind.from_json(facts)
+            expected = {split: spec.arrays(split) for split in SPLITS}
         except FileNotFoundError:
             raise DataError(f"{path}: not there; run the validate stage first") from None
         except OSError as error:
             raise DataError(f"{path}: cannot be read ({error.strerror})") from None
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
             raise DataError(f"{path}: damaged ({error}); run the validate stage again") from None
-        dtype = _DTYPES[spec.kind]
-        samples = {split: _open_array(folder / f"{split}.npy", (count, *spec.shape), dtype) for split, count in counts}
-        labels = {}
-        if spec.classes is not None:
-            labels = {split: _open_array(folder / f"{split}_labels.npy", (count,), np.int64) for split, count in counts}
-        inputs = {}
-        if spec.inputs is not None:
-            counts = [(split, (spec.input_counts or spec.counts)[split]) for split in SPLITS]
-            inputs = {split: _open_array(folder / f"{split}_inputs.npy", (count, *spec.inputs), np.uint8) for split, count in counts}
-        captions = {split: _open_captions(folder, split, spec) for split in SPLITS} if spec.vocabulary is not None else {}
-        return cls(spec, samples, labels, inputs, captions)
+        arrays = {
+            split: {ending: _open_array(folder / f"{split}{ending}.npy", *array) for ending, array in expected[split].items()}
+            for split in SPLITS
+        }
+        captions = {split: spec.captions(folder, split, arrays[split]) for split in SPLITS}
+
+        def of(ending: str) -> dict[str, NDArray[Any]]:
+            return {split: found[ending] for split, found in arrays.items() if ending in found}
+
+        return cls(spec, of(""), of("_labels"), of("_inputs"), {split: one for split, one in captions.items() if one is not None})
 
 
-def write_spec(folder: Path, spec: DatasetSpec) -> DatasetSpec:
+Spec = TypeVar("Spec", bound=DatasetSpec)
+
+
+def write_spec(folder: Path, spec: Spec) -> Spec:
     """Write dataset.json beside arrays that are already there; returns `spec` with their digests filled in."""
-    endings = [".npy", *(["_labels.npy"] if spec.classes is not None else []), *(["_inputs.npy"] if spec.inputs is not None else [])]
-    endings += ["_captions.json", "_captioned.npy", "_tokens.npy"] if spec.vocabulary is not None else []
-    digests = {name: _digest(folder / name) for name in sorted(f"{split}{ending}" for split in SPLITS for ending in endings)}
-    complete = replace(spec, sha256=digests)
-    text = json.dumps({"format": FORMAT, **asdict(complete)}, indent=2, sort_keys=True)
+    names = sorted(name for split in SPLITS for name in spec.files(split))
+    complete = replace(spec, sha256={name: _digest(folder / name) for name in names})
+    text = json.dumps({"format": FORMAT, **complete.as_json()}, indent=2, sort_keys=True)
     (folder / "dataset.json").write_text(text + "\n")
     return complete
 
@@ -215,22 +237,6 @@ class _ArrayDigest:
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _open_captions(folder: Path, split: str, spec: DatasetSpec) -> Captions:
-    assert spec.caption_counts is not None  # noqa: S101
-    assert spec.caption_length is not None  # noqa: S101
-    count = spec.caption_counts[split]
-    tokens = _open_array(folder / f"{split}_tokens.npy", (count, spec.caption_length), np.int32)
-    samples = _open_array(folder / f"{split}_captioned.npy", (count,), np.int64)
-    path = folder / f"{split}_captions.json"
-    try:
-        texts = tuple(map(str, json.loads(path.read_text(encoding="utf-8"))))
-    except (OSError, ValueError, TypeError) as error:
-        raise DataError(f"{path}: cannot be read ({error}); run the validate stage again") from None
-    if len(texts) != count:
-        raise DataError(f"{path}: holds {len(texts):,} captions, and dataset.json says {count:,}; run the validate stage again")
-    return Captions(tokens, samples, texts)
 
 
 def _open_array(path: Path, shape: tuple[int, ...], dtype: type[np.generic]) -> NDArray[Any]:

@@ -17,9 +17,10 @@ from torch import Tensor
 
 from gan_core.augment import augment
 from gan_core.data.batches import Batches
-from gan_core.data.dataset import Captions, Dataset, DatasetSpec
-from gan_core.data.text import Vocabulary
+from gan_core.data.dataset import Dataset, DatasetSpec
 from gan_core.errors import DataError
+from gan_core.kinds.captions import Captioned
+from gan_core.kinds.text import Captions, Vocabulary
 from gan_core.losses import matching_loss
 from gan_core.metrics.features import ExtractorConfig, ExtractorKind, FeatureNetwork, RandomConvExtractor, in_float32, prepared
 from gan_core.metrics.fitting import one_cycle, steps_for
@@ -69,9 +70,7 @@ class MatchingExtractor(RandomConvExtractor):
             DataError: the data set has no captions.
             TrainingError: the loss is not finite.
         """
-        spec = dataset.spec
-        if spec.vocabulary is None:
-            raise DataError("features: a matcher needs images with captions")
+        spec = Captioned.of(dataset.spec)
         drawn = RandomConvExtractor.fit(dataset, seed, device)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -89,7 +88,7 @@ class MatchingExtractor(RandomConvExtractor):
         return MatchingNetwork(config.shape, len(Vocabulary(config.vocabulary or ())))
 
     def fits(self, spec: DatasetSpec) -> bool:
-        return self.config.shape == spec.shape and self.config.vocabulary == spec.vocabulary
+        return isinstance(spec, Captioned) and (self.config.shape, self.config.vocabulary) == (spec.shape, spec.vocabulary)
 
     def similarities(self, images: NDArray[np.uint8], texts: tuple[str, ...]) -> NDArray[np.float32]:
         """Cosines between uint8 images (N, C, H, W) and M captions: float32 (N, M)."""

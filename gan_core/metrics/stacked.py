@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gan_core.data.dataset import Dataset
+from gan_core.kinds.images import Images
 from gan_core.metrics.features import WIDTH, ClassifierExtractor, ExtractorKind
 
 
 def unstacked(dataset: Dataset) -> Dataset:
     """The images that a stacked data set was made of: each channel by itself, (C * N, 1, H, W), with the class it is of."""
-    spec = dataset.spec
+    spec = Images.of(dataset.spec)
     assert spec.stacked is not None, "the data set is stacked"  # noqa: S101
     channels, height, width = spec.shape
     samples = {split: images.reshape(-1, 1, height, width) for split, images in dataset.samples.items()}
@@ -26,8 +27,9 @@ def unstacked(dataset: Dataset) -> Dataset:
 
 def mode_shares(dataset: Dataset) -> NDArray[np.float64]:
     """Share of each combination in stacks of a data set's training images, drawn without end: (K**C,)."""
-    labels = unstacked(dataset).labels["train"]
-    single = np.bincount(labels, minlength=len(dataset.spec.stacked or ())) / len(labels)
+    images = unstacked(dataset)
+    labels = images.labels["train"]
+    single = np.bincount(labels, minlength=len(images.spec.classes or ())) / len(labels)
     shares: NDArray[np.float64] = np.ones(1)
     for _ in range(dataset.spec.shape[0]):
         shares = np.kron(shares, single).astype(np.float64)

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from gan_core.data.text import PADDING, UNKNOWN
+from gan_core.kinds.text import PADDING, UNKNOWN
 from gan_core.networks.common import resolutions
 from gan_core.networks.linear import Linear
 

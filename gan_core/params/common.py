@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 PositiveInt = Annotated[int, Field(gt=0)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 
-Kind = Literal["images", "points", "unpaired", "table", "captions", "pairs"]
+Kind = str
 """What a data set holds; `unpaired`: two kinds of images, the ones that a generator is given and the ones that it is to make of them;
 `captions`: images with one or several captions each; `pairs`: images, each with the one that it is to be made of."""
 Patch = Literal[16, 34, 70]
@@ -17,7 +17,7 @@ Patch = Literal[16, 34, 70]
 AbsoluteLoss = Literal["non-saturating", "least-squares", "hinge"]
 """Games in which the generator's loss asks how real its samples are, not whether more so than real ones (relativistic)."""
 Corruption = Literal["mask", "downsample", "noise", "grey"]
-"""How `gan_core.data.corruptions` spoils images."""
+"""How `gan_core.kinds.corruptions` spoils images."""
 
 
 class Strict(BaseModel):

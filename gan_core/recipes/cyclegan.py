@@ -7,7 +7,7 @@ can be looked at and scored. A discriminator judges patches and is shown past tr
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -15,12 +15,12 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gan_core import pictures
 from gan_core.augment import augment, mirrored
 from gan_core.data.batches import Batch
 from gan_core.data.dataset import Dataset, DatasetSpec
 from gan_core.errors import ConfigError
 from gan_core.generator import Generator
+from gan_core.kinds.unpaired import held_out_round_trips
 from gan_core.losses import LOSSES
 from gan_core.networks import build_discriminator, build_generator
 from gan_core.networks.common import NetworkSpec
@@ -29,8 +29,6 @@ from gan_core.networks.translator import RoundTrip
 from gan_core.params import CycleGanParams
 from gan_core.pool import ImagePool
 from gan_core.recipes.game import Move, Recipe, Turn, describe_logits
-
-_PREVIEW_COUNT = 12
 
 
 @dataclass(frozen=True)
@@ -121,10 +119,9 @@ class CycleGan(Recipe[CycleGanParams]):
             total = total + self.params.identity * identity
         return Move(total, numbers)
 
-    def preview(self, generator: Generator, dataset: Dataset) -> NDArray[Any]:
-        """Three rows: held-out inputs, their translations, and what comes back of these."""
-        inputs = np.array(dataset.inputs["holdout"][:_PREVIEW_COUNT])
-        return round_trip_picture(generator, inputs)
+    def preview(self, generator: Generator, dataset: Dataset) -> NDArray[np.uint8]:
+        """Of pairs too, what comes back is looked at."""
+        return held_out_round_trips(generator, dataset)
 
     @property
     def _generators(self) -> RoundTrip:
@@ -135,13 +132,6 @@ class CycleGan(Recipe[CycleGanParams]):
         judge: nn.Module = self.players[f"{name}_discriminator"]
         logits: Tensor = judge(augment(images) if self.params.augment else images)
         return logits.float()
-
-
-def round_trip_picture(generator: Generator, inputs: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Three rows of uint8 images (N, C, H, W): given, translated, taken back. uint8 (H, W, 3)."""
-    translated = generator.translate(inputs).samples
-    returned = generator.translate(translated, back=True).samples
-    return pictures.grid(np.concatenate([inputs, translated, returned]), columns=len(inputs))
 
 
 def _difference(first: Tensor, second: Tensor) -> Tensor:

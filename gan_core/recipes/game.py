@@ -7,22 +7,20 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gan_core import pictures
 from gan_core.data.batches import Batch
 from gan_core.data.dataset import Dataset, DatasetSpec
-from gan_core.generator import Generator, GeneratorConfig, Samples
+from gan_core.generator import Generator, GeneratorConfig
 from gan_core.losses import DECISION_BOUNDARY, share_called_real, share_in_order
 from gan_core.networks.common import NetworkSpec
 from gan_core.params import TrainParams
-from gan_core.watch import PROBE
 
 
 @dataclass(frozen=True)
@@ -65,10 +63,6 @@ def describe_logits(real_logits: Tensor, fake_logits: Tensor, loss: str) -> dict
         numbers |= {"accuracy_real": share_called_real(real, loss), "accuracy_fake": 1 - share_called_real(fake, loss)}
     return numbers
 
-
-PREVIEW_SEED = 0
-_PREVIEW_COUNT = 64
-_PROBE_INPUTS = 16
 
 Params = TypeVar("Params", bound=TrainParams)
 
@@ -120,35 +114,14 @@ class Recipe(ABC, Generic[Params]):
         """What the shipped generator is after `images` real samples."""
         return GeneratorConfig(
             recipe=self.params.recipe,
-            kind=self.spec.kind,
-            shape=self.spec.shape,
-            classes=self.spec.classes if self.network.classes else None,
+            data=self.spec if self.network.classes else replace(self.spec, classes=None),
             latent=self.network.latent,
             network=self.network,
             images=images,
             seed=self.params.seed,
             dataset=self.spec.digest,
-            mean=self.spec.mean,
-            std=self.spec.std,
-            inputs=self.spec.inputs,
-            schema=self.spec.schema,
-            vocabulary=self.spec.vocabulary,
-            prompts=self.spec.examples,
         )
 
-    def probe(self, generator: Generator, dataset: Dataset) -> Samples:
-        """Samples of the generator as it is now, whose spread is compared with that of real samples."""
-        if dataset.spec.inputs is not None:
-            return generator.translate(np.array(dataset.inputs["train"][:_PROBE_INPUTS]))
-        return generator.sample(PROBE, PREVIEW_SEED)
-
-    def comparable(self, samples: NDArray[Any]) -> NDArray[Any]:
-        """Samples (N, ...) so scaled that no value counts for more than another where spreads are compared; by default as they are."""
-        return samples
-
-    def preview(self, generator: Generator, dataset: Dataset) -> NDArray[Any]:
-        """A picture, uint8 (H, W, 3), of what the generator makes now: of fixed latents, so that pictures can be compared."""
-        if dataset.spec.kind == "images":
-            return pictures.grid(generator.sample(_PREVIEW_COUNT, PREVIEW_SEED).samples)
-        real = np.array(dataset.samples["train"][:1_000])
-        return pictures.scatter(generator.sample(len(real), PREVIEW_SEED).samples, real)
+    def preview(self, generator: Generator, dataset: Dataset) -> NDArray[np.uint8]:
+        """A picture, uint8 (H, W, 3), of what the generator makes now; by default what the kind of data shows."""
+        return self.spec.preview(generator, dataset)

@@ -6,28 +6,21 @@ by the mean absolute difference as well. Restoration is the same game, on pairs 
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 
-from gan_core import pictures
 from gan_core.augment import mirrored_and_shifted
 from gan_core.data.batches import Batch
-from gan_core.data.dataset import Dataset, DatasetSpec
+from gan_core.data.dataset import DatasetSpec
 from gan_core.errors import ConfigError
-from gan_core.generator import Generator
+from gan_core.kinds.pairs import Pairs
 from gan_core.losses import LOSSES
 from gan_core.networks import build_discriminator, build_generator
 from gan_core.networks.common import NetworkSpec
 from gan_core.networks.patch import patch_widths
 from gan_core.params import Pix2pixParams
 from gan_core.recipes.game import Move, Recipe, Turn, describe_logits
-
-_ROWS = 6
 
 
 class Pix2pix(Recipe[Pix2pixParams]):
@@ -37,7 +30,7 @@ class Pix2pix(Recipe[Pix2pixParams]):
 
     def __init__(self, params: Pix2pixParams, spec: DatasetSpec, device: torch.device) -> None:
         super().__init__(params, spec, device)
-        if spec.inputs is None or spec.input_counts is not None:
+        if not isinstance(spec, Pairs) or spec.inputs is None:
             raise ConfigError("train.recipe: pix2pix needs an input for each image; set data.layout or data.corruption")
         generator, discriminator = params.generator, params.discriminator
         normalization = discriminator.normalization or ("spectral" if params.loss == "hinge" else "batch")
@@ -94,12 +87,6 @@ class Pix2pix(Recipe[Pix2pixParams]):
         loss = self.params.adversarial * adversarial + self.params.reconstruction * reconstruction
         parts = {"adversarial_loss": adversarial.detach(), "reconstruction_loss": reconstruction.detach()}
         return Move(loss, {"generator_loss": loss.detach(), **parts})
-
-    def preview(self, generator: Generator, dataset: Dataset) -> NDArray[Any]:
-        """Rows of input, generated and real, of the first held-out pairs, or of training pairs where none are held out."""
-        split = "holdout" if len(dataset.samples["holdout"]) else "train"
-        inputs, real = (np.array(part[split][:_ROWS]) for part in (dataset.inputs, dataset.samples))
-        return pictures.rows(inputs, generator.translate(inputs).samples, real)
 
     def _judge_both(self, fake: Tensor) -> tuple[Tensor, Tensor]:
         """Float32 logits (N, h, w) of real and of generated images beside their inputs."""

@@ -10,28 +10,22 @@ the second stage's loss does not reach the first.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, cast
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 
-from gan_core import pictures
 from gan_core.augment import augment
 from gan_core.data.batches import Batch
-from gan_core.data.dataset import Dataset, DatasetSpec
+from gan_core.data.dataset import DatasetSpec
 from gan_core.distributed import own_part, whole
-from gan_core.generator import Generator
+from gan_core.kinds.captions import Captioned
 from gan_core.losses import LOSSES, matching_loss, share_in_order, standard_normal_divergence
 from gan_core.networks.common import NetworkSpec
 from gan_core.networks.stack import StackDiscriminator, StackGenerator, half
 from gan_core.networks.text import ImageEncoder, similarities
 from gan_core.params import StackganParams
-from gan_core.recipes.game import PREVIEW_SEED, Move, Recipe, Turn, describe_logits
-
-_PREVIEW_PROMPTS, _PREVIEW_DRAWS = 8, 6
+from gan_core.recipes.game import Move, Recipe, Turn, describe_logits
 
 
 @dataclass(frozen=True)
@@ -50,8 +44,8 @@ class Stackgan(Recipe[StackganParams]):
 
     def __init__(self, params: StackganParams, spec: DatasetSpec, device: torch.device) -> None:
         super().__init__(params, spec, device)
-        assert spec.vocabulary is not None  # noqa: S101  the kind of data has one
-        words = len(spec.vocabulary) + 2
+        assert isinstance(spec, Captioned)  # noqa: S101  its parameters take no other kind
+        words = len(spec.words)
         latent = params.latent + 2 * params.code
         self.network = NetworkSpec("stack", spec.shape, 0, latent, width=params.generator_width, words=words, code=params.code)
         shapes = {"first": half(spec.shape), "second": spec.shape}
@@ -147,16 +141,6 @@ class Stackgan(Recipe[StackganParams]):
 
     def _seen(self, images: Tensor) -> Tensor:
         return augment(images, colour=False) if self.params.augment else images
-
-    def preview(self, generator: Generator, dataset: Dataset) -> NDArray[Any]:
-        """A row for each of eight captions, drawn from the same latents each time."""
-        return prompt_grid(generator, cast(tuple[str, ...], generator.config.prompts)[:_PREVIEW_PROMPTS], _PREVIEW_DRAWS, PREVIEW_SEED)
-
-
-def prompt_grid(generator: Generator, prompts: tuple[str, ...], draws: int, seed: int) -> NDArray[np.uint8]:
-    """A picture, uint8 (H, W, 3), of `draws` images for each of the prompts, a row a prompt."""
-    repeated = [prompt for prompt in prompts for _ in range(draws)]
-    return pictures.grid(generator.sample(len(repeated), seed, prompts=repeated).samples, columns=draws)
 
 
 def _matched(found: Tensor) -> Tensor:

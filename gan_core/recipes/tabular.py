@@ -6,28 +6,19 @@ label.
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from gan_core import pictures
 from gan_core.data.batches import Batch
-from gan_core.data.dataset import Dataset, DatasetSpec
-from gan_core.data.encoding import Encoding
+from gan_core.data.dataset import DatasetSpec
 from gan_core.errors import ConfigError
-from gan_core.generator import Generator
+from gan_core.kinds.table import Table
 from gan_core.losses import LOSSES
 from gan_core.networks import build_discriminator, build_generator
 from gan_core.networks.common import NetworkSpec
 from gan_core.params import TabularParams
 from gan_core.penalties import clip_weights, penalties
-from gan_core.recipes.game import PREVIEW_SEED, Move, Recipe, Turn, describe_logits
-
-_PREVIEW_ROWS = 1_000
-_APART = -0.5  # a gap, beside the values of a column's range as 0..1
+from gan_core.recipes.game import Move, Recipe, Turn, describe_logits
 
 
 class Tabular(Recipe[TabularParams]):
@@ -37,8 +28,8 @@ class Tabular(Recipe[TabularParams]):
 
     def __init__(self, params: TabularParams, spec: DatasetSpec, device: torch.device) -> None:
         super().__init__(params, spec, device)
-        assert spec.schema is not None, "a table has a schema"  # noqa: S101
-        encoding = Encoding(spec.schema)
+        assert isinstance(spec, Table)  # noqa: S101  its parameters take no other kind
+        encoding = spec.encoding
         if not encoding.width:
             raise ConfigError("data.source: no column of the table ever changes, so there is nothing to learn; name another table")
         latent = params.latent + encoding.choices.width
@@ -83,18 +74,6 @@ class Tabular(Recipe[TabularParams]):
     def after_move(self, turn: Turn) -> None:
         if turn.draws and self.params.penalty.clip:
             clip_weights(self.players["discriminator"].parameters(), self.params.penalty.clip)
-
-    def comparable(self, samples: NDArray[Any]) -> NDArray[Any]:
-        """Each column by its range: units are not comparable, and a single outlier must not make all else look collapsed."""
-        assert self.spec.schema is not None  # noqa: S101
-        low, high = np.array([column.extent for column in self.spec.schema.columns]).T
-        shares = (samples - low) / np.where(high > low, high - low, 1.0)
-        return np.asarray(np.nan_to_num(shares, nan=_APART))
-
-    def preview(self, generator: Generator, dataset: Dataset) -> NDArray[Any]:
-        assert self.spec.schema is not None  # noqa: S101
-        real = np.array(dataset.samples["train"][:_PREVIEW_ROWS])
-        return pictures.histograms(real, generator.sample(len(real), PREVIEW_SEED).samples, self.spec.schema.columns)
 
     def _packed(self, rows: Tensor) -> Tensor:
         """(N, ...) -> (N / pac, pac, ...)."""

@@ -479,7 +479,7 @@ def _save_servable(folder: Path, path: Path, run_id: str, model_id: str) -> None
     config = read_config(folder)
     columns = [ColSpec("string", "png")] if len(config.shape) == 3 else [ColSpec("float", f"x{axis}") for axis in range(config.shape[0])]
     labels = [] if config.classes is None else [ColSpec("string", "label")]
-    labels += [] if config.vocabulary is None else [ColSpec("string", "prompt"), ColSpec("string", "unknown_words")]
+    labels += [] if config.prompts is None else [ColSpec("string", "prompt"), ColSpec("string", "unknown_words")]
     if config.schema is not None:
         columns = [ColSpec(_served_type(column.dtype), column.name) for column in config.schema.columns]
         labels = [ColSpec(_served_type(config.schema.label_dtype), config.schema.label)] if config.schema.label else []

@@ -102,7 +102,7 @@ class ServedGenerator(PythonModel):  # type: ignore[misc]
         if config.inputs is not None:
             return self.generator.translate(_pictures(request, config.inputs))
         labels, prompts = None, [said["prompt"]] if said["prompt"] else None
-        if each is not None and config.vocabulary is not None:
+        if each is not None and config.prompts is not None:
             prompts = each
         elif each is not None:
             classes = classes_of(config)
@@ -226,7 +226,7 @@ def _pictures(request: _Request, shape: tuple[int, ...]) -> NDArray[np.uint8]:
 
 def asked_by(config: GeneratorConfig) -> str:
     """The column of a row that asks for one sample."""
-    return "input" if config.inputs is not None else "prompt" if config.vocabulary is not None else "label"
+    return "input" if config.inputs is not None else "prompt" if config.prompts is not None else "label"
 
 
 def rows_that_ask(config: GeneratorConfig, count: int) -> list[dict[str, Any]]:

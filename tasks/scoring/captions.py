@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gan_core import pictures
-from gan_core.data.dataset import Captions, Dataset, DatasetSpec
+from gan_core.data.dataset import Dataset, DatasetSpec
 from gan_core.errors import ConfigError, DataError, TrainingError
 from gan_core.generator import Generator
+from gan_core.kinds.text import Captions
 from gan_core.metrics.features import FeatureExtractor
 from gan_core.metrics.frechet import FeatureStatistics, frechet_distance
 from gan_core.metrics.matching import MatchingExtractor, found_first

@@ -22,6 +22,7 @@ from gan_core import pictures
 from gan_core.data.dataset import Dataset, DatasetSpec, Split
 from gan_core.errors import ConfigError, DataError, TrainingError
 from gan_core.generator import Generator
+from gan_core.kinds.images import Images
 from gan_core.metrics.bootstrap import Draws
 from gan_core.metrics.features import ClassifierExtractor, FeatureExtractor, RandomConvExtractor, extractor_of
 from gan_core.metrics.frechet import FeatureStatistics, frechet_distance, frechet_infinity, frechet_replicates
@@ -126,7 +127,7 @@ class ImageScoring(Scoring):
                 f"generators.{name}.evaluate.features: a classifier needs at least two classes, and the data has {classes}; "
                 "use auto or random"
             )
-        if spec.stacked is not None and params.features not in ("auto", "classifier"):
+        if _stacked(spec) and params.features not in ("auto", "classifier"):
             raise ConfigError(
                 f"generators.{name}.evaluate.features: stacked images are compared by a classifier of their channels; use auto"
             )
@@ -134,10 +135,10 @@ class ImageScoring(Scoring):
             return extractor_of("inception")
         if params.features == "random" or classes < 2:
             return RandomConvExtractor
-        return ClassifierExtractor if spec.stacked is None else StackedExtractor
+        return StackedExtractor if _stacked(spec) else ClassifierExtractor
 
     def extractor_data(self, dataset: Dataset) -> Dataset:
-        return dataset if dataset.spec.stacked is None else unstacked(dataset)
+        return unstacked(dataset) if _stacked(dataset.spec) else dataset
 
     def check(self, dataset: Dataset, params: EvaluateParams) -> None:
         super().check(dataset, params)
@@ -162,7 +163,7 @@ class ImageScoring(Scoring):
             predicted = probabilities = shares = None
             if isinstance(extractor, ClassifierExtractor):
                 predicted = extractor.classify(generated)
-                if dataset.spec.stacked is None:
+                if not _stacked(dataset.spec):
                     probabilities = extractor.probabilities(generated)
                 else:
                     shares = mode_shares(dataset)
@@ -260,3 +261,8 @@ def _in_turn(indices: NDArray[np.int64], labels: NDArray[np.int64], wanted: NDAr
         order.append(some[used.get(label, 0) % len(some)])
         used[label] = used.get(label, 0) + 1
     return np.array(order)
+
+
+def _stacked(spec: DatasetSpec) -> bool:
+    """Whether channels are images of their own."""
+    return isinstance(spec, Images) and spec.stacked is not None

@@ -2,7 +2,7 @@
 
 With a segmentation network as extractor (`evaluate.features: segmentation`, where inputs are label maps) images are also judged by
 the labels that are found in them. Where the inputs are spoiled images, the scores stand beside those of the plain restoration that
-`gan_core.data.corruptions` has.
+`gan_core.kinds.corruptions` has.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gan_core import pictures
-from gan_core.data.corruptions import holes, plain_restoration
 from gan_core.data.dataset import Dataset, DatasetSpec
 from gan_core.errors import ConfigError, TrainingError
 from gan_core.generator import Generator
+from gan_core.kinds.corruptions import holes, plain_restoration
+from gan_core.kinds.pairs import Pairs
 from gan_core.metrics.bootstrap import Draws
 from gan_core.metrics.features import FeatureExtractor, RandomConvExtractor
 from gan_core.metrics.frechet import FeatureStatistics, frechet_distance, frechet_replicates
@@ -100,7 +101,7 @@ class PairScoring(ImageScoring):
 
     def extractor(self, name: str, spec: DatasetSpec, params: EvaluateParams) -> type[FeatureExtractor]:
         if params.features == "segmentation":
-            if spec.corruption is not None:
+            if Pairs.of(spec).corruption is not None:
                 raise ConfigError(
                     f"generators.{name}.evaluate.features: segmentation needs label maps as inputs, not spoiled images; use random"
                 )
@@ -117,7 +118,7 @@ class PairScoring(ImageScoring):
     def gather(self, generator: Generator, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams) -> PairEvidence:
         """Every held-out pair, at most `evaluate.samples` of them. Runs on a GPU where there is one."""
         assert extractor is not None, "images are compared by features"  # noqa: S101
-        spec = dataset.spec
+        spec = Pairs.of(dataset.spec)
         order = chosen(dataset, "holdout", min(spec.counts["holdout"], params.samples), params.seed)
         features: dict[str, list[NDArray[np.float32]]] = {"real": [], "generated": [], "plain": []}
         columns: dict[str, list[NDArray[np.float64]]] = {}

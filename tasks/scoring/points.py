@@ -12,6 +12,7 @@ from gan_core import pictures
 from gan_core.data.dataset import Dataset
 from gan_core.errors import DataError, TrainingError
 from gan_core.generator import Generator
+from gan_core.kinds.points import Points
 from gan_core.metrics.features import FeatureExtractor
 from gan_core.metrics.points import SAMPLES, point_scores
 from tasks.params import EvaluateParams
@@ -47,15 +48,16 @@ class PointScoring(Scoring):
 
     def check(self, dataset: Dataset, params: EvaluateParams) -> None:
         super().check(dataset, params)
-        if dataset.spec.truth is None:
+        if Points.of(dataset.spec).truth is None:
             raise DataError("points: the distribution that they were drawn from is not known, so there is nothing to score against")
 
     def gather(self, generator: Generator, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams) -> PointEvidence:
-        assert dataset.spec.truth is not None, "checked"  # noqa: S101
+        truth = Points.of(dataset.spec).truth
+        assert truth is not None, "checked"  # noqa: S101
         points = generator.sample(min(params.samples, SAMPLES), seed=params.seed).samples
         if not np.isfinite(points).all():
             raise TrainingError("the generator draws points that are not finite; train it again with other settings")
-        return PointEvidence(points, dataset.spec.truth, np.array(dataset.samples["holdout"]))
+        return PointEvidence(points, truth, np.array(dataset.samples["holdout"]))
 
     def grids(self, generator: Generator, dataset: Dataset, seed: int) -> dict[str, NDArray[np.uint8]]:
         real = np.array(dataset.samples["train"][:SAMPLES])

@@ -24,6 +24,7 @@ from gan_core.data.dataset import Dataset
 from gan_core.data.schema import Column
 from gan_core.errors import DataError, TrainingError
 from gan_core.generator import Generator
+from gan_core.kinds.table import Table
 from gan_core.metrics.features import FeatureExtractor
 from gan_core.metrics.rows import (
     balanced_accuracy,
@@ -141,8 +142,7 @@ class TableScoring(Scoring):
         labels = dataset.labels.get("train")
         asked = None if labels is None or generator.config.classes is None else np.tile(np.array(labels[train]), TABLES)
         drawn = generator.sample(TABLES * len(train), seed=params.seed, labels=asked)
-        assert dataset.spec.schema is not None  # noqa: S101
-        samples = expanded(drawn.samples, dataset.spec.schema.columns)
+        samples = expanded(drawn.samples, Table.of(dataset.spec).schema.columns)
         if not np.isfinite(samples).all():
             raise TrainingError("the generator draws rows that are not finite; train it again with other settings")
         if (samples == samples[0]).all():
@@ -160,8 +160,7 @@ class TableScoring(Scoring):
     def copies(
         self, generator: Generator, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams
     ) -> tuple[Copies, NDArray[np.uint8]]:
-        assert dataset.spec.schema is not None  # noqa: S101
-        columns = dataset.spec.schema.columns
+        columns = Table.of(dataset.spec).schema.columns
         train = np.array(dataset.samples["train"])
         held_out = np.array(dataset.samples["holdout"][chosen(dataset, "holdout", min(COMPARED, params.samples), params.seed)])
         generated = generator.sample(min(COMPARED, params.samples), seed=params.seed).samples
@@ -171,8 +170,7 @@ class TableScoring(Scoring):
 
     def grids(self, generator: Generator, dataset: Dataset, seed: int) -> dict[str, NDArray[np.uint8]]:
         """Histograms: generated rows over held-out ones, and for comparison training rows over the same."""
-        assert dataset.spec.schema is not None  # noqa: S101
-        columns = dataset.spec.schema.columns
+        columns = Table.of(dataset.spec).schema.columns
         held_out, train = np.array(dataset.samples["holdout"]), np.array(dataset.samples["train"])
         generated = generator.sample(max(len(train), 1_000), seed=seed).samples
         return {"generated": pictures.histograms(held_out, generated, columns), "real": pictures.histograms(held_out, train, columns)}
@@ -180,7 +178,6 @@ class TableScoring(Scoring):
     def _evidence(
         self, dataset: Dataset, generated: NDArray[np.float64], labels: NDArray[np.int64] | None, params: EvaluateParams
     ) -> TableEvidence:
-        assert dataset.spec.schema is not None  # noqa: S101
         train = chosen(dataset, "train", params.samples, params.seed)
         held_out = chosen(dataset, "holdout", params.samples, params.seed)
 
@@ -188,7 +185,7 @@ class TableScoring(Scoring):
             return None if dataset.spec.classes is None or labels is None else np.array(dataset.labels[split][indices])
 
         return TableEvidence(
-            dataset.spec.schema.columns,
+            Table.of(dataset.spec).schema.columns,
             np.array(dataset.samples["holdout"][held_out]),
             np.array(generated),
             labels_of("holdout", held_out),

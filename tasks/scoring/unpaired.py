@@ -11,7 +11,6 @@ takes for the target kind before they are translated.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,12 +20,13 @@ from numpy.typing import NDArray
 from gan_core.data.dataset import SPLITS, Dataset, DatasetSpec
 from gan_core.errors import ConfigError, DataError, TrainingError
 from gan_core.generator import Generator
+from gan_core.kinds.images import Images
+from gan_core.kinds.unpaired import Unpaired, round_trip_picture
 from gan_core.metrics.bootstrap import Draws
 from gan_core.metrics.features import ClassifierExtractor, FeatureExtractor, extractor_of
 from gan_core.metrics.frechet import FeatureStatistics, frechet_distance, frechet_replicates
 from gan_core.metrics.kernel import kernel_distance, kernel_replicates
 from gan_core.pictures import grid
-from gan_core.recipes.cyclegan import round_trip_picture
 from tasks.params import EvaluateParams
 from tasks.scoring.copies import Copies, find_copies, most_compared, of_images, picture
 from tasks.scoring.scoring import PICTURES, Evidence, Scoring, on_best_device, refuse_segmentation, rounded
@@ -77,13 +77,11 @@ class UnpairedScoring(Scoring):
 
     def extractor_data(self, dataset: Dataset) -> Dataset:
         """Both kinds as one data set of labelled images: first the inputs, class 0, then the samples, class 1."""
-        spec = dataset.spec
-        assert spec.input_counts is not None, "unpaired"  # noqa: S101
+        spec = Unpaired.of(dataset.spec)
         counts = {split: spec.input_counts[split] + spec.counts[split] for split in SPLITS}
         samples = {split: np.concatenate([dataset.inputs[split], dataset.samples[split]]) for split in SPLITS}
         labels = {split: (np.arange(counts[split]) >= spec.input_counts[split]).astype(np.int64) for split in SPLITS}
-        both = replace(spec, kind="images", classes=spec.domains, counts=counts, inputs=None, input_counts=None, domains=None)
-        return Dataset(both, samples, labels)
+        return Dataset(Images(spec.shape, counts, spec.domains, sha256=spec.sha256), samples, labels)
 
     def fit(self, extractor: type[FeatureExtractor], dataset: Dataset, seed: int, device: torch.device) -> FeatureExtractor:
         """Augmented: a few hundred photographs of each kind are usual here, and a classifier of no use knows each by heart."""
@@ -94,7 +92,7 @@ class UnpairedScoring(Scoring):
     fewest_of_each = Scoring.fewest
 
     def check(self, dataset: Dataset, params: EvaluateParams) -> None:
-        domains = zip(dataset.spec.domains or ("inputs", "samples"), (dataset.inputs, dataset.samples), strict=True)
+        domains = zip(Unpaired.of(dataset.spec).domains, (dataset.inputs, dataset.samples), strict=True)
         self._check_counts({f"images of {name}": len(images["holdout"]) for name, images in domains})
 
     def gather(

@@ -13,8 +13,8 @@ import posixpath
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from gan_core.data.text import MAX_CHARACTERS, words
 from gan_core.errors import DataError
+from gan_core.kinds.text import MAX_CHARACTERS, words
 from tasks.sources.raw import safe_path
 
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from gan_core.data.dataset import Dataset
 from gan_core.errors import DataError
+from gan_core.kinds.table import Table
 from gan_core.metrics.frechet import FeatureStatistics, frechet_distance
 from gan_core.metrics.rows import spread
 
@@ -86,7 +87,7 @@ class Statistics:
             raise DataError(f"{total} training samples are too few for statistics")
         # Evenly spread, since the packed order may follow the classes.
         chosen = np.unique(np.linspace(0, total - 1, min(total, _MOST)).astype(np.int64))
-        fill = np.array([column.centre for column in spec.schema.columns] if spec.schema else 0.0)
+        fill = np.array([column.centre for column in spec.schema.columns] if isinstance(spec, Table) else 0.0)
         numbers, features = zip(*(_described(chunk, fill) for chunk in _chunks(dataset.samples["train"], chosen)), strict=True)
         columns, halves = np.concatenate(numbers), [FeatureStatistics.of(part) for part in _halves(np.concatenate(features))]
         whole = FeatureStatistics(len(halves[0].mean))
@@ -307,14 +308,14 @@ def _names(dataset: Dataset) -> dict[str, int]:
     spec = dataset.spec
     if len(spec.shape) == 3:
         return {"brightness": 0, "contrast": 1}
-    if spec.schema is None:
+    if not isinstance(spec, Table):
         return {f"x{index}": index for index in range(spec.shape[0])}
     return {column.name: index for index, column in enumerate(spec.schema.columns) if column.kind == "number"}
 
 
 def _categories(dataset: Dataset) -> dict[str, dict[str, int]]:
     """How often each category of each column stands in the training split, and the gaps of each number that has any."""
-    if dataset.spec.schema is None:
+    if not isinstance(dataset.spec, Table):
         return {}
     found = {}
     for index, column in enumerate(dataset.spec.schema.columns):

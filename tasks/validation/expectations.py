@@ -36,7 +36,7 @@ _SHOWN = 5
 
 
 @dataclass(frozen=True)
-class Table:
+class CheckedTable:
     """Rows to check, and what is expected of them."""
 
     name: str
@@ -77,10 +77,10 @@ class Verdict:
         return not self.failures
 
 
-def source_table(source: DataFrame, limits: ValidateParams) -> Table:
+def source_table(source: DataFrame, limits: ValidateParams) -> CheckedTable:
     """Expectations of everything that was fetched; columns path, sha256, reason (null for a good sample)."""
     gxe = _expectations()
-    return Table(
+    return CheckedTable(
         "source",
         source,
         "path",
@@ -98,7 +98,7 @@ def source_table(source: DataFrame, limits: ValidateParams) -> Table:
     )
 
 
-def manifest_table(manifest: DataFrame, classes: Sequence[str] | None, limits: ValidateParams, images: bool) -> Table:
+def manifest_table(manifest: DataFrame, classes: Sequence[str] | None, limits: ValidateParams, images: bool) -> CheckedTable:
     """Expectations of the samples that are left; columns as in manifest.parquet."""
     from great_expectations.expectations.row_conditions import Column
 
@@ -145,15 +145,15 @@ def manifest_table(manifest: DataFrame, classes: Sequence[str] | None, limits: V
                 column="label", value_set=[html.escape(one) for one in classes], description="labels are names of classes"
             ),
         ]
-    return Table("manifest", manifest, "path", suite)
+    return CheckedTable("manifest", manifest, "path", suite)
 
 
-def classes_table(classes: DataFrame, limits: ValidateParams, held_out: bool = False) -> Table:
+def classes_table(classes: DataFrame, limits: ValidateParams, held_out: bool = False) -> CheckedTable:
     """Expectations of the classes; columns label, samples, train, holdout, share. `held_out`: of each class some have to be."""
     gxe = _expectations()
     between = gxe.ExpectColumnValuesToBeBetween
     some_held_out = between(column="holdout", min_value=1, description="at least 1 sample of each class held out (a larger data.holdout)")
-    return Table(
+    return CheckedTable(
         "classes",
         classes,
         "label",
@@ -172,12 +172,11 @@ def classes_table(classes: DataFrame, limits: ValidateParams, held_out: bool = F
 
 MODES = (
     "1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB", "HSV", "I", "I;16", "I;16L", "I;16B", "I;16N",
-    "LA;16", "RGB;16", "RGBA;16", "LA;32", "RGB;32", "RGBA;32", "F", "RGB;F",
 )  # fmt: skip
-"""Pixel formats, by Pillow's names or after them, that `tasks.validation.images` has a rule for."""
+"""Pixel formats, by Pillow's names, that `tasks.validation.images` has a rule for."""
 
 
-def check(name: str, tables: Sequence[Table], folder: Path) -> Verdict:
+def check(name: str, tables: Sequence[CheckedTable], folder: Path) -> Verdict:
     """Validate the tables of entry `name` with Great Expectations; leaves results.json and the Data Docs in `folder`."""
     gx = _great_expectations()
     context = gx.get_context(mode="ephemeral")
@@ -241,7 +240,7 @@ def _samples(count: int) -> str:
     return f"{count:,} sample{'s' if count != 1 else ''}"
 
 
-def _failure(result: Mapping[str, Any], table: Table) -> Failure:
+def _failure(result: Mapping[str, Any], table: CheckedTable) -> Failure:
     key = table.key
     expected = result["expectation_config"]["description"]
     details = result["result"]

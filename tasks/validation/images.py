@@ -353,15 +353,6 @@ def array_statistics(images: NDArray[np.uint8]) -> tuple[NDArray[np.float64], ND
     return means.mean(axis=1), np.sqrt(np.maximum(variances.mean(axis=1), 0.0))
 
 
-def with_channels(pixels: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
-    """Pixels (C, H, W) as grey or RGB: grey is repeated, RGB becomes ITU-R 601 luma."""
-    if pixels.shape[0] == channels:
-        return pixels
-    if channels == 3:
-        return np.repeat(pixels, 3, axis=0)
-    return np.asarray(Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0))).convert("L"))[None]
-
-
 def _orientation(image: Image.Image) -> int:
     """What the metadata says (TIFF files are already turned when loaded, and no longer carry it)."""
     try:

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from gan_core.errors import DataError
+from gan_core.kinds.pixels import Spool
 from tasks.params import FOLDER_LAYOUTS, DataParams, ValidateParams
 from tasks.sources.idx import CLASSES, read_idx
 from tasks.sources.raw import About, Member, RawReader, class_of, safe_path
@@ -45,7 +46,6 @@ from tasks.validation.images import (
     fit,
     to_levels,
 )
-from tasks.validation.packing import Spool
 from tasks.validation.pairing import Partners, pair_up
 from tasks.validation.ranges import Ranges
 from tasks.validation.tables import TableRows, inspect_table, read_table

@@ -11,8 +11,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from gan_core.data.dataset import Dataset, DatasetSpec, write_spec
-from gan_core.data.text import Vocabulary
+from gan_core.data.dataset import Dataset, write_spec
+from gan_core.kinds.captions import Captioned
+from gan_core.kinds.images import Images
+from gan_core.kinds.points import Points
+from gan_core.kinds.text import Vocabulary
 
 MakeDataset = Callable[..., Dataset]
 
@@ -44,16 +47,11 @@ def make_dataset(tmp_path: Path) -> MakeDataset:
             if classes:
                 np.save(folder / f"{split}_labels.npy", np.arange(n, dtype=np.int64) % classes)
         points = len(shape) == 1
-        spec = DatasetSpec(
-            kind="points" if points else "images",
-            shape=shape,
-            classes=tuple(f"class-{i}" for i in range(classes)) if classes else None,
-            counts=counts,
-            mean=(0.0, 0.0) if points else None,
-            std=(1.5, 1.4) if points else None,
-            truth={"shape": "circle", "radius": 2.0, "sigma": 0.0} if points else None,
-        )
-        write_spec(folder, spec)
+        if points:
+            truth = {"shape": "circle", "radius": 2.0, "sigma": 0.0}
+            write_spec(folder, Points(shape, counts, mean=(0.0, 0.0), std=(1.5, 1.4), truth=truth))
+        else:
+            write_spec(folder, Images(shape, counts, tuple(f"class-{i}" for i in range(classes)) if classes else None))
         return Dataset.open(folder)
 
     return make
@@ -105,11 +103,9 @@ def write_captioned(folder: Path, side: int, count: int) -> Dataset:
     vocabulary = Vocabulary.of(texts["train"])
     for split in counts:
         np.save(folder / f"{split}_tokens.npy", vocabulary.encode(texts[split], 3).astype(np.int32))
-    spec = DatasetSpec(
-        kind="captions",
-        shape=(3, side, side),
-        classes=None,
-        counts=counts,
+    spec = Captioned(
+        (3, side, side),
+        counts,
         vocabulary=vocabulary.words,
         caption_counts={split: len(texts[split]) for split in counts},
         caption_length=3,

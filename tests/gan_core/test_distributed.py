@@ -18,9 +18,12 @@ from one_rank import CPU, play
 from torch import Tensor
 from torch.nn import functional as F
 
-from gan_core.data.dataset import DatasetSpec, write_spec
+from gan_core.data.dataset import write_spec
 from gan_core.distributed import ALONE, Parts
 from gan_core.errors import TrainingError
+from gan_core.kinds.images import Images
+from gan_core.kinds.pairs import Pairs
+from gan_core.kinds.unpaired import Unpaired
 
 IN_PARTS = "cyclegan"
 RANK = Path(__file__).with_name("one_rank.py")
@@ -86,9 +89,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
                 np.save(root / kind / f"{split}_inputs.npy", draw.integers(0, 256, (n, *inputs[kind]), dtype=np.uint8))
             else:
                 np.save(root / kind / f"{split}_labels.npy", np.arange(n, dtype=np.int64) % 3)
-    write_spec(root / "labelled", DatasetSpec("images", (3, 16, 16), ("a", "b", "c"), counts))
-    write_spec(root / "pairs", DatasetSpec("pairs", (3, 16, 16), None, counts, inputs=inputs["pairs"]))
-    unpaired = DatasetSpec("unpaired", (3, 16, 16), None, counts, inputs=inputs["unpaired"], input_counts=counts, domains=("a", "b"))
+    write_spec(root / "labelled", Images((3, 16, 16), counts, ("a", "b", "c")))
+    write_spec(root / "pairs", Pairs((3, 16, 16), counts, inputs=inputs["pairs"]))
+    unpaired = Unpaired((3, 16, 16), counts, inputs=inputs["unpaired"], input_counts=counts, domains=("a", "b"))
     write_spec(root / "unpaired", unpaired)
     planted_table.pack(root / "table", count=60, holdout=20)
     return {kind: root / kind for kind in ("labelled", "pairs", "unpaired", "table", "captions")}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from gan_core import checkpoint
@@ -20,8 +21,11 @@ def test_a_checkpoint_of_format_1() -> None:
     torch.testing.assert_close(read.tensors["b"], torch.tensor(3))
 
 
-def test_a_generator_of_format_1_without_the_settings_that_came_later() -> None:
-    generator = Generator.load(FORMATS / "generator-1")
+@pytest.mark.parametrize("format", [1, 2])
+def test_a_generator_of_each_format(format: int) -> None:
+    """Of the first one without the settings that came later."""
+    generator = Generator.load(FORMATS / f"generator-{format}")
+    assert (generator.config.kind, generator.config.shape, generator.config.classes) == ("points", (2,), None)
     drawn = generator.sample(2, seed=0).samples
     np.testing.assert_allclose(drawn, [[0.19409460, -0.58164811], [0.18645602, 0.11840934]], rtol=1e-5)
 

@@ -14,6 +14,8 @@ import torch
 
 from gan_core.errors import ConfigError, DataError
 from gan_core.generator import MAX_COUNT, Generator, GeneratorConfig, class_index, read_config
+from gan_core.kinds.images import Images
+from gan_core.kinds.points import Points
 from gan_core.networks import build_generator
 from gan_core.networks.common import NetworkSpec
 from gan_core.randomness import mix
@@ -31,13 +33,13 @@ def make(classes: tuple[str, ...] | None = None, family: Literal["mlp", "dcgan",
             weight += 0.2 * torch.randn_like(weight)
     for _ in range(3):
         network(torch.randn(8, 6), torch.arange(8) % len(classes) if classes else None)
-    return Generator(GeneratorConfig("gan", "images", (1, 16, 16), classes, 6, spec, images=640, seed=3, dataset="d" * 64), network)
+    return Generator(GeneratorConfig("gan", Images((1, 16, 16), classes=classes), 6, spec, images=640, seed=3, dataset="d" * 64), network)
 
 
 def make_points() -> Generator:
     spec = NetworkSpec("mlp", (2,), 0, 3, widths=(8,))
     torch.manual_seed(0)
-    config = GeneratorConfig("gan", "points", (2,), None, 3, spec, 640, 3, "d" * 64, mean=(10.0, -20.0), std=(0.5, 2.0))
+    config = GeneratorConfig("gan", Points((2,), mean=(10.0, -20.0), std=(0.5, 2.0)), 3, spec, 640, 3, "d" * 64)
     return Generator(config, build_generator(spec))
 
 
@@ -239,8 +241,8 @@ class TestOnDisk:
 
     def test_another_format_is_named(self, tmp_path: Path) -> None:
         make().save(tmp_path / "generator")
-        change(tmp_path / "generator", format=2)
-        with pytest.raises(DataError, match=r"config\.json: has format 2, and this version of Gantry reads 1"):
+        change(tmp_path / "generator", format=3)
+        with pytest.raises(DataError, match=r"config\.json: has format 3, and this version of Gantry reads 2"):
             Generator.load(tmp_path / "generator")
 
     @pytest.mark.parametrize(

@@ -19,9 +19,11 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from gan_core import checkpoint
-from gan_core.data.dataset import Dataset, DatasetSpec, write_spec
+from gan_core.data.dataset import Dataset, write_spec
 from gan_core.errors import ConfigError, TrainingError
 from gan_core.generator import Generator
+from gan_core.kinds.images import Images
+from gan_core.kinds.points import Points
 from gan_core.params import GanParams, StackganParams
 from gan_core.params.common import OptimizerParams
 from gan_core.training import Progress, _set_rates, train
@@ -462,7 +464,7 @@ class TestNotFinite:
         train_points[at] = np.nan
         np.save(folder / "train.npy", train_points)
         np.save(folder / "holdout.npy", train_points[:10])
-        write_spec(folder, DatasetSpec("points", (2,), None, {"train": 200, "holdout": 10}, mean=(0.0, 0.0), std=(1.0, 1.0)))
+        write_spec(folder, Points((2,), {"train": 200, "holdout": 10}, mean=(0.0, 0.0), std=(1.0, 1.0)))
         return Dataset.open(folder)
 
     @pytest.mark.parametrize("log_every", [8, 1_000])
@@ -525,7 +527,7 @@ class TestLearning:
             labels = np.arange(n, dtype=np.int64) % 2
             np.save(folder / f"{split}.npy", (draw.integers(20, 60, (n, 1, 8, 8)) + 170 * labels[:, None, None, None]).astype(np.uint8))
             np.save(folder / f"{split}_labels.npy", labels)
-        write_spec(folder, DatasetSpec("images", (1, 8, 8), ("dark", "bright"), {"train": 200, "holdout": 10}))
+        write_spec(folder, Images((1, 8, 8), {"train": 200, "holdout": 10}, ("dark", "bright")))
         wide = {"network": "dcgan", "width": 16}
         options = params(images=6_400, batch=32, condition="label", generator=wide, discriminator=wide, optimizer={"learning_rate": 1e-3})
         train(options, Dataset.open(folder), tmp_path / "run")

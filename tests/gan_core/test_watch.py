@@ -14,8 +14,9 @@ from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
 from gan_core import recipes, watch
-from gan_core.data.dataset import Dataset, DatasetSpec, write_spec
+from gan_core.data.dataset import Dataset, write_spec
 from gan_core.errors import LostRunError
+from gan_core.kinds.images import Images
 from gan_core.losses import LOSSES
 from gan_core.params import GanParams
 from gan_core.params.common import OptimizerParams
@@ -187,7 +188,7 @@ class TestPlanted:
             np.save(folder / f"{split}.npy", images[part])
             np.save(folder / f"{split}_labels.npy", digits.target[part].astype(np.int64))
         counts = {"train": len(images) - 200, "holdout": 200}
-        write_spec(folder, DatasetSpec("images", (1, 16, 16), tuple("0123456789"), counts))
+        write_spec(folder, Images((1, 16, 16), counts, tuple("0123456789")))
         options = GanParams(images=200_000, batch=128, condition="label", loss="hinge", optimizer=OptimizerParams(learning_rate=0.1))
         share, said = stopped_at(options, Dataset.open(folder), tmp_path / "run")
         assert share <= 0.10

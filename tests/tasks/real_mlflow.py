@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 
 from gan_core.generator import Generator, GeneratorConfig
+from gan_core.kinds.images import Images
+from gan_core.kinds.points import Points
 from gan_core.networks import build_generator
 from gan_core.networks.common import NetworkSpec
 
@@ -48,8 +50,8 @@ def tiny_generator(seed: int = 0, kind: str = "images", classes: tuple[str, ...]
 
     shape = (1, 8, 8) if kind == "images" else (2,)
     spec = NetworkSpec("mlp", shape, len(classes or ()), latent=4, widths=(8,))
-    moments = {} if kind == "images" else {"mean": (0.0, 1.0), "std": (1.0, 2.0)}
+    data = Images(shape, classes=classes) if kind == "images" else Points(shape, classes=classes, mean=(0.0, 1.0), std=(1.0, 2.0))
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         network = build_generator(spec)
-    return Generator(GeneratorConfig("gan", kind, shape, classes, 4, spec, 640, seed, "d" * 64, **moments), network)  # type: ignore[arg-type]
+    return Generator(GeneratorConfig("gan", data, 4, spec, 640, seed, "d" * 64), network)

@@ -16,6 +16,7 @@ import pytest
 from gan_core.data.dataset import Dataset
 from gan_core.errors import ConfigError, GantryError, RegistryError
 from gan_core.generator import read_config
+from gan_core.kinds.points import Points
 from tasks.clean import Findings, examined
 from tasks.graph import repro
 from tasks.params import load_entry
@@ -25,7 +26,6 @@ from tasks.scaffold import init_workspace
 from tasks.system import locks
 from tasks.train import state_key, train
 from tasks.trials.reproduce import reproduce
-from tasks.validation import packing
 from tasks.workspace import Workspace
 
 NAME = "circle"
@@ -54,7 +54,7 @@ def write_data(workspace: Workspace, seed: int) -> None:
     points = (2 * np.stack([np.cos(angles), np.sin(angles)], axis=1)).astype(np.float32)
     np.save(workspace.raw(NAME) / "points.npy", points)
     (workspace.validation(NAME) / "results.json").write_text(f"{seed}")
-    packing.pack_points(workspace.ready(NAME), {"train": points[:250], "holdout": points[250:]}, {"shape": "circle"})
+    Points.pack(workspace.ready(NAME), {"train": points[:250], "holdout": points[250:]}, {"shape": "circle"})
 
 
 def commit(workspace: Workspace) -> None:

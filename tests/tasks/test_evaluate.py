@@ -21,9 +21,11 @@ from real_mlflow import tiny_generator
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
-from gan_core.data.dataset import Dataset, DatasetSpec, write_spec
+from gan_core.data.dataset import Dataset, write_spec
 from gan_core.errors import ConfigError, DataError, RegistryError, TrainingError
 from gan_core.generator import Generator
+from gan_core.kinds.images import Images
+from gan_core.kinds.points import Points
 from gan_core.metrics import features as features_module
 from gan_core.metrics.features import ClassifierExtractor, ExtractorConfig, FeatureExtractor, RandomConvExtractor
 from gan_core.metrics.inception_features import InceptionExtractor, InceptionNetwork
@@ -52,9 +54,9 @@ def pack(folder: Path, samples: NDArray[Any], labels: NDArray[np.int64] | None, 
         np.save(folder / f"{split}.npy", samples[part])
         if labels is not None:
             np.save(folder / f"{split}_labels.npy", labels[part])
-    kind = "images" if samples.ndim == 4 else "points"
+    kind = Images if samples.ndim == 4 else Points
     classes = None if labels is None else CLASSES
-    write_spec(folder, DatasetSpec(kind, samples.shape[1:], classes, {"train": len(samples) - holdout, "holdout": holdout}, **facts))  # type: ignore[arg-type]
+    write_spec(folder, kind(samples.shape[1:], {"train": len(samples) - holdout, "holdout": holdout}, classes, **facts))
     return Dataset.open(folder)
 
 
@@ -103,7 +105,8 @@ class Replay(nn.Module):
 def replaying(dataset: Dataset, by_label: bool = True, **manner: Any) -> Generator:
     config = tiny_generator().config
     spec = NetworkSpec("mlp", (1, 8, 8), 10, 65)
-    config = dataclasses.replace(config, shape=(1, 8, 8), classes=CLASSES if by_label else None, latent=65, network=spec)
+    data = Images((1, 8, 8), classes=CLASSES if by_label else None)
+    config = dataclasses.replace(config, data=data, latent=65, network=spec)
     return Generator(config, Replay(dataset, **manner))
 
 

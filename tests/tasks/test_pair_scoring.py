@@ -11,10 +11,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gan_core.data.corruptions import corrupt, holes, plain_restoration
-from gan_core.data.dataset import Dataset, DatasetSpec, write_spec
+from gan_core.data.dataset import Dataset, write_spec
 from gan_core.errors import ConfigError, DataError, TrainingError
 from gan_core.generator import Generator, GeneratorConfig
+from gan_core.kinds.corruptions import corrupt, holes, plain_restoration
+from gan_core.kinds.images import Images
+from gan_core.kinds.pairs import Pairs
 from gan_core.metrics.features import RandomConvExtractor
 from gan_core.metrics.frechet import FeatureStatistics, frechet_distance
 from gan_core.metrics.pairs import psnrs
@@ -43,7 +45,7 @@ class Made(nn.Module):
 
 def generator(change: Any = lambda inputs: inputs) -> Generator:
     network = NetworkSpec("unet", (3, 16, 16), 0, 0, inputs=(3, 16, 16))
-    return Generator(GeneratorConfig("pix2pix", "pairs", (3, 16, 16), None, 0, network, 1, 0, "d", inputs=(3, 16, 16)), Made(change))
+    return Generator(GeneratorConfig("pix2pix", Pairs((3, 16, 16), inputs=(3, 16, 16)), 0, network, 1, 0, "d"), Made(change))
 
 
 def restoration(folder: Path, corruption: Corruption) -> Dataset:
@@ -54,7 +56,7 @@ def restoration(folder: Path, corruption: Corruption) -> Dataset:
         images = (tones + draw.integers(0, 20, tones.shape)).astype(np.uint8)
         np.save(folder / f"{split}.npy", images)
         np.save(folder / f"{split}_inputs.npy", np.stack([corrupt(image, corruption, seed) for seed, image in enumerate(images)]))
-    write_spec(folder, DatasetSpec("pairs", (3, 16, 16), None, counts, inputs=(3, 16, 16), corruption=corruption))
+    write_spec(folder, Pairs((3, 16, 16), counts, inputs=(3, 16, 16), corruption=corruption))
     return Dataset.open(folder)
 
 
@@ -120,12 +122,12 @@ def test_one_image_for_every_input_is_a_collapse(tmp_path: Path) -> None:
 
 def test_what_cannot_be_asked_for_is_refused() -> None:
     counts = {"train": 20, "holdout": 15}
-    spoiled = DatasetSpec("pairs", (3, 16, 16), None, counts, inputs=(3, 16, 16), corruption="noise")
+    spoiled = Pairs((3, 16, 16), counts, inputs=(3, 16, 16), corruption="noise")
     with pytest.raises(ConfigError, match=r"generators\.a\.evaluate\.features: segmentation needs label maps"):
         SCORING.extractor("a", spoiled, EvaluateParams(features="segmentation"))
     with pytest.raises(ConfigError, match="a classifier needs at least two classes"):
         SCORING.extractor("a", spoiled, EvaluateParams(features="classifier"))
-    plain = DatasetSpec("images", (3, 16, 16), None, counts)
+    plain = Images((3, 16, 16), counts)
     with pytest.raises(ConfigError, match="segmentation is for pairs of label map and image"):
         SCORINGS["images"].extractor("a", plain, EvaluateParams(features="segmentation"))
 

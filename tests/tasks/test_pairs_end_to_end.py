@@ -16,9 +16,9 @@ from raw_sets import png
 from real_mlflow import tiny_generator
 
 from flows import cli
-from gan_core.data.dataset import DatasetSpec
 from gan_core.errors import ConfigError
 from gan_core.generator import Generator
+from gan_core.kinds.pairs import Pairs
 from gan_core.params import Pix2pixParams
 from gan_core.params.common import Corruption
 from gan_core.recipes import build_recipe
@@ -129,7 +129,7 @@ class TestAsking:
 
     @pytest.fixture
     def translating(self, tmp_path: Path) -> Path:
-        spec = DatasetSpec("pairs", (3, 16, 16), None, {"train": 4, "holdout": 1}, inputs=(1, 16, 16))
+        spec = Pairs((3, 16, 16), {"train": 4, "holdout": 1}, inputs=(1, 16, 16))
         recipe = build_recipe(Pix2pixParams.model_validate(TRAIN), spec, torch.device("cpu"))
         Generator(recipe.generator_config(1), recipe.players["generator"]).save(tmp_path / "translating")
         return tmp_path / "translating"

@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 from real_mlflow import tiny_generator
 
-from gan_core.data.dataset import Dataset, DatasetSpec, write_spec
+from gan_core.data.dataset import Dataset, write_spec
 from gan_core.errors import DataError, RegistryError
 from gan_core.generator import Generator
+from gan_core.kinds.images import Images
+from gan_core.kinds.points import Points
 from tasks import scoring
 from tasks.evaluate import evaluate
 from tasks.params import Entry, parse
@@ -45,7 +47,7 @@ def circle_data(workspace: Workspace, name: str) -> Dataset:
     np.save(ready / "holdout.npy", points[400:])
     truth = {"shape": "circle", "radius": 2.0, "sigma": 0.0}
     mean, std = tuple(points[:400].mean(axis=0).tolist()), tuple(points[:400].std(axis=0).tolist())
-    write_spec(ready, DatasetSpec("points", (2,), None, {"train": 400, "holdout": 100}, mean=mean, std=std, truth=truth))
+    write_spec(ready, Points((2,), {"train": 400, "holdout": 100}, mean=mean, std=std, truth=truth))
     return Dataset.open(ready)
 
 
@@ -237,7 +239,7 @@ class TestImages:
             np.save(ready / f"{split}.npy", (images[chosen] * 15.9).astype(np.uint8).reshape(-1, 1, 8, 8))
             np.save(ready / f"{split}_labels.npy", labels[chosen].astype(np.int64))
         classes = tuple("0123456789")
-        write_spec(ready, DatasetSpec("images", (1, 8, 8), classes, {"train": 800, "holdout": 200}))
+        write_spec(ready, Images((1, 8, 8), {"train": 800, "holdout": 200}, classes))
         entry = an_entry("digits", source="sklearn://digits")
         generators = [tiny_generator(seed, classes=classes) for seed in range(2)]
         for generator in generators:
@@ -268,7 +270,7 @@ class TestImages:
         ready.mkdir(parents=True)
         np.save(ready / "train.npy", images[:400])
         np.save(ready / "holdout.npy", images[400:500])
-        write_spec(ready, DatasetSpec("images", (1, 8, 8), None, {"train": 400, "holdout": 100}))
+        write_spec(ready, Images((1, 8, 8), {"train": 400, "holdout": 100}))
         generators = [tiny_generator(seed, classes=None) for seed in range(4)]
         entry = an_entry("digits", source="sklearn://digits", require={"copies": "<= 1"})
         for generator in generators[:3]:
@@ -424,7 +426,7 @@ registry.move_champion(version, 2, "promoted")
         images = np.random.default_rng(0).integers(0, 256, (40, 1, 8, 8), dtype=np.uint8)
         np.save(ready / "train.npy", images)
         np.save(ready / "holdout.npy", images[:0])
-        write_spec(ready, DatasetSpec("images", (1, 8, 8), None, {"train": 40, "holdout": 0}))
+        write_spec(ready, Images((1, 8, 8), {"train": 40, "holdout": 0}))
         with pytest.raises(DataError, match="0 held-out images are too few to score with, at least 10 are needed"):
             trained(workspace, "digits", tiny_generator(classes=None), an_entry("digits", source="sklearn://digits"))
         with pytest.raises(DataError, match=r"metrics\.json: cannot be read"):

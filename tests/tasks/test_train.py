@@ -25,9 +25,11 @@ from mlflow.entities import Run as MlflowRun
 from mlflow.tracking import MlflowClient
 
 from gan_core import checkpoint, training, watch
-from gan_core.data.dataset import Dataset, DatasetSpec, write_spec
+from gan_core.data.dataset import Dataset, write_spec
 from gan_core.errors import LostRunError
 from gan_core.generator import Generator
+from gan_core.kinds.images import Images
+from gan_core.kinds.points import Points
 from tasks import train as stage
 from tasks.params import Entry, load_entry, parse
 from tasks.system import progress
@@ -67,9 +69,9 @@ def write_ready(folder: Path, poisoned: bool = False) -> None:
             np.save(folder / f"{split}_labels.npy", np.arange(n, dtype=np.int64) % 3)
     counts = {"train": 120, "holdout": 20}
     if poisoned:
-        write_spec(folder, DatasetSpec("points", (2,), None, counts, mean=(0.0, 0.0), std=(1.0, 1.0), truth=CIRCLE))
+        write_spec(folder, Points((2,), counts, mean=(0.0, 0.0), std=(1.0, 1.0), truth=CIRCLE))
     else:
-        write_spec(folder, DatasetSpec("images", (1, 16, 16), ("round", "square", "star"), counts))
+        write_spec(folder, Images((1, 16, 16), counts, ("round", "square", "star")))
 
 
 def write_params(root: Path, entries: dict[str, Any]) -> None:

@@ -21,9 +21,10 @@ from PIL import Image
 from raw_sets import png
 from torch import Tensor, nn
 
-from gan_core.data.dataset import Dataset, DatasetSpec, write_spec
+from gan_core.data.dataset import Dataset, write_spec
 from gan_core.errors import ConfigError, DataError, TrainingError
 from gan_core.generator import Generator, GeneratorConfig
+from gan_core.kinds.unpaired import Unpaired
 from gan_core.metrics.features import ClassifierExtractor
 from gan_core.metrics.frechet import FeatureStatistics, frechet_distance
 from gan_core.metrics.kernel import kernel_distance
@@ -303,7 +304,7 @@ class KnownTrip(RoundTrip):
 def generator_of(network: nn.Module, dataset: Dataset) -> Generator:
     shape = dataset.spec.shape
     spec = NetworkSpec("round-trip", shape, 0, 0)
-    return Generator(GeneratorConfig("cyclegan", "unpaired", shape, None, 0, spec, 1, 0, dataset.spec.digest, inputs=shape), network)
+    return Generator(GeneratorConfig("cyclegan", dataset.spec, 0, spec, 1, 0, dataset.spec.digest), network)
 
 
 @pytest.fixture(scope="module")
@@ -316,7 +317,7 @@ def paints(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
             images = [textured(10_000 * start + 1_000 * channel + i, channel).transpose(2, 0, 1) for i in range(count)]
             np.save(folder / f"{split}{suffix}.npy", np.stack(images))
     shape = (3, 16, 16)
-    write_spec(folder, DatasetSpec("unpaired", shape, None, counts, inputs=shape, input_counts=counts, domains=("red", "blue")))
+    write_spec(folder, Unpaired(shape, counts, inputs=shape, input_counts=counts, domains=("red", "blue")))
     return Dataset.open(folder)
 
 

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gan_core.data.batches import Batches, Shuffle
-from gan_core.data.dataset import Dataset, DatasetSpec, write_spec
+from gan_core.data.dataset import Dataset, write_spec
+from gan_core.kinds.pairs import Pairs
 
 CPU = torch.device("cpu")
 
@@ -99,7 +100,7 @@ def test_pairs_come_together_unless_a_game_wants_them_apart(tmp_path: Path) -> N
         np.save(tmp_path / f"{split}.npy", numbers)
         np.save(tmp_path / f"{split}_inputs.npy", numbers + 100)
     shape = (3, 8, 8)
-    write_spec(tmp_path, DatasetSpec("pairs", shape, None, {"train": 10, "holdout": 10}, inputs=shape))
+    write_spec(tmp_path, Pairs(shape, {"train": 10, "holdout": 10}, inputs=shape))
 
     def drawn(paired: bool) -> tuple[list[int], list[int]]:
         batch = Batches(Dataset.open(tmp_path), seed=5, device=CPU, paired=paired).after(0, 10)

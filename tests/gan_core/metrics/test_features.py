@@ -17,8 +17,10 @@ from scipy.ndimage import gaussian_filter
 from sklearn.datasets import load_digits
 from torch import nn
 
-from gan_core.data.dataset import Dataset, DatasetSpec
+from gan_core.data.dataset import Dataset
 from gan_core.errors import DataError, TrainingError
+from gan_core.kinds.images import Images
+from gan_core.kinds.points import Points
 from gan_core.metrics import features as module
 from gan_core.metrics.features import WIDTH, ClassifierExtractor, FeatureExtractor, RandomConvExtractor
 from gan_core.metrics.frechet import FeatureStatistics, frechet_distance
@@ -28,7 +30,7 @@ def dataset(train: NDArray[np.uint8], labels: NDArray[np.int64] | None, holdout:
     """The last `holdout` images held out."""
     samples = {"train": train[:-holdout], "holdout": train[-holdout:]}
     classes = None if labels is None else tuple(str(i) for i in range(labels.max() + 1))
-    spec = DatasetSpec("images", train.shape[1:], classes, {split: len(images) for split, images in samples.items()})
+    spec = Images(train.shape[1:], {split: len(images) for split, images in samples.items()}, classes)
     return Dataset(spec, samples, {} if labels is None else {"train": labels[:-holdout], "holdout": labels[-holdout:]})
 
 
@@ -137,7 +139,7 @@ class TestRandom:
 
     def test_needs_images(self) -> None:
         points = np.zeros((5, 2), dtype=np.float32)
-        spec = DatasetSpec("points", (2,), None, {"train": 5, "holdout": 5})
+        spec = Points((2,), {"train": 5, "holdout": 5})
         with pytest.raises(DataError, match="needs images"):
             RandomConvExtractor.fit(Dataset(spec, {"train": points, "holdout": points}, {}))
 

@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
-from gan_core.data.dataset import Dataset, DatasetSpec
+from gan_core.data.dataset import Dataset
 from gan_core.errors import DataError
+from gan_core.kinds.images import Images
 from gan_core.metrics import inception_features as module
 from gan_core.metrics.features import FeatureExtractor
 from gan_core.metrics.inception_features import InceptionExtractor, InceptionNetwork, downloaded, weights_file
@@ -33,7 +34,7 @@ def images(count: int, channels: int, side: int = 16) -> NDArray[np.uint8]:
 
 def dataset(channels: int) -> Dataset:
     samples = {"train": images(12, channels), "holdout": images(4, channels)}
-    return Dataset(DatasetSpec("images", (channels, 16, 16), None, {"train": 12, "holdout": 4}), samples, {})
+    return Dataset(Images((channels, 16, 16), {"train": 12, "holdout": 4}), samples, {})
 
 
 @pytest.fixture(scope="session")

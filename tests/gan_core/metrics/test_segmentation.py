@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gan_core.data.dataset import Dataset, DatasetSpec, write_spec
+from gan_core.data.dataset import Dataset, write_spec
 from gan_core.errors import DataError
+from gan_core.kinds.pairs import Pairs
 from gan_core.metrics.features import FeatureExtractor
 from gan_core.metrics.palette import labels_of, palette_of
 from gan_core.metrics.segmentation import SegmentationExtractor
@@ -38,7 +39,7 @@ def pairs(folder: Path, count: int = 24, photos: np.ndarray | None = None) -> Da
         noise = np.random.default_rng(seed).normal(0, 12, tones.shape)
         np.save(folder / f"{split}.npy", (tones + noise).clip(0, 255).astype(np.uint8))
         np.save(folder / f"{split}_inputs.npy", COLOURS[labels].transpose(0, 3, 1, 2) if photos is None else photos[:n])
-    write_spec(folder, DatasetSpec("pairs", (3, 16, 16), None, counts, inputs=(3, 16, 16)))
+    write_spec(folder, Pairs((3, 16, 16), counts, inputs=(3, 16, 16)))
     return Dataset.open(folder)
 
 

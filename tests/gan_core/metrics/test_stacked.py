@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gan_core.data.dataset import Dataset, DatasetSpec
+from gan_core.data.dataset import Dataset
 from gan_core.errors import DataError
+from gan_core.kinds.images import Images
 from gan_core.metrics.features import WIDTH, FeatureExtractor
 from gan_core.metrics.stacked import StackedExtractor, unstacked
 
@@ -24,7 +25,7 @@ def stacks() -> Dataset:
         samples[split] = (noise + 180 * classes[:, :, None, None]).astype(np.uint8)
         labels[split] = classes @ np.array([4, 2, 1])
     names = tuple(f"{a}+{b}+{c}" for a in "01" for b in "01" for c in "01")
-    spec = DatasetSpec("images", (3, 8, 8), names, {"train": 200, "holdout": 40}, stacked=("0", "1"))
+    spec = Images((3, 8, 8), {"train": 200, "holdout": 40}, names, stacked=("0", "1"))
     return Dataset(spec, samples, labels)
 
 

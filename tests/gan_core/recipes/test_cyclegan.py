@@ -13,9 +13,10 @@ import torch
 from numpy.typing import NDArray
 
 from gan_core.data.batches import Batch, Batches
-from gan_core.data.dataset import Dataset, DatasetSpec, write_spec
+from gan_core.data.dataset import Dataset, write_spec
 from gan_core.errors import ConfigError
 from gan_core.generator import Generator
+from gan_core.kinds.unpaired import Unpaired
 from gan_core.params import CycleGanParams
 from gan_core.recipes import build_recipe
 from gan_core.recipes.cyclegan import CycleGan
@@ -38,7 +39,7 @@ def write_unpaired(folder: Path, inputs: NDArray[np.uint8], targets: NDArray[np.
         np.save(folder / f"holdout{suffix}.npy", images[-holdout:])
     counts, input_counts = ({"train": len(images) - holdout, "holdout": holdout} for images in (targets, inputs))
     shape = targets.shape[1:]
-    write_spec(folder, DatasetSpec("unpaired", shape, None, counts, inputs=inputs.shape[1:], input_counts=input_counts, domains=("a", "b")))
+    write_spec(folder, Unpaired(shape, counts, inputs=inputs.shape[1:], input_counts=input_counts, domains=("a", "b")))
     return Dataset.open(folder)
 
 

@@ -12,9 +12,10 @@ import torch.nn.functional as F
 
 from gan_core.augment import mirrored_and_shifted
 from gan_core.data.batches import Batch, Batches
-from gan_core.data.dataset import Dataset, DatasetSpec, write_spec
+from gan_core.data.dataset import Dataset, write_spec
 from gan_core.errors import ConfigError
 from gan_core.generator import Generator
+from gan_core.kinds.pairs import Pairs
 from gan_core.metrics.pairs import psnrs
 from gan_core.params import Pix2pixParams
 from gan_core.recipes import build_recipe
@@ -38,7 +39,7 @@ def negatives(tmp_path: Path) -> Dataset:
         inputs = draw.integers(0, 256, (n, 1, 4, 4), dtype=np.uint8).repeat(4, axis=2).repeat(4, axis=3)
         np.save(folder / f"{split}_inputs.npy", inputs)
         np.save(folder / f"{split}.npy", np.concatenate([255 - inputs, inputs // 2, 255 - inputs // 2], axis=1))
-    write_spec(folder, DatasetSpec("pairs", (3, 16, 16), None, counts, inputs=(1, 16, 16)))
+    write_spec(folder, Pairs((3, 16, 16), counts, inputs=(1, 16, 16)))
     return Dataset.open(folder)
 
 
@@ -121,6 +122,6 @@ def test_a_short_training_learns_to_translate_and_shows_it(negatives: Dataset, t
 
 
 def test_data_without_inputs_is_refused(negatives: Dataset) -> None:
-    spec = DatasetSpec("pairs", (3, 16, 16), None, {"train": 32, "holdout": 10})
+    spec = Pairs((3, 16, 16), {"train": 32, "holdout": 10})
     with pytest.raises(ConfigError, match=r"pix2pix needs an input for each image; set data\.layout or data\.corruption"):
         build_recipe(params(), spec, CPU)

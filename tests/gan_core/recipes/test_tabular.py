@@ -11,11 +11,12 @@ import pytest
 import torch
 
 from gan_core.data.batches import Batch, Batches
-from gan_core.data.dataset import Dataset, DatasetSpec
+from gan_core.data.dataset import Dataset
 from gan_core.data.encoding import Encoding
 from gan_core.data.schema import Column, Schema
 from gan_core.errors import ConfigError
 from gan_core.generator import Generator
+from gan_core.kinds.table import Table
 from gan_core.losses import LOSSES
 from gan_core.networks.tabular import gumbel
 from gan_core.params import TabularParams
@@ -126,7 +127,7 @@ def test_a_batch_is_whole_packs() -> None:
 def test_a_table_that_never_changes_is_refused() -> None:
     columns = (Column("x", "number", "float64"), Column("c", "category", "string", ("only",)))
     schema = Schema(columns).fitted(np.zeros((20, 2)), None, 0)
-    spec = DatasetSpec("table", (2,), None, {"train": 20, "holdout": 5}, schema=schema)
+    spec = Table((2,), {"train": 20, "holdout": 5}, schema=schema)
     with pytest.raises(ConfigError, match="no column of the table ever changes"):
         build_recipe(params(), spec, CPU)
 
@@ -151,8 +152,7 @@ def test_modes_shares_and_relations_are_learnt(tmp_path: Path) -> None:
 
 def test_spreads_are_compared_in_units_of_each_column_s_range(tmp_path: Path) -> None:
     dataset = planted_table.pack(tmp_path / "ready")
-    recipe, _ = game(dataset)
-    real = recipe.comparable(np.array(dataset.samples["train"]))
+    real = dataset.spec.comparable(np.array(dataset.samples["train"]))
     assert (real.min(axis=0) == 0).all()
     assert real.max(axis=0).tolist() == [1, 1, 0, 1, 1]  # the constant spreads nowhere
 

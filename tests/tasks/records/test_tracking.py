@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from gan_core.data.dataset import DatasetSpec
 from gan_core.errors import RegistryError
+from gan_core.kinds.images import Images
 from tasks.records import tracking
 from tasks.workspace import Workspace
 
@@ -233,7 +233,7 @@ class TestRun:
         assert second.client.get_experiment_by_name("digits").lifecycle_stage == "active"
 
     def test_the_data_set_is_named_with_its_hashes(self, anywhere: Workspace) -> None:
-        spec = DatasetSpec("images", (1, 8, 8), ("0", "1"), {"train": 90, "holdout": 10})
+        spec = Images((1, 8, 8), {"train": 90, "holdout": 10}, ("0", "1"))
         with tracking.run(anywhere, "digits") as run:
             run.log_dataset(spec, "sklearn://digits", "0123abcd.dir")
         with tracking.run(anywhere, "digits", run.id) as run:

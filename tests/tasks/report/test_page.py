@@ -17,6 +17,7 @@ from ruamel.yaml import YAML
 from gan_core.data.schema import Column, Schema
 from gan_core.errors import ConfigError
 from gan_core.generator import GeneratorConfig
+from gan_core.kinds.images import Images
 from gan_core.networks.common import NetworkSpec
 from tasks.report import card, charts, page
 from tasks.report.facts import Facts, Former, Picture, Quarantine, Score, _scores
@@ -84,7 +85,7 @@ def facts(outcome: str = "promoted", **changes: Any) -> Facts:
             Former(2, "2026-01-01T00:00:00Z", "promoted", 14.75, ""),
             Former(1, "2025-12-01T00:00:00Z", "first", None, "measured otherwise"),
         ],
-        generator=GeneratorConfig("gan", "images", (1, 8, 8), classes, 4, spec, 640, 0, "d" * 64),
+        generator=GeneratorConfig("gan", Images((1, 8, 8), classes=classes), 4, spec, 640, 0, "d" * 64),
         counts={"train": 1_600, "holdout": 180},
         classes=classes,
     )

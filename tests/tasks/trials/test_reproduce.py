@@ -14,6 +14,7 @@ import pytest
 
 from gan_core.errors import ConfigError, DataError
 from gan_core.generator import read_config
+from gan_core.kinds.points import Points
 from tasks import params
 from tasks.graph import repro
 from tasks.graph.dvc_data import bringing
@@ -23,7 +24,6 @@ from tasks.records.registry import Registry
 from tasks.scaffold import init_workspace
 from tasks.train import train
 from tasks.trials.reproduce import reproduce
-from tasks.validation import packing
 from tasks.workspace import Workspace
 
 SECTIONS: dict[str, Any] = {
@@ -57,9 +57,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, mlflow_database: Path) -> 
         ready.mkdir(parents=True)
         angles = np.random.default_rng(0).uniform(0, 2 * np.pi, 300)
         points = (2 * np.stack([np.cos(angles), np.sin(angles)], axis=1)).astype(np.float32)
-        spec = packing.pack_points(
-            ready, {"train": points[:250], "holdout": points[250:]}, {"shape": "circle", "radius": 2.0, "sigma": 0.0}
-        )
+        spec = Points.pack(ready, {"train": points[:250], "holdout": points[250:]}, {"shape": "circle", "radius": 2.0, "sigma": 0.0})
         train(workspace, "circle", entry)
         model = workspace.model("circle")
         run = json.loads((model / "run.json").read_text())

@@ -17,9 +17,10 @@ from raw_sets import noise, png
 from typer.testing import CliRunner
 
 from flows.cli import app
-from gan_core.data.dataset import Captions, Dataset
+from gan_core.data.dataset import Dataset
 from gan_core.errors import ConfigError, DataError
 from gan_core.generator import Generator
+from gan_core.kinds.text import Captions
 from gan_core.metrics import features, matching
 from gan_core.metrics.features import FeatureExtractor
 from gan_core.metrics.frechet import FeatureStatistics, frechet_distance

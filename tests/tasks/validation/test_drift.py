@@ -13,9 +13,12 @@ from numpy.typing import NDArray
 from raw_sets import entry, write_arrays
 from sklearn.datasets import load_digits
 
-from gan_core.data.dataset import Dataset, DatasetSpec
+from gan_core.data.dataset import Dataset
 from gan_core.data.schema import Column, Schema
 from gan_core.errors import DataError, RegistryError
+from gan_core.kinds.images import Images
+from gan_core.kinds.points import Points
+from gan_core.kinds.table import Table
 from tasks.params import ValidateParams
 from tasks.records import tracking
 from tasks.records.registry import Registry
@@ -28,14 +31,12 @@ DIGITS = tuple("0123456789")
 
 
 def data_set(images: NDArray[Any], labels: NDArray[Any], classes: tuple[str, ...] = DIGITS) -> Dataset:
-    spec = DatasetSpec("images", images.shape[1:], classes, {"train": len(images), "holdout": 0})
+    spec = Images(images.shape[1:], {"train": len(images), "holdout": 0}, classes)
     return Dataset(spec, {"train": images}, {"train": labels})
 
 
 def points(values: NDArray[Any]) -> Dataset:
-    return Dataset(
-        DatasetSpec("points", values.shape[1:], None, {"train": len(values), "holdout": 0}), {"train": values.astype(np.float32)}, {}
-    )
+    return Dataset(Points(values.shape[1:], {"train": len(values), "holdout": 0}), {"train": values.astype(np.float32)}, {})
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +114,7 @@ class TestPlanted:
         schema = Schema((Column("age", "number", "float64"), Column("town", "category", "string", ("Aachen", "Bonn", "Celle"))))
 
         def table(ages: NDArray[Any], towns: NDArray[Any]) -> Dataset:
-            spec = DatasetSpec("table", (2,), None, {"train": len(ages), "holdout": 0}, schema=schema)
+            spec = Table((2,), {"train": len(ages), "holdout": 0}, schema=schema)
             return Dataset(spec, {"train": np.stack([ages, towns], axis=1).astype(np.float64)}, {})
 
         old = table(draw.normal(40, 10, 900), draw.integers(0, 3, 900))
@@ -129,7 +130,7 @@ class TestPlanted:
 
         def table(count: int) -> Dataset:
             rows = np.stack([np.full(count, 0.1), draw.normal(size=count)], axis=1)
-            return Dataset(DatasetSpec("table", (2,), None, {"train": count, "holdout": 0}, schema=schema), {"train": rows}, {})
+            return Dataset(Table((2,), {"train": count, "holdout": 0}, schema=schema), {"train": rows}, {})
 
         statistics = [Statistics.of(table(count)) for count in (911, 1_004, 1_130)]
         assert [one.columns["dose"].std for one in statistics] == [0.0] * 3
@@ -146,7 +147,7 @@ class TestPlanted:
         def table(share: float) -> Dataset:
             rows = draw.normal(size=(900, 2))
             rows[draw.random(900) < share, 0] = np.nan
-            return Dataset(DatasetSpec("table", (2,), None, {"train": 900, "holdout": 0}, schema=schema), {"train": rows}, {})
+            return Dataset(Table((2,), {"train": 900, "holdout": 0}, schema=schema), {"train": rows}, {})
 
         assert found(table(0.1), table(0.1)).findings == ()
         findings = found(table(0.1), table(0.4)).findings

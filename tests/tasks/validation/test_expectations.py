@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from tasks.params import ValidateParams
-from tasks.validation.expectations import Table, Verdict, check, classes_table, manifest_table, source_table
+from tasks.validation.expectations import CheckedTable, Verdict, check, classes_table, manifest_table, source_table
 
 LIMITS = ValidateParams(max_quarantined=0.1, min_samples=20, min_side=8, max_side=64, min_std=1, min_per_class=5)
 
@@ -40,7 +40,9 @@ def good() -> dict[str, pd.DataFrame]:
     return {"source": source, "manifest": manifest, "classes": classes}
 
 
-def tables(frames: dict[str, pd.DataFrame], limits: ValidateParams = LIMITS, names: tuple[str, ...] = ("cats", "dogs")) -> list[Table]:
+def tables(
+    frames: dict[str, pd.DataFrame], limits: ValidateParams = LIMITS, names: tuple[str, ...] = ("cats", "dogs")
+) -> list[CheckedTable]:
     return [
         source_table(frames["source"], limits),
         manifest_table(frames["manifest"], names, limits, images=True),

@@ -14,9 +14,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageFile
 
+from gan_core.kinds.pixels import with_channels
 from tasks.params import ValidateParams
 from tasks.validation.formats import UnusableImageError
-from tasks.validation.images import MAX_PIXELS, _open, decode, fit, statistics, with_channels
+from tasks.validation.images import MAX_PIXELS, _open, decode, fit, statistics
 
 LIMITS = ValidateParams()
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "AVIF", "JPEG2000")

@@ -16,12 +16,12 @@ from PIL import Image
 from raw_sets import noise, npy, png, write_arrays, write_files, write_idx, write_points
 
 from gan_core.errors import DataError
+from gan_core.kinds.pixels import Spool
 from tasks.params import DataParams, ValidateParams
 from tasks.sources.raw import About, RawReader, write_raw
 from tasks.validation import inspection
 from tasks.validation.images import array_statistics, decode, statistics
 from tasks.validation.inspection import Inspection, inspect
-from tasks.validation.packing import Spool
 
 LIMITS = ValidateParams()
 

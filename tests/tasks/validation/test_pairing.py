@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from raw_sets import noise, png, write_files
 
-from gan_core.data.corruptions import corrupt
 from gan_core.data.dataset import SPLITS, Dataset
 from gan_core.errors import DataError
+from gan_core.kinds.corruptions import corrupt
 from tasks.fetch import fetch
 from tasks.params import Entry, ValidateParams, parse
 from tasks.sources.raw import Member

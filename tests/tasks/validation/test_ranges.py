@@ -16,11 +16,11 @@ from PIL import Image
 from raw_sets import png, write_arrays, write_files
 
 from gan_core.errors import ConfigError
+from gan_core.kinds.pixels import Spool
 from tasks.params import DataParams, ValidateParams, parse
 from tasks.sources.raw import RawReader
 from tasks.validation.images import decode
 from tasks.validation.inspection import Inspection, inspect
-from tasks.validation.packing import Spool
 
 LIMITS = ValidateParams()
 VALUES = np.random.default_rng(0).integers(0, 4_096, (4, 8, 8)).astype(np.uint16)

@@ -10,6 +10,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,3 +77,24 @@ def check_prompts(prompts: Sequence[str]) -> None:
             raise ConfigError(f"prompt: {prompt[:80]!r} has no words; write some, such as 'red heart'")
         if count > MAX_WORDS:
             raise ConfigError(f"prompt: has {count} words, and at most {MAX_WORDS} are read; shorten it")
+
+
+@dataclass(frozen=True)
+class Captions:
+    """The captions of a split."""
+
+    tokens: NDArray[np.int32]
+    """(M, T)."""
+    samples: NDArray[np.int64]
+    """(M,) index of the sample that each belongs to, ascending."""
+    texts: tuple[str, ...]
+    """As they were written."""
+
+    def drawn(self, samples: NDArray[np.int64], draws: NDArray[np.float64]) -> NDArray[np.int64]:
+        """One caption for each of `samples` (N,), chosen by `draws` (N,) in [0, 1): indices int64 (N,)."""
+        first, end = np.searchsorted(self.samples, samples), np.searchsorted(self.samples, samples, side="right")
+        return first + (draws * (end - first)).astype(np.int64)
+
+    def take(self, indices: NDArray[np.int64]) -> Captions:
+        """Some of them, by ascending indices."""
+        return Captions(self.tokens[indices], self.samples[indices], tuple(self.texts[i] for i in indices))

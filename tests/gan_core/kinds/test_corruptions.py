@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gan_core.data.corruptions import HOLE, corrupt, holes, plain_restoration
+from gan_core.kinds.corruptions import HOLE, corrupt, holes, plain_restoration
 from gan_core.params.common import Corruption
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (3, 32, 32), dtype=np.uint8)

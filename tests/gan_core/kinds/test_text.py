@@ -11,8 +11,8 @@ import torch
 
 from gan_core.data.batches import Batches
 from gan_core.data.dataset import Dataset
-from gan_core.data.text import MAX_WORDS, PADDING, UNKNOWN, Vocabulary, check_prompts, words
 from gan_core.errors import ConfigError, DataError
+from gan_core.kinds.text import MAX_WORDS, PADDING, UNKNOWN, Vocabulary, check_prompts, words
 
 Make = Callable[..., Dataset]
 

@@ -1,0 +1,131 @@
+"""What kinds of data made of images share: bytes on disk, -1..1 in the networks, and pictures that pass through a spool."""
+
+from __future__ import annotations
+
+import math
+import os
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, ClassVar, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from gan_core.data.dataset import Dataset, DatasetSpec
+from gan_core.data.scaling import images_to_bytes, images_to_unit
+
+if TYPE_CHECKING:
+    from gan_core.generator import Generator, Samples
+
+_PROBE_INPUTS = 16
+
+
+@dataclass(frozen=True)
+class Pixels(DatasetSpec):
+    """A kind of data whose samples are images of one size, (C, H, W) with C of 1 or 3."""
+
+    dtype: ClassVar[type[np.generic]] = np.uint8
+
+    def to_networks(self, samples: Tensor) -> Tensor:
+        return images_to_unit(samples).contiguous(memory_format=torch.channels_last)
+
+    def to_samples(self, made: Tensor) -> Tensor:
+        return images_to_bytes(made).cpu().contiguous()
+
+
+@dataclass(frozen=True)
+class Translated(Pixels):
+    """Images, and images that they are to be made of."""
+
+    def probe(self, generator: Generator, dataset: Dataset) -> Samples:
+        return generator.translate(np.array(dataset.inputs["train"][:_PROBE_INPUTS]))
+
+
+class Spool:
+    """Pictures (C, size, size) with C = 1 or 3, put down one after another in a file and read back by number.
+
+    The number of samples in each split and the number of channels are only known when every source file was read once, and neither side
+    ever holds more than a few samples in memory.
+    """
+
+    def __init__(self, path: Path, size: int) -> None:
+        self._file = path.open("w+b")
+        self.size = size
+        """Height and width of every picture."""
+        self._channels = array("B")
+        self._offsets = array("Q")
+        self._end = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._file.close()
+
+    def __len__(self) -> int:
+        return len(self._channels)
+
+    def append(self, pixels: NDArray[np.uint8]) -> int:
+        """Put down one picture, uint8 (C, size, size); returns its number."""
+        channels = pixels.shape[0]
+        if pixels.dtype != np.uint8 or pixels.shape != (channels, self.size, self.size) or channels not in (1, 3):
+            raise ValueError(f"expected uint8 (1 or 3, {self.size}, {self.size}), not {pixels.dtype} {pixels.shape}")
+        self._file.write(pixels.tobytes())
+        self._channels.append(channels)
+        self._offsets.append(self._end)
+        self._end += pixels.nbytes
+        return len(self._channels) - 1
+
+    def read(self, number: int) -> NDArray[np.uint8]:
+        """The picture of that number."""
+        shape = (self._channels[number], self.size, self.size)
+        self._file.flush()
+        data = os.pread(self._file.fileno(), math.prod(shape), self._offsets[number])
+        return np.frombuffer(data, dtype=np.uint8).reshape(shape)
+
+    def usual_channels(self, numbers: Iterable[int]) -> int:
+        """1 where most of these pictures are grey, 3 otherwise."""
+        counts = [0, 0]
+        for number in numbers:
+            counts[self._channels[number] == 3] += 1
+        return 1 if counts[0] > counts[1] else 3
+
+    def rows(self, numbers: Sequence[int], channels: int) -> SpoolRows:
+        """The pictures of these numbers, in grey or RGB, as an array's rows."""
+        return SpoolRows(self, numbers, channels)
+
+
+@dataclass(frozen=True)
+class SpoolRows:
+    """Pictures of a spool that are gone through as the rows of an array, uint8 (N, C, size, size), one of them in memory at a time."""
+
+    spool: Spool
+    numbers: Sequence[int]
+    channels: int
+
+    dtype: ClassVar[np.dtype[np.uint8]] = np.dtype(np.uint8)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return len(self.numbers), self.channels, self.spool.size, self.spool.size
+
+    def __iter__(self) -> Iterator[NDArray[np.uint8]]:
+        return (with_channels(self.spool.read(number), self.channels) for number in self.numbers)
+
+
+def with_channels(pixels: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
+    """Pixels (C, H, W) as grey or RGB: grey is repeated, RGB becomes ITU-R 601 luma."""
+    if pixels.shape[0] == channels:
+        return pixels
+    if channels == 3:
+        return np.repeat(pixels, 3, axis=0)
+    return np.asarray(Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0))).convert("L"))[None]

@@ -1,0 +1,94 @@
+"""Rows of a table: numbers as they are, categories as their index."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gan_core import pictures
+from gan_core.data.dataset import PREVIEW_SEED, Dataset, DatasetSpec, write_spec
+from gan_core.data.encoding import Encoding
+from gan_core.data.packing import pack, sample_shape
+from gan_core.data.schema import DEFAULT_MODES, Schema
+from gan_core.randomness import mix
+
+if TYPE_CHECKING:
+    from gan_core.generator import Generator
+
+_LABELS = 1  # apart from the latents
+_PREVIEW_ROWS = 1_000
+_APART = -0.5  # a gap, beside the values of a column's range as 0..1
+
+
+@dataclass(frozen=True)
+class Table(DatasetSpec):
+    """Rows (D,)."""
+
+    kind: ClassVar[str] = "table"
+    dtype: ClassVar[type[np.generic]] = np.float64
+
+    schema: Schema = field(default_factory=lambda: Schema(()))
+    """The columns, fitted."""
+
+    @classmethod
+    def pack(
+        cls,
+        folder: Path,
+        samples: Mapping[str, NDArray[np.float64]],  # (N, D) of each split
+        schema: Schema,  # not yet fitted
+        labels: Mapping[str, Sequence[int]] | None = None,  # index into classes of each, in the same order
+        classes: tuple[str, ...] | None = None,
+        modes: int = DEFAULT_MODES,  # most that a number is described by
+    ) -> Self:
+        """Write rows of a table into `folder` as a packed data set; dataset.json, with the columns as training needs them, comes last."""
+        counts = pack(folder, samples, cls.dtype, labels)
+        train_labels = None if labels is None else np.asarray(labels["train"], dtype=np.int64)
+        fitted = schema.fitted(samples["train"], train_labels, len(classes or ()), modes)
+        return write_spec(folder, cls(sample_shape(samples), counts, classes, schema=fitted))
+
+    @classmethod
+    def from_json(cls, facts: Mapping[str, Any]) -> Self:
+        return super().from_json({**facts, "schema": Schema.from_json(facts["schema"])})
+
+    @cached_property
+    def encoding(self) -> Encoding:
+        """Between a row as it is stored and as networks see it."""
+        return Encoding(self.schema)
+
+    def to_networks(self, samples: Tensor) -> Tensor:
+        """A number's mode is drawn by its likelihood from torch's global random state."""
+        return self.encoding.encode(samples)
+
+    def to_samples(self, made: Tensor) -> Tensor:
+        return self.encoding.decode(made.cpu())
+
+    def labels_drawn(self, n: int, seed: int) -> Tensor:
+        """With the shares that they have in the training data."""
+        if self.schema.shares is None:
+            return super().labels_drawn(n, seed)
+        shares = torch.tensor(self.schema.shares, dtype=torch.float64)
+        return torch.multinomial(shares, n, replacement=True, generator=torch.Generator().manual_seed(mix(seed, _LABELS)))
+
+    def misfit(self, other: DatasetSpec) -> str | None:
+        found = super().misfit(other)
+        if found is None and isinstance(other, Table) and not self.schema.is_like(other.schema):
+            return "knows other columns than the data has"
+        return found
+
+    def comparable(self, samples: NDArray[Any]) -> NDArray[Any]:
+        """Each column by its range: units are not comparable, and a single outlier must not make all else look collapsed."""
+        low, high = np.array([column.extent for column in self.schema.columns]).T
+        shares = (samples - low) / np.where(high > low, high - low, 1.0)
+        return np.asarray(np.nan_to_num(shares, nan=_APART))
+
+    def preview(self, generator: Generator, dataset: Dataset) -> NDArray[np.uint8]:
+        real = np.array(dataset.samples["train"][:_PREVIEW_ROWS])
+        return pictures.histograms(real, generator.sample(len(real), PREVIEW_SEED).samples, self.schema.columns)
