@@ -16,6 +16,7 @@ from tasks import params, scaffold
 from tasks.graph import repro
 from tasks.preflight import check_registry
 from tasks.records import tracking
+from tasks.system import cores
 from tasks.system.locks import check_free
 from tasks.workspace import Workspace
 
@@ -79,7 +80,7 @@ def _machine(workspace: Workspace) -> Iterator[Check]:
 
     device = choose_device("auto")
     precision = str(choose_precision("auto", device, convolutional=True)).removeprefix("torch.")
-    yield Check("device", "ok", f"{device.type}, {precision} for convolutions, {os.cpu_count()} CPU cores")
+    yield Check("device", "ok", f"{device.type}, {precision} for convolutions, {cores.described()}")
 
 
 def _disk(workspace: Workspace) -> Iterator[Check]:

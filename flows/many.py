@@ -21,6 +21,7 @@ from tasks.graph import repro
 from tasks.params import Entry
 from tasks.preflight import check_registry
 from tasks.system import processes
+from tasks.system.cores import usable
 from tasks.system.gpu import will_use_cuda
 from tasks.workspace import Workspace
 
@@ -73,7 +74,7 @@ def run_many(
     repro.prepare(workspace)
     check_registry(workspace)
     processes.be_scheduler()
-    cores = os.cpu_count() or 1
+    cores = usable()
     needs = {name: cores_of(entry, cores) if jobs is None else 1 for name, entry in entries.items()}
     with server.connected(workspace) as own:
         if own:

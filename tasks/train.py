@@ -39,11 +39,12 @@ from tasks import scoring
 from tasks.params import Entry
 from tasks.records import tracking
 from tasks.stage_main import stage_main
-from tasks.system import progress, ranks
+from tasks.system import cores, progress, ranks
 from tasks.workspace import Workspace
 
 _STATE_FORMAT = 2
 _LOST = "lost.txt"  # why a try was given up
+_THREADS = "threads.txt"  # of each process, as chosen when the training began
 _OUTS = ("generator", "checkpoint", "samples", "metrics.jsonl")
 _LEVEL_SECONDS = 10
 """How often the record is copied to MLflow."""
@@ -73,11 +74,22 @@ def train(workspace: Workspace, name: str, entry: Entry, until: int | None = Non
     if here * hosts.count > 1 and not ranks.is_rank():
         ranks.launch(name, key, workspace.ranks(name), hosts, here)
         return None
-    # Nothing in a step on points or rows is large enough to share: a second thread only waits, and takes a core from the next training.
-    shared = 1 if dataset.spec.kind in ("points", "table") else max(torch.get_num_threads() // here, 1)
-    torch.set_num_threads(params.threads or shared)
+    state = workspace.unfinished(name) / key
+    torch.set_num_threads(params.threads or _threads(dataset, state, here))
     with ranks.joined(hosts, device) as group:
-        return _train(workspace, name, entry, dataset, workspace.unfinished(name) / key, params, group, until)
+        return _train(workspace, name, entry, dataset, state, params, group, until)
+
+
+def _threads(dataset: Dataset, state: Path, here: int) -> int:
+    """Of this process, one of `here`: a share of the cores that it may use, and the same again when the training is resumed.
+
+    Results are equal bit for bit at equal numbers of threads only.
+    """
+    with suppress(OSError, ValueError):
+        return max(int((state / _THREADS).read_text()), 1)
+    # Nothing in a step on points or rows is large enough to share: a second thread only waits, and takes a core from the next training.
+    small = dataset.spec.kind in ("points", "table")
+    return 1 if small else max(min(torch.get_num_threads(), cores.usable()) // here, 1)
 
 
 def _train(
@@ -118,6 +130,7 @@ def _try(
     if ranks.was_restarted():
         _note(f"a process of this training died; all start again from the last checkpoint ({ranks.was_restarted()} of {ranks.RESTARTS})")
     unfinished.mkdir(parents=True, exist_ok=True)
+    write_whole(unfinished.parent / _THREADS, f"{torch.get_num_threads()}\n")
     with _stop_signals() as received, tracking.run(workspace, name, _run_id(unfinished), system_metrics=True) as run:
         _write_json(unfinished / "run.json", {"run_id": run.id})
         run.log_params({"data": entry.data.model_dump(), "train": params.model_dump()})

@@ -28,6 +28,7 @@ from gan_core.errors import ConfigError, GantryError, PeerLostError, TrainingErr
 from gan_core.files import write_whole
 from gan_core.params import TrainParams
 from tasks.stage_main import expected
+from tasks.system import cores
 from tasks.system.processes import die_with
 
 RESTARTS = 3
@@ -81,7 +82,7 @@ def processes_here(params: TrainParams, hosts: Hosts, device: torch.device) -> i
     Raises:
         ConfigError: there are fewer GPUs, or the batch does not come out even on so many hosts.
     """
-    available = torch.cuda.device_count() if device.type == "cuda" else _cores()
+    available = torch.cuda.device_count() if device.type == "cuda" else cores.usable()
     if params.processes == "auto":
         fitting = [count for count in range(1, available + 1) if params.is_even(count * hosts.count)]
         wanted = max(fitting, default=1)
@@ -94,11 +95,6 @@ def processes_here(params: TrainParams, hosts: Hosts, device: torch.device) -> i
             f"train.batch: {params.batch} samples do not come out even on {hosts.count} hosts of {wanted} processes; change one"
         )
     return wanted
-
-
-def _cores() -> int:
-    """Of the processor, that this process may use."""
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def is_rank() -> bool:

@@ -30,6 +30,7 @@ from gan_core.kinds.pixels import Spool
 from tasks.params import FOLDER_LAYOUTS, DataParams, ValidateParams
 from tasks.sources.idx import CLASSES, read_idx
 from tasks.sources.raw import About, Member, RawReader, class_of, safe_path
+from tasks.system import cores
 from tasks.system.processes import die_with
 from tasks.validation.captions import captions_by_image, read_captions
 from tasks.validation.formats import UnusableImageError
@@ -287,7 +288,7 @@ _Decoder = Callable[[bytes], _Decoded]
 
 def _decoded(raw: RawReader, members: Sequence[Member], decoder: _Decoder[_Decoded], size: int) -> Iterator[_Decoded | str]:
     """Of each of `members` in order what `decoder` makes of it, or the reason why that is nothing; by several processes where that pays."""
-    workers = _processors()
+    workers = cores.usable()
     total = sum(member.size for member in members)
     if workers == 1 or (len(members) < _POOL_FILES and total < _POOL_BYTES):
         yield from (_decode(raw, member, decoder) for member in members)
@@ -341,10 +342,6 @@ def _start_worker(parent: int, folder: Path, about: About, decoder: _Decoder[Any
 def _decode_chunk(chunk: Sequence[Member]) -> list[Any]:
     raw, decoder = _worker
     return [_decode(raw, member, decoder) for member in chunk]
-
-
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 # Arrays of images

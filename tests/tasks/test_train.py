@@ -495,6 +495,22 @@ class TestInProcess:
         assert "999999999.png" not in {path.name for path in (model / "samples").iterdir()}
         assert json.loads((model / "metrics.jsonl").read_text().splitlines()[-1])["images"] == 48
 
+    def test_a_training_keeps_its_threads_when_it_is_resumed_on_fewer_or_more_cores(
+        self, small: tuple[Workspace, Entry], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Results are equal bit for bit at equal numbers of threads only."""
+        workspace, entry = small
+        state = stage.train(workspace, NAME, entry, until=16)
+        assert state is not None
+        dataset = Dataset.open(workspace.ready(NAME))
+        kept = state.parent / stage._THREADS
+        assert int(kept.read_text()) == stage._threads(dataset, state.parent, here=1) == 1
+        kept.write_text("3\n")
+        monkeypatch.setattr(stage.cores, "usable", lambda: 1)
+        assert stage._threads(dataset, state.parent, here=1) == 3
+        kept.write_text("damaged")
+        assert stage._threads(dataset, state.parent, here=1) == 1
+
     def test_handlers_of_signals_are_given_back(self, small: tuple[Workspace, Entry]) -> None:
         before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
         stage.train(small[0], NAME, small[1])

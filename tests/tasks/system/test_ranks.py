@@ -22,7 +22,7 @@ from gan_core.errors import ConfigError
 from gan_core.params import GanParams
 from tasks.params import parse
 from tasks.scaffold import init_workspace
-from tasks.system import ranks
+from tasks.system import cores, ranks
 from tasks.workspace import Workspace
 
 LINES = 40
@@ -202,7 +202,7 @@ class TestHosts:
 
 class TestProcesses:
     def test_auto_takes_what_the_batch_can_be_split_among(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)))
+        monkeypatch.setattr(cores, "usable", lambda: 8)
         for batch, accumulate, expected in ((64, 1, 8), (60, 1, 6), (64, 16, 4), (7, 1, 7), (22, 1, 2)):
             params = GanParams(images=1, batch=batch, processes="auto", accumulate=accumulate)
             assert ranks.processes_here(params, ranks.Hosts(), CPU) == expected
