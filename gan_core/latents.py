@@ -7,10 +7,14 @@ import math
 import torch
 from torch import Tensor
 
+from gan_core.errors import ConfigError
 from gan_core.randomness import mix
 
 FRAMES = 8
-"""Latents of a walk from one stop to the next."""
+"""Latents of a walk from one stop to the next, where there are enough of them."""
+
+STOPS = 3
+"""Fewest stops of a walk: a way there and back through one other would show each picture twice."""
 
 
 def independent(n: int, length: int, seed: int, truncation: float | None = None) -> Tensor:
@@ -31,11 +35,16 @@ def independent(n: int, length: int, seed: int, truncation: float | None = None)
 
 
 def walk(n: int, length: int, seed: int, truncation: float | None = None) -> Tensor:
-    """`n` latents on a closed way, (n, length), that passes a new stop every `FRAMES` of them.
+    """`n` latents on a closed way, (n, length), that passes a new stop every `FRAMES` of them, and `STOPS` at least.
 
     Between stops the way follows the sphere (Shoemake, 1985), on which normal latents lie; the last step leads back to the first stop.
+
+    Raises:
+        ConfigError: `n` is too small to go anywhere.
     """
-    stops = independent(math.ceil(n / FRAMES), length, seed, truncation)
+    if n < STOPS:
+        raise ConfigError(f"walk: {n} samples go nowhere; ask for {STOPS} at least, or for {STOPS * FRAMES} to see it move")
+    stops = independent(max(STOPS, math.ceil(n / FRAMES)), length, seed, truncation)
     at = torch.arange(n) * len(stops) / n
     start = at.long()
     return _between(stops[start], stops[(start + 1) % len(stops)], (at - start).unsqueeze(1))

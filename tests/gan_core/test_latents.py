@@ -7,6 +7,7 @@ import torch
 from scipy import stats
 
 from gan_core import latents
+from gan_core.errors import ConfigError
 
 
 def test_independent_latents_are_normal_and_a_function_of_the_seed() -> None:
@@ -36,6 +37,15 @@ def test_a_walk_passes_its_stops_stays_on_the_sphere_and_closes() -> None:
     assert steps.max() < 3 * steps.median()
 
 
-def test_a_walk_of_few_latents_stays_where_it_begins() -> None:
-    way = latents.walk(3, 4, seed=0)
-    assert torch.allclose(way, latents.independent(1, 4, seed=0).expand(3, 4), atol=1e-5)
+@pytest.mark.parametrize("count", [3, 8, 10, 16])
+def test_a_walk_of_few_latents_moves_all_the_same(count: int) -> None:
+    way = latents.walk(count, 64, seed=0)
+    steps = (way - way.roll(-1, 0)).norm(dim=1)
+    assert steps.min() > 0.3 * steps.max()
+    assert torch.allclose(way[0], latents.independent(3, 64, seed=0)[0])
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_walk_that_cannot_go_anywhere_is_refused(count: int) -> None:
+    with pytest.raises(ConfigError, match=f"walk: {count} samples go nowhere; ask for 3 at least"):
+        latents.walk(count, 4, seed=0)
