@@ -24,6 +24,7 @@ from gan_core.device import choose_device
 from gan_core.errors import DataError
 from gan_core.generator import Generator, GeneratorConfig
 from gan_core.metrics.features import FeatureExtractor
+from gan_core.metrics.fitting import Listener, heard
 from gan_core.metrics.manifold import NEIGHBOURS
 from tasks.params import Entry, EvaluateParams
 from tasks.records import tracking
@@ -99,12 +100,30 @@ def kept_or_fitted(folder: Path, name: str, dataset: Dataset, params: EvaluatePa
             reason = f"the kept one is {described}" + (f", of features_seed {kept.config.seed}" if fits else "")
         print(f"evaluate {name}: fitting the feature extractor again ({reason}); scores before and after cannot be compared", flush=True)
     started = time.monotonic()
-    fitted = scoring.fit(wanted, dataset, params.features_seed, choose_device("auto")).to("cpu").save(folder)
+    with heard(_telling(name)):
+        fitted = scoring.fit(wanted, dataset, params.features_seed, choose_device("auto")).to("cpu").save(folder)
     accuracy = fitted.config.holdout_accuracy
     what = "pixels" if fitted.kind == "segmentation" else "images"
     right = "" if accuracy is None else f", {accuracy:.1%} of held-out {what} right"
     print(f"evaluate {name}: fitted a {fitted.kind} network for features{right}, {time.monotonic() - started:.1f} s", flush=True)
     return fitted
+
+
+def _telling(name: str, first: float = 2.0, every: float = 10.0) -> Listener:
+    """What says now and then, for fits that take longer than `first` seconds, how far one is."""
+    started = told = time.monotonic()
+
+    def tell(network: str, done: int, steps: int) -> None:
+        nonlocal started, told
+        now = time.monotonic()
+        if done == 1:
+            started = told = now
+        elif now - told >= (first if told == started else every):
+            told = now
+            left = (now - started) / (done - 1) * (steps - done)
+            print(f"evaluate {name}: fitting the {network} that judges, step {done:,} of {steps:,}, {left:,.0f} s left", flush=True)
+
+    return tell
 
 
 def _described(shape: tuple[int, ...], classes: tuple[str, ...] | None) -> str:

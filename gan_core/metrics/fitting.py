@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 import torch
 from torch import Tensor
@@ -11,6 +13,21 @@ from torch import Tensor
 from gan_core.errors import TrainingError
 
 _WARM_UP = 0.2  # share of the steps in which the learning rate rises
+
+Listener = Callable[[str, int, int], None]
+"""Takes what is fitted, the steps that are done, and how many there are."""
+
+_listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
+
+
+@contextmanager
+def heard(listener: Listener) -> Iterator[None]:
+    """Have each step of every fit in the `with` block told to `listener`, however deep below it is called."""
+    token = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(token)
 
 
 def one_cycle(
@@ -38,13 +55,15 @@ def one_cycle(
     """
     optimizer = torch.optim.AdamW(list(weights), lr=rate, weight_decay=decay, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=_WARM_UP)
-    loss = torch.zeros(())
+    loss, listener = torch.zeros(()), _listener.get()
     for step in range(steps):
         loss = loss_at(step)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
+        if listener is not None:
+            listener(network, step + 1, steps)
     if not math.isfinite(loss.item()):
         instead = ", or use evaluate.features: random" if has_substitute else ""
         raise TrainingError(f"features: the {network}'s loss is not finite; check the images{instead}")
