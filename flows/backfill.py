@@ -190,7 +190,7 @@ class _Filling:
     def _scored(self, there: Workspace, data: DataVersion, samples: int) -> Filled:
         from gan_core.generator import Generator
         from tasks.register import incomparable
-        from tasks.scoring import gather, scores_of
+        from tasks.scoring import gather, scores_of, undecided
 
         generator = Generator.load(there.model(self.name) / "generator")
         run_id = str(json.loads((there.model(self.name) / "run.json").read_text())["run_id"])
@@ -201,10 +201,11 @@ class _Filling:
                 self.say(f"{self.name}: its generator {obstacle}")
                 return Filled("not comparable", samples, run_id=run_id)
             try:
-                scores: Mapping[str, Any] = scores_of(gather(generator, self.dataset, self.extractor, self.entry.evaluation))
+                evidence = gather(generator, self.dataset, self.extractor, self.entry.evaluation)
+                scores: Mapping[str, Any] = scores_of(evidence)
             except TrainingError as error:
                 self.say(f"{self.name}: {error}")
                 return Filled("lost", samples, run_id=run_id)
             run.log_metrics(scores, step=generator.config.images)
-        metric = gate.deciding_metric(scores, self.entry.registration, self.dataset.spec.kind)
+        metric = gate.deciding_metric(scores, self.entry.registration, self.dataset.spec.kind, undecided(evidence, scores))
         return Filled("done", samples, metric, float(scores[metric]), run_id)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from itertools import islice
 from pathlib import Path
 from typing import Any, Self
 from zoneinfo import ZoneInfoNotFoundError, available_timezones
@@ -23,6 +24,7 @@ _NIGHTLY = 'write "0 3 * * *" for every night at three'
 _RANDOM = re.compile(r"[rh](\(|/|$)", re.IGNORECASE)
 _LAST = re.compile(r"([0-7]|mon|tue|wed|thu|fri|sat|sun)l", re.IGNORECASE)
 _EVERY_DAY = ("*", "?")
+_COUNTED = 400  # times, from which on their pace is enough to tell a year's
 _NICKNAMES = ("@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly", "@annually")
 
 
@@ -67,6 +69,14 @@ def check(expression: str) -> None:
         croniter(expression, datetime.now()).get_next(datetime)
     except Exception:
         raise ValueError(f"{shown} is never due: there is no such day; {_NIGHTLY}") from None
+
+
+def times_a_year(expression: str) -> float:
+    """How often an expression that `check` has passed is due in a year."""
+    start = datetime(2001, 1, 1)
+    times = list(islice(_croniter()(expression, start).all_next(datetime), _COUNTED))
+    within = [time for time in times if time < start.replace(year=2002)]
+    return float(len(within)) if len(within) < len(times) else _COUNTED * 365 / ((times[-1] - start).total_seconds() / 86_400)
 
 
 def _check_fields(shown: str, fields: list[str]) -> None:

@@ -28,7 +28,7 @@ from gan_core.metrics.fitting import Listener, heard
 from gan_core.metrics.manifold import NEIGHBOURS
 from tasks.params import Entry, EvaluateParams
 from tasks.records import tracking
-from tasks.scoring import SCORINGS, Evidence, check, gather, scores_of
+from tasks.scoring import SCORINGS, Evidence, check, gather, scores_of, undecided
 from tasks.scoring.scoring import rounded
 from tasks.stage_main import stage_main
 from tasks.validation.images import RESIZER
@@ -55,6 +55,7 @@ def evaluate(workspace: Workspace, name: str, entry: Entry) -> None:
         evidence = gather(generator, dataset, extractor, entry.evaluation)
         scores = scores_of(evidence)
         record = _record(evidence, generator, dataset, extractor, entry.evaluation)
+        record["undecided"] = undecided(evidence, scores)
         report = workspace.report(name)
         grids = dict(SCORINGS[dataset.spec.kind].grids(generator, dataset, entry.evaluation.seed))
         copies = SCORINGS[dataset.spec.kind].copies(generator, dataset, extractor, entry.evaluation)

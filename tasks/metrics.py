@@ -50,20 +50,40 @@ FLOOR_ONLY = ("copies",)
 """Scores of the challenger alone, which floors look at: no two generators are compared by them."""
 
 _DECIDING: Mapping[Kind, tuple[str, ...]] = {
-    "images": ("fid",),
-    "captions": ("fid",),
+    "images": ("fid", "kid"),
+    "captions": ("fid", "kid"),
     "points": ("radius_error", "high_quality"),
-    "unpaired": ("fid",),
+    "unpaired": ("fid", "kid"),
     "table": ("utility", "detection"),
-    "pairs": ("fid",),
+    "pairs": ("fid", "kid"),
 }
-"""Of each kind of data, the first of these that was measured."""
+"""Of each kind of data, the first of these that was measured, and that can tell two generators apart."""
+
+GUARDS: Mapping[Kind, tuple[str, ...]] = {"images": ("label_accuracy",), "captions": ("caption_recall",), "unpaired": ("translated",)}
+"""Scores that see what the deciding one is blind to: by none of these may a challenger be worse. As long as the entry names no metric."""
+
+_INSTEAD: Mapping[str, str] = {"fid": "kid", "fid_ratio": "kid", "fid_infinity": "kid"}
+"""What decides where few samples let these tell nothing."""
+
+_NONE: Mapping[str, str] = {}
 
 
-def default_metric(measured: Mapping[str, float], kind: Kind) -> str:
-    """The metric that decides between two generators of a kind of data, unless the entry says otherwise."""
+def default_metric(measured: Mapping[str, float], kind: Kind, undecided: Mapping[str, str] = _NONE) -> str:
+    """The metric that decides between two generators of a kind of data, unless the entry says otherwise.
+
+    Args:
+        measured: the scores.
+        kind: of the data.
+        undecided: scores that can tell no two generators apart here, and why (`Evidence.undecided`).
+    """
     candidates = _DECIDING[kind]
-    return next((metric for metric in candidates if metric in measured), candidates[-1])
+    there = [metric for metric in candidates if metric in measured] or candidates[:1]
+    return next((metric for metric in there if metric not in undecided), there[0])
+
+
+def instead_of(metric: str, undecided: Mapping[str, str]) -> str:
+    """The metric that decides where an entry names `metric`: that one, or what takes its place where it can tell nothing."""
+    return _INSTEAD.get(metric, metric) if metric in undecided else metric
 
 
 def fewest_replicates(confidence: float) -> int:

@@ -22,6 +22,7 @@ from gan_core.errors import DataError, RegistryError, TrainingError
 from gan_core.files import write_whole
 from gan_core.generator import Generator, GeneratorConfig
 from gan_core.params.common import Kind
+from tasks import cron
 from tasks.metrics import BesideReal
 from tasks.params import Entry, EvaluateParams
 from tasks.promotion import gate, loaded_back, served_back
@@ -70,6 +71,11 @@ def _register(workspace: Workspace, name: str, entry: Entry, fresh: FreshProcess
         scores = record["metrics"]["champion"] or {}
         run.log_metrics({f"champion.{key}": value for key, value in scores.items()}, step=challenger.generator.config.images)
     print(_said(name, record))
+    if record["comparison"] and record.get("looks") and entry.registration.looks == 1:
+        print(
+            f"register {name}: the schedule has it decide {record['looks']['a_year']:,} times a year; where nothing gets better, "
+            f"{record['looks']['false_moves_a_year']:g} of them move the champion by chance; register.looks has them share the risk"
+        )
 
 
 @dataclass(frozen=True)
@@ -93,7 +99,7 @@ class _Challenger:
 
     @property
     def measured(self) -> Measured:
-        return Measured(self.scores, gate.conditions_of(self.evaluation))
+        return Measured.of(self.scores, self.evaluation)
 
     @property
     def kind(self) -> Kind:
@@ -158,8 +164,9 @@ def _decide(registry: Registry, version: Version, entry: Entry, challenger: _Cha
     """Judge the challenger and move the aliases accordingly."""
     champion = registry.champion(version.name)
     verdict = _judge(registry, version, champion, entry, challenger)
-    metric = gate.deciding_metric(challenger.scores, entry.registration, challenger.kind)
-    decision, record = verdict.decision, _record(version, verdict, champion, challenger, challenger.beside_real(metric))
+    metric = gate.deciding_metric(challenger.scores, entry.registration, challenger.kind, challenger.measured.undecided)
+    decision = verdict.decision
+    record = {**_record(version, verdict, champion, challenger, challenger.beside_real(metric)), "looks": _looks(entry)}
     if champion is not None and verdict.champion is not None:
         remember(registry, champion, verdict.champion)
         _score_formers_again(registry, champion, verdict.champion.conditions, entry, challenger)
@@ -182,7 +189,8 @@ class _Verdict:
     champion: Measured | None = None
     """Where the champion was scored."""
     comparison: Comparison | None = None
-    noise_floor: Mapping[str, Any] | None = None
+    fresh: Mapping[str, Any] | None = None
+    """The new champion's score from other latents."""
 
 
 def _judge(registry: Registry, version: Version, champion: Version | None, entry: Entry, challenger: _Challenger) -> _Verdict:
@@ -219,14 +227,18 @@ def _contest(champion: Generator, challenger: _Challenger, entry: Entry) -> _Ver
     rule, params, extractor = entry.registration, entry.evaluation, _extractor(challenger, entry)
     evidence = gather(champion, challenger.dataset, extractor, params)
     old = Measured(scores_of(evidence), _conditions(evidence, challenger.dataset, extractor, params))
-    metric = gate.deciding_metric(challenger.scores, rule, challenger.kind)
-    comparison = noise_floor = None
-    if metric in challenger.scores and metric in old.scores and old.conditions == challenger.measured.conditions:
-        rival = gather(challenger.generator, challenger.dataset, extractor, params)
-        comparison = compare(rival, evidence, metric, rule.replicates, rule.confidence, params.seed)
-        noise_floor = _noise_floor(champion, comparison, challenger.dataset, extractor, params)
-    decision = gate.decide(Record(challenger.measured, old, comparison), rule, challenger.kind)
-    return _Verdict(decision, old, comparison, noise_floor)
+    mine = challenger.measured
+    metric = gate.deciding_metric(mine.scores, rule, challenger.kind, mine.undecided)
+    if metric not in mine.scores or metric not in old.scores or old.conditions != mine.conditions:
+        return _Verdict(gate.decide(Record(mine, old), rule, challenger.kind), old)
+    rival = gather(challenger.generator, challenger.dataset, extractor, params)
+    comparison, *guards = (
+        compare(rival, evidence, by, rule.replicates, rule.confidence_of_one, params.seed)
+        for by in (metric, *gate.guards({key: mine.scores[key] for key in mine.scores.keys() & old.scores.keys()}, rule, challenger.kind))
+    )
+    decision = gate.decide(Record(mine, old, comparison, tuple(guards)), rule, challenger.kind)
+    fresh = _from_other_latents(challenger, extractor, params, metric) if decision.promotes else None
+    return _Verdict(decision, old, comparison, fresh)
 
 
 def _score_formers_again(
@@ -255,16 +267,31 @@ def _score_formers_again(
             print(f"a former champion, version {version.number}, has no score by the new features: {obstacle}", flush=True)
 
 
-def _noise_floor(
-    champion: Generator, comparison: Comparison, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams
-) -> dict[str, Any]:
-    """How far the champion comes out from itself when it draws from other seeds: a difference that means nothing."""
+def _from_other_latents(
+    challenger: _Challenger, extractor: FeatureExtractor | None, params: EvaluateParams, metric: str
+) -> dict[str, Any] | None:
+    """A new champion's score from latents that had no part in its choice: what it was chosen by is better by chance too.
+
+    None for a generator that draws from none.
+    """
     from gan_core.randomness import mix
     from tasks.scoring import gather
 
+    if not challenger.generator.config.latent:
+        return None
     seed = mix(params.seed, 1) % 2**31
-    again = gather(champion, dataset, extractor, params.model_copy(update={"seed": seed})).score(comparison.metric)
-    return {"metric": comparison.metric, "seed": seed, "score": again, "difference": again - comparison.champion}
+    again = gather(challenger.generator, challenger.dataset, extractor, params.model_copy(update={"seed": seed}))
+    score = again.score(metric)
+    print(f"the new champion from other latents: {metric} {score:.4g}", flush=True)
+    return {"metric": metric, "seed": seed, "score": score}
+
+
+def _looks(entry: Entry) -> dict[str, Any] | None:
+    """How often the schedule has the gate decide in a year, and how many champions chance alone then makes; None without a schedule."""
+    if entry.schedule is None:
+        return None
+    looks = cron.times_a_year(entry.schedule)
+    return {"a_year": round(looks), "false_moves_a_year": float(f"{looks * (1 - entry.registration.confidence_of_one) / 2:.2g}")}
 
 
 def _extractor(challenger: _Challenger, entry: Entry) -> FeatureExtractor | None:
@@ -334,7 +361,8 @@ def _record(
             "champion": None if verdict.champion is None else dict(verdict.champion.scores),
         },
         "comparison": None if comparison is None else comparison.as_record(),
-        "noise_floor": None if verdict.noise_floor is None else dict(verdict.noise_floor),
+        "noise_floor": None if comparison is None else {"metric": comparison.metric, "deviation": comparison.deviation},
+        "fresh": None if verdict.fresh is None else dict(verdict.fresh),
         "evaluation": {} if challenger is None else dict(challenger.evaluation),
         "generator_sha256": version.tags.get("generator_sha256"),
         "run_id": version.run_id,

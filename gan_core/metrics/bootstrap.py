@@ -23,12 +23,17 @@ class Draws:
     ([3, 3], 3)
     """
 
-    def __init__(self, size: int, replicates: int, seed: int) -> None:
+    def __init__(self, size: int, replicates: int, seed: int, clusters: NDArray[np.int64] | None = None) -> None:
+        """`clusters` (size,): samples of one number are never parted, as what is drawn for one caption; None: each is one of its own."""
         random = np.random.default_rng(seed)
-        bags = min(size, BAGS)
-        dealt = random.permutation(size)
+        cluster = np.arange(size) if clusters is None else np.unique(clusters, return_inverse=True)[1]
+        units = cluster.max(initial=-1) + 1
+        bags = min(units, BAGS)
+        bag_of = np.empty(units, dtype=np.int64)
+        bag_of[random.permutation(units)] = np.arange(units) % max(bags, 1)
+        bag = bag_of[cluster]
         self.size = size
-        self.members = [dealt[bag::bags] for bag in range(bags)]
+        self.members = np.split(np.argsort(bag, kind="stable"), np.cumsum(np.bincount(bag, minlength=bags))[:-1]) if bags else []
         """Indices of the samples in each bag."""
         counts = random.multinomial(bags, np.full(bags, 1 / bags), size=replicates) if bags else np.zeros((replicates, 0))
         self.counts: NDArray[np.float64] = counts.astype(np.float64)
@@ -46,6 +51,20 @@ class Draws:
     def bag_sizes(self) -> NDArray[np.float64]:
         """(bags,) how many samples are in each bag."""
         return np.array([len(members) for members in self.members], dtype=np.float64)
+
+    def means(self, values: NDArray[Any]) -> NDArray[np.float64]:
+        """The mean of `values` (size,) over what each replicate takes: (B,)."""
+        means: NDArray[np.float64] = (self.counts @ self.of_bags(values)) / (self.counts @ self.bag_sizes)
+        return means
+
+    def shifts(self, influences: NDArray[np.float64]) -> NDArray[np.float64]:
+        """How far each replicate moves a score, to first order: (B,). `influences` (size,), of mean 0, as `frechet_influences` has them."""
+        shifts: NDArray[np.float64] = self.counts @ self.of_bags(influences) / self.size
+        return shifts
+
+    def folds(self, count: int) -> list[NDArray[np.int64]]:
+        """All samples, whole bags at a time, in at most `count` parts of about equal size, for a jackknife: indices in each."""
+        return [np.concatenate(self.members[fold::count]) for fold in range(min(count, len(self.members)))]
 
     def of_bags(self, values: NDArray[Any]) -> NDArray[np.float64]:
         """The sum of `values` (size, ...) over each bag: (bags, ...)."""

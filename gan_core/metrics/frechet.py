@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -13,6 +14,10 @@ from gan_core.metrics.bootstrap import Draws
 
 _NO_OVERLAP = 1e-9  # of the largest: below it two Gaussians have no direction in common, apart from rounding
 _SIZES, _FEWEST_SHARE = 15, 10  # of an extrapolation: how many distances, and that the least takes a tenth
+_FOLDS = 5
+"""Parts of a jackknife: with 2 its estimate spreads a third wider, and more than 5 hardly narrow it."""
+SAMPLES_A_DIRECTION = 4
+"""Samples for each of the features' `directions` from which `frechet_unbiased` is free of bias beside its spread (docs/gate.md)."""
 
 
 class FeatureStatistics:
@@ -150,10 +155,46 @@ def frechet_replicates(real: NDArray[Any], generated: NDArray[Any], real_draws: 
         DataError: the widths differ, a side has fewer than two features, or something is not finite.
     """
     distance, of_real, of_generated = frechet_influences(real, generated)
-    shifts = [
-        draws.counts @ draws.of_bags(values) / draws.size for draws, values in ((real_draws, of_real), (generated_draws, of_generated))
+    return np.asarray(distance + real_draws.shifts(of_real) + generated_draws.shifts(of_generated), dtype=np.float64)
+
+
+def frechet_unbiased(real: NDArray[Any], generated: NDArray[Any], real_draws: Draws, generated_draws: Draws) -> float:
+    """The distance of (N, D) real and (M, D) generated features less its bias, as far as that falls with 1 / N and 1 / M.
+
+    By the jackknife over five parts of both sides that are left out together (Quenouille, 1956). Parts are whole bags of the draws, so
+    what those keep together stays together; where both sides are the same draws, as with pairs, partners are left out together. It may
+    come out below 0. What is left of the bias is small from about `SAMPLES_A_DIRECTION` samples for each of `directions` on.
+
+    Raises:
+        DataError: as `frechet_replicates`.
+    """
+    sides = [
+        [FeatureStatistics.of(features[fold]) for fold in draws.folds(_FOLDS)]
+        for features, draws in ((real, real_draws), (generated, generated_draws))
     ]
-    return np.asarray(distance + shifts[0] + shifts[1], dtype=np.float64)
+    folds = min(map(len, sides))
+    if folds < 2:
+        raise DataError("features: a single sample has no parts to leave out; at least 2 are needed on each side")
+    whole = frechet_distance(*(_merged(parts) for parts in sides))
+    without = [frechet_distance(*(_merged([*parts[:fold], *parts[fold + 1 :]]) for parts in sides)) for fold in range(folds)]
+    return float(folds * whole - (folds - 1) * np.mean(without))
+
+
+def directions(features: NDArray[Any]) -> float:
+    """How many directions features (N, D) vary in, 1 to D, of equal variance each: the participation ratio of their covariance.
+
+    Of a plain Gaussian of N samples it is about N D / (N + D), so few samples make it look smaller.
+    """
+    covariance = FeatureStatistics.of(features).covariance
+    squares = float(np.square(covariance).sum())
+    return float(np.trace(covariance)) ** 2 / squares if squares > 0 else 1.0
+
+
+def _merged(parts: Sequence[FeatureStatistics]) -> FeatureStatistics:
+    merged = FeatureStatistics(len(parts[0].mean))
+    for part in parts:
+        merged.merge(part)
+    return merged
 
 
 def frechet_influences(real: NDArray[Any], generated: NDArray[Any]) -> tuple[float, NDArray[np.float64], NDArray[np.float64]]:

@@ -19,19 +19,27 @@ from gan_core.metrics.bootstrap import Draws
 BLOCK = 1_000  # rows of the kernel matrix held at once: 80 MB against 10,000
 
 
-def kernel_distance(real: NDArray[Any], generated: NDArray[Any]) -> float:
+def kernel_distance(real: NDArray[Any], generated: NDArray[Any], paired: bool = False) -> float:
     """The estimate over every pair of (N, D) and (M, D) features, in float64.
 
     It has the expectation of the usual mean over subsets, and the least variance of all; memory grows with N + M, not N * M.
 
+    Args:
+        real: (N, D).
+        generated: (M, D).
+        paired: whether generated sample i was made for real sample i. A sample is then not held against its own partner, which it
+            resembles more than it would another: that would flatter the generator that follows its input most.
+
     Raises:
         DataError: the widths differ, fewer than two features on a side, or something not finite.
     """
-    first, second = _checked(real, generated)
+    first, second = _checked(real, generated, paired)
     n, m = len(first), len(second)
     within = _sum_within(first) / (n * (n - 1)) + _sum_within(second) / (m * (m - 1))
-    across = sum(_sum(first[start : start + BLOCK], second) for start in range(0, n, BLOCK)) / (n * m)
-    return within - 2 * across
+    across = sum(_sum(first[start : start + BLOCK], second) for start in range(0, n, BLOCK))
+    if paired:
+        return within - 2 * (across - float(_of_partners(first, second).sum())) / (n * (n - 1))
+    return within - 2 * across / (n * m)
 
 
 def kernel_distance_over_subsets(
@@ -54,28 +62,35 @@ def kernel_distance_over_subsets(
     return float(np.mean(estimates)), float(np.std(estimates))
 
 
-def kernel_replicates(real: NDArray[Any], generated: NDArray[Any], real_draws: Draws, generated_draws: Draws) -> NDArray[np.float64]:
+def kernel_replicates(
+    real: NDArray[Any], generated: NDArray[Any], real_draws: Draws, generated_draws: Draws, paired: bool = False
+) -> NDArray[np.float64]:
     """The estimate on each replicate of a bootstrap: (B,). Of a sample that is drawn twice, pairs with itself are left out,
-    so that the replicates lie around the estimate of the whole sets.
+    so that the replicates lie around the estimate of the whole sets. `paired` as in `kernel_distance`; both draws are then the same.
 
     Raises:
         DataError: as `kernel_distance`.
     """
-    first, second = _checked(real, generated)
+    first, second = _checked(real, generated, paired)
+    within = _means(first, first, real_draws, real_draws, True) + _means(second, second, generated_draws, generated_draws, True)
+    return within - 2 * _means(first, second, real_draws, generated_draws, paired)
+
+
+def _means(first: Tensor, second: Tensor, draws: Draws, others: Draws, partners_apart: bool) -> NDArray[np.float64]:
+    """The kernel's mean over pairs from two sets, in each replicate: (B,). Over all, or over those of different places."""
     # Sums of the kernel over pairs of bags, once; a replicate is then a quadratic form in how often it takes each bag.
-    across = (real_draws.counts @ _sums_of_bags(first, second, real_draws, generated_draws) * generated_draws.counts).sum(axis=1)
-    pairs = (real_draws.counts @ real_draws.bag_sizes) * (generated_draws.counts @ generated_draws.bag_sizes)
-    estimates: NDArray[np.float64] = _means_within(first, real_draws) + _means_within(second, generated_draws) - 2 * across / pairs
-    return estimates
-
-
-def _means_within(features: Tensor, draws: Draws) -> NDArray[np.float64]:
-    """The kernel's mean over all pairs of different samples of one set, in each replicate: (B,)."""
-    with_itself = (features.square().sum(dim=1) / features.shape[1] + 1.0).pow(3).numpy()
-    sums = _sums_of_bags(features, features, draws, draws) - np.diag(draws.of_bags(with_itself))
-    pairs = (draws.counts @ draws.bag_sizes) ** 2 - draws.counts**2 @ draws.bag_sizes
-    means: NDArray[np.float64] = (draws.counts @ sums * draws.counts).sum(axis=1) / pairs
+    sums = _sums_of_bags(first, second, draws, others)
+    pairs = (draws.counts @ draws.bag_sizes) * (others.counts @ others.bag_sizes)
+    if partners_apart:
+        sums -= np.diag(draws.of_bags(_of_partners(first, second).numpy()))
+        pairs -= draws.counts**2 @ draws.bag_sizes
+    means: NDArray[np.float64] = (draws.counts @ sums * others.counts).sum(axis=1) / pairs
     return means
+
+
+def _of_partners(first: Tensor, second: Tensor) -> Tensor:
+    """The kernel of each feature with the one at the same place on the other side: (N,)."""
+    return ((first * second).sum(dim=1) / first.shape[1] + 1.0).pow(3)
 
 
 def _sums_of_bags(first: Tensor, second: Tensor, draws: Draws, others: Draws) -> NDArray[np.float64]:
@@ -90,7 +105,9 @@ def _sums_of_bags(first: Tensor, second: Tensor, draws: Draws, others: Draws) ->
     return np.stack(rows)
 
 
-def _checked(real: NDArray[Any], generated: NDArray[Any]) -> tuple[Tensor, Tensor]:
+def _checked(real: NDArray[Any], generated: NDArray[Any], paired: bool = False) -> tuple[Tensor, Tensor]:
+    if paired and len(real) != len(generated):
+        raise DataError(f"kernel distance: {len(real)} real and {len(generated)} generated features are no pairs")
     if real.ndim != 2 or generated.ndim != 2 or real.shape[1] != generated.shape[1]:
         raise DataError(f"kernel distance: features of {real.shape} and {generated.shape} cannot be compared")
     if min(len(real), len(generated)) < 2:
@@ -102,7 +119,7 @@ def _checked(real: NDArray[Any], generated: NDArray[Any]) -> tuple[Tensor, Tenso
 
 def _sum_within(features: Tensor) -> float:
     """The kernel's sum over all ordered pairs of different rows."""
-    total = -float((features.square().sum(dim=1) / features.shape[1] + 1.0).pow(3).sum())
+    total = -float(_of_partners(features, features).sum())
     for start in range(0, len(features), BLOCK):
         block, rest = features[start : start + BLOCK], features[start + BLOCK :]
         total += _sum(block, block) + 2 * _sum(block, rest)

@@ -37,26 +37,54 @@ class ManifoldScores:
 
 @dataclass(frozen=True)
 class Membership:
-    """Which sample lies in whose ball. The scores are its means, so resampling its rows resamples them with the balls held fixed:
-    were the balls drawn anew around repeated samples, a sample's nearest neighbours would be its own copies."""
+    """Which sample lies in whose ball: what the scores are made of, and what each sample, real or generated, weighs in them."""
 
     balls: NDArray[np.int64]
     """(M,) how many real balls each generated sample lies in."""
     recalled: NDArray[np.bool_]
     """(N,) whether each real sample lies in some generated ball."""
-    covered: NDArray[np.bool_]
-    """(N,) whether each real ball has a generated sample inside."""
+    inside: NDArray[np.int64]
+    """(N,) how many generated samples lie in each real ball."""
+    only_ball: NDArray[np.int64]
+    """(N,) how many generated samples lie in this real ball and in no other."""
+    only_recall: NDArray[np.int64]
+    """(M,) how many real samples lie in this generated ball and in no other."""
+    only_cover: NDArray[np.int64]
+    """(M,) in how many real balls this generated sample lies alone."""
     neighbours: int
 
-    def scores(self, real: NDArray[np.int64] | slice = slice(None), generated: NDArray[np.int64] | slice = slice(None)) -> ManifoldScores:
-        """The scores over these real and generated samples, or over all."""
-        balls = self.balls[generated]
+    @property
+    def covered(self) -> NDArray[np.bool_]:
+        """(N,) whether each real ball has a generated sample inside."""
+        return self.inside > 0
+
+    def scores(self) -> ManifoldScores:
+        """The scores over all samples."""
         return ManifoldScores(
-            precision=float(np.mean(balls > 0)),
-            recall=float(np.mean(self.recalled[real])),
-            density=float(np.mean(balls)) / self.neighbours,
-            coverage=float(np.mean(self.covered[real])),
+            precision=float(np.mean(self.balls > 0)),
+            recall=float(np.mean(self.recalled)),
+            density=float(np.mean(self.balls)) / self.neighbours,
+            coverage=float(np.mean(self.covered)),
         )
+
+    def influences(self, metric: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """What each real (N,) and each generated sample (M,) weighs in one of the scores; of mean 0 on each side.
+
+        Balls keep their size. Of the side that is counted over, a sample weighs what it adds to the mean; of the other, what is lost
+        without it, as the jackknife has it (Efron and Stein, 1981), whose variance is no smaller than the true one.
+
+        Raises:
+            KeyError: no such score.
+        """
+        n, m = len(self.recalled), len(self.balls)
+        sides: dict[str, tuple[NDArray[Any], NDArray[Any]]] = {
+            "precision": ((n - 1) / m * self.only_ball, self.balls > 0),
+            "recall": (self.recalled, (m - 1) / n * self.only_recall),
+            "density": (self.inside * n / (m * self.neighbours), self.balls / self.neighbours),
+            "coverage": (self.covered, (m - 1) / n * self.only_cover),
+        }
+        of_real, of_generated = (values.astype(np.float64) for values in sides[metric])
+        return of_real - of_real.mean(), of_generated - of_generated.mean()
 
 
 def manifold_scores(real: NDArray[Any], generated: NDArray[Any], neighbours: int = NEIGHBOURS) -> ManifoldScores:
@@ -75,15 +103,29 @@ def membership(real: NDArray[Any], generated: NDArray[Any], neighbours: int = NE
     """
     first, second = _checked(real, generated, neighbours)
     real_radii, generated_radii = _radii(first, neighbours), _radii(second, neighbours)
-    balls = torch.zeros(len(second), dtype=torch.int64)
-    recalled, covered = [], []
+    balls, places = torch.zeros((2, len(second)), dtype=torch.int64)  # of real balls around each: how many, and the sum of their places
+    recalled, inside = [], []
+    only_recall, only_cover = torch.zeros((2, len(second)), dtype=torch.int64)
     for start in range(0, len(first), BLOCK):
         distances = _squared_distances(first[start : start + BLOCK], second)
-        inside = distances <= real_radii[start : start + BLOCK, None]
-        balls += inside.sum(dim=0)
-        covered.append(inside.any(dim=1))
-        recalled.append((distances <= generated_radii).any(dim=1))
-    return Membership(balls.numpy(), torch.cat(recalled).numpy(), torch.cat(covered).numpy(), neighbours)
+        in_real = distances <= real_radii[start : start + BLOCK, None]
+        in_generated = distances <= generated_radii
+        balls += in_real.sum(dim=0)
+        places += (in_real * torch.arange(start, start + len(in_real))[:, None]).sum(dim=0)
+        inside.append(in_real.sum(dim=1))
+        recalled.append(in_generated.any(dim=1))
+        only_cover += in_real[in_real.sum(dim=1) == 1].sum(dim=0)
+        only_recall += in_generated[in_generated.sum(dim=1) == 1].sum(dim=0)
+    only_ball = torch.bincount(places[balls == 1], minlength=len(first))  # a sum of one place is that place
+    return Membership(
+        balls=balls.numpy(),
+        recalled=torch.cat(recalled).numpy(),
+        inside=torch.cat(inside).numpy(),
+        only_ball=only_ball.numpy(),
+        only_recall=only_recall.numpy(),
+        only_cover=only_cover.numpy(),
+        neighbours=neighbours,
+    )
 
 
 def _checked(real: NDArray[Any], generated: NDArray[Any], neighbours: int) -> tuple[Tensor, Tensor]:

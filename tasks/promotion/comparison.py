@@ -12,13 +12,10 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from gan_core.errors import DataError
-from tasks.metrics import BETTER, LOWER, fewest_replicates
+from tasks.metrics import BETTER, LOWER
 
 if TYPE_CHECKING:
     from tasks.scoring import Evidence
-
-
-_SLOW_REPLICATES = 200  # of a score that fits a classifier in each
 
 
 @dataclass(frozen=True)
@@ -29,18 +26,18 @@ class Comparison:
     better: str
     """Which way the metric gets better: `lower` or `higher`."""
     challenger: float
+    """Its score."""
     champion: float
+    difference: float
+    """Challenger minus champion, less what few samples add to the one score more than to the other (`Evidence.unbiased`)."""
     interval: tuple[float, float]
-    """Of challenger minus champion: the middle `confidence` of the replicates."""
+    """Of the difference: the middle `confidence` of the replicates."""
+    deviation: float
+    """Standard deviation of the difference over the replicates: what chance makes of two equal generators."""
     probability_better: float
     """Share of replicates in which the challenger is better, a draw counting half."""
     replicates: int
     confidence: float
-
-    @property
-    def difference(self) -> float:
-        """Challenger minus champion."""
-        return self.challenger - self.champion
 
     @property
     def gain(self) -> float:
@@ -49,7 +46,7 @@ class Comparison:
 
     def as_record(self) -> dict[str, Any]:
         """What decision.json holds of it."""
-        return {**asdict(self), "interval": list(self.interval), "difference": self.difference}
+        return {**asdict(self), "interval": list(self.interval)}
 
 
 def compare(challenger: Evidence, champion: Evidence, metric: str, replicates: int, confidence: float, seed: int) -> Comparison:
@@ -59,7 +56,7 @@ def compare(challenger: Evidence, champion: Evidence, metric: str, replicates: i
         challenger: what it made, with `metric` among its scores.
         champion: the same of the present champion.
         metric: a name in `tasks.metrics.BETTER`.
-        replicates: how many resamples; at most 200, or what the confidence needs, of a score that is slow to compute.
+        replicates: how many resamples.
         confidence: of the interval, 0 to 1.
         seed: of the resamples.
 
@@ -68,20 +65,17 @@ def compare(challenger: Evidence, champion: Evidence, metric: str, replicates: i
     """
     import numpy as np  # here, since params.yaml is read without it
 
-    from gan_core.metrics.bootstrap import Draws
-    from gan_core.randomness import mix
-
-    if metric in challenger.slow:
-        replicates = min(replicates, max(_SLOW_REPLICATES, fewest_replicates(confidence)))
     counts, others = (challenger.n_real, challenger.n_generated), (champion.n_real, champion.n_generated)
     if counts != others:
         raise DataError(f"{metric}: on {_shown(counts)} for the challenger and {_shown(others)} for the champion cannot be compared")
-    real = Draws(challenger.n_real, replicates, mix(seed, 1))
-    generated = Draws(challenger.n_generated, replicates, mix(seed, 2))
-    new, old = challenger.replicates(metric, real, generated), champion.replicates(metric, real, generated)
-    differences = new - old
-    if not np.isfinite(differences).all():
+    real, generated = challenger.draws(replicates, seed)
+    difference = challenger.unbiased(metric, real, generated) - champion.unbiased(metric, real, generated)
+    differences = challenger.replicates(metric, real, generated) - champion.replicates(metric, real, generated)
+    if not np.isfinite([*differences, difference]).all():
         raise DataError(f"{metric}: not finite in {int((~np.isfinite(differences)).sum())} of {replicates} resamples")
+    # A resample repeats samples, which shifts many a score, and one generator's further than another's. So replicates tell how far chance
+    # spreads the difference, and the samples themselves where it lies.
+    differences = differences + (difference - differences.mean())
     gains = -differences if BETTER[metric] == LOWER else differences
     low, high = np.quantile(differences, [(1 - confidence) / 2, (1 + confidence) / 2])
     return Comparison(
@@ -89,11 +83,17 @@ def compare(challenger: Evidence, champion: Evidence, metric: str, replicates: i
         better=BETTER[metric],
         challenger=challenger.score(metric),
         champion=champion.score(metric),
-        interval=(float(f"{low:.6g}"), float(f"{high:.6g}")),
+        difference=_rounded(difference),
+        interval=(_rounded(low), _rounded(high)),
+        deviation=_rounded(differences.std()),
         probability_better=float(np.mean(gains > 0) + np.mean(gains == 0) / 2),
         replicates=replicates,
         confidence=confidence,
     )
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.6g}")
 
 
 def _shown(counts: tuple[int, int]) -> str:

@@ -6,19 +6,23 @@ import math
 import operator
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 from gan_core.params.common import Kind
-from tasks.metrics import default_metric
+from tasks.metrics import GUARDS, default_metric, instead_of
 from tasks.params import RegisterParams
 from tasks.promotion.comparison import Comparison
 
 # The outcomes that make a challenger the champion.
 PROMOTING = ("first", "promoted")
+WORSE = "kept: worse"
 
 # Floors that hold unless `require` names their metric; looked at only where it was measured.
 FLOORS: Mapping[str, str] = {"copies": "<= 0.05"}
+
+_SHOWN = 0.01  # part of a difference, or of its deviation, from which on a bias is spoken of
+_NONE: Mapping[str, str] = {}
 
 _CONDITIONS: Mapping[str, Callable[[float, float], bool]] = {
     ">=": operator.ge,
@@ -35,6 +39,17 @@ class Measured:
     scores: Mapping[str, float]
     conditions: Mapping[str, Any]
     """What has to be equal for scores to be compared, as `conditions_of` gives it."""
+    undecided: Mapping[str, str] = field(default_factory=dict)
+    """Scores that can tell no two generators apart on so few samples, and why."""
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """Of scores that floors look at: where they may lie by chance."""
+
+    @classmethod
+    def of(cls, scores: Mapping[str, float], evaluation: Mapping[str, Any]) -> Self:
+        """From metrics.json and evaluation.json."""
+        copies = evaluation.get("copies") or {}
+        intervals = {"copies": (float(copies["interval"][0]), float(copies["interval"][1]))} if "interval" in copies else {}
+        return cls(scores, conditions_of(evaluation), evaluation.get("undecided") or {}, intervals)
 
 
 @dataclass(frozen=True)
@@ -46,6 +61,8 @@ class Record:
     """None where there never was one."""
     comparison: Comparison | None = None
     """Of the two by the deciding metric."""
+    guards: tuple[Comparison, ...] = ()
+    """Of the two by `guards`."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +84,9 @@ def decide(record: Record, rule: RegisterParams, kind: Kind) -> Decision:
 
     Vetoes come first: a score that is not finite, a floor that is not met (`rule.require`, and those of `FLOORS` that it does not
     name), a deciding metric that was not measured, scores that were measured differently. Then the one metric `rule.improve` decides:
-    the challenger is promoted where the middle `rule.confidence` of the resamples lies on the better side (at 0.95: where at least 97.5 %
-    of them do), kept out as worse where it lies on the other, and anything between is inconclusive.
+    the challenger is promoted where the middle `rule.confidence_of_one` of the resamples lies on the better side (at 0.95: where at least
+    97.5 % of them do), kept out as worse where it lies on the other, and anything between is inconclusive. One that is worse by a guard is
+    kept out as worse however much better it is by the deciding metric.
 
     Args:
         record: what was measured.
@@ -76,8 +94,9 @@ def decide(record: Record, rule: RegisterParams, kind: Kind) -> Decision:
         kind: of the samples; chooses the deciding metric where the rule leaves it open.
     """
     scores = record.challenger.scores
-    metric = deciding_metric(scores, rule, kind)
-    vetoes = _vetoes(scores, metric, rule)
+    undecided = record.challenger.undecided
+    metric = deciding_metric(scores, rule, kind, undecided)
+    vetoes = _vetoes(record.challenger, metric, rule)
     if vetoes:
         return Decision(f"vetoed: {vetoes[0]}", tuple(vetoes))
     if record.champion is None:
@@ -87,15 +106,37 @@ def decide(record: Record, rule: RegisterParams, kind: Kind) -> Decision:
         return veto(difference)
     if not math.isfinite(record.champion.scores.get(metric, math.nan)):
         return veto(f"the champion has no finite {metric} to compare with")
+    if metric in undecided:
+        return veto(f"{metric} tells no two generators apart here: {undecided[metric]}; set register.improve: kid, or hold out more")
     comparison = record.comparison
     if comparison is None or comparison.metric != metric or not math.isfinite(comparison.probability_better):
         return veto(f"the two were not compared by {metric}")
-    return _by_comparison(comparison, rule.confidence)
+    decision = _by_comparison(comparison, rule.confidence_of_one)
+    preferred = rule.improve or default_metric(scores, kind)
+    if preferred != metric:
+        decision = replace(decision, reasons=(*decision.reasons, f"{metric} decides, not {preferred}: {undecided[preferred]}"))
+    if decision.promotes:
+        judged = (_by_comparison(guard, rule.confidence_of_one) for guard in record.guards)
+        lost = [reason for other in judged if other.outcome == WORSE for reason in other.reasons]
+        return Decision(WORSE, (*lost, *decision.reasons)) if lost else decision
+    return decision
 
 
-def deciding_metric(scores: Mapping[str, float], rule: RegisterParams, kind: Kind) -> str:
-    """The metric that decides between two generators."""
-    return rule.improve or default_metric(scores, kind)
+def deciding_metric(scores: Mapping[str, float], rule: RegisterParams, kind: Kind, undecided: Mapping[str, str] = _NONE) -> str:
+    """The metric that decides between two generators.
+
+    Args:
+        scores: of one of them.
+        rule: the entry's `register` section.
+        kind: of the samples.
+        undecided: scores that tell no two generators apart here, and why, as evaluation.json has them.
+    """
+    return default_metric(scores, kind, undecided) if rule.improve is None else instead_of(rule.improve, undecided)
+
+
+def guards(scores: Mapping[str, float], rule: RegisterParams, kind: Kind) -> tuple[str, ...]:
+    """The metrics by which a challenger must not be worse; none where the entry itself says what decides."""
+    return tuple(metric for metric in GUARDS.get(kind, ()) if metric in scores) if rule.improve is None else ()
 
 
 def conditions_of(evaluation: Mapping[str, Any]) -> dict[str, Any]:
@@ -111,11 +152,14 @@ def _by_comparison(comparison: Comparison, confidence: float) -> Decision:
     asked = (1 + confidence) / 2
     new, old = _distinct(comparison.challenger, comparison.champion)
     share = f"{100 * comparison.probability_better:.1f} %"
-    found = f"{comparison.metric} {new} against {old}: better in {share} of {comparison.replicates:,} resamples"
+    plain = comparison.challenger - comparison.champion
+    biased = abs(comparison.difference - plain) > _SHOWN * max(abs(plain), comparison.deviation)
+    without = f"a difference of {comparison.difference:.4g} without the bias of few samples, " if biased else ""
+    found = f"{comparison.metric} {new} against {old}: {without}better in {share} of {comparison.replicates:,} resamples"
     if comparison.gain > 0 and comparison.probability_better >= asked:
         return Decision("promoted", (found,))
     if comparison.gain < 0 and comparison.probability_better <= 1 - asked:
-        return Decision("kept: worse", (found,))
+        return Decision(WORSE, (found,))
     return Decision("kept: inconclusive", (f"{found}; {100 * asked:.4g} % are needed for a confidence of {100 * confidence:.4g} %",))
 
 
@@ -132,7 +176,8 @@ def veto(reason: str) -> Decision:
     return Decision(f"vetoed: {reason}", (reason,))
 
 
-def _vetoes(scores: Mapping[str, float], metric: str, rule: RegisterParams) -> list[str]:
+def _vetoes(challenger: Measured, metric: str, rule: RegisterParams) -> list[str]:
+    scores = challenger.scores
     reasons = [f"{key} is {value}" for key, value in scores.items() if not math.isfinite(value)]
     if metric not in scores:
         reasons.append(f"{metric}, which decides, was not measured; measured were {', '.join(sorted(scores)) or 'none'}")
@@ -140,7 +185,9 @@ def _vetoes(scores: Mapping[str, float], metric: str, rule: RegisterParams) -> l
     for key, condition in floors.items():
         if key not in scores:
             reasons.append(f"{key} is required to be {condition} and was not measured")
-        elif math.isfinite(scores[key]) and not _meets(scores[key], condition):
+        elif math.isfinite(scores[key]) and not any(
+            _meets(value, condition) for value in (scores[key], *challenger.intervals.get(key, ()))
+        ):
             reasons.append(f"{key} {scores[key]:.4g} is not {condition}")
     return reasons
 

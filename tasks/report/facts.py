@@ -126,7 +126,9 @@ def gather(workspace: Workspace, name: str, entry: Entry, registry: Registry, ve
     metrics = record["metrics"]
     compared = record.get("comparison") or {}
     measured = {key: value for key, value in metrics["challenger"].items() if value is not None}
-    metric = compared.get("metric") or deciding_metric(measured, entry.registration, dataset.spec.kind)
+    evaluation = record.get("evaluation") or {}
+    undecided = evaluation.get("undecided") or {}
+    metric = compared.get("metric") or deciding_metric(measured, entry.registration, dataset.spec.kind, undecided)
     history = registry.history(name)
     fresh = registry.version(name, version.number)  # with the tags of the decision
     return Facts(

@@ -22,9 +22,9 @@ def render(facts: Facts) -> str:
     comparison, noise = facts.record.get("comparison"), facts.record.get("noise_floor")
     bar = None
     if comparison:
-        floor = None if not noise else noise["difference"]
+        floor = None if not noise else noise.get("deviation", noise.get("difference"))
         low, high = comparison["interval"]
-        bar = interval(low, high, comparison["challenger"] - comparison["champion"], floor)
+        bar = interval(low, high, comparison["difference"], floor)
     template = environment().get_template("page.html")
     return template.render(
         facts=facts,

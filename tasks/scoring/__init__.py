@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from gan_core.data.dataset import Dataset
 from gan_core.errors import TrainingError
@@ -19,7 +19,7 @@ from tasks.scoring.scoring import Evidence, Scoring, rounded
 from tasks.scoring.table import TableScoring
 from tasks.scoring.unpaired import UnpairedScoring
 
-__all__ = ["SCORINGS", "Evidence", "Scoring", "check", "gather", "score", "scores_of"]
+__all__ = ["SCORINGS", "Evidence", "Scoring", "check", "gather", "score", "scores_of", "undecided"]
 
 SCORINGS: Mapping[Kind, Scoring] = {
     "images": ImageScoring(),
@@ -82,3 +82,9 @@ def scores_of(evidence: Evidence) -> dict[str, float]:
         if not math.isfinite(value):
             raise TrainingError(f"{key}: the score is {value}; the generator cannot be judged, train it again with other settings")
     return {key: rounded(value) for key, value in scores.items()}
+
+
+def undecided(evidence: Evidence, scores: Iterable[str]) -> dict[str, str]:
+    """Those of the scores by which no two generators can be told apart on so few samples, and why."""
+    reasons = {metric: evidence.undecided(metric) for metric in scores}
+    return {metric: reason for metric, reason in reasons.items() if reason is not None}

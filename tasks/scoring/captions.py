@@ -21,11 +21,12 @@ from gan_core.data.dataset import Dataset, DatasetSpec
 from gan_core.errors import ConfigError, DataError, TrainingError
 from gan_core.generator import Generator
 from gan_core.kinds.text import Captions
+from gan_core.metrics.bootstrap import Draws
 from gan_core.metrics.features import FeatureExtractor
-from gan_core.metrics.frechet import FeatureStatistics, frechet_distance
 from gan_core.metrics.matching import MatchingExtractor, found_first
 from gan_core.randomness import mix
 from tasks.params import EvaluateParams
+from tasks.scoring.by_features import FeatureEvidence
 from tasks.scoring.copies import Copies, find_copies, most_compared, of_images, picture
 from tasks.scoring.images import Counts, ImageEvidence, ImageScoring, all_alike, features_of, held_out_features
 from tasks.scoring.scoring import PICTURES, chosen, chunks, on_best_device, rounded
@@ -47,23 +48,36 @@ class CaptionEvidence(ImageEvidence):
         generated: NDArray[np.float32],  # (M, D)
         found: NDArray[np.bool_],  # (M,) whether each generated image found its caption
         drafts: NDArray[np.float32] | None,  # (M, D) of the first stage
+        clusters: NDArray[np.int64] | None = None,  # (M,) held-out image whose caption each was drawn for
     ) -> None:
-        super().__init__(real, generated, None, None)
-        self.found = found
-        self.drafts = drafts
+        super().__init__(real, generated, None, None, clusters=clusters)
+        self.each = {"caption_recall": found}
+        self.first = None if drafts is None else FeatureEvidence(real, drafts, clusters=clusters)
 
-    def scores(self) -> dict[str, float]:
-        everything = np.arange(self.n_real), np.arange(self.n_generated)
-        metrics = ["caption_recall", *(["stage1_fid", "stage2_gain"] if self.drafts is not None else [])]
-        return super().scores() | {metric: self.resampled(metric, *everything) for metric in metrics}
+    @property
+    def measured(self) -> list[str]:
+        return [*super().measured, *(["stage1_fid", "stage2_gain"] if self.first is not None else [])]
 
     def resampled(self, metric: str, real: NDArray[np.int64], generated: NDArray[np.int64]) -> float:
-        if metric == "caption_recall":
-            return float(self.found[generated].mean())
-        if metric in ("stage1_fid", "stage2_gain") and self.drafts is not None:
-            first = frechet_distance(FeatureStatistics.of(self.real[real]), FeatureStatistics.of(self.drafts[generated]))
-            return first if metric == "stage1_fid" else 1 - super().resampled("fid", real, generated) / first
+        if self.first is not None and metric == "stage1_fid":
+            return self.first.resampled("fid", real, generated)
+        if self.first is not None and metric == "stage2_gain":
+            return 1 - super().resampled("fid", real, generated) / self.first.resampled("fid", real, generated)
         return super().resampled(metric, real, generated)
+
+    def replicates(self, metric: str, real: Draws, generated: Draws) -> NDArray[np.float64]:
+        if self.first is not None and metric == "stage1_fid":
+            return self.first.replicates("fid", real, generated)
+        if self.first is not None and metric == "stage2_gain":
+            return 1 - super().replicates("fid", real, generated) / self.first.replicates("fid", real, generated)
+        return super().replicates(metric, real, generated)
+
+    def unbiased(self, metric: str, real: Draws, generated: Draws) -> float:
+        if self.first is not None and metric == "stage1_fid":
+            return self.first.unbiased("fid", real, generated)
+        if self.first is not None and metric == "stage2_gain":
+            return 1 - super().unbiased("fid", real, generated) / self.first.unbiased("fid", real, generated)
+        return super().unbiased(metric, real, generated)
 
 
 class CaptionScoring(ImageScoring):
@@ -98,7 +112,8 @@ class CaptionScoring(ImageScoring):
         joined = np.concatenate(generated)
         if all_alike(joined):
             raise TrainingError("the generator draws the same image each time: it has collapsed; train it again with other settings")
-        return CaptionEvidence(real, joined, np.concatenate(found), np.concatenate(drafts) if drafts else None)
+        clusters = np.tile(captions.samples, draws)
+        return CaptionEvidence(real, joined, np.concatenate(found), np.concatenate(drafts) if drafts else None, clusters)
 
     def real_against_real(self, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams) -> dict[str, float]:
         """With caption_recall: how often the matcher finds the caption of a real held-out image, which no generator should surpass."""

@@ -2,12 +2,13 @@
 
 A generated sample is a near-copy where its nearest training sample is at most half as far away as the second nearest (the ratio of
 Lowe, 2004): one that is new lies about as far from both. Held-out samples are put to the same test, for their share of near-copies is
-what chance, and kinship within the data, give; only what is beyond it counts. Where more than 5 % of them lie that close, as they do in
-a table of few columns, half as far is too much, and it takes what 5 % of them come under.
+what chance, and kinship within the data, give: twins of training samples, or a table of so few columns that rows come close. Only what
+is beyond that share counts, and only as far as it cannot be chance (`Copies.interval`).
 
 Images are looked at twice, in the features that the scores are made of, and in the pixels, averaged down to at most 16 x 16, where faint
 noise is lost that features may see; rows of a table by their columns in units of deviations. Two training samples that are alike hide a
-copy of either from this test; validation can remove equal ones.
+copy of either from this test; validation can remove equal ones. Rows that are equal are another matter: in a table of few different rows
+everybody repeats them, but the split holds none out that training has. So there the share of training rows that are not alone counts.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -30,8 +32,8 @@ from tasks.scoring.scoring import chunks, rounded
 
 CLOSER = 0.5
 """A near-copy's distance to its training sample, over that to the next, at most."""
-BY_CHANCE = 0.05
-"""Most held-out samples that may be as close as a near-copy."""
+CONFIDENCE = 0.95
+"""Of the interval of the score."""
 COMPARED = 1_000
 """Most generated samples that are looked at, and as many held-out ones."""
 PAIRS = 16
@@ -54,26 +56,54 @@ class Copies:
     """Of near-copies of training samples among the generated ones, 0 to 1."""
     held_out_share: float
     """The same among held-out samples."""
-    closer_than: float
-    """A near-copy's distance to its training sample, over that to the next, at most."""
     compared: int
     """Generated samples that were looked at."""
+    held_out: int
+    """Held-out samples that were looked at."""
     pairs: tuple[tuple[int, int], ...]
     """Index of a generated and of its nearest training sample, the closest pairs first."""
+    repeated: tuple[int, int] = (0, 1)
+    """Training samples that are equal to another one, and how many there are of all."""
 
     @property
     def share(self) -> float:
-        """Near-copies beyond what chance and kinship give: the score `copies`, 0 to 1."""
-        return max(0.0, self.generated_share - self.held_out_share)
+        """Near-copies beyond what real samples are: the score `copies`, 0 to 1."""
+        return max(0.0, self.generated_share - self._of_real[0])
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Where the score may lie by chance, with `CONFIDENCE`: that of a difference of two shares (Newcombe, 1998, his method 10)."""
+        real, count = self._of_real
+        low, high = _wilson(self.generated_share, self.compared)
+        real_low, real_high = _wilson(real, count)
+        difference = self.generated_share - real
+        below = math.hypot(self.generated_share - low, real_high - real)
+        above = math.hypot(high - self.generated_share, real - real_low)
+        return max(0.0, difference - below), max(0.0, min(1.0, difference + above))
+
+    @property
+    def _of_real(self) -> tuple[float, int]:
+        """The share of near-copies among real samples, and of how many it is."""
+        repeated, count = self.repeated
+        return max((self.held_out_share, self.held_out), (repeated / count, count))
 
     def as_record(self) -> dict[str, Any]:
         """What evaluation.json holds of it."""
         return {
             "compared": self.compared,
-            "closer_than": rounded(self.closer_than),
+            "closer_than": CLOSER,
             "generated": rounded(self.generated_share),
             "held_out": rounded(self.held_out_share),
+            "repeated_in_training": rounded(self.repeated[0] / self.repeated[1]),
+            "interval": [rounded(bound) for bound in self.interval],
         }
+
+
+def _wilson(share: float, count: int) -> tuple[float, float]:
+    """The interval of a share of `count` (Wilson, 1927)."""
+    square = NormalDist().inv_cdf((1 + CONFIDENCE) / 2) ** 2 / count
+    middle, half = share + square / 2, math.sqrt(square * (share * (1 - share) + square / 4))
+    return max(0.0, (middle - half) / (1 + square)), min(1.0, (middle + half) / (1 + square))
 
 
 def most_compared(shape: tuple[int, ...]) -> int:
@@ -106,13 +136,12 @@ def find_copies(generated: NDArray[Any], held_out: NDArray[Any], train: NDArray[
     held_out_ratios = np.stack([real.ratio for _, _, real in searches]).min(axis=0)
     nearest = np.stack([drawn.index for _, drawn, _ in searches])
     clearer = ratios.argmin(axis=0)  # by which embedding each sample shows most clearly
-    closer = min(CLOSER, float(np.quantile(held_out_ratios, BY_CHANCE, method="lower")))
     order = np.argsort(ratios.min(axis=0), kind="stable")[:PAIRS]
     return Copies(
-        generated_share=float((ratios.min(axis=0) <= closer).mean()),
-        held_out_share=float((held_out_ratios <= closer).mean()),
-        closer_than=closer,
+        generated_share=float((ratios.min(axis=0) <= CLOSER).mean()),
+        held_out_share=float((held_out_ratios <= CLOSER).mean()),
         compared=len(generated),
+        held_out=len(held_out),
         pairs=tuple((int(index), int(nearest[clearer[index], index])) for index in order),
     )
 

@@ -3,9 +3,9 @@
 At most `evaluate.samples` real images are used, and ten times as many generated ones (again at most `evaluate.samples`), so that what
 the scores owe to chance comes from the real side alone, which is the same for every generator.
 
-A small held-out split makes scores coarse, not wrong: the Frechet distance is then too high by an amount that depends on the counts
-and on the data, equally for all generators. So numbers are comparable only at equal counts, data and features. The kernel distance has
-no such bias. Precision, recall, density and coverage compare equal numbers of both.
+A small held-out split makes scores coarse. The Frechet distance is then too high as well, by an amount that depends on the counts, the
+data and the generator: numbers are comparable only at equal counts, data and features, and generators are compared without it
+(`FeatureEvidence`). The kernel distance has no such bias. Precision, recall, density and coverage compare equal numbers of both.
 """
 
 from __future__ import annotations
@@ -25,32 +25,32 @@ from gan_core.generator import Generator
 from gan_core.kinds.images import Images
 from gan_core.metrics.bootstrap import Draws
 from gan_core.metrics.features import ClassifierExtractor, FeatureExtractor, RandomConvExtractor, extractor_of
-from gan_core.metrics.frechet import FeatureStatistics, frechet_distance, frechet_infinity, frechet_replicates
+from gan_core.metrics.frechet import FeatureStatistics, frechet_distance, frechet_infinity
 from gan_core.metrics.inception import inception_score
-from gan_core.metrics.kernel import kernel_distance, kernel_replicates
 from gan_core.metrics.manifold import Membership, membership
-from gan_core.metrics.modes import label_accuracy, modes_found, reverse_kl
+from gan_core.metrics.modes import modes_found, reverse_kl
 from gan_core.metrics.stacked import StackedExtractor, mode_shares, unstacked
 from gan_core.randomness import mix
 from tasks.params import EvaluateParams
+from tasks.scoring.by_features import FeatureEvidence
 from tasks.scoring.copies import Copies, find_copies, most_compared, of_images, picture
 from tasks.scoring.scoring import PICTURES, Evidence, Scoring, chosen, chunks, on_best_device, refuse_segmentation, rounded
 
 GENERATED_PER_REAL = 10
 
+MANIFOLD = ("precision", "recall", "density", "coverage")
+
 _MOST_COLUMNS = 20  # classes that a grid shows in columns
 
 
-class ImageEvidence(Evidence):
+class ImageEvidence(FeatureEvidence):
     """Features of generated and of held-out images, and with a classifier as extractor the classes it sees.
 
     fid, kid, precision, recall, density, coverage; with a classifier also inception_score (by its probabilities) and modes (number of
     classes that at least one generated image is classified as), and for a generator by label label_accuracy. For stacks of images, in
     place of inception_score, reverse_kl: how far the shares of the modes are from those in the training data. Where it is asked for,
-    fid_infinity.
+    fid_infinity, by which two generators are compared as by fid: neither then has the bias of few samples.
     """
-
-    slow = frozenset({"fid_infinity"})
 
     def __init__(
         self,
@@ -61,50 +61,48 @@ class ImageEvidence(Evidence):
         probabilities: NDArray[np.float64] | None = None,  # (M, K) of the classes, for each generated image
         mode_shares: NDArray[np.float64] | None = None,  # (K,) of each class in the data, where the classes are all modes there are
         infinity: bool = False,  # whether fid_infinity is asked for
+        clusters: NDArray[np.int64] | None = None,  # (M,) as `Evidence.clusters`
     ) -> None:
-        self.real = real
-        self.generated = generated
+        right = None if predicted is None or asked is None else predicted == asked
+        super().__init__(real, generated, {} if right is None else {"label_accuracy": right}, clusters=clusters)
         self.predicted = predicted
-        self.asked = asked
         self.probabilities = probabilities
         self.mode_shares = mode_shares
         self.infinity = infinity
-        self.n_real, self.n_generated = len(real), len(generated)
 
-    def scores(self) -> dict[str, float]:
-        metrics = ["fid", "kid", "precision", "recall", "density", "coverage"]
+    @property
+    def measured(self) -> list[str]:
+        metrics = [*super().measured, *MANIFOLD]
         metrics += ["fid_infinity"] if self.infinity else []
         metrics += ["inception_score"] if self.probabilities is not None else []
         metrics += ["modes"] if self.predicted is not None else []
         metrics += ["reverse_kl"] if self.predicted is not None and self.mode_shares is not None else []
-        metrics += ["label_accuracy"] if self.predicted is not None and self.asked is not None else []
-        everything = np.arange(self.n_real), np.arange(self.n_generated)
-        return {metric: self.resampled(metric, *everything) for metric in metrics}
+        return metrics
 
     def resampled(self, metric: str, real: NDArray[np.int64], generated: NDArray[np.int64]) -> float:
-        if metric == "fid":
-            return frechet_distance(FeatureStatistics.of(self.real[real]), FeatureStatistics.of(self.generated[generated]))
+        if metric in MANIFOLD:
+            return float(getattr(self._membership.scores(), metric))
         if metric == "fid_infinity":
             return frechet_infinity(self.real[real], self.generated[generated])
-        if metric == "kid":
-            return kernel_distance(self.real[real], self.generated[generated])
         if metric == "inception_score" and self.probabilities is not None:
             return inception_score(self.probabilities[generated])
         if metric == "modes" and self.predicted is not None:
             return modes_found(self.predicted[generated])
         if metric == "reverse_kl" and self.predicted is not None and self.mode_shares is not None:
             return reverse_kl(self.predicted[generated], self.mode_shares)
-        if metric == "label_accuracy" and self.predicted is not None and self.asked is not None:
-            return label_accuracy(self.predicted[generated], self.asked[generated])
-        scores = self._membership.scores(real, generated[generated < self._compared])
-        return float(getattr(scores, metric))
+        return super().resampled(metric, real, generated)
 
     def replicates(self, metric: str, real: Draws, generated: Draws) -> NDArray[np.float64]:
-        if metric == "fid":
-            return frechet_replicates(self.real, self.generated, real, generated)
-        if metric == "kid":
-            return kernel_replicates(self.real, self.generated, real, generated)
-        return super().replicates(metric, real, generated)
+        if metric in MANIFOLD:
+            of_real, of_generated = self._membership.influences(metric)
+            # Of the generated ones that are left out here, none weighs anything.
+            weights = np.zeros(self.n_generated)
+            weights[: self._compared] = of_generated * (self.n_generated / self._compared)
+            return self.score(metric) + real.shifts(of_real) + generated.shifts(weights)
+        return super().replicates("fid" if metric == "fid_infinity" else metric, real, generated)
+
+    def unbiased(self, metric: str, real: Draws, generated: Draws) -> float:
+        return super().unbiased("fid" if metric == "fid_infinity" else metric, real, generated)
 
     @property
     def _compared(self) -> int:

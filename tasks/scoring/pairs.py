@@ -8,6 +8,7 @@ the labels that are found in them. Where the inputs are spoiled images, the scor
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -21,27 +22,28 @@ from gan_core.kinds.corruptions import holes, plain_restoration
 from gan_core.kinds.pairs import Pairs
 from gan_core.metrics.bootstrap import Draws
 from gan_core.metrics.features import FeatureExtractor, RandomConvExtractor
-from gan_core.metrics.frechet import FeatureStatistics, frechet_distance, frechet_replicates
-from gan_core.metrics.kernel import kernel_distance, kernel_replicates
+from gan_core.metrics.frechet import FeatureStatistics, frechet_distance
 from gan_core.metrics.pairs import mean_absolute_errors, psnrs, ssims
 from gan_core.metrics.segmentation import SegmentationExtractor
 from tasks.params import EvaluateParams
+from tasks.scoring.by_features import FeatureEvidence
 from tasks.scoring.copies import Copies, find_copies, most_compared, of_images, picture
 from tasks.scoring.images import Counts, ImageScoring, all_alike
-from tasks.scoring.scoring import Evidence, chosen, chunks, on_best_device, rounded
+from tasks.scoring.scoring import chosen, chunks, on_best_device, rounded
 
 _ROWS = 12
+_EACH = ("l1", "psnr", "ssim", "hole_psnr")
 
 Columns = Mapping[str, NDArray[np.float64]]
 """Scores a pair, (N,), by name."""
 
 
-class PairEvidence(Evidence):
+class PairEvidence(FeatureEvidence):
     """Scores of each pair, and the features of generated and of real images; of the plain restoration too, where there is one.
 
     fid, kid, l1, psnr, ssim; segmentation_ratio: the share of pixels whose label is found in generated images, divided by that in real
     ones. Beside a plain restoration psnr_gain, its decibels above it, and fid_ratio, its distance divided by that one's; where the input
-    has a hole hole_psnr and hole_psnr_gain, the same inside the hole alone.
+    has a hole hole_psnr and hole_psnr_gain, the same inside the hole alone. Pairs are drawn as wholes.
     """
 
     def __init__(
@@ -52,48 +54,47 @@ class PairEvidence(Evidence):
         plain: NDArray[np.float32] | None = None,  # (N, D)
         plain_columns: Columns | None = None,
     ) -> None:
-        self.real = real
-        self.generated = generated
         self.columns = columns
         self.plain = plain
         self.plain_columns = plain_columns or {}
-        self.n_real = self.n_generated = len(real)
+        gains = {f"{key}_gain": columns[key] - self.plain_columns[key] for key in ("psnr", "hole_psnr") if key in self.plain_columns}
+        super().__init__(real, generated, {key: columns[key] for key in _EACH if key in columns} | gains, paired=True)
 
-    def scores(self) -> dict[str, float]:
-        metrics = ["fid", "kid", "l1", "psnr", "ssim"]
-        metrics += ["segmentation_ratio"] if "found" in self.columns else []
-        metrics += ["psnr_gain", "fid_ratio"] if self.plain is not None else []
-        metrics += ["hole_psnr", "hole_psnr_gain"] if "hole_psnr" in self.columns else []
-        everything = np.arange(self.n_real)
-        return {metric: self.resampled(metric, everything, everything) for metric in metrics}
+    @property
+    def measured(self) -> list[str]:
+        metrics = [*super().measured, *(["segmentation_ratio"] if "found" in self.columns else [])]
+        return metrics + (["fid_ratio"] if self.plain is not None else [])
 
     def details(self) -> dict[str, Any]:
         """`baseline`: the scores of the plain restoration, where there is one."""
         if self.plain is None:
             return {}
-        scores = {"fid": _distance(self.real, self.plain), **{key: float(column.mean()) for key, column in self.plain_columns.items()}}
+        scores = {"fid": self._plain_distance, **{key: float(column.mean()) for key, column in self.plain_columns.items()}}
         return {"baseline": {key: rounded(value) for key, value in scores.items()}}
 
+    @cached_property
+    def _plain_distance(self) -> float:
+        assert self.plain is not None, "there is a plain restoration"  # noqa: S101
+        return frechet_distance(FeatureStatistics.of(self.real), FeatureStatistics.of(self.plain))
+
     def resampled(self, metric: str, real: NDArray[np.int64], generated: NDArray[np.int64]) -> float:
-        """Pairs are drawn as wholes, by `real`."""
-        if metric == "fid":
-            return _distance(self.real[real], self.generated[real])
-        if metric == "kid":
-            return kernel_distance(self.real[real], self.generated[real])
         if metric == "segmentation_ratio":
             return float(self.columns["found"][real].mean() / self.columns["found_in_real"][real].mean())
-        if metric == "fid_ratio" and self.plain is not None:
-            return _distance(self.real[real], self.generated[real]) / _distance(self.real[real], self.plain[real])
-        if metric in ("psnr_gain", "hole_psnr_gain"):
-            key = metric.removesuffix("_gain")
-            return float((self.columns[key] - self.plain_columns[key])[real].mean())
-        return float(self.columns[metric][real].mean())
+        if metric == "fid_ratio":
+            return super().resampled("fid", real, generated) / self._plain_distance
+        return super().resampled(metric, real, generated)
 
     def replicates(self, metric: str, real: Draws, generated: Draws) -> NDArray[np.float64]:
-        shared = {"fid": frechet_replicates, "kid": kernel_replicates}
-        if metric in shared:
-            return shared[metric](self.real, self.generated, real, real)
+        if metric == "segmentation_ratio":
+            return real.means(self.columns["found"]) / real.means(self.columns["found_in_real"])
+        if metric == "fid_ratio":  # what it is divided by is the same for every generator, and so no matter of chance between two
+            return super().replicates("fid", real, generated) / self._plain_distance
         return super().replicates(metric, real, generated)
+
+    def unbiased(self, metric: str, real: Draws, generated: Draws) -> float:
+        if metric == "fid_ratio":
+            return super().unbiased("fid", real, generated) / self._plain_distance
+        return super().unbiased(metric, real, generated)
 
 
 class PairScoring(ImageScoring):
@@ -180,7 +181,3 @@ def _columns(images: NDArray[np.uint8], real: NDArray[np.uint8]) -> dict[str, ND
 def _add(columns: dict[str, list[NDArray[np.float64]]], more: Columns) -> None:
     for key, column in more.items():
         columns.setdefault(key, []).append(column)
-
-
-def _distance(real: NDArray[np.float32], generated: NDArray[np.float32]) -> float:
-    return frechet_distance(FeatureStatistics.of(real), FeatureStatistics.of(generated))

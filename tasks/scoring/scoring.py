@@ -18,6 +18,7 @@ from gan_core.errors import ConfigError, DataError
 from gan_core.generator import Generator
 from gan_core.metrics.bootstrap import Draws
 from gan_core.metrics.features import FeatureExtractor
+from gan_core.randomness import mix
 from tasks.params import EvaluateParams
 
 if TYPE_CHECKING:
@@ -40,8 +41,10 @@ class Evidence(ABC):
     n_real: int
     """Real samples that are compared with; 0 where the truth is known in closed form."""
     n_generated: int
-    slow: frozenset[str] = frozenset()
-    """Scores that fit something in each replicate of a bootstrap, so that fewer are drawn."""
+    paired: bool = False
+    """Whether generated sample i was made for real sample i."""
+    clusters: NDArray[np.int64] | None = None
+    """(n_generated,) which generated samples were drawn for one and the same thing, as a caption; None: each for itself."""
 
     @abstractmethod
     def scores(self) -> dict[str, float]:
@@ -57,8 +60,15 @@ class Evidence(ABC):
             generated: (n_generated,) indices of generated samples, with repetitions.
         """
 
+    def draws(self, replicates: int, seed: int) -> tuple[Draws, Draws]:
+        """What each replicate of a bootstrap takes of the real, and of the generated samples: whatever one chance made goes together."""
+        real = Draws(self.n_real, replicates, mix(seed, 1))
+        return real, real if self.paired else Draws(self.n_generated, replicates, mix(seed, 2), self.clusters)
+
     def replicates(self, metric: str, real: Draws, generated: Draws) -> NDArray[np.float64]:
-        """One of the scores on each replicate of a bootstrap: (B,). Overridden where sums can be shared between replicates.
+        """One of the scores on each replicate of a bootstrap: (B,). Overridden where it is a sum of what each sample adds.
+
+        Only differences between replicates count, not where they lie: `tasks.promotion.comparison` puts them around `unbiased`.
 
         Args:
             metric: one that `scores` has.
@@ -66,6 +76,14 @@ class Evidence(ABC):
             generated: the same of the generated ones.
         """
         return np.array([self.resampled(metric, real.indices(index), generated.indices(index)) for index in range(len(generated))])
+
+    def unbiased(self, metric: str, real: Draws, generated: Draws) -> float:
+        """One of the scores over all samples, less the bias that few samples give it where that differs between generators."""
+        return self.resampled(metric, np.arange(self.n_real), np.arange(self.n_generated))
+
+    def undecided(self, metric: str) -> str | None:
+        """Why two generators cannot be told apart by one of the scores here, as the end of a sentence; None where they can."""
+        return None
 
     def score(self, metric: str) -> float:
         """One of the scores, as `scores` has it, to six significant digits."""

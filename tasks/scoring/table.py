@@ -14,6 +14,7 @@ Also there, under real_against_real, is what a perfect generator would get: trai
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -45,8 +46,6 @@ TABLES = 3
 
 class TableEvidence(Evidence):
     """Generated and held-out rows with their labels, and what the real rows are worth to a classifier."""
-
-    slow = frozenset({"utility", "detection"})
 
     def __init__(
         self,
@@ -165,6 +164,7 @@ class TableScoring(Scoring):
         held_out = np.array(dataset.samples["holdout"][chosen(dataset, "holdout", min(COMPARED, params.samples), params.seed)])
         generated = generator.sample(min(COMPARED, params.samples), seed=params.seed).samples
         found = find_copies(generated, held_out, train, (deviations(train, columns),))
+        found = replace(found, repeated=(repeated_rows(train), len(train)))
         pairs = np.array(found.pairs)
         return found, pictures.profiles(generated[pairs[:, 0]], train[pairs[:, 1]], columns)
 
@@ -200,3 +200,10 @@ def deviations(train: NDArray[np.float64], columns: tuple[Column, ...]) -> Embed
     scale = spread(expanded(train, columns))
     scale = np.where(scale > 0, scale, 1.0)
     return lambda rows: expanded(rows, columns) / scale
+
+
+def repeated_rows(rows: NDArray[np.float64]) -> int:
+    """How many rows (N, D) are equal to another one."""
+    import pandas as pd  # slow to import
+
+    return int(pd.DataFrame(rows).duplicated(keep=False).sum())

@@ -22,21 +22,20 @@ from gan_core.errors import ConfigError, DataError, TrainingError
 from gan_core.generator import Generator
 from gan_core.kinds.images import Images
 from gan_core.kinds.unpaired import Unpaired, round_trip_picture
-from gan_core.metrics.bootstrap import Draws
 from gan_core.metrics.features import ClassifierExtractor, FeatureExtractor, extractor_of
-from gan_core.metrics.frechet import FeatureStatistics, frechet_distance, frechet_replicates
-from gan_core.metrics.kernel import kernel_distance, kernel_replicates
+from gan_core.metrics.frechet import FeatureStatistics, frechet_distance
 from gan_core.pictures import grid
 from tasks.params import EvaluateParams
+from tasks.scoring.by_features import FeatureEvidence
 from tasks.scoring.copies import Copies, find_copies, most_compared, of_images, picture
-from tasks.scoring.scoring import PICTURES, Evidence, Scoring, on_best_device, refuse_segmentation, rounded
+from tasks.scoring.scoring import PICTURES, Scoring, on_best_device, refuse_segmentation, rounded
 
 _COLUMNS = 12  # inputs in the picture of translations
 _TARGET = 1  # the class of the samples
 
 
-class UnpairedEvidence(Evidence):
-    """Translations of held-out inputs beside held-out images of the target kind."""
+class UnpairedEvidence(FeatureEvidence):
+    """Translations of held-out inputs beside held-out images of the target kind: fid, kid, translated and cycle_l1."""
 
     def __init__(
         self,
@@ -45,27 +44,8 @@ class UnpairedEvidence(Evidence):
         taken: NDArray[np.bool_] | None,  # (M,) whether each is taken for the target kind, where there is a classifier
         cycle: NDArray[np.float64] | None,  # (M,) mean absolute difference of each to what comes back, where there is a way back
     ) -> None:
-        self.real = real
-        self.translated = translated
-        self.each = {key: value for key, value in (("translated", taken), ("cycle_l1", cycle)) if value is not None}
-        self.n_real, self.n_generated = len(real), len(translated)
-
-    def scores(self) -> dict[str, float]:
-        everything = np.arange(self.n_real), np.arange(self.n_generated)
-        return {metric: self.resampled(metric, *everything) for metric in ("fid", "kid", *self.each)}
-
-    def resampled(self, metric: str, real: NDArray[np.int64], generated: NDArray[np.int64]) -> float:
-        if metric in self.each:
-            return float(self.each[metric][generated].mean())
-        if metric == "kid":
-            return kernel_distance(self.real[real], self.translated[generated])
-        return frechet_distance(FeatureStatistics.of(self.real[real]), FeatureStatistics.of(self.translated[generated]))
-
-    def replicates(self, metric: str, real: Draws, generated: Draws) -> NDArray[np.float64]:
-        shared = {"fid": frechet_replicates, "kid": kernel_replicates}
-        if metric in shared:
-            return shared[metric](self.real, self.translated, real, generated)
-        return super().replicates(metric, real, generated)
+        each = {key: value for key, value in (("translated", taken), ("cycle_l1", cycle)) if value is not None}
+        super().__init__(real, translated, each)
 
 
 class UnpairedScoring(Scoring):

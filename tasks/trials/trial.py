@@ -16,7 +16,7 @@ from tasks.evaluate import evaluate, kept_or_fitted
 from tasks.params import Entry
 from tasks.promotion import gate
 from tasks.records import tracking
-from tasks.scoring import gather, scores_of
+from tasks.scoring import gather, scores_of, undecided
 from tasks.stage_main import stage_main
 from tasks.train import train
 from tasks.trials.trial_step import Score, Step
@@ -39,11 +39,14 @@ def trial(workspace: Workspace, name: str, entry: Entry) -> None:
     generator = None if state is None else averaged(entry.train, dataset, state)
     if generator is None:
         evaluate(workspace, name, entry)
-        scores = json.loads((workspace.report(name) / "metrics.json").read_text())
+        scores, evaluation = (json.loads((workspace.report(name) / file).read_text()) for file in ("metrics.json", "evaluation.json"))
+        unsure = evaluation["undecided"]
     else:
         extractor = kept_or_fitted(workspace.features(name), name, dataset, entry.evaluation)
-        scores = scores_of(gather(generator, dataset, extractor, entry.evaluation))
-    metric = gate.deciding_metric(scores, entry.registration, dataset.spec.kind)
+        evidence = gather(generator, dataset, extractor, entry.evaluation)
+        scores = scores_of(evidence)
+        unsure = undecided(evidence, scores)
+    metric = gate.deciding_metric(scores, entry.registration, dataset.spec.kind, unsure)
     if metric not in scores:
         raise ConfigError(f"generators.{name}.register.improve: {metric} is not measured here; there are {', '.join(scores)}")
     value = float(scores[metric])

@@ -222,8 +222,8 @@ class TestCopies:
         assert found.compared == 1_000
         assert found.share > 0.9
         assert found.held_out_share < 0.02
-        outcome = decide(Record(Measured({"fid": 1.0, "copies": found.share}, {})), RegisterParams(), "images").outcome
-        assert outcome == f"vetoed: copies {found.share:.4g} is not <= 0.05"
+        measured = Measured.of({"fid": 1.0, "copies": found.share}, {"copies": found.as_record()})
+        assert decide(Record(measured), RegisterParams(), "images").outcome == f"vetoed: copies {found.share:.4g} is not <= 0.05"
 
     def test_held_out_images_pass(self, digits: Dataset, classifier: ClassifierExtractor) -> None:
         held_out = np.array(digits.samples["holdout"])
@@ -237,6 +237,30 @@ class TestCopies:
         assert decide(record, RegisterParams(require={"copies": "<= 0.01"}), "images").outcome == "vetoed: copies 0.03 is not <= 0.01"
         lax = RegisterParams(require={"copies": "<= 1"})
         assert decide(Record(Measured({"fid": 1.0, "copies": 0.9}, {})), lax, "images").outcome == "first"
+
+    def test_twins_between_training_and_held_out_do_not_hide_copies(self, digits: Dataset, classifier: ClassifierExtractor) -> None:
+        """A tenth of the held-out images are frames of one scene with training images, and the generator draws training images."""
+        train = np.array(digits.samples["train"])
+        held_out = np.array(digits.samples["holdout"])
+        held_out[::10] = train[: len(held_out[::10])] ^ 1
+        noisy = (train[:500] + np.random.default_rng(0).normal(0, 2, train[:500].shape)).clip(0, 255).astype(np.uint8)
+        found = copies.find_copies(noisy, held_out, train, copies.of_images(classifier))
+        assert found.held_out_share > 0.09
+        assert found.share > 0.8
+        measured = Measured.of({"fid": 1.0, "copies": found.share}, {"copies": found.as_record()})
+        assert decide(Record(measured), RegisterParams(), "images").outcome.startswith("vetoed: copies")
+
+    def test_the_interval_is_newcombes(self) -> None:
+        """His table II, method 10: 56/70 - 48/80, 9/10 - 3/10, and 10/10 - 0/20."""
+        for one, n, other, m, low, high in ((56, 70, 48, 80, 0.0524, 0.3339), (9, 10, 3, 10, 0.1705, 0.8090), (10, 10, 0, 20, 0.6791, 1.0)):
+            found = copies.Copies(one / n, other / m, n, m, ())
+            assert found.interval == (pytest.approx(low, abs=6e-5), pytest.approx(high, abs=6e-5))
+
+    @pytest.mark.parametrize(("generated", "held_out", "vetoed"), [((1, 16), (0, 16), False), ((12, 16), (0, 16), True)])
+    def test_one_in_sixteen_is_no_veto(self, generated: tuple[int, int], held_out: tuple[int, int], vetoed: bool) -> None:
+        found = copies.Copies(generated[0] / generated[1], held_out[0] / held_out[1], generated[1], held_out[1], ())
+        measured = Measured.of({"fid": 1.0, "copies": found.share}, {"copies": found.as_record()})
+        assert decide(Record(measured), RegisterParams(), "images").outcome.startswith("vetoed") == vetoed
 
     def test_each_copy_is_shown_above_its_original(self, digits: Dataset, classifier: ClassifierExtractor) -> None:
         train = digits.samples["train"]

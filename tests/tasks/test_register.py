@@ -256,9 +256,9 @@ class TestImages:
         sure = comparison["probability_better"]
         expected = "promoted" if sure >= 0.975 else "kept: worse" if sure <= 0.025 else "kept: inconclusive"
         assert record["outcome"] == expected
-        floor = record["noise_floor"]
-        assert floor["difference"] == pytest.approx(floor["score"] - first["fid"])
-        assert 0 < abs(floor["difference"]) < abs(comparison["difference"])
+        assert record["noise_floor"] == {"metric": "fid", "deviation": comparison["deviation"]}
+        low, high = comparison["interval"]
+        assert comparison["deviation"] == pytest.approx((high - low) / (2 * 1.96), rel=0.1)
 
     def test_new_features_score_the_former_champions_again(self, workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
         from sklearn.datasets import load_digits

@@ -8,9 +8,16 @@ from numpy.typing import NDArray
 
 from gan_core.errors import DataError
 from gan_core.metrics.bootstrap import BAGS, Draws
-from gan_core.metrics.frechet import FeatureStatistics, frechet_distance, frechet_influences, frechet_replicates
+from gan_core.metrics.frechet import (
+    FeatureStatistics,
+    directions,
+    frechet_distance,
+    frechet_influences,
+    frechet_replicates,
+    frechet_unbiased,
+)
 from gan_core.metrics.kernel import kernel_distance, kernel_replicates
-from gan_core.metrics.manifold import ManifoldScores, manifold_scores, membership
+from gan_core.metrics.manifold import membership
 
 
 def features(count: int, width: int, seed: int, shift: float = 0.0) -> NDArray[np.float64]:
@@ -154,14 +161,111 @@ def test_what_cannot_be_resampled(replicates: object) -> None:
         replicates(good, good[:1], draws, Draws(1, 2, 0))  # type: ignore[operator]
 
 
-def test_the_balls_stay_where_they_are() -> None:
-    real, generated = features(60, 3, 0), features(60, 3, 1, shift=0.8)
+@pytest.mark.parametrize("metric", ["precision", "recall", "density", "coverage"])
+def test_what_a_sample_weighs_in_precision_and_recall_is_what_is_lost_without_it(metric: str) -> None:
+    real, generated = features(40, 3, 0), features(50, 3, 1, shift=0.8)
     found = membership(real, generated)
-    assert found.scores() == manifold_scores(real, generated)
-    taken, others = Draws(60, 1, 0).indices(0), Draws(60, 1, 1).indices(0)
-    assert found.scores(taken, others) == ManifoldScores(
-        precision=float(np.mean(found.balls[others] > 0)),
-        recall=float(np.mean(found.recalled[taken])),
-        density=float(np.mean(found.balls[others])) / 5,
-        coverage=float(np.mean(found.covered[taken])),
-    )
+    of_real, of_generated = found.influences(metric)
+    in_real = np.linalg.norm(generated[None] - real[:, None], axis=2) <= radii(real)[:, None]
+    in_generated = np.linalg.norm(generated[None] - real[:, None], axis=2) <= radii(generated)[None]
+
+    def without(real_one: int | None, generated_one: int | None) -> float:
+        """The score with the balls as they are, and one sample left out."""
+        here = np.arange(40) != real_one, np.arange(50) != generated_one
+        inside, recalled = in_real[np.ix_(*here)], in_generated[np.ix_(*here)]
+        if metric == "density":  # by k of all, as it is
+            return float(inside.sum(axis=0).mean()) / 5 * (40 / here[0].sum())
+        by = {"precision": inside.any(axis=0), "recall": recalled.any(axis=1), "coverage": inside.any(axis=1)}
+        return float(by[metric].mean())
+
+    whole = without(None, None)
+    assert getattr(found.scores(), metric) == pytest.approx(whole)
+    lost = np.array([39 * (whole - without(one, None)) for one in range(40)])
+    assert of_real == pytest.approx(lost - lost.mean(), abs=1e-9)
+    lost = np.array([49 * (whole - without(None, one)) for one in range(50)])
+    assert of_generated == pytest.approx(lost - lost.mean(), abs=1e-9)
+
+
+def radii(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Distance of each to its fifth nearest other one."""
+    return np.asarray(np.sort(np.linalg.norm(points[None] - points[:, None], axis=2), axis=1)[:, 5])
+
+
+def test_clusters_are_never_parted() -> None:
+    clusters = np.repeat(np.arange(40), 5)[np.random.default_rng(0).permutation(200)]
+    draws = Draws(200, 500, 0, clusters)
+    assert sorted(np.concatenate(draws.members).tolist()) == list(range(200))
+    assert len(draws.members) == 40
+    assert all(len(set(clusters[members].tolist())) == 1 for members in draws.members)
+    # Five that are equal are worth one: the spread of the mean is that of 40.
+    values = np.random.default_rng(1).normal(size=40)[clusters]
+    assert draws.means(values).std() == pytest.approx(values.std() / np.sqrt(40), rel=0.15)
+    assert Draws(200, 500, 0).means(values).std() == pytest.approx(values.std() / np.sqrt(200), rel=0.15)
+    assert sorted(np.concatenate(draws.folds(5)).tolist()) == list(range(200))
+
+
+class TestUnbiased:
+    """Ten columns. The truth is 10 * 0.2**2 for either: one varies less than the real ones, the other more."""
+
+    @staticmethod
+    def two(seed: int, count: int) -> list[float]:
+        random = np.random.default_rng(seed)
+        real = random.normal(size=(count, 10))
+        draws, others = Draws(count, 1, 2 * seed), Draws(count, 1, 2 * seed + 1)
+        return [
+            of(real, random.normal(scale=scale, size=(count, 10)))
+            for scale in (0.8, 1.2)
+            for of in (distance, lambda one, other: frechet_unbiased(one, other, draws, others))
+        ]
+
+    def test_few_samples_do_not_favour_the_one_that_varies_less(self) -> None:
+        found = np.array([self.two(seed, 60) for seed in range(200)])
+        plain, unbiased = found[:, 0] - found[:, 2], found[:, 1] - found[:, 3]
+        error = unbiased.std() / np.sqrt(200)
+        assert plain.mean() < -5 * error
+        assert unbiased.mean() == pytest.approx(0, abs=3 * error)
+        assert found[:, [1, 3]].mean() == pytest.approx(0.4, abs=0.03)
+
+    def test_partners_are_left_out_together(self) -> None:
+        """What follows its input shares the accidents of the real samples, which makes it look nearer than it is."""
+        found = []
+        for seed in range(200):
+            random = np.random.default_rng(seed)
+            real = random.normal(size=(60, 10))
+            draws = Draws(60, 1, seed)
+            both = 0.8 * real, 0.8 * random.normal(size=(60, 10))
+            found.append([distance(real, made) for made in both] + [frechet_unbiased(real, made, draws, draws) for made in both])
+        plain_following, plain_free, following, free = np.mean(found, axis=0)
+        assert plain_following < plain_free - 0.5
+        assert following == pytest.approx(free, abs=0.06)
+
+    def test_a_single_sample_has_no_parts(self) -> None:
+        with pytest.raises(DataError, match="at least 2 are needed"):
+            frechet_unbiased(features(1, 3, 0), features(9, 3, 1), Draws(1, 1, 0), Draws(9, 1, 1))
+
+
+def test_how_many_directions_features_vary_in() -> None:
+    draw = np.random.default_rng(0)
+    assert directions(draw.normal(size=(5_000, 20))) == pytest.approx(20, rel=0.02)
+    assert directions(draw.normal(size=(5_000, 1)) * np.ones(20)) == pytest.approx(1)
+    assert directions(np.ones((10, 4))) == 1.0
+
+
+def test_a_generator_that_follows_its_input_is_not_flattered_by_kid() -> None:
+    """Of what varies as real ones do: the truth is 0, whether it is the partner itself or another sample."""
+    found = []
+    for seed in range(200):
+        random = np.random.default_rng(seed)
+        real = random.normal(size=(40, 6))
+        following, free = 0.9 * real + 0.436 * random.normal(size=(40, 6)), random.normal(size=(40, 6))
+        found.append([kernel_distance(real, made, paired) for paired in (False, True) for made in (following, free)])
+    plain, plain_free, following, free = np.mean(found, axis=0)
+    error = 4 * np.std(found, axis=0).max() / np.sqrt(200)
+    assert plain < plain_free - error
+    assert (following, free) == (pytest.approx(0, abs=error), pytest.approx(0, abs=error))
+    draws = Draws(40, 1, 0)
+    draws.counts[:] = 1
+    other = real[::-1] + 0.5
+    assert kernel_replicates(real, other, draws, draws, True)[0] == pytest.approx(kernel_distance(real, other, True), rel=1e-9)
+    with pytest.raises(DataError, match="40 real and 39 generated features are no pairs"):
+        kernel_distance(real, real[:39], True)

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from tasks.metrics import BETTER, FLOOR_ONLY
 from tasks.params import RegisterParams
 from tasks.promotion.comparison import Comparison
-from tasks.promotion.gate import Decision, Measured, Record, conditions_of, decide, veto
+from tasks.promotion.gate import Decision, Measured, Record, conditions_of, decide, guards, veto
 
 GOOD = {"fid": 10.0, "recall": 0.6, "modes": 10.0}
 CONDITIONS = {"dataset_digest": "d", "n_real": 180, "n_generated": 1800, "seed": 0, "extractor": "e"}
@@ -23,7 +23,7 @@ def rule(**settings: object) -> RegisterParams:
 
 
 def compared(new: float, old: float, probability: float, metric: str = "fid", replicates: int = 1000) -> Comparison:
-    return Comparison(metric, BETTER[metric], new, old, (new - old - 1, new - old + 1), probability, replicates, 0.95)
+    return Comparison(metric, BETTER[metric], new, old, new - old, (new - old - 1, new - old + 1), 0.5, probability, replicates, 0.95)
 
 
 def judged(new: float, old: float, probability: float, metric: str = "fid", **settings: object) -> Decision:
@@ -201,3 +201,62 @@ def test_two_generators_never_both_win(first: float, second: float, probability:
     assert not (one_way.promotes and the_other.promotes)
     if one_way.promotes:
         assert first < second
+
+
+def test_a_bias_that_was_taken_out_is_said() -> None:
+    biased = dataclasses.replace(compared(1.22, 1.33, 0.2), difference=0.05)
+    decision = decide(Record(Measured(GOOD, CONDITIONS), Measured(GOOD, CONDITIONS), biased), rule(improve="fid"), "images")
+    assert decision.outcome == "kept: inconclusive"
+    assert decision.reasons[0].startswith("fid 1.22 against 1.33: a difference of 0.05 without the bias of few samples, better in 20.0 %")
+
+
+WHY = "60 samples are too few for features of 128 columns that vary so; at least 200 are needed"
+
+
+@pytest.mark.parametrize("named", [{}, {"improve": "fid"}, {"improve": "fid_ratio"}])
+def test_where_samples_are_few_kid_decides_and_it_is_said(named: dict[str, str]) -> None:
+    scores = {**GOOD, "kid": 0.1, "fid_ratio": 0.5}
+    measured = Measured(scores, CONDITIONS, undecided=dict.fromkeys(("fid", "fid_ratio"), WHY))
+    decision = decide(Record(measured, Measured(scores, CONDITIONS), compared(0.1, 0.2, 0.99, "kid")), rule(**named), "pairs")
+    assert decision.outcome == "promoted"
+    assert decision.reasons[1] == f"kid decides, not {named.get('improve', 'fid')}: {WHY}"
+
+
+def test_what_nothing_can_take_the_place_of_vetoes() -> None:
+    scores = {**GOOD, "stage1_fid": 3.0}
+    measured = Measured(scores, CONDITIONS, undecided={"stage1_fid": WHY})
+    record = Record(measured, Measured(scores, CONDITIONS), compared(3.0, 9.0, 1.0, "stage1_fid"))
+    outcome = decide(record, rule(improve="stage1_fid"), "captions").outcome
+    assert outcome == f"vetoed: stage1_fid tells no two generators apart here: {WHY}; set register.improve: kid, or hold out more"
+
+
+def test_one_that_is_better_but_draws_other_labels_than_asked_is_worse() -> None:
+    scores = {**GOOD, "label_accuracy": 0.1}
+    better, lost = compared(1.0, 2.0, 1.0), compared(0.1, 0.9, 0.0, "label_accuracy")
+    decision = decide(Record(Measured(scores, CONDITIONS), Measured(scores, CONDITIONS), better, (lost,)), rule(), "images")
+    assert decision.outcome == "kept: worse"
+    assert decision.reasons[0] == "label_accuracy 0.1 against 0.9: better in 0.0 % of 1,000 resamples"
+    assert guards(scores, rule(), "images") == ("label_accuracy",)
+    assert guards(scores, rule(improve="fid"), "images") == ()
+    assert guards(GOOD, rule(), "images") == ()
+
+
+@pytest.mark.parametrize(
+    ("share", "interval", "outcome"),
+    [
+        (1 / 16, (0.0, 0.25), "first"),  # one in sixteen
+        (0.5, (0.2, 0.7), "vetoed: copies 0.5 is not <= 0.05"),
+        (0.04, (0.02, 0.3), "first"),
+    ],
+)
+def test_copies_that_chance_explains_veto_nothing(share: float, interval: tuple[float, float], outcome: str) -> None:
+    measured = Measured.of({**GOOD, "copies": share}, {**CONDITIONS, "copies": {"interval": list(interval)}})
+    assert decide(Record(measured), rule(), "images").outcome == outcome
+
+
+def test_looks_share_the_risk() -> None:
+    assert rule(looks=10, confidence=0.95, replicates=1_000).confidence_of_one == pytest.approx(0.995)
+    assert judged(1.0, 2.0, 0.99).outcome == "promoted"
+    assert judged(1.0, 2.0, 0.99, looks=10).outcome == "kept: inconclusive"
+    with pytest.raises(ValidationError, match=r"1000 are too few to tell a confidence of 0.95, which 365 looks share; at least 36500"):
+        rule(looks=365)

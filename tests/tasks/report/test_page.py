@@ -36,6 +36,7 @@ def facts(outcome: str = "promoted", **changes: Any) -> Facts:
         "better": "lower",
         "challenger": 12.5,
         "champion": 14.75,
+        "difference": -2.25,
         "interval": [-3.1, -1.2],
         "probability_better": 0.998,
         "replicates": 1_000,
@@ -48,7 +49,8 @@ def facts(outcome: str = "promoted", **changes: Any) -> Facts:
         "former_champion": 2,
         "metrics": {"challenger": {"fid": 12.5, "recall": 0.5, "copies": 0.01}, "champion": {"fid": 14.75, "recall": 0.5}},
         "comparison": comparison,
-        "noise_floor": {"metric": "fid", "seed": 1, "score": 14.5, "difference": -0.25},
+        "noise_floor": {"metric": "fid", "deviation": 0.25},
+        "fresh": {"metric": "fid", "seed": 1, "score": 12.75},
         "evaluation": {
             "n_real": 180,
             "n_generated": 1_800,
@@ -131,7 +133,8 @@ class TestPage:
     def test_the_comparison_with_its_uncertainty(self) -> None:
         text = " ".join(re.sub(r"<[^>]*>", " ", page.render(facts())).split())
         assert "fid 12.5 against 14.75 (lower is better). The difference lies between -3.1 and -1.2 in 95 % of 1,000 resamples" in text
-        assert "better in 99.8 % of them. The champion against itself, from other latents, differs by -0.25" in text
+        assert "better in 99.8 % of them. Chance alone makes two equal generators differ by 0.25 (one standard deviation)." in text
+        assert "The new champion from other latents, which had no part in its choice: fid 12.75." in text
         assert "3 % of 500 generated samples are near-copies" in text
         assert "12 samples were set aside: empty file (11)" in text
         assert "measured otherwise" in text

@@ -1,0 +1,82 @@
+"""What all kinds of images share: generated against real ones by features, and scores that are means over the generated images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gan_core.metrics.bootstrap import Draws
+from gan_core.metrics.frechet import (
+    SAMPLES_A_DIRECTION,
+    FeatureStatistics,
+    directions,
+    frechet_distance,
+    frechet_replicates,
+    frechet_unbiased,
+)
+from gan_core.metrics.kernel import kernel_distance, kernel_replicates
+from tasks.scoring.scoring import Evidence
+
+Features = NDArray[np.float32]
+"""(N, D)."""
+
+
+class FeatureEvidence(Evidence):
+    """fid and kid, and the mean of each of `each`.
+
+    Two generators are compared by the Frechet distance without the bias of few samples, which differs between generators by more than
+    they do: the one that varies less would win. Where there are fewer samples than that takes, it does not decide.
+    """
+
+    def __init__(
+        self,
+        real: Features,
+        generated: Features,
+        each: Mapping[str, NDArray[Any]] | None = None,  # (M,) by score: one number for each generated image
+        paired: bool = False,
+        clusters: NDArray[np.int64] | None = None,
+    ) -> None:
+        self.real, self.generated = real, generated
+        self.each = each or {}
+        self.paired, self.clusters = paired, clusters
+        self.n_real, self.n_generated = len(real), len(generated)
+
+    @property
+    def measured(self) -> list[str]:
+        """Names of the scores."""
+        return ["fid", "kid", *self.each]
+
+    def scores(self) -> dict[str, float]:
+        everything = np.arange(self.n_real), np.arange(self.n_generated)
+        return {metric: self.resampled(metric, *everything) for metric in self.measured}
+
+    def resampled(self, metric: str, real: NDArray[np.int64], generated: NDArray[np.int64]) -> float:
+        generated = real if self.paired else generated
+        if metric == "fid":
+            return frechet_distance(FeatureStatistics.of(self.real[real]), FeatureStatistics.of(self.generated[generated]))
+        if metric == "kid":
+            return kernel_distance(self.real[real], self.generated[generated], self.paired)
+        return float(self.each[metric][generated].mean())
+
+    def replicates(self, metric: str, real: Draws, generated: Draws) -> NDArray[np.float64]:
+        if metric == "fid":
+            return frechet_replicates(self.real, self.generated, real, generated)
+        if metric == "kid":
+            return kernel_replicates(self.real, self.generated, real, generated, self.paired)
+        return generated.means(self.each[metric]) if metric in self.each else super().replicates(metric, real, generated)
+
+    def unbiased(self, metric: str, real: Draws, generated: Draws) -> float:
+        if metric == "fid":
+            return frechet_unbiased(self.real, self.generated, real, generated)
+        return super().unbiased(metric, real, generated)
+
+    def undecided(self, metric: str) -> str | None:
+        if "fid" not in metric and metric != "stage2_gain":
+            return None
+        least, asked = min(self.n_real, self.n_generated), round(SAMPLES_A_DIRECTION * directions(self.real))
+        if least >= asked:
+            return None
+        return f"{least:,} samples are too few for features of {self.real.shape[1]:,} columns that vary so; at least {asked:,} are needed"
