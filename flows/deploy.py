@@ -32,6 +32,7 @@ from tasks import params
 from tasks.cron import Times
 from tasks.params import Entry
 from tasks.stages import GPU_LIMIT
+from tasks.system.processes import OWN_CODE
 from tasks.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ def _deployment(client: SyncPrefectClient, flow: UUID, plan: Plan, name: str, en
 
 
 def _job_variables(plan: Plan) -> dict[str, Any]:
-    environment = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT)}
+    environment = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT), "PYTHONSAFEPATH": OWN_CODE["PYTHONSAFEPATH"]}
     if plan.kind == "process":
         return {"env": environment}  # the rest is the worker's own
     return {"image": plan.image, "env": {**environment, **{key: f"{{{{ ${key} }}}}" for key in PASSED_ON}}}

@@ -1,4 +1,4 @@
-"""The evaluate stage: `python -m tasks.evaluate NAME` scores models/NAME on held-out data and writes reports/NAME.
+"""The evaluate stage: `python -P -m tasks.evaluate NAME` scores models/NAME on held-out data and writes reports/NAME.
 
 Real samples are those of the held-out split, which neither the generator nor the feature extractor was fitted on: against training
 samples, a generator that only repeats them would score best of all. How each kind of data is judged stands in `tasks/scoring/`.

@@ -1,4 +1,4 @@
-"""The fetch stage: `python -m tasks.fetch NAME`, from the entry's source to data/NAME/raw.
+"""The fetch stage: `python -P -m tasks.fetch NAME`, from the entry's source to data/NAME/raw.
 
 It syncs: what is in raw is compared with the source, only shards that changed are written, and an unchanged source changes not one
 byte. Digests of files seen before are remembered in `.gantry/fetch/NAME.jsonl` with the state that the source showed (size, times and
@@ -109,7 +109,7 @@ def _opened(folder: Path) -> RawReader | None:
 
 def _samples(about: About, paths: Sequence[str], entry: Entry) -> str:
     """How many samples there are, and in how many classes."""
-    in_classes = about.kind == "files" and (entry.data.folders_are_classes or entry.data.layout == "unpaired-folders")
+    in_classes = about.kind == "files" and entry.data.layout in ("images", "unpaired-folders")
     classes = len({class_of(path) for path in paths} - {None}) if in_classes else 0
     of_classes = f" in {classes:,} {'class' if classes == 1 else 'classes'}" if classes else ""
     return f"{about.samples:,} {'sample' if about.samples == 1 else 'samples'}{of_classes}"

@@ -1,4 +1,4 @@
-"""The register stage: `python -m tasks.register NAME` makes models/NAME a version and decides whether it becomes the champion.
+"""The register stage: `python -P -m tasks.register NAME` makes models/NAME a version and decides whether it becomes the champion.
 
 The challenger's scores are those of the evaluate stage. The present champion is loaded from the registry and scored again, on the
 same held-out data, with the same seeds and the same frozen features; both are resampled together (`tasks.promotion.comparison`), and

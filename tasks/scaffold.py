@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import os
 import re
@@ -14,6 +15,8 @@ from typing import Any
 from gan_core.errors import ConfigError
 from tasks import params
 from tasks.graph import repro
+from tasks.trials import search_space
+from tasks.trials.search_space import in_words
 from tasks.workspace import Workspace
 
 # In a wheel the templates lie beside this module (pyproject.toml puts them there); in a checkout they are the repository's own files.
@@ -25,14 +28,13 @@ _DVC_CONFIG = """\
     analytics = false
     autostage = false
     check_update = false
-    site_cache_dir = .gantry/dvc
 """
 # What a workspace has besides dvc.yaml and params.yaml.
 FILES = {
     ".dvc/config": _DVC_CONFIG,
     ".dvc/.gitignore": "/config.local\n/tmp\n/cache\n",
-    ".dvcignore": "# Files that DVC never looks at, in .gitignore's syntax.\n/.gantry\n/.venv\n",
-    ".gitignore": "# What Gantry fills.\n/.gantry/\n/data/\n/models/\n/reports/\n/mlflow.db\n/mlartifacts/\n",
+    ".dvcignore": "# Files that DVC never looks at, in .gitignore's syntax.\n/.gantry\n/.venv\n/dvc_plots\n",
+    ".gitignore": "# What Gantry fills.\n/.gantry/\n/data/\n/models/\n/reports/\n/mlflow.db\n/mlartifacts/\n/dvc_plots/\n",
 }
 
 
@@ -113,22 +115,30 @@ def set_values(workspace: Workspace, name: str, values: Mapping[str, Any]) -> No
 
     path = workspace.root / "params.yaml"
     present = params.load(workspace.root)
+    wanted = {**present, name: search_space.overridden(name, present[name], values)}
     yaml = YAML()
     yaml.preserve_quotes, yaml.width = True, 4096
     yaml.indent(mapping=2, sequence=4, offset=2)
     document = yaml.load(_text(path))
     for key, value in values.items():
-        *sections, last = key.split(".")
-        section = document["generators"][name]
+        section, (*sections, last) = document["generators"], [name, *key.split(".")]
         for part in sections:
-            section = section.setdefault(part, {})
+            section[part] = _own(section.get(part, {}))
+            section = section[part]
         section[last] = value
     written = StringIO()
     yaml.dump(document, written)
-    found = params.parse_text(written.getvalue(), where=str(path))
-    if {**found, name: None} != {**present, name: None}:
-        raise ConfigError(f"{path}: cannot be written without changing other entries; write {', '.join(values)} by hand")
+    if params.parse_text(written.getvalue(), where=str(path)) != wanted:
+        raise ConfigError(f"{path}: cannot be written without changing more than {', '.join(values)}; write {in_words(values)} by hand")
     _replace(path, written.getvalue())
+
+
+def _own(section: Any) -> Any:
+    """A copy of a section, which no anchor or merge key shares with another one."""
+    copied = copy.copy(section)
+    if getattr(copied, "anchor", None) is not None:
+        copied.yaml_set_anchor(None)
+    return copied
 
 
 def examples() -> list[str]:

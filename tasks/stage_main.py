@@ -1,4 +1,4 @@
-"""The shared frame of the stage modules: `python -m tasks.STAGE NAME`, run by DVC in the workspace's root."""
+"""The shared frame of the stage modules: `python -P -m tasks.STAGE NAME`, run by DVC in the workspace's root."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gan_core.errors import ConfigError, GantryError
 from tasks.graph import dvc_files
 from tasks.params import Entry, load_entry
 from tasks.system.memory import keep_what_is_freed
-from tasks.system.processes import die_with, is_orphan_of_dvc
+from tasks.system.processes import OWN_CODE, die_with, is_orphan_of_dvc
 from tasks.workspace import Workspace, current
 
 _OF_THE_MACHINE: Mapping[int | None, str] = {
@@ -34,6 +34,7 @@ def stage_main(stage: Callable[[Workspace, str, Entry], object]) -> None:
 
     Expected errors go to stderr as `error: ...` lines without a traceback.
     """
+    os.environ.update(OWN_CODE)
     keep_what_is_freed()
     gc.freeze()  # a million objects of imported modules are no garbage; each full collection would go through them
     die_with(os.getppid())  # a killed `dvc` leaves no trainer behind
@@ -41,7 +42,7 @@ def stage_main(stage: Callable[[Workspace, str, Entry], object]) -> None:
         sys.exit(128 + signal.SIGTERM)
     try:
         if len(sys.argv) != 2:
-            raise ConfigError(f"usage: python -m tasks.{stage.__name__} NAME, with NAME an entry of params.yaml")
+            raise ConfigError(f"usage: python -P -m tasks.{stage.__name__} NAME, with NAME an entry of params.yaml")
         workspace = current()
         dvc_files.keep(workspace)
         stage(workspace, sys.argv[1], load_entry(workspace.root, sys.argv[1]))

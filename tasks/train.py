@@ -1,4 +1,4 @@
-"""The train stage: `python -m tasks.train NAME` turns data/NAME/ready into models/NAME.
+"""The train stage: `python -P -m tasks.train NAME` turns data/NAME/ready into models/NAME.
 
 DVC removes a stage's outputs before it runs, so an unfinished training keeps its state in `.gantry/unfinished/NAME/KEY`, where KEY
 is a hash of all that the result depends on. Started again after a crash, a kill or Ctrl-C, it goes on from there; when it is done,

@@ -1,4 +1,4 @@
-"""The validate stage: `python -m tasks.validate NAME`, from data/NAME/raw to data/NAME/ready and data/NAME/validation.
+"""The validate stage: `python -P -m tasks.validate NAME`, from data/NAME/raw to data/NAME/ready and data/NAME/validation.
 
 Every source file is opened once. What cannot be used goes to quarantine.csv with the reason in words; the rest becomes the
 manifest (one row a sample), is split by content, checked as a whole by Great Expectations and, if that passes, packed into the
@@ -92,7 +92,7 @@ def validate(workspace: Workspace, name: str, entry: Entry) -> None:
         _replace_folder(new_validation, validation, partial / "former validation")
         _replace_folder(new_ready, ready, partial / "former ready")
     if not verdict.passed:
-        raise DataError(_refusal(name, verdict, rows, ready, validation, entry.data))
+        raise DataError(_refusal(name, verdict, rows, ready, validation))
     if refused is not None:
         raise refused
     print(summary(name, rows, {split: len(packed[split]) for split in SPLITS}, verdict, duplicates(good)), flush=True)
@@ -232,12 +232,10 @@ def _usual_channels(spool: Spool, numbers: Mapping[str, Sequence[int]]) -> int:
     return spool.usual_channels(number for split in SPLITS for number in numbers[split])
 
 
-def _refusal(name: str, verdict: Verdict, rows: Sequence[Row], ready: Path, validation: Path, data: DataParams) -> str:
+def _refusal(name: str, verdict: Verdict, rows: Sequence[Row], ready: Path, validation: Path) -> str:
     total = verdict.met + len(verdict.failures)
     lines = [f"{name}: the data set is refused, {len(verdict.failures)} of {total} expectations are not met"]
     lines += [str(failure) for failure in verdict.failures]
-    if data.folders_are_classes and any(failure.table == "classes" for failure in verdict.failures):
-        lines.append("the folders of the images are taken as their classes; if they are something else, set data.labels: none")
     if any(row.reason is not None for row in rows):
         lines.append(f"every sample in quarantine, with its reason: {ready / 'quarantine.csv'}")
     pages = dict.fromkeys(verdict.pages[failure.table] for failure in verdict.failures)

@@ -6,6 +6,7 @@ is the entry of the stage that had just ended, whose results DVC's run-cache sti
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -13,9 +14,39 @@ from contextlib import suppress
 from pathlib import Path
 
 from gan_core.files import replacing
+from tasks import params
 from tasks.workspace import Workspace
 
-_CONFLICT = b"<<<<<<<"  # a merge that a person has to settle
+FORMER = frozenset(
+    {
+        "5ceeff98ad829a1a3ed9fb09df9ed24913fe6e19083521194b4d57bf203a7204",
+        "63024760fb4c080a29d139c0a46bab16a20b7422155772a2f88fdd5a2670ac42",
+        "d67c335689eaa3f0bd826ce198480e50fd7327441339420a101af62c4441e7bd",
+        "7e2f22d8f6d374e46797ec3bcd3f7863c433008f1a13526299bcc63f7c9d79b4",
+        "84b9d314076d2a2d9a5d846936a16f065cc5ec625f5b33f3a426b2a06f897eee",
+    }
+)
+"""SHA-256 of each dvc.yaml that Gantry shipped before the present one. Whoever changes that file adds the one before."""
+
+
+def is_former(workspace: Workspace) -> bool:
+    """Whether dvc.yaml is, byte for byte, one that an earlier Gantry shipped."""
+    return hashlib.sha256((workspace.root / "dvc.yaml").read_bytes()).hexdigest() in FORMER
+
+
+def check_settled(workspace: Workspace) -> None:
+    """See that no merge of git was left unsettled in DVC's files.
+
+    Raises:
+        ConfigError: one was; says where, and what to do.
+    """
+    for name, remedy in (
+        ("dvc.yaml", "edit it by hand, or take Gantry's with `gantry upgrade`"),
+        ("dvc.lock", "take one side whole, `git checkout --ours dvc.lock` or `--theirs`; what differs from it then runs again"),
+    ):
+        with suppress(FileNotFoundError, UnicodeDecodeError):
+            path = workspace.root / name
+            params.check_settled(path.read_text(encoding="utf-8"), str(path), remedy)
 
 
 def keep(workspace: Workspace) -> None:
@@ -32,7 +63,11 @@ def mend(workspace: Workspace, say: Callable[[str], None]) -> None:
 
     Args:
         say: told what was done.
+
+    Raises:
+        ConfigError: as `check_settled`.
     """
+    check_settled(workspace)
     running, lock = workspace.root / ".dvc" / "tmp" / "rwlock", workspace.root / "dvc.lock"
     if (not running.exists() or _is_json(running)) and (not lock.exists() or _is_lock(lock)):
         return
@@ -45,7 +80,7 @@ def mend(workspace: Workspace, say: Callable[[str], None]) -> None:
             if running.exists() and not _is_json(running):
                 running.unlink()
                 say(f"note: {running.relative_to(workspace.root)} was left half-written by a DVC that was killed; removed")
-        if lock.exists() and not _is_lock(lock) and _CONFLICT not in lock.read_bytes():
+        if lock.exists() and not _is_lock(lock):
             damaged = workspace.private / "dvc.lock.damaged"
             damaged.parent.mkdir(exist_ok=True)
             shutil.copyfile(lock, damaged)

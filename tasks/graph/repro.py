@@ -5,6 +5,7 @@ The verdict is DVC's own in both doors: `look` is `dvc status` and `reproduce` i
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import re
@@ -23,14 +24,16 @@ from typing import Any
 from gan_core.errors import ConfigError, GantryError
 from tasks.graph import dvc_files
 from tasks.graph.dvc_child import GRACE
+from tasks.system.processes import OWN_CODE
 from tasks.workspace import Workspace
 
 # What DVC says around a stage's own output; in a log that already names the stage it is noise.
 _CHATTER = re.compile(
-    r"Running stage '|> python -m tasks\.|Updating lock file '|Use `dvc push`|To track the changes with git, run:|\tgit add |"
+    r"Running stage '|> python -P -m tasks\.|Updating lock file '|Use `dvc push`|To track the changes with git, run:|\tgit add |"
     r"To enable auto staging, run:|\tdvc config core\.autostage|Generating lock file '|Stage '.*' is cached - skipping run"
 )
 _STAGE_EXIT = re.compile(r"exited with (-?\d+)")
+_NOT_KEPT = re.compile(r"failed to transfer '.*\[Errno (?P<number>\d+)\] (?P<reason>[^:]*)(?:.*-> '(?P<place>[^']*)')?")
 _FROM_RUN_CACHE = "is cached - skipping run, checking out outputs"
 _RUNS = "runs just now"
 _BUSY = re.compile(r"'([^'\n]*)' is busy, it is being blocked by:.*?\(PID (\d+)\): ([^\n]*)", re.DOTALL)
@@ -68,10 +71,11 @@ class Verdict:
 
 
 def environment(workspace: Workspace) -> dict[str, str]:
-    """The environment of every DVC command: private, offline, and with the `python` that is running now in front."""
+    """The environment of every DVC command: private, offline, blind to code in the workspace, and with the present `python` in front."""
     folder = Path(sys.executable).parent
     return {
         **os.environ,
+        **OWN_CODE,
         **_private(workspace),
         "PATH": f"{folder}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
         "PYTHONUNBUFFERED": "1",
@@ -99,6 +103,11 @@ def prepare(workspace: Workspace) -> None:
     workspace.private.mkdir(exist_ok=True)
     ignore_git_where_there_is_none(workspace.root)
     dvc_files.mend(workspace, lambda line: print(line, file=sys.stderr))
+    if dvc_files.is_former(workspace):
+        print(
+            "note: dvc.yaml is that of an earlier Gantry, which can lose a parameter; bring it up to date with `gantry upgrade`",
+            file=sys.stderr,
+        )
 
 
 def ignore_git_where_there_is_none(root: Path) -> None:
@@ -210,6 +219,8 @@ def reproduce(
         timed_out = not _wait(child, deadline)
     if timed_out:
         raise StageTimeoutError(stage, name, f"{target}: took longer than {timeout:g} s and was ended; what it saved is kept", None)
+    if not_kept := _not_kept(lines):
+        raise StageError(stage, name, f"{target}: {not_kept}", None, was_explained=True)
     if child.returncode != 0:
         raise _failure(stage, name, child.returncode, lines)
     return "the same was run before; its results are back from DVC's cache" if any(_FROM_RUN_CACHE in line for line in lines) else None
@@ -292,6 +303,23 @@ def _signal_group(child: subprocess.Popen[bytes], number: signal.Signals) -> Non
         os.killpg(child.pid, number)
 
 
+def _not_kept(lines: list[str]) -> str | None:
+    """Why results are not in DVC's cache, which DVC says, and ends with 0; None where all are."""
+    for line in lines:
+        if found := _NOT_KEPT.search(line):
+            number, reason, place = int(found["number"]), found["reason"], Path(found["place"] or ".").absolute()
+            cache = next((folder.parent for folder in place.parents if folder.name == "files"), place)
+            if number not in (errno.ENOSPC, errno.EDQUOT):
+                return f"its results cannot be put into DVC's cache, {cache}: {reason}; see to that, and run it again"
+            there = next(folder for folder in (place, *place.parents) if folder.exists())
+            free = shutil.disk_usage(there).free / 2**30
+            return (
+                f"the disk of {cache}, DVC's cache, is full ({free:.1f} GiB free); make room there, and run it again "
+                "(`gantry clean` shows what is no longer needed)"
+            )
+    return None
+
+
 def _failure(stage: str, name: str, code: int, lines: list[str]) -> StageError:
     """What a person should read of a failed run."""
     text = "\n".join(lines)
@@ -336,6 +364,7 @@ def opened(workspace: Workspace) -> Iterator[Any]:
         busy = _busy(str(error))
         if busy:
             raise GantryError(_relative(busy, workspace)) from None
+        dvc_files.check_settled(workspace)
         raise ConfigError(f"{workspace.root / 'dvc.yaml'}: DVC cannot tell what has changed: {_one_line(str(error))}") from None
     finally:
         # DVC writes a list of each folder that it looks at into this, and never takes one away.

@@ -7,11 +7,22 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
 _PR_SET_PDEATHSIG = 1
+
+OWN_CODE: Mapping[str, str] = {
+    "PYTHONSAFEPATH": "1",
+    "UVICORN_APP_DIR": str(Path(sys.executable).parent),  # what MLflow serves with would put the present folder first otherwise
+}
+"""The environment in which processes import nothing from the folder that they are started in.
+
+That is the workspace, where a person may have a `tasks.py` or a folder `flows` of their own. Set where the commands and the stages begin,
+so that all that they start has it.
+"""
 
 
 def die_with(parent: int, number: signal.Signals = signal.SIGTERM) -> None:

@@ -96,7 +96,7 @@ class Clock:
 
 def gantry(servers: Production, workspace: Workspace, *arguments: str) -> str:
     """What `gantry ARGUMENTS` says in a workspace."""
-    command = [sys.executable, "-m", "flows.cli", *arguments]
+    command = [sys.executable, "-P", "-m", "flows.cli", *arguments]
     done = subprocess.run(
         command, cwd=workspace.root, env=environment(servers, workspace), capture_output=True, text=True, timeout=300, check=False
     )

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tasks.graph import repro
+from tasks.graph.repro import StageError
 from tasks.records.registry import summaries
 from tasks.scaffold import init_workspace
 from tasks.workspace import STAGES, Workspace
@@ -92,6 +94,21 @@ def test_a_disk_that_is_full_from_the_start(small_disk: Path) -> None:
     assert ended.returncode == 1
     assert "Traceback" not in ended.stderr
     assert re.search(r"full|No space left", ended.stderr)
+
+
+def test_a_full_disk_of_dvcs_cache_is_named(small_disk: Path, tmp_path: Path) -> None:
+    """A cache on a disk of its own, beside a workspace with room."""
+    workspace = init_workspace(tmp_path / "w")
+    (workspace.root / "params.yaml").write_text(ENTRY)
+    repro.prepare(workspace)
+    cache = small_disk / "cache"
+    with (workspace.root / ".dvc" / "config.local").open("a") as config:
+        config.write(f"[cache]\n    dir = {cache}\n")
+    fill(small_disk, 0)
+    with pytest.raises(
+        StageError, match=rf"^fetch@circle: the disk of {cache}.* is full \(0\.0 GiB free\); make room there, and run it again"
+    ):
+        repro.reproduce(workspace, "fetch", "circle")
 
 
 @pytest.mark.parametrize("words", [("run", "circle"), ("list",)])
