@@ -30,13 +30,15 @@ def overview(workspace: Workspace) -> list[dict[str, Any]]:
     schedule (its cron expression), timezone (of the schedule), state.
 
     Raises:
-        ConfigError: params.yaml is wrong. RegistryError: the registry cannot be reached.
+        ConfigError: params.yaml as a whole is wrong; a wrong entry is said in its state. RegistryError: the registry cannot be reached.
     """
-    entries = params.load(workspace.root)
+    found = params.read(workspace.root)
     known = registry.summaries(workspace)
-    changed = repro.changed(workspace) if entries else {}
-    names = [*entries, *(name for name in known if name not in entries)]
-    return [_row(workspace, name, entries.get(name), known.get(name), changed) for name in names]
+    changed = repro.changed(workspace) if found.entries else {}
+    wrong = [name for name in found.wrong if params.NAME.fullmatch(name)]
+    names = dict.fromkeys([*found.entries, *wrong, *known])
+    rows = [_row(workspace, name, found.entries.get(name), known.get(name), changed) for name in names]
+    return [{**row, "state": "wrong in params.yaml"} if row["name"] in wrong else row for row in rows]
 
 
 def values_in_words(history: Sequence[Former]) -> str:

@@ -70,16 +70,19 @@ def examined(workspace: Workspace, keep: int, days: float) -> Iterator[Findings]
         RegistryError: the registry cannot be reached, so that nobody can tell what is needed.
         GantryError: somebody retrains here, or the cache is damaged where it matters.
     """
-    entries = params.load(workspace.root)
+    found = params.read(workspace.root)
+    entries, names = found.entries, {*found.entries, *filter(params.NAME.fullmatch, found.wrong)}
     repro.prepare(workspace)
     before = time.time() - days * _DAY
     states, sweeps = (sorted((workspace.private / folder).glob("*/*")) for folder in ("unfinished", "sweeps"))
     with ExitStack() as held:
-        for name in sorted({*entries, *(folder.parent.name for folder in (*states, *sweeps))}):
+        for name in sorted({*names, *(folder.parent.name for folder in (*states, *sweeps))}):
             held.enter_context(locks.retraining(workspace, name))
             held.enter_context(locks.sweeping(workspace, name))
         repo = held.enter_context(repro.idle(workspace))
-        old_states = [item for state in states for item in _state(workspace, state, entries, before)]
+        old_states = [
+            item for state in states if state.parent.name not in found.wrong for item in _state(workspace, state, entries, before)
+        ]
         gone = {item.name for item in old_states}
         items = old_states + [item for folder in sweeps for item in _sweep(folder, before)]
         needed = set(tracking.dvc_hashes(workspace).values())
@@ -87,19 +90,19 @@ def examined(workspace: Workspace, keep: int, days: float) -> Iterator[Findings]
             records = _Records(workspace, entries, [state for state in states if _named(state) not in gone], keep, before)
             items += [item for name in entries for item in records.old(name)]
             needed |= records.hashes
-        yield _with_cache(repo, needed, items)
+        notes = [f"{name} is left alone, since params.yaml is wrong: {lines[0]}" for name, lines in found.wrong.items()]
+        yield _with_cache(repo, needed, items, notes)
 
 
-def _with_cache(repo: Any, needed: set[str], items: list[Item]) -> Findings:
+def _with_cache(repo: Any, needed: set[str], items: list[Item], notes: list[str]) -> Findings:
     if dvc_cache.is_shared(repo):
-        return Findings(
-            tuple(items), (f"DVC's cache, {repo.cache.local_cache_dir}, is left alone: it lies outside, and others may use it",)
-        )
+        shared = f"DVC's cache, {repo.cache.local_cache_dir}, is left alone: it lies outside, and others may use it"
+        return Findings(tuple(items), (*notes, shared))
     files = dvc_cache.unreferenced(repo, needed)
     if files:
         size = sum(path.stat().st_size for path in files)
         items = [*items, Item("cache", f"{len(files):,} files", "nothing that is kept refers to them", size, partial(_unlink, files))]
-    return Findings(tuple(items))
+    return Findings(tuple(items), tuple(notes))
 
 
 def _unlink(files: Iterable[Path]) -> None:

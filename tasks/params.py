@@ -11,7 +11,10 @@ import difflib
 import math
 import posixpath
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
@@ -40,8 +43,6 @@ _LAYOUT_KINDS: dict[Layout, Kind] = {
 }
 FOLDER_LAYOUTS: tuple[Layout, ...] = ("paired-folders", "unpaired-folders")
 """The layouts that `data.folders` is about."""
-NO_LABEL_FILE = ("none", "folders")
-"""What `data.labels` may be beside a file."""
 _HINTS: dict[Kind, str] = {
     "pairs": "data.layout: side-by-side or paired-folders, or data.corruption, makes pairs of it",
     "unpaired": "data.layout: unpaired-folders takes two folders of it",
@@ -80,11 +81,7 @@ class DataParams(Strict):
     direction: Literal["a-to-b", "b-to-a"] = "a-to-b"
     """Whether images such as A become such as B, or the other way."""
     captions: str = "captions.csv"
-    """layout captions: the captions file, as `tasks.sources.annotations` describes it; relative to the source's folder, and inside it."""
-    labels: str = "folders"
-    """layout images: what an image's class is. `folders`: the first folder of its path, where images lie in several; `none`: nothing,
-    however they lie; otherwise what a file says, such as labels.csv (file,label) or StyleGAN's dataset.json, as
-    `tasks.sources.annotations` describes it; relative to the source's folder, and inside it."""
+    """layout captions: the captions file, as `tasks.validation.captions` describes it; relative to the source's folder, and inside it."""
     corruption: Corruption | None = None
     """Pairs from images, for restoration: a generator is given the image with a hole (`mask`), four times coarser (`downsample`), with
     noise of deviation 25 (`noise`), or without colour (`grey`). A function of content and seed."""
@@ -141,24 +138,15 @@ class DataParams(Strict):
 
     @field_validator("captions")
     @classmethod
-    def _known_captions(cls, captions: str) -> str:
-        return _inside(captions, "captions.csv")
-
-    @field_validator("labels")
-    @classmethod
-    def _known_labels(cls, labels: str) -> str:
-        if labels in NO_LABEL_FILE:
-            return labels
-        if "." not in labels:
-            near = difflib.get_close_matches(labels.lower(), NO_LABEL_FILE, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"write {' or '.join(NO_LABEL_FILE)}, or a file's name"
-            raise ValueError(f"{labels[:80]!r} is no file such as labels.csv, and neither {' nor '.join(NO_LABEL_FILE)}; {hint}")
-        return _inside(labels, "labels.csv")
+    def _inside(cls, captions: str) -> str:
+        if not captions.strip() or captions.startswith(("/", "~")) or ".." in captions.split("/") or set(captions) & set("\0\\$"):
+            raise ValueError(f"{captions[:80]!r} is no file inside the source's folder; write a path relative to it, such as captions.csv")
+        return posixpath.normpath(captions)
 
     @model_validator(mode="after")
     def _keys_fit_source(self) -> Self:
         keys: dict[Kind, set[str]] = {
-            "images": {"root", "size", "channels", "range", "layout", "folders", "direction", "labels", "corruption", "stack"},
+            "images": {"root", "size", "channels", "range", "layout", "folders", "direction", "corruption", "stack"},
             "points": {"count", "radius", "sigma"},
             "table": {"label", "categorical", "drop", "modes"},
         }
@@ -179,9 +167,6 @@ class DataParams(Strict):
             raise ValueError(f"layout: only for folders, archives and buckets of images, not {self.source}")
         if "captions" in given and self.layout != "captions":
             raise ValueError("captions: only with layout: captions")
-        if "labels" in given and (self.layout != "images" or (self.scheme != "folder" and not is_url(self.scheme))):
-            other = self.source if self.layout == "images" else f"layout {self.layout}"
-            raise ValueError(f"labels: only for folders, archives and buckets of images in layout images, not {other}")
         if "folders" in given and self.layout not in FOLDER_LAYOUTS:
             raise ValueError(f"folders: only with layout {' or '.join(FOLDER_LAYOUTS)}, not {self.layout}")
         if "direction" in given and self.layout in ("images", "captions"):
@@ -217,19 +202,6 @@ class DataParams(Strict):
         return "points" if self.scheme == "points" else "images"
 
     @property
-    def annotations(self) -> str | None:
-        """The file in the source that says something of its images, captions or labels."""
-        if self.layout == "captions":
-            return self.captions
-        return self.labels if self.layout == "images" and self.labels not in NO_LABEL_FILE else None
-
-    @property
-    def folders_are_classes(self) -> bool:
-        """Whether the first folder of an image's path is its class."""
-        is_place = self.scheme == "folder" or is_url(self.scheme)
-        return is_place and self._source_kind == "images" and self.layout == "images" and self.labels == "folders"
-
-    @property
     def given(self) -> int:
         """Of two halves or folders, A and B, which one a generator is given: 0 or 1."""
         return 0 if self.direction == "a-to-b" else 1
@@ -248,17 +220,6 @@ class DataParams(Strict):
     def location(self) -> str:
         """What follows `scheme://`."""
         return self.source.partition("://")[2]
-
-
-def _inside(path: str, example: str) -> str:
-    """The path of a file inside the source's folder.
-
-    Raises:
-        ValueError: it is none.
-    """
-    if not path.strip() or path.startswith(("/", "~")) or ".." in path.split("/") or set(path) & set("\0\\$"):
-        raise ValueError(f"{path[:80]!r} is no file inside the source's folder; write a path relative to it, such as {example}")
-    return posixpath.normpath(path)
 
 
 class ValidateParams(Strict):
@@ -394,16 +355,47 @@ class Entry(Strict):
                 f"train.recipe: {self.train.recipe} takes {' or '.join(self.train.kinds)}, and {self.data.source} has {self.data.kind}"
                 + (f"; {_HINTS[kind]}" if (kind := self.train.kinds[0]) in _HINTS and kind != self.data.kind else "")
             )
-        if self.data.labels == "none" and getattr(self.train, "condition", "none") == "label":
-            raise ValueError("train.condition: label, and data.labels: none leaves no labels; change one of the two")
         for problem in self.train.problems(self.data.kind, self.data.size):
             raise ValueError(problem)
         return self
 
 
-_ENTRIES: dict[str, type[Entry]] = {
-    recipe: create_model(f"{recipe.capitalize()}Entry", __base__=Entry, train=(params, ...)) for recipe, params in RECIPE_PARAMS.items()
-}
+LOST_BY_DVC = ("size", "nfiles")
+"""Names of keys that DVC's run-cache leaves out when it compares a run with former ones (3.67; treeverse/dvc #10296).
+
+dvc.yaml keeps every stage out of it but train. There no recipe may have such a key: a training with another value of it would be taken
+for the former one.
+"""
+
+
+def keys_lost(model: type[BaseModel], above: str = "train") -> Iterator[str]:
+    """The keys of a section, however deep, that DVC's run-cache would lose."""
+    for key, field in zip(_allowed_keys(model), model.model_fields.values(), strict=True):
+        if key in LOST_BY_DVC:
+            yield f"{above}.{key}"
+        for section in _models_in(field.annotation):
+            yield from keys_lost(section, f"{above}.{key}")
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The sections that a key may hold: `Section | None` is one too."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for one in get_args(annotation):
+        yield from _models_in(one)
+
+
+def _allowed_keys(model: type[BaseModel]) -> list[str]:
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _entry_of(recipe: str, train: type[TrainParams]) -> type[Entry]:
+    if lost := list(keys_lost(train)):
+        raise TypeError(f"recipe {recipe}: {', '.join(lost)}: DVC's run-cache loses keys of this name; name them otherwise")
+    return create_model(f"{recipe.capitalize()}Entry", __base__=Entry, train=(train, ...))
+
+
+_ENTRIES: dict[str, type[Entry]] = {recipe: _entry_of(recipe, train) for recipe, train in RECIPE_PARAMS.items()}
 """An entry as each recipe has it."""
 
 
@@ -422,20 +414,14 @@ def _entry_model(section: Mapping[str, Any]) -> type[Entry]:
     raise ValueError(f"train.recipe: {str(recipe)[:80]!r} is no recipe; {hint}")
 
 
-def _allowed_keys(model: type[BaseModel]) -> list[str]:
-    return [field.alias or name for name, field in model.model_fields.items()]
-
-
 def _section_model(model: type[BaseModel], keys: tuple[int | str, ...]) -> type[BaseModel] | None:
     """The model that `keys` lead to from `model`, or None where they leave the sections."""
     for key in keys:
         fields = {field.alias or name: field for name, field in model.model_fields.items()}
-        annotation = fields[str(key)].annotation if str(key) in fields else None
-        # `Section | None` is a section too.
-        sections = [one for one in (annotation, *get_args(annotation)) if isinstance(one, type) and issubclass(one, BaseModel)]
-        if not sections:
+        section = next(_models_in(fields[str(key)].annotation), None) if str(key) in fields else None
+        if section is None:
             return None
-        model = sections[0]
+        model = section
     return model
 
 
@@ -453,9 +439,70 @@ def _explain(name: str, error: Mapping[str, Any], model: type[Entry]) -> str:
         return f"{location}: missing" + (f"; write `{keys[0]}: {{}}` for the defaults" if empty_will_do else "")
     if kind == "literal_error":
         return f"{location}: {error['input']!r} is not allowed; {error['msg'].removeprefix('Input should be ')} is"
+    if kind == "string_type" and isinstance(error["input"], bool | int | float | date):
+        return (
+            f"{location}: text is expected, and YAML reads {str(error['input'])[:80]} as a {_kind_of(error['input'])}; write it in quotes"
+        )
     message = error["msg"].removeprefix("Value error, ")
     shown = "" if kind == "value_error" else f" (got {str(error['input'])[:80]!r})"
     return f"{location}: {message}{shown}"
+
+
+def _kind_of(value: Any) -> str:
+    return "yes or no" if isinstance(value, bool) else "number" if isinstance(value, int | float) else "date"
+
+
+@dataclass(frozen=True)
+class Read:
+    """params.yaml, as far as it is right."""
+
+    entries: Mapping[str, Entry]
+    """Those that are right, by name."""
+    wrong: Mapping[str, Sequence[str]]
+    """What is wrong with the others, a line each, by name."""
+    stray: Sequence[str] = ()
+    """What stands there that is no entry, a line each."""
+
+    @property
+    def problems(self) -> list[str]:
+        """All that is wrong, a line each."""
+        return [*self.stray, *(line for lines in self.wrong.values() for line in lines)]
+
+
+def _read(document: Any, where: str) -> Read:
+    """Raises `ConfigError` where it is not one entry that is wrong, but the whole."""
+    if not isinstance(document, dict) or not isinstance(document.get("generators"), dict):
+        raise ConfigError(f"{where}: expected a mapping `generators:` with an entry a generator")
+    stray = [f"{where}: {key}: unknown key; everything stands below generators" for key in document if key != "generators"]
+    entries: dict[str, Entry] = {}
+    wrong: dict[str, list[str]] = {}
+    for name, section in document["generators"].items():
+        try:
+            entries[name] = _entry(name, section)
+        except _WrongError as error:
+            wrong[str(name)] = [f"{where}: {problem}" for problem in error.args]
+    return Read(entries, wrong, stray)
+
+
+class _WrongError(Exception):
+    """What is wrong with an entry, an argument for each line."""
+
+
+def _entry(name: Any, section: Any) -> Entry:
+    if not isinstance(name, str):
+        raise _WrongError(f"generators.{name}: YAML reads this name as a number or another value, not as text; write it in quotes")
+    if not NAME.fullmatch(name):
+        raise _WrongError(f"generators.{name[:80]}: a name has 1 to 63 of a-z, 0-9, - and _, and starts with a letter or digit")
+    if not isinstance(section, dict):
+        raise _WrongError(f"generators.{name}: expected a mapping with {', '.join(_allowed_keys(Entry))}")
+    try:
+        model = _entry_model(section)
+    except ValueError as error:
+        raise _WrongError(f"generators.{name}.{error}") from None
+    try:
+        return model.model_validate(section)
+    except ValidationError as error:
+        raise _WrongError(*(_explain(name, one, model) for one in error.errors(include_url=False))) from None
 
 
 def parse(document: Any, where: str = "params.yaml") -> dict[str, Entry]:
@@ -464,29 +511,13 @@ def parse(document: Any, where: str = "params.yaml") -> dict[str, Entry]:
     Raises:
         ConfigError: naming every wrong key of every entry.
     """
-    if not isinstance(document, dict) or not isinstance(document.get("generators"), dict):
-        raise ConfigError(f"{where}: expected a mapping `generators:` with an entry a generator")
-    unknown = [key for key in document if key != "generators"]
-    problems = [f"{key}: unknown key; everything stands below generators" for key in unknown]
-    entries: dict[str, Entry] = {}
-    for name, section in document["generators"].items():
-        if not isinstance(name, str) or not NAME.fullmatch(name):
-            problems.append(f"generators.{str(name)[:80]}: a name has 1 to 63 of a-z, 0-9, - and _, and starts with a letter or digit")
-        elif not isinstance(section, dict):
-            problems.append(f"generators.{name}: expected a mapping with {', '.join(_allowed_keys(Entry))}")
-        else:
-            try:
-                model = _entry_model(section)
-            except ValueError as error:
-                problems.append(f"generators.{name}.{error}")
-                continue
-            try:
-                entries[name] = model.model_validate(section)
-            except ValidationError as error:
-                problems.extend(_explain(name, one, model) for one in error.errors(include_url=False))
-    if problems:
-        raise ConfigError("\n".join(f"{where}: {problem}" for problem in problems))
-    return entries
+    return _all_right(_read(document, where))
+
+
+def _all_right(found: Read) -> dict[str, Entry]:
+    if problems := found.problems:
+        raise ConfigError("\n".join(problems))
+    return dict(found.entries)
 
 
 def load(workspace: Path) -> dict[str, Entry]:
@@ -494,6 +525,15 @@ def load(workspace: Path) -> dict[str, Entry]:
 
     Raises:
         ConfigError: the file is missing, is not YAML, or holds something that the schema refuses.
+    """
+    return _all_right(read(workspace))
+
+
+def read(workspace: Path) -> Read:
+    """`workspace`/params.yaml, where a wrong entry leaves the others as they are.
+
+    Raises:
+        ConfigError: the file as a whole cannot be read.
     """
     path = workspace / "params.yaml"
     try:
@@ -504,7 +544,7 @@ def load(workspace: Path) -> dict[str, Entry]:
         raise ConfigError(f"{path}: not UTF-8 text (byte {error.start})") from None
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
-    return parse_text(text, where=str(path))
+    return _read(_document(text, str(path)), str(path))
 
 
 def parse_text(text: str, where: str = "params.yaml") -> dict[str, Entry]:
@@ -513,6 +553,30 @@ def parse_text(text: str, where: str = "params.yaml") -> dict[str, Entry]:
     Raises:
         ConfigError: it is not YAML, or holds something that the schema refuses.
     """
+    return parse(_document(text, where), where=where)
+
+
+def check_settled(text: str, where: str, remedy: str = "edit it by hand") -> None:
+    """See that no merge of git was left unsettled in a file.
+
+    Raises:
+        ConfigError: it holds conflict markers; says where, and the remedy.
+    """
+    if found := _CONFLICT.search(text):
+        line = text.count("\n", 0, found.start()) + 1
+        raise ConfigError(f"{where}: line {line} begins a conflict that a merge of git has left ({found[0].strip()}); {remedy}")
+
+
+_CONFLICT = re.compile(r"^<{7}(?: .*)?$", re.MULTILINE)
+
+
+def _document(text: str, where: str) -> Any:
+    """The text as both of its readers see it.
+
+    DVC decides by its own what has changed, and it reads YAML by ruamel's C parser, which refuses and reads some of it otherwise than
+    the pure one does.
+    """
+    check_settled(text, where)
     try:
         document = YAML(typ="safe", pure=True).load(text)
     except RecursionError:
@@ -520,18 +584,44 @@ def parse_text(text: str, where: str = "params.yaml") -> dict[str, Entry]:
     except (YAMLError, ValueError, LookupError, TypeError) as error:
         # The last three come from values that only look like a date or a number, such as 2001-13-45.
         raise ConfigError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from None
-    return parse(document, where=where)
+    try:
+        by_dvc = YAML(typ="safe").load(text)
+    except (YAMLError, ValueError, LookupError, TypeError, RecursionError) as error:
+        line = f"line {mark.line + 1}: " if (mark := getattr(error, "problem_mark", None)) else ""
+        problem = getattr(error, "problem", None) or " ".join(str(error).split())
+        remedy = "write the value in quotes" if "':'" in problem else "write it otherwise"
+        raise ConfigError(f"{where}: {line}DVC, which reads this file too, refuses it ({problem}); {remedy}") from None
+    with suppress(RecursionError):  # what holds itself is refused for what it is
+        for key, ours, dvcs in _differences(document, by_dvc):
+            raise ConfigError(
+                f"{where}: {key}: is {ours!r} to one YAML reader and {dvcs!r} to DVC's; write it in quotes, or a plain number"
+            )
+    return document
+
+
+def _differences(one: Any, other: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]:
+    if type(one) is type(other) and isinstance(one, dict) and list(map(repr, one)) == list(map(repr, other)):
+        for (inner, first), second in zip(one.items(), other.values(), strict=True):
+            yield from _differences(first, second, f"{key}.{inner}" if key else str(inner))
+    elif type(one) is type(other) and isinstance(one, list) and len(one) == len(other):
+        for index, (first, second) in enumerate(zip(one, other, strict=True)):
+            yield from _differences(first, second, f"{key}.{index}")
+    elif repr(one) != repr(other):  # by which 1, 1.0 and True differ, and two NaN do not
+        yield key, one, other
 
 
 def load_entry(workspace: Path, name: str) -> Entry:
-    """The entry `name` of `workspace`/params.yaml.
+    """The entry `name` of `workspace`/params.yaml; others may be wrong.
 
     Raises:
-        ConfigError: as `load`, or there is no such entry; then with the nearest name.
+        ConfigError: as `read`, the entry is wrong, or there is none of that name; then with the nearest one.
     """
-    entries = load(workspace)
-    if name not in entries:
-        near = difflib.get_close_matches(name, entries, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"it has: {', '.join(sorted(entries)) or 'none'}"
+    found = read(workspace)
+    if problems := [*found.stray, *found.wrong.get(name, ())]:
+        raise ConfigError("\n".join(problems))
+    if name not in found.entries:
+        names = sorted([*found.entries, *found.wrong])
+        near = difflib.get_close_matches(name, names, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"it has: {', '.join(names) or 'none'}"
         raise ConfigError(f"{workspace / 'params.yaml'}: no generator {name!r}; {hint}")
-    return entries[name]
+    return found.entries[name]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from gan_core.errors import ConfigError
-from tasks.params import DataParams, Entry, load, load_entry, parse
+from tasks.params import DataParams, Entry, load, load_entry, parse, read
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -155,9 +156,9 @@ WRONG_VALUES: list[tuple[dict[str, Any], str, str]] = [
     ({"data__size": 4096}, "data.size", "less than or equal to 1024"),
     ({"data__holdout": 0}, "data.holdout", "greater than 0"),
     ({"data__holdout": 1.0}, "data.holdout", "less than 1"),
-    ({"data__source": 7}, "data.source", "valid string (got '7')"),
+    ({"data__source": 7}, "data.source", "text is expected, and YAML reads 7 as a number"),
     ({"validate__max_quarantined": 2}, "validate.max_quarantined", "less than or equal to 1"),
-    ({"schedule": 3}, "schedule", "valid string"),
+    ({"schedule": 3}, "schedule", "text is expected, and YAML reads 3 as a number"),
 ]
 
 
@@ -329,7 +330,7 @@ def test_every_mistake_of_every_entry_is_named_at_once() -> None:
     ]
 
 
-@pytest.mark.parametrize("name", ["Digits", "a b", "", "-a", "_a", "a" * 64, "a/b", "..", "ä", 3, None, True, "a\n"])
+@pytest.mark.parametrize("name", ["Digits", "a b", "", "-a", "_a", "a" * 64, "a/b", "..", "ä", "a\n"])
 def test_a_name_that_could_not_name_a_folder_and_a_model_is_refused(name: Any) -> None:
     message = problem({"generators": {name: IMAGES}})
     assert "a name has 1 to 63 of a-z, 0-9, - and _, and starts with a letter or digit" in message
@@ -371,9 +372,7 @@ class TestFile:
             load(tmp_path)
 
     def test_an_unknown_generator_is_named_with_the_nearest_or_with_all(self, tmp_path: Path) -> None:
-        text = YAML(typ="safe", pure=True)
-        with (tmp_path / "params.yaml").open("w") as file:
-            text.dump({"generators": {"digits": IMAGES, "circle": POINTS}}, file)
+        self.write(tmp_path, json.dumps({"generators": {"digits": IMAGES, "circle": POINTS}}))
         assert load_entry(tmp_path, "circle").data.kind == "points"
         with pytest.raises(ConfigError, match=r"params\.yaml: no generator 'digit'; did you mean digits\?"):
             load_entry(tmp_path, "digit")
@@ -406,6 +405,46 @@ class TestFile:
     def test_what_is_no_yaml_is_named_with_its_place(self, tmp_path: Path, text: str) -> None:
         with pytest.raises(ConfigError, match=r"params\.yaml: not valid YAML: .+"):
             load(self.write(tmp_path, text))
+
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            ("generators:\n  a:\n    data: {source: points://ring}\n", r"line 3: DVC, which reads this file too, refuses it .*quotes$"),
+            (
+                "%YAML 1.1\n---\ngenerators: {a: {seed: 010}}\n",
+                r"generators\.a\.seed: is 8 to one YAML reader and 10 to DVC's; write it in quotes",
+            ),
+            ("%YAML 1.1\n---\ngenerators: {a: {stack: yes}}\n", r"generators\.a\.stack: is True to one YAML reader and 'yes' to DVC's"),
+            ("generators: {a: &x {b: 1}, c: &x {b: 2}}\n", r"line 1: DVC, .* refuses it .*write it otherwise$"),
+            (
+                "generators:\n<<<<<<< ours\n  a: {}\n=======\n  b: {}\n>>>>>>> theirs\n",
+                r"line 2 begins a conflict .*\(<<<<<<< ours\); edit",
+            ),
+        ],
+    )
+    @pytest.mark.filterwarnings("ignore::ruamel.yaml.error.ReusedAnchorWarning")
+    def test_what_dvc_reads_otherwise_or_git_left_is_named_with_its_line(self, tmp_path: Path, text: str, said: str) -> None:
+        with pytest.raises(ConfigError, match=r"params\.yaml: " + said):
+            load(self.write(tmp_path, text))
+
+    def test_a_name_or_a_text_that_yaml_takes_for_a_number_wants_quotes(self) -> None:
+        for name in (123, 1e3, None, True):
+            with pytest.raises(ConfigError, match=rf"generators\.{name}: YAML reads this name as .*quotes"):
+                parse({"generators": {name: IMAGES}})
+        section = document(data__source="folder:///x", data__layout="unpaired-folders", data__folders=[2.0, 7.0])["generators"]["a"]
+        with pytest.raises(ConfigError, match=r"data\.folders\.0: text is expected, and YAML reads 2\.0 as a number; write it in quotes"):
+            parse({"generators": {"a": section}})
+
+    def test_a_wrong_entry_leaves_the_others(self, tmp_path: Path) -> None:
+        self.write(tmp_path, json.dumps({"generators": {"digits": IMAGES, "faces": {**IMAGES, "trian": {}}, "Rows!": IMAGES}}))
+        found = read(tmp_path)
+        assert list(found.entries) == ["digits"]
+        assert {name: len(lines) for name, lines in found.wrong.items()} == {"faces": 1, "Rows!": 1}
+        assert load_entry(tmp_path, "digits") == found.entries["digits"]
+        with pytest.raises(ConfigError, match=r"^.*generators\.faces\.trian: unknown key; did you mean train\?$"):
+            load_entry(tmp_path, "faces")
+        with pytest.raises(ConfigError, match=r"faces.*\n.*Rows!"):
+            load(tmp_path)
 
     def test_what_is_no_text_is_named(self, tmp_path: Path) -> None:
         (tmp_path / "params.yaml").write_bytes(b"generators: \xff\xfe")

@@ -6,12 +6,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gan_core.errors import ConfigError
 from tasks import params, scaffold
 from tasks.graph import repro
+from tasks.trials.search_space import overridden
 from tasks.workspace import STAGES, Workspace
 
 ENTRY = """\
@@ -67,7 +69,10 @@ def test_a_new_workspace_works_with_dvc_alone_and_keeps_to_itself(workspace: Wor
     assert {"core.analytics=false", "core.check_update=false", "core.autostage=false", "core.no_scm=true"} <= set(settings.stdout.split())
     status = dvc(workspace.root, "status", "fetch@digits")
     assert status.returncode == 0, status.stderr
-    assert (workspace.root / ".gantry/dvc").is_dir()
+    inside = workspace.root / "data/digits/raw"
+    inside.mkdir(parents=True)
+    assert dvc(inside, "status").returncode == 0
+    assert list(inside.iterdir()) == []
 
 
 def test_in_a_checkout_dvc_uses_git(tmp_path: Path) -> None:
@@ -143,7 +148,7 @@ def test_the_first_entry_of_all_can_be_added(workspace: Workspace, entry: Path) 
 
 
 def test_what_cannot_be_joined_as_text_is_refused(workspace: Workspace, entry: Path) -> None:
-    block = "data: {source: points://ring}, validate: {}, train: {recipe: gan, images: 9}, evaluate: {}, register: {}"
+    block = "data: {source: 'points://ring'}, validate: {}, train: {recipe: gan, images: 9}, evaluate: {}, register: {}"
     flow = f"generators: {{ring: {{{block}}}}}\n"
     (workspace.root / "params.yaml").write_text(flow)
     with pytest.raises(ConfigError, match="block style"):
@@ -235,3 +240,48 @@ def test_values_that_would_be_refused_change_nothing(workspace: Workspace) -> No
     with pytest.raises(ConfigError, match=r"train\.batch"):
         scaffold.set_values(workspace, "digits", {"train.batch": 0})
     assert (workspace.root / "params.yaml").read_text() == text
+
+
+SHARED = """\
+generators:
+  a:
+    data: {source: 'points://ring'}
+    validate: {}
+    train: &common
+      recipe: gan
+      images: 9
+      generator: &both  # the same for both
+        network: mlp
+        widths: [8, 4]
+      discriminator: *both
+    evaluate: {}
+    register: {}
+  b:
+    data: {source: 'points://grid'}
+    validate: {}
+    train:
+      <<: *common
+      images: 10
+    evaluate: {}
+    register: {}
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("a", {"train.generator.widths": None}),
+        ("a", {"train.discriminator.widths": None, "train.optimizer.learning_rate": 0.5}),
+        ("a", {"train.batch": 8}),
+        ("b", {"train.batch": 8, "train.generator.widths": None}),
+    ],
+)
+def test_what_an_anchor_or_a_merge_key_shares_is_changed_in_one_place_only(workspace: Workspace, name: str, values: dict[str, Any]) -> None:
+    path = workspace.root / "params.yaml"
+    path.write_text(SHARED)
+    before = params.load(workspace.root)
+    scaffold.set_values(workspace, name, values)
+    after = params.load(workspace.root)
+    assert after.pop(name) == overridden(name, before.pop(name), values)
+    assert after == before
+    assert "# the same for both" in path.read_text()
