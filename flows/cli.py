@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 import typer
 
 from gan_core.errors import ConfigError, GantryError
+from tasks.system.processes import OWN_CODE
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -39,6 +40,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 def main() -> None:
     """Run the command line. Expected errors are shown without a traceback, and end with their own exit code."""
+    os.environ.update(OWN_CODE)
     try:
         app()
     except (GantryError, OSError) as error:
@@ -162,9 +164,13 @@ def _run_many(options: list[str], jobs: int | None) -> None:
 def list_(as_json: Json = False) -> None:
     """Show every generator: its champion, its score, the last decision, its schedule and what it would do next."""
     from flows.overview import overview
+    from tasks import params
     from tasks.workspace import current
 
-    rows = overview(current())
+    workspace = current()
+    rows = overview(workspace)
+    for line in params.read(workspace.root).problems:
+        typer.echo(f"note: {line}", err=True)
     if as_json:
         _print_json(rows)
         return
@@ -512,6 +518,19 @@ def clean(
         typer.echo(f"removed: {size_in_words(found.size)}")
     else:
         typer.echo(f"nothing was removed; `gantry clean --yes` with the same options frees {size_in_words(found.size)}")
+
+
+@app.command(epilog=_examples("gantry upgrade"))
+def upgrade() -> None:
+    """Bring dvc.yaml and DVC's settings of a workspace that an earlier Gantry made up to date. Nothing is run again for it."""
+    from tasks.upgrade import upgrade as bring_up_to_date
+    from tasks.workspace import current
+
+    done = bring_up_to_date(current())
+    for line in done:
+        typer.echo(line)
+    if not done:
+        typer.echo("as this Gantry makes it; nothing to do")
 
 
 @app.command(epilog=_examples("gantry doctor --json"))

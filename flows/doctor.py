@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from gan_core.errors import GantryError
-from tasks import params, scaffold
+from tasks import params, scaffold, upgrade
 from tasks.graph import repro
 from tasks.preflight import check_registry
 from tasks.records import tracking
@@ -22,6 +22,7 @@ from tasks.workspace import Workspace
 
 _DISTRIBUTION = "gantry-gan"
 _GIB = 2**30
+_PACKAGES = ("flows", "gan_core", "tasks")
 
 
 @dataclass(frozen=True)
@@ -83,14 +84,6 @@ def _machine(workspace: Workspace) -> Iterator[Check]:
     yield Check("device", "ok", f"{device.type}, {precision} for convolutions, {cores.described()}")
 
 
-def _pictures(workspace: Workspace) -> Iterator[Check]:
-    from tasks.validation.formats import readable
-
-    read, missing = readable()
-    without = "".join(f"; {name} not: it takes {what}" for name, what in missing.items())
-    yield Check("pictures", "ok", f"{', '.join(read)} are read{without}")
-
-
 def _disk(workspace: Workspace) -> Iterator[Check]:
     free = shutil.disk_usage(workspace.root).free / _GIB
     state: Literal["ok", "note", "broken"] = "broken" if free < 1 else "note" if free < 5 else "ok"
@@ -100,10 +93,27 @@ def _disk(workspace: Workspace) -> Iterator[Check]:
 def _workspace(workspace: Workspace) -> Iterator[Check]:
     entries = params.load(workspace.root)
     repro.prepare(workspace)
-    if (workspace.root / "dvc.yaml").read_bytes() == scaffold.template("dvc.yaml").read_bytes():
-        yield Check("workspace", "ok", f"{workspace.root.resolve()}: {len(entries)} entries, dvc.yaml as shipped")
+    what = f"{workspace.root.resolve()}: {len(entries)} entries"
+    if due := upgrade.due(workspace):
+        yield Check("workspace", "note", f"{what}; of an earlier Gantry: {', '.join(due)}; `gantry upgrade` brings it up to date")
+    elif (workspace.root / "dvc.yaml").read_bytes() == scaffold.template("dvc.yaml").read_bytes():
+        yield Check("workspace", "ok", f"{what}, dvc.yaml as shipped")
     else:
-        yield Check("workspace", "note", f"{workspace.root.resolve()}: {len(entries)} entries; dvc.yaml is not the one that Gantry ships")
+        yield Check("workspace", "note", f"{what}; dvc.yaml is your own; Gantry's is {scaffold.template('dvc.yaml')}")
+
+
+def _code(workspace: Workspace) -> Iterator[Check]:
+    """Modules of a person's own that bear the names of Gantry's."""
+    ours = Path(__file__).resolve().parents[1]
+    found = [f"{name}/" for name in _PACKAGES if (workspace.root / name / "__init__.py").exists()]
+    found += [f"{name}.py" for name in _PACKAGES if (workspace.root / f"{name}.py").exists()]
+    if found and workspace.root.resolve() != ours:
+        yield Check(
+            "code",
+            "note",
+            f"{', '.join(found)}: named as Gantry's own; commands and stages keep to theirs, but `python` or `mlflow models serve`, "
+            "started here by hand, takes yours: start it elsewhere",
+        )
 
 
 def _stages(workspace: Workspace) -> Iterator[Check]:
@@ -156,9 +166,9 @@ def _leftovers(workspace: Workspace) -> Iterator[Check]:
 _CHECKS: dict[str, Callable[[Workspace], Iterator[Check]]] = {
     "packages": _packages,
     "device": _machine,
-    "pictures": _pictures,
     "disk": _disk,
     "workspace": _workspace,
+    "code": _code,
     "stages": _stages,
     "registry": _tracking,
     "prefect": _prefect,
@@ -167,7 +177,7 @@ _CHECKS: dict[str, Callable[[Workspace], Iterator[Check]]] = {
 
 
 def _names(workspace: Workspace) -> list[str]:
-    return list(params.load(workspace.root))
+    return list(params.read(workspace.root).entries)
 
 
 def _is_idle(workspace: Workspace, name: str) -> bool:
