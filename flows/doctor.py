@@ -84,6 +84,14 @@ def _machine(workspace: Workspace) -> Iterator[Check]:
     yield Check("device", "ok", f"{device.type}, {precision} for convolutions, {cores.described()}")
 
 
+def _pictures(workspace: Workspace) -> Iterator[Check]:
+    from tasks.validation.formats import readable
+
+    read, missing = readable()
+    without = "".join(f"; {name} not: it takes {what}" for name, what in missing.items())
+    yield Check("pictures", "ok", f"{', '.join(read)} are read{without}")
+
+
 def _disk(workspace: Workspace) -> Iterator[Check]:
     free = shutil.disk_usage(workspace.root).free / _GIB
     state: Literal["ok", "note", "broken"] = "broken" if free < 1 else "note" if free < 5 else "ok"
@@ -166,6 +174,7 @@ def _leftovers(workspace: Workspace) -> Iterator[Check]:
 _CHECKS: dict[str, Callable[[Workspace], Iterator[Check]]] = {
     "packages": _packages,
     "device": _machine,
+    "pictures": _pictures,
     "disk": _disk,
     "workspace": _workspace,
     "code": _code,

@@ -16,6 +16,14 @@ POINT_SOURCES = ("circle", "ring", "grid")
 SKLEARN_TABLES: Mapping[str, str] = {"breast-cancer": "load_breast_cancer", "iris": "load_iris", "wine": "load_wine"}
 """scikit-learn's tables, and its function that loads each."""
 TABLE_SUFFIXES = (".csv", ".parquet")
+IMAGE_SUFFIXES = frozenset(
+    f".{suffix}"
+    for suffix in (
+        *("avif", "bmp", "dib", "gif", "heic", "heif", "ico", "j2k", "jfif", "jp2", "jpe", "jpeg", "jpg", "jxl"),
+        *("pbm", "pgm", "png", "pnm", "ppm", "psd", "tga", "tif", "tiff", "webp"),
+    )
+)
+"""How the names of image files end, in lower case; also of kinds that validation refuses, so that it says so."""
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 
 BUCKETS: Mapping[str, str] = {"s3": "s3fs", "gs": "gcsfs", "az": "adlfs"}

@@ -109,7 +109,7 @@ def _opened(folder: Path) -> RawReader | None:
 
 def _samples(about: About, paths: Sequence[str], entry: Entry) -> str:
     """How many samples there are, and in how many classes."""
-    in_classes = about.kind == "files" and entry.data.layout in ("images", "unpaired-folders")
+    in_classes = about.kind == "files" and (entry.data.folders_are_classes or entry.data.layout == "unpaired-folders")
     classes = len({class_of(path) for path in paths} - {None}) if in_classes else 0
     of_classes = f" in {classes:,} {'class' if classes == 1 else 'classes'}" if classes else ""
     return f"{about.samples:,} {'sample' if about.samples == 1 else 'samples'}{of_classes}"

@@ -43,6 +43,8 @@ _LAYOUT_KINDS: dict[Layout, Kind] = {
 }
 FOLDER_LAYOUTS: tuple[Layout, ...] = ("paired-folders", "unpaired-folders")
 """The layouts that `data.folders` is about."""
+NO_LABEL_FILE = ("none", "folders")
+"""What `data.labels` may be beside a file."""
 _HINTS: dict[Kind, str] = {
     "pairs": "data.layout: side-by-side or paired-folders, or data.corruption, makes pairs of it",
     "unpaired": "data.layout: unpaired-folders takes two folders of it",
@@ -81,7 +83,11 @@ class DataParams(Strict):
     direction: Literal["a-to-b", "b-to-a"] = "a-to-b"
     """Whether images such as A become such as B, or the other way."""
     captions: str = "captions.csv"
-    """layout captions: the captions file, as `tasks.validation.captions` describes it; relative to the source's folder, and inside it."""
+    """layout captions: the captions file, as `tasks.sources.annotations` describes it; relative to the source's folder, and inside it."""
+    labels: str = "folders"
+    """layout images: what an image's class is. `folders`: the first folder of its path, where images lie in several; `none`: nothing,
+    however they lie; otherwise what a file says, such as labels.csv (file,label) or StyleGAN's dataset.json, as
+    `tasks.sources.annotations` describes it; relative to the source's folder, and inside it."""
     corruption: Corruption | None = None
     """Pairs from images, for restoration: a generator is given the image with a hole (`mask`), four times coarser (`downsample`), with
     noise of deviation 25 (`noise`), or without colour (`grey`). A function of content and seed."""
@@ -138,15 +144,24 @@ class DataParams(Strict):
 
     @field_validator("captions")
     @classmethod
-    def _inside(cls, captions: str) -> str:
-        if not captions.strip() or captions.startswith(("/", "~")) or ".." in captions.split("/") or set(captions) & set("\0\\$"):
-            raise ValueError(f"{captions[:80]!r} is no file inside the source's folder; write a path relative to it, such as captions.csv")
-        return posixpath.normpath(captions)
+    def _known_captions(cls, captions: str) -> str:
+        return _inside(captions, "captions.csv")
+
+    @field_validator("labels")
+    @classmethod
+    def _known_labels(cls, labels: str) -> str:
+        if labels in NO_LABEL_FILE:
+            return labels
+        if "." not in labels:
+            near = difflib.get_close_matches(labels.lower(), NO_LABEL_FILE, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"write {' or '.join(NO_LABEL_FILE)}, or a file's name"
+            raise ValueError(f"{labels[:80]!r} is no file such as labels.csv, and neither {' nor '.join(NO_LABEL_FILE)}; {hint}")
+        return _inside(labels, "labels.csv")
 
     @model_validator(mode="after")
     def _keys_fit_source(self) -> Self:
         keys: dict[Kind, set[str]] = {
-            "images": {"root", "size", "channels", "range", "layout", "folders", "direction", "corruption", "stack"},
+            "images": {"root", "size", "channels", "range", "layout", "folders", "direction", "labels", "corruption", "stack"},
             "points": {"count", "radius", "sigma"},
             "table": {"label", "categorical", "drop", "modes"},
         }
@@ -167,6 +182,9 @@ class DataParams(Strict):
             raise ValueError(f"layout: only for folders, archives and buckets of images, not {self.source}")
         if "captions" in given and self.layout != "captions":
             raise ValueError("captions: only with layout: captions")
+        if "labels" in given and (self.layout != "images" or (self.scheme != "folder" and not is_url(self.scheme))):
+            other = self.source if self.layout == "images" else f"layout {self.layout}"
+            raise ValueError(f"labels: only for folders, archives and buckets of images in layout images, not {other}")
         if "folders" in given and self.layout not in FOLDER_LAYOUTS:
             raise ValueError(f"folders: only with layout {' or '.join(FOLDER_LAYOUTS)}, not {self.layout}")
         if "direction" in given and self.layout in ("images", "captions"):
@@ -202,6 +220,19 @@ class DataParams(Strict):
         return "points" if self.scheme == "points" else "images"
 
     @property
+    def annotations(self) -> str | None:
+        """The file in the source that says something of its images, captions or labels."""
+        if self.layout == "captions":
+            return self.captions
+        return self.labels if self.layout == "images" and self.labels not in NO_LABEL_FILE else None
+
+    @property
+    def folders_are_classes(self) -> bool:
+        """Whether the first folder of an image's path is its class."""
+        is_place = self.scheme == "folder" or is_url(self.scheme)
+        return is_place and self._source_kind == "images" and self.layout == "images" and self.labels == "folders"
+
+    @property
     def given(self) -> int:
         """Of two halves or folders, A and B, which one a generator is given: 0 or 1."""
         return 0 if self.direction == "a-to-b" else 1
@@ -220,6 +251,17 @@ class DataParams(Strict):
     def location(self) -> str:
         """What follows `scheme://`."""
         return self.source.partition("://")[2]
+
+
+def _inside(path: str, example: str) -> str:
+    """The path of a file inside the source's folder.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not path.strip() or path.startswith(("/", "~")) or ".." in path.split("/") or set(path) & set("\0\\$"):
+        raise ValueError(f"{path[:80]!r} is no file inside the source's folder; write a path relative to it, such as {example}")
+    return posixpath.normpath(path)
 
 
 class ValidateParams(Strict):
@@ -355,6 +397,8 @@ class Entry(Strict):
                 f"train.recipe: {self.train.recipe} takes {' or '.join(self.train.kinds)}, and {self.data.source} has {self.data.kind}"
                 + (f"; {_HINTS[kind]}" if (kind := self.train.kinds[0]) in _HINTS and kind != self.data.kind else "")
             )
+        if self.data.labels == "none" and getattr(self.train, "condition", "none") == "label":
+            raise ValueError("train.condition: label, and data.labels: none leaves no labels; change one of the two")
         for problem in self.train.problems(self.data.kind, self.data.size):
             raise ValueError(problem)
         return self

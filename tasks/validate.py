@@ -92,7 +92,7 @@ def validate(workspace: Workspace, name: str, entry: Entry) -> None:
         _replace_folder(new_validation, validation, partial / "former validation")
         _replace_folder(new_ready, ready, partial / "former ready")
     if not verdict.passed:
-        raise DataError(_refusal(name, verdict, rows, ready, validation))
+        raise DataError(_refusal(name, verdict, rows, ready, validation, entry.data))
     if refused is not None:
         raise refused
     print(summary(name, rows, {split: len(packed[split]) for split in SPLITS}, verdict, duplicates(good)), flush=True)
@@ -232,10 +232,12 @@ def _usual_channels(spool: Spool, numbers: Mapping[str, Sequence[int]]) -> int:
     return spool.usual_channels(number for split in SPLITS for number in numbers[split])
 
 
-def _refusal(name: str, verdict: Verdict, rows: Sequence[Row], ready: Path, validation: Path) -> str:
+def _refusal(name: str, verdict: Verdict, rows: Sequence[Row], ready: Path, validation: Path, data: DataParams) -> str:
     total = verdict.met + len(verdict.failures)
     lines = [f"{name}: the data set is refused, {len(verdict.failures)} of {total} expectations are not met"]
     lines += [str(failure) for failure in verdict.failures]
+    if data.folders_are_classes and any(failure.table == "classes" for failure in verdict.failures):
+        lines.append("the folders of the images are taken as their classes; if they are something else, set data.labels: none")
     if any(row.reason is not None for row in rows):
         lines.append(f"every sample in quarantine, with its reason: {ready / 'quarantine.csv'}")
     pages = dict.fromkeys(verdict.pages[failure.table] for failure in verdict.failures)

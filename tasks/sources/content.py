@@ -1,4 +1,4 @@
-"""What bytes are that came in place of a table, an archive or a list of captions: told by how they begin."""
+"""What bytes are that came in place of a table, an archive, captions or labels: told by how they begin."""
 
 from __future__ import annotations
 
@@ -39,10 +39,12 @@ def what_came(data: bytes, right: Sequence[bytes] = ()) -> str | None:
         data: the file's bytes, or its first ones.
         right: how what is asked for may begin.
     """
+    head = data[:_HEAD].removeprefix(b"\xef\xbb\xbf").lstrip()
+    if head.startswith(tuple(right)):
+        return None
     for signature, what in _SIGNATURES.items():
         if data.startswith(signature):
-            return None if signature.startswith(tuple(right)) else what
-    head = data[:_HEAD].removeprefix(b"\xef\xbb\xbf").lstrip()
+            return what
     if _PAGE.match(head):
         title = _TITLE.search(head)
         return "a web page" + (f", {_quoted(title[1])}" if title else "")

@@ -1,9 +1,10 @@
 """Which files of a place are taken as images, and how they are laid out: the same for a folder, an archive and a bucket.
 
-What is taken: every file whose name ends as image files do, at any depth, broken ones too: validation judges them. A file's class is
-the first folder of its path, whatever lies below. With a layout of two folders, the files of these alone; with `captions`, the file
-that holds them is taken too. Left out, and counted in a note: files of other names (an archive in an archive is one), what systems and
-programs leave beside data (`tasks.sources.litter`), and what a place cannot give, such as a link that leads out of it.
+What is taken: every file whose name ends as image files do, at any depth, broken ones too: validation judges them. Where folders are
+the labels, a file's class is the first folder of its path, whatever lies below; folders that are plainly no classes are refused. With a
+layout of two folders, the files of these alone; a file that holds captions or labels is taken too. Left out, and counted in a note:
+files of other names (an archive in an archive is one), what systems and programs leave beside data (`tasks.sources.litter`), and what a
+place cannot give, such as a link that leads out of it.
 """
 
 from __future__ import annotations
@@ -11,25 +12,32 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from gan_core.errors import DataError
+from tasks.addresses import IMAGE_SUFFIXES
 from tasks.params import FOLDER_LAYOUTS, DataParams
+from tasks.sources.annotations import CAPTIONS, LABELS, read_told
 from tasks.sources.litter import litter_in
 from tasks.sources.raw import Kind, RawReader, class_of, safe_path
 from tasks.sources.source import SourceFile
 
-IMAGE_SUFFIXES = frozenset(
-    f".{suffix}"
-    for suffix in (
-        *("avif", "bmp", "dib", "gif", "heic", "heif", "ico", "j2k", "jfif", "jp2", "jpe", "jpeg", "jpg", "jxl"),
-        *("pbm", "pgm", "png", "pnm", "ppm", "psd", "tga", "tif", "tiff", "webp"),
-    )
+_TEXT_SUFFIXES = frozenset({".csv", ".tsv", ".txt", ".token", ".json", ".jsonl", ".ndjson"})
+"""How the names of files end that may hold captions or labels."""
+_TEXTS = 100
+"""Such files that are remembered, at most."""
+_PART = re.compile(
+    r"(train|training|trn|val|valid|validation|dev|test|testing|eval|holdout)[-_ ]?(a|b|set|data|images|\d{1,4})?", re.IGNORECASE
 )
-"""How the names of image files end, in lower case; also of kinds that validation refuses, so that it says so."""
+"""The name of a folder that is a part of a set and no class."""
+_MONTHS = "jan(uary)?|feb(ruary)?|mar(ch)?|apr(il)?|may|june?|july?|aug(ust)?|sept?(ember)?|oct(ober)?|nov(ember)?|dec(ember)?"
+_DATE = re.compile(rf"(19|20)\d\d([-_. ]?\d\d){{0,2}}|(\d\d?[-_. ])?({_MONTHS})([-_. ]?(19|20)?\d\d)?", re.IGNORECASE)
+_MANY_CLASSES, _FEW_IMAGES = 20, 20
+"""From so many classes on, of fewer images each, a note asks whether they are classes."""
 _NAMED = 5
 """Names in a message, at most."""
 _REASONS = 8
@@ -46,6 +54,8 @@ class Choice:
         """Why files were left out, and how many."""
         self.top: dict[str, bool] = {}
         """With `folders`: what lies at the top of the place, and whether it is a folder."""
+        self.texts: list[str] = []
+        """Some files that were left out and may hold captions or labels."""
         self._besides = besides
         self._litter: set[str] = set()
 
@@ -64,6 +74,8 @@ class Choice:
         """Whether the file of a path that is looked at is taken; otherwise it is counted."""
         if (suffix := _suffix(path)) in IMAGE_SUFFIXES or path in self._besides:
             return True
+        if suffix in _TEXT_SUFFIXES and len(self.texts) < _TEXTS:
+            self.texts.append(path)
         self.left_out[suffix or "without extension"] += 1
         return False
 
@@ -118,10 +130,12 @@ class ImageSource:
         self._place = place
         self._layout = data.layout
         self._folders = data.folders if data.layout in FOLDER_LAYOUTS else None
-        self._besides = frozenset({data.captions} if data.layout == "captions" else ())
-        """Paths of files that are no images and belong to the data."""
+        self._labels = data.labels
+        self._is_labelled = "labels" in data.model_fields_set
+        self._annotations = data.annotations
         self._notes: Sequence[str] = ()
         self._count = 0
+        self._annotations_file: SourceFile | None = None
 
     @property
     def identity(self) -> str:
@@ -134,17 +148,24 @@ class ImageSource:
     @property
     def fingerprint(self) -> str | None:
         place = self._place.fingerprint
-        return None if place is None else json.dumps([place, self._layout, self._folders, sorted(self._besides)])
+        if place is None:
+            return None
+        labels = [self._labels, self._is_labelled]
+        return json.dumps([place, self._layout, self._folders, self._annotations, labels if self._layout == "images" else None])
 
     def look(self) -> Sequence[SourceFile]:
-        choice = Choice(self._folders, self._besides)
+        choice = Choice(self._folders, frozenset(() if self._annotations is None else (self._annotations,)))
         files = list(self._place.files(choice))
-        paths = [file.path for file in files]
+        named = None if self._annotations is None else safe_path(self._annotations)
+        self._annotations_file = next((file for file in files if file.path == named), None)
+        paths = [file.path for file in files if file.path != named]
         if self._folders is not None:
             self._check_folders(self._folders, choice)
-        if without := {safe_path(path) for path in self._besides} - set(paths):
-            raise DataError(f"{self._where}: {', '.join(sorted(without))} is not there; name the file with the captions in data.captions")
-        self._count = len(files) - len(self._besides)
+        if named is not None and self._annotations_file is None:
+            what = "captions" if self._layout == "captions" else "labels"
+            there = f"; there {'is' if len(choice.texts) == 1 else 'are'} {_shown(sorted(choice.texts))}" if choice.texts else ""
+            raise DataError(f"{self._where}: {named} is not there; name the file with the {what} in data.{what}{there}")
+        self._count = len(paths)
         shown = counted(choice.left_out)
         if not self._count:
             raise DataError(
@@ -154,12 +175,15 @@ class ImageSource:
         notes = [shown] if shown else []
         if self._folders is not None:
             notes += self._beside(self._folders, paths, choice)
-        elif self._layout == "images":
-            notes += self._depth(paths)
+        elif self._layout == "images" and self._labels == "folders":
+            notes += self._classes(paths, choice)
         self._notes = notes + _alike(paths)
         return files
 
     def check(self, before: RawReader | None = None) -> int:
+        if (file := self._annotations_file) is not None:
+            with file.open() as stream:
+                read_told(stream.read(), file.path, CAPTIONS if self._layout == "captions" else LABELS)
         return self._count
 
     @property
@@ -172,7 +196,7 @@ class ImageSource:
         for name in folders:
             if not choice.top.get(name):
                 near = difflib.get_close_matches(name, there, n=1)
-                hint = f"did you mean {near[0]}?" if near else f"there are {_named(there)}" if there else "there are no folders in it"
+                hint = f"did you mean {near[0]}?" if near else f"there are {_shown(there)}" if there else "there are no folders in it"
                 raise DataError(f"{self._where}: data.folders: there is no folder {safe_path(name)!r}; {hint}")
 
     def _beside(self, folders: Sequence[str], paths: Sequence[str], choice: Choice) -> list[str]:
@@ -181,22 +205,57 @@ class ImageSource:
         if missing := [folder for folder in folders if safe_path(folder) not in with_images]:
             raise DataError(f"{self._where}: no images in {missing[0]}, and data.folders asks for some in each of its two")
         beside = sorted(safe_path(name) for name in choice.top if name not in folders)
-        return [f"left out beside {' and '.join(folders)}: {_named(beside)}"] if beside else []
+        return [f"left out beside {' and '.join(folders)}: {_shown(beside)}"] if beside else []
 
-    def _depth(self, paths: Sequence[str]) -> list[str]:
-        """Refuse images that are neither flat nor in a folder a class; say so where they lie deeper."""
+    def _classes(self, paths: Sequence[str], choice: Choice) -> list[str]:
+        """Refuse folders that are no classes; notes of those that may be none."""
         classes = sorted({label for label in map(class_of, paths) if label is not None})
-        flat = [path for path in paths if class_of(path) is None] if classes else []
+        if not classes:
+            return ["dataset.json is there; set data.labels: dataset.json to take labels from it"] if "dataset.json" in choice.texts else []
+        flat = [path for path in paths if class_of(path) is None]
         if flat:
             raise DataError(
                 f"{self._where}: {len(flat):,} images beside {len(classes):,} folders with images, so it is neither flat nor a folder "
-                f"a class; move {_named(sorted(flat))} into the folder of their class, "
-                f"or name one of these folders as source: {_named(classes)}"
+                f"a class; move {_shown(sorted(flat))} into the folder of their class, name one of these folders as source: "
+                f"{_shown(classes)}, or set data.labels: none to take all without labels"
             )
-        if not any(path.count("/") > 1 for path in paths):
-            return []
-        only = f"; if the folders in {classes[0]} are the classes, add /{classes[0]} to data.source" if len(classes) == 1 else ""
-        return [f"some images lie several folders deep; the first folder is the class: {_named(classes)}{only}"]
+        if len(classes) == 1:
+            raise DataError(
+                f"{self._where}: all images lie in the folder {classes[0]}, and one folder is no class; "
+                f"add /{classes[0]} to data.source, or set data.labels: none"
+            )
+        if not self._is_labelled:
+            self._refuse_parts(classes, choice)
+        notes = []
+        if any(path.count("/") > 1 for path in paths):
+            notes.append(f"some images lie several folders deep; the first folder is the class: {_shown(classes)}")
+        few = len(paths) < _FEW_IMAGES * len(classes)
+        if not self._is_labelled and (all(map(_DATE.fullmatch, classes)) or (len(classes) > _MANY_CLASSES and few)):
+            notes.append(
+                f"{len(classes):,} folders with {len(paths):,} images are taken as classes: {_shown(classes)}; if they are something else, "
+                "such as months or people, set data.labels: none; otherwise data.labels: folders, and this note is gone"
+            )
+        return notes
+
+    def _refuse_parts(self, classes: Sequence[str], choice: Choice) -> None:
+        """Refuse folders that are plainly something else than classes, where the entry does not say that they are."""
+        if "dataset.json" in choice.texts:
+            raise DataError(
+                f"{self._where}: folders ({_shown(classes)}) lie beside dataset.json; "
+                "set data.labels: dataset.json to take labels from that, data.labels: none, or data.labels: folders if they are classes"
+            )
+        if not all(map(_PART.fullmatch, classes)):
+            return
+        one = next((name for name in classes if name.lower().startswith("tr")), classes[0])
+        advice = f"add /{one} to data.source to take one of them, or set data.labels: none to take all without labels"
+        if choice.texts:
+            advice += f", or data.labels to a file that says what they show (there is {_shown(sorted(choice.texts))})"
+        if {"trainA", "trainB"} <= {*classes}:
+            advice = "set data.layout: unpaired-folders and data.folders: [trainA, trainB] for two kinds of images, or " + advice
+        raise DataError(
+            f"{self._where}: the folders {_shown(classes)} are parts of a set and no classes; {advice}; if they are classes, "
+            "set data.labels: folders"
+        )
 
 
 def _alike(paths: Sequence[str]) -> list[str]:
@@ -230,6 +289,6 @@ def counted(counts: Counter[str]) -> str:
     return "left out: " + ", ".join(parts)
 
 
-def _named(names: Sequence[str]) -> str:
+def _shown(names: Sequence[str]) -> str:
     rest = len(names) - _NAMED
     return ", ".join(names[:_NAMED]) + (f" and {rest:,} more" if rest > 0 else "")

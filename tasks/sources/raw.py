@@ -8,8 +8,8 @@ small ones:
 
 What the members are depends on the kind:
 
-    files     image files, as they lie in the source. Where the source has a folder a class, a path begins with its class; where
-              images have captions, their file is one of the members.
+    files     image files, as they lie in the source. Where the source has a folder a class, a path begins with its class; where a
+              file holds captions or labels of images, it is one of the members.
     idx       the four files of MNIST and its siblings, under MNIST's own names: train-images-idx3-ubyte.gz,
               train-labels-idx1-ubyte.gz, t10k-images-idx3-ubyte.gz, t10k-labels-idx1-ubyte.gz
     arrays    images.npy, uint8 (N, H, W) or (N, H, W, C); labels.npy, int64 (N,); classes.json, the list of class names
@@ -157,13 +157,6 @@ class RawReader:
     @property
     def truth(self) -> Mapping[str, Any] | None:
         return self.about.truth
-
-    @property
-    def labels(self) -> list[str | None]:
-        """Of each member the name of its class, or None: images that lie in folders, of which the first is the class."""
-        if self.kind != "files":
-            return [None] * len(self.members)
-        return [class_of(member.path) for member in self.members]
 
     def read(self, member: Member) -> bytes:
         """The bytes of one member, checked against its digest.

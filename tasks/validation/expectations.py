@@ -172,8 +172,9 @@ def classes_table(classes: DataFrame, limits: ValidateParams, held_out: bool = F
 
 MODES = (
     "1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB", "HSV", "I", "I;16", "I;16L", "I;16B", "I;16N",
+    "LA;16", "RGB;16", "RGBA;16", "LA;32", "RGB;32", "RGBA;32", "F", "RGB;F",
 )  # fmt: skip
-"""Pixel formats, by Pillow's names, that `tasks.validation.images` has a rule for."""
+"""Pixel formats, by Pillow's names or after them, that `tasks.validation.images` has a rule for."""
 
 
 def check(name: str, tables: Sequence[CheckedTable], folder: Path) -> Verdict:

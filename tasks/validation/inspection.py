@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
 from multiprocessing import get_context
@@ -29,10 +29,10 @@ from gan_core.errors import DataError
 from gan_core.kinds.pixels import Spool
 from tasks.params import FOLDER_LAYOUTS, DataParams, ValidateParams
 from tasks.sources.idx import CLASSES, read_idx
-from tasks.sources.raw import About, Member, RawReader, class_of, safe_path
+from tasks.sources.raw import About, Member, RawReader, class_of
 from tasks.system import cores
 from tasks.system.processes import die_with
-from tasks.validation.captions import captions_by_image, read_captions
+from tasks.validation.annotated import Annotated, by_file, by_folder
 from tasks.validation.formats import UnusableImageError
 from tasks.validation.images import (
     Bounds,
@@ -189,65 +189,39 @@ class _Files:
 
 
 def _inspect_files(raw: RawReader, data: DataParams, limits: ValidateParams, path: Path, on_row: Callable[[int, int], None]) -> Inspection:
-    captions_file = safe_path(data.captions) if data.layout == "captions" else None
-    images = [member for member in raw.members if member.path != captions_file]
+    about = by_file(raw, data) if data.annotations is not None else by_folder(raw, data)
     size = data.size or DEFAULT_SIZE
-    extents = (one for one in _decoded(raw, images, partial(extent_of, size=size, limits=limits), size) if not isinstance(one, str))
-    files = _Files(RawReader(raw.folder, raw.about, images), data, limits, Spool(path, size), _ranges(data, extents))
-    classes: tuple[str, ...] | None = None
-    captions: Mapping[str, tuple[str, ...]] | None = None
-    refused: list[Row] = []
+    extents = (one for one in _decoded(raw, about.images, partial(extent_of, size=size, limits=limits), size) if not isinstance(one, str))
+    files = _Files(RawReader(raw.folder, raw.about, about.images), data, limits, Spool(path, size), _ranges(data, extents))
     rows: Iterator[Row]
-    total = len(images)
-    if captions_file is not None:
-        captions, refused = _captions(raw, captions_file)
-        rows = _captioned_rows(files, captions_file, captions)
-    elif data.layout == "side-by-side":
+    total = len(about.images)
+    if data.layout == "side-by-side":
         rows = _side_by_side_rows(files)
     elif data.layout == "paired-folders":
         partners = pair_up(raw.members, data.folders)
         rows, total = _partner_rows(files, partners), len(partners)
     else:
-        classes = tuple(sorted({label for label in raw.labels if label is not None})) or None
-        rows = _file_rows(files, classes)
+        rows = _file_rows(files, about)
+    refused = [
+        Row(where, hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest(), reason=reason)
+        for where, text, reason in about.refused
+    ]
     counted = [*_counted(rows, total, on_row), *refused]
-    return Inspection(counted, classes, files.spool, captions, files.ranges.bounds, files.ranges.notes())
+    return Inspection(counted, about.classes, files.spool, about.captions, files.ranges.bounds, [*about.notes, *files.ranges.notes()])
 
 
-def _file_rows(files: _Files, classes: tuple[str, ...] | None) -> Iterator[Row]:
-    members = files.raw.members
-    for member, picture in zip(members, files.pictures(members), strict=True):
-        label = class_of(member.path)
-        if isinstance(picture, str):
-            yield Row(member.path, member.sha256, label, reason=picture)
-        elif classes and label is None:
-            yield Row(member.path, member.sha256, reason="in no class: it lies beside the folders that are the classes")
+def _file_rows(files: _Files, about: Annotated) -> Iterator[Row]:
+    for member, picture in zip(about.images, files.pictures(about.images), strict=True):
+        label = about.labels.get(member.path)
+        reason = picture if isinstance(picture, str) else about.reasons.get(member.path)
+        if isinstance(picture, str) or reason is not None:
+            yield Row(member.path, member.sha256, label, reason=reason)
         else:
             yield _row(member.path, member.sha256, label, picture, files.spool.append(picture.pixels))
 
 
 def _row(path: str, sha256: str, label: str | None, picture: Picture, number: int, given: int | None = None) -> Row:
     return Row(path, sha256, label, None, number, given, picture.width, picture.height, picture.mode, picture.mean, picture.std)
-
-
-def _captions(raw: RawReader, name: str) -> tuple[Mapping[str, tuple[str, ...]], list[Row]]:
-    """By path the captions of each image, and a row for each row of their file that cannot be used."""
-    read = read_captions(raw.read_path(name), name)
-    there = {member.path for member in raw.members}
-    read = [one if one.reason or one.image in there else replace(one, reason=f"there is no image {one.image}") for one in read]
-    refused = [
-        Row(f"{name}#{one.number}", hashlib.sha256(one.text.encode("utf-8", "surrogatepass")).hexdigest(), reason=one.reason)
-        for one in read
-        if one.reason
-    ]
-    return captions_by_image(read), refused
-
-
-def _captioned_rows(files: _Files, name: str, captions: Mapping[str, tuple[str, ...]]) -> Iterator[Row]:
-    """The images' rows, without the label that their folder would be, and in quarantine where there is no caption."""
-    for row in _file_rows(files, None):
-        without = row.reason is None and row.path not in captions
-        yield replace(row, label=None, number=None, reason=f"no caption in {name}") if without else replace(row, label=None)
 
 
 def _side_by_side_rows(files: _Files) -> Iterator[Row]:

@@ -113,11 +113,12 @@ def test_the_doctor_finds_a_good_workspace_good(tmp_path: Path) -> None:
     workspace = init_workspace(tmp_path / "w")
     looked = run(workspace, "doctor", "--json")
     checks = {check["name"]: check for check in json.loads(looked.stdout)}
-    assert set(checks) == {"packages", "device", "disk", "workspace", "stages", "registry", "prefect", "trainings"}
+    assert set(checks) == {"packages", "device", "pictures", "disk", "workspace", "stages", "registry", "prefect", "trainings"}
     assert {name for name, check in checks.items() if check["state"] == "broken"} == set()
     assert looked.returncode == 0
     assert checks["stages"]["text"] == "10 have to run"
     assert "dvc.yaml as shipped" in checks["workspace"]["text"]
+    assert "AVIF" in checks["pictures"]["text"]
 
 
 def test_the_doctor_names_what_is_broken(finished: Workspace) -> None:

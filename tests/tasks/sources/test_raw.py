@@ -52,7 +52,6 @@ def test_reads_back_what_was_written(tmp_path: Path) -> None:
         assert [member.path for member in reader.members] == ["a/0.png", "a/1.png", "b/2.png"]
         assert [member.sha256 for member in reader.members] == [hashlib.sha256(reader.read(m)).hexdigest() for m in reader.members]
         assert [member.size for member in reader.members] == [25_600, 0, 3]
-        assert reader.labels == ["a", "a", "b"]
         assert (reader.kind, reader.truth, len(reader), reader.about) == ("files", None, 3, FILES)
         assert reader.read_path("b/2.png") == b"two"
 
@@ -62,7 +61,6 @@ def test_keeps_the_truth_of_points(tmp_path: Path) -> None:
     write_raw(tmp_path / "raw", about, {"points.npy": b"..."})
     reader = RawReader.open(tmp_path / "raw")
     assert reader.about == about
-    assert reader.labels == [None]
 
 
 def test_flat_files_have_no_class() -> None:

@@ -156,15 +156,76 @@ class TestFolder:
         assert contents(opened(workspace, "folder://photos")) == {"empty.png": b""}
 
     def test_the_class_is_the_first_folder(self, workspace: Workspace, photos: Path) -> None:
-        fill(photos, "train/cat/1.png", "test/dog/2.png")
+        fill(photos, "cat/old/1.png", "dog/new/2.png")
         photo_source = opened(workspace, "folder://photos")
-        assert sorted(contents(photo_source)) == ["test/dog/2.png", "train/cat/1.png"]
-        assert photo_source.notes == ["some images lie several folders deep; the first folder is the class: test, train"]
+        assert sorted(contents(photo_source)) == ["cat/old/1.png", "dog/new/2.png"]
+        assert photo_source.notes == ["some images lie several folders deep; the first folder is the class: cat, dog"]
 
     def test_neither_flat_nor_by_class(self, workspace: Workspace, photos: Path) -> None:
         fill(photos, "cat/1.png", "dog/1.png", "x.png", "y.png")
         with pytest.raises(DataError, match=r"photos: 2 images beside 2 folders.*move x\.png, y\.png into .*as source: cat, dog"):
             opened(workspace, "folder://photos").look()
+
+    @pytest.mark.parametrize(
+        ("paths", "message"),
+        [
+            (
+                ("photos/cat/1.png", "photos/dog/1.png"),
+                "all images lie in the folder photos, .*add /photos to data.source, or set data.labels: none",
+            ),
+            (("x.png", "cat/1.png"), "or set data.labels: none to take all without labels"),
+            (("train/1.png", "val/1.png", "test/1.png"), "the folders test, train, val are parts of a set .*add /train to data.source"),
+            (("train/1.png", "test/2.png", "train.csv"), r"or data\.labels to a file that says what they show \(there is train\.csv\)"),
+            (("train2017/1.png", "val2017/1.png"), "are parts of a set and no classes"),
+            (
+                ("trainA/1.png", "trainB/1.png", "testA/1.png", "testB/1.png"),
+                r"data\.layout: unpaired-folders and data\.folders: \[trainA, trainB\]",
+            ),
+            (
+                ("00000/1.png", "00001/2.png", "dataset.json"),
+                r"folders \(00000, 00001\) lie beside dataset\.json; set data\.labels: dataset\.json",
+            ),
+        ],
+    )
+    def test_folders_that_are_no_classes(self, workspace: Workspace, photos: Path, paths: tuple[str, ...], message: str) -> None:
+        fill(photos, *paths)
+        with pytest.raises(DataError, match=message):
+            opened(workspace, "folder://photos").look()
+        taken = opened(workspace, "folder://photos", labels="none")
+        assert sorted(contents(taken)) == sorted(path for path in paths if path.endswith(".png"))
+        assert all("class" not in note for note in taken.notes)
+        if "photos" not in message and "x.png" not in paths:
+            assert len(opened(workspace, "folder://photos", labels="folders").look()) == len(contents(taken))
+
+    @pytest.mark.parametrize(
+        "names", [("2021-01", "2021-02", "2022_03_04"), ("january", "Feb-2020"), tuple(f"person {i}" for i in range(21))]
+    )
+    def test_folders_that_may_be_no_classes_are_noted(self, workspace: Workspace, photos: Path, names: tuple[str, ...]) -> None:
+        fill(photos, *(f"{name}/{i}.png" for name in names for i in range(2)))
+        asked = opened(workspace, "folder://photos")
+        asked.look()
+        [note] = asked.notes
+        assert f"{len(names)} folders with {2 * len(names)} images are taken as classes: " in note
+        assert "set data.labels: none; otherwise data.labels: folders, and this note is gone" in note
+        for labels in ("none", "folders"):
+            said = opened(workspace, "folder://photos", labels=labels)
+            said.look()
+            assert said.notes == []
+
+    def test_a_file_of_labels(self, workspace: Workspace, photos: Path) -> None:
+        fill(photos, "1.png", "dataset.json", "b/2.png", "b/notes.csv")
+        (photos / "dataset.json").write_text('{"labels": [["1.png", 0]]}')
+        labelled = opened(workspace, "folder://photos", labels="dataset.json")
+        assert sorted(contents(labelled)) == ["1.png", "b/2.png", "dataset.json"]
+        assert (labelled.check(), labelled.notes) == (2, ["left out: 1 .csv"])
+        with pytest.raises(
+            DataError, match=r"labels\.csv is not there; name the file .* data\.labels; there are b/notes\.csv, dataset\.json"
+        ):
+            opened(workspace, "folder://photos", labels="labels.csv").look()
+        (photos / "dataset.json").write_text("<html>")
+        labelled.look()
+        with pytest.raises(DataError, match=r"dataset\.json: is a web page, not a list of labels"):
+            labelled.check()
 
     def test_links(self, workspace: Workspace, photos: Path, tmp_path: Path) -> None:
         fill(photos, "cat/1.png")
@@ -180,7 +241,7 @@ class TestFolder:
         }
         for name, target in links.items():
             (photos / name).symlink_to(target)
-        photo_source = opened(workspace, "folder://photos")
+        photo_source = opened(workspace, "folder://photos", labels="none")
         assert contents(photo_source) == {"cat/1.png": b"cat/1.png", "cat/inside.png": b"cat/1.png"}
         assert photo_source.notes == ["left out: 6 linked elsewhere"]
 

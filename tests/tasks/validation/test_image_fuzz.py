@@ -18,8 +18,12 @@ _CHILD = """
 import io, json, random, resource, signal, struct, sys
 from collections import Counter
 from pathlib import Path
+import imagecodecs
+import numpy as np
+import tifffile
 from PIL import Image
-from tasks.validation.images import UnusableImageError, decode
+from tasks.validation.formats import UnusableImageError
+from tasks.validation.images import decode
 from tasks.params import ValidateParams
 
 cases, memory, *paths = sys.argv[1:]
@@ -32,6 +36,22 @@ for form, options in {
     file = io.BytesIO()
     small.save(file, form, **options)
     originals.append(file.getvalue())
+small.save(file := io.BytesIO(), "AVIF")
+originals.append(file.getvalue())
+deep = np.asarray(small).astype(np.uint16) * 16
+for options in (
+    {"photometric": "rgb", "planarconfig": "separate"}, {"photometric": "rgb", "compression": "lzw", "predictor": True},
+    {"photometric": "rgb", "compression": "zlib", "tile": (16, 16)}, {"photometric": "rgb", "compression": "zstd", "bigtiff": True},
+):
+    planes = np.moveaxis(deep, 2, 0) if "planarconfig" in options else deep
+    tifffile.imwrite(file := io.BytesIO(), planes, **options)
+    originals.append(file.getvalue())
+tifffile.imwrite(file := io.BytesIO(), deep[..., 0], bitspersample=12, photometric="miniswhite")
+originals += [
+    file.getvalue(), imagecodecs.png_encode(deep), imagecodecs.jpeg8_encode(deep, bitspersample=12),
+    imagecodecs.jpeg2k_encode(deep, level=0, bitspersample=12, codecformat="jp2"), imagecodecs.jpegxl_encode(deep, bitspersample=12),
+    imagecodecs.jpegxl_encode(np.asarray(small), level=90),
+]
 for form in ("GIF", "PNG", "WEBP", "TIFF"):  # animated, or several pages
     file = io.BytesIO()
     small.save(file, form, save_all=True, append_images=[small.rotate(90), small.rotate(180)])
