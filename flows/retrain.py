@@ -23,6 +23,7 @@ from gan_core.errors import ConfigError
 from tasks.graph import sharing
 from tasks.preflight import preflight
 from tasks.promotion.decision import LastDecision
+from tasks.promotion.standing import standing
 from tasks.records import tracking
 from tasks.stages import TIMEOUTS, stage_task
 from tasks.system import locks, processes
@@ -76,11 +77,11 @@ def _retrain(workspace: Workspace, name: str, timeouts: Mapping[str, float], for
             state.result()  # raises what the stage raised
             states.append(state)
     decision = LastDecision.read(workspace, name)
-    said = "no decision" if decision is None else decision.in_words
     if all(state.name == "Cached" for state in states[1:]):
-        message = f"{name}: nothing has changed; as before, {said}"
+        found = standing(workspace, name)
+        message = f"{name}: nothing has changed; {'no decision' if found is None else found.in_words}"
     else:
-        message = f"{name}: {said}"
+        message = f"{name}: {'no decision' if decision is None else decision.in_words}"
         _publish(workspace, name, states, decision, message)
     get_run_logger().info(message)
     return Completed(message=message)

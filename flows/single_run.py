@@ -26,14 +26,16 @@ def run_once(workspace: Workspace, name: str, force: Sequence[str], timeouts: Ma
     console = Console(highlight=False, emoji=False)
     with Terminal(console, name) as terminal, server.connected(workspace) as own:
         terminal.waiting("starting")
-        # While the server starts: Prefect takes a second to import, DVC half of one.
+        # While the server starts: Prefect and MLflow take a second or two to import, DVC half of one.
         from prefect import settings
 
         from flows.retrain import picture, retrain
         from tasks.graph import repro
+        from tasks.records import tracking
         from tasks.stages import listener
 
         repro.load()
+        tracking.load()
         if own:
             own.wait()
         # Heartbeats tell a server's automations that a run is alive. A run's own server has none, and the run would wait for the next beat.

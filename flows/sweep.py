@@ -228,8 +228,9 @@ class _Going:
         key = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
         root = self.folder / "trials" / key
         root.mkdir(parents=True, exist_ok=True)
-        if not (root / "data").is_symlink():
-            (root / "data").symlink_to(self.folder.resolve() / "data")
+        # Not by its absolute path, which in a copy of the workspace would lead into the original.
+        (root / "data").unlink(missing_ok=True)
+        (root / "data").symlink_to(Path("..", "..", "data"))
         aside.write_params(Workspace(root), self.name, search_space.params_of(self._entry(values)))
         return Workspace(root)
 

@@ -25,7 +25,7 @@ from flows.server import Server
 from gan_core.errors import GantryError
 from gan_core.files import write_whole
 from tasks.graph import repro
-from tasks.records import tracking
+from tasks.records import moved, tracking
 from tasks.workspace import Workspace
 
 _START_PATIENCE = 180.0
@@ -41,10 +41,18 @@ class Running:
     process: int
     created: float
     """When the process began, by the system: another process may get the same number later."""
+    place: str | None = None
+    """The workspace's root at that time; None where a Gantry that did not note it wrote this."""
 
     @classmethod
-    def of(cls, url: str, process: int) -> Running:
-        return cls(url, process, psutil.Process(process).create_time())
+    def of(cls, workspace: Workspace, url: str, process: int) -> Running:
+        return cls(url, process, psutil.Process(process).create_time(), str(workspace.root.resolve()))
+
+    def is_of(self, workspace: Workspace) -> bool:
+        """Whether it works in this very folder, which may have been moved since, and not in one that this is a copy of."""
+        with suppress(psutil.Error, OSError):
+            return workspace.root.samefile(psutil.Process(self.process).cwd())
+        return False
 
     @property
     def is_alive(self) -> bool:
@@ -81,6 +89,10 @@ def up(workspace: Workspace, ports: Mapping[str, int], say: Callable[[str], None
     repro.prepare(workspace)
     os.environ.pop("MLFLOW_TRACKING_URI", None)  # the pair is the workspace's own, whatever servers this shell uses
     running = _running(workspace)
+    for name, server in list(running.items()):
+        if server.place not in (None, str(workspace.root.resolve())):
+            say(f"{name}: the workspace was at {server.place} when it was started; ending it")
+            running.pop(name).end()
     for name, start in (("mlflow", _start_mlflow), ("prefect", _start_prefect)):
         if name not in running:
             say(f"starting {name}")
@@ -111,7 +123,7 @@ def _running(workspace: Workspace) -> dict[str, Running]:
         return {}
     except (ValueError, TypeError, AttributeError):
         raise GantryError(f"{_record(workspace)}: not what `gantry up` writes; end its servers by hand and remove it") from None
-    return {name: server for name, server in servers.items() if server.is_alive}
+    return {name: server for name, server in servers.items() if server.is_alive and server.is_of(workspace)}
 
 
 def _remember(workspace: Workspace, running: Mapping[str, Running]) -> None:
@@ -121,7 +133,7 @@ def _remember(workspace: Workspace, running: Mapping[str, Running]) -> None:
 def _start_prefect(workspace: Workspace, port: int) -> Running:
     server = Server.start(workspace, full=True, port=port, lasting=True, option="--prefect-port")
     server.wait()
-    return Running.of(str(server.ui), server.process.pid)
+    return Running.of(workspace, str(server.ui), server.process.pid)
 
 
 def _start_mlflow(workspace: Workspace, port: int) -> Running:
@@ -131,7 +143,7 @@ def _start_mlflow(workspace: Workspace, port: int) -> Running:
         raise GantryError(f"127.0.0.1:{port}: {error.strerror}; choose another port with --mlflow-port") from None
     database = tracking.configure(workspace)
     # Files are read and written without the server, which is on this machine: so they are found when it is down, too.
-    artifacts = (workspace.root.resolve() / "mlartifacts").as_uri()
+    artifacts = (workspace.root.resolve() / moved.ARTIFACTS).as_uri()
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", database, "--default-artifact-root", artifacts, "--no-serve-artifacts"]
     log = workspace.private / "mlflow.log"
@@ -146,7 +158,7 @@ def _start_mlflow(workspace: Workspace, port: int) -> Running:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    running = Running.of(f"http://127.0.0.1:{port}", process.pid)
+    running = Running.of(workspace, f"http://127.0.0.1:{port}", process.pid)
     deadline = time.monotonic() + _START_PATIENCE
     while time.monotonic() < deadline and process.poll() is None:
         with suppress(OSError), urllib.request.urlopen(f"{running.url}/health", timeout=2):  # noqa: S310

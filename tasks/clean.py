@@ -3,7 +3,8 @@
 Kept is whatever could be asked for: every version that an alias names, the latest versions, and the latest champions that a rollback
 could go back to, each with its run, its model, and the data and checkpoint that `gantry reproduce` takes; what dvc.lock names; what an
 unfinished training of the present parameters and data goes on from; and all that is younger than a number of days. Of generators that
-are not in params.yaml every version is kept, since somebody else may train them.
+are not in params.yaml every version is kept, since somebody else may train them. What lies outside of the workspace, be it by a link, is
+left alone unless a server keeps it: others may use it.
 """
 
 from __future__ import annotations
@@ -17,13 +18,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from gan_core.errors import DataError
 from tasks import params
 from tasks.graph import dvc_cache, repro
 from tasks.params import Entry
-from tasks.records import lineage, tracking
+from tasks.records import lineage, moved, tracking
 from tasks.records.registry import Registry, Version
 from tasks.system import locks
 from tasks.workspace import Workspace
@@ -74,7 +74,10 @@ def examined(workspace: Workspace, keep: int, days: float) -> Iterator[Findings]
     entries, names = found.entries, {*found.entries, *filter(params.NAME.fullmatch, found.wrong)}
     repro.prepare(workspace)
     before = time.time() - days * _DAY
-    states, sweeps = (sorted((workspace.private / folder).glob("*/*")) for folder in ("unfinished", "sweeps"))
+    states, sweeps = (
+        [path for path in sorted((workspace.private / folder).glob("*/*")) if _is_in(workspace, path)]
+        for folder in ("unfinished", "sweeps")
+    )
     with ExitStack() as held:
         for name in sorted({*names, *(folder.parent.name for folder in (*states, *sweeps))}):
             held.enter_context(locks.retraining(workspace, name))
@@ -86,12 +89,17 @@ def examined(workspace: Workspace, keep: int, days: float) -> Iterator[Findings]
         gone = {item.name for item in old_states}
         items = old_states + [item for folder in sweeps for item in _sweep(folder, before)]
         needed = set(tracking.dvc_hashes(workspace).values())
+        notes = [f"{name} is left alone, since params.yaml is wrong: {lines[0]}" for name, lines in found.wrong.items()]
         if tracking.exists(workspace):
             records = _Records(workspace, entries, [state for state in states if _named(state) not in gone], keep, before)
             items += [item for name in entries for item in records.old(name)]
             needed |= records.hashes
-        notes = [f"{name} is left alone, since params.yaml is wrong: {lines[0]}" for name, lines in found.wrong.items()]
+            notes += records.notes
         yield _with_cache(repo, needed, items, notes)
+
+
+def _is_in(workspace: Workspace, path: Path) -> bool:
+    return path.resolve().is_relative_to(workspace.root.resolve())
 
 
 def _with_cache(repo: Any, needed: set[str], items: list[Item], notes: list[str]) -> Findings:
@@ -143,13 +151,17 @@ class _Records:
     """What the registry and the tracking server hold, and which of it is kept."""
 
     def __init__(self, workspace: Workspace, entries: Container[str], states: Iterable[Path], keep: int, before: float) -> None:
-        self._registry, self._before, self._is_own = Registry.open(workspace), before, tracking.is_own(workspace)
+        self._workspace, self._registry, self._before = workspace, Registry.open(workspace), before
         self._versions = {name: self._registry.all_versions(name) for name in self._registry.names()}
+        self.notes: list[str] = []
+        """What a person should know of what is left alone."""
         self._kept = {
             name: {version.number for version in versions if name not in entries or version.created.timestamp() >= before}
             | _asked_for(self._registry, name, versions, keep)
             for name, versions in self._versions.items()
         }
+        for name, versions in self._versions.items():
+            self._kept[name] |= {one.number for one in versions if self._is_shared(f"version {name}/{one.number}", one.source)}
         files = [*(workspace.root / "models").glob("*/run.json"), *(path for state in states for path in state.glob("*/run.json"))]
         self._runs_at_work = {run for path in files if (run := _run_id(path))}
 
@@ -175,16 +187,24 @@ class _Records:
         needed |= {run.info.run_id for run in runs if self._is_young(run) or not self._has_ended(run)}
         needed |= {run.data.tags.get(tracking.PARENT_TAG, "") for run in runs if run.info.run_id in needed}
         for run in runs:
-            if run.info.run_id not in needed:
-                delete = partial(tracking.delete_run, client, run.info.run_id)
-                yield Item("run", f"{name} {run.info.run_id}", _why(run), _size_at(run.info.artifact_uri), delete)
+            named = f"{name} {run.info.run_id}"
+            if run.info.run_id not in needed and not self._is_shared(f"run {named}", run.info.artifact_uri):
+                delete = partial(tracking.delete_run, self._workspace, client, run.info.run_id)
+                yield Item("run", named, _why(run), _size_at(run.info.artifact_uri), delete)
+
+    def _is_shared(self, named: str, files: str) -> bool:
+        """Whether files lie where others may use them, which is noted."""
+        found = tracking.lies_outside(self._workspace, files)
+        if found:
+            self.notes.append(f"{named} is left alone: its files, {files}, lie outside, and others may use them")
+        return found
 
     def _is_young(self, run: Any) -> bool:
         return bool((run.info.end_time or run.info.start_time or 0) / 1000 >= self._before)
 
     def _has_ended(self, run: Any) -> bool:
         """Nobody trains here; on a server that others use, a run that looks under way may be theirs."""
-        return run.info.status in ("FINISHED", "FAILED", "KILLED") or self._is_own
+        return run.info.status in ("FINISHED", "FAILED", "KILLED") or tracking.is_own(self._workspace)
 
 
 def _asked_for(registry: Registry, name: str, versions: list[Version], keep: int) -> set[int]:
@@ -205,10 +225,10 @@ def _run_id(path: Path) -> str | None:
         return None
 
 
-def _size_at(address: str) -> int | None:
+def _size_at(files: str) -> int | None:
     """Bytes that an artifact takes, where it is a folder of this machine."""
-    parts = urlsplit(address)
-    return _size_of(Path(unquote(parts.path))) if parts.scheme in ("", "file") else None
+    folder = moved.local_path(files)
+    return None if folder is None else _size_of(folder)
 
 
 def _size_of(folder: Path) -> int:

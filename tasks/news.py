@@ -1,10 +1,11 @@
-"""Whether there is anything to retrain a generator for: a parameter, the code's graph, or what its source holds."""
+"""Whether there is anything to retrain a generator for: a parameter, the graph, what its source holds, or a registry that lost it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from tasks.graph import repro
+from tasks.promotion.standing import standing
 from tasks.system import locks
 from tasks.workspace import STAGES, Workspace
 
@@ -34,4 +35,5 @@ def _first_change(workspace: Workspace, name: str) -> str | None:
         verdict = repro.look(workspace, stage, name)
         if verdict.changed:
             return f"{stage}: {verdict.reason}"
-    return None
+    found = standing(workspace, name)
+    return f"{STAGES[-1]}: {found.lost}" if found is not None and found.lost is not None else None

@@ -65,6 +65,7 @@ def _register(workspace: Workspace, name: str, entry: Entry, fresh: FreshProcess
             version = _add(registry, run.id, entry, challenger)
         record = _settled(registry, version) or _decide(registry, version, entry, challenger, fresh)
         path = _write(record, workspace.report(name) / "decision.json")
+        LastDecision.keep(workspace, name)
         for file in (path, *publish(workspace, name, entry, registry, version, record)):
             run.log_artifact(file)
         run.set_tags({"decision": record["outcome"], "version": str(version.number)})
@@ -200,6 +201,9 @@ def _judge(registry: Registry, version: Version, champion: Version | None, entry
         history = registry.history(version.name)
         if history:
             return _vetoed(_without_champion(version.name, history[-1].version))
+        before = LastDecision.kept(challenger.workspace, version.name)
+        if before is not None and before.generator == challenger.generator.config.sha256 and not before.promotes:
+            return _vetoed(_rejected_before(version, before))
         return _Verdict(gate.decide(Record(challenger.measured), entry.registration, challenger.kind))
     named = f"the champion, version {champion.number},"
     try:
@@ -317,6 +321,13 @@ def _conditions(evidence: Evidence, dataset: Dataset, extractor: FeatureExtracto
 
 def _without_champion(name: str, last: int) -> str:
     return f"the last champion, version {last}, was deleted or lost its alias; `gantry promote {name} VERSION` names a new one"
+
+
+def _rejected_before(version: Version, before: LastDecision) -> str:
+    return (
+        f"in a registry that is lost, or another one, it was version {before.version} and not taken ({before.outcome}); "
+        f"`gantry promote {version.name} {version.number}` takes it all the same"
+    )
 
 
 def incomparable(generator: GeneratorConfig, dataset: Dataset) -> str | None:

@@ -163,7 +163,7 @@ def _try(
         _log_previews(run, unfinished / "samples")
         cost = {
             "run_id": run.id,
-            "tracking_uri": tracking.without_password(tracking.address(workspace)),
+            "tracking_uri": tracking.address_in_words(workspace),
             "device": choose_device(params.device).type,
             "processes": group.size,
             "threads": torch.get_num_threads(),

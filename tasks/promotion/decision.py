@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from gan_core.files import write_whole
 from tasks.workspace import Workspace
 
 
@@ -19,6 +20,8 @@ class LastDecision:
     """`first`, `promoted`, `kept: worse` or `vetoed: REASON`."""
     reasons: tuple[str, ...]
     version: int
+    generator: str | None
+    """The sha256 of the generator that was decided on."""
     challenger: Mapping[str, float | None]
     """Scores of the version that was decided on; None where one is not finite."""
     champion: Mapping[str, float | None]
@@ -30,8 +33,24 @@ class LastDecision:
     @classmethod
     def read(cls, workspace: Workspace, name: str) -> Self | None:
         """The last decision about `name`; None where there is none, or none that can be read."""
+        return cls._read(workspace.report(name) / "decision.json")
+
+    @classmethod
+    def keep(cls, workspace: Workspace, name: str) -> None:
+        """Copy decision.json to where DVC, which removes it before the stage runs again, leaves it."""
+        path = _kept(workspace, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, (workspace.report(name) / "decision.json").read_text(encoding="utf-8"))
+
+    @classmethod
+    def kept(cls, workspace: Workspace, name: str) -> Self | None:
+        """The last decision that was kept."""
+        return cls._read(_kept(workspace, name))
+
+    @classmethod
+    def _read(cls, path: Path) -> Self | None:
         try:
-            return cls.of(read_json(workspace.report(name) / "decision.json"))
+            return cls.of(read_json(path))
         except (KeyError, TypeError, ValueError):
             return None
 
@@ -47,21 +66,31 @@ class LastDecision:
             outcome=str(record["outcome"]),
             reasons=tuple(map(str, record["reasons"])),
             version=int(record["version"]),
+            generator=record.get("generator_sha256"),
             challenger=metrics["challenger"] or {},
             champion=metrics["champion"] or {},
             beside_real=(record.get("beside_real") or {}).get("in_words", ""),
         )
 
     @property
+    def promotes(self) -> bool:
+        """Whether the version became the champion."""
+        return self.outcome in ("first", "promoted")
+
+    @property
     def in_words(self) -> str:
         """A sentence such as `version 3 is the champion (promoted): fid 12.1 against 14.8: better in 99.9 % of 1,000 resamples`."""
-        role = "champion" if self.outcome in ("first", "promoted") else "challenger"
+        role = "champion" if self.promotes else "challenger"
         said = f"version {self.version} is the {role} ({self.outcome})"
         if self.outcome.startswith("vetoed"):
             return said
         reasons = () if self.outcome == "first" else self.reasons  # `first` says already that there was no champion
         told = "; ".join([*reasons, *([self.beside_real] if self.beside_real else [])])
         return f"{said}: {told}" if told else said
+
+
+def _kept(workspace: Workspace, name: str) -> Path:
+    return workspace.private / "decisions" / f"{name}.json"
 
 
 def read_json(path: Path) -> Mapping[str, Any]:

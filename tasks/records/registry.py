@@ -177,6 +177,7 @@ class Registry:
         from gan_core.generator import read_config
 
         config = read_config(folder)
+        tracking.settle(self.workspace)
         with tracking.errors(self.address):
             from mlflow.entities import LoggedModelOutput
 
@@ -248,15 +249,19 @@ class Registry:
         """Delete a version with its files, for good.
 
         Raises:
-            RegistryError: an alias names it by now; nothing was deleted.
+            RegistryError: an alias names it by now, or its files lie outside of the workspace that keeps them; nothing was deleted.
         """
         with self._alone(version.name):
             aliases = [alias for alias, number in self.aliases(version.name).items() if number == version.number]
             if aliases:
                 raise RegistryError(f"{self.shown}: {version.name} version {version.number} is the {aliases[0]} now; it was not deleted")
+            tracking.settle(self.workspace)
+            present = self._find_version(version.name, version.number)
+            if present is None:
+                return
             with tracking.errors(self.address):
                 # Its record goes last, so that what a crash leaves is found again.
-                tracking.delete_artifacts(self.client, version.source)
+                tracking.delete_artifacts(self.workspace, self.client, present.source)
                 self.client.delete_model_version(version.name, str(version.number))
 
     def download(self, version: Version, folder: Path) -> Path:
@@ -489,6 +494,7 @@ def _save_servable(folder: Path, path: Path, run_id: str, model_id: str) -> None
     example = pd.DataFrame({"label": list(config.classes[:2])}) if config.classes else pd.DataFrame()
     if config.prompts:
         example = pd.DataFrame({"prompt": list(config.prompts[:2])})
+    model = Model(run_id=run_id, model_id=model_id)
     pyfunc.save_model(
         path,
         python_model=served_model.__file__,
@@ -501,8 +507,11 @@ def _save_servable(folder: Path, path: Path, run_id: str, model_id: str) -> None
         input_example=(example, asked),
         # Given, or MLflow would find them out by loading the model once more.
         pip_requirements=["gantry-gan"],
-        mlflow_model=Model(run_id=run_id, model_id=model_id),
+        mlflow_model=model,
     )
+    # MLflow notes where the folder was copied from: a path of this machine, of no use to anybody who has the version.
+    model.flavors[pyfunc.FLAVOR_NAME]["artifacts"]["generator"]["uri"] = GENERATOR_FOLDER
+    model.save(str(path / "MLmodel"))
 
 
 def _served_type(dtype: DType) -> str:

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlsplit
 
 from gan_core.errors import RegistryError
+from tasks.records import moved
 from tasks.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -80,9 +81,33 @@ def without_password(uri: str) -> str:
     return uri.replace(f":{parts.password}@", ":***@", 1)
 
 
+def address_in_words(workspace: Workspace) -> str:
+    """`address` as it may be kept and shown: without a password, and without the workspace's place, which may change."""
+    return "mlflow.db" if is_own(workspace) else without_password(address(workspace))
+
+
 def is_own(workspace: Workspace) -> bool:
     """Whether runs and models are kept in the workspace itself, so that nobody else writes there."""
     return not os.environ.get("MLFLOW_TRACKING_URI")
+
+
+def settle(workspace: Workspace) -> None:
+    """See that the workspace's own registry keeps its files in the workspace, wherever that is now; to be done before they are touched.
+
+    Not only when it is opened: meanwhile somebody else may have opened it under another path, such as out of a container.
+
+    Raises:
+        RegistryError: as `moved.settle`.
+    """
+    database = _sqlite_path(address(workspace))
+    if is_own(workspace) and database is not None:
+        moved.settle(database, workspace.root.resolve(), lambda line: print(line, file=sys.stderr))
+
+
+def lies_outside(workspace: Workspace, files: str) -> bool:
+    """Whether the workspace's own registry keeps files at an address that others may use; a server's are the server's."""
+    path = moved.local_path(files)
+    return is_own(workspace) and (path is None or not path.resolve().is_relative_to(workspace.root.resolve()))
 
 
 def exists(workspace: Workspace) -> bool:
@@ -102,10 +127,15 @@ def configure(workspace: Workspace) -> str:
     return client(workspace).tracking_uri  # type: ignore[no-any-return]
 
 
+def load() -> None:
+    """Import MLflow's client, which takes two seconds, while there is something else to wait for."""
+    _quiet()
+    import mlflow.tracking  # noqa: F401
+
+
 def client(workspace: Workspace) -> MlflowClient:
     """A client of the workspace's tracking server and model registry, checked as `configure` does."""
-    for key, value in QUIET_ENVIRONMENT.items():
-        os.environ.setdefault(key, value)
+    _quiet()
     uri = address(workspace)
     sqlite = _sqlite_path(uri)
     if sqlite is not None:
@@ -122,10 +152,16 @@ def client(workspace: Workspace) -> MlflowClient:
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
     with errors(uri), _impatient():
         if sqlite is not None:
-            _create_sqlite(sqlite, workspace.root.resolve() / "mlartifacts")
+            _create_sqlite(sqlite, workspace.root.resolve() / moved.ARTIFACTS)
+            settle(workspace)
         found = MlflowClient(uri)
         found.search_experiments(max_results=1)
     return found
+
+
+def _quiet() -> None:
+    for key, value in QUIET_ENVIRONMENT.items():
+        os.environ.setdefault(key, value)
 
 
 @contextmanager
@@ -201,23 +237,34 @@ def runs(mlflow_client: MlflowClient, name: str, condition: str = "") -> list[An
         return list(pages(mlflow_client.search_runs, experiment_ids=[experiment.experiment_id], filter_string=condition))
 
 
-def delete_run(mlflow_client: MlflowClient, run_id: str) -> None:
-    """Delete a run with its artifacts and models. Its numbers stay in the database, marked as deleted, until `mlflow gc`."""
+def delete_run(workspace: Workspace, mlflow_client: MlflowClient, run_id: str) -> None:
+    """Delete a run with its artifacts and models. Its numbers stay in the database, marked as deleted, until `mlflow gc`.
+
+    Raises:
+        RegistryError: as `delete_artifacts`.
+    """
+    settle(workspace)
     with errors(mlflow_client.tracking_uri):
         info = mlflow_client.get_run(run_id).info
         logged = pages(mlflow_client.search_logged_models, experiment_ids=[info.experiment_id], filter_string=f"source_run_id='{run_id}'")
         for model in list(logged):
-            delete_artifacts(mlflow_client, model.artifact_location)
+            delete_artifacts(workspace, mlflow_client, model.artifact_location)
             mlflow_client.delete_logged_model(model.model_id)
-        delete_artifacts(mlflow_client, info.artifact_uri)
+        delete_artifacts(workspace, mlflow_client, info.artifact_uri)
         mlflow_client.delete_run(run_id)
 
 
-def delete_artifacts(mlflow_client: MlflowClient, uri: str) -> None:
-    """Delete what lies at an artifact's address, wherever the server keeps it."""
+def delete_artifacts(workspace: Workspace, mlflow_client: MlflowClient, files: str) -> None:
+    """Delete what lies at an address, wherever the server keeps it.
+
+    Raises:
+        RegistryError: it is no server that keeps it, and it lies outside of the workspace.
+    """
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-    get_artifact_repository(uri, tracking_uri=mlflow_client.tracking_uri).delete_artifacts()
+    if lies_outside(workspace, files):
+        raise RegistryError(f"{files}: lies outside of {workspace.root.resolve()}, where others may use it; it was not deleted")
+    get_artifact_repository(files, tracking_uri=mlflow_client.tracking_uri).delete_artifacts()
 
 
 @contextmanager
@@ -250,7 +297,7 @@ def run(workspace: Workspace, name: str, run_id: str | None = None, system_metri
     with _terminable():
         stop_monitor = _start_monitor(mlflow_client.tracking_uri, run_id) if system_metrics else None
         try:
-            yield Run(mlflow_client, run_id, resumed=known)
+            yield Run(workspace, mlflow_client, run_id, resumed=known)
         except BaseException as error:
             status = "KILLED" if _is_kill(error) else "FAILED"
             raise
@@ -285,6 +332,7 @@ def close_dead(workspace: Workspace, name: str, is_over: Callable[[str], bool]) 
 class Run:
     """One MLflow run that is under way."""
 
+    workspace: Workspace
     client: MlflowClient
     id: str
     resumed: bool = False
@@ -344,6 +392,7 @@ class Run:
 
     def log_artifact(self, path: Path, folder: str | None = None) -> None:
         """Copy a file, or everything in a folder, to the run's artifacts, below `folder`."""
+        settle(self.workspace)
         with errors(self.client.tracking_uri):
             if path.is_dir():
                 self.client.log_artifacts(self.id, str(path), folder)
@@ -354,6 +403,7 @@ class Run:
         """Log a picture as one frame of the series `key`, which MLflow's page shows with a slider over the steps. Once a step."""
         from PIL import Image
 
+        settle(self.workspace)
         with errors(self.client.tracking_uri):
             if self.resumed:
                 # How MLflow names the frames of a series.
@@ -530,7 +580,7 @@ def _artifact_location(uri: str, workspace: Workspace, name: str) -> str | None:
     """A server knows where its artifacts belong; a bare database takes them beside it in the workspace."""
     if uri.startswith(("http://", "https://", "databricks")):
         return None
-    return (workspace.root.resolve() / "mlartifacts" / name).as_uri()
+    return (workspace.root.resolve() / moved.ARTIFACTS / name).as_uri()
 
 
 def _is_kill(error: BaseException) -> bool:

@@ -192,7 +192,7 @@ class TestUndisturbed:
         workspace = undisturbed.workspace
         cost = json.loads((workspace.model(NAME) / "run.json").read_text())
         assert set(cost) == {"run_id", "tracking_uri", "device", "processes", "threads", "seconds", "images_per_second"}
-        assert cost["tracking_uri"] == f"sqlite:///{workspace.root / 'mlflow.db'}"
+        assert cost["tracking_uri"] == "mlflow.db", "the workspace's own, wherever that is"
         assert cost["device"] in ("cpu", "cuda")
         assert cost["seconds"] > 0
         assert cost["images_per_second"] > 0
