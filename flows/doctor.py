@@ -15,7 +15,9 @@ from gan_core.errors import GantryError
 from tasks import params, scaffold, upgrade
 from tasks.graph import repro
 from tasks.preflight import check_registry
+from tasks.promotion.standing import standing
 from tasks.records import tracking
+from tasks.records.registry import Registry, Version
 from tasks.system import cores
 from tasks.system.locks import check_free
 from tasks.workspace import Workspace
@@ -147,6 +149,47 @@ def _tracking(workspace: Workspace) -> Iterator[Check]:
         yield Check("registry", "ok", f"{address}: answers")
 
 
+def _champions(workspace: Workspace) -> Iterator[Check]:
+    """What is in use: whether the registry holds what was decided, and whether each champion loads and draws."""
+    if not tracking.exists(workspace):
+        yield from _lost(workspace, None)
+        yield Check("champions", "ok", "none yet")
+        return
+    registry = Registry.open(workspace)
+    yield from _lost(workspace, registry)
+    drawing = []
+    for name in _names(workspace):
+        champion = registry.champion(name)
+        if champion is None:
+            if registry.versions(name):
+                yield Check("champions", "note", f"{name}: has versions and no champion; `gantry promote {name} VERSION` names one")
+            continue
+        try:
+            _draw(registry, champion)
+        except GantryError as error:
+            yield Check("champions", "broken", f"{name}, version {champion.number}: {error}")
+            continue
+        drawing.append(f"{name} (version {champion.number})")
+    yield Check("champions", "ok", f"{', '.join(drawing)}: loaded and drawn from" if drawing else "none yet")
+
+
+def _lost(workspace: Workspace, registry: Registry | None) -> Iterator[Check]:
+    for name in _names(workspace):
+        found = standing(workspace, name, registry)
+        if found is not None and found.lost is not None:
+            yield Check("champions", "broken", f"{found.lost}; `gantry run {name}` registers it again")
+
+
+def _draw(registry: Registry, champion: Version) -> None:
+    """Load a version, and draw one sample, or translate one picture."""
+    import pandas as pd
+
+    from tasks.records.served_model import ServedGenerator, rows_that_ask
+
+    generator = registry.load(champion)
+    ServedGenerator.of(generator).predict(None, pd.DataFrame(rows_that_ask(generator.config, 1)), {"n": 1, "seed": 0})
+
+
 def _prefect(workspace: Workspace) -> Iterator[Check]:
     from flows.server import home, is_reachable
 
@@ -180,6 +223,7 @@ _CHECKS: dict[str, Callable[[Workspace], Iterator[Check]]] = {
     "code": _code,
     "stages": _stages,
     "registry": _tracking,
+    "champions": _champions,
     "prefect": _prefect,
     "trainings": _leftovers,
 }

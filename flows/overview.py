@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from gan_core.errors import ConfigError, GantryError
+from gan_core.errors import ConfigError, GantryError, RegistryError
 from tasks import params
 from tasks.cron import local_zone
 from tasks.graph import repro
@@ -13,9 +13,10 @@ from tasks.metrics import BesideReal
 from tasks.params import Entry
 from tasks.promotion import gate
 from tasks.promotion.decision import LastDecision
-from tasks.records import registry
+from tasks.promotion.standing import standing
+from tasks.records import registry, tracking
 from tasks.records.history import Former, formers, recorded
-from tasks.records.registry import Summary
+from tasks.records.registry import Registry, Summary, Version
 from tasks.system import locks
 from tasks.workspace import STAGES, Workspace
 
@@ -37,7 +38,8 @@ def overview(workspace: Workspace) -> list[dict[str, Any]]:
     changed = repro.changed(workspace) if found.entries else {}
     wrong = [name for name in found.wrong if params.NAME.fullmatch(name)]
     names = dict.fromkeys([*found.entries, *wrong, *known])
-    rows = [_row(workspace, name, found.entries.get(name), known.get(name), changed) for name in names]
+    opened = Registry.open(workspace) if tracking.exists(workspace) else None
+    rows = [_row(workspace, opened, name, found.entries.get(name), known.get(name), changed) for name in names]
     return [{**row, "state": "wrong in params.yaml"} if row["name"] in wrong else row for row in rows]
 
 
@@ -46,7 +48,9 @@ def values_in_words(history: Sequence[Former]) -> str:
     return ", ".join(f"{former.value:.4g}" for former in reversed(history[1 : _FORMERS + 1]) if former.value is not None)
 
 
-def _row(workspace: Workspace, name: str, entry: Entry | None, summary: Summary | None, changed: Mapping[str, str]) -> dict[str, Any]:
+def _row(
+    workspace: Workspace, opened: Registry | None, name: str, entry: Entry | None, summary: Summary | None, changed: Mapping[str, str]
+) -> dict[str, Any]:
     champion = summary.champion if summary else None
     metrics = champion.metrics if champion else {}
     record = recorded(champion) if champion else {}
@@ -54,8 +58,8 @@ def _row(workspace: Workspace, name: str, entry: Entry | None, summary: Summary 
     beside = BesideReal.of(metric, metrics[metric], (record.get("evaluation") or {}).get("real_against_real") or {}) if metric else None
     decision = LastDecision.read(workspace, name)
     past: list[Former] = []
-    if summary and champion and metric:
-        past = formers(registry.Registry.open(workspace), name, summary.history, metric, record)
+    if opened and champion and summary and metric:
+        past = formers(opened, name, summary.history, metric, record)
     return {
         "name": name,
         "champion": champion.number if champion else None,
@@ -68,7 +72,7 @@ def _row(workspace: Workspace, name: str, entry: Entry | None, summary: Summary 
         "decision": f"{decision.outcome} (version {decision.version})" if decision else None,
         "schedule": entry.schedule if entry else None,
         "timezone": _zone(entry) if entry and entry.schedule else None,
-        "state": _state(workspace, name, entry, changed),
+        "state": "; ".join([_state(workspace, opened, name, entry, changed), *_unusable(opened, champion)]),
     }
 
 
@@ -88,7 +92,18 @@ def _zone(entry: Entry) -> str:
         return "of no known name"
 
 
-def _state(workspace: Workspace, name: str, entry: Entry | None, changed: Mapping[str, str]) -> str:
+def _unusable(opened: Registry | None, champion: Version | None) -> Iterator[str]:
+    """What keeps the champion from being used, as far as a look at the names of its files tells; `gantry doctor` loads it."""
+    if opened is None or champion is None:
+        return
+    try:
+        if not opened.has_files(champion):
+            yield "the champion's files are lost"
+    except RegistryError:
+        yield "the champion's files are out of reach"
+
+
+def _state(workspace: Workspace, opened: Registry | None, name: str, entry: Entry | None, changed: Mapping[str, str]) -> str:
     """What the generator is doing, or would do at the next run."""
     if entry is None:
         return "not in params.yaml"
@@ -100,5 +115,6 @@ def _state(workspace: Workspace, name: str, entry: Entry | None, changed: Mappin
         return "training unfinished"
     first = next((stage for stage in STAGES if f"{stage}@{name}" in changed), None)
     if first is None:
-        return "up to date"
+        found = standing(workspace, name, opened)
+        return "up to date" if found is None or found.lost is None else f"{STAGES[-1]} has to run"
     return "never run" if first == STAGES[0] and not workspace.raw(name).exists() else f"{first} has to run"

@@ -40,8 +40,11 @@ class Standing:
         return f"as before, {decided.in_words}"
 
 
-def standing(workspace: Workspace, name: str) -> Standing | None:
+def standing(workspace: Workspace, name: str, opened: Registry | None = None) -> Standing | None:
     """Ask the registry; None where no decision was made here yet.
+
+    Args:
+        opened: the workspace's registry, where it is at hand.
 
     Raises:
         RegistryError: it cannot be reached.
@@ -49,7 +52,7 @@ def standing(workspace: Workspace, name: str) -> Standing | None:
     decision = LastDecision.read(workspace, name)
     if decision is None or decision.generator is None:
         return None
-    registry = None if not tracking.exists(workspace) else Registry.open(workspace)
+    registry = opened or (Registry.open(workspace) if tracking.exists(workspace) else None)
     versions = [] if registry is None else registry.all_versions(name)
     history = () if registry is None else registry.history(name)
     champion = None if registry is None else registry.aliases(name).get(CHAMPION)

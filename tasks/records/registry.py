@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Self
 
 from gan_core.errors import ConfigError, DataError, RegistryError
@@ -280,6 +280,18 @@ class Registry:
         with tempfile.TemporaryDirectory() as temporary:
             source = f"{version.source.rstrip('/')}/{GENERATOR_FOLDER}"
             return Generator.load(self._download(version, source, Path(temporary)), device)
+
+    def has_files(self, version: Version) -> bool:
+        """Whether a version's generator is where the registry says, going by the names of its files.
+
+        Raises:
+            RegistryError: what keeps them cannot be reached.
+        """
+        from mlflow.artifacts import list_artifacts
+
+        with tracking.errors(self.address):
+            found = list_artifacts(artifact_uri=f"{version.source.rstrip('/')}/{GENERATOR_FOLDER}", tracking_uri=self.address)
+        return {"config.json", "generator.safetensors"} <= {PurePosixPath(file.path).name for file in found}
 
     def _download(self, version: Version, source: str, folder: Path) -> Path:
         from mlflow.artifacts import download_artifacts

@@ -113,7 +113,8 @@ def test_the_doctor_finds_a_good_workspace_good(tmp_path: Path) -> None:
     workspace = init_workspace(tmp_path / "w")
     looked = run(workspace, "doctor", "--json")
     checks = {check["name"]: check for check in json.loads(looked.stdout)}
-    assert set(checks) == {"packages", "device", "pictures", "disk", "workspace", "stages", "registry", "prefect", "trainings"}
+    looked_at = {"packages", "device", "pictures", "disk", "workspace", "stages", "registry", "champions", "prefect", "trainings"}
+    assert set(checks) == looked_at
     assert {name for name, check in checks.items() if check["state"] == "broken"} == set()
     assert looked.returncode == 0
     assert checks["stages"]["text"] == "10 have to run"

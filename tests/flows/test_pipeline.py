@@ -98,6 +98,19 @@ def test_a_second_run_trains_nothing(trained: Workspace, prefect_server: str) ->
     assert "up to date" in status.stdout
 
 
+def test_a_registry_that_was_lost_is_seen_and_filled_again(trained: Workspace, tmp_path: Path, prefect_server: str) -> None:
+    for name in ("mlflow.db", "mlartifacts"):
+        (trained.root / name).rename(tmp_path / name)
+    (circle,) = [row for row in json.loads(run(trained, "list", "--json").stdout) if row["name"] == "circle"]
+    assert (circle["champion"], circle["state"]) == (None, "register has to run")
+    again = run(trained, "run", "circle", PREFECT_API_URL=prefect_server)
+    assert again.returncode == 0, again.stderr
+    (line,) = [line for line in again.stdout.splitlines() if line.startswith("register ran (")]
+    assert line.endswith(": circle, in mlflow.db, has no version any more")
+    assert again.stdout.count(" cached (") == 3, "and nothing else runs"
+    assert "circle: version 1 is the champion (first)" in again.stdout
+
+
 def test_cleaned_the_champion_still_draws(trained: Workspace, tmp_path: Path) -> None:
     outdated = trained.unfinished("circle") / ("0" * 16)
     outdated.mkdir(parents=True)
