@@ -151,12 +151,12 @@ def _tracking(workspace: Workspace) -> Iterator[Check]:
 
 def _champions(workspace: Workspace) -> Iterator[Check]:
     """What is in use: whether the registry holds what was decided, and whether each champion loads and draws."""
-    if not tracking.exists(workspace):
-        yield from _lost(workspace, None)
-        yield Check("champions", "ok", "none yet")
-        return
-    registry = Registry.open(workspace)
-    yield from _lost(workspace, registry)
+    registry = Registry.open(workspace) if tracking.exists(workspace) else None
+    found = [*_lost(workspace, registry), *(_usable(workspace, registry) if registry else ())]
+    yield from found or [Check("champions", "ok", "none yet")]
+
+
+def _usable(workspace: Workspace, registry: Registry) -> Iterator[Check]:
     drawing = []
     for name in _names(workspace):
         champion = registry.champion(name)
@@ -170,7 +170,8 @@ def _champions(workspace: Workspace) -> Iterator[Check]:
             yield Check("champions", "broken", f"{name}, version {champion.number}: {error}")
             continue
         drawing.append(f"{name} (version {champion.number})")
-    yield Check("champions", "ok", f"{', '.join(drawing)}: loaded and drawn from" if drawing else "none yet")
+    if drawing:
+        yield Check("champions", "ok", f"{', '.join(drawing)}: loaded and drawn from")
 
 
 def _lost(workspace: Workspace, registry: Registry | None) -> Iterator[Check]:

@@ -108,7 +108,7 @@ def test_what_was_deleted_there_is_made_again_or_said(decided: Callable[..., Wor
     workspace = decided(0, 3)
     change(Registry.open(workspace).client)
     assert asked(workspace).lost == lost
-    (check, *_) = doctor._lost(_with_entry(workspace), None)
+    (check, *_) = doctor._champions(_with_entry(workspace))
     assert (check.state, check.text) == ("broken", f"{lost}; `gantry run circle` registers it again")
     register(workspace, NAME, ENTRY)
     assert asked(workspace).lost is None
@@ -145,11 +145,11 @@ def test_the_doctor_loads_the_champion_and_draws(decided: Callable[..., Workspac
     (weights,) = (workspace.root / "mlartifacts").rglob("generator.safetensors")
     whole = weights.read_bytes()
     weights.write_bytes(whole[:-4])
-    broken, _ = doctor._champions(workspace)
+    (broken,) = doctor._champions(workspace)
     assert broken.state == "broken"
     assert broken.text.startswith("circle, version 1: ")
     weights.unlink()
-    broken, _ = doctor._champions(workspace)
+    (broken,) = doctor._champions(workspace)
     assert broken.state == "broken"
     assert not registry.has_files(version)
 
