@@ -11,6 +11,7 @@ Sizes are checked from the header, before a pixel is decoded, and no decoder is 
 from __future__ import annotations
 
 import logging
+import math
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -320,6 +321,9 @@ _COMPRESSIONS = {1, 5, 7, 8, 32_773, 32_946, 34_712, 34_925, 34_926, 34_927, 50_
 """None, LZW, JPEG, deflate, PackBits, deflate again, JPEG 2000, LZMA, Zstandard, WebP, Zstandard again, WebP, JPEG XL."""
 _UNSIGNED, _SIGNED, _FLOAT = {1, 4}, 2, 3
 _PREMULTIPLIED, _ALPHA = 1, 2
+_MOST_BYTES = 1 << 30
+_LARGEST_PIECE = 1 << 26
+"""Values in a tile or strip that is larger than the picture, at most: memory is taken for what the header says."""
 
 
 def _read_tiff(data: bytes, check_size: CheckSize, least: int | None) -> Raster | None:
@@ -347,6 +351,10 @@ def _read_tiff(data: bytes, check_size: CheckSize, least: int | None) -> Raster 
             raise unread("a TIFF file that holds a volume")
         if sample not in (*_UNSIGNED, _SIGNED, _FLOAT) or (colour in (_WHITE_IS_ZERO, _PALETTE) and sample not in _UNSIGNED) or bits > 64:
             raise unread(named)
+        if page.nbytes > _MOST_BYTES:
+            raise UnusableImageError(f"too large: {page.nbytes:,} bytes of pixels, more than {_MOST_BYTES:,}")
+        if math.prod(page.chunks) > max(math.prod(page.shape), _LARGEST_PIECE):
+            raise UnusableImageError(f"broken: it is said to be in tiles of {' x '.join(map(str, page.chunks))} pixels")
         array = page.asarray()
         if page.axes not in ("YX", "YXS", "SYX"):
             raise unread(f"a TIFF file with axes {page.axes}")
