@@ -224,6 +224,7 @@ def sample(
     """Draw samples from a generator, or have it translate or restore pictures."""
     if (reference is None) == (source is None):
         raise ConfigError("sample: name a generator, `gantry sample NAME`, or a folder, `gantry sample --from models/NAME`; one of the two")
+    from gan_core.kinds.pixels import Pixels
     from tasks.inputs import read_inputs
     from tasks.records.registry import load_generator
     from tasks.samples import formulas, write_samples
@@ -246,7 +247,7 @@ def sample(
             raise ConfigError(
                 "this generator makes a picture of each that it is given; of the options, leave all but --input and --out out"
             )
-        pictures = read_inputs(given, generator.config.inputs, lambda note: typer.echo(f"note: {note}", err=True))
+        pictures = read_inputs(given, Pixels.of(generator.config.data), lambda note: typer.echo(f"note: {note}", err=True))
         samples = generator.translate(pictures.images)
     write_samples(samples, out, generator.config.classes, pictures)
     typer.echo(f"{len(samples.samples)} samples in {out}")

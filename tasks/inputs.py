@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gan_core.errors import ConfigError, DataError, GantryError
-from gan_core.kinds.pixels import with_channels
+from gan_core.kinds.pixels import Pixels, with_channels
 from tasks.params import ValidateParams
 from tasks.validation.formats import UnusableImageError
 from tasks.validation.images import decode
@@ -29,29 +29,31 @@ class Inputs:
     names: tuple[str, ...]
 
 
-def read_input(data: bytes, shape: tuple[int, ...], where: str) -> NDArray[np.uint8]:
-    """The picture in a file's bytes as a generator takes it: uint8 of `shape`, (C, H, W).
+def read_input(data: bytes, spec: Pixels, where: str) -> NDArray[np.uint8]:
+    """The picture in a file's bytes as a generator takes it: uint8 (C, H, W) of `spec.inputs`, scaled from `spec.range`.
 
     Args:
         data: of any of the formats that `tasks.validation.images` reads.
-        shape: the generator's `config.inputs`.
+        spec: of the data that the generator was trained on, with inputs.
         where: names the picture in an error.
 
     Raises:
         ConfigError: it is no picture, broken, or too large; begins with `where`.
     """
+    assert spec.inputs is not None  # noqa: S101
+    channels, size, _ = spec.inputs
     try:
-        return with_channels(decode(data, shape[-1], _LIMITS).pixels, shape[0])
+        return with_channels(decode(data, size, _LIMITS, spec.range).pixels, channels)
     except UnusableImageError as reason:
         raise ConfigError(f"{where}: {reason}") from None
 
 
-def read_inputs(path: Path, shape: tuple[int, ...], on_note: Callable[[str], None] = lambda note: None) -> Inputs:
+def read_inputs(path: Path, spec: Pixels, on_note: Callable[[str], None] = lambda note: None) -> Inputs:
     """The picture in a file, or those in a folder at any depth, in the order of their paths; taken as `folder://` takes them.
 
     Args:
         path: of a file or a folder.
-        shape: the generator's `config.inputs`: the central square of each picture is scaled to it.
+        spec: as of `read_input`: the central square of each picture is scaled to its inputs.
         on_note: told what of a folder was left out.
 
     Raises:
@@ -67,7 +69,7 @@ def read_inputs(path: Path, shape: tuple[int, ...], on_note: Callable[[str], Non
         where = path / name if path.is_dir() else path
         try:
             with opened() as file:
-                images.append(read_input(file.read(), shape, f"--input {where}"))
+                images.append(read_input(file.read(), spec, f"--input {where}"))
         except ConfigError as error:
             problems.append(str(error))
         except GantryError as error:

@@ -23,12 +23,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gan_core.data.dataset import SPLITS, Dataset, DatasetSpec
+from gan_core.data.dataset import SPLITS, Dataset, DatasetSpec, write_spec
 from gan_core.errors import ConfigError, DataError, RegistryError
 from gan_core.kinds.captions import Captioned
 from gan_core.kinds.images import Images
 from gan_core.kinds.pairs import Pairs
-from gan_core.kinds.pixels import Spool, SpoolRows
+from gan_core.kinds.pixels import Pixels, Spool, SpoolRows
 from gan_core.kinds.points import Points
 from gan_core.kinds.table import Table
 from gan_core.kinds.unpaired import Unpaired
@@ -79,7 +79,9 @@ def validate(workspace: Workspace, name: str, entry: Entry) -> None:
         if verdict.passed:
             try:
                 manifest.to_parquet(new_ready / "manifest.parquet", index=False)
-                _pack(new_ready, inspection, packed, entry.data, raw)
+                spec = _pack(new_ready, inspection, packed, entry.data, raw)
+                if inspection.range is not None:  # what reads pictures for its generator needs it
+                    write_spec(new_ready, replace(Pixels.of(spec), range=inspection.range))
                 dataset = Dataset.open(new_ready)
                 scoring.check(name, dataset, entry.evaluation)
                 _check_drift(workspace, name, dataset, entry.validation, new_validation / "drift.json")

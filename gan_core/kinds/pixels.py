@@ -32,6 +32,9 @@ class Pixels(DatasetSpec):
 
     dtype: ClassVar[type[np.generic]] = np.uint8
 
+    range: tuple[float, float] | None = None
+    """The values of the files that became 0 and 255; None: those of each file's type."""
+
     def to_networks(self, samples: Tensor) -> Tensor:
         return images_to_unit(samples).contiguous(memory_format=torch.channels_last)
 

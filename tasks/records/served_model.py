@@ -34,6 +34,7 @@ from numpy.typing import NDArray
 
 from gan_core.errors import ConfigError
 from gan_core.generator import Generator, GeneratorConfig, Samples, class_index, classes_of
+from gan_core.kinds.pixels import Pixels
 from tasks.inputs import read_input
 from tasks.samples import encode_png, is_images, table_frame
 
@@ -100,7 +101,7 @@ class ServedGenerator(PythonModel):  # type: ignore[misc]
         if not 1 <= n <= MAX_COUNT:
             raise ConfigError(f"n: {n} is not in 1 to {MAX_COUNT:,}")
         if config.inputs is not None:
-            return self.generator.translate(_pictures(request, config.inputs))
+            return self.generator.translate(_pictures(request, Pixels.of(config.data)))
         labels, prompts = None, [said["prompt"]] if said["prompt"] else None
         if each is not None and config.prompts is not None:
             prompts = each
@@ -208,7 +209,7 @@ def _typed(key: str, value: Any, where: str = "") -> Any:
     raise ConfigError(f"{where}: {str(value)[:80]!r} is no {what}")
 
 
-def _pictures(request: _Request, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+def _pictures(request: _Request, spec: Pixels) -> NDArray[np.uint8]:
     """Pictures (N, C, H, W) to translate."""
     if changed := [key for key, value in request.said.items() if key != "n" and value != DEFAULTS[key]]:
         raise ConfigError(f"{', '.join(changed)}: this generator makes a picture of each that it is given; leave all but input out")
@@ -220,7 +221,7 @@ def _pictures(request: _Request, shape: tuple[int, ...]) -> NDArray[np.uint8]:
             data = base64.b64decode(text, validate=True)
         except ValueError:
             raise ConfigError(f"input: row {index} holds no base64") from None
-        images.append(read_input(data, shape, f"input: row {index}"))
+        images.append(read_input(data, spec, f"input: row {index}"))
     return np.stack(images)
 
 

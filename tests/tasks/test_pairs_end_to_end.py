@@ -146,7 +146,7 @@ class TestAsking:
         cli.sample(None, source=translating, given=tmp_path / "in", out=tmp_path / "out.png")
         sheet = np.asarray(Image.open(tmp_path / "out.png"))
         assert sheet.shape == (3 * 34 + 2, 2 * 34 + 2, 3)
-        given = read_inputs(tmp_path / "in", (1, 16, 16)).images[0, 0]
+        given = read_inputs(tmp_path / "in", Pairs((1, 16, 16), inputs=(1, 16, 16))).images[0, 0]
         np.testing.assert_array_equal(sheet[2:34:2, 2:34:2, 0], given)
 
     @pytest.mark.parametrize(

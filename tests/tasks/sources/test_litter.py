@@ -9,6 +9,7 @@ import pytest
 from raw_sets import noise, png
 from test_archives import FORMS, contents, opened, pack
 
+from gan_core.kinds.pairs import Pairs
 from tasks.inputs import read_inputs
 from tasks.sources.litter import Litter, litter_in
 from tasks.workspace import Workspace
@@ -81,5 +82,5 @@ def test_litter_is_no_input(tmp_path: Path) -> None:
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_bytes(PICTURES["photos/1.png"])
     said: list[Any] = []
-    assert sorted(read_inputs(tmp_path, (3, 8, 8), said.append).names) == ["1", "2", "a$RECYCLE.BIN", "eaDir"]
+    assert sorted(read_inputs(tmp_path, Pairs((3, 8, 8), inputs=(3, 8, 8)), said.append).names) == ["1", "2", "a$RECYCLE.BIN", "eaDir"]
     assert said == [NOTE]

@@ -15,12 +15,19 @@ from numpy.typing import NDArray
 from PIL import Image
 from raw_sets import png, write_arrays, write_files
 
+from gan_core.data.dataset import Dataset
 from gan_core.errors import ConfigError
-from gan_core.kinds.pixels import Spool
+from gan_core.generator import Generator, GeneratorConfig, read_config
+from gan_core.kinds.pixels import Pixels, Spool
+from gan_core.networks import build_generator
+from gan_core.networks.common import NetworkSpec
+from tasks.inputs import read_inputs
 from tasks.params import DataParams, ValidateParams, parse
 from tasks.sources.raw import RawReader
+from tasks.validate import validate
 from tasks.validation.images import decode
 from tasks.validation.inspection import Inspection, inspect
+from tasks.workspace import Workspace
 
 LIMITS = ValidateParams()
 VALUES = np.random.default_rng(0).integers(0, 4_096, (4, 8, 8)).astype(np.uint16)
@@ -177,6 +184,29 @@ def test_tables_have_no_such_key() -> None:
     entry = {"data": {"source": "table:///rows.csv", "range": "data"}, "train": {"recipe": "tabular", "images": 1}}
     with pytest.raises(ConfigError, match="range: only for images"):
         parse({"generators": {"one": {**entry, "validate": {}, "evaluate": {}, "register": {}}}})
+
+
+@pytest.mark.parametrize("range_", [[0, 4_095], "data"])
+def test_a_generator_s_inputs_are_read_by_the_range_of_its_data(tmp_path: Path, range_: Any) -> None:
+    """Through validate, which leaves the numbers in dataset.json, from where they get into every generator's config."""
+    values = np.random.default_rng(5).integers(0, 4_096, (40, 8, 16)).astype(np.uint16)
+    values[0, 0, :2] = 0, 4_095
+    workspace = Workspace(tmp_path)
+    write_files(workspace.raw("sets"), {f"{i}.png": png(one) for i, one in enumerate(values)})
+    sections = {"validate": {"min_samples": 2}, "train": {"recipe": "pix2pix", "images": 1}, "evaluate": {}, "register": {}}
+    data = {"source": "folder:///pictures", "size": 8, "layout": "side-by-side", "holdout": 0.3, "range": range_}
+    validate(workspace, "sets", parse({"generators": {"sets": {"data": data, **sections}}})["sets"])
+    dataset = Dataset.open(workspace.ready("sets"))
+    spec = Pixels.of(dataset.spec)
+    assert spec.range == (0, 4_095)
+    network = NetworkSpec("unet", spec.shape, 0, 0, width=8, inputs=spec.inputs)
+    Generator(GeneratorConfig("pix2pix", spec, 0, network, 0, 0, spec.digest), build_generator(network)).save(tmp_path / "generator")
+    config = read_config(tmp_path / "generator")
+    half = values[3, :, :8]
+    (tmp_path / "given.png").write_bytes(png(half))
+    (given,) = read_inputs(tmp_path / "given.png", Pixels.of(config.data)).images
+    np.testing.assert_array_equal(given[0], np.rint(half / 4_095 * 255))
+    assert any((given == one).all() for one in [*dataset.inputs["train"], *dataset.inputs["holdout"]])
 
 
 def test_pgm_of_16_bits_and_pfm(tmp_path: Path) -> None:
