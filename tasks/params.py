@@ -45,6 +45,8 @@ FOLDER_LAYOUTS: tuple[Layout, ...] = ("paired-folders", "unpaired-folders")
 """The layouts that `data.folders` is about."""
 NO_LABEL_FILE = ("none", "folders")
 """What `data.labels` may be beside a file."""
+MISSING = ("?", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "None", "<NA>", "#N/A")
+"""Texts that usually stand for a missing cell of a table: those of pandas, and the question mark of older sets."""
 _HINTS: dict[Kind, str] = {
     "pairs": "data.layout: side-by-side or paired-folders, or data.corruption, makes pairs of it",
     "unpaired": "data.layout: unpaired-folders takes two folders of it",
@@ -106,6 +108,10 @@ class DataParams(Strict):
     """Tables: columns of categories beside those that hold text, or whole numbers of at most 10 different values."""
     drop: Annotated[tuple[str, ...], Field(strict=False)] = ()
     """Tables: columns to leave out, such as the number of a record."""
+    missing: Annotated[tuple[str, ...], Field(strict=False)] = MISSING
+    """Tables: texts that stand for a missing cell, beside an empty one."""
+    decimal: Literal[".", ","] | None = None
+    """Tables: the mark before the decimals of numbers; None: as they show, a mark with always three digits behind it parting thousands."""
     modes: Annotated[int, Field(ge=1, le=10)] = 3
     """Tables: most normal distributions that a column of numbers is described by; 1 for columns with a single peak."""
     holdout: Annotated[float, Field(gt=0, lt=1)] = 0.1
@@ -163,7 +169,7 @@ class DataParams(Strict):
         keys: dict[Kind, set[str]] = {
             "images": {"root", "size", "channels", "range", "layout", "folders", "direction", "labels", "corruption", "stack"},
             "points": {"count", "radius", "sigma"},
-            "table": {"label", "categorical", "drop", "modes"},
+            "table": {"label", "categorical", "drop", "missing", "decimal", "modes"},
         }
         given = self.model_fields_set
         source = self._source_kind

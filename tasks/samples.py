@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shutil
 import tempfile
@@ -16,11 +17,12 @@ from numpy.typing import NDArray
 from gan_core.data.schema import GAP
 from gan_core.errors import ConfigError
 from gan_core.files import replacing
+from gan_core.written import NumberForm
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
-    from gan_core.data.schema import DType
+    from gan_core.data.schema import Column, DType
     from gan_core.generator import Samples
     from tasks.inputs import Inputs
 
@@ -96,11 +98,11 @@ def table_frame(samples: Samples, classes: tuple[str, ...] | None) -> DataFrame:
 
     assert samples.schema is not None, "only for tables"  # noqa: S101
     columns = {
-        column.name: _column(values, column.dtype, column.categories)
+        column.name: _numbers(values, column) if column.categories is None else _texts(values, column.dtype, column.categories)
         for column, values in zip(samples.schema.columns, samples.samples.T, strict=True)
     }
     if samples.labels is not None and samples.schema.label is not None:
-        columns[samples.schema.label] = _column(samples.labels, samples.schema.label_dtype, classes)
+        columns[samples.schema.label] = _texts(samples.labels, samples.schema.label_dtype, classes or ())
     return pd.DataFrame(columns)
 
 
@@ -118,16 +120,30 @@ def formulas(samples: Samples, classes: tuple[str, ...] | None) -> list[str]:
     return [name for name in names if any(text.startswith(_FORMULA) for text in (name, *texts.get(name, ())))]
 
 
-def _column(values: NDArray[Any], dtype: DType, categories: tuple[str, ...] | None) -> Series[Any]:
+def _numbers(values: NDArray[np.float64], column: Column) -> Series[Any]:
+    """A column of numbers, days or moments as it is in its source; texts where they were written in a form of their own."""
     import pandas as pd
 
-    if categories is None:
-        gaps = np.isnan(values)
-        if dtype == "int64" and gaps.any():
-            return pd.Series(pd.array(np.where(gaps, 0, values).astype("int64"), dtype="Int64")).mask(gaps)
-        return pd.Series(values.astype(dtype))
+    gaps = np.isnan(values)
+    if column.dtype in ("date", "datetime"):
+        days = column.dtype == "date"
+        moments = pd.Series(pd.to_datetime(np.where(gaps, 0.0, values), unit="D" if days else "s").as_unit("us"))
+        written = moments.dt.strftime(column.format) if column.format else moments.dt.date if days else moments
+        return written.astype(object).where(~gaps, None) if column.format or days else written.mask(gaps)
+    if column.format is not None:
+        form = NumberForm.of_example(column.format)
+        return pd.Series([None if math.isnan(value) else form.write(value, column.decimals) for value in values.tolist()], dtype="str")
+    if column.dtype == "int64" and gaps.any():
+        return pd.Series(pd.array(np.where(gaps, 0, values).astype("int64"), dtype="Int64")).mask(gaps)
+    return pd.Series(values.astype(column.dtype))
+
+
+def _texts(values: NDArray[Any], dtype: DType, categories: tuple[str, ...]) -> Series[Any]:
+    """A column of categories, of their own type; None for a gap."""
+    import pandas as pd
+
     texts = [None if categories[int(value)] == GAP else categories[int(value)] for value in values]
-    if dtype == "string":
+    if dtype not in ("bool", "int64"):
         return pd.Series(texts, dtype="str")
     known = [None if text is None else text == "True" if dtype == "bool" else int(text) for text in texts]
     return pd.Series(known, dtype={"bool": "boolean", "int64": "Int64"}[dtype] if None in known else dtype)

@@ -11,6 +11,7 @@ Everything is made in a folder beside the two and moved there last. A refused da
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import shutil
 import time
@@ -118,7 +119,9 @@ def set_conflicts_aside(rows: Sequence[Row]) -> list[Row]:
 def packed_order(rows: Sequence[Row], data: DataParams, scoring: Scoring) -> dict[str, list[Row]]:
     """The good rows of each split, in the order of the source."""
     good = [row for row in rows if row.reason is None]
-    keys, labels = [row.sha256 for row in good], [row.label for row in good]
+    # Rows that are equal by chance are drawn each for itself; copies stay together.
+    keys = [hashlib.sha256(f"{row.sha256}#{row.repeat}".encode()).hexdigest() if row.repeat else row.sha256 for row in good]
+    labels = [row.label for row in good]
     splits = splits_of(keys, labels, data.seed, data.holdout, scoring.fewest, scoring.fewest_of_each)
     packed: dict[str, list[Row]] = {split: [] for split in SPLITS}
     for row, split in zip(good, splits, strict=True):

@@ -498,7 +498,7 @@ def _save_servable(folder: Path, path: Path, run_id: str, model_id: str) -> None
     labels = [] if config.classes is None else [ColSpec("string", "label")]
     labels += [] if config.prompts is None else [ColSpec("string", "prompt"), ColSpec("string", "unknown_words")]
     if config.schema is not None:
-        columns = [ColSpec(_served_type(column.dtype), column.name) for column in config.schema.columns]
+        columns = [ColSpec(_served_type("string" if column.format else column.dtype), column.name) for column in config.schema.columns]
         labels = [ColSpec(_served_type(config.schema.label_dtype), config.schema.label)] if config.schema.label else []
     asked = served_model.DEFAULTS
     types = {str: "string", int: "long", float: "double", bool: "boolean"}
@@ -528,7 +528,8 @@ def _save_servable(folder: Path, path: Path, run_id: str, model_id: str) -> None
 
 def _served_type(dtype: DType) -> str:
     """A column's type by MLflow's name."""
-    return {"float64": "double", "int64": "long", "bool": "boolean", "string": "string"}[dtype]
+    types: Mapping[DType, str] = {"float64": "double", "int64": "long", "bool": "boolean", "date": "datetime", "datetime": "datetime"}
+    return types.get(dtype, "string")
 
 
 def _former(registry: Registry, name: str, history: tuple[Reign, ...], present: int | None) -> tuple[Version | None, list[int], list[int]]:

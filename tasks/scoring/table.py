@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from gan_core import pictures
 from gan_core.data.dataset import Dataset
+from gan_core.data.encoding import Encoding
 from gan_core.data.schema import Column
 from gan_core.errors import DataError, TrainingError
 from gan_core.generator import Generator
@@ -126,6 +127,9 @@ class TableScoring(Scoring):
 
     def check(self, dataset: Dataset, params: EvaluateParams) -> None:
         self._check_counts({"rows": dataset.spec.counts["holdout"]})
+        assert dataset.spec.schema is not None  # noqa: S101
+        if not Encoding(dataset.spec.schema).width:
+            raise DataError("no column of the table ever changes, so there is nothing to learn; name another table, or drop less")
         if dataset.spec.classes is not None:
             missing = set(range(len(dataset.spec.classes))) - set(np.unique(dataset.labels["holdout"]).tolist())
             if missing:

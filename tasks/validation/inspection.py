@@ -86,6 +86,8 @@ class Row:
     mean: float | None = None
     std: float | None = None
     """As in `tasks.validation.images.Picture`; None for points."""
+    repeat: int = 0
+    """Of a row of a table so common that it may well be there again by chance: how many equal ones stand before it."""
 
 
 @dataclass(frozen=True)
@@ -123,8 +125,11 @@ def inspect(
     if raw.kind == "table":
         (member,) = raw.members
         found, classes, table = inspect_table(read_table(raw.read(member), member.path), data, member.path)
-        rows = (Row(f"{member.path}#{number}", row.sha256, row.label, row.reason, row.number) for number, row in enumerate(found, start=1))
-        return Inspection(_counted(rows, len(found), on_row), classes, table)
+        rows = (
+            Row(f"{member.path}#{number}", row.sha256, row.label, row.reason, row.number, repeat=row.repeat)
+            for number, row in enumerate(found, start=1)
+        )
+        return Inspection(_counted(rows, len(found), on_row), classes, table, notes=table.notes)
     if raw.kind == "files":
         return _inspect_files(raw, data, limits, spool, on_row)
     arrays, classes = _read_idx_files(raw) if raw.kind == "idx" else _read_npy_files(raw)

@@ -1,10 +1,7 @@
 """Tables as they are fetched, a CSV or a Parquet file, and what their rows and columns hold.
 
-CSV is read as RFC 4180 has it: UTF-8, commas, a first row of names. A row is counted from 1 below that one. What a column is, is told
-by its values:
-
-    number      most of its values are numbers; written with a leading zero, such as postcodes, they are not
-    category    anything else, and whole numbers of at most 10 different values
+CSV is read as RFC 4180 has it: UTF-8, a first row of names, columns parted by commas, or by semicolons, tabs or bars where the first row
+has no comma. A row is counted from 1 below that one. What a column is, is told by its cells (`tasks.validation.columns`).
 """
 
 from __future__ import annotations
@@ -18,34 +15,29 @@ import math
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gan_core.data.schema import Column, DType, Schema
+from gan_core.data.schema import GAP, Column, Schema
 from gan_core.errors import DataError
 from tasks.params import DataParams
 from tasks.sources.raw import safe_path
+from tasks.validation.columns import MOST_CATEGORIES, Reading, is_plain_number, is_whole, read_column
 
 LONGEST_CELL = 1_000
 """Characters of a cell; rows with longer ones go to quarantine."""
 MOST_CELLS = 100_000_000
 """Rows times columns of a Parquet file."""
-MOST_CATEGORIES = 1_000
 MOST_CLASSES = 100
-FEW_VALUES = 10
-"""Whole numbers of at most so many different values are a category."""
 
-_MOST_NUMBERS = 0.9  # share of a column's values that have to be numbers for the rest to be wrong
 _EXACT = 2**53  # from here on, whole numbers are not told apart
 _LARGEST = 1e100  # squares of numbers beyond it may overflow
-_WHOLE = re.compile(r"[+-]?(0|[1-9]\d*)")
-_NUMBER = re.compile(r"[+-]?((0|[1-9]\d*)(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
-_NOT_FINITE = {"nan", "inf", "infinity", "+inf", "-inf", "+infinity", "-infinity"}
-_MISSING = {"", "na", "n/a", "null", "none"}
+_MARKS = {";": "semicolons", "\t": "tabs", "|": "bars"}
+_PANDAS_INDEX = re.compile(r"__index_level_\d+__")
 
 
 @dataclass(frozen=True)
@@ -54,7 +46,13 @@ class Cells:
 
     names: tuple[str, ...]
     rows: Sequence[tuple[Any, ...] | str]
-    """The cells of each row, text or numbers or None; or the reason why a row cannot be used."""
+    """The cells of each row, text, numbers, days, moments or None; or the reason why a row cannot be used."""
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    """Columns that are none of the data's own, and why."""
+    unreadable: Mapping[str, str] = field(default_factory=dict)
+    """Columns of a type that is not read, and the type: their cells are None."""
+    notes: tuple[str, ...] = ()
+    """How the file was read, where that is not plain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +65,8 @@ class TableRow:
     reason: str | None = None
     number: int | None = None
     """Of a good row, where it stands in `TableRows.values`."""
+    repeat: int = 0
+    """Of a good row so common that it may well be there again by chance: how many equal ones stand before it."""
 
 
 @dataclass(frozen=True)
@@ -74,9 +74,11 @@ class TableRows:
     """The good rows of a table."""
 
     values: NDArray[np.float64]
-    """(N, D): numbers as they are, categories as index."""
+    """(N, D): numbers as they are, NaN where one is missing, categories as index."""
     schema: Schema
     """Not yet fitted."""
+    notes: tuple[str, ...] = ()
+    """What people should know of how the columns were read."""
 
 
 def read_table(data: bytes, path: str) -> Cells:
@@ -93,7 +95,7 @@ def read_table(data: bytes, path: str) -> Cells:
     twice = [name for name, count in Counter(cells.names).items() if count > 1]
     if twice:
         raise DataError(f"{path}: {len(twice)} columns' names occur more than once: {_named(twice)}; give each column a name of its own")
-    empty = [str(i) for i, name in enumerate(cells.names, start=1) if not name.strip()]
+    empty = [str(i) for i, name in enumerate(cells.names, start=1) if not name.strip() and name not in cells.left_out]
     if empty:
         raise DataError(f"{path}: column {', '.join(empty)} has no name; name every column in the first row")
     return cells
@@ -111,16 +113,37 @@ def _read_csv(data: bytes, path: str) -> Cells:
         names = next((row for row in reader if row), None)
         if names is None:
             raise DataError(f"{path}: is empty; a table begins with a row of columns' names")
-        if all(_NUMBER.fullmatch(name.strip()) for name in names):
-            raise DataError(f"{path}: its first row holds numbers; a table begins with a row of columns' names")
-        if len(names) == 1 and (mark := next((mark for mark in ";\t|" if mark in names[0]), None)):
-            raise DataError(f"{path}: its columns are parted by {mark!r}; save it with commas")
+        notes = []
+        if len(names) == 1 and (mark := next((mark for mark in _MARKS if mark in names[0]), None)):
+            notes.append(f"its columns are parted by {_MARKS[mark]}")
+            reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=mark)
+            names = next(row for row in reader if row)
         rows = [_shaped(row, len(names)) for row in reader if row]
     except csv.Error as error:
         raise DataError(f"{path}: no readable CSV at line {reader.line_num:,} ({error}); look for a quote that is never closed") from None
     finally:
         csv.field_size_limit(limit)
-    return Cells(tuple(name.strip() for name in names), rows)
+    names = [name.strip() for name in names]
+    whole = [row for row in rows if not isinstance(row, str)]
+    _check_header(names, whole, path)
+    left_out = {}
+    if names[0] == "" and len({row[0] for row in whole}) == len(whole) and all(is_whole(row[0].strip()) for row in whole):
+        left_out[""] = "the first one, without a name, numbers the rows, as pandas' index does"
+    return Cells(tuple(names), rows, left_out, notes=tuple(notes))
+
+
+def _check_header(names: Sequence[str], rows: Sequence[tuple[str, ...]], path: str) -> None:
+    """Refuse a first row that holds values.
+
+    Names may be numbers, such as years, but no number with decimals is one; and where each is a number or stands below itself, none is.
+    """
+    found = ", ".join(safe_path(name[:80]) for name in names[:5])
+    wanted = f"its first row holds values ({found}); a table begins with a row of columns' names"
+    if all(map(is_plain_number, names)) or any(is_plain_number(name) and not is_whole(name) for name in names):
+        raise DataError(f"{path}: {wanted}")
+    values = [{row[i].strip() for row in rows} for i in range(len(names))]
+    if rows and all(name in below or is_plain_number(name) for name, below in zip(names, values, strict=True)):
+        raise DataError(f"{path}: {wanted}")
 
 
 def _shaped(row: list[str], columns: int) -> tuple[str, ...] | str:
@@ -142,17 +165,22 @@ def _read_parquet(data: bytes, path: str) -> Cells:
         table.validate(full=True)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise DataError(f"{path}: no readable Parquet file ({str(error).splitlines()[0]})") from None
-    columns = []
-    for field, column in zip(table.schema, table.columns, strict=True):
-        kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
-        readable = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_string, pa.types.is_large_string)
-        if not any(is_kind(kind) for is_kind in (*readable, pa.types.is_null)):
-            raise DataError(
-                f"{path}: column {safe_path(field.name)} holds {field.type}; tables hold numbers, texts and booleans: "
-                "convert it, or name it in data.drop and write the file without it"
-            )
-        columns.append(column.to_pylist())
-    return Cells(tuple(table.schema.names), list(zip(*columns, strict=True)) if columns else [])
+    columns, unreadable = [], {}
+    for one, column in zip(table.schema, table.columns, strict=True):
+        kind = one.type.value_type if pa.types.is_dictionary(one.type) else one.type
+        readable = (
+            pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_string, pa.types.is_large_string, pa.types.is_null,
+            pa.types.is_decimal, pa.types.is_date, pa.types.is_timestamp,
+        )  # fmt: skip
+        if any(is_kind(kind) for is_kind in readable):
+            # Nanoseconds have no type in Python.
+            moments = pa.types.is_timestamp(kind) and kind.unit == "ns"
+            columns.append((column.cast(pa.timestamp("us", kind.tz), safe=False) if moments else column).to_pylist())
+        else:
+            unreadable[one.name] = str(one.type)
+            columns.append([None] * table.num_rows)
+    left_out = {name: "it is pandas' index" for name in table.schema.names if _PANDAS_INDEX.fullmatch(name)}
+    return Cells(tuple(table.schema.names), list(zip(*columns, strict=True)) if columns else [], left_out, unreadable)
 
 
 def inspect_table(cells: Cells, data: DataParams, path: str) -> tuple[list[TableRow], tuple[str, ...] | None, TableRows]:
@@ -162,34 +190,94 @@ def inspect_table(cells: Cells, data: DataParams, path: str) -> tuple[list[Table
         A row each, in the order of the source; the names of the classes, sorted as labels count; and the good rows.
 
     Raises:
-        DataError: the entry names a column that is not there, or a column is no number and no category either.
+        DataError: the entry names a column that is not there or cannot be used, or of which there is nothing to draw, or no other is left.
     """
     _check_names(cells, data, path)
-    kept = [i for i, name in enumerate(cells.names) if name not in data.drop]
+    asked = {*data.categorical, *([data.label] if data.label else [])}
+    left_out = {name: why for name, why in cells.left_out.items() if name not in asked}
+    missing = frozenset(data.missing)
+
+    def taken(row: tuple[Any, ...], kept: Sequence[int]) -> tuple[Any, ...]:
+        return tuple(_cell(row[i]) for i in kept)
+
+    kept = [i for i, name in enumerate(cells.names) if name not in data.drop and name not in left_out]
+    whole = [taken(row, kept) for row in cells.rows if not isinstance(row, str)]
+    columns = dict(zip((cells.names[i] for i in kept), zip(*whole, strict=True) if whole else [()] * len(kept), strict=True))
+    readings = {
+        name: read_column(name, [None if _is_missing(cell, missing) else cell for cell in column], data.decimal, name in asked)
+        for name, column in columns.items()
+    } if whole else dict.fromkeys(columns, Reading("category"))  # fmt: skip
+    for name, reading in readings.items():
+        if reading.kind == "left out":
+            if name in asked:
+                raise DataError(f"data: column {safe_path(name)} of {path} cannot be used: {reading.note}; take it out of the entry")
+            left_out[name] = reading.note or ""
+    kept = [i for i in kept if cells.names[i] not in left_out]
     names = [cells.names[i] for i in kept]
-    rows = [row if isinstance(row, str) else tuple(_cell(row[i]) for i in kept) for row in cells.rows]
-    whole = [row for row in rows if not isinstance(row, str)]
-    forced = {*data.categorical, *([data.label] if data.label else [])}
-    numeric = [name not in forced and _is_number([row[k] for row in whole]) for k, name in enumerate(names)]
-    reasons = [row if isinstance(row, str) else _fault(row, names, numeric) for row in rows]
+    if not set(names) - {data.label}:
+        raise DataError(f"data: {path} has no column left beside the label: {_reasons(left_out)}")
+    rows = [row if isinstance(row, str) else taken(row, kept) for row in cells.rows]
+    known = [readings[name] for name in names]
+    reasons = [row if isinstance(row, str) else _fault(row, names, known, missing, data.label) for row in rows]
     good = [row for row, reason in zip(rows, reasons, strict=True) if reason is None and not isinstance(row, str)]
-    columns, values = [], []
+    found, values = [], []
     for k, name in enumerate(names):
-        column, numbers = _column(name, [row[k] for row in good], numeric[k], path)
-        columns.append(column)
+        column, numbers = _column(name, [None if _is_missing(row[k], missing) else row[k] for row in good], known[k], path)
+        found.append(column)
         values.append(numbers)
     label = names.index(data.label) if data.label else None
-    classes = None if label is None or not good else _classes(columns[label], values[label], path)
-    texts = None if label is None else _texts(columns[label], values[label])
+    classes = None if label is None or not good else _classes(found[label], values[label], path)
+    texts = None if label is None else _texts(found[label], values[label])
     table = TableRows(
         np.stack([values[k] for k in range(len(names)) if k != label], axis=1) if len(names) > (label is not None) else np.empty((0, 0)),
         Schema(
-            tuple(column for k, column in enumerate(columns) if k != label),
-            data.label,
-            "string" if label is None else columns[label].dtype,
+            tuple(column for k, column in enumerate(found) if k != label), data.label, "string" if label is None else found[label].dtype
         ),
+        (*cells.notes, *_notes(left_out, {name: readings[name] for name in names}, found, values, good, missing)),
     )
-    return list(_rows(rows, reasons, texts)), classes, table
+    return list(_rows(rows, reasons, texts, _common(values))), classes, table
+
+
+def _notes(
+    left_out: Mapping[str, str],
+    readings: Mapping[str, Reading],
+    columns: Sequence[Column],
+    values: Sequence[NDArray[np.float64]],
+    rows: Sequence[tuple[Any, ...]],
+    missing: Collection[str],
+) -> Iterator[str]:
+    """What people should know of how a table's columns were read."""
+    if left_out:
+        yield f"left out: {_reasons(left_out)}"
+    for name, reading in readings.items():
+        if reading.note:
+            yield f"{safe_path(name)}: {reading.note}"
+    gaps = {column.name: _gaps(column, one) for column, one in zip(columns, values, strict=True)}
+    shown = [f"{safe_path(name)} {share:.1%}" for name, share in gaps.items() if share]
+    if shown:
+        texts = sorted({cell for row in rows for cell in row if isinstance(cell, str) and cell in missing})
+        read = ", ".join(["an empty cell", *map(repr, texts)])
+        yield f"cells are missing, and will be in generated rows: {_listed(shown)}; read as missing: {read} (data.missing)"
+
+
+def _gaps(column: Column, values: NDArray[np.float64]) -> float:
+    """The share of cells that are missing."""
+    if not len(values) or column.categories is None:
+        return column.missing
+    return float((values == column.categories.index(GAP)).mean()) if GAP in column.categories else 0.0
+
+
+def _common(values: Sequence[NDArray[np.float64]]) -> NDArray[np.bool_]:
+    """Of each row, whether one like it may be expected again in as many rows, were the columns independent: (N,).
+
+    Such rows say nothing of an individual, and stand on both sides of the split; other equal rows are copies, and stay on one side.
+    """
+    count = len(values[0])
+    expected = np.full(count, math.log(max(count, 1)))
+    for column in values:
+        _, index, counts = np.unique(column, return_inverse=True, return_counts=True)
+        expected += np.log(counts[index] / count)
+    return np.asarray(expected >= 0)
 
 
 def _check_names(cells: Cells, data: DataParams, path: str) -> None:
@@ -202,6 +290,12 @@ def _check_names(cells: Cells, data: DataParams, path: str) -> None:
             raise DataError(f"data.{key}: {path} has no column {name!r}; {hint}")
     if not set(cells.names) - {*data.drop, data.label}:
         raise DataError(f"data: {path} has no column left beside the label; shorten data.drop, or name another table")
+    for name, kind in cells.unreadable.items():
+        if name not in data.drop:
+            raise DataError(
+                f"{path}: column {safe_path(name)} holds {kind}; tables hold numbers, texts, booleans, days and moments: "
+                "convert it, or name it in data.drop"
+            )
 
 
 def _cell(value: Any) -> Any:
@@ -211,83 +305,70 @@ def _cell(value: Any) -> Any:
     return value
 
 
-def _rows(rows: Sequence[tuple[Any, ...] | str], reasons: Sequence[str | None], labels: Sequence[str] | None) -> Iterator[TableRow]:
-    number = 0
+def _rows(
+    rows: Sequence[tuple[Any, ...] | str], reasons: Sequence[str | None], labels: Sequence[str] | None, common: NDArray[np.bool_]
+) -> Iterator[TableRow]:
+    number, before = 0, Counter[str]()
     for row, reason in zip(rows, reasons, strict=True):
-        sha256 = hashlib.sha256(json.dumps(row).encode()).hexdigest()
+        sha256 = hashlib.sha256(json.dumps(row, default=str).encode()).hexdigest()
         if reason is not None:
             yield TableRow(sha256, reason=reason)
         else:
-            yield TableRow(sha256, None if labels is None else labels[number], None, number)
+            yield TableRow(sha256, None if labels is None else labels[number], None, number, before[sha256] if common[number] else 0)
+            before[sha256] += 1
             number += 1
 
 
-def _is_number(values: Sequence[Any]) -> bool:
-    """Whether a column holds numbers, and not a few whole ones that are names of something."""
-    present = [value for value in values if not _is_missing(value)]
-    if any(isinstance(value, str) and re.match(r"[+-]?0\d", value) for value in present):
-        return False
-    numbers = [value for value in present if _number(value) is not None]
-    if not numbers or len(numbers) < _MOST_NUMBERS * len(present):
-        return False
-    return not all(map(_is_whole, numbers)) or len({_number(value) for value in numbers}) > FEW_VALUES
+def _is_missing(cell: Any, missing: Collection[str]) -> bool:
+    return cell is None or (isinstance(cell, str) and cell in missing) or (isinstance(cell, float) and math.isnan(cell))
 
 
-def _is_missing(value: Any) -> bool:
-    return value is None or (isinstance(value, str) and value.lower() in _MISSING)
-
-
-def _is_whole(value: Any) -> bool:
-    return bool(_WHOLE.fullmatch(value)) if isinstance(value, str) else isinstance(value, int) and not isinstance(value, bool)
-
-
-def _number(value: Any) -> float | None:
-    """A cell as a number, finite or not; None where it is none."""
-    if isinstance(value, bool) or value is None:
-        return None
-    if isinstance(value, int | float):
-        return float(value)
-    return float(value) if _NUMBER.fullmatch(value) or value.lower() in _NOT_FINITE else None
-
-
-def _fault(row: Sequence[Any], names: Sequence[str], numeric: Sequence[bool]) -> str | None:
+def _fault(
+    row: Sequence[Any], names: Sequence[str], readings: Sequence[Reading], missing: Collection[str], label: str | None
+) -> str | None:
     """Why a row cannot be used, in words that name the column."""
-    for value, name, is_number in zip(row, names, numeric, strict=True):
+    empty = True
+    for value, name, reading in zip(row, names, readings, strict=True):
+        if _is_missing(value, missing):
+            if name == label:
+                return f"{safe_path(name)}: missing"
+            continue
+        empty = False
         shown = safe_path(name)
         if isinstance(value, str) and len(value) > LONGEST_CELL:
             return f"{shown}: a cell of {len(value):,} characters, more than {LONGEST_CELL:,}"
-        if value is None or (is_number and _is_missing(value)):
-            return f"{shown}: missing"
         if isinstance(value, str) and "\0" in value:
             return f"{shown}: holds a zero byte"
-        number = _number(value) if is_number else value if isinstance(value, float) else 0.0
+        number = reading.parse(value) if reading.kind == "number" else value if isinstance(value, float) else 0.0
         if number is None:
-            return f"{shown}: {safe_path(str(value)[:80])!r} is no number, as other values are"
+            what = "date" if reading.dtype in ("date", "datetime") else "number"
+            return f"{shown}: {safe_path(str(value)[:80])!r} is no {what}, as other values are"
         if not math.isfinite(number):
             return f"{shown}: not finite ({value})"
         if abs(number) > _LARGEST:
             return f"{shown}: {value} is beyond what can be computed with (1e100)"
-        if is_number and _is_whole(value) and abs(number) >= _EXACT:
+        if reading.kind == "number" and number.is_integer() and abs(number) >= _EXACT and is_whole(value):
             return f"{shown}: {value} is beyond what is kept exactly (below 2**53)"
-    return None
+    return "every cell is missing" if empty else None
 
 
-def _column(name: str, values: Sequence[Any], is_number: bool, path: str) -> tuple[Column, NDArray[np.float64]]:
-    """What a column of good values is, and its values as they are packed."""
-    whole = all(map(_is_whole, values))
-    if is_number:
-        numbers = np.array([_number(value) for value in values], dtype=np.float64)
-        return Column(name, "number", "int64" if whole else "float64"), numbers
-    texts = [str(int(value)) if whole else str(value) for value in values]
-    dtype: DType = "int64" if whole else "bool" if all(isinstance(value, bool) for value in values) else "string"
-    categories = tuple(sorted(set(texts), key=int if whole else None))
-    if len(categories) > MOST_CATEGORIES or (len(categories) > FEW_VALUES and 2 * len(categories) > len(texts)):
+def _column(name: str, values: Sequence[Any], reading: Reading, path: str) -> tuple[Column, NDArray[np.float64]]:
+    """What a column of good values is, and its values as they are packed; None where one is missing."""
+    if reading.kind == "number":
+        numbers = np.array([math.nan if value is None else reading.parse(value) for value in values], dtype=np.float64)
+        missing = float(np.isnan(numbers).mean()) if len(numbers) else 0.0
+        return Column(name, "number", reading.dtype, missing=missing, format=reading.format), numbers
+    whole = reading.dtype == "int64"
+    texts = [GAP if value is None else str(int(value)) if whole else str(value) for value in values]
+    present = sorted({*texts} - {GAP}, key=int if whole else None)
+    categories = (*present, *([GAP] if GAP in texts else []))
+    if len(categories) > MOST_CATEGORIES:
         raise DataError(
-            f"{path}: column {safe_path(name)} has {len(categories):,} different values in {len(texts):,} rows, which is no category; "
+            f"{path}: column {safe_path(name)} has {len(present):,} different values in {len(texts):,} rows, which is no category; "
             "leave it out by data.drop"
         )
     index = {category: float(i) for i, category in enumerate(categories)}
-    return Column(name, "category", dtype, categories), np.array([index[text] for text in texts], dtype=np.float64)
+    return Column(name, "category", reading.dtype, categories), np.array([index[text] for text in texts], dtype=np.float64)
 
 
 def _texts(label: Column, values: NDArray[np.float64]) -> list[str]:
@@ -307,6 +388,13 @@ def _classes(label: Column, values: NDArray[np.float64], path: str) -> tuple[str
     return classes
 
 
+def _reasons(left_out: Mapping[str, str]) -> str:
+    return _listed([f"{safe_path(name[:80])} ({why})" if name else why for name, why in left_out.items()])
+
+
+def _listed(parts: Sequence[str], most: int = 20) -> str:
+    return ", ".join(parts[:most]) + (f" and {len(parts) - most:,} more" if len(parts) > most else "")
+
+
 def _named(names: Sequence[str], most: int = 10) -> str:
-    shown = ", ".join(safe_path(name[:80]) for name in names[:most])
-    return shown + (f" and {len(names) - most:,} more" if len(names) > most else "")
+    return _listed([safe_path(name[:80]) for name in names], most)

@@ -1,0 +1,214 @@
+"""What a column of a table holds, told by its cells.
+
+number      most of its cells are numbers, plainly written, or all in one way such as $1,234.50, 1.234,5 or 25 %
+date        days, or moments, in one of the usual ways to write them
+category    anything else, and whole numbers of at most 10 different values
+left out    nothing that rows can be drawn of: empty, a number of a record, a text of its own in each row, an e-mail address or a
+            telephone number, which would be a real one
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from functools import partial
+from typing import Any, Literal
+
+from gan_core.data.schema import DType
+from gan_core.written import NumberForm
+
+MOST_CATEGORIES = 1_000
+FEW_VALUES = 10
+"""Whole numbers of at most so many different values are a category."""
+
+_MOSTLY = 0.9  # share of a column's cells that have to be alike for the rest to be wrong
+_EPOCH = date(1970, 1, 1).toordinal()
+_INT64 = 2**63
+_WHOLE = re.compile(r"[+-]?(0|[1-9]\d*)")
+_NUMBER = re.compile(r"[+-]?((0|[1-9]\d*)(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
+_LEADING_ZERO = re.compile(r"[+-]?0\d")
+_NOT_FINITE = {"nan", "inf", "infinity", "+inf", "-inf", "+infinity", "-infinity"}
+_EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]{2,}")
+_PHONE = re.compile(r"(\+|00)?[\d(][\d ()/.-]{5,}\d")
+_ID_NAME = re.compile(r"(.*[\s_-])?(id|uuid|guid|key|index|nr|no|number)|.*[a-z](Id|ID|Nr|No|Key)", re.ASCII)
+
+_DAYS = ("%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y")
+_TIMES = ("%H:%M", "%H:%M:%S", "%H:%M:%S.%f")
+DATE_FORMATS = (*_DAYS, *(f"{day}{gap}{time}{zone}" for day in _DAYS[:6] for gap in (" ", "T") for time in _TIMES for zone in ("", "Z")))
+"""Of strftime, in the order in which they are tried."""
+
+Kind = Literal["number", "category", "left out"]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a column is."""
+
+    kind: Kind
+    dtype: DType = "string"
+    format: str | None = None
+    """How its cells are written, as `gan_core.data.schema.Column.format` has it."""
+    note: str | None = None
+    """What people should know of it, said after the column's name."""
+    parse: Callable[[Any], float | None] = lambda cell: None
+    """Of a number or date, a cell's value; None where it is none."""
+
+
+def read_column(name: str, cells: Sequence[Any], decimal: str | None, is_category: bool = False) -> Reading:
+    """What a column is.
+
+    Args:
+        name: of the column.
+        cells: of each whole row, None where it is missing.
+        decimal: the mark before decimals, "." or ","; None: as the numbers show.
+        is_category: that is known, and only its type is asked.
+    """
+    counts = Counter((type(cell), cell) for cell in cells if cell is not None)
+    values = [value for _, value in counts]
+    total = sum(counts.values())
+    if not total:
+        return Reading("left out", note="it is empty in every row")
+    if is_category:
+        return Reading("category", _category_type(values))
+
+    def share(is_alike: Callable[[Any], bool]) -> float:
+        return sum(count for (_, value), count in counts.items() if is_alike(value)) / total
+
+    if (found := _dates(values, share)) is not None:
+        return found
+    if (personal := _personal(share)) is not None:
+        return Reading("left out", note=f"it holds {personal}, and what is drawn would be a real one")
+    number = _number_of(values, share, decimal)
+    if number is not None:
+        whole = number.dtype == "int64"
+        if whole and len(values) == total and _is_id(name, [number.parse(value) or 0.0 for value in values]):
+            return Reading("left out", note="it numbers the rows, and there is nothing to learn in it")
+        if not whole or number.format is not None or len({number.parse(value) for value in values}) > FEW_VALUES:
+            return number
+        return Reading("category", _category_type(values))
+    if len(values) > MOST_CATEGORIES or (len(values) > FEW_VALUES and 2 * len(values) > total):
+        what = "a text of its own in most rows" if any(" " in str(value) for value in values) else "an id, another one in most rows"
+        return Reading("left out", note=f"it holds {what} ({len(values):,} different ones in {total:,})")
+    return Reading("category", _category_type(values))
+
+
+def _category_type(values: Sequence[Any]) -> DType:
+    if all(isinstance(value, bool) for value in values):
+        return "bool"
+    # Text is exact, however many digits there are.
+    return "int64" if all(map(is_whole, values)) and all(abs(int(value)) < _INT64 for value in values) else "string"
+
+
+def is_whole(value: Any) -> bool:
+    """Whether a cell is a whole number, plainly written."""
+    return bool(_WHOLE.fullmatch(value)) if isinstance(value, str) else isinstance(value, int) and not isinstance(value, bool)
+
+
+def is_plain_number(text: str) -> bool:
+    """Whether a text is a number as programs write it."""
+    return bool(_NUMBER.fullmatch(text))
+
+
+def _number_of(values: Sequence[Any], share: Callable[[Callable[[Any], bool]], float], decimal: str | None) -> Reading | None:
+    """The column as numbers, plain ones or all in one form; None where it holds others."""
+    texts = [value for value in values if isinstance(value, str)]
+    if any(_LEADING_ZERO.match(text) and not re.match(r"[+-]?0[.,]", text) for text in texts):
+        return None  # postcodes
+    if decimal != "," and share(partial(_is_read, _plain)) >= _MOSTLY:
+        numbers = [value for value in values if _plain(value) is not None]
+        return Reading("number", "int64" if all(map(is_whole, numbers)) else "float64", parse=_plain)
+    for form in NumberForm.candidates(texts, decimal):
+        parse = partial(_formed, form)
+        if share(partial(_is_read, parse)) < _MOSTLY:
+            continue
+        example = next(text for text in texts if parse(text) is not None)
+        whole = all(number is None or number.is_integer() for number in map(parse, values)) and form.is_whole(texts)
+        note = f"{example!r} is read as the number {parse(example):.12g}"
+        if form.is_ambiguous(texts):
+            other = "," if form.decimal == "." else "."
+            note += f'; if the {form.name_of(other)} stands before decimals, set data.decimal: "{other}"'
+        return Reading("number", "int64" if whole else "float64", form.example, note, parse)
+    return None
+
+
+def _is_read(parse: Callable[[Any], float | None], value: Any) -> bool:
+    return parse(value) is not None
+
+
+def _plain(value: Any) -> float | None:
+    """A cell as a number, finite or not; None where it is none."""
+    if isinstance(value, bool) or value is None:
+        return None
+    if isinstance(value, int | float | Decimal):
+        return float(value)
+    if not isinstance(value, str):
+        return None
+    return float(value) if _NUMBER.fullmatch(value) or value.lower() in _NOT_FINITE else None
+
+
+def _formed(form: NumberForm, value: Any) -> float | None:
+    return form.read(value) if isinstance(value, str) else _plain(value)
+
+
+def _dates(values: Sequence[Any], share: Callable[[Callable[[Any], bool]], float]) -> Reading | None:
+    """The column as days or moments; None where it holds others."""
+    if share(lambda value: isinstance(value, date)) >= _MOSTLY:  # a datetime is a date too
+        moments = any(isinstance(value, datetime) for value in values)
+        zoned = any(isinstance(value, datetime) and value.tzinfo is not None for value in values)
+        note = "moments with a time zone are read, and drawn, as UTC" if zoned else None
+        return Reading("number", "datetime" if moments else "date", note=note, parse=_seconds if moments else _days)
+    first = next((value for value in values if isinstance(value, str)), "")
+    fitting = [form for form in DATE_FORMATS if _dated(form, first) is not None]
+    if not fitting:  # the first one may be wrong
+        fitting = [form for form in DATE_FORMATS if any(_dated(form, value) is not None for value in values[1:20])]
+    for form in fitting:
+        parse = partial(_dated, form)
+        if share(partial(_is_read, parse)) < _MOSTLY:
+            continue
+        others = [one for one in fitting if one != form and all(_dated(one, value) is not None for value in values)]
+        note = f"{first!r} is read as a date ({form})" + (f"; all of them fit {others[0]} too" if others else "")
+        return Reading("number", "datetime" if "%H" in form else "date", form, note, parse)
+    return None
+
+
+def _dated(form: str, value: Any) -> float | None:
+    """A text as days since 1970, or seconds where the form has a time."""
+    if not isinstance(value, str) or not any(character.isdigit() for character in value):
+        return None
+    try:
+        moment = datetime.strptime(value, form)
+    except ValueError:
+        return None
+    return _seconds(moment) if "%H" in form else _days(moment)
+
+
+def _days(value: Any) -> float | None:
+    return float(value.toordinal() - _EPOCH) if isinstance(value, date) else None
+
+
+def _seconds(value: Any) -> float | None:
+    if not isinstance(value, date):
+        return None
+    moment = value if isinstance(value, datetime) else datetime(value.year, value.month, value.day)
+    return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def _personal(share: Callable[[Callable[[Any], bool]], float]) -> str | None:
+    def matches(pattern: re.Pattern[str]) -> bool:
+        return share(lambda value: isinstance(value, str) and bool(pattern.fullmatch(value))) >= _MOSTLY
+
+    if matches(_EMAIL):
+        return "e-mail addresses"
+    # Digits in groups, as no number is written.
+    if matches(_PHONE) and share(lambda value: sum(map(str.isdigit, value)) >= 7 and not is_plain_number(value)) >= _MOSTLY:
+        return "telephone numbers"
+    return None
+
+
+def _is_id(name: str, numbers: Sequence[float]) -> bool:
+    """Of different whole numbers, one a row, whether they number the rows: one after another, or by their name."""
+    return len(numbers) > FEW_VALUES and (max(numbers) - min(numbers) == len(numbers) - 1 or bool(_ID_NAME.fullmatch(name)))
