@@ -127,8 +127,7 @@ class TableScoring(Scoring):
 
     def check(self, dataset: Dataset, params: EvaluateParams) -> None:
         self._check_counts({"rows": dataset.spec.counts["holdout"]})
-        assert dataset.spec.schema is not None  # noqa: S101
-        if not Encoding(dataset.spec.schema).width:
+        if not Encoding(Table.of(dataset.spec).schema).width:
             raise DataError("no column of the table ever changes, so there is nothing to learn; name another table, or drop less")
         if dataset.spec.classes is not None:
             missing = set(range(len(dataset.spec.classes))) - set(np.unique(dataset.labels["holdout"]).tolist())
