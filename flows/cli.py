@@ -26,6 +26,18 @@ def _examples(*lines: str) -> str:
     return "\n".join(["\b", "Examples:" if len(lines) > 1 else "Example:", *(f"  {line}" for line in lines)])
 
 
+def _entries(incomplete: str) -> list[str]:
+    """What a shell completes to: the entries of the params.yaml here."""
+    from contextlib import suppress
+
+    with suppress(GantryError):
+        from tasks.params import load
+        from tasks.workspace import current
+
+        return [name for name in load(current().root) if name.startswith(incomplete)]
+    return []
+
+
 app = typer.Typer(
     help="Keep generative adversarial networks in production: retrained, checked, and put into use only when better.",
     epilog=_examples("gantry init my-workspace && cd my-workspace && gantry run digits"),
@@ -34,6 +46,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+_KEPT, _VETOED = 20, 21
+"""What `run --exit-code` ends with; lower codes are errors, each kind with its own."""
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
@@ -88,7 +103,10 @@ def add(file: Annotated[str, typer.Argument(metavar="FILE", help="A YAML file wi
 @app.command(epilog=_examples("gantry run digits", "gantry run --all", "gantry run --changed --jobs 2"))
 def run(
     name: Annotated[
-        str | None, typer.Argument(metavar="NAME", help="A generator of params.yaml, unless --all or --changed.", show_default=False)
+        str | None,
+        typer.Argument(
+            metavar="NAME", autocompletion=_entries, help="A generator of params.yaml, unless --all or --changed.", show_default=False
+        ),
     ] = None,
     everyone: Annotated[bool, typer.Option("--all", help="Every generator of params.yaml, several side by side.")] = False,
     changed: Annotated[
@@ -101,6 +119,10 @@ def run(
     timeout: Annotated[
         list[str] | None, typer.Option("--timeout", metavar="STAGE=SECONDS", help="End a stage that takes longer; what it saved is kept.")
     ] = None,
+    as_json: Json = False,
+    exit_code: Annotated[
+        bool, typer.Option("--exit-code", help="End with 0 where the version is the champion, 20 where it was kept out, 21 where vetoed.")
+    ] = False,
 ) -> None:
     """Retrain a generator, or many: fetch, validate, train, evaluate, register, as far as needed. Goes on where it was stopped."""
     if (name is not None and everyone) or (name is None and not everyone and not changed):
@@ -109,20 +131,22 @@ def run(
         raise ConfigError("run: --all runs what has not changed too; leave one of --all and --changed out")
     if jobs is not None and name is not None:
         raise ConfigError("run: --jobs is for --all and --changed; one generator's stages run one after the other")
+    if exit_code and name is None:
+        raise ConfigError("run: --exit-code tells of one decision, so name one generator; --json tells of each")
     limits = _timeouts(timeout or [])
     signal.signal(signal.SIGTERM, _terminated)
     try:
         if name is None:
             options = [*(["--changed"] if changed else []), *(f"--force={stage}" for stage in force or ())]
-            _run_many([*options, *(f"--timeout={stage}={seconds}" for stage, seconds in limits.items())], jobs)
+            _run_many([*options, *(f"--timeout={stage}={seconds}" for stage, seconds in limits.items())], jobs, as_json)
         else:
-            _run_one(name, changed, force or [], limits)
+            _run_one(name, changed, force or [], limits, as_json, exit_code)
     except KeyboardInterrupt:
         typer.echo(f"stopped; what was done is kept, and `gantry run {name or '--all'}` goes on from there", err=True)
         raise typer.Exit(128 + signal.SIGINT) from None
 
 
-def _run_one(name: str, changed: bool, force: list[str], limits: dict[str, float]) -> None:
+def _run_one(name: str, changed: bool, force: list[str], limits: dict[str, float], as_json: bool, exit_code: bool) -> None:
     from tasks.preflight import preflight
     from tasks.workspace import current
 
@@ -131,17 +155,22 @@ def _run_one(name: str, changed: bool, force: list[str], limits: dict[str, float
     if changed:
         from tasks.news import news
 
-        found = news(workspace, name, typer.echo)
-        if found is None:
-            typer.echo(f"{name}: nothing has changed")
-            return
-        typer.echo(f"has to run: {found}")
-    from flows.single_run import run_once
+        found = news(workspace, name, lambda line: typer.echo(line, err=as_json))
+        typer.echo(f"{name}: nothing has changed" if found is None else f"has to run: {found}", err=as_json)
+    if not changed or found is not None:
+        from flows.single_run import run_once
 
-    run_once(workspace, name, force, limits)
+        run_once(workspace, name, force, limits, to_stderr=as_json)
+    from tasks.promotion.decision import LastDecision
+
+    decision = LastDecision.read(workspace, name)
+    if as_json:
+        _print_json(None if decision is None else {"name": name, **vars(decision), "in_words": decision.in_words})
+    if exit_code and decision is not None and not decision.promotes:
+        raise typer.Exit(_VETOED if decision.outcome.startswith("vetoed") else _KEPT)
 
 
-def _run_many(options: list[str], jobs: int | None) -> None:
+def _run_many(options: list[str], jobs: int | None, as_json: bool) -> None:
     """Ends with 1 where one failed, as after Ctrl-C where they were stopped."""
     from flows.many import run_many
     from flows.terminal import SideBySide, seconds_in_words
@@ -150,10 +179,13 @@ def _run_many(options: list[str], jobs: int | None) -> None:
 
     workspace = current()
     entries = params.load(workspace.root)
-    with SideBySide(_console(), entries) as shown:
+    with SideBySide(_console(stderr=as_json), entries) as shown:
         outcomes = run_many(workspace, entries, options, jobs, shown)
-    rows: list[list[Any]] = [[one.name, one.ended, seconds_in_words(one.seconds), one.said] for one in outcomes]
-    _table(("generator", "ended", "took", "what it said"), rows)
+    if as_json:
+        _print_json([vars(one) for one in outcomes])
+    else:
+        rows: list[list[Any]] = [[one.name, one.ended, seconds_in_words(one.seconds), one.said] for one in outcomes]
+        _table(("generator", "ended", "took", "what it said"), rows)
     if any(one.ended in ("stopped", "not started") for one in outcomes):
         raise typer.Exit(128 + signal.SIGINT)
     if any(one.ended == "failed" for one in outcomes):
@@ -195,7 +227,10 @@ def list_(as_json: Json = False) -> None:
 )
 def sample(
     reference: Annotated[
-        str | None, typer.Argument(metavar="NAME[/VERSION]", help="The champion of NAME, or one version of it.", show_default=False)
+        str | None,
+        typer.Argument(
+            metavar="NAME[/VERSION]", autocompletion=_entries, help="The champion of NAME, or one version of it.", show_default=False
+        ),
     ] = None,
     source: Annotated[
         Path | None, typer.Option("--from", help="A generator's folder, instead of the registry.", show_default=False)
@@ -258,7 +293,7 @@ def sample(
 
 @app.command(epilog=_examples("gantry promote digits 2"))
 def promote(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A registered generator.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", autocompletion=_entries, help="A registered generator.")],
     version: Annotated[int, typer.Argument(metavar="VERSION", min=1, help="The version that becomes the champion.")],
 ) -> None:
     """Make a version the champion by hand."""
@@ -269,7 +304,7 @@ def promote(
 
 
 @app.command(epilog=_examples("gantry rollback digits"))
-def rollback(name: Annotated[str, typer.Argument(metavar="NAME", help="A registered generator.")]) -> None:
+def rollback(name: Annotated[str, typer.Argument(metavar="NAME", autocompletion=_entries, help="A registered generator.")]) -> None:
     """Give the champion's place back to the version before it."""
     from tasks.records import registry
     from tasks.workspace import current
@@ -279,15 +314,19 @@ def rollback(name: Annotated[str, typer.Argument(metavar="NAME", help="A registe
 
 @app.command(epilog=_examples("gantry report digits --open"))
 def report(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A generator of params.yaml.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", autocompletion=_entries, help="A generator of params.yaml.")],
     show: Annotated[bool, typer.Option("--open", help="Open it in the browser too.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Say where the page about the last decision is: pictures side by side, scores, curves, data, lineage."""
-    from tasks.report.place import page_of
+    from tasks.report.place import CARD, page_of
     from tasks.workspace import current
 
     page = page_of(current(), name)
-    typer.echo(page)
+    if as_json:
+        _print_json({"page": str(page), "card": str(page.with_name(CARD)), "decision": str(page.with_name("decision.json"))})
+    else:
+        typer.echo(page)
     if show:
         import webbrowser
 
@@ -296,7 +335,7 @@ def report(
 
 @app.command(epilog=_examples("gantry quarantine photos", "gantry quarantine photos --out looked-at"))
 def quarantine(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="An entry of params.yaml.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", autocompletion=_entries, help="An entry of params.yaml.")],
     out: Annotated[Path | None, typer.Option(help="A new folder for copies of the files that were set aside.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -321,7 +360,9 @@ def quarantine(
 
 @app.command(epilog=_examples("gantry lineage digits", "gantry lineage digits/2 --json"))
 def lineage(
-    reference: Annotated[str, typer.Argument(metavar="NAME[/VERSION]", help="The champion of NAME, or one version of it.")],
+    reference: Annotated[
+        str, typer.Argument(metavar="NAME[/VERSION]", autocompletion=_entries, help="The champion of NAME, or one version of it.")
+    ],
     as_json: Json = False,
 ) -> None:
     """Show where a version came from: its data, parameters, training, code and features."""
@@ -349,7 +390,9 @@ def lineage(
 
 @app.command(epilog=_examples("gantry reproduce digits/2"))
 def reproduce(
-    reference: Annotated[str, typer.Argument(metavar="NAME[/VERSION]", help="The champion of NAME, or one version of it.")],
+    reference: Annotated[
+        str, typer.Argument(metavar="NAME[/VERSION]", autocompletion=_entries, help="The champion of NAME, or one version of it.")
+    ],
     as_json: Json = False,
 ) -> None:
     """Train a version again from its data and parameters, aside, and compare the weights; ends with 1 where they differ."""
@@ -390,7 +433,7 @@ def schedule(
     )
 )
 def sweep(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A generator of params.yaml, with its data ready.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", autocompletion=_entries, help="A generator of params.yaml, with its data ready.")],
     space: Annotated[
         list[str],
         typer.Argument(metavar="KEY=VALUES...", help="A,B,C: one of these; LOW..HIGH: between them; log:LOW..HIGH: by logarithm."),
@@ -452,7 +495,9 @@ def _print_sweep(found: Sweep, as_json: bool) -> None:
 
 @app.command(epilog=_examples("gantry backfill photos", "gantry backfill photos --latest 4 --json"))
 def backfill(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A generator of params.yaml that was registered before.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", autocompletion=_entries, help="A generator of params.yaml that was registered before.")
+    ],
     latest: Annotated[
         int | None, typer.Option(min=1, help="Only so many of the last data versions (default: all).", show_default=False)
     ] = None,
@@ -587,6 +632,7 @@ def deploy(
     notify: Annotated[
         list[str] | None, typer.Option(metavar="TYPE/NAME", help="A Prefect block that hears of failed, late and crashed runs.")
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """Make Prefect's deployments those of params.yaml, for workers: schedules, limits, triggers, and what watches over the runs."""
     from flows.server import connected
@@ -598,6 +644,10 @@ def deploy(
         from flows import deploy as deployments
 
         done = deployments.deploy(current(), deployments.Plan(pool, kind, queue, image, gpus, notify or ()))
+    if as_json:
+        due = {f"retrain/{name}": times and vars(times) for name, times in done.entries.items()}
+        _print_json({"deployments": due, "removed": list(done.removed), "automations": list(done.automations)})
+        return
     _table(("deployment", "schedule"), [[f"retrain/{name}", due or "on demand"] for name, due in done.entries.items()])
     if done.removed:
         typer.echo(f"removed: {', '.join(done.removed)}")
@@ -621,20 +671,36 @@ def _terminated(number: int, frame: FrameType | None) -> NoReturn:
     sys.exit(128 + number)
 
 
-def _console() -> Console:
+def _console(stderr: bool = False) -> Console:
     from rich.console import Console
 
     # A pipe has no width; rich would wrap what a program reads at 80 columns.
-    return Console(emoji=False) if sys.stdout.isatty() else Console(emoji=False, width=200)
+    is_terminal = (sys.stderr if stderr else sys.stdout).isatty()
+    return Console(emoji=False, stderr=stderr) if is_terminal else Console(emoji=False, stderr=stderr, width=200)
 
 
 def _table(titles: tuple[str, ...], rows: list[list[Any]]) -> None:
+    """Print rows in columns; on a terminal that is too narrow for them, each as a block of lines."""
+    from rich.measure import Measurement
     from rich.table import Table
+    from rich.text import Text
 
+    texts = [[Text("" if cell is None else str(cell)) for cell in row] for row in rows]
     table = Table(*titles, box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for row in rows:
-        table.add_row(*("" if cell is None else str(cell) for cell in row))
-    _console().print(table, markup=False)
+    for row in texts:
+        table.add_row(*row)
+    console = _console()
+    if not console.is_terminal or Measurement.get(console, console.options.update(max_width=1_000), table).maximum <= console.width + 2:
+        console.print(table)
+        return
+    for first, *others in texts:
+        first.stylize("bold")
+        console.print(first)
+        block = Table.grid(padding=(0, 2, 0, 0))
+        for title, cell in zip(titles[1:], others, strict=True):
+            if cell.plain:
+                block.add_row(Text(f"  {title}", "dim"), cell)
+        console.print(block)
 
 
 def _print_json(value: Any) -> None:

@@ -13,8 +13,15 @@ from flows.terminal import Terminal, seconds_in_words
 from tasks.workspace import Workspace
 
 
-def run_once(workspace: Workspace, name: str, force: Sequence[str], timeouts: Mapping[str, float]) -> None:
+def run_once(workspace: Workspace, name: str, force: Sequence[str], timeouts: Mapping[str, float], to_stderr: bool = False) -> None:
     """Run the flow here, shown on the terminal; with a Prefect server of its own where PREFECT_API_URL is not set.
+
+    Args:
+        workspace: with the entry.
+        name: of the entry.
+        force: stages that run although nothing changed.
+        timeouts: seconds by stage.
+        to_stderr: leave standard output to what a program reads.
 
     Raises:
         GantryError: as `flows.retrain.retrain`.
@@ -23,7 +30,7 @@ def run_once(workspace: Workspace, name: str, force: Sequence[str], timeouts: Ma
     start = time.monotonic()
     # The person reads the terminal, and Prefect's log keeps the rest.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
-    console = Console(highlight=False, emoji=False)
+    console = Console(highlight=False, emoji=False, stderr=to_stderr)
     with Terminal(console, name) as terminal, server.connected(workspace) as own:
         terminal.waiting("starting")
         # While the server starts: Prefect and MLflow take a second or two to import, DVC half of one.

@@ -58,7 +58,8 @@ section = {"fetch": "data", "validate": "validate", "train": "train", "evaluate"
 text = json.dumps(entry[section]) + manner.get("source", "")
 if stage == "register":
     metrics = {"challenger": {"fid": 12.5}, "champion": None}
-    text = json.dumps({"outcome": "first", "reasons": ["there is no champion yet"], "version": 1, "metrics": metrics})
+    decided = {"outcome": manner.get("outcome", "first"), "reasons": ["there is no champion yet"], "version": 1}
+    text = json.dumps({**decided, "metrics": metrics})
 out = Path(outs[stage])
 out.parent.mkdir(parents=True, exist_ok=True)
 out.write_text(text)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -79,6 +82,65 @@ def test_the_list_shows_each_generator_and_what_it_would_do(finished: Workspace)
     shown = run(finished, "list")
     assert [line.split()[0] for line in shown.stdout.splitlines()] == ["generator", "digits", "circle"]
     assert not (finished.root / "mlflow.db").exists(), "looking must not create a registry"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "code", "role"),
+    [("first", 0, "champion"), ("kept: inconclusive", 20, "challenger"), ("vetoed: copies 1 is not <= 0.05", 21, "challenger")],
+)
+def test_a_program_is_told_of_the_decision(finished: Workspace, outcome: str, code: int, role: str) -> None:
+    toy.behave(finished, register={"outcome": outcome})
+    done = run(finished, "run", "digits", "--force", "register", "--json", "--exit-code")
+    assert done.returncode == code, done.stderr
+    told = json.loads(done.stdout)
+    assert (told["name"], told["outcome"], told["version"]) == ("digits", outcome, 1)
+    assert told["in_words"].startswith(f"version 1 is the {role} ({outcome})")
+    assert "register" in done.stderr, "people who watch see what goes on"
+
+
+def test_a_shell_completes_the_names_of_entries(finished: Workspace) -> None:
+    asked = clean_environment(_GANTRY_COMPLETE="complete_bash", COMP_WORDS="gantry run di", COMP_CWORD="2")
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("gantry"))], cwd=finished.root, env=asked, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["digits"]
+
+
+def test_exit_codes_are_for_one_generator(finished: Workspace) -> None:
+    refused = run(finished, "run", "--all", "--exit-code")
+    assert (refused.returncode, "name one generator" in refused.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(("columns", "lines"), [(80, 6), (200, 3)])
+def test_on_a_narrow_terminal_each_generator_is_a_block(finished: Workspace, columns: int, lines: int) -> None:
+    path = finished.root / "params.yaml"
+    times = '    schedule: "0 3 * * MON-FRI"\n    timezone: America/Argentina/Buenos_Aires\n'
+    path.write_text(path.read_text().replace("  circle:", f"{times}  circle:"))
+    shown = on_a_terminal(finished, columns, "list").splitlines()
+    assert [line for line in shown if "0 3 * * MON-FRI America/Argentina/Buenos_Aires" in line] != []
+    assert all(len(line.rstrip()) <= columns for line in shown)
+    assert len([line for line in shown if line.strip()]) == lines
+
+
+def on_a_terminal(workspace: Workspace, columns: int, *arguments: str) -> str:
+    """What `gantry ARGUMENTS` shows on a terminal of so many columns."""
+    import fcntl
+    import pty
+    import struct
+    import termios
+
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    command = [sys.executable, "-m", "flows.cli", *arguments]
+    child = subprocess.Popen(command, cwd=workspace.root, env=clean_environment(TERM="xterm"), stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    said = b""
+    with suppress(OSError):  # Linux tells the end of a terminal so
+        while part := os.read(ours, 4096):
+            said += part
+    os.close(ours)
+    assert child.wait() == 0
+    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", said.decode()).replace("\r", "")
 
 
 def test_the_list_with_a_registry_out_of_reach_names_it(finished: Workspace) -> None:
