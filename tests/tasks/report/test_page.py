@@ -14,10 +14,14 @@ import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
+from gan_core.data.dataset import DatasetSpec
 from gan_core.data.schema import Column, Schema
 from gan_core.errors import ConfigError
 from gan_core.generator import GeneratorConfig
+from gan_core.kinds.captions import Captioned
 from gan_core.kinds.images import Images
+from gan_core.kinds.pairs import Pairs
+from gan_core.kinds.table import Table
 from gan_core.networks.common import NetworkSpec
 from tasks.report import card, charts, page
 from tasks.report.facts import Facts, Former, Picture, Quarantine, Score, _scores
@@ -282,17 +286,17 @@ class TestCard:
         assert card.without_front_matter(text).startswith("# Model Card for digits, version 3\n")
 
     @pytest.mark.parametrize(
-        ("changes", "command"),
+        ("data", "command"),
         [
-            ({}, "gantry sample digits/3 --count 64 --seed 0"),
-            ({"inputs": (1, 8, 8)}, "gantry sample digits/3 --input FILE --out made.png"),
-            ({"vocabulary": ("red",)}, "gantry sample digits/3 --prompt TEXT --count 16"),
-            ({"schema": Schema((Column("a", "number", "float64"),))}, "gantry sample digits/3 --count 500 --seed 0 --out rows.csv"),
+            (Images((1, 8, 8)), "gantry sample digits/3 --count 64 --seed 0"),
+            (Pairs((1, 8, 8), inputs=(1, 8, 8)), "gantry sample digits/3 --input FILE --out made.png"),
+            (Captioned((1, 8, 8), examples=("a red heart",)), "gantry sample digits/3 --prompt TEXT --count 16"),
+            (Table((1,), schema=Schema((Column("a", "number", "float64"),))), "gantry sample digits/3 --count 500 --seed 0 --out rows.csv"),
         ],
     )
-    def test_the_command_is_one_that_this_generator_takes(self, changes: dict[str, Any], command: str) -> None:
+    def test_the_command_is_one_that_this_generator_takes(self, data: DatasetSpec, command: str) -> None:
         base = facts()
-        text = card.render(replace(base, generator=replace(base.generator, **changes)))
+        text = card.render(replace(base, generator=replace(base.generator, data=data)))
         assert re.findall(r"`(gantry sample [^`]*)`", text) == [command]
 
 
