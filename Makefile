@@ -1,10 +1,14 @@
-# Two commands do everything on a machine with Python 3.11, make and git: `make run` and `make test`.
-PYTHON ?= python3.11
+# Two commands do everything on a machine with Python 3.11 to 3.14, make and git: `make run` and `make test`.
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: run test bench install lint audit demo-production clean
+# The newest Python that fits and can make virtual environments; `make run PYTHON=...` takes another.
+FITTING := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 15))
+PYTHON ?= $(shell for name in python3.14 python3.13 python3.12 python3.11 python3; do \
+	$$name -c '$(FITTING)' 2>/dev/null && echo $$name && break; done)
+
+.PHONY: run test bench install lint pins audit demo-production clean
 
 run: install  ## Train the digits generator through all five stages on embedded defaults
 	$(BIN)/gantry run digits
@@ -19,14 +23,24 @@ bench: install  ## Measure everything against the peers (they get an environment
 install: $(INSTALLED)  ## A virtual environment with the tested versions of everything
 
 $(INSTALLED): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "Gantry needs Python 3.11, 3.12, 3.13 or 3.14 with its venv module (on Debian and Ubuntu:" \
+		"apt install python3 python3-venv), and none was found; with one elsewhere: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@echo "$$($(PYTHON) --version) ($(PYTHON)) makes $(VENV)"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+# Versions without digests: torch is built for each device, and its own index's builds have other digests than PyPI's.
+	sed '/--hash=/d; s/ \\$$//' constraints.txt > $(VENV)/versions.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(VENV)/versions.txt --editable '.[dev]'
 	@touch $@
 
 lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+pins: install  ## Resolve what pyproject.toml asks for, for all Pythons and systems, into constraints.txt; what it pins already stays
+# pip and setuptools are left as the environment has them: installing is theirs.
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes \
+		--no-annotate --no-header --no-emit-index-url --no-emit-package pip --no-emit-package setuptools --output-file constraints.txt pyproject.toml
 
 audit: install  ## Licences and known vulnerabilities of every dependency; asks PyPI, and fails where it gets no answer
 # PYSEC-2026-2447: DVC's index in a folder of the workspace is pickled; whoever may write there may also change what is trained.

@@ -53,8 +53,9 @@ def _packages(workspace: Workspace) -> Iterator[Check]:
     from packaging.requirements import Requirement
     from packaging.utils import canonicalize_name
 
-    tested = dict(line.split("==") for line in scaffold.template("constraints.txt").read_text().split() if "==" in line)
-    tested = {canonicalize_name(name): version for name, version in tested.items()}
+    lines = scaffold.template("constraints.txt").read_text().splitlines()
+    pins = [Requirement(line.rstrip(" \\")) for line in lines if line[:1].isalnum()]  # the others are digests
+    tested = {canonicalize_name(pin.name): str(pin.specifier).removeprefix("==") for pin in pins}
     wrong, other = [], []
     for line in metadata.requires(_DISTRIBUTION) or ():
         requirement = Requirement(line)
