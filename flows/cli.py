@@ -31,10 +31,10 @@ def _entries(incomplete: str) -> list[str]:
     from contextlib import suppress
 
     with suppress(GantryError):
-        from tasks.params import load
+        from tasks.params import read
         from tasks.workspace import current
 
-        return [name for name in load(current().root) if name.startswith(incomplete)]
+        return [name for name in read(current().root).entries if name.startswith(incomplete)]
     return []
 
 

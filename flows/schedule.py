@@ -22,24 +22,26 @@ PORT = 4200
 
 
 def schedules(workspace: Workspace, say: Callable[[str], None]) -> dict[str, Times]:
-    """When each entry that has a schedule is due; one whose time zone is not known is left out, and said.
+    """When each entry that has a schedule is due; one that is wrong, or whose time zone is not known, is left out, and said.
 
     Raises:
-        ConfigError: none is left, or params.yaml is wrong.
+        ConfigError: none is left, or params.yaml cannot be read.
     """
+    read = params.read(workspace.root)
+    wrong = [*read.problems]
     found: dict[str, Times] = {}
-    unknown = None
-    for name, entry in params.load(workspace.root).items():
+    for name, entry in read.entries.items():
         if entry.schedule is not None:
             try:
                 found[name] = Times.of(entry.schedule, entry.timezone)
             except ConfigError as error:
-                unknown = ConfigError(f"{name}: is left out: {error}")
-                say(str(unknown))
+                wrong.append(f"{name}: {error}")
     if not found:
-        raise unknown or ConfigError(
-            f'{workspace.root / "params.yaml"}: no entry has a schedule; write `schedule: "0 3 * * *"` for every night at three'
-        )
+        path = workspace.root / "params.yaml"
+        nothing = f'{path}: no entry has a schedule; write `schedule: "0 3 * * *"` for every night at three'
+        raise ConfigError("\n".join(wrong) or nothing)
+    for line in wrong:
+        say(f"left out: {line}")
     return found
 
 
@@ -133,7 +135,7 @@ def _free_ones(workspace: Workspace, wanted: Mapping[str, Times], say: Callable[
             _check_is_free(workspace, name)
         except GantryError as error:
             taken = error
-            say(f"{name}: is left out: {error}")
+            say(f"left out: {name}: {error}")
         else:
             free[name] = due
     if not free and taken is not None:

@@ -79,7 +79,23 @@ def test_each_entry_has_its_own_time_zone(workspace: Workspace, monkeypatch: pyt
     # A machine without a named zone keeps nobody from those that name theirs.
     monkeypatch.setattr(tzlocal, "get_localzone", lambda: UTC)
     assert list(schedule.schedules(workspace, said.append)) == ["digits"]
-    assert [line for line in said if line.startswith("circle: is left out: this machine's time zone has no name")] == said != []
+    assert [line for line in said if line.startswith("left out: circle: this machine's time zone has no name")] == said != []
+
+
+def test_a_wrong_entry_keeps_no_other_from_its_times(workspace: Workspace) -> None:
+    path = workspace.root / "params.yaml"
+    right = path.read_text().replace("  circle:", '    schedule: "@daily"\n    timezone: UTC\n  circle:')
+    path.write_text(right + '    schedule: "0 3 * * 5L"\n')
+    said: list[str] = []
+    assert list(schedule.schedules(workspace, said.append)) == ["digits"]
+    assert (
+        [line for line in said if line.startswith("left out: ") and "circle.schedule: '0 3 * * 5L' has the last such day" in line]
+        == said
+        != []
+    )
+    path.write_text(path.read_text().replace('"@daily"', '"@never"'))
+    with pytest.raises(ConfigError, match=r"(?s)'@never' is none of @hourly.*L5; write that"):
+        schedule.schedules(workspace, said.append)
 
 
 def test_without_a_schedule_there_is_nothing_to_serve(workspace: Workspace) -> None:
