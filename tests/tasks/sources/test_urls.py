@@ -23,8 +23,8 @@ from real_mlflow import free_port, kill_group, wait_until_it_answers
 
 from gan_core.errors import ConfigError, DataError, GantryError
 from tasks.fetch import fetch
-from tasks.params import parse
-from tasks.sources import buckets, raw, web
+from tasks.params import DataParams, parse
+from tasks.sources import buckets, open_source, raw, web
 from tasks.sources.raw import RawReader
 from tasks.workspace import Workspace
 
@@ -195,6 +195,38 @@ class TestBuckets:
             "1 Thumbs.db or desktop.ini (Windows), 1 __MACOSX (macOS's notes on files)"
         )
         assert fetched(workspace) == PHOTOS
+
+    @pytest.mark.parametrize("keys", [{"layout": "captions", "captions": "notes/all.token"}, {"labels": "labels.csv"}, {"labels": "none"}])
+    def test_captions_and_labels_as_in_a_folder_and_in_archives(
+        self, workspace: Workspace, s3: S3, tmp_path: Path, keys: dict[str, Any]
+    ) -> None:
+        captions = "".join(f"{path[4:]}#0\tpicture {path}\n" for path in PHOTOS if path.startswith("cat"))
+        labels = "file,label\n" + "".join(f"{path},{path[:3]}\n" for path in PHOTOS)
+        files = {
+            **PHOTOS,
+            "notes/all.token": captions.encode(),
+            "labels.csv": labels.encode(),
+            "cat/@eaDir/x.png": b"x",
+            "cat/._1.png": b"x",
+        }
+        s3.put({f"set/{path}": data for path, data in files.items()})
+        zipped(tmp_path / "set.zip", files)
+        with tarfile.open(tmp_path / "set.tar.xz", "w:xz") as archive:
+            for path, data in files.items():
+                (tmp_path / "set" / path).parent.mkdir(parents=True, exist_ok=True)
+                (tmp_path / "set" / path).write_bytes(data)
+                archive.add(tmp_path / "set" / path, path)
+        found = []
+        for source in ("s3://shop/set", f"folder://{tmp_path}/set", f"folder://{tmp_path}/set.zip", f"folder://{tmp_path}/set.tar.xz"):
+            one = open_source(workspace, DataParams(source=source, **keys))
+            contents = {}
+            for file in one.look():
+                with file.open() as stream:
+                    contents[file.path] = stream.read()
+            found.append((contents, one.notes, one.check()))
+        assert found[0][0] == PHOTOS | {path: files[path] for path in (keys.get("captions"), keys.get("labels")) if path in files}
+        assert found[0][2] == 40
+        assert [one for one in found if one != found[0]] == []
 
     def test_an_archive_and_a_table(self, workspace: Workspace, s3: S3, run: Callable[..., list[str]], tmp_path: Path) -> None:
         s3.put({"a/set.zip": zipped(tmp_path / "set.zip", PHOTOS), "rows.csv": ROWS.encode()})
