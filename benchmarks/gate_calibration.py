@@ -1,7 +1,10 @@
-"""How often the gate is right: `python benchmarks/gate_calibration.py --root $GANTRY_DATA [--trials 400]`.
+"""How often the gate is right: `python benchmarks/gate_calibration.py --root $GANTRY_DATA [--trials 400]`, and `--equals` without data.
 
-Real images: MNIST's training split, by the features that the evaluate stage would fit. A "generator" draws from a pool of other real
-images that are spoiled to a known degree, so that its true Frechet distance to the real pool is known exactly: both pools are finite,
+`--equals`: every deciding score between two generators of the same expected score that reach it in different ways, planted in features,
+so that nothing is trained. Such a pair ought to be promoted in 2.5 % and called worse in 2.5 % of the trials, or less.
+
+Without it: real images, MNIST's training split, by the features that the evaluate stage would fit. A "generator" draws from a pool of
+other real images that are spoiled to a known degree, so that its true Frechet distance to the real pool is known exactly: both pools are finite,
 and all draws are with replacement. Each trial draws new held-out images, a champion's and a challenger's samples, compares the two as
 the register stage does, and lets the gate decide. Prints Markdown tables; `docs/gate.md` holds a run.
 
@@ -28,7 +31,10 @@ from gan_core.metrics.frechet import FeatureStatistics, frechet_distance
 from tasks.params import RegisterParams
 from tasks.promotion.comparison import Comparison, compare
 from tasks.promotion.gate import Measured, Record, decide
+from tasks.scoring import Evidence
+from tasks.scoring.captions import CaptionEvidence
 from tasks.scoring.images import ImageEvidence
+from tasks.scoring.pairs import PairEvidence
 from tasks.sources.idx import read_idx
 
 FITTED_ON, POOL = 5_000, 27_500
@@ -97,8 +103,8 @@ def trial(real: Features, champion: Generator, challenger: Generator, counts: tu
 
 def outcome(comparison: Comparison, confidence: float) -> str:
     """What the gate says of it."""
-    one, other = (Measured({"fid": value}, {}) for value in (comparison.challenger, comparison.champion))
-    return decide(Record(one, other, comparison), RegisterParams(confidence=confidence), "images").outcome
+    one, other = (Measured({comparison.metric: value}, {}) for value in (comparison.challenger, comparison.champion))
+    return decide(Record(one, other, comparison), RegisterParams(confidence=confidence, improve=comparison.metric), "images").outcome
 
 
 def pools(root: Path) -> dict[str, Features]:
@@ -131,18 +137,115 @@ def row(comparisons: list[Comparison], *cells: str) -> str:
     return f"| {' | '.join([*cells, str(len(said)), *rates, f'{looser:.1%}'])} |"
 
 
+Pair = tuple[Evidence, Evidence]
+"""Challenger and champion."""
+COLUMNS, TILT = 24, 0.6
+KEYS = ("l1", "psnr", "ssim")
+
+
+def _normal(random: np.random.Generator, count: int, scale: float = 1.0, shift: float = 0.0) -> Features:
+    spread = np.exp(-np.linspace(0, 2, COLUMNS))  # as features vary: much in a few directions
+    return (spread * random.normal(shift, scale, size=(count, COLUMNS))).astype(np.float32)
+
+
+def less_and_more(random: np.random.Generator, n: int, m: int) -> Pair:
+    """Equal by fid, KID-infinity and stage1_fid: one varies less than the real ones by as much as the other varies more."""
+    real = _normal(random, n)
+    one, other = (_normal(random, m, scale) for scale in (0.85, 1.15))
+    found = np.zeros(m, dtype=bool)
+    drafts = [_normal(random, m, scale) for scale in (0.7, 1.3)]
+    return CaptionEvidence(real, one, found, drafts[0]), CaptionEvidence(real, other, found, drafts[1])
+
+
+def both_ways(random: np.random.Generator, n: int, m: int) -> Pair:
+    """Equal by kid, precision, recall, density and coverage: off the real ones by as much, one way and the other."""
+    real = _normal(random, n)
+    return ImageEvidence(real, _normal(random, m, 0.85, 0.15), None, None), ImageEvidence(real, _normal(random, m, 0.85, -0.15), None, None)
+
+
+def soft_and_sharp(random: np.random.Generator, n: int, m: int) -> Pair:
+    """Pairs, equal by fid and fid_ratio: one follows its input and varies less, the other draws freely and varies more."""
+    real = _normal(random, n)
+    columns = dict.fromkeys(KEYS, np.zeros(n))
+    plain = 0.5 * real + _normal(random, n, 0.3)
+    one, other = 0.85 * real, _normal(random, n, 1.15)
+    return PairEvidence(real, one, columns, plain, columns), PairEvidence(real, other, columns, plain, columns)
+
+
+def tilted(random: np.random.Generator, n: int, m: int) -> Pair:
+    """Equal by reverse_kl, label_accuracy and modes: one tilts all ten classes, the other nearly loses one."""
+    real, uniform = _normal(random, n), np.full(10, 0.1)
+    slope = np.exp(TILT * np.linspace(-1, 1, 10))
+    many = slope / slope.sum()
+    wanted = float(np.sum(many * np.log(many / uniform)))
+    low, high = 1e-6, 0.1
+    for _ in range(50):
+        share = (low + high) / 2
+        rest = (1 - share) / 9
+        low, high = (share, high) if share * np.log(10 * share) + 9 * rest * np.log(10 * rest) > wanted else (low, share)
+    one_lost = np.array([share, *[rest] * 9])
+    drawn = [random.choice(10, m, p=shares) for shares in (many, one_lost)]
+    asked = [np.where(random.random(m) < 0.8, classes, (classes + 1) % 10) for classes in drawn]
+    generated = _normal(random, m)
+    one, other = (ImageEvidence(real, generated, *sides, mode_shares=uniform) for sides in zip(drawn, asked, strict=True))
+    return one, other
+
+
+def of_captions(random: np.random.Generator, n: int, m: int) -> Pair:
+    """Equal by caption_recall: half of the captions are easy to each, and it misses the others in all four draws but one in ten."""
+    real, clusters = _normal(random, n), np.tile(np.arange(m // 4), 4)
+    ease = [np.where(random.random(m // 4) < 0.5, 0.9, 0.1) for _ in range(2)]
+    found = [random.random(len(clusters)) < easy[clusters] for easy in ease]
+    generated = _normal(random, len(clusters))
+    one, other = (CaptionEvidence(real, generated, right, None, clusters=clusters) for right in found)
+    return one, other
+
+
+EQUALS: tuple[tuple[Callable[[np.random.Generator, int, int], Pair], tuple[str, ...], bool], ...] = (
+    (less_and_more, ("fid", "stage1_fid"), False),
+    (both_ways, ("kid", "precision", "recall", "density", "coverage"), False),
+    (soft_and_sharp, ("fid", "fid_ratio"), True),
+    (tilted, ("reverse_kl", "label_accuracy"), False),
+    (of_captions, ("caption_recall",), False),
+)
+"""What makes a pair of equals, by which scores they are equal, and whether it has pairs, of which there are n and n."""
+
+
+def equals(trials: int, replicates: int, sizes: list[tuple[int, int]]) -> None:
+    """Print the table of equals."""
+    print("| score | equals | real x generated | trials | promoted | worse |\n|---|---|---|---|---|---|")
+    for make, metrics, paired in EQUALS:
+        for metric in metrics:
+            for n, m in sizes:
+                if paired and n != m:
+                    continue
+                pairs = [make(np.random.default_rng((n, m, seed)), n, m) for seed in range(trials)]
+                refused = sum(one.undecided(metric) is not None for one, _ in pairs)
+                said = [outcome(compare(one, other, metric, replicates, 0.95, seed), 0.95) for seed, (one, other) in enumerate(pairs)]
+                rates = [f"{said.count(key) / trials:.1%}" for key in ("promoted", "kept: worse")]
+                instead = "" if not refused else f" (left to kid in {refused / trials:.0%})"
+                print(f"| {metric} | {make.__name__.replace('_', ' ')} | {n}x{m} | {trials} | {' | '.join(rates)}{instead} |", flush=True)
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--root", type=Path, required=True, help="a filled torchvision folder, which holds MNIST/raw")
+    parser.add_argument("--equals", action="store_true", help="the table of every deciding score, from planted features")
+    parser.add_argument("--root", type=Path, help="a filled torchvision folder, which holds MNIST/raw; needed without --equals")
     parser.add_argument("--trials", type=int, default=400, help="of equal generators; half as many of unequal ones")
     parser.add_argument("--replicates", type=int, default=1_000)
-    parser.add_argument("--counts", nargs="*", default=["180x1800", "1000x10000"], help="real x generated samples")
+    parser.add_argument("--counts", nargs="*", default=["180x180", "180x1800", "1000x10000"], help="real x generated samples")
     parser.add_argument("--distance", type=float, default=0.3, help="the champion's, as a share of that of wholly spoiled images")
     parser.add_argument(
         "--gaps", nargs="*", type=float, default=[0.1, 0.2, 0.3, 0.6], help="by which share a better one's distance is lower"
     )
     arguments = parser.parse_args()
+    sizes = [(int(n), int(m)) for n, m in (counts.split("x") for counts in arguments.counts)]
+    if arguments.equals:
+        equals(arguments.trials, arguments.replicates, sizes)
+        return
+    if arguments.root is None:
+        parser.error("--root is needed without --equals")
     start = time.monotonic()
     found = pools(arguments.root)
     real, clean = found["real"], found["clean"]
@@ -156,15 +259,14 @@ def main() -> None:
     for gap in arguments.gaps:
         rivals.append((f"{gap:.0%} better, same fault", of_distance(distance * (1 - gap), found["noise"], clean, real)))
         rivals.append((f"{gap:.0%} better, other fault", of_distance(distance * (1 - gap), found["blur"], clean, real)))
-    for counts_text in arguments.counts:
-        counts = (int(counts_text.split("x")[0]), int(counts_text.split("x")[1]))
+    for counts in sizes:
         for title, challenger in rivals:
             trials = arguments.trials // 2 if "better" in title else arguments.trials
             started = time.monotonic()
             comparisons = [trial(real, champion, challenger, counts, arguments.replicates, seed) for seed in range(trials)]
             took = f"{(time.monotonic() - started) / trials:.2f}"
             true = f"{champion.distance(real):.3f}, {challenger.distance(real):.3f}"
-            print(row(comparisons, counts_text, title, true, took), flush=True)
+            print(row(comparisons, f"{counts[0]}x{counts[1]}", title, true, took), flush=True)
 
 
 if __name__ == "__main__":
