@@ -4,9 +4,9 @@
 so that nothing is trained. Such a pair ought to be promoted in 2.5 % and called worse in 2.5 % of the trials, or less.
 
 Without it: real images, MNIST's training split, by the features that the evaluate stage would fit. A "generator" draws from a pool of
-other real images that are spoiled to a known degree, so that its true Frechet distance to the real pool is known exactly: both pools are finite,
-and all draws are with replacement. Each trial draws new held-out images, a champion's and a challenger's samples, compares the two as
-the register stage does, and lets the gate decide. Prints Markdown tables; `docs/gate.md` holds a run.
+other real images that are spoiled to a known degree, so that its true Frechet distance to the real pool is known exactly: both pools are
+finite, and all draws are with replacement. Each trial draws new held-out images, a champion's and a challenger's samples, compares the two
+as the register stage does, and lets the gate decide. Prints Markdown tables; `docs/gate.md` holds a run.
 
 Redrawn in each trial are the held-out images and the samples. Not redrawn are the features, which are frozen in production too, and
 the generators: the chance that lies in a training is not what the gate judges.

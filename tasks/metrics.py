@@ -54,13 +54,18 @@ _DECIDING: Mapping[Kind, tuple[str, ...]] = {
     "captions": ("fid", "kid"),
     "points": ("radius_error", "high_quality"),
     "unpaired": ("fid", "kid"),
-    "table": ("utility", "detection"),
+    "table": ("detection",),
     "pairs": ("fid", "kid"),
 }
 """Of each kind of data, the first of these that was measured, and that can tell two generators apart."""
 
-GUARDS: Mapping[Kind, tuple[str, ...]] = {"images": ("label_accuracy",), "captions": ("caption_recall",), "unpaired": ("translated",)}
-"""Scores that see what the deciding one is blind to: by none of these may a challenger be worse. As long as the entry names no metric."""
+BESIDE: Mapping[Kind, tuple[str, ...]] = {
+    "images": ("label_accuracy",),
+    "captions": ("caption_recall",),
+    "unpaired": ("translated",),
+    "table": ("utility",),
+}
+"""Scores that see what the deciding one is blind to, and decide together with it unless the entry names a metric."""
 
 _INSTEAD: Mapping[str, str] = {"fid": "kid", "fid_ratio": "kid", "fid_infinity": "kid"}
 """What decides where few samples let these tell nothing."""

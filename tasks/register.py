@@ -236,11 +236,11 @@ def _contest(champion: Generator, challenger: _Challenger, entry: Entry) -> _Ver
     if metric not in mine.scores or metric not in old.scores or old.conditions != mine.conditions:
         return _Verdict(gate.decide(Record(mine, old), rule, challenger.kind), old)
     rival = gather(challenger.generator, challenger.dataset, extractor, params)
-    comparison, *guards = (
-        compare(rival, evidence, by, rule.replicates, rule.confidence_of_one, params.seed)
-        for by in (metric, *gate.guards({key: mine.scores[key] for key in mine.scores.keys() & old.scores.keys()}, rule, challenger.kind))
-    )
-    decision = gate.decide(Record(mine, old, comparison, tuple(guards)), rule, challenger.kind)
+    both = {key: mine.scores[key] for key in mine.scores if key in old.scores}
+    metrics = gate.deciding_together(both, rule, challenger.kind, mine.undecided)
+    confidence = gate.confidence_of_each(rule, len(metrics))
+    comparison, *beside = (compare(rival, evidence, by, rule.replicates, confidence, params.seed) for by in metrics)
+    decision = gate.decide(Record(mine, old, comparison, tuple(beside)), rule, challenger.kind)
     fresh = _from_other_latents(challenger, extractor, params, metric) if decision.promotes else None
     return _Verdict(decision, old, comparison, fresh)
 

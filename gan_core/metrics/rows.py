@@ -7,7 +7,6 @@ describes them.
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -95,89 +94,85 @@ def _correlations(rows: Rows) -> Rows:
     return np.asarray(scaled.T @ scaled)
 
 
-def classifier_predictions(rows: Rows, labels: Labels, test_rows: Rows) -> Labels:
-    """The classes (M,) that a logistic regression, fitted on expanded and standardised rows, gives to test rows.
-
-    Deterministic; a few milliseconds for a few hundred rows, as bootstraps need.
-
-    Args:
-        rows: expanded, (N, E).
-        labels: (N,) class of each; where they are all of one class, so is every prediction.
-        test_rows: expanded, (M, E).
-    """
-    from sklearn.linear_model import LogisticRegression
-
-    if len(np.unique(labels)) < 2:
-        return np.full(len(test_rows), labels[0])
-    mean, std = _moments(rows)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # not converged, or separable: the classifier at hand is judged, whatever became of it
-        fitted = LogisticRegression(solver="newton-cholesky", max_iter=50).fit((rows - mean) / std, labels)
-        return np.asarray(fitted.predict((test_rows - mean) / std))
-
-
-def balanced_accuracy(predicted: Labels, labels: Labels) -> float:
-    """The mean over the classes of the share of their rows that is predicted right: always naming one class is worth 1 / classes."""
-    right = predicted == labels
-    return float(np.mean([right[labels == label].mean() for label in np.unique(labels)]))
-
-
-def detection(real: Rows, generated: Rows, real_indices: Labels, generated_indices: Labels) -> float:
-    """How well a classifier tells real rows from generated ones that it has not seen: the area under its ROC curve.
-
-    0.5 where it cannot; 1 where it always can. Least squares with a ridge on the standardised columns, their squares and their
-    products, both sides counting alike, in two folds. Which fold a row is in depends on its index, so that copies of one row in a
-    resample are never on both sides.
-
-    Args:
-        real: expanded, (N, E).
-        generated: expanded, (M, E).
-        real_indices: (N,) of what sample each is.
-        generated_indices: (M,).
-    """
-    rows = _with_products(np.concatenate([real, generated]))
-    is_real = np.repeat([True, False], [len(real), len(generated)])
-    fold = np.concatenate([real_indices, generated_indices]) % 2
-    areas = []
-    for tested in (0, 1):
-        learnt, judged = fold != tested, fold == tested
-        if not (is_real[learnt].any() and is_real[judged].any() and (~is_real[learnt]).any() and (~is_real[judged]).any()):
-            continue
-        mean, std = _moments(rows[learnt])
-        scaled = (rows - mean) / std
-        scores = scaled[judged] @ _discriminant(scaled[learnt], is_real[learnt])
-        areas.append(_area(scores[is_real[judged]], scores[~is_real[judged]]))
-    return float(np.mean(areas)) if areas else 0.5
-
-
-_MOST_PRODUCTS = 20  # columns whose products are looked at
-_RIDGE = 0.05
-
-
-def _with_products(rows: Rows) -> Rows:
-    mean, std = _moments(rows)
-    scaled = (rows - mean) / std
-    first, second = np.triu_indices(min(rows.shape[1], _MOST_PRODUCTS))
-    return np.concatenate([scaled, scaled[:, first] * scaled[:, second], scaled[:, _MOST_PRODUCTS:] ** 2], axis=1)
-
-
-def _discriminant(rows: Rows, is_real: NDArray[np.bool_]) -> Rows:
-    """The direction (E,) along which real and generated rows, each half of the weight, differ most for their spread."""
-    weights = np.where(is_real, 0.5 / is_real.sum(), 0.5 / (~is_real).sum())
-    weighted = rows * weights[:, None]
-    target = np.where(is_real, 1.0, -1.0)
-    return np.linalg.solve(weighted.T @ rows + _RIDGE * np.eye(rows.shape[1]), weighted.T @ target)
-
-
-def _area(above: Rows, below: Rows) -> float:
-    """The share of pairs in which the one of `above` has the larger score, ties counting half: the area under the ROC curve."""
-    from scipy.stats import rankdata
-
-    ranks = rankdata(np.concatenate([above, below]))[: len(above)].sum()
-    return float((ranks - len(above) * (len(above) + 1) / 2) / (len(above) * len(below)))
-
-
 def _moments(rows: Rows) -> tuple[Rows, Rows]:
     """Mean and deviation of each column, the deviation of what never changes as 1."""
     std = spread(rows)
     return rows.mean(axis=0), np.where(std > 0, std, 1.0)
+
+
+class Forest:
+    """Gradient boosted trees that were fitted on rows: the strong classifier of tables. Deterministic.
+
+    Rows are (N, D) as everywhere here; gaps and categories are taken as such.
+    """
+
+    def __init__(self, rows: Rows, labels: Labels, columns: Sequence[Column], label: int | None = None) -> None:
+        """Fit on rows and their labels (N,), 0 upwards.
+
+        Args:
+            rows: (N, D), or (N, D + 1) with a class as last column.
+            labels: what is to be told.
+            columns: the D.
+            label: how many classes the last column has, where there is one.
+        """
+        from sklearn.ensemble import HistGradientBoostingClassifier  # slow to import
+
+        self.present = np.unique(labels)
+        categories = [len(column.categories or ()) for column in columns] + ([label] if label is not None else [])
+        # More values than a byte has are told by their order.
+        mask = [0 < count <= _MOST_CATEGORIES for count in categories]
+        trees = max(_FEWEST_TREES, _TREES * 2 // max(2, len(self.present)))
+        self._model = HistGradientBoostingClassifier(
+            max_iter=trees,
+            min_samples_leaf=min(20, max(2, len(rows) // 20)),
+            categorical_features=mask,
+            early_stopping=False,
+            random_state=0,
+        )
+        if len(self.present) > 1:
+            self._model.fit(rows, labels)
+
+    def probabilities(self, rows: Rows, classes: int) -> Rows:
+        """Of each of `classes` (M, classes): 0 for one that it has not seen."""
+        found = np.zeros((len(rows), classes))
+        found[:, self.present] = self._model.predict_proba(rows) if len(self.present) > 1 else 1.0
+        return found
+
+
+_TREES, _FEWEST_TREES = 100, 20
+_MOST_CATEGORIES = 255
+
+
+def area(above: Rows, below: Rows) -> tuple[float, Rows, Rows]:
+    """The area under the ROC curve of scores (N,) and (M,), and what each weighs in it: (N,) and (M,), of mean 0.
+
+    The area is the share of pairs in which the one of `above` has the larger score, ties counting half; a sample's weight is the share
+    of pairs that it wins, less the area (DeLong et al., 1988).
+    """
+    from scipy.stats import rankdata
+
+    n, m = len(above), len(below)
+    ranks = rankdata(np.concatenate([above, below]))
+    won = (ranks[:n] - rankdata(above)) / m
+    lost = 1 - (ranks[n:] - rankdata(below)) / n
+    mean = float(won.mean())
+    return mean, won - mean, lost - lost.mean()
+
+
+def class_areas(probabilities: Rows, labels: Labels) -> tuple[float, Rows]:
+    """The mean over the classes of the area under the ROC curve of one against all others, and each row's weight in it: (N,), of mean 0.
+
+    Args:
+        probabilities: (N, K).
+        labels: (N,) of each row. Classes that none or all of them have are left out; where that leaves none, the area is 0.5.
+    """
+    n, areas, weights = len(labels), [], np.zeros(len(labels))
+    for label in np.unique(labels):
+        own = labels == label
+        if own.all():
+            continue
+        found, of_own, of_others = area(probabilities[own, label], probabilities[~own, label])
+        areas.append(found)
+        weights[own] += of_own * n / own.sum()
+        weights[~own] += of_others * n / (~own).sum()
+    return (float(np.mean(areas)), weights / len(areas)) if areas else (0.5, weights)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 import operator
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from gan_core.params.common import Kind
-from tasks.metrics import GUARDS, default_metric, instead_of
+from tasks.metrics import BESIDE, default_metric, instead_of
 from tasks.params import RegisterParams
 from tasks.promotion.comparison import Comparison
 
@@ -61,8 +61,8 @@ class Record:
     """None where there never was one."""
     comparison: Comparison | None = None
     """Of the two by the deciding metric."""
-    guards: tuple[Comparison, ...] = ()
-    """Of the two by `guards`."""
+    beside: tuple[Comparison, ...] = ()
+    """Of the two by the scores that decide together with it (`deciding_together`)."""
 
 
 @dataclass(frozen=True)
@@ -83,10 +83,10 @@ def decide(record: Record, rule: RegisterParams, kind: Kind) -> Decision:
     """Judge a challenger, alone and beside the champion.
 
     Vetoes come first: a score that is not finite, a floor that is not met (`rule.require`, and those of `FLOORS` that it does not
-    name), a deciding metric that was not measured, scores that were measured differently. Then the one metric `rule.improve` decides:
-    the challenger is promoted where the middle `rule.confidence_of_one` of the resamples lies on the better side (at 0.95: where at least
-    97.5 % of them do), kept out as worse where it lies on the other, and anything between is inconclusive. One that is worse by a guard is
-    kept out as worse however much better it is by the deciding metric.
+    name), a deciding metric that was not measured, scores that were measured differently. Then the metrics of `deciding_together` decide,
+    which is the one of `rule.improve` where there is one: the challenger is promoted where it is better by one of them and worse by none.
+    Better by one it is where the middle `confidence_of_each` of the resamples lies on the better side (at 0.95, and by one alone: where at
+    least 97.5 % of them do); worse where it lies on the other; anything between is inconclusive.
 
     Args:
         record: what was measured.
@@ -111,14 +111,11 @@ def decide(record: Record, rule: RegisterParams, kind: Kind) -> Decision:
     comparison = record.comparison
     if comparison is None or comparison.metric != metric or not math.isfinite(comparison.probability_better):
         return veto(f"the two were not compared by {metric}")
-    decision = _by_comparison(comparison, rule.confidence_of_one)
+    compared = (comparison, *record.beside)
+    decision = _together([_by_comparison(one, confidence_of_each(rule, len(compared))) for one in compared])
     preferred = rule.improve or default_metric(scores, kind)
     if preferred != metric:
-        decision = replace(decision, reasons=(*decision.reasons, f"{metric} decides, not {preferred}: {undecided[preferred]}"))
-    if decision.promotes:
-        judged = (_by_comparison(guard, rule.confidence_of_one) for guard in record.guards)
-        lost = [reason for other in judged if other.outcome == WORSE for reason in other.reasons]
-        return Decision(WORSE, (*lost, *decision.reasons)) if lost else decision
+        return replace(decision, reasons=(*decision.reasons, f"{metric} decides, not {preferred}: {undecided[preferred]}"))
     return decision
 
 
@@ -134,9 +131,30 @@ def deciding_metric(scores: Mapping[str, float], rule: RegisterParams, kind: Kin
     return default_metric(scores, kind, undecided) if rule.improve is None else instead_of(rule.improve, undecided)
 
 
-def guards(scores: Mapping[str, float], rule: RegisterParams, kind: Kind) -> tuple[str, ...]:
-    """The metrics by which a challenger must not be worse; none where the entry itself says what decides."""
-    return tuple(metric for metric in GUARDS.get(kind, ()) if metric in scores) if rule.improve is None else ()
+def deciding_together(
+    scores: Mapping[str, float], rule: RegisterParams, kind: Kind, undecided: Mapping[str, str] = _NONE
+) -> tuple[str, ...]:
+    """The metrics that decide between two generators: `deciding_metric` first, then what sees the faults that it is blind to.
+
+    The arguments are those of `deciding_metric`. An entry that names a metric has it decide alone.
+    """
+    metric = deciding_metric(scores, rule, kind, undecided)
+    return (metric, *(other for other in BESIDE.get(kind, ()) if other in scores)) if rule.improve is None else (metric,)
+
+
+def confidence_of_each(rule: RegisterParams, metrics: int) -> float:
+    """The confidence that each of so many metrics takes: all together promote an equal no more often than one would (Bonferroni)."""
+    return 1 - (1 - rule.confidence_of_one) / metrics
+
+
+def _together(decisions: Sequence[Decision]) -> Decision:
+    """Better by one and worse by none, of decisions by one metric each, is better."""
+    for outcome in (WORSE, "promoted"):
+        told = [decision for decision in decisions if decision.outcome == outcome]
+        if told:
+            others = [decision for decision in decisions if decision.outcome != outcome]
+            return Decision(outcome, tuple(reason for decision in (*told, *others) for reason in decision.reasons))
+    return Decision(decisions[0].outcome, tuple(reason for decision in decisions for reason in decision.reasons))
 
 
 def conditions_of(evaluation: Mapping[str, Any]) -> dict[str, Any]:

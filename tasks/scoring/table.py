@@ -1,20 +1,23 @@
 """Rows of a table against held-out ones.
 
-utility (with a label): what a classifier that was trained on generated rows is worth on held-out real rows, as a share of what one that
-was trained on the real rows is worth; the median of three, each on as many generated rows as there are real ones to train on. The
-classifier is a logistic regression, its worth the accuracy with each class equally important (`balanced_accuracy`).
+detection: how well gradient boosted trees tell generated rows, with their labels, from real ones: the area under the ROC curve, 0.5 where
+they cannot. They are fitted on training rows and half of the generated ones, and tested on held-out rows and the other half.
 
-detection (without a label): how well a classifier tells generated rows from real ones, 0.5 to 1.
+utility (with a label): what such trees, fitted on generated rows to tell the label, are worth on held-out real rows, as a share of what
+trees that were fitted on the real training rows are worth: the area under the ROC curve of each class against all others, the mean over
+the classes; of three, each on as many generated rows as there are real ones to learn from.
 
 column_distance, correlation_distance: means over columns and pairs of columns. evaluation.json has each column's.
 
-Also there, under real_against_real, is what a perfect generator would get: training rows in the place of generated ones.
+Also there, under real_against_real, is what a perfect generator would get: training rows in the place of generated ones; for detection
+one half of them in the place of the training rows, and the other in that of generated ones.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -27,16 +30,9 @@ from gan_core.data.schema import Column
 from gan_core.errors import DataError, TrainingError
 from gan_core.generator import Generator
 from gan_core.kinds.table import Table
+from gan_core.metrics.bootstrap import Draws
 from gan_core.metrics.features import FeatureExtractor
-from gan_core.metrics.rows import (
-    balanced_accuracy,
-    classifier_predictions,
-    column_distances,
-    correlation_distance,
-    detection,
-    expanded,
-    spread,
-)
+from gan_core.metrics.rows import Forest, area, class_areas, column_distances, correlation_distance, expanded, spread
 from tasks.params import EvaluateParams
 from tasks.scoring.copies import COMPARED, Copies, Embedding, find_copies
 from tasks.scoring.scoring import Evidence, Scoring, chosen, rounded
@@ -46,7 +42,7 @@ TABLES = 3
 
 
 class TableEvidence(Evidence):
-    """Generated and held-out rows with their labels, and what the real rows are worth to a classifier."""
+    """Generated and held-out rows with their labels, and what trees make of them."""
 
     def __init__(
         self,
@@ -59,65 +55,85 @@ class TableEvidence(Evidence):
         train_labels: NDArray[np.int64] | None,  # (T,)
     ) -> None:
         self.columns = columns
-        self.real, self.generated = real, generated
-        self.real_labels, self.generated_labels = real_labels, generated_labels
+        self.real, self.generated, self.train = real, generated, train
+        self.real_labels, self.generated_labels, self.train_labels = real_labels, generated_labels, train_labels
         self.n_real, self.n_generated = len(real), len(generated)
-        self._real, self._generated = expanded(real, columns), expanded(generated, columns)
-        # Bootstraps resample what is tested on; what a classifier of real rows says of it stays the same.
-        self._predicted_by_real = (
-            None if train_labels is None else classifier_predictions(expanded(train, columns), train_labels, self._real)
-        )
+        known = [int(labels.max(initial=-1)) + 1 for labels in (real_labels, generated_labels, train_labels) if labels is not None]
+        self.classes = max(known) if len(known) == 3 else None
 
     def scores(self) -> dict[str, float]:
-        metrics = ["detection"] if self.real_labels is None else ["utility"]
-        metrics += ["column_distance", "correlation_distance"]
+        metrics = ["detection", *(["utility"] if self.classes is not None else []), "column_distance", "correlation_distance"]
         everything = np.arange(self.n_real), np.arange(self.n_generated)
         return {metric: self.resampled(metric, *everything) for metric in metrics}
 
     def resampled(self, metric: str, real: NDArray[np.int64], generated: NDArray[np.int64]) -> float:
         if metric == "utility":
-            return self._utility(real, generated)
+            return self._worth[0] / self._worth_of_real[0]
         if metric == "detection":
-            return detection(self._real[real], self._generated[generated], real, generated)
+            return self._detected[0]
         if metric == "correlation_distance":
             return correlation_distance(self.real[real], self.generated[generated], self.columns)
         return float(np.mean(list(self._column_distances(real, generated).values())))
 
+    def replicates(self, metric: str, real: Draws, generated: Draws) -> NDArray[np.float64]:
+        """Of what trees say, what they are tested on is drawn anew; the trees stay as they are."""
+        if metric == "detection":
+            found, of_real, of_generated = self._detected
+            return found + real.shifts(of_real) + generated.shifts(of_generated)
+        if metric == "utility":
+            (worth, weights), (most, weights_of_most) = self._worth, self._worth_of_real
+            return worth / most + real.shifts(weights / most - worth / most**2 * weights_of_most)
+        return super().replicates(metric, real, generated)
+
     def details(self) -> dict[str, Any]:
-        everything = np.arange(self.n_real), np.arange(self.n_generated)
-        found: dict[str, Any] = {"column_distances": {name: rounded(value) for name, value in self._column_distances(*everything).items()}}
-        if self.real_labels is not None:
-            worth = {"trained_on_real": self._accuracy_of_real(everything[0]), "trained_on_generated": self._accuracy(*everything)}
-            found["classifier_accuracy"] = {name: rounded(value) for name, value in worth.items()}
+        distances = self._column_distances(np.arange(self.n_real), np.arange(self.n_generated))
+        found: dict[str, Any] = {"column_distances": {name: rounded(value) for name, value in distances.items()}}
+        if self.classes is not None:
+            worth = {"trained_on_real": self._worth_of_real[0], "trained_on_generated": self._worth[0]}
+            found["classifier_area"] = {name: rounded(value) for name, value in worth.items()}
         return found
 
     def _column_distances(self, real: NDArray[np.int64], generated: NDArray[np.int64]) -> Mapping[str, float]:
         return column_distances(self.real[real], self.generated[generated], self.columns)
 
-    def _utility(self, real: NDArray[np.int64], generated: NDArray[np.int64]) -> float:
-        # A classifier that gets nothing right would leave nothing to divide by.
-        return self._accuracy(real, generated) / max(self._accuracy_of_real(real), 1e-12)
-
-    def _accuracy(self, real: NDArray[np.int64], generated: NDArray[np.int64]) -> float:
-        """On held-out rows, of classifiers that were trained on generated ones: the median."""
-        assert self.real_labels is not None  # noqa: S101
-        assert self.generated_labels is not None  # noqa: S101
-        test, test_labels = self._real[real], self.real_labels[real]
-        tables = np.array_split(generated, min(TABLES, len(generated)))
-        return float(
-            np.median(
-                [
-                    balanced_accuracy(classifier_predictions(self._generated[part], self.generated_labels[part], test), test_labels)
-                    for part in tables
-                ]
+    @cached_property
+    def _detected(self) -> tuple[float, NDArray[np.float64], NDArray[np.float64]]:
+        """The area, and what each held-out (N,) and each generated row (M,) weighs in it; of mean 0."""
+        known = self.classes is not None
+        real, drawn, train = (
+            np.column_stack([rows, labels]) if known and labels is not None else rows
+            for rows, labels in (
+                (self.real, self.real_labels), (self.generated, self.generated_labels), (self.train, self.train_labels)
             )
-        )
+        )  # fmt: skip
+        learnt = min(len(train), self.n_generated // 2)
+        told = np.repeat([0, 1], [len(train), learnt])
+        trees = Forest(np.concatenate([train, drawn[:learnt]]), told, self.columns, self.classes)
+        found, of_generated, of_real = area(*(trees.probabilities(rows, 2)[:, 1] for rows in (drawn[learnt:], real)))
+        weights = np.zeros(self.n_generated)
+        weights[learnt:] = of_generated * self.n_generated / (self.n_generated - learnt)
+        return found, of_real, weights
 
-    def _accuracy_of_real(self, real: NDArray[np.int64]) -> float:
-        """The same of a classifier that was trained on the real training rows."""
+    @cached_property
+    def _worth(self) -> tuple[float, NDArray[np.float64]]:
+        """Of trees that were fitted on generated rows, the mean of three areas on held-out ones, and what each row weighs in it."""
+        assert self.generated_labels is not None  # noqa: S101
+        parts = np.array_split(np.arange(self.n_generated), min(TABLES, self.n_generated))
+        found = [self._told(self.generated[part], self.generated_labels[part]) for part in parts]
+        return float(np.mean([one for one, _ in found])), np.mean([weights for _, weights in found], axis=0)
+
+    @cached_property
+    def _worth_of_real(self) -> tuple[float, NDArray[np.float64]]:
+        """The same of trees that were fitted on training rows."""
+        assert self.train_labels is not None  # noqa: S101
+        return self._told(self.train, self.train_labels)
+
+    def _told(self, rows: NDArray[np.float64], labels: NDArray[np.int64]) -> tuple[float, NDArray[np.float64]]:
         assert self.real_labels is not None  # noqa: S101
-        assert self._predicted_by_real is not None  # noqa: S101
-        return balanced_accuracy(self._predicted_by_real[real], self.real_labels[real])
+        assert self.classes is not None  # noqa: S101
+        probabilities = Forest(rows, labels, self.columns).probabilities(self.real, self.classes)
+        found, weights = class_areas(probabilities, self.real_labels)
+        return max(found, 1e-12), weights  # what gets nothing right would leave nothing to divide by
 
 
 class TableScoring(Scoring):
@@ -156,8 +172,11 @@ class TableScoring(Scoring):
         labels = dataset.labels.get("train")
         evidence = self._evidence(dataset, dataset.samples["train"][train], None if labels is None else labels[train], params)
         # Utility is 1 by its definition.
-        scores = {metric: value for metric, value in evidence.scores().items() if metric != "utility"}
-        return {"n_train": len(train), **{metric: rounded(value) for metric, value in scores.items()}}
+        scores = {metric: evidence.score(metric) for metric in ("column_distance", "correlation_distance")}
+        halves = self._evidence(
+            dataset, dataset.samples["train"][train[1::2]], None if labels is None else labels[train[1::2]], params, train[::2]
+        )
+        return {"n_train": len(train), **scores, "detection": halves.score("detection")}
 
     def copies(
         self, generator: Generator, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams
@@ -179,9 +198,14 @@ class TableScoring(Scoring):
         return {"generated": pictures.histograms(held_out, generated, columns), "real": pictures.histograms(held_out, train, columns)}
 
     def _evidence(
-        self, dataset: Dataset, generated: NDArray[np.float64], labels: NDArray[np.int64] | None, params: EvaluateParams
+        self,
+        dataset: Dataset,
+        generated: NDArray[np.float64],
+        labels: NDArray[np.int64] | None,
+        params: EvaluateParams,
+        train: NDArray[np.int64] | None = None,  # which training rows trees learn from; by default those that are chosen
     ) -> TableEvidence:
-        train = chosen(dataset, "train", params.samples, params.seed)
+        train = chosen(dataset, "train", params.samples, params.seed) if train is None else train
         held_out = chosen(dataset, "holdout", params.samples, params.seed)
 
         def labels_of(split: str, indices: NDArray[np.int64]) -> NDArray[np.int64] | None:

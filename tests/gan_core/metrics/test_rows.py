@@ -8,20 +8,10 @@ import numpy as np
 import planted_table
 import pytest
 from scipy import stats
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import balanced_accuracy_score
-from sklearn.preprocessing import StandardScaler
+from sklearn.metrics import roc_auc_score
 
 from gan_core.data.schema import Column
-from gan_core.metrics.rows import (
-    balanced_accuracy,
-    classifier_predictions,
-    column_distances,
-    correlation_distance,
-    detection,
-    expanded,
-    spread,
-)
+from gan_core.metrics.rows import Forest, area, class_areas, column_distances, correlation_distance, expanded, spread
 
 NUMBERS = (Column("a", "number", "float64"), Column("b", "number", "float64"))
 COLOUR = Column("colour", "category", "string", ("blue", "green", "red"))
@@ -99,46 +89,65 @@ class TestCorrelations:
         assert correlation_distance(normal(10)[:, :1], normal(10)[:, :1], NUMBERS[:1]) == 0
 
 
-class TestClassifier:
-    def test_against_scikit_learn(self) -> None:
+class TestTrees:
+    def test_tell_classes_apart_and_name_none_that_they_have_not_seen(self) -> None:
         values, labels = planted_table.rows(300)
-        noisy = expanded(values, planted_table.COLUMNS) + np.random.default_rng(0).normal(0, 8, (300, 9))
-        train, test = slice(200), slice(200, None)
-        scaler = StandardScaler().fit(noisy[train])
-        reference = LogisticRegression(max_iter=1_000).fit(scaler.transform(noisy[train]), labels[train])
-        expected = balanced_accuracy_score(labels[test], reference.predict(scaler.transform(noisy[test])))
-        assert 0.6 < expected < 0.99
-        found = balanced_accuracy(classifier_predictions(noisy[train], labels[train], noisy[test]), labels[test])
-        assert found == pytest.approx(expected, abs=0.021)  # a row at the border
+        found = Forest(values[:200], labels[:200], planted_table.COLUMNS).probabilities(values[200:], 3)
+        assert found.shape == (100, 3)
+        np.testing.assert_allclose(found.sum(axis=1), 1)
+        assert (found.argmax(axis=1) == labels[200:]).mean() > 0.97
+        assert (found[:, 2] == 0).all()
 
-    def test_accuracy_against_scikit_learn(self) -> None:
+    def test_rows_of_one_class_teach_nothing(self) -> None:
+        found = Forest(np.zeros((90, 2)), np.full(90, 2), NUMBERS).probabilities(np.zeros((5, 2)), 3)
+        np.testing.assert_array_equal(found, [[0, 0, 1]] * 5)
+
+    def test_a_category_is_no_number(self) -> None:
+        """Every other of twenty categories: no order of theirs tells the classes apart in a split or two."""
+        column = Column("place", "category", "string", tuple(map(str, range(20))))
+        values = np.random.default_rng(0).integers(0, 20, (400, 1)).astype(np.float64)
+        labels = (values[:, 0] % 2).astype(np.int64)
+        told = Forest(values[:300], labels[:300], (column,)).probabilities(values[300:], 2).argmax(axis=1)
+        assert (told == labels[300:]).all()
+
+    def test_gaps_are_taken_as_such(self) -> None:
+        values = np.where(np.arange(400)[:, None] % 2, np.nan, normal(400)[:, :1])
+        told = Forest(values, np.arange(400) % 2, NUMBERS[:1]).probabilities(values, 2).argmax(axis=1)
+        np.testing.assert_array_equal(told, np.arange(400) % 2)
+
+
+class TestAreas:
+    def test_against_scikit_learn(self) -> None:
         draw = np.random.default_rng(0)
-        predicted, labels = draw.integers(0, 3, 200), draw.choice(3, 200, p=[0.8, 0.15, 0.05])
-        assert balanced_accuracy(predicted, labels) == pytest.approx(balanced_accuracy_score(labels, predicted))
+        above, below = np.round(draw.normal(0.7, 1, 60), 1), np.round(draw.normal(0, 1, 90), 1)  # with ties
+        found, of_above, of_below = area(above, below)
+        assert found == pytest.approx(roc_auc_score(np.repeat([1, 0], [60, 90]), np.concatenate([above, below])))
+        assert (of_above.mean(), of_below.mean()) == (pytest.approx(0, abs=1e-12), pytest.approx(0, abs=1e-12))
 
-    def test_rows_of_one_class_or_without_any_difference_teach_nothing(self) -> None:
-        values, labels = np.zeros((90, 2)), np.repeat([0, 1, 2], [80, 5, 5])
-        assert balanced_accuracy(classifier_predictions(values, labels, values), labels) == pytest.approx(1 / 3)
-        assert (classifier_predictions(values, np.full(90, 2), values) == 2).all()
-
-
-class TestDetection:
-    def test_equal_distributions_cannot_be_told_apart(self) -> None:
-        real, generated = normal(600, 0.5), normal(600, 0.5, seed=1)
-        assert detection(real, generated, np.arange(600), np.arange(600)) == pytest.approx(0.5, abs=0.05)
-
-    @pytest.mark.parametrize("generated", [normal(400, 0.9, seed=1) + 1, normal(400, seed=1), 2 * normal(400, 0.9, seed=1)])
-    def test_a_shift_a_lost_correlation_and_a_wrong_deviation_show(self, generated: np.ndarray) -> None:
-        assert detection(normal(400, 0.9), generated, np.arange(400), np.arange(400)) > 0.7
-
-    def test_copies_of_a_row_are_never_on_both_sides(self) -> None:
-        """Of 60 rows drawn 600 times, a classifier that met a row's copies would know it; one that did not, cannot."""
+    def test_a_weight_is_the_derivative_by_a_samples_share(self) -> None:
         draw = np.random.default_rng(0)
-        real, generated = draw.normal(size=(60, 14)), draw.normal(size=(60, 14))
-        chosen = draw.integers(0, 60, 600), draw.integers(0, 60, 600)
-        honest = detection(real[chosen[0]], generated[chosen[1]], *chosen)
-        assert honest < 0.75
-        assert detection(real[chosen[0]], generated[chosen[1]], np.arange(600), np.arange(600)) > 0.9
+        above, below = np.round(draw.normal(0.7, 1, 20), 1), np.round(draw.normal(0, 1, 30), 1)
+        found, of_above, of_below = area(above, below)
+        truth, values = np.repeat([1, 0], [20, 30]), np.concatenate([above, below])
+        for sample in (0, 7, 33):
+            weights = np.repeat([1 / 20, 1 / 30], [20, 30]) * (1 - 1e-4 * np.repeat([sample < 20, sample >= 20], [20, 30]))
+            weights[sample] += 1e-4
+            moved = roc_auc_score(truth, values, sample_weight=weights)
+            assert np.concatenate([of_above, of_below])[sample] == pytest.approx((moved - found) / 1e-4, abs=1e-3)
 
-    def test_too_few_rows_tell_nothing(self) -> None:
-        assert detection(np.ones((1, 2)), np.zeros((1, 2)), np.array([0]), np.array([0])) == 0.5
+    def test_its_spread_is_that_of_newly_drawn_samples(self) -> None:
+        draw = np.random.default_rng(0)
+        anew = [area(draw.normal(0.5, 1, 60), draw.normal(0, 1, 80))[0] for _ in range(500)]
+        told = []
+        for _ in range(20):
+            _, of_above, of_below = area(draw.normal(0.5, 1, 60), draw.normal(0, 1, 80))
+            told.append(np.hypot(of_above.std() / np.sqrt(60), of_below.std() / np.sqrt(80)))
+        assert np.mean(told) == pytest.approx(np.std(anew), rel=0.12)
+
+    def test_of_classes_against_scikit_learn(self) -> None:
+        draw = np.random.default_rng(0)
+        probabilities, labels = draw.dirichlet(np.ones(3), 200), draw.choice(3, 200, p=[0.8, 0.15, 0.05])
+        found, weights = class_areas(probabilities, labels)
+        assert found == pytest.approx(roc_auc_score(labels, probabilities, multi_class="ovr"))
+        assert weights.mean() == pytest.approx(0, abs=1e-12)
+        assert class_areas(probabilities, np.zeros(200, dtype=np.int64))[0] == 0.5

@@ -20,7 +20,7 @@ from tasks.scoring.points import PointEvidence
 from tasks.scoring.unpaired import UnpairedEvidence
 
 OF_TABLES = ("utility", "detection", "column_distance", "correlation_distance")
-"""Compared in test_tables.py."""
+"""Compared in test_table_scoring.py."""
 
 
 def features(count: int, seed: int, shift: float = 0.0) -> NDArray[np.float32]:

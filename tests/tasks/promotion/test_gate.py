@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from tasks.metrics import BETTER, FLOOR_ONLY
 from tasks.params import RegisterParams
 from tasks.promotion.comparison import Comparison
-from tasks.promotion.gate import Decision, Measured, Record, conditions_of, decide, guards, veto
+from tasks.promotion.gate import Decision, Measured, Record, conditions_of, decide, deciding_together, veto
 
 GOOD = {"fid": 10.0, "recall": 0.6, "modes": 10.0}
 CONDITIONS = {"dataset_digest": "d", "n_real": 180, "n_generated": 1800, "seed": 0, "extractor": "e"}
@@ -236,9 +236,28 @@ def test_one_that_is_better_but_draws_other_labels_than_asked_is_worse() -> None
     decision = decide(Record(Measured(scores, CONDITIONS), Measured(scores, CONDITIONS), better, (lost,)), rule(), "images")
     assert decision.outcome == "kept: worse"
     assert decision.reasons[0] == "label_accuracy 0.1 against 0.9: better in 0.0 % of 1,000 resamples"
-    assert guards(scores, rule(), "images") == ("label_accuracy",)
-    assert guards(scores, rule(improve="fid"), "images") == ()
-    assert guards(GOOD, rule(), "images") == ()
+    assert deciding_together(scores, rule(), "images") == ("fid", "label_accuracy")
+    assert deciding_together(scores, rule(improve="fid"), "images") == ("fid",)
+    assert deciding_together(GOOD, rule(), "images") == ("fid",)
+
+
+@pytest.mark.parametrize(
+    ("fid", "labels", "outcome"),
+    [
+        (0.99, 0.5, "promoted"),
+        (0.5, 0.99, "promoted"),
+        (0.98, 0.98, "kept: inconclusive"),  # two chances share the 2.5 %
+        (0.01, 0.99, "kept: worse"),
+        (0.5, 0.01, "kept: worse"),
+    ],
+)
+def test_better_by_one_and_worse_by_none(fid: float, labels: float, outcome: str) -> None:
+    scores = {**GOOD, "label_accuracy": 0.5}
+    one = compared(1.0, 2.0, fid) if fid >= 0.5 else compared(2.0, 1.0, fid)
+    other = compared(0.9, 0.8, labels, "label_accuracy") if labels >= 0.5 else compared(0.8, 0.9, labels, "label_accuracy")
+    decision = decide(Record(Measured(scores, CONDITIONS), Measured(scores, CONDITIONS), one, (other,)), rule(), "images")
+    assert decision.outcome == outcome
+    assert len(decision.reasons) == 2
 
 
 @pytest.mark.parametrize(

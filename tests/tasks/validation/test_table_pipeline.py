@@ -17,7 +17,7 @@ from gan_core.data.dataset import Dataset, Split
 from gan_core.data.encoding import Encoding
 from gan_core.errors import ConfigError, DataError, TrainingError
 from gan_core.generator import Generator, Samples
-from gan_core.metrics.rows import balanced_accuracy, classifier_predictions, column_distances, correlation_distance, expanded
+from gan_core.metrics.rows import Forest, class_areas, column_distances, correlation_distance
 from gan_core.params import TabularParams
 from gan_core.recipes import build_recipe
 from tasks.evaluate import evaluate
@@ -60,7 +60,7 @@ def done(workspace: Workspace, tmp_path: Path) -> Workspace:
 
 def test_from_a_file_to_a_champion_and_back_to_files(done: Workspace, tmp_path: Path) -> None:
     scores = json.loads((done.report("rows") / "metrics.json").read_text())
-    assert set(scores) == {"utility", "column_distance", "correlation_distance", "copies"}
+    assert set(scores) == {"detection", "utility", "column_distance", "correlation_distance", "copies"}
     assert scores["copies"] < 0.05
     assert scores["utility"] > 0.9  # classes that lie 20 deviations apart
     assert scores["column_distance"] < 0.4
@@ -170,7 +170,7 @@ class TestCopies:
         dataset = planted_table.pack(tmp_path / "ready")
         found = self.found(replaying(dataset), dataset)
         assert found.generated_share > 0.9
-        measured = Measured.of({"utility": 1.0, "copies": found.share}, {"copies": found.as_record()})
+        measured = Measured.of({"detection": 0.6, "copies": found.share}, {"copies": found.as_record()})
         assert decide(Record(measured), RegisterParams(), "table").outcome.startswith("vetoed: copies")
 
     def test_rows_that_were_held_out_pass(self, tmp_path: Path) -> None:
@@ -217,6 +217,14 @@ class TestScores:
         assert scores["utility"] < 0.8
         assert scores["column_distance"] < 0.2  # although the columns are right
 
+    def test_labels_of_others_are_detected(self, tmp_path: Path) -> None:
+        """Columns as they are, and each row's class by lot: the label is a column like the others."""
+        dataset = planted_table.pack(tmp_path / "ready")
+        real, confused = (score(replaying(dataset, confused=confused), dataset, None, EvaluateParams()) for confused in (False, True))
+        assert real["detection"] == pytest.approx(0.5, abs=0.1)
+        assert confused["detection"] > 0.7
+        assert SCORINGS["table"].real_against_real(dataset, None, EvaluateParams())["detection"] == pytest.approx(0.5, abs=0.12)
+
     def test_without_a_label_detection_decides(self, tmp_path: Path) -> None:
         dataset = planted_table.pack(tmp_path / "ready", labelled=False)
         scores = score(replaying(dataset), dataset, None, EvaluateParams())
@@ -232,15 +240,14 @@ class TestScores:
         distances = column_distances(evidence.real, evidence.generated, columns)
         assert found["column_distance"] == pytest.approx(np.mean(list(distances.values())))
         assert found["correlation_distance"] == pytest.approx(correlation_distance(evidence.real, evidence.generated, columns))
-        test = expanded(evidence.real, columns)
 
-        def accuracy(rows: Any, labels: Any) -> float:
-            return balanced_accuracy(classifier_predictions(expanded(rows, columns), labels, test), evidence.real_labels)
+        def worth(rows: Any, labels: Any) -> float:
+            return class_areas(Forest(rows, labels, columns).probabilities(evidence.real, 2), evidence.real_labels)[0]
 
         parts = (slice(300), slice(300, 600), slice(600, 900))
-        accuracies = [accuracy(evidence.generated[part], evidence.generated_labels[part]) for part in parts]
-        real = accuracy(np.array(dataset.samples["train"]), np.array(dataset.labels["train"]))
-        assert found["utility"] == pytest.approx(np.median(accuracies) / real)
+        areas = [worth(evidence.generated[part], evidence.generated_labels[part]) for part in parts]
+        real = worth(np.array(dataset.samples["train"]), np.array(dataset.labels["train"]))
+        assert found["utility"] == pytest.approx(np.mean(areas) / real)
 
     @pytest.mark.parametrize("labelled", [True, False])
     def test_a_resample_of_everything_once_is_the_score(self, tmp_path: Path, labelled: bool) -> None:

@@ -1,0 +1,251 @@
+"""Whether tables are ranked rightly: `python -m benchmarks.table_ladder [--adult $GANTRY_DATA/adult]`.
+
+Twelve generators of known order on each table: the first draws real rows, and each of the others has every fault of the one before it
+and one more. Nothing is trained. A trial draws training, held-out and generated rows anew, and compares each two generators as the
+register stage does. Prints how often scores put two in the right order, how often the default rule promotes the better and the worse one
+of two, and by which scores each fault alone is called worse than real rows. `docs/gate.md` holds a run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gan_core.data.schema import Column
+from tasks.metrics import BESIDE, BETTER, LOWER
+from tasks.params import RegisterParams
+from tasks.promotion.comparison import compare
+from tasks.promotion.gate import Measured, Record, confidence_of_each, decide
+from tasks.scoring.table import TableEvidence
+
+TRAIN, HELD_OUT = 500, 500
+Rows = NDArray[np.float64]
+Labels = NDArray[np.int64]
+Table = tuple[Rows, Labels]
+Random = np.random.Generator
+Source = tuple[tuple[Column, ...], Callable[[int, Random], Table]]
+Fault = Callable[[Rows, Labels, tuple[Column, ...], Random], Table]
+
+
+def _number(name: str) -> Column:
+    return Column(name, "number", "float64")
+
+
+def numbers() -> Source:
+    """Eight columns in three clusters, correlated within each; a label of two classes, and a third in one row of a hundred."""
+    columns = tuple(_number(f"x{index}") for index in range(8))
+    shape = np.random.default_rng(0)
+    centres, mixes = 2 * shape.normal(size=(3, 8)), shape.normal(size=(3, 8, 8)) / 3
+
+    def draw(count: int, random: Random) -> Table:
+        labels = random.choice(3, count, p=[0.59, 0.4, 0.01])
+        return centres[labels] + np.einsum("ni,nij->nj", random.normal(size=(count, 8)), mixes[labels]), labels
+
+    return columns, draw
+
+
+def mixed() -> Source:
+    """Numbers and categories that depend on each other and on the label, of which one class has a row in a hundred."""
+    texts = {"colour": ("blue", "green", "red"), "place": tuple("abcdef"), "kind": ("old", "new")}
+    columns = (
+        _number("height"),
+        _number("age"),
+        _number("money"),
+        *(Column(name, "category", "string", values) for name, values in texts.items()),
+    )
+
+    def draw(count: int, random: Random) -> Table:
+        labels = random.choice(3, count, p=[0.59, 0.4, 0.01])
+        place = (labels + random.choice(6, count, p=[0.4, 0.2, 0.2, 0.1, 0.05, 0.05])) % 6
+        height = random.normal(place * 0.7 + labels, 1)
+        age = random.gamma(2 + labels, 10) + 3 * height
+        money = np.where(random.random(count) < 0.5, 0.0, np.exp(random.normal(age / 30, 0.5)))
+        colour = np.where(money > 0, random.choice(3, count, p=[0.7, 0.2, 0.1]), random.choice(3, count, p=[0.1, 0.3, 0.6]))
+        kind = (random.random(count) < 1 / (1 + np.exp(height - 2))).astype(np.float64)
+        return np.stack([height, age, money, place, colour, kind], axis=1)[:, [0, 1, 2, 4, 3, 5]], labels
+
+    return columns, draw
+
+
+def adult(folder: Path) -> Source:
+    """The census table, its rows drawn without end from those that there are."""
+    import pandas as pd
+
+    files = sorted((*folder.glob("*.csv"), *folder.glob("*.parquet")))
+    frame = (pd.read_parquet if files[0].suffix == ".parquet" else pd.read_csv)(files[0]).dropna()
+    *names, label = frame.columns
+    labels, _ = pd.factorize(frame[label])
+    columns, values = [], []
+    for name in names:
+        if pd.api.types.is_numeric_dtype(frame[name]):
+            columns.append(_number(name))
+            values.append(frame[name].to_numpy(np.float64))
+        else:
+            codes, texts = pd.factorize(frame[name])
+            columns.append(Column(name, "category", "string", tuple(map(str, texts))))
+            values.append(codes.astype(np.float64))
+    rows = np.stack(values, axis=1)
+
+    def draw(count: int, random: Random) -> Table:
+        chosen = random.choice(len(rows), count, replace=False)
+        return rows[chosen], labels[chosen].astype(np.int64)
+
+    return tuple(columns), draw
+
+
+def _numeric(columns: tuple[Column, ...]) -> list[int]:
+    return [index for index, column in enumerate(columns) if column.categories is None]
+
+
+def noise(share: float, deviations: float) -> Fault:
+    """Normal noise on the numbers of a share of the rows."""
+
+    def spoil(rows: Rows, labels: Labels, columns: tuple[Column, ...], random: Random) -> Table:
+        rows, some, which = rows.copy(), random.random(len(rows)) < share, _numeric(columns)
+        rows[np.ix_(some, which)] += random.normal(size=(some.sum(), len(which))) * deviations * rows[:, which].std(axis=0)
+        return rows, labels
+
+    return spoil
+
+
+def flipped(share: float) -> Fault:
+    """Labels of a share of the rows are those of others."""
+
+    def spoil(rows: Rows, labels: Labels, columns: tuple[Column, ...], random: Random) -> Table:
+        return rows, np.where(random.random(len(rows)) < share, random.permutation(labels), labels)
+
+    return spoil
+
+
+def shuffled(share: float, within: bool = True, only: int | None = None) -> Fault:
+    """Each column by itself (or one alone) goes round among a share of the rows, within each class or among all."""
+
+    def spoil(rows: Rows, labels: Labels, columns: tuple[Column, ...], random: Random) -> Table:
+        rows, some = rows.copy(), random.random(len(rows)) < share
+        for label in np.unique(labels) if within else (None,):
+            own = np.flatnonzero(some & (labels == label)) if label is not None else np.flatnonzero(some)
+            for column in range(rows.shape[1]) if only is None else (only,):
+                rows[own, column] = rows[random.permutation(own), column]
+        return rows, labels
+
+    return spoil
+
+
+def rare_in_the_wrong_place(rows: Rows, labels: Labels, columns: tuple[Column, ...], random: Random) -> Table:
+    """Rows of the rarest class look like those of the most frequent one."""
+    shares = np.bincount(labels)
+    rare, common = (np.flatnonzero(labels == label) for label in (np.argmin(np.where(shares > 0, shares, len(rows))), np.argmax(shares)))
+    rows = rows.copy()
+    rows[rare] = rows[random.choice(common, len(rare))]
+    return rows, labels
+
+
+def collapsed(share: float, of: int = 20) -> Fault:
+    """A share of the rows repeats a few."""
+
+    def spoil(rows: Rows, labels: Labels, columns: tuple[Column, ...], random: Random) -> Table:
+        rows, labels, some = rows.copy(), labels.copy(), np.flatnonzero(random.random(len(rows)) < share)
+        few = random.choice(some[:of], len(some))
+        rows[some], labels[some] = rows[few], labels[few]
+        return rows, labels
+
+    return spoil
+
+
+FAULTS: Mapping[str, Fault] = {
+    "noise of 0.3 deviations in 10 % of the rows": noise(0.1, 0.3),
+    "5 % of the labels are others'": flipped(0.05),
+    "10 % of the rows shuffled within their class": shuffled(0.1),
+    "the rarest class in the wrong place": rare_in_the_wrong_place,
+    "noise of 0.1 deviations in all rows": noise(1.0, 0.1),
+    "the first column depends on the class alone": shuffled(1.0, only=0),
+    "20 % of the rows shuffled within their class": shuffled(0.2),
+    "30 % of the rows repeat 20 rows": collapsed(0.3),
+    "all rows shuffled within their class": shuffled(1.0),
+    "20 % of the labels are others'": flipped(0.2),
+    "all columns independent of each other and the class": shuffled(1.0, within=False),
+}
+"""In the order in which the ladder adds them."""
+
+
+def evidence_of(source: Source, faults: list[Fault], seed: int, rung: int) -> TableEvidence:
+    """A generator with these faults; training and held-out rows are those of the trial `seed`."""
+    columns, draw = source
+    shared, own = np.random.default_rng((seed, 0)), np.random.default_rng((seed, 1, rung))
+    (rows, labels), (real, real_labels) = (lambda both: ((both[0][:TRAIN], both[1][:TRAIN]), (both[0][TRAIN:], both[1][TRAIN:])))(
+        draw(TRAIN + HELD_OUT, shared)
+    )
+    drawn, drawn_labels = draw(3 * TRAIN, own)
+    for fault in faults:
+        drawn, drawn_labels = fault(drawn, drawn_labels, columns, own)
+    return TableEvidence(columns, real, drawn, real_labels, drawn_labels, rows, labels)
+
+
+def outcome(challenger: TableEvidence, champion: TableEvidence, metrics: tuple[str, ...], replicates: int) -> str:
+    """The gate's, where these metrics decide together."""
+    rule = RegisterParams(improve=metrics[0])
+    confidence = confidence_of_each(rule, len(metrics))
+    comparison, *beside = (compare(challenger, champion, metric, replicates, confidence, 0) for metric in metrics)
+    one, other = ({metric: side.score(metric) for metric in metrics} for side in (challenger, champion))
+    return decide(Record(Measured(one, {}), Measured(other, {}), comparison, tuple(beside)), rule, "table").outcome
+
+
+def right_order(better: float, worse: float, metric: str) -> float:
+    """1 where two scores are in the right order, 0.5 where they are equal."""
+    gain = (worse - better) if BETTER[metric] == LOWER else (better - worse)
+    return 0.5 if gain == 0 else float(gain > 0)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--adult", type=Path, help="a folder with the census table as CSV or Parquet, its label last")
+    parser.add_argument("--trials", type=int, default=5)
+    parser.add_argument("--replicates", type=int, default=400)
+    arguments = parser.parse_args()
+    sources = {"numbers": numbers(), "mixed": mixed(), **({"adult": adult(arguments.adult)} if arguments.adult else {})}
+    rules: dict[str, tuple[str, ...]] = {"detection": ("detection",), "utility": ("utility",), "default": ("detection", *BESIDE["table"])}
+    order: dict[str, list[float]] = {}
+    said: dict[tuple[str, str], list[str]] = {}
+    alone: dict[tuple[str, str], list[bool]] = {}
+    equals: dict[str, list[str]] = {rule: [] for rule in rules}
+    for (name, source), seed in itertools.product(sources.items(), range(arguments.trials)):
+        rungs = [evidence_of(source, list(FAULTS.values())[:rung], seed, rung) for rung in range(len(FAULTS) + 1)]
+        scores = [rung.scores() for rung in rungs]
+        for better, worse in itertools.combinations(range(len(rungs)), 2):
+            for metric in scores[0]:
+                order.setdefault(metric, []).append(right_order(scores[better][metric], scores[worse][metric], metric))
+            for rule, metrics in rules.items():
+                said.setdefault((rule, "better"), []).append(outcome(rungs[better], rungs[worse], metrics, arguments.replicates))
+                said.setdefault((rule, "worse"), []).append(outcome(rungs[worse], rungs[better], metrics, arguments.replicates))
+        again = evidence_of(source, [], seed, 99)
+        for rule, metrics in rules.items():
+            equals[rule].append(outcome(again, rungs[0], metrics, arguments.replicates))
+        for number, (title, fault) in enumerate(FAULTS.items()):
+            spoiled = evidence_of(source, [fault], seed, 100 + number)
+            for rule, metrics in rules.items():
+                alone.setdefault((title, rule), []).append(outcome(rungs[0], spoiled, metrics, arguments.replicates) == "promoted")
+            for metric, value in spoiled.scores().items():
+                alone.setdefault((title, f"{metric}, in order"), []).append(right_order(scores[0][metric], value, metric) == 1)
+        shown = ", ".join(f"{found['detection']:.3f} {found['utility']:.3f}" for found in scores)
+        print(f"{name}, trial {seed}: detection and utility from best to worst: {shown}", flush=True)
+    print("\n| score | pairs in the right order |\n|---|---|")
+    for metric, found in order.items():
+        print(f"| {metric} | {np.mean(found):.1%} of {len(found):,} |")
+    print("\n| rule | the better one promoted | the worse one promoted | equals promoted |\n|---|---|---|---|")
+    for rule in rules:
+        shares = [np.mean([one == "promoted" for one in found]) for found in (said[rule, "better"], said[rule, "worse"], equals[rule])]
+        print(f"| {' with '.join(rules[rule])} | {' | '.join(f'{share:.1%}' for share in shares)} |")
+    by = list(dict.fromkeys(rule for _, rule in alone))
+    print(f"\n| real rows promoted over rows with one fault, by, and in order by | {' | '.join(by)} |\n|---|{'---|' * len(by)}")
+    for title in FAULTS:
+        print(f"| {title} | {' | '.join(f'{np.mean(alone[title, rule]):.0%}' for rule in by)} |")
+
+
+if __name__ == "__main__":
+    main()

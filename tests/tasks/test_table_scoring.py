@@ -1,0 +1,45 @@
+"""Two generators of rows compared: which faults the deciding rule of tables sees, and what it says of equals."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from benchmarks.table_ladder import FAULTS, Fault, evidence_of, mixed, outcome, shuffled
+from tasks.metrics import BESIDE
+from tasks.promotion.comparison import compare
+
+RULE = ("detection", *BESIDE["table"])
+
+
+@pytest.mark.parametrize(
+    "fault",
+    ["all rows shuffled within their class", "30 % of the rows repeat 20 rows", "all columns independent of each other and the class"],
+)
+def test_real_rows_are_promoted_over_rows_with_a_fault_and_not_the_other_way(fault: str) -> None:
+    real, spoiled = evidence_of(mixed(), [], 0, 0), evidence_of(mixed(), [FAULTS[fault]], 0, 1)
+    assert outcome(real, spoiled, RULE, 200) == "promoted"
+    assert outcome(spoiled, real, RULE, 200) == "kept: worse"
+
+
+def test_shuffled_columns_that_utility_takes_for_real_are_seen() -> None:
+    """What a classifier learns of each column by itself is as good as ever: the rows are not."""
+    fault: Fault = shuffled(1.0, only=1)
+    real, spoiled = evidence_of(mixed(), [], 1, 0), evidence_of(mixed(), [fault], 1, 1)
+    assert spoiled.scores()["utility"] > real.scores()["utility"] - 0.03
+    assert outcome(real, spoiled, RULE, 200) == "promoted"
+
+
+def test_two_that_draw_real_rows_are_equal() -> None:
+    one, other = (evidence_of(mixed(), [], 0, rung) for rung in (0, 1))
+    assert outcome(one, other, RULE, 200) == "kept: inconclusive"
+
+
+@pytest.mark.parametrize("metric", ["detection", "utility", "column_distance", "correlation_distance"])
+def test_replicates_lie_around_the_difference(metric: str) -> None:
+    one, other = evidence_of(mixed(), [], 0, 0), evidence_of(mixed(), [shuffled(1.0)], 0, 1)
+    found = compare(one, other, metric, 100, 0.9, 0)
+    assert found.difference == pytest.approx(one.scores()[metric] - other.scores()[metric], rel=1e-5)
+    low, high = found.interval
+    assert low < found.difference < high
+    assert np.isfinite([low, high, found.deviation]).all()
