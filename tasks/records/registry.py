@@ -10,14 +10,17 @@ from __future__ import annotations
 import difflib
 import fcntl
 import json
+import random
 import re
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Self
+from uuid import uuid4
 
 from gan_core.errors import ConfigError, DataError, RegistryError
 from tasks.records import tracking
@@ -41,6 +44,8 @@ STATUS_TAG = "validation_status"
 _HISTORY_TAG = "champions"
 _HISTORY_LENGTH = 50  # what fits the 5,000 characters that a tag may have
 _ROLLED_BACK_TAG = "rolled_back"
+_LOCK = ".being-moved"  # no entry's name has a dot
+_STALE = 300.0  # seconds; a dozen requests to a slow server take less
 _METRIC_TAG = "metric."
 # Where the generator's folder lies in a version's artifacts.
 GENERATOR_FOLDER = "artifacts/generator"
@@ -115,7 +120,11 @@ class Registry:
     def names(self) -> list[str]:
         """Every registered generator."""
         with tracking.errors(self.address):
-            return sorted(model.name for model in tracking.pages(self.client.search_registered_models))
+            return sorted(model.name for model in self._models())
+
+    def _models(self) -> list[Any]:
+        """MLflow's registered models, without those that are locks."""
+        return [model for model in tracking.pages(self.client.search_registered_models) if not model.name.endswith(_LOCK)]
 
     def versions(self, name: str) -> list[int]:
         """The numbers of all versions that are there, ascending."""
@@ -165,7 +174,23 @@ class Registry:
         with tracking.errors(self.address):
             tagged = f"name='{name}' and tags.training_run='{training_run}'"
             found = [_version(version) for version in tracking.pages(self.client.search_model_versions, filter_string=tagged)]
-        return next((version for version in found if version.tags.get("generator_sha256") == sha256), None)
+            same = sorted((one for one in found if one.tags.get("generator_sha256") == sha256), key=lambda one: one.number)
+            return self._without_twins(same) if same else None
+
+    def _without_twins(self, versions: list[Version]) -> Version:
+        """The first of some versions, or the one of the same files that an alias names.
+
+        Others of the same files are it once more: the answer to the request for it was lost, and it was sent again. Their records go.
+        """
+        twins = [version for version in versions if version.source == versions[0].source]
+        if len(twins) == 1:
+            return twins[0]
+        named = set(self.aliases(twins[0].name).values())
+        kept = next((twin for twin in twins if twin.number in named), twins[0])
+        for twin in twins:
+            if twin is not kept and twin.number not in named:
+                self.client.delete_model_version(twin.name, str(twin.number))
+        return kept
 
     def add(self, name: str, run_id: str, folder: Path, tags: Mapping[str, str], description: str) -> Version:
         """Register the generator in `folder` as a new version that MLflow can serve.
@@ -184,6 +209,7 @@ class Registry:
             self._create_model(name, f"A generator of {config.kind}, kept by Gantry.")
             experiment = self.client.get_run(run_id).info.experiment_id
             model = self.client.create_logged_model(experiment, name="generator", source_run_id=run_id, model_type=config.recipe)
+            self._delete_pending(experiment, run_id, model.model_id)
             with tempfile.TemporaryDirectory() as temporary:
                 saved = Path(temporary) / "model"
                 _save_servable(folder, saved, run_id, model.model_id)
@@ -193,7 +219,18 @@ class Registry:
             created = self.client.create_model_version(
                 name, model.artifact_location, run_id, tags=dict(tags), description=description, model_id=model.model_id
             )
-            return _version(created)
+            same = tracking.named_by(self.client, model.artifact_location)
+            found = [self._find_version(name, number) for _, number in sorted(same)]
+            return self._without_twins([one for one in found if one is not None] or [_version(created)])
+
+    def _delete_pending(self, experiment: str, run_id: str, but: str) -> None:
+        """Remove the models of a run that were begun and never written: of a crash, or of a request that was sent again."""
+        from mlflow.entities import LoggedModelStatus
+
+        condition = f"source_run_id='{run_id}'"
+        for model in list(tracking.pages(self.client.search_logged_models, experiment_ids=[experiment], filter_string=condition)):
+            if model.model_id != but and model.status == LoggedModelStatus.PENDING:
+                self.client.delete_logged_model(model.model_id)
 
     def set_tags(self, version: Version, tags: Mapping[str, str]) -> None:
         """Set tags on a version."""
@@ -261,7 +298,8 @@ class Registry:
                 return
             with tracking.errors(self.address):
                 # Its record goes last, so that what a crash leaves is found again.
-                tracking.delete_artifacts(self.workspace, self.client, present.source)
+                if tracking.named_by(self.client, present.source) == [(present.name, present.number)]:
+                    tracking.delete_artifacts(self.workspace, self.client, present.source)
                 self.client.delete_model_version(version.name, str(version.number))
 
     def download(self, version: Version, folder: Path) -> Path:
@@ -334,7 +372,8 @@ class Registry:
                     return None
                 raise
 
-    def _create_model(self, name: str, description: str) -> None:
+    def _create_model(self, name: str, description: str) -> bool:
+        """Create a registered model; False where there is one of that name."""
         from mlflow.exceptions import MlflowException
 
         try:
@@ -342,6 +381,8 @@ class Registry:
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
+            return False
+        return True
 
     def _unknown(self, name: str) -> ConfigError:
         names = self.names()
@@ -351,11 +392,37 @@ class Registry:
 
     @contextmanager
     def _alone(self, name: str) -> Iterator[None]:
-        """Only one process of this workspace moves a generator's champion at a time."""
+        """Only one process moves a generator's champion at a time: of this workspace, and of all that share its server."""
         self.workspace.private.mkdir(exist_ok=True)
         with (self.workspace.private / f"registry-{name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
+            with nullcontext() if tracking.is_own(self.workspace) else self._alone_on_server(f"{name}{_LOCK}"):
+                yield
+
+    @contextmanager
+    def _alone_on_server(self, lock: str) -> Iterator[None]:
+        """MLflow knows no compare-and-set; but of several who create a registered model of one name at once, one succeeds.
+
+        A lock that stays as it is for `_STALE` seconds is of a process that died, and taken away.
+        """
+        me, seen, since = uuid4().hex, None, time.monotonic()
+        with tracking.errors(self.address):
+            while not self._create_model(lock, me):
+                holder = self._model(lock)
+                if holder is not None and holder.description == me:
+                    break  # the answer was lost, and the request sent again
+                if holder is None or holder.description != seen:
+                    seen, since = None if holder is None else holder.description, time.monotonic()
+                elif time.monotonic() - since > _STALE:
+                    self.client.delete_registered_model(lock)
+                time.sleep(random.uniform(0.05, 0.2))  # noqa: S311
+        try:
             yield
+        finally:
+            with tracking.errors(self.address):
+                holder = self._model(lock)
+                if holder is not None and holder.description == me:
+                    self.client.delete_registered_model(lock)
 
 
 def promote(workspace: Workspace, name: str, number: int) -> str:
@@ -417,7 +484,7 @@ def summaries(workspace: Workspace) -> dict[str, Summary]:
         return {}
     registry = Registry.open(workspace)
     with tracking.errors(registry.address):
-        models = list(tracking.pages(registry.client.search_registered_models))
+        models = registry._models()
     found = {}
     for model in models:
         challenger = model.aliases.get(CHALLENGER)

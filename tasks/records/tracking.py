@@ -24,6 +24,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 from gan_core.errors import RegistryError
 from tasks.records import moved
@@ -41,6 +42,8 @@ FLOW_RUN = "GANTRY_FLOW_RUN_ID"
 """The environment variable by which the flow tells its stages its Prefect run."""
 
 _FLOW_RUN_TAG = "flow_run"
+_START_TAG = "start"
+"""What tells a run from others that were started meanwhile, and not from itself, where the server was asked twice to create it."""
 
 # What MLflow accepts in one request.
 _METRICS_A_BATCH = 1_000
@@ -248,10 +251,17 @@ def delete_run(workspace: Workspace, mlflow_client: MlflowClient, run_id: str) -
         info = mlflow_client.get_run(run_id).info
         logged = pages(mlflow_client.search_logged_models, experiment_ids=[info.experiment_id], filter_string=f"source_run_id='{run_id}'")
         for model in list(logged):
-            delete_artifacts(workspace, mlflow_client, model.artifact_location)
-            mlflow_client.delete_logged_model(model.model_id)
+            if not named_by(mlflow_client, model.artifact_location):
+                delete_artifacts(workspace, mlflow_client, model.artifact_location)
+                mlflow_client.delete_logged_model(model.model_id)
         delete_artifacts(workspace, mlflow_client, info.artifact_uri)
         mlflow_client.delete_run(run_id)
+
+
+def named_by(mlflow_client: MlflowClient, files: str) -> list[tuple[str, int]]:
+    """The versions, by name and number, whose files lie at an address."""
+    found = pages(mlflow_client.search_model_versions, filter_string=f"source_path='{files}'")
+    return [(version.name, int(version.version)) for version in found]
 
 
 def delete_artifacts(workspace: Workspace, mlflow_client: MlflowClient, files: str) -> None:
@@ -290,7 +300,7 @@ def run(workspace: Workspace, name: str, run_id: str | None = None, system_metri
                 print(f"{without_password(mlflow_client.tracking_uri)} does not know run {run_id}: starting a new one", file=sys.stderr)
             parent = os.environ.get(PARENT_RUN)
             tags = {PARENT_TAG: parent} if parent else {}
-            run_id = mlflow_client.create_run(_experiment(mlflow_client, workspace, name), run_name=name, tags=tags).info.run_id
+            run_id = _created(mlflow_client, _experiment(mlflow_client, workspace, name), name, tags)
         if flow_run := os.environ.get(FLOW_RUN):
             mlflow_client.set_tag(run_id, _FLOW_RUN_TAG, flow_run)
     status = "FINISHED"
@@ -574,6 +584,18 @@ def _experiment(mlflow_client: MlflowClient, workspace: Workspace, name: str) ->
     if found.lifecycle_stage == "deleted":
         mlflow_client.restore_experiment(found.experiment_id)
     return str(found.experiment_id)
+
+
+def _created(mlflow_client: MlflowClient, experiment: str, name: str, tags: Mapping[str, str]) -> str:
+    """A new run. Where an answer is lost MLflow asks again, and there are two: the other one is removed, or would be RUNNING for ever."""
+    start = uuid4().hex
+    run_id: str = mlflow_client.create_run(experiment, run_name=name, tags={**tags, _START_TAG: start}).info.run_id
+    if mlflow_client.tracking_uri.startswith("http"):
+        for twin in pages(mlflow_client.search_runs, experiment_ids=[experiment], filter_string=f"tags.{_START_TAG} = '{start}'"):
+            if twin.info.run_id != run_id:
+                mlflow_client.set_terminated(twin.info.run_id, "KILLED")
+                mlflow_client.delete_run(twin.info.run_id)
+    return run_id
 
 
 def _artifact_location(uri: str, workspace: Workspace, name: str) -> str | None:
