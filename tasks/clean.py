@@ -95,18 +95,18 @@ def examined(workspace: Workspace, keep: int, days: float) -> Iterator[Findings]
             items += [item for name in entries for item in records.old(name)]
             needed |= records.hashes
             notes += records.notes
-        yield _with_cache(repo, needed, items, notes)
+        yield _with_cache(repo, needed, items, notes, before)
 
 
 def _is_in(workspace: Workspace, path: Path) -> bool:
     return path.resolve().is_relative_to(workspace.root.resolve())
 
 
-def _with_cache(repo: Any, needed: set[str], items: list[Item], notes: list[str]) -> Findings:
+def _with_cache(repo: Any, needed: set[str], items: list[Item], notes: list[str], before: float) -> Findings:
     if dvc_cache.is_shared(repo):
         shared = f"DVC's cache, {repo.cache.local_cache_dir}, is left alone: it lies outside, and others may use it"
         return Findings(tuple(items), (*notes, shared))
-    files = dvc_cache.unreferenced(repo, needed)
+    files = [path for path in dvc_cache.unreferenced(repo, needed) if path.stat().st_mtime < before]
     if files:
         size = sum(path.stat().st_size for path in files)
         items = [*items, Item("cache", f"{len(files):,} files", "nothing that is kept refers to them", size, partial(_unlink, files))]
