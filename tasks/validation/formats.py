@@ -285,14 +285,16 @@ def _jpeg_frame(data: bytes) -> _Frame | None:
 
 def _read_jpeg(data: bytes, check_size: CheckSize, least: int | None) -> Raster | None:
     frame = _jpeg_frame(data)
-    if frame is None or not frame.whole or not frame.width or not frame.height or frame.components not in (1, 3):
+    if frame is None or not frame.width or not frame.height or frame.components not in (1, 3):
         return None
     plain = frame.process <= 2 and frame.precision == 8
-    if plain and (frame.tagged or (least is not None and min(frame.width, frame.height) >= 2 * least)):
+    if plain and (not frame.whole or frame.tagged or (least is not None and min(frame.width, frame.height) >= 2 * least)):
         return None
     if not plain and (frame.process > 3 or (frame.precision == 8 and frame.process != 3)):
         return None
     check_size(frame.width, frame.height)
+    if not frame.whole:
+        raise UnusableImageError("truncated: the file ends before the picture does")
     import imagecodecs
 
     orientation = _orientation_in_exif(data) if frame.tagged else 1

@@ -65,6 +65,8 @@ _LEVELS = np.arange(256, dtype=np.float64)
 _POWERS = np.stack([_LEVELS, _LEVELS**2], axis=1)
 _ROWS = 256
 """Rows of a picture of wide numbers that are scaled at once: bounds memory."""
+_TRUNCATED = ("truncated", "input stream too small", "need_more_input", "failed to read")
+"""What Pillow, libpng, libjxl and tifffile say of a file that ends too early, in lower case."""
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -378,6 +380,6 @@ def _upright(image: Image.Image, orientation: int) -> Image.Image:
 
 def _in_words(error: Exception) -> str:
     text = " ".join(str(error).split())[:200] or type(error).__name__
-    if "truncated" in text.lower():
+    if any(sign in text.lower() for sign in _TRUNCATED):
         return "truncated: the file ends before the picture does"
     return f"broken: {text}"

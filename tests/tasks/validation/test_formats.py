@@ -198,6 +198,19 @@ class TestOthers:
         plain = encode(Image.fromarray(COLOURS), "TIFF", tiffinfo={274: orientation})
         np.testing.assert_array_equal(upright, pixels(plain))
 
+    @pytest.mark.parametrize("kind", ["png", "tiff", "jpeg xl", "jpeg"])
+    def test_that_end_too_early_are_called_truncated(self, kind: str) -> None:
+        noise = np.random.default_rng(0).integers(0, 4_096, (64, 64)).astype(np.uint16)
+        data = {
+            "png": lambda: imagecodecs.png_encode(noise),
+            "tiff": lambda: tiff(noise),
+            "jpeg xl": lambda: imagecodecs.jpegxl_encode(noise, lossless=True),
+            "jpeg": lambda: imagecodecs.jpeg8_encode(noise, bitspersample=12),
+        }[kind]()
+        for share in (0.5, 0.9, 0.99):
+            with pytest.raises(UnusableImageError, match=r"^truncated: the file ends before the picture does$"):
+                decode(data[: int(len(data) * share)], 16, LIMITS)
+
     def test_not_a_number_is_no_pixel(self) -> None:
         values = ROWS.astype(np.float32)
         values[3, 3] = np.nan
