@@ -46,8 +46,8 @@ class Interval:
     noise_high: float | None
 
 
-_WORDS = {"accuracy pairs": "accuracy: share of pairs whose real sample is rated above the generated one"}
-"""Titles that say more than a number's name does."""
+_PAIRS = "accuracy pairs"
+"""The end of a title that says less than it could: all that a relativistic loss can be right about."""
 
 
 def charts(curves: Mapping[str, Sequence[tuple[int, float]]]) -> list[Chart]:
@@ -58,7 +58,12 @@ def charts(curves: Mapping[str, Sequence[tuple[int, float]]]) -> list[Chart]:
         groups.setdefault(title, {})[side] = points
     # One that has no counterpart keeps its whole name.
     whole = {title: f"{next(iter(lines))} {title}".strip() if len(lines) == 1 else title for title, lines in groups.items()}
-    return [_chart(_WORDS.get(whole[title], whole[title]), lines) for title, lines in groups.items()]
+    return [_chart(_in_words(whole[title]), lines) for title, lines in groups.items()]
+
+
+def _in_words(title: str) -> str:
+    whose = title.removesuffix(_PAIRS)
+    return title if whose == title else f"{whose}accuracy: share of pairs whose real sample is rated above the generated one"
 
 
 def _side(key: str) -> tuple[str, str]:

@@ -245,8 +245,9 @@ class TestCharts:
         assert found == {"accuracy": ["fake", "real"], "score": ["fake", "real"], "generator gradient": ["generator"], "cycle loss": [""]}
 
     def test_the_relativistic_games_accuracy_says_what_it_counts(self) -> None:
-        (chart,) = charts.charts({"accuracy_pairs": [(0, 0.5), (640, 0.8)]})
-        assert chart.title == "accuracy: share of pairs whose real sample is rated above the generated one"
+        found = charts.charts({"accuracy_pairs": [(0, 0.5), (640, 0.8)], "photos_accuracy_pairs": [(0, 0.5), (640, 0.8)]})
+        said = "accuracy: share of pairs whose real sample is rated above the generated one"
+        assert [chart.title for chart in found] == [said, f"photos {said}"]
 
     def test_a_constant_and_a_curve_that_is_not_finite(self) -> None:
         constant, broken = charts.charts({"a": [(0, 1.0), (10, 1.0)], "b": [(0, float("nan"))]})
