@@ -79,7 +79,7 @@ def _row(
 def _deciding(metrics: Mapping[str, float], entry: Entry | None, record: Mapping[str, Any]) -> str | None:
     """The metric that decides about an entry, or decided where there is no entry any more; None where it was not measured."""
     if entry is not None:
-        metric = gate.deciding_metric(metrics, entry.registration, entry.data.kind)
+        metric = gate.deciding_metric(metrics, entry.registration, entry.data.kind, (record.get("evaluation") or {}).get("undecided") or {})
     else:
         metric = (record.get("beside_real") or record.get("comparison") or {}).get("metric") or next(iter(metrics), "")
     return metric if metric in metrics else None

@@ -48,7 +48,8 @@ def schedules(workspace: Workspace, say: Callable[[str], None]) -> dict[str, Tim
 def next_run(times: Times, after: datetime | None = None) -> datetime:
     """The first time after `after` (now) at which Prefect runs an entry, in the time zone of its schedule.
 
-    Prefect's own computation, also where it surprises: of a time in the hour that a change of the clock skips, it makes the one before.
+    Prefect's own computation, also where it surprises: a time in the hour that a change of the clock skips is an hour early under Python
+    3.11 and 3.12, and an hour late under later ones.
 
     Args:
         times: when it is due.
