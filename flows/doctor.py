@@ -115,16 +115,22 @@ def _workspace(workspace: Workspace) -> Iterator[Check]:
 
 def _code(workspace: Workspace) -> Iterator[Check]:
     """Modules of a person's own that bear the names of Gantry's."""
-    ours = Path(__file__).resolve().parents[1]
+    if workspace.root.resolve() == Path(__file__).resolve().parents[1]:
+        return
     found = [f"{name}/" for name in _PACKAGES if (workspace.root / name / "__init__.py").exists()]
     found += [f"{name}.py" for name in _PACKAGES if (workspace.root / f"{name}.py").exists()]
-    if found and workspace.root.resolve() != ours:
-        yield Check(
-            "code",
-            "note",
-            f"{', '.join(found)}: named as Gantry's own; commands and stages keep to theirs, but `python` or `mlflow models serve`, "
-            "started here by hand, takes yours: start it elsewhere",
-        )
+    if not found:
+        return
+    what = f"{', '.join(found)}: named as Gantry's own"
+    if "python -m tasks." in (workspace.root / "dvc.yaml").read_text(encoding="utf-8"):
+        yield Check("code", "broken", f"{what}, and taken for them by the stages; write `python -P -m` in dvc.yaml, or `gantry upgrade`")
+        return
+    yield Check(
+        "code",
+        "note",
+        f"{what}; commands and stages keep to theirs, but `python` or `mlflow models serve`, started here by hand, takes yours: "
+        "start it elsewhere",
+    )
 
 
 def _stages(workspace: Workspace) -> Iterator[Check]:

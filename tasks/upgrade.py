@@ -6,12 +6,15 @@ A dvc.yaml that a person has changed is theirs, and is left.
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
 from gan_core.errors import ConfigError
-from gan_core.files import write_whole
+from gan_core.files import replacing, write_whole
 from tasks import scaffold
 from tasks.graph import dvc_files, repro
 from tasks.workspace import Workspace
@@ -49,8 +52,11 @@ def upgrade(workspace: Workspace) -> list[str]:
     done = [f"{name}: brought up to date" for name in changes]
     if _is_own(workspace):
         return [*done, f"dvc.yaml: changed by hand, and left; compare it with Gantry's, {scaffold.template('dvc.yaml')}"]
-    kept = _metrics_into_the_cache(workspace)
-    return [*done, *(f"{path}: now in DVC's cache" for path in kept)]
+    with repro.opened(workspace) as repo:
+        done += [f"{path}: now in DVC's cache" for path in _metrics_into_the_cache(repo)]
+        if trainings := _remembered_by_the_new_command(repo):
+            done.append(f"{trainings} former trainings: remembered on")
+    return done
 
 
 def _is_own(workspace: Workspace) -> bool:
@@ -81,13 +87,37 @@ def _texts(workspace: Workspace) -> Iterator[tuple[str, tuple[str, str]]]:
         yield "dvc.yaml", (graph, scaffold.template("dvc.yaml").read_text(encoding="utf-8"))
 
 
-def _metrics_into_the_cache(workspace: Workspace) -> list[str]:
+def _metrics_into_the_cache(repo: Any) -> list[str]:
     """Put metrics.json, of which DVC kept no copy, into its cache, where it is still what dvc.lock says."""
     kept = []
-    with repro.opened(workspace) as repo:
-        for stage in repo.index.stages:
-            for out in stage.outs:
-                if out.metric and out.use_cache and out.exists and out.changed_cache() and not out.changed_checksum():
-                    out.commit()
-                    kept.append(out.def_path)
+    for stage in repo.index.stages:
+        for out in stage.outs:
+            if out.metric and out.use_cache and out.exists and out.changed_cache() and not out.changed_checksum():
+                out.commit()
+                kept.append(out.def_path)
     return kept
+
+
+def _remembered_by_the_new_command(repo: Any) -> int:
+    """Enter the trainings of DVC's run-cache under their present command, too; returns how many were not there."""
+    from dvc.stage.cache import _get_cache_hash
+    from dvc.utils.serialize import ParseError, dump_yaml, load_yaml
+
+    entered = 0
+    for path in Path(repo.stage_cache.cache_dir).glob("*/*/*"):
+        try:
+            run = load_yaml(path)
+            command = run["cmd"]
+        except (ParseError, KeyError, TypeError):
+            continue  # damaged, and of no use to DVC either
+        if not str(command).startswith("python -m tasks.train "):
+            continue
+        run["cmd"] = command.replace("python -m", "python -P -m")
+        key, value = _get_cache_hash(copy.deepcopy(run), key=True), _get_cache_hash(run)
+        there = Path(repo.stage_cache._get_cache_path(key, value))
+        if not there.exists():
+            there.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(there) as unfinished:
+                dump_yaml(str(unfinished), run)
+            entered += 1
+    return entered

@@ -15,6 +15,7 @@ from tasks.scaffold import init_workspace
 from tasks.workspace import STAGES, Workspace
 
 BIN = Path(sys.executable).parent
+MODULES = ("tasks.py", "flows/__init__.py", "gan_core/__init__.py")
 TRAP = "from pathlib import Path\nPath({there!r}).open('a').write(__name__ + '\\n')\nraise SystemExit('yours was imported')\n"
 
 
@@ -33,7 +34,7 @@ def workspace(tmp_path: Path) -> Workspace:
     )
     for package in ("flows", "gan_core"):
         (made.root / package).mkdir()
-    for module in ("tasks.py", "flows/__init__.py", "gan_core/__init__.py"):
+    for module in MODULES:
         (made.root / module).write_text(TRAP.format(there=str(tmp_path / "imported")))
     return made
 
@@ -67,7 +68,12 @@ def test_all_that_a_run_and_a_sweep_start_is_gantrys(workspace: Workspace) -> No
 def test_the_doctor_names_them(workspace: Workspace) -> None:
     (found,) = [check for check in examine(workspace) if check.name == "code"]
     assert found.state == "note"
-    assert found.text.startswith("flows/, gan_core/, tasks.py: named as Gantry's own")
-    for module in ("tasks.py", "flows/__init__.py", "gan_core/__init__.py"):
+    named = "flows/, gan_core/, tasks.py: named as Gantry's own"
+    assert found.text.startswith(f"{named}; commands and stages keep to theirs")
+    graph = workspace.root / "dvc.yaml"
+    graph.write_text(graph.read_text().replace("python -P -m", "python -m"))
+    (found,) = [check for check in examine(workspace) if check.name == "code"]
+    assert (found.state, found.text.partition("; ")[0]) == ("broken", f"{named}, and taken for them by the stages")
+    for module in MODULES:
         (workspace.root / module).unlink()
     assert "code" not in [check.name for check in examine(workspace)]

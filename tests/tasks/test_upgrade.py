@@ -52,10 +52,18 @@ def test_what_has_run_is_not_run_again(tmp_path: Path, capsys: pytest.CaptureFix
     )
     repro.prepare(workspace)
     assert "which can lose a parameter; bring it up to date with `gantry upgrade`" in capsys.readouterr().err
+    dvc(workspace, "repro", "train@circle")
+    params = workspace.root / "params.yaml"
+    former = params.read_text()
+    params.write_text(former.replace("images: 4000", "images: 2000"))
     dvc(workspace, "repro", "evaluate@circle")
     names = [".dvc/config", ".dvcignore", ".gitignore", "dvc.lock", "dvc.yaml"]
     assert due(workspace) == names
-    assert upgrade(workspace) == [*(f"{name}: brought up to date" for name in names), "reports/circle/metrics.json: now in DVC's cache"]
+    assert upgrade(workspace) == [
+        *(f"{name}: brought up to date" for name in names),
+        "reports/circle/metrics.json: now in DVC's cache",
+        "2 former trainings: remembered on",
+    ]
     assert due(workspace) == upgrade(workspace) == []
     assert dvc(workspace, "status", "evaluate@circle").strip() == "Data and pipelines are up to date."
     made = scaffold.init_workspace(tmp_path / "new").root
@@ -64,6 +72,8 @@ def test_what_has_run_is_not_run_again(tmp_path: Path, capsys: pytest.CaptureFix
     assert (workspace.root / ".gitignore").read_text().splitlines()[-2:] == ["/mine", "/dvc_plots/"]
     repro.prepare(workspace)
     assert capsys.readouterr().err == ""
+    params.write_text(former)
+    assert "Stage 'train@circle' is cached - skipping run" in dvc(workspace, "repro", "train@circle")
 
 
 def test_a_graph_changed_by_hand_is_left(tmp_path: Path) -> None:
