@@ -110,7 +110,7 @@ def _workspace(workspace: Workspace) -> Iterator[Check]:
     elif (workspace.root / "dvc.yaml").read_bytes() == scaffold.template("dvc.yaml").read_bytes():
         yield Check("workspace", "ok", f"{what}, dvc.yaml as shipped")
     else:
-        yield Check("workspace", "note", f"{what}; dvc.yaml is your own; Gantry's is {scaffold.template('dvc.yaml')}")
+        yield Check("workspace", "note", f"{what}; dvc.yaml is not the one that Gantry ships, {scaffold.template('dvc.yaml')}")
 
 
 def _code(workspace: Workspace) -> Iterator[Check]:
