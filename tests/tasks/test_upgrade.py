@@ -44,6 +44,7 @@ def dvc(workspace: Workspace, *arguments: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_what_has_run_is_not_run_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     workspace = make_former(tmp_path / "w")
     (workspace.root / "params.yaml").write_text(
