@@ -6,17 +6,15 @@ A dvc.yaml that a person has changed is theirs, and is left.
 
 from __future__ import annotations
 
-import copy
 import re
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from gan_core.errors import ConfigError
-from gan_core.files import replacing, write_whole
+from gan_core.files import write_whole
 from tasks import scaffold
-from tasks.graph import dvc_files, repro
+from tasks.graph import dvc_cache, dvc_files, repro
 from tasks.workspace import Workspace
 
 _SITE_CACHE = re.compile(r"^[ \t]*site_cache_dir = \.gantry/dvc\n", re.MULTILINE)
@@ -54,7 +52,7 @@ def upgrade(workspace: Workspace) -> list[str]:
         return [*done, f"dvc.yaml: changed by hand, and left; compare it with Gantry's, {scaffold.template('dvc.yaml')}"]
     with repro.opened(workspace) as repo:
         done += [f"{path}: now in DVC's cache" for path in _metrics_into_the_cache(repo)]
-        if trainings := _remembered_by_the_new_command(repo):
+        if trainings := dvc_cache.remember(repo, "python -m tasks.train ", "python -P -m tasks.train "):
             done.append(f"{trainings} former trainings: remembered on")
     return done
 
@@ -96,28 +94,3 @@ def _metrics_into_the_cache(repo: Any) -> list[str]:
                 out.commit()
                 kept.append(out.def_path)
     return kept
-
-
-def _remembered_by_the_new_command(repo: Any) -> int:
-    """Enter the trainings of DVC's run-cache under their present command, too; returns how many were not there."""
-    from dvc.stage.cache import _get_cache_hash
-    from dvc.utils.serialize import ParseError, dump_yaml, load_yaml
-
-    entered = 0
-    for path in Path(repo.stage_cache.cache_dir).glob("*/*/*"):
-        try:
-            run = load_yaml(path)
-            command = run["cmd"]
-        except (ParseError, KeyError, TypeError):
-            continue  # damaged, and of no use to DVC either
-        if not str(command).startswith("python -m tasks.train "):
-            continue
-        run["cmd"] = command.replace("python -m", "python -P -m")
-        key, value = _get_cache_hash(copy.deepcopy(run), key=True), _get_cache_hash(run)
-        there = Path(repo.stage_cache._get_cache_path(key, value))
-        if not there.exists():
-            there.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(there) as unfinished:
-                dump_yaml(str(unfinished), run)
-            entered += 1
-    return entered

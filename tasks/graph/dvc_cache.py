@@ -5,11 +5,13 @@ Like `dvc gc`, with more that is kept: what the registry's versions were made fr
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from gan_core.errors import GantryError
+from gan_core.files import replacing
 
 
 def unreferenced(repo: Any, needed: Iterable[str]) -> list[Path]:
@@ -32,6 +34,39 @@ def unreferenced(repo: Any, needed: Iterable[str]) -> list[Path]:
     keep = {digest for value in named.union(*kept) for digest in _whole(cache, value)}
     objects = sorted((digest for digest in cache.all() if digest not in keep), key=lambda digest: (not digest.endswith(".dir"), digest))
     return [*(path for path, outputs in runs.items() if not outputs & named), *(Path(cache.oid_to_path(digest)) for digest in objects)]
+
+
+def remember(repo: Any, former: str, present: str) -> int:
+    """Enter what DVC's run-cache remembers of a command under its present beginning, too.
+
+    Args:
+        former: how the command began.
+        present: how it begins now.
+
+    Returns:
+        How many runs were not remembered so.
+    """
+    from dvc.stage.cache import _get_cache_hash
+    from dvc.utils.serialize import ParseError, dump_yaml, load_yaml
+
+    entered = 0
+    for path in Path(repo.stage_cache.cache_dir).glob("*/*/*"):
+        try:
+            run = load_yaml(path)
+            command = str(run["cmd"])
+        except (ParseError, KeyError, TypeError):
+            continue  # damaged, and of no use to DVC either
+        if not command.startswith(former):
+            continue
+        run["cmd"] = present + command.removeprefix(former)
+        key, value = _get_cache_hash(copy.deepcopy(run), key=True), _get_cache_hash(run)
+        there = Path(repo.stage_cache._get_cache_path(key, value))
+        if not there.exists():
+            there.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(there) as unfinished:
+                dump_yaml(str(unfinished), run)
+            entered += 1
+    return entered
 
 
 def is_shared(repo: Any) -> bool:
