@@ -31,8 +31,8 @@ from gan_core.kinds.captions import Captioned
 from gan_core.kinds.table import Table
 from gan_core.kinds.text import Vocabulary, check_prompts
 from gan_core.networks import build_generator
-from gan_core.networks.common import NetworkSpec
 from gan_core.networks.translator import RoundTrip
+from gan_core.params.networks import NetworkParams, network_of
 
 FORMAT = 2
 MAX_COUNT = 1_000_000
@@ -48,7 +48,7 @@ class GeneratorConfig:
     data: DatasetSpec
     """What it was trained on, and so what it makes; without classes, where it is unconditional."""
     latent: int
-    network: NetworkSpec
+    network: NetworkParams
     images: int
     """Real samples that its training showed to the discriminator."""
     seed: int
@@ -131,7 +131,7 @@ class Generator:
         if hashlib.sha256(data).hexdigest() != config.sha256:
             raise DataError(f"{weights}: its bytes are not the ones that config.json names; restore it, or train again")
         try:
-            network = build_generator(config.network)
+            network = build_generator(config.network, config.data, config.latent)
             network.load_state_dict(load_tensors(data))
         except (SafetensorError, ConfigError, RuntimeError, LookupError, TypeError, ValueError) as error:
             raise DataError(f"{weights}: does not fit the network in config.json ({str(error).splitlines()[0]})") from None
@@ -143,7 +143,7 @@ class Generator:
         config = replace(self.config, sha256=hashlib.sha256(data).hexdigest())
         folder.mkdir(parents=True)
         (folder / "generator.safetensors").write_bytes(data)
-        facts = {**asdict(config), "data": config.data.as_json()}
+        facts = {**asdict(config), "data": config.data.as_json(), "network": config.network.model_dump(mode="json")}
         text = json.dumps({"format": FORMAT, **facts}, indent=2, sort_keys=True)
         (folder / "config.json").write_text(text + "\n")
         return type(self)(config, self.network)
@@ -327,7 +327,7 @@ def read_config(folder: Path) -> GeneratorConfig:
             raise DataError(f"{path}: has format {written}, and this version of Gantry reads {FORMAT}")
         data = _data_of_format_1(facts) if written == 1 else facts.pop("data")
         kind: type[DatasetSpec] = KINDS.named(data.pop("kind"))
-        return GeneratorConfig(**{**facts, "data": kind.from_json(data), "network": NetworkSpec(**_with_tuples(facts["network"]))})
+        return GeneratorConfig(**{**facts, "data": kind.from_json(data), "network": network_of(facts["network"])})
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from None
     except (ValueError, TypeError, KeyError, AttributeError, ConfigError) as error:
@@ -339,8 +339,3 @@ def _data_of_format_1(facts: dict[str, Any]) -> dict[str, Any]:
     data = {key: facts.pop(key, None) for key in ("kind", "shape", "classes", "inputs", "mean", "std", "schema", "vocabulary")}
     prompts = facts.pop("prompts", None)
     return {key: value for key, value in {**data, "examples": prompts}.items() if value is not None}
-
-
-def _with_tuples(fields: dict[str, Any]) -> dict[str, Any]:
-    """JSON's lists as the tuples that they were written from."""
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}

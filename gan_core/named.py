@@ -28,14 +28,17 @@ class Named(MutableMapping[str, Any]):
         group: str,  # of entry points
         what: str,  # one of the list is called, in messages
         own: Mapping[str, str],  # where each of our own is: module:class
+        prefix: str = "",  # that the names of the entry points have, where a group holds several lists
     ) -> None:
         self.group = group
         self.what = what
+        self.prefix = prefix
         self._known: dict[str, Any] = {name: EntryPoint(name, place, group) for name, place in own.items()}
 
     @cached_property
     def _others(self) -> Mapping[str, EntryPoint]:
-        return {point.name: point for point in entry_points(group=self.group)}
+        found = (point for point in entry_points(group=self.group) if point.name.startswith(self.prefix))
+        return {point.name.removeprefix(self.prefix): point for point in found}
 
     def __getitem__(self, name: str) -> Any:
         """The class of that name.
@@ -47,11 +50,10 @@ class Named(MutableMapping[str, Any]):
         found = self._known[name] if name in self._known else self._others[name]
         if isinstance(found, EntryPoint):
             try:
-                found = found.load()
+                found = located(found.value)
             except (ImportError, AttributeError) as error:
-                raise ConfigError(
-                    f"{self.what} {name}: {found.value} cannot be imported ({error}); repair the package or remove it"
-                ) from None
+                where = f"{self.what} {name}: {found.value}"
+                raise ConfigError(f"{where} cannot be imported ({error}); repair the package that brings it, or remove it") from None
             self._known[name] = found
         return found
 
@@ -79,3 +81,8 @@ class Named(MutableMapping[str, Any]):
 
     def __len__(self) -> int:
         return len({**self._known, **self._others})
+
+
+def located(place: str | type) -> Any:
+    """A class, or the one at module:class."""
+    return EntryPoint("", place, "").load() if isinstance(place, str) else place

@@ -18,18 +18,17 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, Field, ValidationError, ValidationInfo, create_model, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError, ValidationInfo, field_validator, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from gan_core.errors import ConfigError
-from gan_core.params import RECIPE_PARAMS, TrainParams
-from gan_core.params.common import Corruption, Kind, Probability, Strict
+from gan_core.params import AnyRecipe
+from gan_core.params.common import Corruption, Kind, OneOf, Probability, Strict
 from tasks import cron
 from tasks.addresses import check_address, is_table, is_url
 from tasks.metrics import BETTER, FLOOR_ONLY, fewest_replicates
 
-DEFAULT_RECIPE = "gan"
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 Layout = Literal["images", "side-by-side", "paired-folders", "unpaired-folders", "captions"]
@@ -370,11 +369,11 @@ def _check_metric(metric: str) -> None:
 
 
 class Entry(Strict):
-    """One generator of params.yaml. Read it with `parse`, which takes the `train` section as its recipe has it."""
+    """One generator of params.yaml."""
 
     data: DataParams
     validation: ValidateParams = Field(alias="validate")
-    train: TrainParams
+    train: AnyRecipe
     evaluation: EvaluateParams = Field(alias="evaluate")
     registration: RegisterParams = Field(alias="register")
     schedule: str | None = None
@@ -398,6 +397,11 @@ class Entry(Strict):
 
     @model_validator(mode="after")
     def _sections_fit(self) -> Self:
+        sections = {"train": self.train, **{f"train.{key}": value for key, value in self.train}}
+        if lost := [key for above, one in sections.items() if isinstance(one, BaseModel) for key in keys_lost(type(one), above)]:
+            raise ValueError(
+                f"train.recipe: {', '.join(dict.fromkeys(lost))}: DVC's run-cache loses keys of this name; name them otherwise"
+            )
         if self.data.kind not in self.train.kinds:
             raise ValueError(
                 f"train.recipe: {self.train.recipe} takes {' or '.join(self.train.kinds)}, and {self.data.source} has {self.data.kind}"
@@ -439,48 +443,27 @@ def _allowed_keys(model: type[BaseModel]) -> list[str]:
     return [field.alias or name for name, field in model.model_fields.items()]
 
 
-def _entry_of(recipe: str, train: type[TrainParams]) -> type[Entry]:
-    if lost := list(keys_lost(train)):
-        raise TypeError(f"recipe {recipe}: {', '.join(lost)}: DVC's run-cache loses keys of this name; name them otherwise")
-    return create_model(f"{recipe.capitalize()}Entry", __base__=Entry, train=(train, ...))
-
-
-_ENTRIES: dict[str, type[Entry]] = {recipe: _entry_of(recipe, train) for recipe, train in RECIPE_PARAMS.items()}
-"""An entry as each recipe has it."""
-
-
-def _entry_model(section: Mapping[str, Any]) -> type[Entry]:
-    """The entry that fits the recipe which `section` names.
-
-    Raises:
-        ValueError: there is no such recipe; begins with the key.
-    """
-    train = section.get("train")
-    recipe = train.get("recipe", DEFAULT_RECIPE) if isinstance(train, dict) else DEFAULT_RECIPE
-    if isinstance(recipe, str) and recipe in _ENTRIES:
-        return _ENTRIES[recipe]
-    near = difflib.get_close_matches(str(recipe), _ENTRIES, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(_ENTRIES)}"
-    raise ValueError(f"train.recipe: {str(recipe)[:80]!r} is no recipe; {hint}")
-
-
-def _section_model(model: type[BaseModel], keys: tuple[int | str, ...]) -> type[BaseModel] | None:
-    """The model that `keys` lead to from `model`, or None where they leave the sections."""
+def _section_model(model: type[BaseModel], keys: tuple[int | str, ...], section: Any) -> type[BaseModel] | None:
+    """The model that `keys` lead to from `model`, whose section this is, or None where they leave the sections."""
     for key in keys:
         fields = {field.alias or name: field for name, field in model.model_fields.items()}
-        section = next(_models_in(fields[str(key)].annotation), None) if str(key) in fields else None
-        if section is None:
+        if str(key) not in fields:
             return None
-        model = section
+        field, section = fields[str(key)], section.get(key) if isinstance(section, Mapping) else None
+        readers = [one.func for one in field.metadata if isinstance(one, BeforeValidator) and isinstance(one.func, OneOf)]
+        found = readers[0].chosen(section) if readers and isinstance(section, Mapping) else next(_models_in(field.annotation), None)
+        if found is None:
+            return None
+        model = found
     return model
 
 
-def _explain(name: str, error: Mapping[str, Any], model: type[Entry]) -> str:
+def _explain(name: str, error: Mapping[str, Any], entry: Mapping[str, Any]) -> str:
     """One pydantic error as a line: the key, what is wrong with it, what to write."""
     location = ".".join(["generators", name, *map(str, error["loc"])])
     kind, keys = error["type"], error["loc"]
     if kind == "extra_forbidden":
-        section = _section_model(model, keys[:-1])
+        section = _section_model(Entry, keys[:-1], entry)
         allowed = _allowed_keys(section) if section else []
         near = difflib.get_close_matches(str(keys[-1]), allowed, n=1)
         return f"{location}: unknown key" + (f"; did you mean {near[0]}?" if near else f"; allowed: {', '.join(allowed)}")
@@ -546,13 +529,9 @@ def _entry(name: Any, section: Any) -> Entry:
     if not isinstance(section, dict):
         raise _WrongError(f"generators.{name}: expected a mapping with {', '.join(_allowed_keys(Entry))}")
     try:
-        model = _entry_model(section)
-    except ValueError as error:
-        raise _WrongError(f"generators.{name}.{error}") from None
-    try:
-        return model.model_validate(section)
+        return Entry.model_validate(section)
     except ValidationError as error:
-        raise _WrongError(*(_explain(name, one, model) for one in error.errors(include_url=False))) from None
+        raise _WrongError(*(_explain(name, one, section) for one in error.errors(include_url=False))) from None
 
 
 def parse(document: Any, where: str = "params.yaml") -> dict[str, Entry]:

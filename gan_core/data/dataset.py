@@ -63,6 +63,11 @@ class DatasetSpec(ABC):
     sha256: Mapping[str, str] = field(default_factory=dict)
     """Digest of each array file's bytes."""
 
+    @property
+    def n_classes(self) -> int:
+        """Number of labels; 0 where samples have none."""
+        return len(self.classes or ())
+
     @classmethod
     def of(cls, spec: DatasetSpec) -> Self:
         """`spec`, which has to be of this kind.

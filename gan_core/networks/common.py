@@ -1,10 +1,10 @@
-"""What the network families share: the specification they are built from, normalisation, initialisation, label embedding."""
+"""What the network families share: normalisation, initialisation, label embedding."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -14,63 +14,11 @@ from gan_core.distributed import own_part, whole
 from gan_core.errors import ConfigError
 from gan_core.networks.linear import Linear
 from gan_core.params.common import halvings
-from gan_core.params.gan import NetworkParams, Normalization
 
 _LEAST = 1e-4  # under a root, as a share of features of size 1
 
 
-@dataclass(frozen=True)
-class NetworkSpec:
-    """All that a network is built from; a network's weights fit every network of an equal specification."""
-
-    family: str
-    """A name in `GENERATORS` or `DISCRIMINATORS`."""
-    shape: tuple[int, ...]
-    """Of one sample as networks see it: (C, H, W) for images, (D,) for points and encoded rows of a table."""
-    classes: int
-    """Number of labels it is conditioned on; 0 for an unconditional one."""
-    latent: int
-    """Length of a generator's latent; a discriminator ignores it."""
-    width: int | None = None
-    widths: tuple[int, ...] | None = None
-    normalization: Normalization | None = None
-    dropout: float = 0.0
-    inputs: tuple[int, ...] | None = None
-    """Of what a translating generator is given for one sample, and its discriminator may see beside it: (C, H, W)."""
-    downsamplings: int | None = None
-    blocks: int | None = None
-    skip: bool = False
-    components: int | None = None
-    batch_distance: bool = False
-    hidden: int | None = None
-    scalars: int = 0
-    choices: tuple[int, ...] = ()
-    """Rows of a table: scalars, and options of each choice behind them, as `gan_core.data.encoding` lays them out."""
-    modes: tuple[int, ...] = ()
-    """Rows of a table: of each scalar, the options of its choice that it belongs to, counted from the first; for the others it is 0."""
-    pac: int = 1
-    """Rows of a table: how many a discriminator judges together."""
-    words: int | None = None
-    """Text to image: number of tokens that the text encoder knows."""
-    code: int | None = None
-    """Text to image: length of what conditioning augmentation draws for a text."""
-
-    @classmethod
-    def from_params(cls, params: NetworkParams, shape: tuple[int, ...], classes: int, latent: int) -> NetworkSpec:
-        """Settle what the parameters leave open for samples of `shape`."""
-        return cls(
-            family=params.family(images=len(shape) == 3),
-            shape=shape,
-            classes=classes,
-            latent=latent,
-            width=params.width,
-            widths=params.widths,
-            normalization=params.normalization,
-            dropout=params.dropout,
-            components=params.components,
-            batch_distance=params.batch_distance,
-            hidden=params.hidden,
-        )
+Normalization = Literal["none", "batch", "spectral", "instance"]
 
 
 def normalized(module: nn.Module, normalization: Normalization) -> nn.Module:
@@ -170,9 +118,11 @@ class ProjectionHead(nn.Module):
     one more feature.
     """
 
-    def __init__(self, spec: NetworkSpec, features: int, wrap: Callable[[nn.Module], nn.Module] = lambda module: module) -> None:
+    def __init__(
+        self, features: int, classes: int, batch_distance: bool = False, wrap: Callable[[nn.Module], nn.Module] = lambda module: module
+    ) -> None:
         super().__init__()
-        self.batch_distance, classes = spec.batch_distance, spec.classes
+        self.batch_distance = batch_distance
         features += self.batch_distance
         self.linear = wrap(Linear(features, 1))
         self.embedding = wrap(nn.Embedding(classes, features)) if classes else None

@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from gan_core.data.dataset import DatasetSpec
 from gan_core.errors import ConfigError
 from gan_core.networks.common import (
     Dropout,
     Flatten,
     LabelledLatent,
-    NetworkSpec,
     ProjectionHead,
     batch_norm,
     dcgan_init,
@@ -18,21 +18,22 @@ from gan_core.networks.common import (
     resolutions,
 )
 from gan_core.networks.linear import Linear
+from gan_core.params.networks import DcganDiscriminatorParams, DcganGeneratorParams
 
 DEFAULT_WIDTH = 64
 """Channels beside the image; each halving of the side doubles them."""
 
 
-def _channels(spec: NetworkSpec, levels: int, what: str) -> tuple[int, ...]:
+def _channels(params: DcganGeneratorParams | DcganDiscriminatorParams, side: int, levels: int, what: str) -> tuple[int, ...]:
     """Channels at each resolution, from the image's side inwards for a discriminator, outwards for a generator."""
-    if spec.widths is not None:
-        if len(spec.widths) != levels + (what == "generator"):
+    if params.widths is not None:
+        if len(params.widths) != levels + (what == "generator"):
             raise ConfigError(
-                f"{what}.widths: {len(spec.widths)} given, and {spec.shape[-1]} pixels take {levels + (what == 'generator')} "
+                f"{what}.widths: {len(params.widths)} given, and {side} pixels take {levels + (what == 'generator')} "
                 f"({'from the dense layer to the last but one' if what == 'generator' else 'one a strided convolution'})"
             )
-        return spec.widths
-    base = spec.width or DEFAULT_WIDTH
+        return params.widths
+    base = params.width or DEFAULT_WIDTH
     inwards = tuple(base * 2**level for level in range(levels))
     return inwards if what == "discriminator" else (*reversed(inwards), base)
 
@@ -44,12 +45,12 @@ class DcganGenerator(nn.Module):
     `normalization` is batch by default.
     """
 
-    def __init__(self, spec: NetworkSpec) -> None:
+    def __init__(self, params: DcganGeneratorParams, data: DatasetSpec, latent: int) -> None:
         super().__init__()
-        normalization = spec.normalization or "batch"
-        levels, side = resolutions(spec.shape, "dcgan")
-        widths = _channels(spec, levels, "generator")
-        self.input = LabelledLatent(spec.latent, spec.classes)
+        normalization = params.normalization or "batch"
+        levels, side = resolutions(data.shape, "dcgan")
+        widths = _channels(params, data.shape[-1], levels, "generator")
+        self.input = LabelledLatent(latent, data.n_classes)
         self.dense = Linear(self.input.width, widths[0] * side * side, bias=normalization != "batch")
         self.start = (widths[0], side, side)
         layers: list[nn.Module] = [batch_norm(widths[0], normalization), nn.ReLU()]
@@ -59,7 +60,7 @@ class DcganGenerator(nn.Module):
                 batch_norm(widths[level + 1], normalization),
                 nn.ReLU(),
             ]
-        layers += [nn.Conv2d(widths[-1], spec.shape[0], 3, 1, 1), nn.Tanh()]
+        layers += [nn.Conv2d(widths[-1], data.shape[0], 3, 1, 1), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
         self.apply(dcgan_init)
 
@@ -75,28 +76,28 @@ class DcganDiscriminator(nn.Module):
     `widths` are the channels of each convolution; `normalization` none (default), spectral or batch; `dropout` after each.
     """
 
-    def __init__(self, spec: NetworkSpec) -> None:
+    def __init__(self, params: DcganDiscriminatorParams, data: DatasetSpec) -> None:
         super().__init__()
-        normalization = spec.normalization or "none"
-        levels, side = resolutions(spec.shape, "dcgan")
-        widths = _channels(spec, levels, "discriminator")
+        normalization = params.normalization or "none"
+        levels, side = resolutions(data.shape, "dcgan")
+        widths = _channels(params, data.shape[-1], levels, "discriminator")
         layers: list[nn.Module] = []
-        channels = spec.shape[0]
+        channels = data.shape[0]
         for level, width in enumerate(widths):
             layers.append(normalized(nn.Conv2d(channels, width, 4, 2, 1), normalization))
             if level:  # the paper leaves the layer beside the image without
                 layers.append(batch_norm(width, normalization))
             layers.append(nn.LeakyReLU(0.2))
-            if spec.dropout:
-                layers.append(Dropout(spec.dropout))
+            if params.dropout:
+                layers.append(Dropout(params.dropout))
             channels = width
         layers.append(Flatten())
         features = channels * side * side
-        if spec.hidden:
-            layers += [normalized(Linear(features, spec.hidden), normalization), nn.LeakyReLU(0.2)]
-            features = spec.hidden
+        if params.hidden:
+            layers += [normalized(Linear(features, params.hidden), normalization), nn.LeakyReLU(0.2)]
+            features = params.hidden
         self.layers = nn.Sequential(*layers)
-        self.head = ProjectionHead(spec, features, lambda module: normalized(module, normalization))
+        self.head = ProjectionHead(features, data.n_classes, params.batch_distance, lambda module: normalized(module, normalization))
         if normalization != "spectral":
             self.apply(dcgan_init)
 

@@ -7,8 +7,10 @@ import math
 import torch
 from torch import Tensor, nn
 
-from gan_core.networks.common import Dropout, LabelledLatent, MixtureLatent, NetworkSpec, normalized
+from gan_core.data.dataset import DatasetSpec
+from gan_core.networks.common import Dropout, LabelledLatent, MixtureLatent, normalized
 from gan_core.networks.linear import Linear
+from gan_core.params.networks import MlpDiscriminatorParams, MlpGeneratorParams
 
 
 class MlpGenerator(nn.Module):
@@ -18,22 +20,22 @@ class MlpGenerator(nn.Module):
     `components` makes the latent a mixture.
     """
 
-    def __init__(self, spec: NetworkSpec) -> None:
+    def __init__(self, params: MlpGeneratorParams, data: DatasetSpec, latent: int) -> None:
         super().__init__()
-        images = len(spec.shape) == 3
-        self.shape = spec.shape
-        self.mixture = MixtureLatent(spec.latent, spec.components) if spec.components else nn.Identity()
-        self.input = LabelledLatent(spec.latent - bool(spec.components), spec.classes)
+        images = len(data.shape) == 3
+        self.shape = data.shape
+        self.mixture = MixtureLatent(latent, params.components) if params.components else nn.Identity()
+        self.input = LabelledLatent(latent - bool(params.components), data.n_classes)
         layers: list[nn.Module] = []
         width = self.input.width
-        for hidden in spec.widths or ((256, 512, 1024) if images else (128, 128)):
-            layers.append(normalized(Linear(width, hidden), spec.normalization or "none"))
-            if spec.normalization == "batch":
+        for hidden in params.widths or ((256, 512, 1024) if images else (128, 128)):
+            layers.append(normalized(Linear(width, hidden), params.normalization or "none"))
+            if params.normalization == "batch":
                 # Keras's momentum of 0.8 for the running average is torch's 0.2.
                 layers.append(nn.BatchNorm1d(hidden, momentum=0.2))
             layers.append(nn.LeakyReLU(0.2))
             width = hidden
-        layers.append(Linear(width, math.prod(spec.shape)))
+        layers.append(Linear(width, math.prod(data.shape)))
         if images:
             layers.append(nn.Tanh())
         self.layers = nn.Sequential(*layers)
@@ -49,19 +51,19 @@ class MlpDiscriminator(nn.Module):
     `widths` are the hidden layers (default 1024-512-256 for images, 128-128 for points); `dropout` after each of them.
     """
 
-    def __init__(self, spec: NetworkSpec) -> None:
+    def __init__(self, params: MlpDiscriminatorParams, data: DatasetSpec) -> None:
         super().__init__()
-        images = len(spec.shape) == 3
-        normalization = spec.normalization or "none"
-        self.embedding = nn.Embedding(spec.classes, 64) if spec.classes else None
+        images = len(data.shape) == 3
+        normalization = params.normalization or "none"
+        self.embedding = nn.Embedding(data.n_classes, 64) if data.n_classes else None
         layers: list[nn.Module] = []
-        width = math.prod(spec.shape) + (64 if spec.classes else 0)
-        for hidden in spec.widths or ((1024, 512, 256) if images else (128, 128)):
+        width = math.prod(data.shape) + (64 if data.n_classes else 0)
+        for hidden in params.widths or ((1024, 512, 256) if images else (128, 128)):
             layers += [normalized(Linear(width, hidden), normalization), nn.LeakyReLU(0.2)]
             if normalization == "batch":
                 layers.insert(-1, nn.BatchNorm1d(hidden))
-            if spec.dropout:
-                layers.append(Dropout(spec.dropout))
+            if params.dropout:
+                layers.append(Dropout(params.dropout))
             width = hidden
         layers.append(normalized(Linear(width, 1), "spectral" if normalization == "spectral" else "none"))
         self.layers = nn.Sequential(*layers)

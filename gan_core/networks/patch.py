@@ -6,40 +6,41 @@ import torch
 from torch import Tensor, nn
 
 from gan_core.errors import ConfigError
-from gan_core.networks.common import Dropout, NetworkSpec, batch_norm, dcgan_init, normalized
+from gan_core.networks.common import Dropout, Normalization, batch_norm, dcgan_init, normalized
 
 DEFAULT_WIDTH = 32
 HALVINGS = {16: 1, 34: 2, 70: 3}
 """Strided convolutions by side of the patch, in pixels, that one logit sees."""
 
 
-def patch_widths(patch: int, width: int | None) -> tuple[int, ...]:
-    """Channels of each convolution before the logits, for patches of 16, 34 or 70 pixels; 64-128-256-512 in the paper."""
-    return tuple((width or DEFAULT_WIDTH) * 2**level for level in range(HALVINGS[patch] + 1))
-
-
 class PatchDiscriminator(nn.Module):
-    """A logit for each patch: (N, C, H, W) -> (N, h, w); with `inputs` in its specification, of input and output side by side.
+    """A logit for each patch: (N, C, H, W) -> (N, h, w); with `inputs`, of input and output side by side.
 
-    `widths` are the channels of each convolution; all but the last halve the side. `normalization` none (default), spectral, batch or
-    instance.
+    A convolution each halving of the side, and one more; 64-128-256-512 channels in the paper.
     """
 
-    def __init__(self, spec: NetworkSpec) -> None:
+    def __init__(
+        self,
+        shape: tuple[int, ...],  # (C, H, W) of the images that are judged
+        patch: int = 70,  # side, in pixels, of a patch: 16, 34 or 70
+        width: int = DEFAULT_WIDTH,  # channels of the first convolution; each one after it has twice as many
+        normalization: Normalization = "none",
+        dropout: float = 0.0,
+        inputs: tuple[int, ...] | None = None,  # (C', H, W) of what is shown beside them
+    ) -> None:
         super().__init__()
-        normalization = spec.normalization or "none"
-        widths = spec.widths or patch_widths(70, spec.width)
-        if min(spec.shape[1:]) < 2 ** (len(widths) + 1):
-            raise ConfigError(f"network patch: {spec.shape[-1]} pixels are too few for {len(widths)} convolutions; choose a smaller patch")
+        widths = tuple(width * 2**level for level in range(HALVINGS[patch] + 1))
+        if min(shape[1:]) < 2 ** (len(widths) + 1):
+            raise ConfigError(f"network patch: {shape[-1]} pixels are too few for {len(widths)} convolutions; choose a smaller patch")
         layers: list[nn.Module] = []
-        channels = spec.shape[0] + (spec.inputs[0] if spec.inputs is not None else 0)
+        channels = shape[0] + (inputs[0] if inputs is not None else 0)
         for level, width in enumerate(widths):
             stride = 2 if level < len(widths) - 1 else 1
             bias = not level or normalization != "batch"
             layers.append(normalized(nn.Conv2d(channels, width, 4, stride, 1, bias=bias), normalization))
             if level:  # the paper leaves the layer beside the image without
                 layers.append(batch_norm(width, normalization))
-            layers += [nn.LeakyReLU(0.2), *([Dropout(spec.dropout)] if spec.dropout else [])]
+            layers += [nn.LeakyReLU(0.2), *([Dropout(dropout)] if dropout else [])]
             channels = width
         layers.append(normalized(nn.Conv2d(channels, 1, 4, 1, 1), normalization))
         self.layers = nn.Sequential(*layers)

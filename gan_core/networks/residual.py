@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gan_core.networks.common import Dropout, LabelledLatent, NetworkSpec, ProjectionHead, batch_norm, normalized, resolutions
+from gan_core.data.dataset import DatasetSpec
+from gan_core.networks.common import Dropout, LabelledLatent, Normalization, ProjectionHead, batch_norm, normalized, resolutions
 from gan_core.networks.linear import Linear
-from gan_core.params.gan import Normalization
+from gan_core.params.networks import ResidualDiscriminatorParams, ResidualGeneratorParams
 
 DEFAULT_WIDTH = 128
 """Channels of every block, unless `width` says otherwise."""
@@ -56,16 +59,16 @@ class ConditionalBatchNorm(nn.Module):
 class ResidualGenerator(nn.Module):
     """A dense layer to the smallest resolution, then one residual block each doubling. `width` channels everywhere."""
 
-    def __init__(self, spec: NetworkSpec) -> None:
+    def __init__(self, params: ResidualGeneratorParams, data: DatasetSpec, latent: int) -> None:
         super().__init__()
-        levels, side = resolutions(spec.shape, "residual")
-        width = spec.width or DEFAULT_WIDTH
-        self.input = LabelledLatent(spec.latent, spec.classes)
+        levels, side = resolutions(data.shape, "residual")
+        width = params.width or DEFAULT_WIDTH
+        self.input = LabelledLatent(latent, data.n_classes)
         self.dense = Linear(self.input.width, width * side * side)
         self.start = (width, side, side)
-        self.blocks = nn.ModuleList(GeneratorBlock(width, width, spec.classes) for _ in range(levels))
+        self.blocks = nn.ModuleList(GeneratorBlock(width, width, data.n_classes) for _ in range(levels))
         self.norm = batch_norm(width, "batch")
-        self.to_image = nn.Conv2d(width, spec.shape[0], 3, padding=1)
+        self.to_image = nn.Conv2d(width, data.shape[0], 3, padding=1)
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         x = self.dense(self.input(latents, labels)).view(-1, *self.start)
@@ -99,20 +102,21 @@ class DiscriminatorBlock(nn.Module):
 class ResidualDiscriminator(nn.Module):
     """One residual block each halving, sum pooling, a projection head. `normalization` none (default) or spectral."""
 
-    def __init__(self, spec: NetworkSpec) -> None:
+    def __init__(self, params: ResidualDiscriminatorParams, data: DatasetSpec) -> None:
         super().__init__()
-        spectral = spec.normalization == "spectral"
-        levels, _ = resolutions(spec.shape, "residual")
-        width = spec.width or DEFAULT_WIDTH
+        spectral = params.normalization == "spectral"
+        levels, _ = resolutions(data.shape, "residual")
+        width = params.width or DEFAULT_WIDTH
         blocks: list[nn.Module] = []
-        channels = spec.shape[0]
+        channels = data.shape[0]
         for level in range(levels):
             blocks.append(DiscriminatorBlock(channels, width, halve=True, first=level == 0, spectral=spectral))
             channels = width
         blocks.append(DiscriminatorBlock(width, width, halve=False, first=False, spectral=spectral))
         self.blocks = nn.Sequential(*blocks)
-        self.dropout = Dropout(spec.dropout)
-        self.head = ProjectionHead(spec, width, lambda module: normalized(module, "spectral" if spectral else "none"))
+        self.dropout = Dropout(params.dropout)
+        wrap = partial(normalized, normalization="spectral" if spectral else "none")
+        self.head = ProjectionHead(width, data.n_classes, params.batch_distance, wrap)
 
     def forward(self, samples: Tensor, labels: Tensor | None = None) -> Tensor:
         features = F.relu(self.blocks(samples)).sum(dim=(2, 3))

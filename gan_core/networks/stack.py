@@ -9,13 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gan_core.networks.common import Flatten, NetworkSpec, normalized, resolutions
+from gan_core.data.dataset import DatasetSpec
+from gan_core.kinds.captions import Captioned
+from gan_core.networks.common import Flatten, normalized, resolutions
 from gan_core.networks.linear import Linear
 from gan_core.networks.residual import GeneratorBlock
 from gan_core.networks.text import TEXT_WIDTH, TextEncoder
-
-DEFAULT_WIDTH = 64
-"""Channels of a generator at its stage's size and of a discriminator beside the image."""
+from gan_core.params.networks import StackGeneratorParams
 
 
 class ConditioningAugmentation(nn.Module):
@@ -83,16 +83,15 @@ class StackGenerator(nn.Module):
     The latent holds the noise of the first stage and that of both codes. `width` are the channels at each stage's size.
     """
 
-    def __init__(self, spec: NetworkSpec) -> None:
+    def __init__(self, params: StackGeneratorParams, data: DatasetSpec, latent: int) -> None:
         super().__init__()
-        assert spec.words is not None and spec.code is not None, "a text to image generator needs a vocabulary and a code"  # noqa: S101, PT018
-        width = spec.width or DEFAULT_WIDTH
-        self.parts = [spec.latent - 2 * spec.code, spec.code, spec.code]
-        self.text = TextEncoder(spec.words)
-        self.first_code = ConditioningAugmentation(spec.code)
-        self.first = FirstStage(half(spec.shape), spec.latent - spec.code, width)
-        self.second_code = ConditioningAugmentation(spec.code)
-        self.second = SecondStage(spec.shape[0], spec.code, width)
+        code = params.code
+        self.parts = [latent - 2 * code, code, code]
+        self.text = TextEncoder(len(Captioned.of(data).words))
+        self.first_code = ConditioningAugmentation(code)
+        self.first = FirstStage(half(data.shape), latent - code, params.width)
+        self.second_code = ConditioningAugmentation(code)
+        self.second = SecondStage(data.shape[0], code, params.width)
 
     def forward(self, latents: Tensor, tokens: Tensor) -> Tensor:
         texts = self.text(tokens)
@@ -126,11 +125,10 @@ class StackDiscriminator(nn.Module):
     projection of the text (Miyato and Koyama, 2018). Spectral normalisation throughout.
     """
 
-    def __init__(self, spec: NetworkSpec) -> None:
+    def __init__(self, shape: tuple[int, ...], width: int) -> None:
         super().__init__()
-        levels, side = resolutions(spec.shape, "stack")
-        width = spec.width or DEFAULT_WIDTH
-        channels = [spec.shape[0], *(min(width * 2**level, 4 * width) for level in range(levels))]
+        levels, side = resolutions(shape, "stack")
+        channels = [shape[0], *(min(width * 2**level, 4 * width) for level in range(levels))]
         layers: list[nn.Module] = []
         for before, after in pairwise(channels):
             layers += [normalized(nn.Conv2d(before, after, 4, 2, 1), "spectral"), nn.LeakyReLU(0.2)]

@@ -6,40 +6,40 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gan_core.data.encoding import Choices
-from gan_core.networks.common import Dropout, LabelledLatent, NetworkSpec, normalized
+from gan_core.data.dataset import DatasetSpec
+from gan_core.data.encoding import Encoding
+from gan_core.kinds.table import Table
+from gan_core.networks.common import Dropout, LabelledLatent
 from gan_core.networks.linear import Linear
+from gan_core.params.networks import TabularGeneratorParams
+from gan_core.params.tabular import TabularDiscriminatorParams
 
 TEMPERATURE = 0.2
 """Of the Gumbel-softmax: CTGAN's."""
-
-_DEFAULT_WIDTHS = (256, 256)
 
 
 class TabularGenerator(nn.Module):
     """Latents and labels to encoded rows: each hidden layer sees all before it; tanh for scalars, Gumbel-softmax for choices.
 
-    The last `sum(spec.choices)` entries of a latent are the Gumbel noise, as normal deviates: so a row is a function of its latent and
-    label alone, and the share of a category needs no learning from the other entries.
+    The last entries of a latent, as many as the choices have options, are the Gumbel noise, as normal deviates: so a row is a function
+    of its latent and label alone, and the share of a category needs no learning from the other entries.
     """
 
     gate_factors: Tensor
     gate_constants: Tensor
 
-    def __init__(self, spec: NetworkSpec) -> None:
+    def __init__(self, params: TabularGeneratorParams, data: DatasetSpec, latent: int) -> None:
         super().__init__()
-        self.scalars = spec.scalars
-        self.choices = Choices(spec.choices)
-        if spec.modes:
-            for name, gate in zip(("gate_factors", "gate_constants"), _gates(spec), strict=True):
-                self.register_buffer(name, gate, persistent=False)
-        self.gated = bool(spec.modes)
-        self.input = LabelledLatent(spec.latent - self.choices.width, spec.classes)
+        encoding = Table.of(data).encoding
+        self.scalars = encoding.scalars
+        self.choices = encoding.choices
+        for name, gate in zip(("gate_factors", "gate_constants"), _gates(encoding), strict=True):
+            self.register_buffer(name, gate, persistent=False)
+        self.input = LabelledLatent(latent - self.choices.width, data.n_classes)
         self.layers = nn.ModuleList()
         width = self.input.width
-        for hidden in spec.widths or _DEFAULT_WIDTHS:
-            normalization = nn.BatchNorm1d(hidden) if spec.normalization == "batch" else nn.Identity()
-            self.layers.append(nn.Sequential(Linear(width, hidden), normalization, nn.ReLU()))
+        for hidden in params.widths:
+            self.layers.append(nn.Sequential(Linear(width, hidden), nn.ReLU()))
             width += hidden
         self.output = Linear(width, self.scalars + self.choices.width)
 
@@ -52,9 +52,7 @@ class TabularGenerator(nn.Module):
         output = self.output(features).float()
         scalars, logits = output[:, : self.scalars], output[:, self.scalars :]
         chosen = self.choices.softmax((logits + gumbel(noise)) / TEMPERATURE) if self.choices.width else logits
-        scalars = scalars.tanh()
-        if self.gated:
-            scalars = scalars * (chosen @ self.gate_factors + self.gate_constants)
+        scalars = scalars.tanh() * (chosen @ self.gate_factors + self.gate_constants)
         return torch.cat([scalars, chosen], dim=1)
 
 
@@ -64,18 +62,17 @@ class TabularDiscriminator(nn.Module):
     A label enters as one-hot beside its row. Without `P`, rows (N, width) and labels (N,).
     """
 
-    def __init__(self, spec: NetworkSpec) -> None:
+    def __init__(self, params: TabularDiscriminatorParams, data: DatasetSpec, pac: int = 1) -> None:
         super().__init__()
-        self.classes = spec.classes
-        normalization = spec.normalization or "none"
-        width = spec.pac * (spec.shape[0] + spec.classes)
+        self.classes = data.n_classes
+        width = pac * (Table.of(data).encoding.width + self.classes)
         layers: list[nn.Module] = []
-        for hidden in spec.widths or _DEFAULT_WIDTHS:
-            layers += [normalized(Linear(width, hidden), normalization), nn.LeakyReLU(0.2)]
-            if spec.dropout:
-                layers.append(Dropout(spec.dropout))
+        for hidden in params.widths:
+            layers += [Linear(width, hidden), nn.LeakyReLU(0.2)]
+            if params.dropout:
+                layers.append(Dropout(params.dropout))
             width = hidden
-        layers.append(normalized(Linear(width, 1), normalization))
+        layers.append(Linear(width, 1))
         self.layers = nn.Sequential(*layers)
 
     def forward(self, samples: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -86,13 +83,14 @@ class TabularDiscriminator(nn.Module):
         return logits.squeeze(1)
 
 
-def _gates(spec: NetworkSpec) -> tuple[Tensor, Tensor]:
+def _gates(encoding: Encoding) -> tuple[Tensor, Tensor]:
     """What a scalar is multiplied by, as a linear function of the choices: (choices, scalars) and (scalars,).
 
     The probability of the options that it belongs to, so that a spike or a gap has the scalar 0 that it has in real rows.
     """
-    factors, constants, start, sizes = torch.zeros(sum(spec.choices), spec.scalars), torch.ones(spec.scalars), 0, iter(spec.choices)
-    for scalar, modes in enumerate(spec.modes):
+    factors, constants = torch.zeros(encoding.choices.width, encoding.scalars), torch.ones(encoding.scalars)
+    start, sizes = 0, iter(encoding.choices.sizes)
+    for scalar, modes in enumerate(encoding.modes):
         size = next(sizes) if modes else 0
         if modes < size:
             factors[start : start + modes, scalar], constants[scalar] = 1.0, 0.0

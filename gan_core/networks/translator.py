@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from gan_core.networks.common import NetworkSpec, dcgan_init
+from gan_core.data.dataset import DatasetSpec
+from gan_core.networks.common import dcgan_init
+from gan_core.params.networks import TranslatorParams
 
 
 class TranslatorBlock(nn.Module):
@@ -29,24 +31,24 @@ class Translator(nn.Module):
     make is added to the image, so that it starts near the identity; values may then lie a little outside.
     """
 
-    def __init__(self, spec: NetworkSpec) -> None:
+    def __init__(self, params: TranslatorParams, data: DatasetSpec) -> None:
         super().__init__()
-        assert spec.width and spec.blocks is not None and spec.downsamplings is not None, "settled by the recipe"  # noqa: S101, PT018
-        images, width = spec.shape[0], spec.width
+        blocks = params.blocks if params.blocks is not None else 9 if data.shape[-1] >= 256 else 6
+        images, width = data.shape[0], params.width
         layers = [*_convolution(images, width, 7), nn.ReLU(inplace=True)]
-        for _ in range(spec.downsamplings):
+        for _ in range(params.downsamplings):
             layers += [nn.Conv2d(width, 2 * width, 3, stride=2, padding=1), nn.InstanceNorm2d(2 * width), nn.ReLU(inplace=True)]
             width *= 2
-        layers += [TranslatorBlock(width) for _ in range(spec.blocks)]
-        for _ in range(spec.downsamplings):
+        layers += [TranslatorBlock(width) for _ in range(blocks)]
+        for _ in range(params.downsamplings):
             layers += [
                 nn.ConvTranspose2d(width, width // 2, 3, stride=2, padding=1, output_padding=1),
                 nn.InstanceNorm2d(width // 2),
                 nn.ReLU(inplace=True),
             ]
             width //= 2
-        layers += [nn.ReflectionPad2d(3), nn.Conv2d(width, images, 7), *([] if spec.skip else [nn.Tanh()])]
-        self.skip = spec.skip
+        layers += [nn.ReflectionPad2d(3), nn.Conv2d(width, images, 7), *([] if params.skip else [nn.Tanh()])]
+        self.skip = params.skip
         self.layers = nn.Sequential(*layers)
         self.apply(dcgan_init)
 
@@ -58,10 +60,10 @@ class Translator(nn.Module):
 class RoundTrip(nn.Module):
     """Two translators that undo each other: called, it translates `there`; `back` takes a translation to where it came from."""
 
-    def __init__(self, spec: NetworkSpec) -> None:
+    def __init__(self, params: TranslatorParams, data: DatasetSpec, latent: int = 0) -> None:
         super().__init__()
-        self.there = Translator(spec)
-        self.back = Translator(spec)
+        self.there = Translator(params, data)
+        self.back = Translator(params, data)
 
     def forward(self, images: Tensor) -> Tensor:
         translated: Tensor = self.there(images)

@@ -8,9 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gan_core.data.dataset import DatasetSpec
 from gan_core.errors import ConfigError
-from gan_core.networks.common import Dropout, NetworkSpec, batch_norm, dcgan_init, resolutions
-from gan_core.params.gan import Normalization
+from gan_core.networks.common import Dropout, Normalization, batch_norm, dcgan_init, resolutions
+from gan_core.params.networks import UnetParams
 
 DEFAULT_WIDTH = 32
 """Channels at half the side; each further halving doubles them, up to eight times as many."""
@@ -85,17 +86,17 @@ class UnetGenerator(nn.Module):
     U-Net makes, without tanh, as restoration begins best from what is there (Zhang et al., 2017); what leaves -1..1 is clipped later.
     """
 
-    def __init__(self, spec: NetworkSpec) -> None:
+    def __init__(self, params: UnetParams, data: DatasetSpec, latent: int = 0) -> None:
         super().__init__()
-        if spec.inputs is None or spec.inputs[1:] != spec.shape[1:]:
-            raise ConfigError(f"network unet: needs inputs as large as its outputs, {spec.shape[1:]}, and is given {spec.inputs}")
-        if spec.skip and spec.inputs[0] not in (1, spec.shape[0]):
+        if data.inputs is None or data.inputs[1:] != data.shape[1:]:
+            raise ConfigError(f"network unet: needs inputs as large as its outputs, {data.shape[1:]}, and is given {data.inputs}")
+        if params.skip and data.inputs[0] not in (1, data.shape[0]):
             raise ConfigError(
-                f"generator.skip: inputs of {spec.inputs[0]} channels cannot be added to outputs of {spec.shape[0]}; leave it out"
+                f"generator.skip: inputs of {data.inputs[0]} channels cannot be added to outputs of {data.shape[0]}; leave it out"
             )
-        self.skip = spec.skip
-        widths = unet_widths(spec.shape, spec.width, spec.widths)
-        self.unet = Unet(spec.inputs[0], spec.shape[0], widths, spec.normalization or "batch", spec.dropout)
+        self.skip = bool(params.skip)
+        widths = unet_widths(data.shape, params.width, params.widths)
+        self.unet = Unet(data.inputs[0], data.shape[0], widths, params.normalization, params.dropout)
 
     def forward(self, inputs: Tensor) -> Tensor:
         made: Tensor = self.unet(inputs)

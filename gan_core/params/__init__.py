@@ -7,20 +7,41 @@ stays fast.
 
 from __future__ import annotations
 
-from gan_core.params.common import TrainParams
+from typing import Annotated
+
+from pydantic import BeforeValidator, SerializeAsAny
+
+from gan_core.named import Named
+from gan_core.params.common import OneOf, TrainParams
 from gan_core.params.cyclegan import CycleGanParams
 from gan_core.params.gan import GanParams
 from gan_core.params.pix2pix import Pix2pixParams
 from gan_core.params.stackgan import StackganParams
 from gan_core.params.tabular import TabularParams
 
-__all__ = ["RECIPE_PARAMS", "CycleGanParams", "GanParams", "Pix2pixParams", "StackganParams", "TabularParams", "TrainParams"]
+__all__ = [
+    "RECIPES",
+    "AnyRecipe",
+    "CycleGanParams",
+    "GanParams",
+    "Pix2pixParams",
+    "StackganParams",
+    "TabularParams",
+    "TrainParams",
+]
 
-RECIPE_PARAMS: dict[str, type[TrainParams]] = {
-    "gan": GanParams,
-    "cyclegan": CycleGanParams,
-    "tabular": TabularParams,
-    "stackgan": StackganParams,
-    "pix2pix": Pix2pixParams,
-}
+RECIPES = Named(
+    "gantry.recipes",
+    "recipe",
+    {
+        "gan": "gan_core.params.gan:GanParams",
+        "cyclegan": "gan_core.params.cyclegan:CycleGanParams",
+        "tabular": "gan_core.params.tabular:TabularParams",
+        "stackgan": "gan_core.params.stackgan:StackganParams",
+        "pix2pix": "gan_core.params.pix2pix:Pix2pixParams",
+    },
+)
 """What each recipe can be told, by the name that `train.recipe` has."""
+
+AnyRecipe = Annotated[SerializeAsAny[TrainParams], BeforeValidator(OneOf(RECIPES, "recipe", "gan"))]
+"""The `train` section, which says which recipe it is for by `recipe`."""

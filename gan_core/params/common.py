@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from gan_core.errors import ConfigError
+from gan_core.named import Named
 
 PositiveInt = Annotated[int, Field(gt=0)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 
 Kind = str
-"""What a data set holds; `unpaired`: two kinds of images, the ones that a generator is given and the ones that it is to make of them;
-`captions`: images with one or several captions each; `pairs`: images, each with the one that it is to be made of."""
+"""Name of a kind of data, as `gan_core.kinds.KINDS` has it."""
 Patch = Literal[16, 34, 70]
 """Side, in pixels, of the patches that a PatchGAN's discriminator judges."""
 AbsoluteLoss = Literal["non-saturating", "least-squares", "hinge"]
@@ -24,6 +28,36 @@ class Strict(BaseModel):
     """A section of params.yaml: immutable, no unknown keys, no silent conversions, nothing infinite."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, validate_default=True)
+
+
+class OneOf:
+    """Reads a section as the class of a list that one of its keys names: a union of classes that other packages can add to."""
+
+    def __init__(self, known: Named, tag: str, default: str) -> None:
+        self.known = known
+        self.tag = tag
+        self.default = default
+
+    def chosen(self, section: Mapping[str, Any]) -> type[Strict]:
+        """The class that a section is read as.
+
+        Raises:
+            ConfigError: there is none of that name.
+        """
+        found: type[Strict] = self.known.named(str(section.get(self.tag, self.default)))
+        return found
+
+    def __call__(self, section: object) -> object:
+        if not isinstance(section, Mapping):
+            return section
+        try:
+            chosen = self.chosen(section)
+        except ConfigError as error:
+            wrong = InitErrorDetails(
+                type=PydanticCustomError("value_error", "{what}", {"what": str(error)}), loc=(self.tag,), input=section
+            )
+            raise ValidationError.from_exception_data(self.tag, [wrong]) from None
+        return chosen.model_validate(section)
 
 
 def halvings(side: int) -> tuple[int, int] | None:
@@ -59,8 +93,10 @@ class OptimizerParams(Strict):
 class TrainParams(Strict):
     """What every recipe shares. Cadences and budgets are counted in images (or points) that the discriminator saw."""
 
-    kinds: ClassVar[tuple[Kind, ...]]
+    kinds: ClassVar[tuple[str, ...]]
     """The data that this game can be played on."""
+    game: ClassVar[str | type]
+    """The `Recipe` that plays it, as module:class or the class itself."""
 
     recipe: str
     images: PositiveInt
@@ -108,7 +144,7 @@ class TrainParams(Strict):
         """What the batch is split by, in words."""
         return f"{processes} x {self.accumulate} parts (train.processes x train.accumulate)"
 
-    def problems(self, kind: Kind, size: int | None) -> list[str]:
+    def problems(self, kind: str, size: int | None) -> list[str]:
         """What does not fit the data, as lines that begin with the key below the entry.
 
         Args:

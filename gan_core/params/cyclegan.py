@@ -6,24 +6,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from gan_core.params.common import AbsoluteLoss, Kind, OptimizerParams, Patch, PositiveInt, Strict, TrainParams
+from gan_core.params.common import AbsoluteLoss, OptimizerParams, Patch, PositiveInt, Strict, TrainParams
+from gan_core.params.networks import TranslatorParams
 
 
-class TranslatorParams(Strict):
-    """Either generator's network; the defaults are the paper's."""
-
-    width: PositiveInt = 64
-    """Channels in front of the first downsampling; they double with each."""
-    downsamplings: Annotated[int, Field(ge=0, le=6)] = 2
-    """How often the side is halved in front of the residual blocks, and doubled behind them."""
-    blocks: Annotated[int, Field(ge=0, le=64)] | None = None
-    """Residual blocks. None: 9 from 256 pixels on, 6 below."""
-    skip: bool = False
-    """Add what the network makes to the image that it was given, which the paper does not: it starts near the identity, and a budget of a
-    few thousand images goes into what has to change."""
-
-
-class PatchParams(Strict):
+class CyclePatchParams(Strict):
     """Either discriminator's network."""
 
     patch: Patch | None = None
@@ -41,12 +28,13 @@ class CycleGanParams(TrainParams):
     """
 
     kinds = ("unpaired", "pairs")
+    game = "gan_core.recipes.cyclegan:CycleGan"
 
     recipe: Literal["cyclegan"] = "cyclegan"
     batch: Annotated[int, Field(ge=1, le=65_536)] = 1
     optimizer: OptimizerParams = OptimizerParams(learning_rate=2e-4, betas=(0.5, 0.999), decay=0.5)
     generator: TranslatorParams = TranslatorParams()
-    discriminator: PatchParams = PatchParams()
+    discriminator: CyclePatchParams = CyclePatchParams()
     loss: AbsoluteLoss = "least-squares"
     cycle: Annotated[float, Field(ge=0)] = 10.0
     """Weight of the mean absolute difference between an image and what comes back of it, in -1..1, beside each adversarial loss."""
@@ -67,7 +55,7 @@ class CycleGanParams(TrainParams):
         """Side of the patches that a discriminator judges, for images of `side` pixels."""
         return self.discriminator.patch or (70 if side >= 64 else 34 if side >= 32 else 16)
 
-    def problems(self, kind: Kind, size: int | None) -> list[str]:
+    def problems(self, kind: str, size: int | None) -> list[str]:
         if size is None:
             return []
         found = []

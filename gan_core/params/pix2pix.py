@@ -6,22 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from gan_core.params.common import AbsoluteLoss, Kind, OptimizerParams, Patch, PositiveInt, Probability, Strict, TrainParams, halvings
-from gan_core.params.gan import Normalization
-
-
-class UnetParams(Strict):
-    """The generator."""
-
-    width: PositiveInt | None = None
-    """Channels at half the side; each further halving doubles them, up to eight times as many. None: 32 (64 in the paper)."""
-    widths: Annotated[tuple[PositiveInt, ...], Field(strict=False, min_length=1)] | None = None
-    """Channels at each halving, instead of `width`. None: as many as lead down to 4 to 7 pixels."""
-    normalization: Literal["none", "batch", "instance"] = "batch"
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """After each transposed convolution, in training alone."""
-    skip: bool | None = None
-    """Learn what to add to the input instead of the whole output. None: for spoiled images (`data.corruption`) alone."""
+from gan_core.params.common import AbsoluteLoss, OptimizerParams, Patch, PositiveInt, Probability, Strict, TrainParams, halvings
+from gan_core.params.networks import UnetParams
 
 
 class PatchParams(Strict):
@@ -31,7 +17,7 @@ class PatchParams(Strict):
     """Side, in pixels, of the patches that it judges. None: 70 from 128 pixels on, 34 from 32 on, 16 below."""
     width: PositiveInt | None = None
     """Channels of the first convolution; each one after it has twice as many. None: 32 (64 in the paper)."""
-    normalization: Normalization | None = None
+    normalization: Literal["none", "batch", "spectral", "instance"] | None = None
     """None: spectral with the hinge loss, batch otherwise (the paper's)."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
@@ -48,6 +34,7 @@ class Pix2pixParams(TrainParams):
     """Paired translation (pix2pix, Isola et al., 2017): a generator is given an image and makes its partner."""
 
     kinds = ("pairs",)
+    game = "gan_core.recipes.pix2pix:Pix2pix"
 
     recipe: Literal["pix2pix"] = "pix2pix"
     batch: Annotated[int, Field(ge=1, le=65_536)] = 8
@@ -70,7 +57,7 @@ class Pix2pixParams(TrainParams):
             return self.discriminator.patch
         return 70 if side >= 128 else 34 if side >= 32 else 16
 
-    def problems(self, kind: Kind, size: int | None) -> list[str]:
+    def problems(self, kind: str, size: int | None) -> list[str]:
         found = []
         if self.generator.width is not None and self.generator.widths is not None:
             found.append("train.generator.widths: give width or widths, not both")

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from gan_core.params.common import AbsoluteLoss, Kind, OptimizerParams, PositiveInt, TrainParams, halvings
+from gan_core.params.common import AbsoluteLoss, OptimizerParams, PositiveInt, TrainParams, halvings
 
 
 class StackganParams(TrainParams):
@@ -17,6 +17,7 @@ class StackganParams(TrainParams):
     """
 
     kinds = ("captions",)
+    game = "gan_core.recipes.stackgan:Stackgan"
 
     recipe: Literal["stackgan"] = "stackgan"
     latent: Annotated[int, Field(gt=0, le=4096)] = 32
@@ -45,7 +46,7 @@ class StackganParams(TrainParams):
             raise ValueError(f"second_from: {self.second_from} is not above text_share, {self.text_share}; the first stage needs a part")
         return self
 
-    def problems(self, kind: Kind, size: int | None) -> list[str]:
+    def problems(self, kind: str, size: int | None) -> list[str]:
         if size is not None and (size % 2 or halvings(size // 2) is None):
             return [f"data.size: half of {size} cannot be halved down to 4, 5, 6 or 7 as the first stage needs; use 32, 64 or 128"]
         return []

@@ -6,32 +6,29 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from gan_core.params.common import OptimizerParams, PositiveInt, Strict, TrainParams
+from gan_core.params.common import OptimizerParams, Strict, TrainParams
 from gan_core.params.gan import Loss, PenaltyParams
+from gan_core.params.networks import Dropout, TabularGeneratorParams, Widths
 
 
-class TabularNetworkParams(Strict):
-    """One player's dense network."""
+class TabularDiscriminatorParams(Strict):
+    """The discriminator's dense network."""
 
-    widths: Annotated[tuple[PositiveInt, ...], Field(strict=False, min_length=1)] = (256, 256)
+    widths: Widths = (256, 256)
     """Hidden units layer by layer."""
-
-
-class TabularDiscriminatorParams(TabularNetworkParams):
-    """The discriminator's network."""
-
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    dropout: Dropout = 0.0
 
 
 class TabularParams(TrainParams):
     """A generator of rows against a discriminator of packs of rows, by label where the data names one (CTGAN, Xu et al., 2019)."""
 
     kinds = ("table",)
+    game = "gan_core.recipes.tabular:Tabular"
 
     recipe: Literal["tabular"] = "tabular"
     batch: Annotated[int, Field(ge=2, le=65_536)] = 100
     latent: Annotated[int, Field(gt=0, le=4096)] = 64
-    generator: TabularNetworkParams = TabularNetworkParams()
+    generator: TabularGeneratorParams = TabularGeneratorParams()
     discriminator: TabularDiscriminatorParams = TabularDiscriminatorParams()
     loss: Loss = "relativistic"
     penalty: PenaltyParams = PenaltyParams(r1=0.1, r2=0.1)

@@ -22,9 +22,8 @@ from gan_core.errors import ConfigError
 from gan_core.generator import Generator
 from gan_core.kinds.unpaired import held_out_round_trips
 from gan_core.losses import LOSSES
-from gan_core.networks import build_discriminator, build_generator
-from gan_core.networks.common import NetworkSpec
-from gan_core.networks.patch import patch_widths
+from gan_core.networks import build_generator
+from gan_core.networks.patch import PatchDiscriminator
 from gan_core.networks.translator import RoundTrip
 from gan_core.params import CycleGanParams
 from gan_core.pool import ImagePool
@@ -53,24 +52,15 @@ class CycleGan(Recipe[CycleGanParams]):
             raise ConfigError(misfits[0])
         if spec.inputs != spec.shape:
             raise ConfigError(f"unpaired translation is between images of one shape, and these are of {spec.inputs} and {spec.shape}")
-        generator, discriminator = params.generator, params.discriminator
-        self.network = NetworkSpec(
-            "round-trip",
-            spec.shape,
-            classes=0,
-            latent=0,
-            width=generator.width,
-            downsamplings=generator.downsamplings,
-            blocks=params.blocks(spec.shape[-1]),
-            skip=generator.skip,
-        )
-        widths = patch_widths(params.patch(spec.shape[-1]), discriminator.width)
+        discriminator = params.discriminator
+        self.network = params.generator.model_copy(update={"blocks": params.blocks(spec.shape[-1])})
         normalization = discriminator.normalization or ("spectral" if params.loss == "hinge" else "instance")
-        judge = NetworkSpec("patch", spec.shape, 0, 0, widths=widths, normalization=normalization)
         networks = {
-            "generators": build_generator(self.network),
-            "target_discriminator": build_discriminator(judge),
-            "input_discriminator": build_discriminator(judge),
+            "generators": build_generator(self.network, spec, self.latent),
+            **{
+                f"{side}_discriminator": PatchDiscriminator(spec.shape, params.patch(spec.shape[-1]), discriminator.width, normalization)
+                for side in ("target", "input")
+            },
         }
         for network in networks.values():
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -19,8 +19,8 @@ from gan_core.data.batches import Batch
 from gan_core.data.dataset import Dataset, DatasetSpec
 from gan_core.generator import Generator, GeneratorConfig
 from gan_core.losses import DECISION_BOUNDARY, share_called_real, share_in_order
-from gan_core.networks.common import NetworkSpec
 from gan_core.params import TrainParams
+from gan_core.params.networks import NetworkParams
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,12 @@ class Recipe(ABC, Generic[Params]):
     """The moves of a step, in order. Those that draw count the images seen."""
     shipped: str
     """The player whose averaged weights are the generator."""
-    network: NetworkSpec
-    """Of that player."""
+    network: NetworkParams
+    """Of that player, with nothing left open."""
+    data: DatasetSpec
+    """What it makes: the data set's specification, without classes where it is unconditional."""
+    latent: int = 0
+    """Length of its latents; 0 where it is given something else."""
     generator_from: float = 0.0
     """The share of the budget from which on it plays."""
     paired: bool = True
@@ -83,7 +87,7 @@ class Recipe(ABC, Generic[Params]):
 
     def __init__(self, params: Params, spec: DatasetSpec, device: torch.device) -> None:
         self.params = params
-        self.spec = spec
+        self.spec = self.data = spec
         self.device = device
         self.players: dict[str, nn.Module] = {}
 
@@ -114,8 +118,8 @@ class Recipe(ABC, Generic[Params]):
         """What the shipped generator is after `images` real samples."""
         return GeneratorConfig(
             recipe=self.params.recipe,
-            data=self.spec if self.network.classes else replace(self.spec, classes=None),
-            latent=self.network.latent,
+            data=self.data,
+            latent=self.latent,
             network=self.network,
             images=images,
             seed=self.params.seed,

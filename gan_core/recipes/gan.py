@@ -5,6 +5,8 @@ Unconditional or by label; the losses of `losses.py` and the penalties of `penal
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -14,7 +16,6 @@ from gan_core.data.dataset import DatasetSpec
 from gan_core.errors import ConfigError
 from gan_core.losses import LOSSES
 from gan_core.networks import build_discriminator, build_generator
-from gan_core.networks.common import NetworkSpec
 from gan_core.params import GanParams
 from gan_core.penalties import clip_weights, penalties
 from gan_core.recipes.game import Move, Recipe, Turn, describe_logits
@@ -29,15 +30,17 @@ class Gan(Recipe[GanParams]):
         super().__init__(params, spec, device)
         if params.condition == "label" and spec.classes is None:
             raise ConfigError("train.condition: label was asked for, and the data has no labels; use none, or a folder a class")
-        classes = len(spec.classes or ()) if params.condition == "label" else 0
-        self.conditional = bool(classes)
+        self.conditional = params.condition == "label"
+        self.data = spec if self.conditional else replace(spec, classes=None)
         self.penalty = params.settled_penalty(spec.shape)
-        players = {"generator": params.generator, "discriminator": params.settled_discriminator(spec.shape)}
-        networks = {role: NetworkSpec.from_params(player, spec.shape, classes, params.latent) for role, player in players.items()}
-        self.network = networks["generator"]
+        try:
+            networks = params.settled_players(spec.kind)
+        except ValueError as error:
+            raise ConfigError(f"train.{error}") from None
+        self.network, self.latent = networks["generator"], params.latent
         self.players = {
-            "generator": build_generator(self.network).to(device),
-            "discriminator": build_discriminator(networks["discriminator"]).to(device),
+            "generator": build_generator(self.network, self.data, self.latent).to(device),
+            "discriminator": build_discriminator(networks["discriminator"], self.data).to(device),
         }
         if spec.kind == "images":
             for player in self.players.values():
@@ -45,7 +48,7 @@ class Gan(Recipe[GanParams]):
         self.turns = (Turn(("discriminator",), params.discriminator_steps, draws=True), Turn(("generator",)))
         self.discriminator_loss, self.generator_loss = LOSSES[params.loss]
         # What looks at a batch must not see real and generated samples as one; every other discriminator judges both in one pass.
-        self.judges_apart = networks["discriminator"].normalization == "batch" or networks["discriminator"].batch_distance
+        self.judges_apart = networks["discriminator"].looks_at_batch
         self._fake = torch.empty(0)
 
     def move(self, turn: Turn, batch: Batch, moves: int, last: bool) -> Move:
@@ -61,7 +64,7 @@ class Gan(Recipe[GanParams]):
         loss = self.discriminator_loss(real_logits, fake_logits, self.params.label_smoothing)
         numbers = {"discriminator_loss": loss.detach(), **describe_logits(real_logits, fake_logits, self.params.loss)}
         if self.params.mismatch and labels is not None:
-            wrong = (labels + torch.randint_like(labels, 1, self.network.classes)) % self.network.classes
+            wrong = (labels + torch.randint_like(labels, 1, self.data.n_classes)) % self.data.n_classes
             wrong_logits = self.players["discriminator"](self._seen(real), wrong).float()
             loss = loss + self.params.mismatch * self.discriminator_loss(real_logits, wrong_logits, self.params.label_smoothing)
             numbers["wrong_label_score"] = wrong_logits.detach().mean()

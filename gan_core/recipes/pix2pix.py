@@ -16,9 +16,8 @@ from gan_core.data.dataset import DatasetSpec
 from gan_core.errors import ConfigError
 from gan_core.kinds.pairs import Pairs
 from gan_core.losses import LOSSES
-from gan_core.networks import build_discriminator, build_generator
-from gan_core.networks.common import NetworkSpec
-from gan_core.networks.patch import patch_widths
+from gan_core.networks import build_generator
+from gan_core.networks.patch import DEFAULT_WIDTH, PatchDiscriminator
 from gan_core.params import Pix2pixParams
 from gan_core.recipes.game import Move, Recipe, Turn, describe_logits
 
@@ -34,32 +33,18 @@ class Pix2pix(Recipe[Pix2pixParams]):
             raise ConfigError("train.recipe: pix2pix needs an input for each image; set data.layout or data.corruption")
         generator, discriminator = params.generator, params.discriminator
         normalization = discriminator.normalization or ("spectral" if params.loss == "hinge" else "batch")
-        self.network = NetworkSpec(
-            family="unet",
-            shape=spec.shape,
-            classes=0,
-            latent=0,
-            width=generator.width,
-            widths=generator.widths,
-            normalization=generator.normalization,
-            dropout=generator.dropout,
-            inputs=spec.inputs,
-            skip=spec.corruption is not None if generator.skip is None else generator.skip,
+        skip = spec.corruption is not None if generator.skip is None else generator.skip
+        self.network = generator.model_copy(update={"skip": skip})
+        generator_network = build_generator(self.network, spec, self.latent)
+        judge = PatchDiscriminator(
+            spec.shape,
+            params.settled_patch(spec.shape[-1]),
+            discriminator.width or DEFAULT_WIDTH,
+            normalization,
+            discriminator.dropout,
+            spec.inputs,
         )
-        judge = NetworkSpec(
-            family="patch",
-            shape=spec.shape,
-            classes=0,
-            latent=0,
-            widths=patch_widths(params.settled_patch(spec.shape[-1]), discriminator.width),
-            normalization=normalization,
-            dropout=discriminator.dropout,
-            inputs=spec.inputs,
-        )
-        self.players = {
-            "generator": build_generator(self.network).to(device),
-            "discriminator": build_discriminator(judge).to(device),
-        }
+        self.players = {"generator": generator_network.to(device), "discriminator": judge.to(device)}
         for player in self.players.values():
             player.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.turns = (Turn(("discriminator",), draws=True), Turn(("generator",)))

@@ -21,10 +21,10 @@ from gan_core.data.dataset import DatasetSpec
 from gan_core.distributed import own_part, whole
 from gan_core.kinds.captions import Captioned
 from gan_core.losses import LOSSES, matching_loss, share_in_order, standard_normal_divergence
-from gan_core.networks.common import NetworkSpec
 from gan_core.networks.stack import StackDiscriminator, StackGenerator, half
 from gan_core.networks.text import ImageEncoder, similarities
 from gan_core.params import StackganParams
+from gan_core.params.networks import StackGeneratorParams
 from gan_core.recipes.game import Move, Recipe, Turn, describe_logits
 
 
@@ -45,17 +45,13 @@ class Stackgan(Recipe[StackganParams]):
     def __init__(self, params: StackganParams, spec: DatasetSpec, device: torch.device) -> None:
         super().__init__(params, spec, device)
         assert isinstance(spec, Captioned)  # noqa: S101  its parameters take no other kind
-        words = len(spec.words)
-        latent = params.latent + 2 * params.code
-        self.network = NetworkSpec("stack", spec.shape, 0, latent, width=params.generator_width, words=words, code=params.code)
+        self.latent = params.latent + 2 * params.code
+        self.network = StackGeneratorParams(width=params.generator_width, code=params.code)
         shapes = {"first": half(spec.shape), "second": spec.shape}
         self.stages = tuple(shapes)
-        self.generator = StackGenerator(self.network)
+        self.generator = StackGenerator(self.network, spec, self.latent)
         self.image_encoder = ImageEncoder(half(spec.shape))
-        self.discriminators = {
-            stage: StackDiscriminator(NetworkSpec("stack", shape, 0, 0, width=params.discriminator_width))
-            for stage, shape in shapes.items()
-        }
+        self.discriminators = {stage: StackDiscriminator(shape, params.discriminator_width) for stage, shape in shapes.items()}
         self.players = {
             "generator": self.generator,
             "image_encoder": self.image_encoder,
@@ -115,7 +111,7 @@ class Stackgan(Recipe[StackganParams]):
 
     def _draw_batch(self, texts: Tensor, stages: tuple[str, ...]) -> None:
         """Let the generator draw once, for the discriminators' move and for its own, between which it does not change."""
-        latents = torch.randn(len(texts), self.network.latent, device=self.device)
+        latents = torch.randn(len(texts), self.latent, device=self.device)
         draft, mean, log_std = self.generator.draw_draft(latents, texts)
         self._drawn = {"first": _Drawn(torch.tanh(draft.float()), standard_normal_divergence(mean, log_std))}
         if len(stages) > 1:

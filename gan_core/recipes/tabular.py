@@ -14,8 +14,8 @@ from gan_core.data.dataset import DatasetSpec
 from gan_core.errors import ConfigError
 from gan_core.kinds.table import Table
 from gan_core.losses import LOSSES
-from gan_core.networks import build_discriminator, build_generator
-from gan_core.networks.common import NetworkSpec
+from gan_core.networks import build_generator
+from gan_core.networks.tabular import TabularDiscriminator
 from gan_core.params import TabularParams
 from gan_core.penalties import clip_weights, penalties
 from gan_core.recipes.game import Move, Recipe, Turn, describe_logits
@@ -32,15 +32,10 @@ class Tabular(Recipe[TabularParams]):
         encoding = spec.encoding
         if not encoding.width:
             raise ConfigError("data.source: no column of the table ever changes, so there is nothing to learn; name another table")
-        latent = params.latent + encoding.choices.width
-        common = {"scalars": encoding.scalars, "choices": encoding.choices.sizes, "modes": encoding.modes, "pac": params.pac}
-        shape, classes = (encoding.width,), len(spec.classes or ())
-        judge = params.discriminator
-        self.network = NetworkSpec("tabular", shape, classes, latent, widths=params.generator.widths, **common)  # type: ignore[arg-type]
-        discriminator = NetworkSpec("tabular", shape, classes, 0, widths=judge.widths, dropout=judge.dropout, **common)  # type: ignore[arg-type]
+        self.network, self.latent = params.generator, params.latent + encoding.choices.width
         self.players = {
-            "generator": build_generator(self.network).to(device),
-            "discriminator": build_discriminator(discriminator).to(device),
+            "generator": build_generator(self.network, spec, self.latent).to(device),
+            "discriminator": TabularDiscriminator(params.discriminator, spec, params.pac).to(device),
         }
         self.turns = (Turn(("discriminator",), params.discriminator_steps, draws=True), Turn(("generator",)))
         self.discriminator_loss, self.generator_loss = LOSSES[params.loss]
@@ -53,7 +48,7 @@ class Tabular(Recipe[TabularParams]):
     def _discriminate(self, batch: Batch, labels: Tensor | None, moves: int, last: bool) -> Move:
         # The generator does not change between the last move of the discriminator and its own: it draws once for both.
         with torch.set_grad_enabled(last):
-            latents = torch.randn(len(batch.real), self.network.latent, device=self.device)
+            latents = torch.randn(len(batch.real), self.latent, device=self.device)
             self._fake = self._packed(self.players["generator"](latents, batch.labels))
         real, fake = self._packed(batch.real), self._fake.detach()
         real_logits, fake_logits = self._judge(real, labels), self._judge(fake, labels)

@@ -18,7 +18,7 @@ from torch import Tensor
 from gan_core.data.batches import Batch, Batches
 from gan_core.data.dataset import Dataset
 from gan_core.distributed import ALONE, Group, join
-from gan_core.params import RECIPE_PARAMS
+from gan_core.params import RECIPES
 from gan_core.training import train
 
 CPU = torch.device("cpu")
@@ -41,7 +41,7 @@ def play(job: dict[str, Any], group: Group = ALONE, **changes: Any) -> Path:
         seen.append([value for part in zip(*(values(part) for part in shown if part is not None), strict=True) for value in part])
         return batch
 
-    params = RECIPE_PARAMS[job["recipe"]].model_validate({**job["params"], "recipe": job["recipe"], **changes})
+    params = RECIPES[job["recipe"]].model_validate({**job["params"], "recipe": job["recipe"], **changes})
     folder = Path(job["folder"])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Batches, "after", noted)

@@ -17,7 +17,7 @@ from gan_core.generator import MAX_COUNT, Generator, GeneratorConfig, class_inde
 from gan_core.kinds.images import Images
 from gan_core.kinds.points import Points
 from gan_core.networks import build_generator
-from gan_core.networks.common import NetworkSpec
+from gan_core.params.networks import GENERATORS, MlpGeneratorParams
 from gan_core.randomness import mix
 
 DIGITS = tuple("0123456789")
@@ -25,22 +25,23 @@ DIGITS = tuple("0123456789")
 
 def make(classes: tuple[str, ...] | None = None, family: Literal["mlp", "dcgan", "residual"] = "dcgan") -> Generator:
     """A generator of 16 x 16 images with random weights and statistics, as a training would leave them."""
-    spec = NetworkSpec(family, (1, 16, 16), len(classes or ()), 6, width=None if family == "mlp" else 4)
+    spec = GENERATORS[family].model_validate({} if family == "mlp" else {"width": 4})
+    data = Images((1, 16, 16), classes=classes)
     torch.manual_seed(0)
-    network = build_generator(spec).train()
+    network = build_generator(spec, data, 6).train()
     with torch.no_grad():
         for weight in network.parameters():
             weight += 0.2 * torch.randn_like(weight)
     for _ in range(3):
         network(torch.randn(8, 6), torch.arange(8) % len(classes) if classes else None)
-    return Generator(GeneratorConfig("gan", Images((1, 16, 16), classes=classes), 6, spec, images=640, seed=3, dataset="d" * 64), network)
+    return Generator(GeneratorConfig("gan", data, 6, spec, images=640, seed=3, dataset="d" * 64), network)
 
 
 def make_points() -> Generator:
-    spec = NetworkSpec("mlp", (2,), 0, 3, widths=(8,))
+    spec = MlpGeneratorParams(widths=(8,))
     torch.manual_seed(0)
     config = GeneratorConfig("gan", Points((2,), mean=(10.0, -20.0), std=(0.5, 2.0)), 3, spec, 640, 3, "d" * 64)
-    return Generator(config, build_generator(spec))
+    return Generator(config, build_generator(spec, config.data, 3))
 
 
 class TestSampling:

@@ -13,7 +13,7 @@ import torch
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
-from gan_core import recipes, watch
+from gan_core import watch
 from gan_core.data.dataset import Dataset, write_spec
 from gan_core.errors import LostRunError
 from gan_core.kinds.images import Images
@@ -166,14 +166,14 @@ class TestPlanted:
     def test_a_generator_that_never_learns_in_any_game(
         self, make_dataset: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loss: str
     ) -> None:
-        monkeypatch.setitem(recipes.RECIPES, "gan", _StandingGan)
+        monkeypatch.setattr(GanParams, "game", _StandingGan)
         plain = {"network": "dcgan", "width": 4, "normalization": "none"}
         share, said = stopped_at(params(loss=loss, discriminator=plain), make_dataset(), tmp_path / "run")
         assert share <= 0.10
         assert "the generator stands still" in said
 
     def test_a_generator_frozen_to_one_image(self, make_dataset: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setitem(recipes.RECIPES, "gan", _FrozenGan)
+        monkeypatch.setattr(GanParams, "game", _FrozenGan)
         share, said = stopped_at(params(), make_dataset(), tmp_path / "run")
         assert share <= 0.10
         assert "the generator has collapsed" in said
@@ -198,12 +198,12 @@ class TestPlanted:
         assert train(params(optimizer={"learning_rate": 1e-3}), make_dataset(), tmp_path / "run")
 
     def test_a_run_that_is_not_watched_spends_its_budget(self, make_dataset: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setitem(recipes.RECIPES, "gan", _FrozenGan)
+        monkeypatch.setattr(GanParams, "game", _FrozenGan)
         assert train(params(watch="off", images=2_400), make_dataset(), tmp_path / "run")
 
 
 def test_a_resumed_run_is_watched_as_an_undisturbed_one(make_dataset: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(recipes.RECIPES, "gan", _FrozenGan)
+    monkeypatch.setattr(GanParams, "game", _FrozenGan)
     dataset = make_dataset()
     undisturbed = stopped_at(params(), dataset, tmp_path / "undisturbed")
     steps = iter(range(10**6))

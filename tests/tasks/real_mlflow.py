@@ -17,7 +17,7 @@ from gan_core.generator import Generator, GeneratorConfig
 from gan_core.kinds.images import Images
 from gan_core.kinds.points import Points
 from gan_core.networks import build_generator
-from gan_core.networks.common import NetworkSpec
+from gan_core.params.networks import MlpGeneratorParams
 
 
 def free_port() -> int:
@@ -49,9 +49,9 @@ def tiny_generator(seed: int = 0, kind: str = "images", classes: tuple[str, ...]
     import torch
 
     shape = (1, 8, 8) if kind == "images" else (2,)
-    spec = NetworkSpec("mlp", shape, len(classes or ()), latent=4, widths=(8,))
+    spec = MlpGeneratorParams(widths=(8,))
     data = Images(shape, classes=classes) if kind == "images" else Points(shape, classes=classes, mean=(0.0, 1.0), std=(1.0, 2.0))
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        network = build_generator(spec)
+        network = build_generator(spec, data, 4)
     return Generator(GeneratorConfig("gan", data, 4, spec, 640, seed, "d" * 64), network)

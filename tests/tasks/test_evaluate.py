@@ -29,7 +29,6 @@ from gan_core.kinds.points import Points
 from gan_core.metrics import features as features_module
 from gan_core.metrics.features import ClassifierExtractor, ExtractorConfig, FeatureExtractor, RandomConvExtractor
 from gan_core.metrics.inception_features import InceptionExtractor, InceptionNetwork
-from gan_core.networks.common import NetworkSpec
 from gan_core.pictures import grid
 from tasks import evaluate as stage
 from tasks.evaluate import evaluate
@@ -104,9 +103,8 @@ class Replay(nn.Module):
 
 def replaying(dataset: Dataset, by_label: bool = True, **manner: Any) -> Generator:
     config = tiny_generator().config
-    spec = NetworkSpec("mlp", (1, 8, 8), 10, 65)
     data = Images((1, 8, 8), classes=CLASSES if by_label else None)
-    config = dataclasses.replace(config, data=data, latent=65, network=spec)
+    config = dataclasses.replace(config, data=data, latent=65)
     return Generator(config, Replay(dataset, **manner))
 
 

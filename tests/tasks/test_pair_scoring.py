@@ -20,8 +20,8 @@ from gan_core.kinds.pairs import Pairs
 from gan_core.metrics.features import RandomConvExtractor
 from gan_core.metrics.frechet import FeatureStatistics, frechet_distance
 from gan_core.metrics.pairs import psnrs
-from gan_core.networks.common import NetworkSpec
 from gan_core.params.common import Corruption
+from gan_core.params.networks import UnetParams
 from tasks.params import EvaluateParams
 from tasks.scoring import SCORINGS, score
 from tasks.scoring.pairs import PairEvidence
@@ -44,8 +44,7 @@ class Made(nn.Module):
 
 
 def generator(change: Any = lambda inputs: inputs) -> Generator:
-    network = NetworkSpec("unet", (3, 16, 16), 0, 0, inputs=(3, 16, 16))
-    return Generator(GeneratorConfig("pix2pix", Pairs((3, 16, 16), inputs=(3, 16, 16)), 0, network, 1, 0, "d"), Made(change))
+    return Generator(GeneratorConfig("pix2pix", Pairs((3, 16, 16), inputs=(3, 16, 16)), 0, UnetParams(), 1, 0, "d"), Made(change))
 
 
 def restoration(folder: Path, corruption: Corruption) -> Dataset:

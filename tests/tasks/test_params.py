@@ -71,9 +71,9 @@ def test_what_the_loss_needs_comes_with_it() -> None:
     """A relativistic discriminator has its two penalties, a hinge one spectral normalisation; what is said goes before."""
     relativistic, hinge, plain = (parse(document(train__loss=loss))["a"].train for loss in ("relativistic", "hinge", "minimax"))
     assert relativistic.settled_penalty((1, 28, 28)).r1 == relativistic.settled_penalty((1, 28, 28)).r2 > 0
-    assert relativistic.settled_discriminator((1, 28, 28)).normalization == "none"
-    assert hinge.settled_discriminator((1, 28, 28)).normalization == "spectral"
-    assert plain.settled_discriminator((1, 28, 28)).normalization == "none"
+    assert relativistic.settled_players("images")["discriminator"].normalization == "none"
+    assert hinge.settled_players("images")["discriminator"].normalization == "spectral"
+    assert plain.settled_players("images")["discriminator"].normalization == "none"
     for other in (hinge, plain):
         settled = other.settled_penalty((1, 28, 28))
         assert (settled.r1, settled.r2, settled.gradient) == (0, 0, 0)
@@ -81,7 +81,7 @@ def test_what_the_loss_needs_comes_with_it() -> None:
         "a"
     ].train
     assert (said.settled_penalty((1, 28, 28)).r1, said.settled_penalty((1, 28, 28)).gradient) == (0, 10)
-    assert said.settled_discriminator((1, 28, 28)).normalization == "spectral"
+    assert said.settled_players("images")["discriminator"].normalization == "spectral"
 
 
 def test_a_penalty_on_each_samples_gradient_is_refused_beside_batch_normalisation() -> None:
@@ -147,7 +147,7 @@ WRONG_VALUES: list[tuple[dict[str, Any], str, str]] = [
     ({"train__penalty": {"r1": float("inf")}}, "train.penalty.r1", "finite number"),
     ({"train__generator": {"widths": []}}, "train.generator.widths", "at least 1 item"),
     ({"train__generator": {"widths": [8, 0]}}, "train.generator.widths.1", "greater than 0"),
-    ({"train__generator": {"dropout": 1}}, "train.generator.dropout", "less than 1"),
+    ({"train__discriminator": {"dropout": 1}}, "train.discriminator.dropout", "less than 1"),
     ({"train__optimizer": {"learning_rate": 0}}, "train.optimizer.learning_rate", "greater than 0"),
     ({"train__optimizer": {"betas": [0.5]}}, "train.optimizer.betas.1", "missing"),
     ({"train": None}, "train", "valid dictionary"),
@@ -542,25 +542,20 @@ def test_no_file_raises_anything_but_a_config_error(tmp_path: Path, text: str) -
 @pytest.mark.parametrize(
     ("role", "player", "message"),
     [
-        ("generator", {"dropout": 0.3}, "train.generator.dropout: the dcgan generator has no such setting; leave it out"),
-        ("generator", {"batch_distance": True}, "train.generator.batch_distance: the dcgan generator has no such setting; leave it out"),
-        ("generator", {"hidden": 8}, "train.generator.hidden: the dcgan generator has no such setting; leave it out"),
-        (
-            "discriminator",
-            {"network": "residual", "hidden": 8},
-            "train.discriminator.hidden: the residual discriminator has no such setting; leave it out",
-        ),
-        ("generator", {"network": "mlp", "width": 8}, "train.generator.width: the mlp generator has no such setting; leave it out"),
-        (
-            "discriminator",
-            {"network": "residual", "widths": [8]},
-            "train.discriminator.widths: the residual discriminator has no such setting",
-        ),
+        ("generator", {"dropout": 0.3}, "train.generator.dropout: unknown key; allowed: network, width, widths"),
+        ("generator", {"batch_distance": True}, "train.generator.batch_distance: unknown key"),
+        ("generator", {"hidden": 8}, "train.generator.hidden: unknown key"),
+        ("generator", {"components": 8}, "train.generator.components: the dcgan network has no such setting; leave it out"),
+        ("discriminator", {"network": "residual", "hidden": 8}, "train.discriminator.hidden: unknown key; allowed: network, normalization"),
+        ("generator", {"network": "mlp", "width": 8}, "train.generator.width: unknown key; did you mean widths?"),
+        ("discriminator", {"network": "residual", "widths": [8]}, "train.discriminator.widths: unknown key; did you mean width?"),
         (
             "discriminator",
             {"network": "residual", "normalization": "batch"},
-            "train.discriminator.normalization: the residual discriminator has no batch normalization; leave it out",
+            "train.discriminator.normalization: 'batch' is not allowed; 'none' or 'spectral' is",
         ),
+        ("generator", {"network": "dcagn"}, "train.generator.network: 'dcagn' is no network; did you mean dcgan?"),
+        ("generator", {"network": "unet"}, "train.generator.network: unet draws pairs, and the source has images; use dcgan"),
     ],
 )
 def test_a_setting_that_the_network_would_ignore_is_refused(role: str, player: dict[str, Any], message: str) -> None:

@@ -28,8 +28,8 @@ from gan_core.kinds.unpaired import Unpaired
 from gan_core.metrics.features import ClassifierExtractor
 from gan_core.metrics.frechet import FeatureStatistics, frechet_distance
 from gan_core.metrics.kernel import kernel_distance
-from gan_core.networks.common import NetworkSpec
 from gan_core.networks.translator import RoundTrip
+from gan_core.params.networks import TranslatorParams
 from tasks.evaluate import evaluate
 from tasks.fetch import fetch
 from tasks.params import DataParams, Entry, EvaluateParams, parse
@@ -302,9 +302,7 @@ class KnownTrip(RoundTrip):
 
 
 def generator_of(network: nn.Module, dataset: Dataset) -> Generator:
-    shape = dataset.spec.shape
-    spec = NetworkSpec("round-trip", shape, 0, 0)
-    return Generator(GeneratorConfig("cyclegan", dataset.spec, 0, spec, 1, 0, dataset.spec.digest), network)
+    return Generator(GeneratorConfig("cyclegan", dataset.spec, 0, TranslatorParams(), 1, 0, dataset.spec.digest), network)
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import copy
 
 import numpy as np
 import planted_table
@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from gan_core.data.encoding import Choices, Encoding
 from gan_core.data.schema import Column, Mode, Schema
-from gan_core.networks.common import NetworkSpec
+from gan_core.kinds.table import Table
 from gan_core.networks.tabular import TabularGenerator
+from gan_core.params.networks import TabularGeneratorParams
 
 
 def test_an_encoded_row_is_scalars_and_then_choices() -> None:
@@ -114,14 +115,14 @@ def test_a_generator_s_scalar_fades_where_a_spike_or_gap_is_chosen(points: bool)
     """And without any, a table's network is what it was."""
     known = gapped()[1] if points else planted_table.schema(*planted_table.rows(200))
     encoding = Encoding(known)
-    spec = NetworkSpec("tabular", (encoding.width,), 0, 5 + encoding.choices.width, scalars=encoding.scalars,
-                       choices=encoding.choices.sizes, modes=encoding.modes)  # fmt: skip
+    latent = 5 + encoding.choices.width
     torch.manual_seed(0)
-    gated = TabularGenerator(spec)
-    torch.manual_seed(0)
-    plain = TabularGenerator(replace(spec, modes=()))
+    gated = TabularGenerator(TabularGeneratorParams(), Table((5,), schema=known), latent)
+    plain = copy.deepcopy(gated)
+    plain.gate_factors.zero_()
+    plain.gate_constants.fill_(1.0)
     assert gated.state_dict().keys() == plain.state_dict().keys()
-    latents = torch.randn(50, spec.latent)
+    latents = torch.randn(50, latent)
     one, other = gated(latents), plain(latents)
     if not points:
         assert encoding.modes == ()

@@ -11,10 +11,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from gan_core.data.dataset import DatasetSpec
 from gan_core.errors import ConfigError
-from gan_core.networks import DISCRIMINATORS, GENERATORS, build_discriminator, build_generator
-from gan_core.networks.common import Dropout, MixtureLatent, NetworkSpec, distance_in_batch, resolutions
-from gan_core.params.gan import NetworkParams
+from gan_core.kinds.images import Images
+from gan_core.kinds.points import Points
+from gan_core.networks import build_discriminator, build_generator
+from gan_core.networks.common import Dropout, MixtureLatent, distance_in_batch, resolutions
+from gan_core.params.networks import (
+    DISCRIMINATORS,
+    GENERATORS,
+    AutoDiscriminatorParams,
+    AutoGeneratorParams,
+    DcganDiscriminatorParams,
+)
 
 Family = Literal["mlp", "dcgan", "residual"]
 SIDES = (16, 28, 32, 64)
@@ -28,8 +37,25 @@ CASES += [
 ]
 
 
-def spec(family: Family, shape: tuple[int, ...], classes: int = 0, **options: Any) -> NetworkSpec:
-    return NetworkSpec(family, shape, classes, LATENT, **{**NARROW[family], **options})
+def data(shape: tuple[int, ...], classes: int = 0) -> DatasetSpec:
+    names = tuple(map(str, range(classes))) or None
+    return Images(shape, classes=names) if len(shape) == 3 else Points(shape, classes=names)
+
+
+def generator_of(family: str, shape: tuple[int, ...], classes: int = 0, latent: int = LATENT, **options: Any) -> nn.Module:
+    return build_generator(GENERATORS[family].model_validate(options), data(shape, classes), latent)
+
+
+def discriminator_of(family: str, shape: tuple[int, ...], classes: int = 0, **options: Any) -> nn.Module:
+    return build_discriminator(DISCRIMINATORS[family].model_validate(options), data(shape, classes))
+
+
+def narrow_generator(family: str, shape: tuple[int, ...], classes: int = 0, **options: Any) -> nn.Module:
+    return generator_of(family, shape, classes, **{**NARROW[family], **options})
+
+
+def narrow_discriminator(family: str, shape: tuple[int, ...], classes: int = 0, **options: Any) -> nn.Module:
+    return discriminator_of(family, shape, classes, **{**NARROW[family], **options})
 
 
 def labels(classes: int) -> Tensor | None:
@@ -55,7 +81,7 @@ def test_a_generator_gives_samples_of_its_shape_and_learns_with_all_its_weights(
     family: Family, shape: tuple[int, ...], classes: int
 ) -> None:
     torch.manual_seed(0)
-    generator = build_generator(spec(family, shape, classes))
+    generator = narrow_generator(family, shape, classes)
     samples = generator(torch.randn(N, LATENT), labels(classes))
     assert samples.shape == (N, *shape)
     assert samples.dtype == torch.float32
@@ -77,7 +103,7 @@ def test_a_discriminator_gives_a_logit_a_sample_and_learns_with_all_its_weights(
     family: Family, shape: tuple[int, ...], classes: int, normalization: Any
 ) -> None:
     torch.manual_seed(0)
-    discriminator = build_discriminator(spec(family, shape, classes, normalization=normalization))
+    discriminator = narrow_discriminator(family, shape, classes, normalization=normalization)
     samples = torch.randn(N, *shape).clamp(-1, 1).requires_grad_()
     logits = discriminator(samples, labels(classes))
     assert logits.shape == (N,)
@@ -90,7 +116,7 @@ def test_a_discriminator_gives_a_logit_a_sample_and_learns_with_all_its_weights(
 def test_labels_are_heard(family: Family, shape: tuple[int, ...]) -> None:
     """After a little learning, which the residual generator's equal start for all labels needs."""
     torch.manual_seed(0)
-    generator, discriminator = (build(spec(family, shape, 3)).eval() for build in (build_generator, build_discriminator))
+    generator, discriminator = (build(family, shape, 3).eval() for build in (narrow_generator, narrow_discriminator))
     with torch.no_grad():
         for network in (generator, discriminator):
             for module in network.modules():
@@ -107,11 +133,11 @@ def test_labels_are_heard(family: Family, shape: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize("family", ["mlp", "dcgan", "residual"])
 def test_building_is_a_function_of_the_global_seed(family: Family) -> None:
-    for build in (build_generator, build_discriminator):
+    for build in (narrow_generator, narrow_discriminator):
         states = []
         for seed in (0, 0, 1):
             torch.manual_seed(seed)
-            states.append(build(spec(family, (1, 16, 16), 2)).state_dict())
+            states.append(build(family, (1, 16, 16), 2).state_dict())
         assert all(torch.equal(value, states[1][key]) for key, value in states[0].items())
         assert any(not torch.equal(value, states[2][key]) for key, value in states[0].items())
 
@@ -127,21 +153,21 @@ def conv(inputs: int, outputs: int, side: int, bias: bool = True) -> int:
 class TestSizesByTheBook:
     def test_the_mlp_gan_of_28_pixels(self) -> None:
         """Latent 100, 256-512-1024-784 against 1024-512-256-1: 1,486,352 and 1,460,225 weights, as its tutorials print."""
-        generator = build_generator(NetworkSpec("mlp", (1, 28, 28), 0, 100))
-        discriminator = build_discriminator(NetworkSpec("mlp", (1, 28, 28), 0, 100, dropout=0.3))
+        generator = generator_of("mlp", (1, 28, 28), 0, 100)
+        discriminator = discriminator_of("mlp", (1, 28, 28), 0, dropout=0.3)
         assert count(generator) == linear(100, 256) + linear(256, 512) + linear(512, 1024) + linear(1024, 784) == 1_486_352
         assert count(discriminator) == linear(784, 1024) + linear(1024, 512) + linear(512, 256) + linear(256, 1) == 1_460_225
 
     def test_the_mlp_gan_of_points(self) -> None:
         """Latent 3, 32-16-2 against 2-32-16-1."""
         options: dict[str, Any] = {"widths": (32, 16)}
-        assert count(build_generator(NetworkSpec("mlp", (2,), 0, 3, **options))) == linear(3, 32) + linear(32, 16) + linear(16, 2) == 690
-        discriminator = build_discriminator(NetworkSpec("mlp", (2,), 0, 3, **options))
+        assert count(generator_of("mlp", (2,), 0, 3, **options)) == linear(3, 32) + linear(32, 16) + linear(16, 2) == 690
+        discriminator = discriminator_of("mlp", (2,), 0, **options)
         assert count(discriminator) == linear(2, 32) + linear(32, 16) + linear(16, 1) == 641
 
     def test_the_dcgan_of_28_pixels(self) -> None:
         """A dense layer to 7 x 7 x 256, transposed convolutions to 128, 64 and 1 channels; a discriminator of 64 and 128."""
-        generator = build_generator(NetworkSpec("dcgan", (1, 28, 28), 0, 100, widths=(256, 128, 64)))
+        generator = generator_of("dcgan", (1, 28, 28), 0, 100, widths=(256, 128, 64))
         dense = 100 * 7 * 7 * 256  # without bias: batch normalisation follows, with a scale and a shift a channel
         assert dense == 1_254_400
         up = conv(256, 128, 4, bias=False) + 2 * 128 + conv(128, 64, 4, bias=False) + 2 * 64
@@ -153,14 +179,14 @@ class TestSizesByTheBook:
         generator(torch.randn(2, 100), None)
         assert sizes == [(128, 14, 14), (64, 28, 28), (1, 28, 28)]
 
-        discriminator = build_discriminator(NetworkSpec("dcgan", (1, 28, 28), 0, 100, widths=(64, 128), dropout=0.3, normalization="none"))
+        discriminator = discriminator_of("dcgan", (1, 28, 28), 0, widths=(64, 128), dropout=0.3, normalization="none")
         assert count(discriminator) == conv(1, 64, 4) + conv(64, 128, 4) + linear(128 * 7 * 7, 1) == 138_561
         dropouts = [module for module in discriminator.modules() if isinstance(module, nn.Dropout)]
         assert [dropout.p for dropout in dropouts] == [0.3, 0.3]
 
     @pytest.mark.parametrize("normalization", ["none", "spectral"])
     def test_a_dcgan_discriminator_with_a_dense_layer_in_front_of_its_logits(self, normalization: str) -> None:
-        judge = build_discriminator(spec("dcgan", (1, 28, 28), 3, widths=(8, 16), hidden=32, normalization=normalization))
+        judge = narrow_discriminator("dcgan", (1, 28, 28), 3, widths=(8, 16), hidden=32, normalization=normalization)
         assert count(judge) == conv(1, 8, 4) + conv(8, 16, 4) + linear(16 * 7 * 7, 32) + linear(32, 1) + 3 * 32
         logits = judge(torch.randn(N, 1, 28, 28), labels(3))
         assert logits.shape == (N,)
@@ -168,7 +194,7 @@ class TestSizesByTheBook:
 
     def test_the_dcgan_s_default_doubles_its_channels_each_halving(self) -> None:
         """At 64 pixels 64-128-256-512, as in the paper's figure 1 halved (its discriminator is as wide)."""
-        discriminator = build_discriminator(NetworkSpec("dcgan", (3, 64, 64), 0, 100, normalization="none"))
+        discriminator = discriminator_of("dcgan", (3, 64, 64), 0, normalization="none")
         widths = [module.out_channels for module in discriminator.modules() if isinstance(module, nn.Conv2d)]
         assert widths == [64, 128, 256, 512]
         assert count(discriminator) == sum(itertools.starmap(conv, [(3, 64, 4), (64, 128, 4), (128, 256, 4), (256, 512, 4)])) + linear(
@@ -177,7 +203,7 @@ class TestSizesByTheBook:
 
     def test_the_residual_generator_is_sngan_s_without_shortcuts_of_equal_width(self) -> None:
         """SNGAN's for 32 pixels (256 channels, latent 128) has 4,276,739 weights, three 1 x 1 shortcuts among them."""
-        generator = build_generator(NetworkSpec("residual", (3, 32, 32), 0, 128, width=256))
+        generator = generator_of("residual", (3, 32, 32), 0, 128, width=256)
         assert count(generator) == 4_276_739 - 3 * conv(256, 256, 1)
 
     def test_the_residual_discriminator(self) -> None:
@@ -185,7 +211,7 @@ class TestSizesByTheBook:
         first = conv(3, 128, 3) + conv(128, 128, 3) + conv(3, 128, 1)
         assert first == 151_680
         halving = 2 * conv(128, 128, 3) + conv(128, 128, 1)
-        discriminator = build_discriminator(NetworkSpec("residual", (3, 32, 32), 0, 128))
+        discriminator = discriminator_of("residual", (3, 32, 32), 0)
         assert count(discriminator) == first + 2 * halving + 2 * conv(128, 128, 3) + linear(128, 1) == 1_070_337
 
 
@@ -194,7 +220,7 @@ class TestSpectralNormalisation:
     def test_bounds_every_layer_of_the_discriminator(self, family: Family) -> None:
         """After some power iterations the largest singular value of each weight is 1."""
         torch.manual_seed(0)
-        discriminator = build_discriminator(spec(family, (1, 16, 16), 2, normalization="spectral"))
+        discriminator = narrow_discriminator(family, (1, 16, 16), 2, normalization="spectral")
         for _ in range(200):
             discriminator(torch.randn(4, 1, 16, 16), torch.arange(4) % 2)
         discriminator.eval()
@@ -206,13 +232,11 @@ class TestSpectralNormalisation:
 
     @pytest.mark.parametrize("family", ["dcgan", "residual"])
     def test_covers_every_layer_of_a_convolutional_discriminator(self, family: Family) -> None:
-        network = build_discriminator(spec(family, (1, 16, 16), normalization="spectral"))
+        network = narrow_discriminator(family, (1, 16, 16), normalization="spectral")
         layers = [m for m in network.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
         assert all(parametrize.is_parametrized(layer, "weight") for layer in layers)
         layers = [
-            m
-            for m in build_discriminator(spec(family, (1, 16, 16), normalization="none")).modules()
-            if isinstance(m, nn.Conv2d | nn.Linear)
+            m for m in narrow_discriminator(family, (1, 16, 16), normalization="none").modules() if isinstance(m, nn.Conv2d | nn.Linear)
         ]
         assert not any(parametrize.is_parametrized(layer, "weight") for layer in layers)
 
@@ -221,17 +245,17 @@ def test_batch_normalisation_is_where_it_is_asked_for() -> None:
     def norms(network: nn.Module) -> int:
         return sum(isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) for module in network.modules())
 
-    assert norms(build_generator(spec("dcgan", (1, 16, 16)))) == 3
-    assert norms(build_generator(spec("dcgan", (1, 16, 16), normalization="none"))) == 0
-    assert norms(build_generator(spec("mlp", (2,)))) == 0
-    assert norms(build_generator(spec("mlp", (2,), normalization="batch"))) == 2
-    assert norms(build_discriminator(spec("mlp", (2,), normalization="batch"))) == 2
+    assert norms(narrow_generator("dcgan", (1, 16, 16))) == 3
+    assert norms(narrow_generator("dcgan", (1, 16, 16), normalization="none")) == 0
+    assert norms(narrow_generator("mlp", (2,))) == 0
+    assert norms(narrow_generator("mlp", (2,), normalization="batch")) == 2
+    assert norms(narrow_discriminator("mlp", (2,), normalization="batch")) == 2
     # The paper leaves the layer beside the image without.
-    assert norms(build_discriminator(spec("dcgan", (1, 16, 16), normalization="batch"))) == 1
+    assert norms(narrow_discriminator("dcgan", (1, 16, 16), normalization="batch")) == 1
 
 
 def test_the_mlp_generator_s_running_average_keeps_eight_tenths() -> None:
-    generator = build_generator(spec("mlp", (2,), normalization="batch"))
+    generator = narrow_generator("mlp", (2,), normalization="batch")
     momenta = [module.momentum for module in generator.modules() if isinstance(module, nn.BatchNorm1d)]
     assert momenta == [pytest.approx(0.2)] * 2  # torch counts what is taken in
 
@@ -239,7 +263,7 @@ def test_the_mlp_generator_s_running_average_keeps_eight_tenths() -> None:
 @pytest.mark.parametrize("family", ["mlp", "dcgan", "residual"])
 def test_dropout_acts_in_training_alone(family: Family) -> None:
     torch.manual_seed(0)
-    discriminator = build_discriminator(spec(family, (1, 16, 16), dropout=0.5, normalization="none"))
+    discriminator = narrow_discriminator(family, (1, 16, 16), dropout=0.5, normalization="none")
     samples = torch.randn(4, 1, 16, 16)
     assert not torch.equal(discriminator(samples, None), discriminator(samples, None))
     discriminator.eval()
@@ -258,39 +282,38 @@ def test_resolutions(side: int, expected: tuple[int, int]) -> None:
 @pytest.mark.parametrize("family", ["dcgan", "residual"])
 @pytest.mark.parametrize("side", [1, 2, 4, 5, 7, 9, 15, 18, 22, 30, 31, 36, 100])
 def test_a_side_that_cannot_be_halved_is_refused_with_sizes_that_can(family: Family, side: int) -> None:
-    for build in (build_generator, build_discriminator):
+    for build in (narrow_generator, narrow_discriminator):
         with pytest.raises(ConfigError, match=rf"network {family}: {side} pixels cannot be halved.*use a size such as 16, 28, 32"):
-            build(spec(family, (1, side, side)))
+            build(family, (1, side, side))
 
 
 @pytest.mark.parametrize("widths", [(8,), (8, 4), (8, 4, 4, 4)])
 def test_widths_of_a_wrong_count_are_refused_with_the_right_one(widths: tuple[int, ...]) -> None:
     with pytest.raises(ConfigError, match=rf"generator\.widths: {len(widths)} given, and 28 pixels take 3"):
-        build_generator(NetworkSpec("dcgan", (1, 28, 28), 0, LATENT, widths=widths))
+        generator_of("dcgan", (1, 28, 28), 0, LATENT, widths=widths)
     if len(widths) != 2:
         with pytest.raises(ConfigError, match=rf"discriminator\.widths: {len(widths)} given, and 28 pixels take 2"):
-            build_discriminator(NetworkSpec("dcgan", (1, 28, 28), 0, LATENT, widths=widths))
+            discriminator_of("dcgan", (1, 28, 28), 0, widths=widths)
 
 
 class TestSpecification:
     def test_auto_is_mlp_for_points_and_dcgan_for_images(self) -> None:
-        auto = NetworkParams()
-        assert NetworkSpec.from_params(auto, (2,), 0, 8).family == "mlp"
-        assert NetworkSpec.from_params(auto, (1, 28, 28), 0, 8).family == "dcgan"
+        for auto in (AutoGeneratorParams(), AutoDiscriminatorParams()):
+            assert auto.settled("points", "hinge").network == "mlp"
+            assert auto.settled("images", "hinge").network == "dcgan"
 
-    def test_what_is_asked_for_is_kept(self) -> None:
-        params = NetworkParams(network="residual", width=24, normalization="none", dropout=0.25)
-        found = NetworkSpec.from_params(params, (3, 32, 32), 10, 48)
-        assert found == NetworkSpec("residual", (3, 32, 32), 10, 48, 24, None, "none", 0.25)
-        found = NetworkSpec.from_params(NetworkParams(network="dcgan", width=24, hidden=7, batch_distance=True), (3, 32, 32), 10, 48)
-        assert found == NetworkSpec("dcgan", (3, 32, 32), 10, 48, 24, hidden=7, batch_distance=True)
+    def test_auto_keeps_what_is_asked_for(self) -> None:
+        asked = AutoDiscriminatorParams(width=24, hidden=7, batch_distance=True)
+        assert asked.settled("images", "minimax") == DcganDiscriminatorParams(width=24, hidden=7, batch_distance=True, normalization="none")
+        with pytest.raises(ValueError, match="hidden: the mlp network has no such setting"):
+            AutoDiscriminatorParams(hidden=7).settled("points", "minimax")
 
     def test_equal_specifications_fit_each_other_s_weights(self) -> None:
         for family in NARROW:
             shape = (1, 16, 16)
-            one, other = (build_generator(spec(family, shape, 2)) for _ in range(2))  # type: ignore[arg-type]
+            one, other = (narrow_generator(family, shape, 2) for _ in range(2))
             other.load_state_dict(one.state_dict())
-            one, other = (build_discriminator(spec(family, shape, 2)) for _ in range(2))  # type: ignore[arg-type]
+            one, other = (narrow_discriminator(family, shape, 2) for _ in range(2))
             other.load_state_dict(one.state_dict())
 
     def test_every_family_that_draws_has_both_players(self) -> None:
@@ -299,7 +322,7 @@ class TestSpecification:
 
 def test_the_dcgan_starts_from_a_narrow_normal_distribution() -> None:
     torch.manual_seed(0)
-    generator = build_generator(NetworkSpec("dcgan", (1, 32, 32), 0, 64, width=32))
+    generator = generator_of("dcgan", (1, 32, 32), 0, 64, width=32)
     for module in generator.modules():
         if isinstance(module, nn.ConvTranspose2d | nn.Linear):
             assert module.weight.std().item() == pytest.approx(0.02, rel=0.05)
@@ -335,8 +358,8 @@ class TestDistanceInBatch:
     def test_a_discriminator_tells_repeated_samples_from_different_ones(self, family: Family) -> None:
         """Of one label; beside samples of another label, repeating them changes nothing."""
         torch.manual_seed(0)
-        judge = build_discriminator(spec(family, (3, 16, 16), 2, batch_distance=True)).eval()
-        plain = build_discriminator(spec(family, (3, 16, 16), 2)).eval()
+        judge = narrow_discriminator(family, (3, 16, 16), 2, batch_distance=True).eval()
+        plain = narrow_discriminator(family, (3, 16, 16), 2).eval()
         assert count(judge) == count(plain) + 1 + 2
         samples = torch.randn(4, 3, 16, 16)
         repeated = samples[:1].expand(4, -1, -1, -1)
@@ -404,7 +427,7 @@ class TestMixtureLatent:
         assert drawn.tolist() == pytest.approx([-2.5, 5 + 0.5 * math.exp(2), -2, 5 + math.exp(2)])
 
     def test_it_learns(self) -> None:
-        generator = build_generator(NetworkSpec("mlp", (2,), 0, latent=4, widths=(8,), components=5))
+        generator = generator_of("mlp", (2,), 0, latent=4, widths=(8,), components=5)
         generator(torch.randn(64, 4)).square().sum().backward()
         assert all(weight.grad is not None and weight.grad.abs().sum() > 0 for weight in generator.parameters())
 

@@ -6,17 +6,18 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from gan_core.networks import build_discriminator, build_generator
-from gan_core.networks.common import NetworkSpec
+from gan_core.kinds.captions import Captioned
+from gan_core.networks import build_generator
 from gan_core.networks.stack import ConditioningAugmentation, StackDiscriminator, StackGenerator
 from gan_core.networks.text import TEXT_WIDTH, ImageEncoder, TextEncoder, similarities
+from gan_core.params.networks import StackGeneratorParams
 
 TOKENS = torch.tensor([[2, 3, 4, 0], [3, 0, 0, 0], [4, 2, 0, 0]])
 
 
 def generator(side: int = 32) -> StackGenerator:
     torch.manual_seed(0)
-    network = build_generator(NetworkSpec("stack", (3, side, side), 0, 4 + 2 * 6, width=16, words=9, code=6))
+    network = build_generator(StackGeneratorParams(width=16, code=6), Captioned((3, side, side), vocabulary=tuple("abcdefg")), 4 + 2 * 6)
     assert isinstance(network, StackGenerator)
     return network
 
@@ -88,8 +89,7 @@ def test_every_part_of_the_latent_and_the_text_changes_the_image() -> None:
 
 def test_a_discriminator_judges_image_and_text_together() -> None:
     torch.manual_seed(0)
-    judge = build_discriminator(NetworkSpec("stack", (3, 32, 32), 0, 0, width=4))
-    assert isinstance(judge, StackDiscriminator)
+    judge = StackDiscriminator((3, 32, 32), width=4)
     images, texts = torch.randn(3, 3, 32, 32, requires_grad=True), torch.randn(3, TEXT_WIDTH)
     logits = judge.eval()(images, texts)
     assert logits.shape == (3,)

@@ -9,19 +9,20 @@ import torch
 from torch import nn
 
 from gan_core.errors import ConfigError
-from gan_core.networks import build_discriminator, build_generator
-from gan_core.networks.common import NetworkSpec
-from gan_core.networks.patch import patch_widths
+from gan_core.kinds.pairs import Pairs
+from gan_core.networks import build_generator
+from gan_core.networks.patch import PatchDiscriminator
+from gan_core.params.networks import UnetParams
 
 RGB = (3, 32, 32)
 
 
 def unet(shape: tuple[int, ...] = RGB, inputs: tuple[int, ...] | None = None, **options: Any) -> nn.Module:
-    return build_generator(NetworkSpec("unet", shape, 0, 0, inputs=inputs or shape, **options))
+    return build_generator(UnetParams(**options), Pairs(shape, inputs=inputs or shape), 0)
 
 
 def patch(shape: tuple[int, ...] = RGB, **options: Any) -> nn.Module:
-    return build_discriminator(NetworkSpec("patch", shape, 0, 0, inputs=shape, **options))
+    return PatchDiscriminator(shape, inputs=shape, **options)
 
 
 def count(network: nn.Module) -> int:
@@ -38,7 +39,7 @@ def test_a_unet_makes_images_as_large_as_its_inputs(side: int, channels: int, gi
 
 
 def test_every_weight_of_both_gets_a_gradient() -> None:
-    generator, discriminator = unet(width=4), patch(widths=(4, 8, 8))
+    generator, discriminator = unet(width=4), patch(patch=34, width=4)
     inputs = torch.randn(2, *RGB)
     discriminator(inputs, generator(inputs)).square().mean().backward()
     for network in (generator, discriminator):
@@ -73,14 +74,14 @@ def test_with_a_skip_the_input_is_what_is_added_to(given: int) -> None:
 
 def test_the_70_pixel_patch_has_the_papers_size() -> None:
     """2,768,705 weights: convolutions of 64, 128, 256 and 512 channels and one to the logit, batch normalisation after three."""
-    assert count(patch((3, 256, 256), widths=patch_widths(70, 64), normalization="batch")) == 2_768_705
-    assert patch((3, 256, 256), widths=patch_widths(70, 4))(torch.randn(1, 3, 256, 256), torch.randn(1, 3, 256, 256)).shape == (1, 30, 30)
+    assert count(patch((3, 256, 256), patch=70, width=64, normalization="batch")) == 2_768_705
+    assert patch((3, 256, 256), patch=70, width=4)(torch.randn(1, 3, 256, 256), torch.randn(1, 3, 256, 256)).shape == (1, 30, 30)
 
 
 @pytest.mark.parametrize("side", [16, 34, 70])
 def test_a_logit_sees_a_patch_of_its_side(side: int) -> None:
     torch.manual_seed(0)
-    network = patch((1, 128, 128), widths=patch_widths(side, 4))
+    network = patch((1, 128, 128), patch=side, width=4)
     image = torch.randn(1, 1, 128, 128, requires_grad=True)
     logits = network(image, image.detach())
     logits[0, logits.shape[1] // 2, logits.shape[2] // 2].backward()
@@ -99,4 +100,4 @@ def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"generator\.skip: inputs of 3 channels cannot be added to outputs of 1"):
         unet((1, 32, 32), RGB, skip=True)
     with pytest.raises(ConfigError, match="patch: 16 pixels are too few for 4 convolutions"):
-        patch((3, 16, 16), widths=patch_widths(70, 4))
+        patch((3, 16, 16), patch=70, width=4)

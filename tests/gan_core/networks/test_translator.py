@@ -9,20 +9,32 @@ import torch
 from torch import nn
 
 from gan_core.errors import ConfigError
-from gan_core.networks import build_discriminator, build_generator
-from gan_core.networks.common import NetworkSpec
-from gan_core.networks.patch import patch_widths
-from gan_core.networks.translator import RoundTrip
+from gan_core.kinds.unpaired import Unpaired
+from gan_core.networks import build_generator
+from gan_core.networks.patch import PatchDiscriminator
+from gan_core.networks.translator import RoundTrip, Translator
+from gan_core.params.networks import TranslatorParams
 
 
-def translator(family: str = "translator", shape: tuple[int, ...] = (3, 16, 16), **changes: Any) -> nn.Module:
+def params(**changes: Any) -> TranslatorParams:
+    return TranslatorParams(**{"width": 4, "downsamplings": 2, "blocks": 1, **changes})
+
+
+def translator(shape: tuple[int, ...] = (3, 16, 16), **changes: Any) -> Translator:
     torch.manual_seed(0)
-    return build_generator(NetworkSpec(family, shape, 0, 0, **{"width": 4, "downsamplings": 2, "blocks": 1, **changes}))
+    return Translator(params(**changes), Unpaired(shape, inputs=shape))
 
 
-def judge(shape: tuple[int, ...], **changes: Any) -> nn.Module:
+def round_trip(shape: tuple[int, ...] = (3, 16, 16)) -> RoundTrip:
     torch.manual_seed(0)
-    return build_discriminator(NetworkSpec("patch", shape, 0, 0, **changes))
+    network = build_generator(params(), Unpaired(shape, inputs=shape), 0)
+    assert isinstance(network, RoundTrip)
+    return network
+
+
+def judge(shape: tuple[int, ...], **changes: Any) -> PatchDiscriminator:
+    torch.manual_seed(0)
+    return PatchDiscriminator(shape, **changes)
 
 
 def weights(network: nn.Module) -> int:
@@ -36,7 +48,7 @@ def test_the_papers_generator_has_11_378_million_weights() -> None:
 
 
 def test_the_papers_discriminator_has_2_765_million_weights() -> None:
-    network = judge((3, 256, 256), widths=patch_widths(70, 64), normalization="instance")
+    network = judge((3, 256, 256), patch=70, width=64, normalization="instance")
     assert weights(network) == 2_764_737
     assert network(torch.zeros(1, 3, 256, 256)).shape == (1, 30, 30)
 
@@ -59,8 +71,7 @@ def test_with_skip_it_starts_near_the_identity_and_without_it_does_not() -> None
 
 def test_every_weight_has_a_gradient() -> None:
     """But the biases in front of an instance normalisation, which takes them off again."""
-    network = translator("round-trip")
-    assert isinstance(network, RoundTrip)
+    network = round_trip()
     images = torch.rand(2, 3, 16, 16)
     network.back(network(images)).square().mean().backward()
     assert all(weight.grad is not None for weight in network.parameters())
@@ -68,16 +79,16 @@ def test_every_weight_has_a_gradient() -> None:
 
 
 def test_a_round_trip_has_a_network_each_way_and_goes_there_when_called() -> None:
-    network = translator("round-trip")
+    network = round_trip()
     assert weights(network) == 2 * weights(translator())
     images = torch.rand(1, 3, 16, 16)
-    assert torch.equal(network(images), network.there(images))  # type: ignore[operator]
-    assert not torch.equal(network(images), network.back(images))  # type: ignore[operator]
+    assert torch.equal(network(images), network.there(images))
+    assert not torch.equal(network(images), network.back(images))
 
 
 @pytest.mark.parametrize("patch", [16, 34, 70])
 def test_a_logit_sees_a_patch_of_that_many_pixels(patch: int) -> None:
-    network = judge((1, 128, 128), widths=patch_widths(patch, 2))
+    network = judge((1, 128, 128), patch=patch, width=2)
     image = torch.rand(1, 1, 128, 128, requires_grad=True)
     logits = network(image)
     logits[0, logits.shape[1] // 2, logits.shape[2] // 2].backward()
@@ -87,7 +98,7 @@ def test_a_logit_sees_a_patch_of_that_many_pixels(patch: int) -> None:
 
 
 def test_it_judges_an_output_beside_its_input() -> None:
-    network = judge((3, 32, 32), widths=patch_widths(16, 2), inputs=(1, 32, 32))
+    network = judge((3, 32, 32), patch=16, width=2, inputs=(1, 32, 32))
     given, made = torch.rand(2, 1, 32, 32), torch.rand(2, 3, 32, 32)
     logits = network(given, made)
     assert logits.shape == (2, 14, 14)
@@ -96,4 +107,4 @@ def test_it_judges_an_output_beside_its_input() -> None:
 
 def test_too_small_an_image_for_the_patch_is_refused() -> None:
     with pytest.raises(ConfigError, match="16 pixels are too few for 4 convolutions; choose a smaller patch"):
-        judge((3, 16, 16), widths=patch_widths(70, 2))
+        judge((3, 16, 16), patch=70, width=2)

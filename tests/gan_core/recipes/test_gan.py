@@ -217,4 +217,4 @@ def test_what_ships_is_described_whole(make_dataset: Make) -> None:
     assert (config.recipe, config.kind, config.shape, config.latent) == ("gan", "images", (1, 16, 16), 5)
     assert config.classes == ("class-0", "class-1", "class-2")
     assert (config.images, config.seed, config.dataset) == (640, 5, dataset.spec.digest)
-    assert (config.network.family, config.network.classes, config.network.width) == ("dcgan", 3, 4)
+    assert (config.network.network, config.data.n_classes, config.network.width) == ("dcgan", 3, 4)

@@ -14,7 +14,8 @@ from ruamel.yaml import YAML
 
 from gan_core.data.dataset import Dataset
 from gan_core.generator import Generator
-from gan_core.params import RECIPE_PARAMS
+from gan_core.params import RECIPES
+from gan_core.params.networks import DISCRIMINATORS, GENERATORS
 from tasks.graph import repro, sharing
 from tasks.params import DataParams, ValidateParams, keys_lost
 from tasks.scaffold import init_workspace
@@ -132,4 +133,4 @@ def test_no_recipe_has_a_key_that_the_run_cache_would_lose() -> None:
         many: dict[str, list[Inner]]
 
     assert list(keys_lost(Outer)) == ["train.nfiles", "train.one.size", "train.many.size"]
-    assert [key for recipe in RECIPE_PARAMS.values() for key in keys_lost(recipe)] == []
+    assert [key for known in (RECIPES, GENERATORS, DISCRIMINATORS) for section in known.values() for key in keys_lost(section)] == []

@@ -22,7 +22,7 @@ from gan_core.kinds.captions import Captioned
 from gan_core.kinds.images import Images
 from gan_core.kinds.pairs import Pairs
 from gan_core.kinds.table import Table
-from gan_core.networks.common import NetworkSpec
+from gan_core.params.networks import MlpGeneratorParams
 from tasks.report import card, charts, page
 from tasks.report.facts import Facts, Former, Picture, Quarantine, Score, _scores
 from tasks.report.place import page_of
@@ -34,7 +34,7 @@ EVIL = "<script>document.title='taken'</script><img src=http://elsewhere.invalid
 def facts(outcome: str = "promoted", **changes: Any) -> Facts:
     """A decision between two versions, with everything that a page can show."""
     classes = ("cat", EVIL)
-    spec = NetworkSpec("mlp", (1, 8, 8), 2, latent=4, widths=(8,))
+    spec = MlpGeneratorParams(widths=(8,))
     comparison = {
         "metric": "fid",
         "better": "lower",

@@ -20,7 +20,7 @@ from gan_core.errors import ConfigError
 from gan_core.generator import Generator, GeneratorConfig, read_config
 from gan_core.kinds.pixels import Pixels, Spool
 from gan_core.networks import build_generator
-from gan_core.networks.common import NetworkSpec
+from gan_core.params.networks import UnetParams
 from tasks.inputs import read_inputs
 from tasks.params import DataParams, ValidateParams, parse
 from tasks.sources.raw import RawReader
@@ -199,8 +199,10 @@ def test_a_generator_s_inputs_are_read_by_the_range_of_its_data(tmp_path: Path, 
     dataset = Dataset.open(workspace.ready("sets"))
     spec = Pixels.of(dataset.spec)
     assert spec.range == (0, 4_095)
-    network = NetworkSpec("unet", spec.shape, 0, 0, width=8, inputs=spec.inputs)
-    Generator(GeneratorConfig("pix2pix", spec, 0, network, 0, 0, spec.digest), build_generator(network)).save(tmp_path / "generator")
+    network = UnetParams(width=8)
+    Generator(GeneratorConfig("pix2pix", spec, 0, network, 0, 0, spec.digest), build_generator(network, spec, 0)).save(
+        tmp_path / "generator"
+    )
     config = read_config(tmp_path / "generator")
     half = values[3, :, :8]
     (tmp_path / "given.png").write_bytes(png(half))

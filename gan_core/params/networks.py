@@ -1,0 +1,311 @@
+"""What each family of networks can be told: a class a family and player, with only the settings that it looks at."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError
+
+from gan_core.named import Named
+from gan_core.params.common import OneOf, PositiveInt, Strict
+
+Widths = Annotated[tuple[PositiveInt, ...], Field(strict=False, min_length=1)]
+Dropout = Annotated[float, Field(ge=0, lt=1)]
+Components = Annotated[int, Field(ge=2, le=10_000)]
+
+_USUAL = {"images": "dcgan", "points": "mlp"}
+"""What `auto` stands for, by kind of data."""
+
+
+class NetworkParams(Strict):
+    """A player's network. With the specification of the data, and the length of a generator's latents, it is all that a network is built
+    from: weights fit every network of equal parameters."""
+
+    module: ClassVar[str | type]
+    """What is built, as module:class or the class itself. It is called as `generator(params, data, latent)`, or
+    `discriminator(params, data)`."""
+    kinds: ClassVar[tuple[str, ...]]
+    """The data that it draws or judges."""
+
+    halves: ClassVar[bool] = False
+    """Whether it takes only images whose side can be halved down to 4 to 7 pixels."""
+
+    network: str
+
+    @property
+    def looks_at_batch(self) -> bool:
+        """Whether what a discriminator says of a sample depends on the others in its batch."""
+        return False
+
+    def settled(self, kind: str, loss: str) -> NetworkParams:
+        """The parameters with nothing left open, for data of a kind and a game's loss.
+
+        Raises:
+            ValueError: they do not fit the data; begins with the key.
+        """
+        if kind not in self.kinds:
+            use = _USUAL.get(kind, "one that takes it")
+            raise ValueError(f"network: {self.network} draws {' or '.join(self.kinds)}, and the source has {kind}; use {use}")
+        return self
+
+
+class MlpGeneratorParams(NetworkParams):
+    """Dense layers."""
+
+    module = "gan_core.networks.mlp:MlpGenerator"
+    kinds = ("images", "points")
+
+    network: Literal["mlp"] = "mlp"
+    widths: Widths | None = None
+    """Hidden units layer by layer. None: 256-512-1024 for images, 128-128 for points."""
+    normalization: Literal["none", "batch", "spectral"] | None = None
+    components: Components | None = None
+    """Of a mixture of Gaussians that the latent is drawn from, for data that lies in separate pieces (DeLiGAN: Gurumurthy et al., 2017)."""
+
+
+class MlpDiscriminatorParams(NetworkParams):
+    """Dense layers."""
+
+    module = "gan_core.networks.mlp:MlpDiscriminator"
+    kinds = ("images", "points")
+
+    network: Literal["mlp"] = "mlp"
+    widths: Widths | None = None
+    """Hidden units layer by layer. None: 1024-512-256 for images, 128-128 for points."""
+    normalization: Literal["none", "batch", "spectral"] | None = None
+    dropout: Dropout = 0.0
+
+    @property
+    def looks_at_batch(self) -> bool:
+        return self.normalization == "batch"
+
+
+class DcganGeneratorParams(NetworkParams):
+    """Transposed convolutions (DCGAN, Radford et al., 2016)."""
+
+    module = "gan_core.networks.dcgan:DcganGenerator"
+    kinds = ("images",)
+    halves = True
+
+    network: Literal["dcgan"] = "dcgan"
+    width: PositiveInt | None = None
+    """Channels beside the image; each halving of the side doubles them. None: 64."""
+    widths: Widths | None = None
+    """Channels from the dense layer to the last doubling but one, instead of `width`."""
+    normalization: Literal["none", "batch", "spectral"] | None = None
+    """None: batch."""
+
+
+class _ConvolutionalDiscriminatorParams(NetworkParams):
+    kinds = ("images",)
+    halves = True
+
+    normalization: Literal["none", "batch", "spectral"] | None = None
+    """None: spectral with the hinge loss, none otherwise."""
+    dropout: Dropout = 0.0
+    batch_distance: bool = False
+    """It also sees how far each sample is from the others of its label in the batch, so that a generator that draws the same for a label
+    again and again is found out (minibatch discrimination: Salimans et al., 2016)."""
+
+    @property
+    def looks_at_batch(self) -> bool:
+        return self.normalization == "batch" or self.batch_distance
+
+    def settled(self, kind: str, loss: str) -> NetworkParams:
+        super().settled(kind, loss)
+        if self.normalization is not None:
+            return self
+        return self.model_copy(update={"normalization": "spectral" if loss == "hinge" else "none"})
+
+
+class DcganDiscriminatorParams(_ConvolutionalDiscriminatorParams):
+    """Strided convolutions (DCGAN, Radford et al., 2016)."""
+
+    module = "gan_core.networks.dcgan:DcganDiscriminator"
+
+    network: Literal["dcgan"] = "dcgan"
+    width: PositiveInt | None = None
+    """Channels beside the image; each halving of the side doubles them. None: 64."""
+    widths: Widths | None = None
+    """Channels of each convolution, instead of `width`."""
+    hidden: PositiveInt | None = None
+    """Units of a dense layer between the convolutions and the logits, which the paper has not (StyleGAN2 has: Karras et al., 2020). Two
+    convolutions, all that a small image takes, tell labels and shapes apart poorly without it."""
+
+
+class ResidualGeneratorParams(NetworkParams):
+    """Residual blocks (SNGAN, Miyato et al., 2018)."""
+
+    module = "gan_core.networks.residual:ResidualGenerator"
+    kinds = ("images",)
+    halves = True
+
+    network: Literal["residual"] = "residual"
+    width: PositiveInt | None = None
+    """Channels of every block. None: 128."""
+    normalization: Literal["none", "batch"] | None = None
+    """Batch, whatever is said: its blocks know labels by it."""
+
+
+class ResidualDiscriminatorParams(_ConvolutionalDiscriminatorParams):
+    """Residual blocks (SNGAN, Miyato et al., 2018)."""
+
+    module = "gan_core.networks.residual:ResidualDiscriminator"
+
+    network: Literal["residual"] = "residual"
+    width: PositiveInt | None = None
+    """Channels of every block. None: 128."""
+    normalization: Literal["none", "spectral"] | None = None
+
+
+class _AutoParams(NetworkParams):
+    """The usual network for the kind of data, told what that one can be told."""
+
+    @property
+    def role(self) -> Named:
+        raise NotImplementedError
+
+    def settled(self, kind: str, loss: str) -> NetworkParams:
+        if kind not in _USUAL:
+            raise ValueError(f"network: auto stands for nothing on {kind}; name one")
+        name = _USUAL[kind]
+        try:
+            chosen: NetworkParams = self.role[name].model_validate({**self.model_dump(exclude_defaults=True), "network": name})
+        except ValidationError as error:
+            key = str(error.errors()[0]["loc"][0])
+            raise ValueError(f"{key}: the {name} network has no such setting; leave it out") from None
+        return chosen.settled(kind, loss)
+
+
+class AutoGeneratorParams(_AutoParams):
+    """`mlp` for points, `dcgan` for images."""
+
+    network: Literal["auto"] = "auto"
+    width: PositiveInt | None = None
+    widths: Widths | None = None
+    normalization: Literal["none", "batch", "spectral"] | None = None
+    components: Components | None = None
+
+    @property
+    def role(self) -> Named:
+        return GENERATORS
+
+
+class AutoDiscriminatorParams(_AutoParams):
+    """`mlp` for points, `dcgan` for images."""
+
+    network: Literal["auto"] = "auto"
+    width: PositiveInt | None = None
+    widths: Widths | None = None
+    normalization: Literal["none", "batch", "spectral"] | None = None
+    hidden: PositiveInt | None = None
+    dropout: Dropout = 0.0
+    batch_distance: bool = False
+
+    @property
+    def role(self) -> Named:
+        return DISCRIMINATORS
+
+    @property
+    def looks_at_batch(self) -> bool:
+        return self.normalization == "batch" or self.batch_distance
+
+
+class UnetParams(NetworkParams):
+    """A U-Net from image to image (pix2pix, Isola et al., 2017)."""
+
+    module = "gan_core.networks.unet:UnetGenerator"
+    kinds = ("pairs",)
+
+    network: Literal["unet"] = "unet"
+    width: PositiveInt | None = None
+    """Channels at half the side; each further halving doubles them, up to eight times as many. None: 32 (64 in the paper)."""
+    widths: Widths | None = None
+    """Channels at each halving, instead of `width`. None: as many as lead down to 4 to 7 pixels."""
+    normalization: Literal["none", "batch", "instance"] = "batch"
+    dropout: Dropout = 0.0
+    """After each transposed convolution, in training alone."""
+    skip: bool | None = None
+    """Learn what to add to the input instead of the whole output. None: for spoiled images (`data.corruption`) alone."""
+
+
+class TranslatorParams(NetworkParams):
+    """Residual blocks from image to image, there and back (CycleGAN, Zhu et al., 2017); the defaults are the paper's."""
+
+    module = "gan_core.networks.translator:RoundTrip"
+    kinds = ("unpaired", "pairs")
+
+    network: Literal["round-trip"] = "round-trip"
+    width: PositiveInt = 64
+    """Channels in front of the first downsampling; they double with each."""
+    downsamplings: Annotated[int, Field(ge=0, le=6)] = 2
+    """How often the side is halved in front of the residual blocks, and doubled behind them."""
+    blocks: Annotated[int, Field(ge=0, le=64)] | None = None
+    """Residual blocks. None: 9 from 256 pixels on, 6 below."""
+    skip: bool = False
+    """Add what the network makes to the image that it was given, which the paper does not: it starts near the identity, and a budget of a
+    few thousand images goes into what has to change."""
+
+
+class TabularGeneratorParams(NetworkParams):
+    """Dense layers that each see all before them (CTGAN, Xu et al., 2019)."""
+
+    module = "gan_core.networks.tabular:TabularGenerator"
+    kinds = ("table",)
+
+    network: Literal["tabular"] = "tabular"
+    widths: Widths = (256, 256)
+    """Hidden units layer by layer."""
+
+
+class StackGeneratorParams(NetworkParams):
+    """Text encoder and two stages (StackGAN, Zhang et al., 2017)."""
+
+    module = "gan_core.networks.stack:StackGenerator"
+    kinds = ("captions",)
+
+    network: Literal["stack"] = "stack"
+    width: PositiveInt = 64
+    """Channels at each stage's own size; up to four times as many below."""
+    code: Annotated[int, Field(gt=0, le=1024)] = 64
+    """Length of what conditioning augmentation draws for a text, for each stage."""
+
+
+_HERE = "gan_core.params.networks"
+GENERATORS = Named(
+    "gantry.networks",
+    "network",
+    {
+        "auto": f"{_HERE}:AutoGeneratorParams",
+        "mlp": f"{_HERE}:MlpGeneratorParams",
+        "dcgan": f"{_HERE}:DcganGeneratorParams",
+        "residual": f"{_HERE}:ResidualGeneratorParams",
+        "round-trip": f"{_HERE}:TranslatorParams",
+        "tabular": f"{_HERE}:TabularGeneratorParams",
+        "stack": f"{_HERE}:StackGeneratorParams",
+        "unet": f"{_HERE}:UnetParams",
+    },
+    prefix="generator.",
+)
+DISCRIMINATORS = Named(
+    "gantry.networks",
+    "network",
+    {
+        "auto": f"{_HERE}:AutoDiscriminatorParams",
+        "mlp": f"{_HERE}:MlpDiscriminatorParams",
+        "dcgan": f"{_HERE}:DcganDiscriminatorParams",
+        "residual": f"{_HERE}:ResidualDiscriminatorParams",
+    },
+    prefix="discriminator.",
+)
+
+AnyGenerator = Annotated[SerializeAsAny[NetworkParams], BeforeValidator(OneOf(GENERATORS, "network", "auto"))]
+AnyDiscriminator = Annotated[SerializeAsAny[NetworkParams], BeforeValidator(OneOf(DISCRIMINATORS, "network", "auto"))]
+"""What a section holds that says which network by `network`, ours or another package's."""
+
+
+def network_of(facts: dict[str, Any]) -> NetworkParams:
+    """A generator's parameters from JSON; what older versions wrote beside them, the settings of other networks and what the data says
+    too, is left out."""
+    known: type[NetworkParams] = GENERATORS.named(facts["family"] if "family" in facts else facts["network"])
+    return known.model_validate({key: value for key, value in facts.items() if key in known.model_fields and value is not None})
