@@ -26,6 +26,7 @@ import numpy as np
 
 from gan_core.errors import ConfigError, DataError, GantryError
 from tasks.params import DataParams
+from tasks.sources.content import what_came
 from tasks.sources.idx import read_idx
 from tasks.sources.raw import Kind, RawReader, safe_path
 from tasks.sources.source import SourceFile, expand_path, open_file, state_of
@@ -102,9 +103,9 @@ class IdxSource:
     def _read(self, member: str, dimensions: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
         path = self._files[member]
         with open_file(path) as file:
-            beginning = file.read(512).lstrip().lower()
-        if path.suffix == ".gz" and beginning.startswith((b"<!doctype", b"<html", b"<head", b"<?xml")):
-            raise DataError(f"{safe_path(str(path))}: is a web page, not gzip, as a failed download leaves it; {self._remedy}")
+            came = what_came(file.read(512), right=(b"\x1f\x8b",))
+        if path.suffix == ".gz" and came is not None:
+            raise DataError(f"{safe_path(str(path))}: is {came}, not gzip, as a failed download leaves it; {self._remedy}")
         try:
             with _open(member, path) as file:
                 return read_idx(file.read(), dimensions, safe_path(str(path)))

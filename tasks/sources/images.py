@@ -197,6 +197,9 @@ class ImageSource:
             if not choice.top.get(name):
                 near = difflib.get_close_matches(name, there, n=1)
                 hint = f"did you mean {near[0]}?" if near else f"there are {_shown(there)}" if there else "there are no folders in it"
+                composed = unicodedata.normalize("NFC", safe_path(name))
+                if same := next((one for one in there if unicodedata.normalize("NFC", one) == composed), None):
+                    hint = f"there is {same}, whose accents are written in the other of Unicode's two ways; copy that name"
                 raise DataError(f"{self._where}: data.folders: there is no folder {safe_path(name)!r}; {hint}")
 
     def _beside(self, folders: Sequence[str], paths: Sequence[str], choice: Choice) -> list[str]:

@@ -56,7 +56,7 @@ def test_litter_is_left_out_and_said_of_folders_and_archives(workspace: Workspac
         (workspace.root / "set" / path).write_bytes(data)
     if form is not None:
         pack(workspace.root / f"set.{form}", files)
-    found = opened(workspace, "set" if form is None else f"set.{form}")
+    found = opened(workspace, "set" if form is None else f"set.{form}", labels="none")
     assert contents(found) == PICTURES
     assert found.notes[0] == NOTE
 

@@ -212,6 +212,11 @@ class TestFolder:
             said.look()
             assert said.notes == []
 
+    def test_a_folder_whose_accents_are_written_in_the_other_way(self, workspace: Workspace, photos: Path) -> None:
+        fill(photos, "e\u0301te\u0301/1.png", "hiver/1.png")
+        with pytest.raises(DataError, match="there is e\u0301te\u0301, whose accents are written in the other of Unicode's two ways; copy"):
+            opened(workspace, "folder://photos", layout="unpaired-folders", folders=["\u00e9t\u00e9", "hiver"]).look()
+
     def test_a_file_of_labels(self, workspace: Workspace, photos: Path) -> None:
         fill(photos, "1.png", "dataset.json", "b/2.png", "b/notes.csv")
         (photos / "dataset.json").write_text('{"labels": [["1.png", 0]]}')
