@@ -342,7 +342,7 @@ def _check_comes_back(registry: Registry, version: Version, generator: Generator
     from tasks.records.served_model import ServedGenerator, rows_that_ask
 
     rows, params = rows_that_ask(generator.config, _KNOWN_SAMPLES), {"n": _KNOWN_SAMPLES, "seed": 0}
-    expected = ServedGenerator.of(generator).predict(None, pd.DataFrame(rows), params).to_dict("list")
+    expected = loaded_back.columns_of(ServedGenerator.of(generator).predict(None, pd.DataFrame(rows), params))
     uri = f"models:/{version.name}/{version.number}"
     drawn = {"loaded back": fresh.predict(registry.address, uri, rows, params)}
     if served:

@@ -78,6 +78,8 @@ class Encoding:
         self._means = table(lambda column: [mode.mean for mode in column.modes or ()], 0.0)
         self._stds = table(lambda column: [mode.std for mode in column.modes or ()], 1.0)
         self._spikes = table(lambda column: [math.nan for _ in column.modes or ()] + list(column.spikes), math.nan)
+        bounds = [column.between or (-math.inf, math.inf) for column in numbers]
+        self._lows, self._highs = torch.tensor(bounds, dtype=torch.float64).view(-1, 2).T
         self._gaps = torch.tensor(
             [size - 1 if column.missing else -1 for size, column in zip(sizes, numbers, strict=True)], dtype=torch.long
         )
@@ -126,7 +128,8 @@ class Encoding:
         option[:, self._chosen] = chosen[:, : len(self._chosen)]
         mean, std, spike = (_picked(table.to(encoded.device), option) for table in (self._means, self._stds, self._spikes))
         scalars = F.pad(encoded[:, : self.scalars].double(), (0, len(self._numbers) - self.scalars))
-        values = torch.where(spike.isnan(), scalars * MODE_WIDTH * std + mean, spike)
+        drawn = (scalars * MODE_WIDTH * std + mean).clamp(self._lows.to(encoded.device), self._highs.to(encoded.device))
+        values = torch.where(spike.isnan(), drawn, spike)
         rows[:, self._numbers] = values.masked_fill(option == self._gaps.to(encoded.device), torch.nan)
         rows[:, self._categories] = chosen[:, len(self._chosen) :].double()
         for i, column in enumerate(self._columns):

@@ -58,6 +58,8 @@ class Column:
     """Of a number apart from its spikes, heaviest first; empty where nothing else is left of it, or it never changes."""
     spikes: tuple[float, ...] = ()
     """Of a number, the values that stand out as frequent, the most frequent first: choices of their own beside the modes."""
+    between: tuple[float, float] | None = None
+    """Range of a number apart from its spikes; nothing else beyond it is ever generated."""
     missing: float = 0.0
     """Of a number, the share of cells that are missing: NaN in packed rows."""
     format: str | None = None
@@ -86,6 +88,7 @@ class Column:
                 "categories": None if categories is None else tuple(categories),
                 "modes": None if modes is None else tuple(Mode(**mode) for mode in modes),
                 "spikes": tuple(fields.get("spikes", ())),
+                "between": None if fields.get("between") is None else tuple(fields["between"]),
             }
         )
 
@@ -152,6 +155,7 @@ def _fitted(column: Column, values: NDArray[np.float64], modes: int) -> Column:
         decimals=0 if whole else _decimals(values),
         modes=fitted,
         spikes=spikes,
+        between=(float(rest.min()), float(rest.max())) if fitted and spikes else None,
         missing=missing,
     )
 

@@ -15,11 +15,14 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from gan_core.errors import RegistryError
 from tasks.records import tracking
 from tasks.system.processes import die_with
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 _SECONDS = 10  # for the process to end by itself
 
@@ -85,6 +88,12 @@ class FreshProcess:
         self._errors.close()
 
 
+def columns_of(frame: DataFrame) -> dict[str, list[Any]]:
+    """A served model's answer by column, as JSON has it: days and moments by ISO 8601, as MLflow writes them."""
+    columns: dict[str, list[Any]] = json.loads(json.dumps(frame.to_dict("list"), default=lambda value: value.isoformat()))
+    return columns
+
+
 def main() -> None:
     """Answer requests until the input ends, or the parent."""
     die_with(int(sys.argv[1]))
@@ -102,7 +111,7 @@ def main() -> None:
             mlflow.set_tracking_uri(request["address"])
             mlflow.set_registry_uri(request["address"])
             frame = pyfunc.load_model(request["uri"]).predict(pd.DataFrame(request["rows"]), params=request["params"])
-            answer: dict[str, Any] = {"columns": frame.to_dict("list")}
+            answer: dict[str, Any] = {"columns": columns_of(frame)}
         except Exception as error:  # whatever stops it from being served is what is asked about
             answer = {"error": " ".join(f"{type(error).__name__}: {error}".split())[:500]}
         print(json.dumps(answer), file=answers, flush=True)

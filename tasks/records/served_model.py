@@ -82,7 +82,7 @@ class ServedGenerator(PythonModel):  # type: ignore[misc]
             _log.exception("a request failed")
             raise MlflowException(f"the generator failed ({type(error).__name__}); the server's log has more", INTERNAL_ERROR) from None
         if drawn.schema is not None:
-            return table_frame(drawn, self.generator.config.classes)
+            return _with_nulls(table_frame(drawn, self.generator.config.classes))
         if is_images(drawn):
             answer = pd.DataFrame({"png": [base64.b64encode(encode_png(image)).decode() for image in drawn.samples]})
         else:
@@ -158,6 +158,14 @@ class _Request:
         if said["n"] not in (DEFAULTS["n"], len(each)):
             raise ConfigError(f"n: {said['n']}, and {len(each)} rows that ask for one sample each; leave n out")
         return cls(said, each)
+
+
+def _with_nulls(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with None for each gap: JSON has no other word for it, and MLflow cannot write pandas' own."""
+    gaps = frame.isna()
+    for column in gaps.columns[gaps.any()]:
+        frame[column] = frame[column].astype(object).where(~gaps[column], None)
+    return frame
 
 
 def _rows(model_input: Any, ask: str) -> pd.DataFrame:

@@ -150,6 +150,26 @@ def test_modes_shares_and_relations_are_learnt(tmp_path: Path) -> None:
     assert (tmp_path / "run" / "samples" / "000040000.png").exists()
 
 
+def test_gaps_and_spikes_are_drawn_as_often_as_they_are_and_nothing_between(tmp_path: Path) -> None:
+    """A zero in most rows, nothing between it and 100, a gap in a third of the others; and a gap where the category says so."""
+    draw = np.random.default_rng(0)
+    gain = np.where(draw.random(1_200) < 0.7, 0.0, 100 + 900 * draw.random(1_200)).round(1)
+    gain[draw.random(1_200) < 0.2] = np.nan
+    colour = draw.integers(0, 2, 1_200).astype(np.float64)
+    hours = np.where(colour == 1, np.nan, draw.normal(40, 5, 1_200).round())
+    rows = np.stack([gain, colour, hours], axis=1)
+    columns = (Column("gain", "number", "float64"), Column("colour", "category", "string", ("a", "b")), Column("hours", "number", "int64"))
+    (tmp_path / "ready").mkdir()
+    Table.pack(tmp_path / "ready", {"train": rows[:1_000], "holdout": rows[1_000:]}, Schema(columns))
+    options = params(images=40_000, batch=100, generator={"widths": [64, 64]}, discriminator={"widths": [64, 64]})
+    assert train(options, Dataset.open(tmp_path / "ready"), tmp_path / "run")
+    found, kinds, times = Generator.load(tmp_path / "run" / "generator").sample(4_000, seed=1).samples.T
+    assert np.isnan(found).mean() == pytest.approx(np.isnan(gain).mean(), abs=0.05)
+    assert (found == 0).mean() == pytest.approx((gain == 0).mean(), abs=0.05)
+    assert not ((found > 0) & (found < 100)).any()
+    assert (np.isnan(times) == (kinds == 1)).mean() > 0.95
+
+
 def test_spreads_are_compared_in_units_of_each_column_s_range(tmp_path: Path) -> None:
     dataset = planted_table.pack(tmp_path / "ready")
     real = dataset.spec.comparable(np.array(dataset.samples["train"]))

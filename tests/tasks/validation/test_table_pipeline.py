@@ -102,6 +102,60 @@ def test_from_a_file_to_a_champion_and_back_to_files(done: Workspace, tmp_path: 
     assert [column.name for column in model.metadata.get_output_schema()] == COLUMNS
 
 
+def test_a_table_as_people_have_it_goes_through_all_five_stages(workspace: Workspace, tmp_path: Path) -> None:
+    """Gaps in numbers, categories, booleans and days; money; a zero in most rows; an id and an empty column."""
+    draw = np.random.default_rng(0)
+    n = 400
+    frame = pd.DataFrame(
+        {
+            "id": np.arange(n),
+            "since": pd.Series(pd.to_datetime(draw.integers(10_000, 20_000, n), unit="D")).dt.strftime("%d.%m.%Y"),
+            "price": [f"${value:,.2f}" for value in draw.normal(5_000, 1_000, n)],
+            "gain": pd.array(np.where(draw.random(n) < 0.8, 0, draw.integers(100, 900, n)), "Int64"),
+            "plan": draw.choice(["free", "pro"], n),
+            "active": pd.array(draw.random(n) < 0.5, "boolean"),
+            "empty": [None] * n,
+            "churned": draw.choice(["no", "yes"], n),
+        }
+    )
+    for column in ("since", "gain", "plan", "active"):
+        frame.loc[draw.random(n) < 0.2, column] = None
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    entry = an_entry(tmp_path / "rows.csv", data={"label": "churned"}, train={"images": 2_000})
+    for stage in (fetch, validate, train, evaluate, register):
+        stage(workspace, "rows", entry)
+    names = ["since", "price", "gain", "plan", "active", "churned"]
+    assert json.loads((workspace.report("rows") / "decision.json").read_text())["outcome"] == "first"
+    generator = load_generator(workspace, "rows")
+    drawn = generator.sample(300, seed=1)
+    write_samples(drawn, tmp_path / "out.csv", generator.config.classes)
+    write_samples(drawn, tmp_path / "out.parquet", generator.config.classes)
+    written = pd.read_csv(tmp_path / "out.csv")
+    assert list(written.columns) == names
+    days = pd.to_datetime(written["since"].dropna(), format="%d.%m.%Y")
+    assert days.between("1997-05-19", "2024-10-04").all()
+    assert written["price"].str.fullmatch(r"\$\d,\d{3}\.\d\d|\$\d{3}\.\d\d").all()
+    assert set(written["plan"].dropna()) <= {"free", "pro"}
+    gaps = written.isna().any()
+    assert not gaps["price"]
+    assert gaps[["since", "gain", "plan", "active"]].any()
+    assert pd.read_parquet(tmp_path / "out.parquet")["gain"].dropna().between(0, 900).all()
+
+    from mlflow import pyfunc
+
+    registry = Registry.open(workspace)
+    champion = registry.champion("rows")
+    assert champion is not None
+    model = pyfunc.load_model(str(registry.download(champion, tmp_path / "download")))
+    assert [(column.name, column.type.name) for column in model.metadata.get_output_schema()] == [
+        ("since", "string"), ("price", "string"), ("gain", "long"), ("plan", "string"), ("active", "string"), ("churned", "string"),
+    ]  # fmt: skip
+    served = model.predict(pd.DataFrame(), params={"n": 300, "seed": 1})
+    expected = table_frame(drawn, generator.config.classes)
+    pd.testing.assert_frame_equal(served.astype(object), expected.astype(object).where(expected.notna(), None))
+    assert None in served["plan"].tolist() + served["gain"].tolist()
+
+
 def test_samples_as_arrays_and_folders_but_not_as_pictures(tmp_path: Path) -> None:
     values, labels = planted_table.rows(20)
     samples = Samples(values, labels, planted_table.schema(values, labels))
