@@ -103,12 +103,15 @@ def _numeric(columns: tuple[Column, ...]) -> list[int]:
 
 
 def noise(share: float, deviations: float) -> Fault:
-    """Normal noise on the numbers of a share of the rows."""
+    """Normal noise on the numbers of a share of the rows; whole numbers stay whole, as a generator of them draws them."""
 
     def spoil(rows: Rows, labels: Labels, columns: tuple[Column, ...], random: Random) -> Table:
-        rows, some, which = rows.copy(), random.random(len(rows)) < share, _numeric(columns)
-        rows[np.ix_(some, which)] += random.normal(size=(some.sum(), len(which))) * deviations * rows[:, which].std(axis=0)
-        return rows, labels
+        spoiled, some = rows.copy(), random.random(len(rows)) < share
+        for column in _numeric(columns):
+            values = rows[some, column]
+            noisy = values + random.normal(size=len(values)) * deviations * rows[:, column].std()
+            spoiled[some, column] = np.round(noisy) if (rows[:, column] == np.round(rows[:, column])).all() else noisy
+        return spoiled, labels
 
     return spoil
 

@@ -97,7 +97,7 @@ class CaptionScoring(ImageScoring):
     def gather(self, generator: Generator, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams) -> CaptionEvidence:
         assert isinstance(extractor, MatchingExtractor), "captions are compared by a matcher"  # noqa: S101
         captions = _asked(dataset, params)
-        draws = max(1, min(DRAWS, params.samples // len(captions.texts)))
+        draws = _draws(len(captions.texts), params)
         has_draft = hasattr(generator.network, "draft")
         found, generated, drafts = [], [], []
         with on_best_device(generator.network, extractor.network):
@@ -114,6 +114,10 @@ class CaptionScoring(ImageScoring):
             raise TrainingError("the generator draws the same image each time: it has collapsed; train it again with other settings")
         clusters = np.tile(captions.samples, draws)
         return CaptionEvidence(real, joined, np.concatenate(found), np.concatenate(drafts) if drafts else None, clusters)
+
+    def n_generated(self, dataset: Dataset, params: EvaluateParams) -> int:
+        captions = len(_asked(dataset, params).texts)
+        return captions * _draws(captions, params)
 
     def real_against_real(self, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams) -> dict[str, float]:
         """With caption_recall: how often the matcher finds the caption of a real held-out image, which no generator should surpass."""
@@ -154,6 +158,11 @@ def _asked(dataset: Dataset, params: EvaluateParams) -> Captions:
     captions = dataset.captions["holdout"]
     n = min(len(captions.texts), params.samples, MOST_CAPTIONS)
     return captions.take(np.sort(np.random.default_rng(params.seed).permutation(len(captions.texts))[:n]))
+
+
+def _draws(captions: int, params: EvaluateParams) -> int:
+    """How many images are drawn for each of so many captions."""
+    return max(1, min(DRAWS, params.samples // captions))
 
 
 def _draw(generator: Generator, prompts: tuple[str, ...], seed: int, draft: bool = False) -> Iterator[NDArray[np.uint8]]:

@@ -25,14 +25,14 @@ from gan_core.generator import Generator
 from gan_core.kinds.images import Images
 from gan_core.metrics.bootstrap import Draws
 from gan_core.metrics.features import ClassifierExtractor, FeatureExtractor, RandomConvExtractor, extractor_of
-from gan_core.metrics.frechet import FeatureStatistics, frechet_distance, frechet_infinity
+from gan_core.metrics.frechet import frechet_infinity
 from gan_core.metrics.inception import inception_score
 from gan_core.metrics.manifold import Membership, membership
 from gan_core.metrics.modes import modes_found, reverse_kl
 from gan_core.metrics.stacked import StackedExtractor, mode_shares, unstacked
 from gan_core.randomness import mix
 from tasks.params import EvaluateParams
-from tasks.scoring.by_features import FeatureEvidence
+from tasks.scoring.by_features import FeatureEvidence, real_distance
 from tasks.scoring.copies import Copies, find_copies, most_compared, of_images, picture
 from tasks.scoring.scoring import PICTURES, Evidence, Scoring, chosen, chunks, on_best_device, refuse_segmentation, rounded
 
@@ -170,11 +170,13 @@ class ImageScoring(Scoring):
     def real_against_real(self, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams) -> dict[str, float]:
         assert extractor is not None, "images are compared by features"  # noqa: S101
         counts = Counts.of(dataset, params)
-        n = min(dataset.spec.counts["train"], counts.generated)
         with on_best_device(extractor.network):
-            train = FeatureStatistics.of(features_of(_read(dataset, "train", n, params.seed), extractor))
-            held_out = FeatureStatistics.of(held_out_features(dataset, extractor, counts, params.seed))
-        return {"n_train": n, "fid": rounded(frechet_distance(held_out, train))}
+            held_out = held_out_features(dataset, extractor, counts, params.seed)
+        return {"fid": rounded(real_distance(held_out, self.n_generated(dataset, params), params.seed))}
+
+    def n_generated(self, dataset: Dataset, params: EvaluateParams) -> int:
+        """How many generated images are compared."""
+        return Counts.of(dataset, params).generated
 
     def copies(
         self, generator: Generator, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams

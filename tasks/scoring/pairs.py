@@ -154,6 +154,9 @@ class PairScoring(ImageScoring):
             {key: np.concatenate(parts) for key, parts in plain_columns.items()},
         )
 
+    def n_generated(self, dataset: Dataset, params: EvaluateParams) -> int:
+        return Counts.of(dataset, params).real
+
     def copies(
         self, generator: Generator, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams
     ) -> tuple[Copies, NDArray[np.uint8]]:

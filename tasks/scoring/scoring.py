@@ -149,7 +149,7 @@ class Scoring(ABC):
         """What the generator makes, and what it is compared with; see `tasks.scoring.gather`."""
 
     def real_against_real(self, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams) -> dict[str, float]:
-        """Scores of training data against the held-out data, as a perfect generator would get them; empty where there are none."""
+        """Scores as a perfect generator would get them, from samples that no fit has seen; empty where there are none."""
         return {}
 
     def copies(

@@ -23,10 +23,9 @@ from gan_core.generator import Generator
 from gan_core.kinds.images import Images
 from gan_core.kinds.unpaired import Unpaired, round_trip_picture
 from gan_core.metrics.features import ClassifierExtractor, FeatureExtractor, extractor_of
-from gan_core.metrics.frechet import FeatureStatistics, frechet_distance
 from gan_core.pictures import grid
 from tasks.params import EvaluateParams
-from tasks.scoring.by_features import FeatureEvidence
+from tasks.scoring.by_features import FeatureEvidence, real_distance
 from tasks.scoring.copies import Copies, find_copies, most_compared, of_images, picture
 from tasks.scoring.scoring import PICTURES, Scoring, on_best_device, refuse_segmentation, rounded
 
@@ -102,9 +101,7 @@ class UnpairedScoring(Scoring):
         assert extractor is not None, "images are compared by features"  # noqa: S101
         with on_best_device(extractor.network):
             inputs, targets = (extractor.features(_some(images["holdout"], params)) for images in (dataset.inputs, dataset.samples))
-            train = extractor.features(_some(dataset.samples["train"], params))
-            distance = frechet_distance(FeatureStatistics.of(targets), FeatureStatistics.of(train))
-            scores: dict[str, float] = {"n_train": len(train), "fid": rounded(distance)}
+            scores = {"fid": rounded(real_distance(targets, len(inputs), params.seed))}
             if isinstance(extractor, ClassifierExtractor):
                 for key, features in (("translated", targets), ("untranslated", inputs)):
                     scores[key] = rounded(float((extractor.classify(features) == _TARGET).mean()))
