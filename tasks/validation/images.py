@@ -106,6 +106,8 @@ class Picture:
     """uint8 (C, size, size), C = 1 for grey pictures and 3 for others."""
     extent: Extent
     """Of the file, before its values were scaled."""
+    upright: tuple[int, int]
+    """Width and height in pixels of what the central square was cut of: the file's, after any orientation is applied, or its half's."""
 
 
 def decode(data: bytes, size: int, limits: ValidateParams, bounds: Bounds | None = None) -> Picture:
@@ -168,6 +170,13 @@ class _Opened:
     height: int
     mode: str
     extent: Extent
+
+    @property
+    def upright(self) -> tuple[int, int]:
+        """Width and height of the whole picture as a person looks at it; `image` may be a reduced one."""
+        lies, stands = self.image.width > self.image.height, self.image.width < self.image.height
+        is_turned = (lies and self.width < self.height) or (stands and self.width > self.height)
+        return (self.height, self.width) if is_turned else (self.width, self.height)
 
 
 def _open(data: bytes, limits: ValidateParams, bounds: Bounds | None = None, least: int | None = None) -> _Opened:
@@ -276,8 +285,9 @@ def _fitted(image: Image.Image, opened: _Opened, size: int, limits: ValidatePara
     """An image of an opened file, checked and scaled."""
     mean, std = statistics(image)
     check_blank(std, limits, opened.extent)
-    pixels = np.atleast_3d(np.asarray(fit(image, size)))
-    return Picture(opened.width, opened.height, opened.mode, mean, std, np.ascontiguousarray(pixels.transpose(2, 0, 1)), opened.extent)
+    pixels = np.ascontiguousarray(np.atleast_3d(np.asarray(fit(image, size))).transpose(2, 0, 1))
+    upright = opened.upright if image is opened.image else image.size
+    return Picture(opened.width, opened.height, opened.mode, mean, std, pixels, opened.extent, upright)
 
 
 def check_size(width: int, height: int, limits: ValidateParams) -> None:

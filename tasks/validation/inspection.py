@@ -47,7 +47,7 @@ from tasks.validation.images import (
     fit,
     to_levels,
 )
-from tasks.validation.pairing import Partners, pair_up
+from tasks.validation.pairing import Partners, have_one_shape, pair_up
 from tasks.validation.ranges import Ranges
 from tasks.validation.tables import TableRows, inspect_table, read_table
 
@@ -251,6 +251,12 @@ def _partner_rows(files: _Files, partners: Sequence[Partners]) -> Iterator[Row]:
         if isinstance(first, str) or isinstance(second, str):
             broken = [f"{member.path}: {what}" for member, what in zip(one.members, (first, second), strict=True) if isinstance(what, str)]
             yield Row(target.path, sha256, reason="; ".join(broken))
+        elif not have_one_shape(first.upright, second.upright):
+            shapes = " and ".join(
+                f"{member.path} is {picture.upright[0]} x {picture.upright[1]} pixels"
+                for member, picture in zip(one.members, (first, second), strict=True)
+            )
+            yield Row(target.path, sha256, reason=f"partners of different shape, whose central squares show different parts: {shapes}")
         else:
             yield _pair_row(target.path, sha256, (first, second), files)
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import unicodedata
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import ExifTags, Image
 from raw_sets import noise, png, write_files
 
 from gan_core.data.dataset import SPLITS, Dataset
@@ -20,7 +23,7 @@ from tasks.sources.raw import Member
 from tasks.validate import validate
 from tasks.validation.images import UnusableImageError, decode_halves
 from tasks.validation.packing import corruption_seed, split_of
-from tasks.validation.pairing import pair_up
+from tasks.validation.pairing import have_one_shape, pair_up
 from tasks.workspace import Workspace
 
 LIMITS = ValidateParams()
@@ -106,6 +109,52 @@ def test_two_folders_become_input_and_sample_and_what_has_no_partner_is_named(pl
         "maps/18.jpg.png: blank: standard deviation 0.00 of its pixels (validate.min_std is 0.5)",
         "photos/19.jpg.png": "maps/19.jpg.png: broken: begins like a PNG file, but its header cannot be read",
         "photos/alone.png": "without a partner: there is no maps/alone with any ending",
+    }
+
+
+def test_names_with_accents_make_pairs_however_they_are_written() -> None:
+    found = pair_up([member(unicodedata.normalize(form, path)) for form, path in (("NFC", "A/é.jpg"), ("NFD", "B/é.png"))], ("A", "B"))  # type: ignore[arg-type]
+    assert [len(partners.members) for partners in found] == [2]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "is_one"),
+    [
+        ((512, 256), (512, 256), True),
+        ((512, 256), (256, 256), False),
+        ((256, 512), (512, 256), False),
+        ((1000, 667), (64, 43), True),
+        ((1000, 667), (64, 42), True),
+        ((667, 1000), (43, 64), True),
+        ((1000, 667), (64, 48), False),
+        ((1023, 611), (128, 77), True),
+        ((256, 256), (256, 250), False),
+    ],
+)
+def test_shapes_that_are_one_but_for_rounding(first: tuple[int, int], second: tuple[int, int], is_one: bool) -> None:
+    assert have_one_shape(first, second) == have_one_shape(second, first) == is_one
+
+
+def test_partners_of_different_shape_are_set_aside_by_name(place: Workspace) -> None:
+    files = {f"A/{i:02}.png": png(noise(i, 10, 20, 3)) for i in range(24)} | {
+        f"B/{i:02}.png": png(noise(100 + i, 5, 10, 3)) for i in range(24)
+    }
+    files["B/20.png"] = png(noise(50, 10, 10, 3))
+    files["A/21.png"] = png(noise(51, 20, 10, 3))
+    turned = Image.Exif()
+    turned[ExifTags.Base.Orientation] = 6
+    for name, exif in (("A/22.png", turned), ("A/23.png", Image.Exif())):
+        file = BytesIO()  # a JPEG file, which is decoded at an eighth of its size
+        Image.fromarray(noise(52, 640, 320, 3)).save(file, "JPEG", exif=exif)
+        files[name] = file.getvalue()
+    write_files(place.raw("pairs"), files)
+    dataset = packed(place, layout="paired-folders", size=8)
+    assert sum(dataset.spec.counts.values()) == 21
+    what = "partners of different shape, whose central squares show different parts"
+    assert quarantined(place) == {
+        "B/20.png": f"{what}: A/20.png is 20 x 10 pixels and B/20.png is 10 x 10 pixels",
+        "B/21.png": f"{what}: A/21.png is 10 x 20 pixels and B/21.png is 10 x 5 pixels",
+        "B/23.png": f"{what}: A/23.png is 320 x 640 pixels and B/23.png is 10 x 5 pixels",
     }
 
 
