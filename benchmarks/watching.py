@@ -30,7 +30,7 @@ from gan_core.training import Progress, train
 Plant = Callable[[nn.Module, Any, Tensor], Tensor]
 MLP = {"network": "mlp", "widths": [32, 16]}
 DCGAN = {"network": "dcgan", "width": 8}
-BUDGETS = {"circle": 200_000, "digits": 40_000}
+BUDGETS = {"circle": 200_000, "digits": 32_000}
 
 
 def one_sample(module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
@@ -63,7 +63,7 @@ def ended(dataset: Dataset, data: str, loss: str, plant: str, seed: int) -> floa
     network = MLP if data == "circle" else DCGAN
     rate = {"wasserstein": 1e-4}.get(loss, 1e-3) * (100 if plant == "rate x 100" else 1)
     params = GanParams.model_validate(
-        {"images": BUDGETS[data], "batch": 64, "latent": 8, "generator": network, "discriminator": network, "loss": loss, "seed": seed,
+        {"images": BUDGETS[data], "batch": 64 if data == "circle" else 16, "latent": 8, "generator": network, "discriminator": network, "loss": loss, "seed": seed,
          "penalty": {"gradient": 10} if loss == "wasserstein" else None, "optimizer": {"learning_rate": rate}, "preview_every": 10**9,
          "checkpoint_every": 10**9}
     )  # fmt: skip

@@ -47,7 +47,7 @@ class Interval:
 
 
 _PAIRS = "accuracy pairs"
-"""The end of a title that says less than it could: all that a relativistic loss can be right about."""
+"""The end of a title that says less than it could: all that a game can be right about which only compares logits."""
 
 
 def charts(curves: Mapping[str, Sequence[tuple[int, float]]]) -> list[Chart]:
