@@ -62,11 +62,21 @@ def ended(dataset: Dataset, data: str, loss: str, plant: str, seed: int) -> floa
     """The share of its budget after which the watch ended a training; None where it did not."""
     network = MLP if data == "circle" else DCGAN
     rate = {"wasserstein": 1e-4}.get(loss, 1e-3) * (100 if plant == "rate x 100" else 1)
-    params = GanParams.model_validate(
-        {"images": BUDGETS[data], "batch": 64 if data == "circle" else 16, "latent": 8, "generator": network, "discriminator": network, "loss": loss, "seed": seed,
-         "penalty": {"gradient": 10} if loss == "wasserstein" else None, "optimizer": {"learning_rate": rate}, "preview_every": 10**9,
-         "checkpoint_every": 10**9}
-    )  # fmt: skip
+    batch = 64 if data == "circle" else 16
+    settings = {
+        "images": BUDGETS[data],
+        "batch": batch,
+        "latent": 8,
+        "generator": network,
+        "discriminator": network,
+        "loss": loss,
+        "seed": seed,
+        "penalty": {"gradient": 10} if loss == "wasserstein" else None,
+        "optimizer": {"learning_rate": rate},
+        "preview_every": 10**9,
+        "checkpoint_every": 10**9,
+    }
+    params = GanParams.model_validate(settings)
     seen = [0]
 
     class Planted(Gan):

@@ -160,7 +160,7 @@ def train(
     if group.is_first:
         shutil.rmtree(folder / "generator", ignore_errors=True)
         Generator(recipe.generator_config(images), average.network).save(folder / "generator")
-        final = checkpoint.Checkpoint(images, _state(recipe, optimizers, average, {}), {"counts": {}, "training": training})
+        final = checkpoint.Checkpoint(images, _state(recipe, optimizers, average, {}), {"counts": {}})
         checkpoint.write(final, folder / "checkpoint")
     return True
 
