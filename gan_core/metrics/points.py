@@ -23,7 +23,7 @@ def point_scores(points: NDArray[np.float32], truth: Mapping[str, Any]) -> dict[
 
     Args:
         points: (N, 2).
-        truth: as `DatasetSpec.truth`.
+        truth: as `Points.truth`.
 
     Raises:
         DataError: the distribution is none of these, or points are not (N, 2), none, or not finite.

@@ -41,7 +41,7 @@ class PointsSource:
 
 
 def distribution(shape: str, radius: float, sigma: float | None) -> dict[str, Any]:
-    """The distribution that an entry describes, as `DatasetSpec.truth` has it.
+    """The distribution that an entry describes, as `gan_core.kinds.points.Points.truth` has it.
 
     circle: an angle drawn uniformly, on the radius. ring: 8 means on the radius. grid: 5 x 5 means, the outermost at 2 * radius. Each
     with normal noise of standard deviation `sigma` in both coordinates. Ring and grid are the mixtures of PacGAN (Lin et al., 2018).

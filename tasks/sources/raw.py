@@ -87,7 +87,7 @@ class About:
     """As params.yaml says it, variables not expanded, so that it is the same on every machine."""
     samples: int
     truth: Mapping[str, Any] | None = None
-    """Points: the distribution they were drawn from, as `gan_core.data.dataset.DatasetSpec.truth` has it."""
+    """Points: the distribution they were drawn from, as `gan_core.kinds.points.Points.truth` has it."""
 
 
 @dataclass(frozen=True, slots=True)

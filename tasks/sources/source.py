@@ -49,7 +49,7 @@ class Source(Protocol):
 
     @property
     def truth(self) -> Mapping[str, Any] | None:
-        """Points: the distribution they are drawn from, as `gan_core.data.dataset.DatasetSpec.truth` has it."""
+        """Points: the distribution they are drawn from, as `gan_core.kinds.points.Points.truth` has it."""
         ...
 
     @property
