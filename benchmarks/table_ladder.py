@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gan_core.data.schema import Column
+from gan_core.kinds.schema import Column
 from tasks.metrics import BESIDE, BETTER, LOWER
 from tasks.params import RegisterParams
 from tasks.promotion.comparison import compare

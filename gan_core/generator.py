@@ -24,10 +24,10 @@ from torch import Tensor, nn
 
 from gan_core import latents
 from gan_core.data.dataset import DatasetSpec
-from gan_core.data.schema import Schema
 from gan_core.errors import ConfigError, DataError
 from gan_core.kinds import KINDS
 from gan_core.kinds.captions import Captioned
+from gan_core.kinds.schema import Schema
 from gan_core.kinds.table import Table
 from gan_core.kinds.text import Vocabulary, check_prompts
 from gan_core.networks import build_generator

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from gan_core.data.schema import Column
 from gan_core.files import replacing
+from gan_core.kinds.schema import Column
 
 _PAPER = 255
 _REAL = np.array([170, 178, 189])

@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gan_core.data.schema import GAP
 from gan_core.errors import ConfigError
 from gan_core.files import replacing
+from gan_core.kinds.schema import GAP
 from gan_core.written import NumberForm
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
-    from gan_core.data.schema import Column, DType
     from gan_core.generator import Samples
+    from gan_core.kinds.schema import Column, DType
     from tasks.inputs import Inputs
 
 

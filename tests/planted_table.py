@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gan_core.data.dataset import Dataset, write_spec
-from gan_core.data.schema import Column, Schema
+from gan_core.kinds.schema import Column, Schema
 from gan_core.kinds.table import Table
 
 CLASSES = ("no", "yes")

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from gan_core import pictures
 from gan_core.data.dataset import PREVIEW_SEED, Dataset, DatasetSpec, write_spec
-from gan_core.data.encoding import Encoding
 from gan_core.data.packing import pack, sample_shape
-from gan_core.data.schema import DEFAULT_MODES, Schema
+from gan_core.kinds.encoding import Encoding
+from gan_core.kinds.schema import DEFAULT_MODES, Schema
 from gan_core.randomness import mix
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """Generated rows of a table against real ones: column by column, pair by pair, and by what a classifier learns from them.
 
-Rows are float64 (N, D), numbers as they are, NaN where one is missing, and categories as their index, as `gan_core.data.schema`
+Rows are float64 (N, D), numbers as they are, NaN where one is missing, and categories as their index, as `gan_core.kinds.schema`
 describes them.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from gan_core.data.schema import Column
+from gan_core.kinds.schema import Column
 
 _ROUNDING = 1e-12  # of the largest value: as much of a deviation is none
 

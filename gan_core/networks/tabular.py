@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gan_core.data.dataset import DatasetSpec
-from gan_core.data.encoding import Encoding
+from gan_core.kinds.encoding import Encoding
 from gan_core.kinds.table import Table
 from gan_core.networks.common import Dropout, LabelledLatent
 from gan_core.networks.linear import Linear

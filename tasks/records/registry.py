@@ -29,8 +29,8 @@ from tasks.workspace import Workspace
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
-    from gan_core.data.schema import DType
     from gan_core.generator import Generator
+    from gan_core.kinds.schema import DType
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 

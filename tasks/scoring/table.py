@@ -25,10 +25,10 @@ from numpy.typing import NDArray
 
 from gan_core import pictures
 from gan_core.data.dataset import Dataset
-from gan_core.data.encoding import Encoding
-from gan_core.data.schema import Column
 from gan_core.errors import DataError, TrainingError
 from gan_core.generator import Generator
+from gan_core.kinds.encoding import Encoding
+from gan_core.kinds.schema import Column
 from gan_core.kinds.table import Table
 from gan_core.metrics.bootstrap import Draws
 from gan_core.metrics.features import FeatureExtractor

@@ -18,7 +18,7 @@ from decimal import Decimal
 from functools import partial
 from typing import Any, Literal
 
-from gan_core.data.schema import DType
+from gan_core.kinds.schema import DType
 from gan_core.written import NumberForm
 
 MOST_CATEGORIES = 1_000
@@ -51,7 +51,7 @@ class Reading:
     kind: Kind
     dtype: DType = "string"
     format: str | None = None
-    """How its cells are written, as `gan_core.data.schema.Column.format` has it."""
+    """How its cells are written, as `gan_core.kinds.schema.Column.format` has it."""
     note: str | None = None
     """What people should know of it, said after the column's name."""
     parse: Callable[[Any], float | None] = lambda cell: None

@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gan_core.data.schema import GAP, Column, Schema
 from gan_core.errors import DataError
+from gan_core.kinds.schema import GAP, Column, Schema
 from tasks.params import DataParams
 from tasks.sources.raw import safe_path
 from tasks.validation.columns import MOST_CATEGORIES, Reading, is_plain_number, is_whole, read_column

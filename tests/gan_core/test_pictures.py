@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from gan_core import pictures
-from gan_core.data.schema import Column
+from gan_core.kinds.schema import Column
 
 
 def tiles(n: int, channels: int, side: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:

@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from gan_core.data.schema import Column
+from gan_core.kinds.schema import Column
 from gan_core.metrics.rows import Forest, area, class_areas, column_distances, correlation_distance, expanded, spread
 
 NUMBERS = (Column("a", "number", "float64"), Column("b", "number", "float64"))

@@ -12,10 +12,10 @@ import torch
 
 from gan_core.data.batches import Batch, Batches
 from gan_core.data.dataset import Dataset
-from gan_core.data.encoding import Encoding
-from gan_core.data.schema import Column, Schema
 from gan_core.errors import ConfigError
 from gan_core.generator import Generator
+from gan_core.kinds.encoding import Encoding
+from gan_core.kinds.schema import Column, Schema
 from gan_core.kinds.table import Table
 from gan_core.losses import LOSSES
 from gan_core.networks.tabular import gumbel

@@ -15,12 +15,12 @@ import pytest
 from ruamel.yaml import YAML
 
 from gan_core.data.dataset import DatasetSpec
-from gan_core.data.schema import Column, Schema
 from gan_core.errors import ConfigError
 from gan_core.generator import GeneratorConfig
 from gan_core.kinds.captions import Captioned
 from gan_core.kinds.images import Images
 from gan_core.kinds.pairs import Pairs
+from gan_core.kinds.schema import Column, Schema
 from gan_core.kinds.table import Table
 from gan_core.params.networks import MlpGeneratorParams
 from tasks.report import card, charts, page

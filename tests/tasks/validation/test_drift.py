@@ -14,10 +14,10 @@ from raw_sets import entry, write_arrays
 from sklearn.datasets import load_digits
 
 from gan_core.data.dataset import Dataset
-from gan_core.data.schema import Column, Schema
 from gan_core.errors import DataError, RegistryError
 from gan_core.kinds.images import Images
 from gan_core.kinds.points import Points
+from gan_core.kinds.schema import Column, Schema
 from gan_core.kinds.table import Table
 from tasks.params import ValidateParams
 from tasks.records import tracking

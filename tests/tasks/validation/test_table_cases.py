@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 from raw_sets import entry, write_table
 
 from gan_core.data.dataset import SPLITS, Dataset
-from gan_core.data.schema import Column
 from gan_core.errors import DataError
 from gan_core.generator import Samples
+from gan_core.kinds.schema import Column
 from gan_core.written import NumberForm
 from tasks.params import DataParams
 from tasks.samples import table_frame, write_samples

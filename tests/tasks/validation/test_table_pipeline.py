@@ -14,9 +14,9 @@ import torch
 from test_tables import as_csv, planted_frame
 
 from gan_core.data.dataset import Dataset, Split
-from gan_core.data.encoding import Encoding
 from gan_core.errors import ConfigError, DataError, TrainingError
 from gan_core.generator import Generator, Samples
+from gan_core.kinds.encoding import Encoding
 from gan_core.metrics.rows import Forest, class_areas, column_distances, correlation_distance
 from gan_core.params import TabularParams
 from gan_core.recipes import build_recipe

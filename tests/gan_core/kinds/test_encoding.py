@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from gan_core.data.encoding import Choices, Encoding
-from gan_core.data.schema import Column, Mode, Schema
+from gan_core.kinds.encoding import Choices, Encoding
+from gan_core.kinds.schema import Column, Mode, Schema
 from gan_core.kinds.table import Table
 from gan_core.networks.tabular import TabularGenerator
 from gan_core.params.networks import TabularGeneratorParams

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gan_core.data.schema import Column, Schema
+from gan_core.kinds.schema import Column, Schema
 
 MODE_WIDTH = 4.0
 """Deviations from a mode's mean that the scalar's 1 stands for."""

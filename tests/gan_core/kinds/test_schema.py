@@ -9,7 +9,7 @@ import numpy as np
 import planted_table
 import pytest
 
-from gan_core.data.schema import Column, Mode, Schema, fit_modes, fit_spikes
+from gan_core.kinds.schema import Column, Mode, Schema, fit_modes, fit_spikes
 
 
 class TestModes:
