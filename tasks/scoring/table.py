@@ -15,6 +15,7 @@ one half of them in the place of the training rows, and the other in that of gen
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
@@ -33,6 +34,7 @@ from gan_core.kinds.table import Table
 from gan_core.metrics.bootstrap import Draws
 from gan_core.metrics.features import FeatureExtractor
 from gan_core.metrics.rows import Forest, area, class_areas, column_distances, correlation_distance, expanded, spread
+from gan_core.randomness import mix
 from tasks.params import EvaluateParams
 from tasks.scoring.copies import COMPARED, Copies, Embedding, find_copies
 from tasks.scoring.scoring import Evidence, Scoring, chosen, rounded
@@ -76,13 +78,24 @@ class TableEvidence(Evidence):
         return float(np.mean(list(self._column_distances(real, generated).values())))
 
     def replicates(self, metric: str, real: Draws, generated: Draws) -> NDArray[np.float64]:
-        """Of what trees say, what they are tested on is drawn anew; the trees stay as they are."""
+        """Of what trees say, what they are tested on is drawn anew, and the trees stay as they are.
+
+        What their fit adds to `utility` is told by how far the trees of its few tables differ: Student's t, since they are few.
+        """
         if metric == "detection":
             found, of_real, of_generated = self._detected
             return found + real.shifts(of_real) + generated.shifts(of_generated)
         if metric == "utility":
             (worth, weights), (most, weights_of_most) = self._worth, self._worth_of_real
-            return worth / most + real.shifts(weights / most - worth / most**2 * weights_of_most)
+            # A function of the generator, so that one is equal to itself in each replicate, and two have chances of their own.
+            random = np.random.default_rng(mix(*(int(2**40 * one) for one in self._areas)))
+            tables = len(self._areas)
+            fit = np.std(self._areas, ddof=1) / math.sqrt(tables) / most if tables > 1 else 0.0
+            return (
+                fit * random.standard_t(max(1, tables - 1), len(generated))
+                + worth / most
+                + real.shifts(weights / most - worth / most**2 * weights_of_most)
+            )
         return super().replicates(metric, real, generated)
 
     def details(self) -> dict[str, Any]:
@@ -117,10 +130,18 @@ class TableEvidence(Evidence):
     @cached_property
     def _worth(self) -> tuple[float, NDArray[np.float64]]:
         """Of trees that were fitted on generated rows, the mean of three areas on held-out ones, and what each row weighs in it."""
+        return float(np.mean(self._areas)), np.mean([weights for _, weights in self._told_by_each], axis=0)
+
+    @property
+    def _areas(self) -> list[float]:
+        """The area by the trees of each table of generated rows."""
+        return [one for one, _ in self._told_by_each]
+
+    @cached_property
+    def _told_by_each(self) -> list[tuple[float, NDArray[np.float64]]]:
         assert self.generated_labels is not None  # noqa: S101
         parts = np.array_split(np.arange(self.n_generated), min(TABLES, self.n_generated))
-        found = [self._told(self.generated[part], self.generated_labels[part]) for part in parts]
-        return float(np.mean([one for one, _ in found])), np.mean([weights for _, weights in found], axis=0)
+        return [self._told(self.generated[part], self.generated_labels[part]) for part in parts]
 
     @cached_property
     def _worth_of_real(self) -> tuple[float, NDArray[np.float64]]:
