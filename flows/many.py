@@ -41,7 +41,7 @@ class Outcome:
     seconds: float
 
 
-class Listener(Protocol):
+class EntriesListener(Protocol):
     """Who wants to see the runs as they go, such as a terminal."""
 
     def started(self, name: str) -> None: ...
@@ -52,7 +52,7 @@ class Listener(Protocol):
 
 
 def run_many(
-    workspace: Workspace, entries: Mapping[str, Entry], options: Sequence[str], jobs: int | None, listener: Listener
+    workspace: Workspace, entries: Mapping[str, Entry], options: Sequence[str], jobs: int | None, listener: EntriesListener
 ) -> list[Outcome]:
     """Run `gantry run NAME OPTIONS` for each entry, as many at once as may be.
 
@@ -119,7 +119,7 @@ def _free_memory() -> int:
 
 
 async def _run_all(
-    workspace: Workspace, needs: Mapping[str, int], options: Sequence[str], room: _Room, listener: Listener
+    workspace: Workspace, needs: Mapping[str, int], options: Sequence[str], room: _Room, listener: EntriesListener
 ) -> list[Outcome]:
     """The outcome of each entry; `needs` says how many cores each takes."""
     under_way: set[asyncio.subprocess.Process] = set()

@@ -95,7 +95,7 @@ class Terminal(_Screen):
 
 
 class SideBySide(_Screen):
-    """Listens to several runs (`flows.many.Listener`) and shows them; a context manager.
+    """Listens to several runs (`flows.many.EntriesListener`) and shows them; a context manager.
 
     On a terminal, each run under way has a line that turns, with the last thing it said. Elsewhere every line is printed, named.
     """

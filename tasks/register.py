@@ -346,7 +346,7 @@ def _check_comes_back(registry: Registry, version: Version, generator: Generator
     uri = f"models:/{version.name}/{version.number}"
     drawn = {"loaded back": fresh.predict(registry.address, uri, rows, params)}
     if served:
-        with served_back.Server(registry.address, uri) as server:
+        with served_back.ModelServer(registry.address, uri) as server:
             drawn["served"] = server.predict(rows, params)
     for how, samples in drawn.items():
         if samples != expected:

@@ -26,7 +26,7 @@ _PATIENCE = 180.0  # seconds that the server has to answer its first request; on
 _SECONDS = 10  # for it to end by itself
 
 
-class Server:
+class ModelServer:
     """`mlflow models serve` for one version; a context manager, which ends it."""
 
     def __init__(self, address: str, uri: str) -> None:

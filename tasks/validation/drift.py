@@ -45,7 +45,7 @@ _NOISE_FACTOR = 2.0  # and a distance above so many times the one between two ha
 
 
 @dataclass(frozen=True)
-class Column:
+class Moments:
     """Mean and standard deviation of one number of each sample, over the samples."""
 
     mean: float
@@ -62,7 +62,7 @@ class Statistics:
     shape: tuple[int, ...]
     count: int
     """Samples that were looked at."""
-    columns: Mapping[str, Column]
+    columns: Mapping[str, Moments]
     labels: Mapping[str, int] | None
     """Samples of each class, all of them counted."""
     categories: Mapping[str, Mapping[str, int]]
@@ -127,7 +127,7 @@ class Statistics:
             fields = json.loads(text)
             if fields.pop("format") != FORMAT:
                 raise DataError("of another format")
-            fields["columns"] = {name: Column(**column) for name, column in fields["columns"].items()}
+            fields["columns"] = {name: Moments(**column) for name, column in fields["columns"].items()}
             fields["shape"], fields["mean"] = tuple(fields["shape"]), tuple(fields["mean"])
             fields["covariance"] = tuple(map(tuple, fields["covariance"]))
             return cls(**fields)
@@ -226,7 +226,7 @@ def from_champion(workspace: Workspace, name: str, dataset: Dataset, limits: Val
     return None if champion is None or before is None else compare(before, Statistics.of(dataset), champion.number, limits)
 
 
-def _column_findings(name: str, old: Column, new: Column, n_old: int, n_new: int, limit: float) -> Iterator[str]:
+def _column_findings(name: str, old: Moments, new: Moments, n_old: int, n_new: int, limit: float) -> Iterator[str]:
     # What older versions kept of a column that never changes is what rounding left of it.
     old_std, new_std = (column.std if column.std > 1e-12 * abs(column.mean) else 0.0 for column in (old, new))
     shift, scale = new.mean - old.mean, old_std or max(abs(old.mean), 1e-12)
@@ -353,11 +353,11 @@ def _halves(features: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray
     return features[order[0::2]], features[order[1::2]]
 
 
-def _column(values: NDArray[np.float64]) -> Column:
+def _column(values: NDArray[np.float64]) -> Moments:
     present = values[~np.isnan(values)]
     if not len(present):
-        return Column(0.0, 0.0)
-    return Column(float(f"{present.mean():.6g}"), float(f"{spread(present):.6g}"))
+        return Moments(0.0, 0.0)
+    return Moments(float(f"{present.mean():.6g}"), float(f"{spread(present):.6g}"))
 
 
 def _rounded(values: NDArray[np.float64]) -> tuple[float, ...]:

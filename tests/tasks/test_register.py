@@ -491,13 +491,13 @@ registry.move_champion(version, 2, "promoted")
 
     def test_asked_over_http_too(self, workspace: Workspace, generators: list[Generator], monkeypatch: pytest.MonkeyPatch) -> None:
         answers = []
-        predict = served_back.Server.predict
+        predict = served_back.ModelServer.predict
 
-        def heard(self: served_back.Server, *request: Any) -> Any:
+        def heard(self: served_back.ModelServer, *request: Any) -> Any:
             answers.append(predict(self, *request))
             return answers[-1]
 
-        monkeypatch.setattr(served_back.Server, "predict", heard)
+        monkeypatch.setattr(served_back.ModelServer, "predict", heard)
         entry = an_entry("circle", served=True)
         trained(workspace, "circle", generators[0], entry)
         register(workspace, "circle", entry)
@@ -505,13 +505,13 @@ registry.move_champion(version, 2, "promoted")
         assert [len(column) for column in answers[0].values()] == [16, 16]
 
     def test_what_is_served_otherwise_does_not_become_champion(self, two: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(served_back.Server, "__init__", _serving("models:/circle/1"))
+        monkeypatch.setattr(served_back.ModelServer, "__init__", _serving("models:/circle/1"))
         with pytest.raises(RegistryError, match="circle version 3, served, draws other samples"):
             register(two, "circle", an_entry("circle", served=True))
         assert champion(two, "circle") == 2
 
     def test_a_server_that_does_not_start(self, two: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(served_back.Server, "__init__", _serving("models:/circle/99"))
+        monkeypatch.setattr(served_back.ModelServer, "__init__", _serving("models:/circle/99"))
         with pytest.raises(RegistryError, match=r"models:/circle/99: `mlflow models serve` ended \(exit \d+\): .*99"):
             register(two, "circle", an_entry("circle", served=True))
         assert champion(two, "circle") == 2
@@ -519,7 +519,7 @@ registry.move_champion(version, 2, "promoted")
 
 def _serving(uri: str) -> Callable[..., None]:
     """A server's start, with another version than the one that is asked for."""
-    start = served_back.Server.__init__
+    start = served_back.ModelServer.__init__
     return lambda self, address, _: start(self, address, uri)
 
 

@@ -135,7 +135,7 @@ class TestPlanted:
         statistics = [Statistics.of(table(count)) for count in (911, 1_004, 1_130)]
         assert [one.columns["dose"].std for one in statistics] == [0.0] * 3
         # As versions of before the mending have it.
-        former = replace(statistics[0], columns={**statistics[0].columns, "dose": drift.Column(0.1, 1.38778e-17)})
+        former = replace(statistics[0], columns={**statistics[0].columns, "dose": drift.Moments(0.1, 1.38778e-17)})
         for old in (statistics[0], former):
             for new in statistics:
                 assert drift.compare(old, new, 1, ValidateParams()).findings == ()
