@@ -39,7 +39,7 @@ from tasks.scoring import SCORINGS, Scoring
 from tasks.sources.raw import RawReader, safe_path
 from tasks.stage_main import stage_main
 from tasks.validation import drift
-from tasks.validation.expectations import CheckedTable, Verdict, check, classes_table, manifest_table, source_table
+from tasks.validation.expectations import CheckedTable, Verdict, check, classes_table, import_beside, manifest_table, source_table
 from tasks.validation.inspection import Inspection, Row, inspect
 from tasks.validation.packing import corruption_seed, splits_of
 from tasks.validation.tables import TableRows
@@ -65,6 +65,7 @@ def validate(workspace: Workspace, name: str, entry: Entry) -> None:
         new_ready, new_validation = partial / "ready", partial / "validation"
         new_ready.mkdir()
         new_validation.mkdir()
+        import_beside()
         inspection = inspect(raw, entry.data, entry.validation, partial / "spool", _report(name))
         if not inspection.rows:
             raise DataError(f"{name}: {workspace.raw(name)} holds no samples; look at data.source ({entry.data.source})")

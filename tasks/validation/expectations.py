@@ -16,6 +16,7 @@ import html
 import json
 import logging
 import os
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from gan_core.errors import DataError
 from tasks.params import ValidateParams
+from tasks.system import cores
 
 if TYPE_CHECKING:
     from great_expectations.core import ExpectationSuite
@@ -280,6 +282,17 @@ def _on_texts(change: Callable[[str], str], value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _on_texts(change, one) for key, one in value.items()}
     return value
+
+
+def import_beside() -> None:
+    """Begin to import Great Expectations beside what is done first, where there is a core to spare for it; `check` then waits less.
+
+    What both sides import is imported before: two threads that come upon a circle of modules from two ends would see half of one.
+    """
+    if cores.usable() > 1:
+        import pandas  # noqa: F401
+
+        threading.Thread(target=_expectations, name="import of Great Expectations").start()
 
 
 def _great_expectations() -> Any:

@@ -91,7 +91,7 @@ class TestProcesses:
         contents = {f"{i % 3}/{i:03d}.png": png(noise(i, 9 + i % 5, 8)) for i in range(150)}
         contents |= {f"0/broken{i}.png": png(noise(i))[: 40 + i] for i in range(20)}
         write_files(tmp_path / "raw", contents)
-        monkeypatch.setattr(inspection, "_processors", lambda: 2)
+        monkeypatch.setattr(inspection.cores, "usable", lambda: 2)
         monkeypatch.setattr(inspection, "_CHUNK_FILES", 4)
         return tmp_path / "raw"
 
