@@ -291,6 +291,59 @@ def sample(
         typer.echo(f"note: texts in {safe_path(', '.join(named))} {what}", err=True)
 
 
+@app.command(
+    epilog=_examples(
+        "gantry export digits --format onnx --out digits.onnx",
+        "gantry export digits/2 --format torch-export --out digits.pt2",
+        "gantry export --from models/digits --format huggingface --out digits-for-the-hub",
+    )
+)
+def export(
+    out: Annotated[Path, typer.Option(help="A file for onnx (.onnx) and torch-export (.pt2), otherwise a new folder.", show_default=False)],
+    form: Annotated[
+        Literal["onnx", "torch-export", "folder", "huggingface"],
+        typer.Option(
+            "--format", help="folder: weights, config, card, samples; huggingface: that with ONNX and a program.", show_default=False
+        ),
+    ],
+    reference: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="NAME[/VERSION]", autocompletion=_entries, help="The champion of NAME, or one version of it.", show_default=False
+        ),
+    ] = None,
+    source: Annotated[
+        Path | None, typer.Option("--from", help="A generator's folder, instead of the registry.", show_default=False)
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write a generator for programs that have no Gantry; what was written is checked beside it."""
+    if (reference is None) == (source is None):
+        raise ConfigError("export: name a generator, `gantry export NAME`, or a folder, `gantry export --from models/NAME`; one of the two")
+    from tasks.export import check_place
+    from tasks.export import export as write
+    from tasks.fetch import size_in_words
+    from tasks.records.registry import load_generator, resolve
+    from tasks.workspace import current
+
+    signal.signal(signal.SIGTERM, _terminated)
+    check_place(form, out)
+    version = None
+    if source is not None:
+        generator, folder = load_generator(current(), source), source.resolve()
+        name = folder.parent.name if folder.name == "generator" else folder.name
+    else:
+        registry, found = resolve(current(), str(reference))
+        name, version, generator = found.name, found.number, registry.load(found)
+    written = write(generator, form, out, name, version)
+    if as_json:
+        _print_json({"path": str(written.path), "bytes": written.size, "difference": written.difference, "name": name, "version": version})
+        return
+    typer.echo(f"{name}{'' if version is None else f', version {version}'} as {form} in {out}, {size_in_words(written.size)}")
+    if written.difference is not None:
+        typer.echo(f"read back and run on fresh inputs: its values differ from the generator's by {written.difference:.2g} at most")
+
+
 @app.command(epilog=_examples("gantry promote digits 2"))
 def promote(
     name: Annotated[str, typer.Argument(metavar="NAME", autocompletion=_entries, help="A registered generator.")],

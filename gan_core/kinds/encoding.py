@@ -31,28 +31,32 @@ class Choices:
     def __init__(self, sizes: tuple[int, ...]) -> None:
         self.sizes = sizes
         self.width = sum(sizes)
-        self._mask = torch.arange(max(sizes, default=0)) < torch.tensor(sizes, dtype=torch.long)[:, None]
+        self._most = max(sizes, default=0)
+        # Of each entry of a flat row, its place among the padded ones. By index, since a mask leaves the width of its result to the data.
+        self._places = torch.tensor([choice * self._most + option for choice, size in enumerate(sizes) for option in range(size)]).long()
 
     def padded(self, flat: Tensor) -> Tensor:
         """(N, width) -> (N, B, K) with minus infinity where a choice has fewer than K options."""
-        mask = self._mask.to(flat.device)
-        filled = flat.new_full((len(flat), *mask.shape), -torch.inf)
-        filled[:, mask] = flat
-        return filled
+        filled = flat.new_full((flat.shape[0], len(self.sizes) * self._most), -torch.inf)
+        filled[:, self._places.to(flat.device)] = flat
+        return filled.view(flat.shape[0], len(self.sizes), self._most)
 
     def softmax(self, flat: Tensor) -> Tensor:
         """Each choice's softmax, (N, width) -> (N, width)."""
-        return self.padded(flat).softmax(dim=-1)[:, self._mask.to(flat.device)]
+        return self._flat(self.padded(flat).softmax(dim=-1))
 
     def one_hot(self, chosen: Tensor) -> Tensor:
         """Options (N, B) int64 -> one-hot float32 (N, width)."""
         if not self.sizes:
             return torch.zeros((len(chosen), 0), device=chosen.device)
-        return F.one_hot(chosen, self._mask.shape[1]).to(torch.float32)[:, self._mask.to(chosen.device)]
+        return self._flat(F.one_hot(chosen, self._most).to(torch.float32))
 
     def chosen(self, flat: Tensor) -> Tensor:
         """The likeliest option of each: (N, width) -> (N, B) int64."""
-        return self.padded(flat).argmax(dim=-1) if self.sizes else torch.zeros((len(flat), 0), dtype=torch.long, device=flat.device)
+        return self.padded(flat).argmax(dim=-1) if self.sizes else torch.zeros((flat.shape[0], 0), dtype=torch.long, device=flat.device)
+
+    def _flat(self, padded: Tensor) -> Tensor:
+        return padded.flatten(1)[:, self._places.to(padded.device)]
 
 
 class Encoding:
@@ -122,9 +126,9 @@ class Encoding:
     def decode(self, encoded: Tensor) -> Tensor:
         """Encoded rows (N, width), choices as any scores -> float64 (N, D): in range, rounded as the column is, categories as index, and
         NaN for a gap in a column of numbers."""
-        rows = torch.zeros((len(encoded), len(self._columns)), dtype=torch.float64, device=encoded.device)
+        rows = torch.zeros((encoded.shape[0], len(self._columns)), dtype=torch.float64, device=encoded.device)
         chosen = self.choices.chosen(encoded[:, self.scalars :])
-        option = torch.zeros((len(encoded), len(self._numbers)), dtype=torch.long, device=encoded.device)
+        option = torch.zeros((encoded.shape[0], len(self._numbers)), dtype=torch.long, device=encoded.device)
         option[:, self._chosen] = chosen[:, : len(self._chosen)]
         mean, std, spike = (_picked(table.to(encoded.device), option) for table in (self._means, self._stds, self._spikes))
         scalars = F.pad(encoded[:, : self.scalars].double(), (0, len(self._numbers) - self.scalars))
@@ -145,7 +149,7 @@ def _points(column: Column) -> int:
 
 def _picked(table: Tensor, option: Tensor) -> Tensor:
     """Of each number the entry of its option: (C, K), (N, C) -> (N, C)."""
-    return table.expand(len(option), -1, -1).gather(2, option[..., None])[..., 0]
+    return table.expand(option.shape[0], -1, -1).gather(2, option[..., None])[..., 0]
 
 
 def _restored(values: Tensor, column: Column) -> Tensor:

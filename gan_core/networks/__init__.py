@@ -1,7 +1,8 @@
 """Networks by family: a module a family, built from parameters of its own (`gan_core.params.networks`).
 
 Every generator that draws is called as `generator(latents, labels)` with latents (N, L) and labels (N,) or None, every one that translates
-as `generator(images)`; both give samples scaled like `data/scaling.py` says. Every discriminator is called as
+as `generator(images)`; both give samples scaled like `data/scaling.py` says. One that takes images of other sizes than it was trained on
+says by `side_multiple` what their sides have to be multiples of. Every discriminator is called as
 `discriminator(samples, labels)` and gives logits (N,), or as `discriminator(images)` and gives logits (N, h, w), one a patch. Those of
 text to image take tokens (N, T), and encoded texts (N, D), where others take labels.
 """

@@ -35,7 +35,8 @@ def _linear(features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 def _by_onednn(features: Tensor, weight: Tensor) -> bool:
     return (  # small networks call this more often than they multiply, so what is asked first is quick, and enough for them
-        features.numel() * weight.shape[0] >= _WORTH_IT
+        not torch.compiler.is_exporting()  # a test of the size would bind an exported graph to the batch that it was traced with
+        and features.numel() * weight.shape[0] >= _WORTH_IT
         and features.dim() == 2
         and features.device.type == "cpu"
         and features.dtype == weight.dtype == torch.float32

@@ -49,6 +49,7 @@ class Translator(nn.Module):
             width //= 2
         layers += [nn.ReflectionPad2d(3), nn.Conv2d(width, images, 7), *([] if params.skip else [nn.Tanh()])]
         self.skip = params.skip
+        self.side_multiple = 2**params.downsamplings
         self.layers = nn.Sequential(*layers)
         self.apply(dcgan_init)
 

@@ -96,6 +96,7 @@ class UnetGenerator(nn.Module):
             )
         self.skip = bool(params.skip)
         widths = unet_widths(data.shape, params.width, params.widths)
+        self.side_multiple = 2 ** len(widths)
         self.unet = Unet(data.inputs[0], data.shape[0], widths, params.normalization, params.dropout)
 
     def forward(self, inputs: Tensor) -> Tensor:

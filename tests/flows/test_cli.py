@@ -17,7 +17,7 @@ from command_line import clean_environment, run
 from flows import doctor
 from tasks.workspace import STAGES, Workspace
 
-COMMANDS = ("init", "add", "run", "list", "sample", "promote", "rollback", "schedule", "doctor", "sweep", "clean")
+COMMANDS = ("init", "add", "run", "list", "sample", "promote", "rollback", "schedule", "doctor", "sweep", "clean", "export")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -157,6 +157,9 @@ def test_the_list_with_a_registry_out_of_reach_names_it(finished: Workspace) -> 
         (("sample", "digits", "--from", "models/digits"), 2, "one of the two"),
         (("sample", "digits"), 2, "no registry yet"),
         (("sample", "--from", "models/none"), 2, "models/none"),
+        (("export", "--format", "onnx", "--out", "g.onnx"), 2, "one of the two"),
+        (("export", "digits", "--format", "onnx", "--out", "g.bin"), 2, "ends with .onnx"),
+        (("export", "digits", "--format", "torchscript", "--out", "g.pt"), 2, "torch-export"),
         (("sample", "digits", "--count", "many"), 2, "--count"),
         (("promote", "digits", "0"), 2, "VERSION"),
         (("rollback",), 2, "NAME"),

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from real_mlflow import tiny_generator
 
 from tasks.graph import repro
 from tasks.graph.repro import StageError
@@ -128,3 +129,18 @@ def test_64_open_files_are_enough(tmp_path: Path) -> None:
     command = f"ulimit -n 64 && exec {sys.executable} -m flows.cli run circle"
     done = subprocess.run(["bash", "-c", command], cwd=workspace.root, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("form", ["torch-export", "folder"])
+def test_a_full_disk_while_exporting_leaves_what_was_there(form: str, small_disk: Path, tmp_path: Path) -> None:
+    tiny_generator().save(tmp_path / "generator")
+    out = small_disk / {"torch-export": "g.pt2", "folder": "g"}[form]
+    if form == "torch-export":
+        out.write_text("what was there")
+    before = {path.name for path in small_disk.iterdir()}
+    fill(small_disk, 4_096).rename(small_disk / "full")
+    arguments = ("flows.cli", "export", "--from", str(tmp_path / "generator"), "--format", form, "--out", str(out))
+    ended = stage(Workspace(tmp_path), "export", *arguments)
+    assert (ended.returncode, ended.stderr) == (2, f"error: {out}: cannot be written (No space left on device)\n")
+    assert {path.name for path in small_disk.iterdir()} == {*before, "full"}
+    assert form == "folder" or out.read_text() == "what was there"

@@ -102,3 +102,12 @@ def test_a_torch_without_the_operator_is_no_obstacle(monkeypatch: pytest.MonkeyP
     ours, torchs = pair(*LARGE[1:])
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
     assert torch.equal(ours(draw(*LARGE[:2])), torchs(draw(*LARGE[:2])))
+
+
+def test_an_exported_layer_takes_any_number_of_rows() -> None:
+    """Of few and of so many that oneDNN's product would be taken."""
+    ours, torchs = pair(*LARGE[1:])
+    rows = torch.export.Dim.DYNAMIC
+    exported = torch.export.export(ours, (draw(3, LARGE[1]),), dynamic_shapes=({0: rows},)).module()
+    for count in (1, LARGE[0], 1_000):
+        close([exported(draw(count, LARGE[1]))], [torchs(draw(count, LARGE[1]))])
