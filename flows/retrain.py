@@ -77,11 +77,13 @@ def _retrain(workspace: Workspace, name: str, timeouts: Mapping[str, float], for
             state.result()  # raises what the stage raised
             states.append(state)
     decision = LastDecision.read(workspace, name)
+    said = "no decision" if decision is None else decision.in_words
     if all(state.name == "Cached" for state in states[1:]):
+        # A decision of a version that did not name its generator cannot be held against the registry.
         found = standing(workspace, name)
-        message = f"{name}: nothing has changed; {'no decision' if found is None else found.in_words}"
+        message = f"{name}: nothing has changed; {f'as before, {said}' if found is None else found.in_words}"
     else:
-        message = f"{name}: {'no decision' if decision is None else decision.in_words}"
+        message = f"{name}: {said}"
         _publish(workspace, name, states, decision, message)
     get_run_logger().info(message)
     return Completed(message=message)
