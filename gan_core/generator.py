@@ -189,6 +189,8 @@ class Generator:
         if walk and prompts is None and self.config.prompts:
             prompts = self.config.prompts[:1]
         asked = self._prompts(n, prompts)
+        if asked is not None and (label is not None or labels is not None):
+            classes_of(self.config)  # says how this generator is asked
         chosen = self._labels(n, seed, label, labels) if asked is None else torch.from_numpy(self._words.encode(asked))
         network = getattr(self.network, "draft", None) if draft else self.network
         if network is None:
@@ -327,7 +329,7 @@ def read_config(folder: Path) -> GeneratorConfig:
             raise DataError(f"{path}: has format {written}, and this version of Gantry reads {FORMAT}")
         data = _data_of_format_1(facts) if written == 1 else facts.pop("data")
         kind: type[DatasetSpec] = KINDS.named(data.pop("kind"))
-        return GeneratorConfig(**{**facts, "data": kind.from_json(data), "network": network_of(facts["network"])})
+        return GeneratorConfig(**{**facts, "data": kind.from_json(data), "network": network_of(facts["network"], former=written == 1)})
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from None
     except (ValueError, TypeError, KeyError, AttributeError, ConfigError) as error:

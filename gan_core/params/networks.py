@@ -304,8 +304,17 @@ AnyDiscriminator = Annotated[SerializeAsAny[NetworkParams], BeforeValidator(OneO
 """What a section holds that says which network by `network`, ours or another package's."""
 
 
-def network_of(facts: dict[str, Any]) -> NetworkParams:
-    """A generator's parameters from JSON; what older versions wrote beside them, the settings of other networks and what the data says
-    too, is left out."""
+def network_of(facts: dict[str, Any], former: bool = False) -> NetworkParams:
+    """A generator's parameters from JSON.
+
+    Args:
+        former: the first format's, which wrote the settings of all networks, and what the data says too, beside them: these are left out.
+
+    Raises:
+        ConfigError: there is no such network.
+        ValueError: it has no such setting.
+    """
     known: type[NetworkParams] = GENERATORS.named(facts["family"] if "family" in facts else facts["network"])
-    return known.model_validate({key: value for key, value in facts.items() if key in known.model_fields and value is not None})
+    if former:
+        facts = {key: value for key, value in facts.items() if key in known.model_fields and value is not None}
+    return known.model_validate(facts)

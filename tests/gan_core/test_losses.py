@@ -11,7 +11,14 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from gan_core.losses import LOSSES, cross_entropy_discriminator, matching_loss, share_called_real, standard_normal_divergence
+from gan_core.losses import (
+    LOSSES,
+    cross_entropy_discriminator,
+    matching_loss,
+    share_called_real,
+    share_in_order,
+    standard_normal_divergence,
+)
 from gan_core.params.gan import Loss
 
 Array = NDArray[np.float64]
@@ -140,11 +147,18 @@ def test_large_logits_stay_finite_and_keep_their_gradient(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("loss", "called_real"),
-    [("hinge", lambda logit: logit > 0), ("non-saturating", lambda logit: logit > 0), ("least-squares", lambda logit: logit > 0.5)],
+    [("minimax", lambda logit: logit > 0), ("non-saturating", lambda logit: logit > 0), ("least-squares", lambda logit: logit > 0.5)],
 )
 def test_the_share_called_real_counts_above_the_loss_s_own_boundary(loss: str, called_real: Callable[[Array], Array]) -> None:
     values = np.array([-1.0, 0.0, 0.25, 0.5, 0.75, 2.0, 3.0, 0.4])
     assert share_called_real(logits(values).detach(), loss).item() == called_real(values).mean()
+
+
+def test_the_share_in_order_is_that_of_pairs_and_a_tie_is_half_of_one() -> None:
+    """Whatever number is added to all logits, to which some games are blind."""
+    real, fake = np.array([1.0, 2.0, 0.5, -1.0]), np.array([0.0, 3.0, 0.5, -2.0])
+    for shift in (0.0, 100.0):
+        assert share_in_order(logits(real + shift).detach(), logits(fake + shift).detach()).item() == (2 + 0.5) / 4
 
 
 def test_matching_loss_is_the_mean_of_both_directions_cross_entropies() -> None:
