@@ -109,7 +109,11 @@ def assert_draws_the_same(generator: Generator, run: Any) -> None:
     assert_same(run(large)[0], made.numpy())
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+HUB = ("mlp", "tabular", "unet")
+"""Families whose ONNX file is looked at where it lies beside the program that runs it: exporting takes seconds."""
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES.keys() - HUB))
 def test_onnx_draws_what_the_generator_draws(family: str, tmp_path: Path) -> None:
     generator, out = generator_of(family), tmp_path / "new" / "g.onnx"
     written = export(generator, "onnx", out, "some", 3)
@@ -117,6 +121,11 @@ def test_onnx_draws_what_the_generator_draws(family: str, tmp_path: Path) -> Non
     assert 0 <= written.difference <= TOLERANCE
     assert written.size == out.stat().st_size
     assert [path.name for path in out.parent.iterdir()] == ["g.onnx"]
+    assert_onnx_is(generator, out)
+
+
+def assert_onnx_is(generator: Generator, out: Path) -> None:
+    """It draws what the generator draws, its metadata say what it is, and nothing in it tells of this machine."""
     session = onnxruntime.InferenceSession(out)
     names = [one.name for one in session.get_inputs()]
     assert_draws_the_same(generator, lambda *given: session.run(["samples", "values"], dict(zip(names, given, strict=True))))
@@ -148,7 +157,7 @@ def test_the_way_back_of_a_translator_takes_no_room(tmp_path: Path) -> None:
     assert len(kept) == len(generator.network.get_submodule("there").state_dict())
 
 
-@pytest.mark.parametrize("family", ["dcgan", "tabular", "unet"])
+@pytest.mark.parametrize("family", HUB)
 def test_a_folder_for_the_hub_draws_without_gantry(family: str, tmp_path: Path) -> None:
     generator, out = generator_of(family), tmp_path / "hub"
     export(generator, "huggingface", out, "some", 3)
@@ -160,6 +169,7 @@ def test_a_folder_for_the_hub_draws_without_gantry(family: str, tmp_path: Path) 
         Image.fromarray(np.arange(400, dtype=np.uint8).reshape(20, 20)).save(tmp_path / "given.png")
     else:
         np.testing.assert_array_equal(back.sample(3).samples, generator.sample(3).samples)
+    assert_onnx_is(back, out / "model.onnx")
     card = (out / "README.md").read_text(encoding="utf-8")
     assert "# some, version 3" in card
     assert back.config.sha256 in card
@@ -168,7 +178,7 @@ def test_a_folder_for_the_hub_draws_without_gantry(family: str, tmp_path: Path) 
         "import sys, runpy; sys.modules.update(gan_core=None, tasks=None, torch=None); runpy.run_path(sys.argv.pop(1), run_name='__main__')"
     )
     command = [sys.executable, "-c", code, str(out / "load.py"), str(tmp_path / "given.png") if family == "unet" else "7"]
-    subprocess.run(command, cwd=tmp_path, check=True, timeout=120)
+    subprocess.run(command, cwd=tmp_path, check=True, timeout=300)
     if family == "tabular":
         with (tmp_path / "samples.csv").open(encoding="utf-8", newline="") as file:
             header, *rows = csv.reader(file)
@@ -178,7 +188,7 @@ def test_a_folder_for_the_hub_draws_without_gantry(family: str, tmp_path: Path) 
         assert {row[5] for row in rows} <= {"no", "yes"}
     else:
         with Image.open(tmp_path / "samples.png") as picture:
-            assert (picture.size, picture.mode) == (((16, 16), "RGB") if family == "unet" else ((7 * 16, 16), "L"))
+            assert (picture.size, picture.mode) == (((16, 16), "RGB") if family == "unet" else ((7 * 8, 8), "L"))
 
 
 def test_a_folder_is_a_generator_with_card_and_samples(tmp_path: Path) -> None:
@@ -290,7 +300,7 @@ def test_the_command_exports_a_version_and_says_how_close_it_is(workspace: Works
     with tracking.run(workspace, "digits") as run:
         Registry.open(workspace).add("digits", run.id, tmp_path / "generator", {}, "")
     command = [sys.executable, "-m", "flows.cli", "export", "digits/1", "--format", "torch-export", "--out", "digits.pt2"]
-    done = subprocess.run(command, cwd=workspace.root, env=os.environ, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=workspace.root, env=os.environ, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     first, second = done.stdout.splitlines()
