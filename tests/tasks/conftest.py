@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 import pytest
@@ -20,11 +21,13 @@ from tasks.workspace import Workspace
 
 @pytest.fixture(scope="session")
 def mlflow_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty database as MLflow creates it, once for all tests."""
+    """An empty database as MLflow creates it, once for all tests, which copy it: that of no place, so that nobody is told that it moved."""
     root = tmp_path_factory.mktemp("mlflow-database")
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         tracking.configure(Workspace(root))
+    with closing(sqlite3.connect(root / "mlflow.db")) as connection, connection:
+        connection.execute("UPDATE experiments SET artifact_location = 'mlartifacts/0'")
     return root / "mlflow.db"
 
 
