@@ -47,6 +47,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+registry_app = typer.Typer(help="What concerns the registry as a whole.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(registry_app, name="registry")
+
 _KEPT, _VETOED = 20, 21
 """What `run --exit-code` ends with; lower codes are errors, each kind with its own."""
 
@@ -363,6 +366,54 @@ def rollback(name: Annotated[str, typer.Argument(metavar="NAME", autocompletion=
     from tasks.workspace import current
 
     typer.echo(registry.rollback(current(), name))
+
+
+@registry_app.command(
+    "copy",
+    epilog=_examples(
+        "gantry registry copy --to http://127.0.0.1:5000", "gantry registry copy digits --from http://127.0.0.1:5000",
+    ),
+)  # fmt: skip
+def copy_registry(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="NAME", autocompletion=_entries, help="A registered generator (default: all).", show_default=False),
+    ] = None,
+    to: Annotated[str | None, typer.Option("--to", metavar="URI", help="The MLflow server to copy to.", show_default=False)] = None,
+    source: Annotated[str | None, typer.Option("--from", metavar="URI", help="The MLflow server to copy from.", show_default=False)] = None,
+    as_json: Json = False,
+) -> None:
+    """Copy generators between this workspace's registry and a server: versions, files, decisions, history, the champion.
+
+    A copy that was stopped goes on, and what is there already is left.
+    """
+    if (to is None) == (source is None):
+        raise ConfigError("registry copy: say where to, `--to http://HOST:PORT`, or where from, `--from http://HOST:PORT`; one of the two")
+    from tasks.records import copying, tracking
+    from tasks.records.registry import Registry
+    from tasks.workspace import current
+
+    signal.signal(signal.SIGTERM, _terminated)
+    workspace = current()
+    if to is not None and not tracking.exists(workspace):
+        raise ConfigError("registry copy: this workspace has no registry yet, so there is nothing to copy")
+    there = copying.opened(workspace, to or source or "")
+    here = Registry.open(workspace)
+    registries = (here, there) if to is not None else (there, here)
+    try:
+        done = copying.copy(*registries, name, say=lambda line: typer.echo(line, err=as_json))
+    except KeyboardInterrupt:
+        typer.echo("stopped; what is there is whole, and the same command goes on from there", err=True)
+        raise typer.Exit(128 + signal.SIGINT) from None
+    if as_json:
+        _print_json([vars(one) for one in done])
+        return
+    for one in done:
+        typer.echo(one.in_words)
+    if not done:
+        typer.echo(f"{registries[0].shown} has no generators of Gantry; nothing to copy")
+    elif to is not None:
+        typer.echo(f"to use it from now on: export MLFLOW_TRACKING_URI={there.address}")
 
 
 @app.command(epilog=_examples("gantry report digits --open"))

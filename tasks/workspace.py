@@ -13,6 +13,8 @@ class Workspace:
     """Paths below the workspace's root; `name` is a generator's name in params.yaml."""
 
     root: Path
+    tracking_uri: str | None = None
+    """The MLflow server to use; None: that of MLFLOW_TRACKING_URI, or the workspace's own database."""
 
     @property
     def private(self) -> Path:

@@ -14,22 +14,25 @@ import random
 import re
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Self
 from uuid import uuid4
 
 from gan_core.errors import ConfigError, DataError, RegistryError
+from tasks.params import NAME
 from tasks.records import tracking
 from tasks.workspace import Workspace
 
 if TYPE_CHECKING:
+    from mlflow.entities import LoggedModel
     from mlflow.tracking import MlflowClient
 
-    from gan_core.generator import Generator
+    from gan_core.generator import Generator, GeneratorConfig
     from gan_core.kinds.schema import DType
 
 CHAMPION, CHALLENGER = "champion", "challenger"
@@ -41,15 +44,20 @@ MEASURED_TAG = "measured_again"
 STATUS_TAG = "validation_status"
 """On a version, as MLflow's guide names it: `approved` (the champion), `superseded`, `rolled back`, or `rejected` by the gate."""
 
-_HISTORY_TAG = "champions"
-_HISTORY_LENGTH = 50  # what fits the 5,000 characters that a tag may have
-_ROLLED_BACK_TAG = "rolled_back"
+HISTORY_TAG = "champions"
+"""On a registered model: its history, as `history_text` writes it."""
+HISTORY_LENGTH = 50  # what fits the 5,000 characters that a tag may have
+ROLLED_BACK_TAG = "rolled_back"
+"""On a version: when it was rolled back, UTC, ISO 8601."""
+REGISTERED_TAG = "registered"
+"""On a version that was copied from another registry: when it was first registered, UTC, ISO 8601."""
+BY_HAND = "moved by hand"
 _LOCK = ".being-moved"  # no entry's name has a dot
 _STALE = 300.0  # seconds; a dozen requests to a slow server take less
 _METRIC_TAG = "metric."
 # Where the generator's folder lies in a version's artifacts.
 GENERATOR_FOLDER = "artifacts/generator"
-_REFERENCE = re.compile(r"(?P<name>[a-z0-9][a-z0-9_-]{0,62})(/(?P<version>[0-9]{1,9})|@(?P<alias>champion|challenger))?")
+_REFERENCE = re.compile(rf"(?P<name>{NAME.pattern})(/(?P<version>[0-9]{{1,9}})|@(?P<alias>champion|challenger))?")
 
 
 @dataclass(frozen=True)
@@ -64,6 +72,7 @@ class Version:
     """Where its artifacts are."""
     tags: Mapping[str, str]
     created: datetime
+    description: str = ""
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -72,7 +81,7 @@ class Version:
 
     @property
     def was_rolled_back(self) -> bool:
-        return _ROLLED_BACK_TAG in self.tags
+        return ROLLED_BACK_TAG in self.tags
 
 
 @dataclass(frozen=True)
@@ -123,8 +132,8 @@ class Registry:
             return sorted(model.name for model in self._models())
 
     def _models(self) -> list[Any]:
-        """MLflow's registered models, without those that are locks."""
-        return [model for model in tracking.pages(self.client.search_registered_models) if not model.name.endswith(_LOCK)]
+        """MLflow's registered models that can be generators: not the locks, and not what others named as no entry is named."""
+        return [model for model in tracking.pages(self.client.search_registered_models) if NAME.fullmatch(model.name)]
 
     def versions(self, name: str) -> list[int]:
         """The numbers of all versions that are there, ascending."""
@@ -157,17 +166,22 @@ class Registry:
 
     def history(self, name: str) -> tuple[Reign, ...]:
         """How the champion came to be, oldest first, brought level with where the alias stands."""
-        model = self._model(name)
+        model = self.model(name)
         if model is None:
             return ()
-        try:
-            reigns = [Reign(**line) for line in json.loads(model.tags.get(_HISTORY_TAG, "[]"))]
-        except (ValueError, TypeError):
-            raise RegistryError(f"{self.shown}: the tag {_HISTORY_TAG!r} of {name} is damaged; delete it to start a new history") from None
+        reigns = list(self.history_kept(model))
         number = model.aliases.get(CHAMPION)
         if number is not None and (not reigns or reigns[-1].version != int(number)):
-            reigns.append(Reign(int(number), _now(), "moved by hand"))
+            reigns.append(Reign(int(number), _now(), BY_HAND))
         return tuple(reigns)
+
+    def history_kept(self, model: Any) -> tuple[Reign, ...]:
+        """The history as it stands with one of MLflow's registered models, which may be behind where the alias stands."""
+        try:
+            return tuple(Reign(**line) for line in json.loads(model.tags.get(HISTORY_TAG, "[]")))
+        except (ValueError, TypeError):
+            where = f"{self.shown}: the tag {HISTORY_TAG!r} of {model.name}"
+            raise RegistryError(f"{where} is damaged; delete it to start a new history") from None
 
     def find(self, name: str, training_run: str, sha256: str) -> Version | None:
         """The version that was made from this generator of this training, if there is one."""
@@ -202,26 +216,40 @@ class Registry:
         from gan_core.generator import read_config
 
         config = read_config(folder)
-        tracking.settle(self.workspace)
         with tracking.errors(self.address):
-            from mlflow.entities import LoggedModelOutput
-
-            self._create_model(name, f"A generator of {config.kind}, kept by Gantry.")
-            experiment = self.client.get_run(run_id).info.experiment_id
-            model = self.client.create_logged_model(experiment, name="generator", source_run_id=run_id, model_type=config.recipe)
-            self._delete_pending(experiment, run_id, model.model_id)
-            with tempfile.TemporaryDirectory() as temporary:
-                saved = Path(temporary) / "model"
-                _save_servable(folder, saved, run_id, model.model_id)
-                self.client.log_model_artifacts(model.model_id, str(saved))
-            self.client.finalize_logged_model(model.model_id, "READY")
-            self.client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=config.images)])
+            self.create_model(name, f"A generator of {config.kind}, kept by Gantry.")
+            model = self.log_model(run_id, config, partial(_save_servable, folder))
             created = self.client.create_model_version(
                 name, model.artifact_location, run_id, tags=dict(tags), description=description, model_id=model.model_id
             )
             same = tracking.named_by(self.client, model.artifact_location)
             found = [self._find_version(name, number) for _, number in sorted(same)]
             return self._without_twins([one for one in found if one is not None] or [_version(created)])
+
+    def log_model(self, run_id: str, config: GeneratorConfig, save: Callable[[Path, str, str], None]) -> LoggedModel:
+        """Keep a model with a run, for a version to name.
+
+        Args:
+            config: of the generator in it.
+            save: writes the MLflow model to a new folder, given that, the run and the model's id.
+
+        Raises:
+            RegistryError: the registry refuses it or cannot be reached.
+        """
+        from mlflow.entities import LoggedModelOutput
+
+        tracking.settle(self.workspace)
+        with tracking.errors(self.address):
+            experiment = self.client.get_run(run_id).info.experiment_id
+            model = self.client.create_logged_model(experiment, name="generator", source_run_id=run_id, model_type=config.recipe)
+            self._delete_pending(experiment, run_id, model.model_id)
+            with tempfile.TemporaryDirectory() as temporary:
+                saved = Path(temporary) / "model"
+                save(saved, run_id, model.model_id)
+                self.client.log_model_artifacts(model.model_id, str(saved))
+            self.client.finalize_logged_model(model.model_id, "READY")
+            self.client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=config.images)])
+            return model
 
     def _delete_pending(self, experiment: str, run_id: str, but: str) -> None:
         """Remove the models of a run that were begun and never written: of a crash, or of a request that was sent again."""
@@ -257,7 +285,7 @@ class Registry:
         Raises:
             RegistryError: the champion is another one by now; nothing was changed.
         """
-        with self._alone(version.name):
+        with self.alone(version.name):
             history = self.history(version.name)
             aliases = self.aliases(version.name)
             present = aliases.get(CHAMPION)
@@ -269,8 +297,7 @@ class Registry:
             history = (*history, Reign(version.number, _now(), how))
             with tracking.errors(self.address):
                 self.client.set_registered_model_alias(version.name, CHAMPION, str(version.number))
-                lines = json.dumps([vars(reign) for reign in history[-_HISTORY_LENGTH:]], separators=(",", ":"))
-                self.client.set_registered_model_tag(version.name, _HISTORY_TAG, lines)
+                self.client.set_registered_model_tag(version.name, HISTORY_TAG, history_text(history))
                 self._set_tags(version.name, version.number, {STATUS_TAG: "approved"})
                 if present is not None:
                     self._set_tags(version.name, version.number, {"former_champion": str(present)})
@@ -278,7 +305,7 @@ class Registry:
                         left = "rolled back" if how == "rolled back" else "superseded"
                         self._set_tags(version.name, present, {STATUS_TAG: left, "succeeded_by": str(version.number)})
                 if version.was_rolled_back and how != "rolled back":
-                    self.client.delete_model_version_tag(version.name, str(version.number), _ROLLED_BACK_TAG)
+                    self.client.delete_model_version_tag(version.name, str(version.number), ROLLED_BACK_TAG)
                 if CHALLENGER in aliases and aliases[CHALLENGER] <= version.number:
                     self.client.delete_registered_model_alias(version.name, CHALLENGER)
 
@@ -288,7 +315,7 @@ class Registry:
         Raises:
             RegistryError: an alias names it by now, or its files lie outside of the workspace that keeps them; nothing was deleted.
         """
-        with self._alone(version.name):
+        with self.alone(version.name):
             aliases = [alias for alias, number in self.aliases(version.name).items() if number == version.number]
             if aliases:
                 raise RegistryError(f"{self.shown}: {version.name} version {version.number} is the {aliases[0]} now; it was not deleted")
@@ -344,7 +371,7 @@ class Registry:
                 where = f"{self.shown}: {version.name} version {version.number}"
                 raise DataError(f"{where} has lost its files, {source}; restore them, or choose another version") from error
 
-    def _model(self, name: str) -> Any:
+    def model(self, name: str) -> Any:
         """MLflow's registered model, or None."""
         from mlflow.exceptions import MlflowException
 
@@ -358,7 +385,7 @@ class Registry:
 
     def aliases(self, name: str) -> dict[str, int]:
         """Which versions `champion` and `challenger` name, as far as there are any."""
-        model = self._model(name)
+        model = self.model(name)
         return {} if model is None else {alias: int(number) for alias, number in model.aliases.items()}
 
     def _find_version(self, name: str, number: int) -> Version | None:
@@ -372,12 +399,12 @@ class Registry:
                     return None
                 raise
 
-    def _create_model(self, name: str, description: str) -> bool:
+    def create_model(self, name: str, description: str, tags: Mapping[str, str] | None = None) -> bool:
         """Create a registered model; False where there is one of that name."""
         from mlflow.exceptions import MlflowException
 
         try:
-            self.client.create_registered_model(name, description=description)
+            self.client.create_registered_model(name, tags=None if tags is None else dict(tags), description=description)
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
@@ -391,7 +418,7 @@ class Registry:
         return ConfigError(f"{name}: no such generator in {self.shown}; {hint} `gantry run NAME` trains and registers one")
 
     @contextmanager
-    def _alone(self, name: str) -> Iterator[None]:
+    def alone(self, name: str) -> Iterator[None]:
         """Only one process moves a generator's champion at a time: of this workspace, and of all that share its server."""
         self.workspace.private.mkdir(exist_ok=True)
         with (self.workspace.private / f"registry-{name}.lock").open("w") as lock:
@@ -407,8 +434,8 @@ class Registry:
         """
         me, seen, since = uuid4().hex, None, time.monotonic()
         with tracking.errors(self.address):
-            while not self._create_model(lock, me):
-                holder = self._model(lock)
+            while not self.create_model(lock, me):
+                holder = self.model(lock)
                 if holder is not None and holder.description == me:
                     break  # the answer was lost, and the request sent again
                 if holder is None or holder.description != seen:
@@ -420,7 +447,7 @@ class Registry:
             yield
         finally:
             with tracking.errors(self.address):
-                holder = self._model(lock)
+                holder = self.model(lock)
                 if holder is not None and holder.description == me:
                     self.client.delete_registered_model(lock)
 
@@ -468,7 +495,7 @@ def rollback(workspace: Workspace, name: str) -> str:
     registry.load(former)
     registry.move_champion(former, present, "rolled back")
     if champion is not None:
-        registry.set_tags(champion, {_ROLLED_BACK_TAG: _now()})
+        registry.set_tags(champion, {ROLLED_BACK_TAG: _now()})
     left = "" if champion is None else f", version {champion.number} is set aside"
     notes = "".join(f"; version {number} was deleted and is passed over" for number in deleted)
     return f"{name}: version {former.number} is the champion again{left}{notes}"
@@ -543,6 +570,11 @@ def resolve(workspace: Workspace, reference: str) -> tuple[Registry, Version]:
             f"{name}: has no {alias}; it has {_listed(there)}: ask for `{name}/{there[-1]}`, or `gantry promote {name} VERSION`"
         )
     return registry, registry.version(name, number)
+
+
+def history_text(history: Iterable[Reign]) -> str:
+    """A history as its tag holds it."""
+    return json.dumps([vars(reign) for reign in [*history][-HISTORY_LENGTH:]], separators=(",", ":"))
 
 
 def metric_tags(scores: Mapping[str, float]) -> dict[str, str]:
@@ -634,7 +666,10 @@ def _version(found: Any) -> Version:
         run_id=found.run_id or "",
         source=found.source,
         tags=dict(found.tags),
-        created=datetime.fromtimestamp(found.creation_timestamp / 1000, UTC),
+        created=datetime.fromisoformat(found.tags[REGISTERED_TAG])
+        if REGISTERED_TAG in found.tags
+        else datetime.fromtimestamp(found.creation_timestamp / 1000, UTC),
+        description=found.description or "",
     )
 
 

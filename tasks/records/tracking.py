@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -69,11 +69,11 @@ _IMPATIENT_ENVIRONMENT = {
 
 
 def address(workspace: Workspace) -> str:
-    """Where runs and models are kept: MLFLOW_TRACKING_URI, or a SQLite file in the workspace's root.
+    """Where runs and models are kept: the server that was asked for, MLFLOW_TRACKING_URI, or a SQLite file in the workspace's root.
 
     `mlflow ui` and `mlflow models serve`, started in the root, look at the same file without being told.
     """
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{workspace.root.resolve() / 'mlflow.db'}"
+    return _elsewhere(workspace) or f"sqlite:///{workspace.root.resolve() / 'mlflow.db'}"
 
 
 def without_password(uri: str) -> str:
@@ -91,7 +91,11 @@ def address_in_words(workspace: Workspace) -> str:
 
 def is_own(workspace: Workspace) -> bool:
     """Whether runs and models are kept in the workspace itself, so that nobody else writes there."""
-    return not os.environ.get("MLFLOW_TRACKING_URI")
+    return not _elsewhere(workspace)
+
+
+def _elsewhere(workspace: Workspace) -> str | None:
+    return workspace.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
 
 
 def settle(workspace: Workspace) -> None:
@@ -249,13 +253,22 @@ def delete_run(workspace: Workspace, mlflow_client: MlflowClient, run_id: str) -
     settle(workspace)
     with errors(mlflow_client.tracking_uri):
         info = mlflow_client.get_run(run_id).info
-        logged = pages(mlflow_client.search_logged_models, experiment_ids=[info.experiment_id], filter_string=f"source_run_id='{run_id}'")
-        for model in list(logged):
-            if not named_by(mlflow_client, model.artifact_location):
-                delete_artifacts(workspace, mlflow_client, model.artifact_location)
-                mlflow_client.delete_logged_model(model.model_id)
+        delete_unnamed_models(workspace, mlflow_client, info.experiment_id, run_id)
         delete_artifacts(workspace, mlflow_client, info.artifact_uri)
         mlflow_client.delete_run(run_id)
+
+
+def delete_unnamed_models(workspace: Workspace, mlflow_client: MlflowClient, experiment_id: str, run_id: str) -> None:
+    """Delete the models of a run, with their files, that no version names.
+
+    Raises:
+        RegistryError: as `delete_artifacts`.
+    """
+    logged = pages(mlflow_client.search_logged_models, experiment_ids=[experiment_id], filter_string=f"source_run_id='{run_id}'")
+    for model in list(logged):
+        if not named_by(mlflow_client, model.artifact_location):
+            delete_artifacts(workspace, mlflow_client, model.artifact_location)
+            mlflow_client.delete_logged_model(model.model_id)
 
 
 def named_by(mlflow_client: MlflowClient, files: str) -> list[tuple[str, int]]:
@@ -300,7 +313,7 @@ def run(workspace: Workspace, name: str, run_id: str | None = None, system_metri
                 print(f"{without_password(mlflow_client.tracking_uri)} does not know run {run_id}: starting a new one", file=sys.stderr)
             parent = os.environ.get(PARENT_RUN)
             tags = {PARENT_TAG: parent} if parent else {}
-            run_id = _created(mlflow_client, _experiment(mlflow_client, workspace, name), name, tags)
+            run_id = _created(mlflow_client, experiment(mlflow_client, workspace, name), name, tags)
         if flow_run := os.environ.get(FLOW_RUN):
             mlflow_client.set_tag(run_id, _FLOW_RUN_TAG, flow_run)
     status = "FINISHED"
@@ -539,11 +552,20 @@ def _without_waiting(connection: Any, record: Any) -> None:
     connection.execute("PRAGMA synchronous = OFF")
 
 
-@contextmanager
-def _impatient() -> Iterator[None]:
+def _impatient() -> AbstractContextManager[None]:
     """Few and short tries over HTTP, where MLflow's own default keeps trying for minutes."""
-    before = {key: os.environ.get(key) for key in _IMPATIENT_ENVIRONMENT}
-    os.environ.update(_IMPATIENT_ENVIRONMENT)
+    return _environment(_IMPATIENT_ENVIRONMENT)
+
+
+def sent_once() -> AbstractContextManager[None]:
+    """Requests over HTTP are not sent again where the answer is lost."""
+    return _environment({"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"})
+
+
+@contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    before = {key: os.environ.get(key) for key in values}
+    os.environ.update(values)
     try:
         yield
     finally:
@@ -569,7 +591,7 @@ def _is_known(mlflow_client: MlflowClient, run_id: str) -> bool:
         raise
 
 
-def _experiment(mlflow_client: MlflowClient, workspace: Workspace, name: str) -> str:
+def experiment(mlflow_client: MlflowClient, workspace: Workspace, name: str) -> str:
     """The id of the experiment `name`, created or restored where need be."""
     from mlflow.exceptions import MlflowException
 
@@ -586,12 +608,12 @@ def _experiment(mlflow_client: MlflowClient, workspace: Workspace, name: str) ->
     return str(found.experiment_id)
 
 
-def _created(mlflow_client: MlflowClient, experiment: str, name: str, tags: Mapping[str, str]) -> str:
+def _created(mlflow_client: MlflowClient, experiment_id: str, name: str, tags: Mapping[str, str]) -> str:
     """A new run. Where an answer is lost MLflow asks again, and there are two: the other one is removed, or would be RUNNING for ever."""
     start = uuid4().hex
-    run_id: str = mlflow_client.create_run(experiment, run_name=name, tags={**tags, _START_TAG: start}).info.run_id
+    run_id: str = mlflow_client.create_run(experiment_id, run_name=name, tags={**tags, _START_TAG: start}).info.run_id
     if mlflow_client.tracking_uri.startswith("http"):
-        for twin in pages(mlflow_client.search_runs, experiment_ids=[experiment], filter_string=f"tags.{_START_TAG} = '{start}'"):
+        for twin in pages(mlflow_client.search_runs, experiment_ids=[experiment_id], filter_string=f"tags.{_START_TAG} = '{start}'"):
             if twin.info.run_id != run_id:
                 mlflow_client.set_terminated(twin.info.run_id, "KILLED")
                 mlflow_client.delete_run(twin.info.run_id)

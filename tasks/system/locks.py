@@ -52,6 +52,17 @@ def sweeping(workspace: Workspace, name: str) -> Iterator[None]:
 
 
 @contextmanager
+def copying(workspace: Workspace, name: str) -> Iterator[None]:
+    """Be the only one who copies `name` from one registry to another in this workspace.
+
+    Raises:
+        GantryError: somebody else does; names the process.
+    """
+    with _held(workspace, f"{name}.copy", f"{name} is being copied"):
+        yield
+
+
+@contextmanager
 def gpu(on_wait: Callable[[str], None]) -> Iterator[dict[str, str]]:
     """Have one of this machine's GPUs to oneself, among this user's stages; waits for its turn.
 

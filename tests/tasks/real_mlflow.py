@@ -9,6 +9,7 @@ import subprocess
 import time
 import urllib.request
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,24 @@ from gan_core.kinds.images import Images
 from gan_core.kinds.points import Points
 from gan_core.networks import build_generator
 from gan_core.params.networks import MlpGeneratorParams
+
+
+@dataclass
+class Network:
+    """A way to a server on which answers are lost after the server has done what was asked."""
+
+    address: str
+    losses: dict[str, int] = field(default_factory=dict)
+    """How many answers to POST requests are still to be lost, by the end of their path."""
+    lost: list[str] = field(default_factory=list)
+
+    def is_lost(self, method: str, path: str) -> bool:
+        for end, left in self.losses.items():
+            if method == "POST" and path.endswith(end) and left > 0:
+                self.losses[end] -= 1
+                self.lost.append(end)
+                return True
+        return False
 
 
 def free_port() -> int:

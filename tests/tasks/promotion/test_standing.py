@@ -7,11 +7,13 @@ import shutil
 from collections.abc import Callable
 
 import pytest
+from mlflow.tracking import MlflowClient
 from test_register import an_entry, champion, circle_data, decision, from_worst_to_best, trained
 
 from flows import doctor
 from tasks.promotion.standing import Standing, standing
 from tasks.records import tracking
+from tasks.records.copying import copy
 from tasks.records.registry import Registry, promote, rollback
 from tasks.register import register
 from tasks.workspace import Workspace
@@ -89,6 +91,28 @@ def test_an_empty_server_does_not_promote_what_was_rejected(
     assert asked(workspace).lost == "circle, in mlflow.db, has lost the version that was decided on as 1: it is version 2 there"
     register(workspace, NAME, ENTRY)
     assert (decision(workspace, NAME)["outcome"], asked(workspace).lost, champion(workspace, NAME)) == ("kept: worse", None, 1)
+
+
+def test_a_copied_registry_is_the_one_that_was_decided_on(decided: Callable[..., Workspace], monkeypatch: pytest.MonkeyPatch) -> None:
+    workspace = decided(3, 0)
+    moved = without_registry(workspace)
+    shutil.rmtree(moved.private / "decisions")  # as on another host, which remembers no decision
+
+    def stop(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, "set_registered_model_alias", stop)
+        with pytest.raises(KeyboardInterrupt):
+            copy(Registry.open(workspace), Registry.open(moved), NAME, print)
+    (moved.report(NAME) / "decision.json").unlink()
+    register(moved, NAME, ENTRY)
+    assert decision(moved, NAME)["outcome"].startswith("vetoed: the last champion, version 1, was deleted or lost its alias")
+    assert champion(moved, NAME) is None, "half a copy takes nobody for the first"
+    copy(Registry.open(workspace), Registry.open(moved), NAME, print)
+    register(moved, NAME, ENTRY)
+    assert (decision(moved, NAME)["outcome"], champion(moved, NAME)) == ("kept: worse", 1)
+    assert (asked(moved).lost, decision(moved, NAME)["version"]) == (None, 2)
 
 
 @pytest.mark.parametrize(

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import http.client
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
+from real_mlflow import Network
 
 from gan_core.errors import RegistryError
 from tasks.records import registry as registry_module
@@ -21,62 +18,6 @@ from tasks.records.registry import Registry, Version, summaries
 from tasks.workspace import Workspace
 
 ROUNDS = 6
-
-
-@dataclass
-class Network:
-    """A way to a server on which answers are lost after the server has done what was asked."""
-
-    address: str
-    losses: dict[str, int] = field(default_factory=dict)
-    """How many answers to POST requests are still to be lost, by the end of their path."""
-    lost: list[str] = field(default_factory=list)
-
-    def is_lost(self, method: str, path: str) -> bool:
-        for end, left in self.losses.items():
-            if method == "POST" and path.endswith(end) and left > 0:
-                self.losses[end] -= 1
-                self.lost.append(end)
-                return True
-        return False
-
-
-@pytest.fixture
-def network(workspace: Workspace, mlflow_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Network]:
-    """The server, by way of such a network; what the workspace asks goes through it."""
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def _pass_on(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            connection = http.client.HTTPConnection(urlsplit(mlflow_server).netloc, timeout=60)
-            headers = {key: value for key, value in self.headers.items() if key.lower() not in ("host", "connection", "accept-encoding")}
-            connection.request(self.command, self.path, body, headers)
-            answer = connection.getresponse()
-            content = answer.read()
-            connection.close()
-            if network.is_lost(self.command, urlsplit(self.path).path):
-                self.close_connection = True
-                return
-            self.send_response(answer.status)
-            self.send_header("Content-Type", answer.getheader("Content-Type", "application/json"))
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _pass_on  # noqa: N815
-
-        def log_message(self, *arguments: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        network = Network(f"http://127.0.0.1:{server.server_address[1]}")
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", network.address)
-        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_JITTER", "0")
-        yield network
-        server.shutdown()
 
 
 @pytest.fixture
