@@ -187,5 +187,5 @@ class TestAsking:
         with tracking.run(workspace, "tiny") as record:
             version = registry.add("tiny", record.id, tmp_path / "served" / "generator", {}, "a test")
         model = pyfunc.load_model(str(registry.download(version, tmp_path / "download")))
-        with pytest.raises(Exception, match="given no pictures; leave the column out"):
+        with pytest.raises(Exception, match="input: this generator draws samples and is given no pictures; leave it out"):
             model.unwrap_python_model().predict(None, pd.DataFrame({"input": ["aGk="]}))
