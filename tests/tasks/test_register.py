@@ -428,7 +428,7 @@ registry.move_champion(version, 2, "promoted")
         np.save(ready / "train.npy", images)
         np.save(ready / "holdout.npy", images[:0])
         write_spec(ready, Images((1, 8, 8), {"train": 40, "holdout": 0}))
-        with pytest.raises(DataError, match="0 held-out images are too few to score with, at least 10 are needed"):
+        with pytest.raises(DataError, match="0 held-out samples are too few to score with, at least 10 are needed"):
             trained(workspace, "digits", tiny_generator(classes=None), an_entry("digits", source="sklearn://digits"))
         with pytest.raises(DataError, match=r"metrics\.json: cannot be read"):
             register(workspace, "digits", an_entry("digits", source="sklearn://digits"))
