@@ -175,7 +175,9 @@ def test_a_folder_of_which_nothing_is_held_out_is_refused(workspace: Workspace, 
         path.unlink()
     one = entry(source, {"holdout": 0.01}, validate={"min_samples": 20})
     fetch(workspace, "paint", one)
-    with pytest.raises(DataError, match="1 held-out images of blue are too few to score with, at least 10 are needed; raise data.holdout"):
+    with pytest.raises(
+        DataError, match=r"1 held-out images of blue are too few to score with, at least 10 are needed; raise data\.holdout"
+    ):
         validate(workspace, "paint", one)
     assert {path.name for path in workspace.ready("paint").iterdir()} == {"quarantine.csv"}
 

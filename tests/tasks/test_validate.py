@@ -438,8 +438,9 @@ class TestRealData:
 
     def test_copies_stay_on_one_side(self, place: Workspace, gantry_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
         folder = gantry_data / "odd/leak_and_duplicates"
-        files = {path.relative_to(folder).as_posix().replace("/", "-"): path.read_bytes() for path in folder.rglob("*.jpg")}
-        write_files(place.raw("pets"), files)
+        files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*.jpg")}
+        others = pets()  # enough to score with
+        write_files(place.raw("pets"), {path.replace("/", "-"): data for path, data in (files | others).items()})
         run(place, {**FOLDER, "size": 32, "holdout": 0.5}, {"min_samples": 2})
         assert manifest(place).groupby("sha256")["split"].nunique().max() == 1
         assert "2 equal to another" in capsys.readouterr().out
