@@ -201,7 +201,8 @@ def _judge(registry: Registry, version: Version, champion: Version | None, entry
         history = registry.history(version.name)
         if history:
             return _vetoed(_without_champion(version.name, history[-1].version))
-        before = LastDecision.kept(challenger.workspace, version.name)
+        # A registry that knows of the rejection has it judged again, such as by another rule.
+        before = None if RECORD_TAG in version.tags else LastDecision.kept(challenger.workspace, version.name)
         if before is not None and before.generator == challenger.generator.config.sha256 and not before.promotes:
             return _vetoed(_rejected_before(version, before))
         return _Verdict(gate.decide(Record(challenger.measured), entry.registration, challenger.kind))
