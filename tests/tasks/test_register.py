@@ -218,6 +218,9 @@ class TestSecond:
         self, workspace: Workspace, entry: Entry, generators: list[Generator], mlflow_server: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server)
+        registry = Registry.open(workspace)
+        if "circle" in registry.names():  # tests share the server
+            registry.client.delete_registered_model("circle")
         for generator in (generators[0], generators[-1]):
             trained(workspace, "circle", generator, entry)
             register(workspace, "circle", entry)
