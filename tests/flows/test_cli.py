@@ -146,7 +146,9 @@ def on_a_terminal(workspace: Workspace, columns: int, *arguments: str) -> str:
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     command = [sys.executable, "-m", "flows.cli", *arguments]
-    child = subprocess.Popen(command, cwd=workspace.root, env=clean_environment(TERM="xterm"), stdout=theirs, stderr=theirs)
+    # Its size is what the terminal says, not what a terminal around the tests does.
+    environment = {key: value for key, value in clean_environment(TERM="xterm").items() if key not in ("COLUMNS", "LINES")}
+    child = subprocess.Popen(command, cwd=workspace.root, env=environment, stdin=theirs, stdout=theirs, stderr=theirs)
     os.close(theirs)
     said = b""
     with suppress(OSError):  # Linux tells the end of a terminal so
