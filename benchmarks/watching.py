@@ -1,7 +1,7 @@
 """Does the watch end what is lost, and nothing else? `python benchmarks/watching.py [--seeds 5]`.
 
 Each game trains sound generators of points on a circle and of scikit-learn's digits, and planted ones: one that draws a single sample, one
-that never learns, and one whose learning rate is a hundred times too high. Prints a Markdown table; `docs/reliability.md` holds a run.
+that never learns, and one whose learning rate is a hundred times too high. Prints a Markdown table.
 """
 
 from __future__ import annotations

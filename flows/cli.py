@@ -54,6 +54,13 @@ _KEPT, _VETOED = 20, 21
 """What `run --exit-code` ends with; lower codes are errors, each kind with its own."""
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+_NAMED_VERSION = typer.Argument(
+    metavar="NAME[/VERSION]", autocompletion=_entries, help="The champion of NAME, or one version of it.", show_default=False
+)
+Reference = Annotated[str, _NAMED_VERSION]
+ReferenceOrSource = Annotated[str | None, _NAMED_VERSION]
+"""Where `Source` may be given instead."""
+Source = Annotated[Path | None, typer.Option("--from", help="A generator's folder, instead of the registry.", show_default=False)]
 
 
 def main() -> None:
@@ -229,15 +236,8 @@ def list_(as_json: Json = False) -> None:
     )
 )
 def sample(
-    reference: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="NAME[/VERSION]", autocompletion=_entries, help="The champion of NAME, or one version of it.", show_default=False
-        ),
-    ] = None,
-    source: Annotated[
-        Path | None, typer.Option("--from", help="A generator's folder, instead of the registry.", show_default=False)
-    ] = None,
+    reference: ReferenceOrSource = None,
+    source: Source = None,
     count: Annotated[int | None, typer.Option(help="How many (default 64).", show_default=False)] = None,
     seed: Annotated[int | None, typer.Option(help="The same seed draws the same samples (default 0).", show_default=False)] = None,
     label: Annotated[
@@ -309,15 +309,8 @@ def export(
             "--format", help="folder: weights, config, card, samples; huggingface: that with ONNX and a program.", show_default=False
         ),
     ],
-    reference: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="NAME[/VERSION]", autocompletion=_entries, help="The champion of NAME, or one version of it.", show_default=False
-        ),
-    ] = None,
-    source: Annotated[
-        Path | None, typer.Option("--from", help="A generator's folder, instead of the registry.", show_default=False)
-    ] = None,
+    reference: ReferenceOrSource = None,
+    source: Source = None,
     as_json: Json = False,
 ) -> None:
     """Write a generator for programs that have no Gantry; what was written is checked beside it."""
@@ -464,9 +457,7 @@ def quarantine(
 
 @app.command(epilog=_examples("gantry lineage digits", "gantry lineage digits/2 --json"))
 def lineage(
-    reference: Annotated[
-        str, typer.Argument(metavar="NAME[/VERSION]", autocompletion=_entries, help="The champion of NAME, or one version of it.")
-    ],
+    reference: Reference,
     as_json: Json = False,
 ) -> None:
     """Show where a version came from: its data, parameters, training, code and features."""
@@ -494,9 +485,7 @@ def lineage(
 
 @app.command(epilog=_examples("gantry reproduce digits/2"))
 def reproduce(
-    reference: Annotated[
-        str, typer.Argument(metavar="NAME[/VERSION]", autocompletion=_entries, help="The champion of NAME, or one version of it.")
-    ],
+    reference: Reference,
     as_json: Json = False,
 ) -> None:
     """Train a version again from its data and parameters, aside, and compare the weights; ends with 1 where they differ."""

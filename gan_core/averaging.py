@@ -26,9 +26,10 @@ class Average:
         self._unsettled = False
         averaged = {name for name, _ in network.named_parameters()} | set(_running_statistics(network))
         # state_dict's tensors share memory with the networks, so these lists stay good for the whole run.
-        pairs = [(name, (mine, network.state_dict()[name])) for name, mine in self._network.state_dict().items()]
-        self._averaged = [pair for name, pair in pairs if name in averaged]
-        self._copied = [pair for name, pair in pairs if name not in averaged]
+        theirs = network.state_dict()
+        pairs = {name: (mine, theirs[name]) for name, mine in self._network.state_dict().items()}
+        self._averaged = [pair for name, pair in pairs.items() if name in averaged]
+        self._copied = [pair for name, pair in pairs.items() if name not in averaged]
 
     @torch.no_grad()
     def update(self, images: int, step: int) -> None:

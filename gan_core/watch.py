@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -55,9 +54,8 @@ def gradient_norm(player: nn.Module) -> float:
 @torch.no_grad()
 def movement(before: Sequence[Tensor], after: Sequence[Tensor]) -> float:
     """How far weights moved, as a share of the length that they had: 0 where none did."""
-    squares = [(float((new - old).square().sum()), float(old.square().sum())) for old, new in zip(before, after, strict=True)]
-    moved, length = (sum(column) for column in zip(*squares, strict=True))
-    return math.sqrt(moved / max(length, 1e-12))
+    moved = torch.nn.utils.get_total_norm([new - old for old, new in zip(before, after, strict=True)])
+    return float(moved / torch.nn.utils.get_total_norm(list(before)).clamp(min=1e-6))
 
 
 def failure(record: Sequence[Mapping[str, float]], budget: int, batch: int, start: float = 0.0, shipped: str = "generator") -> str | None:

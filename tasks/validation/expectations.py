@@ -287,7 +287,7 @@ def _on_texts(change: Callable[[str], str], value: Any) -> Any:
 def import_beside() -> None:
     """Begin to import Great Expectations beside what is done first, where there is a core to spare for it; `check` then waits less.
 
-    What both sides import is imported before: two threads that come upon a circle of modules from two ends would see half of one.
+    pandas, which both sides import, is imported before: two threads that meet in a circle of modules may see half of one.
     """
     if cores.usable() > 1:
         import pandas  # noqa: F401
