@@ -15,7 +15,7 @@ from gan_core.errors import GantryError
 from tasks import params, scaffold, upgrade
 from tasks.graph import repro
 from tasks.preflight import check_registry
-from tasks.promotion.standing import standing
+from tasks.promotion.standing import lost
 from tasks.records import tracking
 from tasks.records.registry import Registry, Version
 from tasks.system import cores
@@ -183,9 +183,8 @@ def _usable(workspace: Workspace, registry: Registry) -> Iterator[Check]:
 
 def _lost(workspace: Workspace, registry: Registry | None) -> Iterator[Check]:
     for name in _names(workspace):
-        found = standing(workspace, name, registry)
-        if found is not None and found.lost is not None:
-            yield Check("champions", "broken", f"{found.lost}; `gantry run {name}` registers it again")
+        if (reason := lost(workspace, name, registry)) is not None:
+            yield Check("champions", "broken", f"{reason}; `gantry run {name}` registers it again")
 
 
 def _draw(registry: Registry, champion: Version) -> None:

@@ -13,7 +13,7 @@ from tasks.metrics import BesideReal
 from tasks.params import Entry
 from tasks.promotion import gate
 from tasks.promotion.decision import LastDecision
-from tasks.promotion.standing import standing
+from tasks.promotion.standing import lost
 from tasks.records import registry, tracking
 from tasks.records.history import Former, formers, recorded
 from tasks.records.registry import Registry, Summary, Version
@@ -115,6 +115,5 @@ def _state(workspace: Workspace, opened: Registry | None, name: str, entry: Entr
         return "training unfinished"
     first = next((stage for stage in STAGES if f"{stage}@{name}" in changed), None)
     if first is None:
-        found = standing(workspace, name, opened)
-        return "up to date" if found is None or found.lost is None else f"{STAGES[-1]} has to run"
+        return "up to date" if lost(workspace, name, opened) is None else f"{STAGES[-1]} has to run"
     return "never run" if first == STAGES[0] and not workspace.raw(name).exists() else f"{first} has to run"

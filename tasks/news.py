@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tasks.graph import repro
-from tasks.promotion.standing import standing
+from tasks.promotion.standing import lost
 from tasks.system import locks
 from tasks.workspace import STAGES, Workspace
 
@@ -35,5 +35,5 @@ def _first_change(workspace: Workspace, name: str) -> str | None:
         verdict = repro.look(workspace, stage, name)
         if verdict.changed:
             return f"{stage}: {verdict.reason}"
-    found = standing(workspace, name)
-    return f"{STAGES[-1]}: {found.lost}" if found is not None and found.lost is not None else None
+    reason = lost(workspace, name)
+    return None if reason is None else f"{STAGES[-1]}: {reason}"

@@ -23,7 +23,7 @@ from prefect.states import Completed
 from gan_core.errors import GantryError
 from tasks.graph import repro, sharing
 from tasks.params import Entry
-from tasks.promotion.standing import standing
+from tasks.promotion.standing import lost
 from tasks.records import tracking
 from tasks.system import locks
 from tasks.system.gpu import will_use_cuda
@@ -135,11 +135,9 @@ def _reproduce(
         listening.line(stage, line)
 
     verdict = repro.look(workspace, stage, name)
-    if not verdict.changed and stage == STAGES[-1]:
-        found = standing(workspace, name)
-        if found is not None and found.lost is not None:
-            # DVC sees what the stage reads and writes here, and not what it did to the registry.
-            verdict, force = repro.Verdict(True, found.lost), True
+    # DVC sees what the stage reads and writes here, and not what it did to the registry.
+    if not verdict.changed and stage == STAGES[-1] and (reason := lost(workspace, name)) is not None:
+        verdict, force = repro.Verdict(True, reason), True
     if not verdict.changed and not force and stage != STAGES[0]:
         return "cached", verdict.reason
     if verdict.changed or force:

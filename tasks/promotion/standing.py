@@ -61,6 +61,15 @@ def standing(workspace: Workspace, name: str, opened: Registry | None = None) ->
     return Standing(decision, champion, history[-1].how if history else None, None if lost is None else f"{where}, {lost}")
 
 
+def lost(workspace: Workspace, name: str, opened: Registry | None = None) -> str | None:
+    """Why the register stage has to act again, in words; None where the registry holds what it did, or nothing was decided here yet.
+
+    As `standing` otherwise.
+    """
+    found = standing(workspace, name, opened)
+    return None if found is None else found.lost
+
+
 def _lost(decision: LastDecision, versions: Mapping[int, str | None], champion: int | None) -> str | None:
     """What is missing of what the decision did, as the end of a sentence.
 
