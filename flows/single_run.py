@@ -33,7 +33,7 @@ def run_once(workspace: Workspace, name: str, force: Sequence[str], timeouts: Ma
     console = Console(highlight=False, emoji=False, stderr=to_stderr)
     with Terminal(console, name) as terminal, server.connected(workspace) as own:
         terminal.waiting("starting")
-        # While the server starts: Prefect and MLflow take a second or two to import, DVC half of one.
+        # While the server starts: Prefect takes a second or two to import, DVC half of one; MLflow, too, where a server is asked.
         from prefect import settings
 
         from flows.retrain import picture, retrain
@@ -42,7 +42,8 @@ def run_once(workspace: Workspace, name: str, force: Sequence[str], timeouts: Ma
         from tasks.stages import listener
 
         repro.load()
-        tracking.load()
+        if not tracking.is_own(workspace):
+            tracking.load()
         if own:
             own.wait()
         # Heartbeats tell a server's automations that a run is alive. A run's own server has none, and the run would wait for the next beat.

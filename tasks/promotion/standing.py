@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from tasks.promotion.decision import LastDecision
 from tasks.records import tracking
-from tasks.records.registry import CHAMPION, Registry
+from tasks.records.glance import Held, glance
+from tasks.records.registry import CHAMPION, Registry, brought_level, read_history
 from tasks.workspace import Workspace
 
 
@@ -52,13 +53,20 @@ def standing(workspace: Workspace, name: str, opened: Registry | None = None) ->
     decision = LastDecision.read(workspace, name)
     if decision is None or decision.generator is None:
         return None
-    registry = opened or (Registry.open(workspace) if tracking.exists(workspace) else None)
-    versions = [] if registry is None else registry.all_versions(name)
-    history = () if registry is None else registry.history(name)
-    champion = None if registry is None else registry.aliases(name).get(CHAMPION)
-    lost = _lost(decision, {one.number: one.tags.get("generator_sha256") for one in versions}, champion)
+    held = _held(workspace, name, opened)
     where = f"{name}, in {tracking.address_in_words(workspace)}"
+    history = brought_level(read_history(held.tags, where), held.aliases)
+    champion = held.aliases.get(CHAMPION)
+    lost = _lost(decision, held.generators, champion)
     return Standing(decision, champion, history[-1].how if history else None, None if lost is None else f"{where}, {lost}")
+
+
+def _held(workspace: Workspace, name: str, opened: Registry | None) -> Held:
+    if opened is None and not tracking.exists(workspace):
+        return Held({}, {}, {})
+    database = None if opened else tracking.own_database(workspace)
+    seen = None if database is None else glance(database, name)
+    return (opened or Registry.open(workspace)).held(name) if seen is None else seen
 
 
 def lost(workspace: Workspace, name: str, opened: Registry | None = None) -> str | None:

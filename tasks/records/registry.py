@@ -26,6 +26,7 @@ from uuid import uuid4
 from gan_core.errors import ConfigError, DataError, RegistryError
 from tasks.params import NAME
 from tasks.records import tracking
+from tasks.records.glance import Held
 from tasks.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -169,19 +170,19 @@ class Registry:
         model = self.model(name)
         if model is None:
             return ()
-        reigns = list(self.history_kept(model))
-        number = model.aliases.get(CHAMPION)
-        if number is not None and (not reigns or reigns[-1].version != int(number)):
-            reigns.append(Reign(int(number), _now(), BY_HAND))
-        return tuple(reigns)
+        return brought_level(self.history_kept(model), {alias: int(number) for alias, number in model.aliases.items()})
 
     def history_kept(self, model: Any) -> tuple[Reign, ...]:
         """The history as it stands with one of MLflow's registered models, which may be behind where the alias stands."""
-        try:
-            return tuple(Reign(**line) for line in json.loads(model.tags.get(HISTORY_TAG, "[]")))
-        except (ValueError, TypeError):
-            where = f"{self.shown}: the tag {HISTORY_TAG!r} of {model.name}"
-            raise RegistryError(f"{where} is damaged; delete it to start a new history") from None
+        return read_history(model.tags, f"{self.shown}: the tag {HISTORY_TAG!r} of {model.name}")
+
+    def held(self, name: str) -> Held:
+        """What there is of a generator."""
+        model = self.model(name)
+        if model is None:
+            return Held({}, {}, {})
+        generators = {version.number: version.tags.get("generator_sha256") for version in self.all_versions(name)}
+        return Held(generators, {alias: int(number) for alias, number in model.aliases.items()}, model.tags)
 
     def find(self, name: str, training_run: str, sha256: str) -> Version | None:
         """The version that was made from this generator of this training, if there is one."""
@@ -570,6 +571,26 @@ def resolve(workspace: Workspace, reference: str) -> tuple[Registry, Version]:
             f"{name}: has no {alias}; it has {_listed(there)}: ask for `{name}/{there[-1]}`, or `gantry promote {name} VERSION`"
         )
     return registry, registry.version(name, number)
+
+
+def read_history(tags: Mapping[str, str], where: str) -> tuple[Reign, ...]:
+    """The history that the tags of a registered model hold.
+
+    Raises:
+        RegistryError: it is damaged; begins with `where`.
+    """
+    try:
+        return tuple(Reign(**line) for line in json.loads(tags.get(HISTORY_TAG, "[]")))
+    except (ValueError, TypeError):
+        raise RegistryError(f"{where} is damaged; delete it to start a new history") from None
+
+
+def brought_level(history: tuple[Reign, ...], aliases: Mapping[str, int]) -> tuple[Reign, ...]:
+    """A history with one more line where the alias `champion` was moved by somebody who wrote none."""
+    number = aliases.get(CHAMPION)
+    if number is None or (history and history[-1].version == number):
+        return history
+    return (*history, Reign(number, _now(), BY_HAND))
 
 
 def history_text(history: Iterable[Reign]) -> str:

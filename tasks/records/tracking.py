@@ -94,6 +94,11 @@ def is_own(workspace: Workspace) -> bool:
     return not _elsewhere(workspace)
 
 
+def own_database(workspace: Workspace) -> Path | None:
+    """The SQLite file of the workspace's own registry, whether it is there or not; None where a server keeps it."""
+    return _sqlite_path(address(workspace)) if is_own(workspace) else None
+
+
 def _elsewhere(workspace: Workspace) -> str | None:
     return workspace.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
 
@@ -106,8 +111,8 @@ def settle(workspace: Workspace) -> None:
     Raises:
         RegistryError: as `moved.settle`.
     """
-    database = _sqlite_path(address(workspace))
-    if is_own(workspace) and database is not None:
+    database = own_database(workspace)
+    if database is not None:
         moved.settle(database, workspace.root.resolve(), lambda line: print(line, file=sys.stderr))
 
 

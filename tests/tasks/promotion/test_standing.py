@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 
 import pytest
 from mlflow.tracking import MlflowClient
@@ -14,6 +16,7 @@ from flows import doctor
 from tasks.promotion.standing import Standing, standing
 from tasks.records import tracking
 from tasks.records.copying import copy
+from tasks.records.glance import glance
 from tasks.records.registry import Registry, promote, rollback
 from tasks.register import register
 from tasks.workspace import Workspace
@@ -40,6 +43,8 @@ def decided(workspace: Workspace) -> Callable[..., Workspace]:
 def asked(workspace: Workspace) -> Standing:
     found = standing(workspace, NAME)
     assert found is not None
+    if tracking.exists(workspace):
+        assert found == standing(workspace, NAME, Registry.open(workspace)), "read from the file it is as MLflow's client has it"
     return found
 
 
@@ -57,6 +62,23 @@ def test_as_it_was(decided: Callable[..., Workspace]) -> None:
     decided(3)
     assert asked(workspace).lost is None
     assert asked(workspace).in_words.startswith("as before, version 2 is the champion (promoted): ")
+
+
+def test_a_file_of_another_mlflow_is_left_to_its_client(decided: Callable[..., Workspace]) -> None:
+    workspace = decided(0)
+    database = tracking.own_database(workspace)
+    assert database is not None
+    held = glance(database, NAME)
+    assert held is not None
+    assert held == Registry.open(workspace).held(NAME)
+    assert list(held.generators) == [1]
+    other = database.with_name("other.db")
+    with closing(sqlite3.connect(database)) as connection, closing(sqlite3.connect(other)) as changed:
+        connection.backup(changed)
+        changed.execute("ALTER TABLE model_version_tags RENAME COLUMN key TO name_of_tag")
+    assert glance(other, NAME) is None
+    assert glance(database.with_name("none.db"), NAME) is None
+    assert not database.with_name("none.db").exists()
 
 
 def test_nothing_is_asked_before_the_first_decision(workspace: Workspace) -> None:
