@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, ValidationInfo, field_validator, model_validator
@@ -26,8 +26,9 @@ from gan_core.errors import ConfigError
 from gan_core.params import AnyRecipe
 from gan_core.params.common import Corruption, Kind, OneOf, Probability, Strict
 from tasks import cron
-from tasks.addresses import check_address, is_table, is_url
+from tasks.addresses import check_address, is_table, is_url, without_query
 from tasks.metrics import BETTER, FLOOR_ONLY, fewest_replicates
+from tasks.validation.column_kinds import Asked
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
@@ -103,10 +104,13 @@ class DataParams(Strict):
     """Points: standard deviation around the circle or the means; None is 0 for `circle`, 0.02 for `ring`, 0.05 for `grid`."""
     label: Annotated[str, Field(min_length=1)] | None = None
     """Tables: the column that rows are drawn by; None: there is none."""
+    columns: Mapping[str, str] = Field(default_factory=dict)
+    """Tables: what a column is, by its name: `number`, `date` (also with its format, as `date %d/%m/%Y`), `boolean`, `category` or `drop`.
+    Of others its cells tell; `validate` shows what they are, as text that can stand here."""
     categorical: Annotated[tuple[str, ...], Field(strict=False)] = ()
-    """Tables: columns of categories beside those that hold text, or whole numbers of at most 10 different values."""
+    """Tables: columns of categories, as `columns` may say too."""
     drop: Annotated[tuple[str, ...], Field(strict=False)] = ()
-    """Tables: columns to leave out, such as the number of a record."""
+    """Tables: columns to leave out, as `columns` may say too."""
     missing: Annotated[tuple[str, ...], Field(strict=False)] = MISSING
     """Tables: texts that stand for a missing cell, beside an empty one."""
     decimal: Literal[".", ","] | None = None
@@ -163,12 +167,22 @@ class DataParams(Strict):
             raise ValueError(f"{labels[:80]!r} is no file such as labels.csv, and neither {' nor '.join(NO_LABEL_FILE)}; {hint}")
         return _inside(labels, "labels.csv")
 
+    @field_validator("columns")
+    @classmethod
+    def _known_kinds(cls, columns: Mapping[str, str]) -> Mapping[str, str]:
+        for name, text in columns.items():
+            try:
+                Asked.of(text)
+            except ValueError as error:
+                raise ValueError(f"{name[:80]}: {error}") from None
+        return columns
+
     @model_validator(mode="after")
     def _keys_fit_source(self) -> Self:
         keys: dict[Kind, set[str]] = {
             "images": {"root", "size", "channels", "range", "layout", "folders", "direction", "labels", "corruption", "stack"},
             "points": {"count", "radius", "sigma"},
-            "table": {"label", "categorical", "drop", "missing", "decimal", "modes"},
+            "table": {"label", "columns", "categorical", "drop", "missing", "decimal", "modes"},
         }
         given = self.model_fields_set
         source = self._source_kind
@@ -181,6 +195,12 @@ class DataParams(Strict):
                 raise ValueError(f"{key}: {self.label} is the label already")
         if both := sorted({*self.categorical} & {*self.drop}):
             raise ValueError(f"drop: {', '.join(both)} stands in categorical too; take it out of one of them")
+        for key, kind in (("categorical", "category"), ("drop", "drop")):
+            for name in getattr(self, key):
+                if (other := self.columns.get(name, kind)) != kind:
+                    raise ValueError(f"{key}: {name} is {other} in columns; take it out of one of them")
+        if self.label is not None and (kind := self.columns.get(self.label, "category")) not in ("category", "boolean"):
+            raise ValueError(f"columns: {self.label} is the label, whose values are categories, and not {kind}; take it out of one of them")
         if "root" in given and self.scheme != "torchvision":
             raise ValueError(f"root: only for torchvision://, not {self.source}")
         if self.layout != "images" and self.scheme != "folder" and not is_url(self.scheme):
@@ -223,6 +243,26 @@ class DataParams(Strict):
         if is_table(self.source):
             return "table"
         return "points" if self.scheme == "points" else "images"
+
+    @property
+    def asked_columns(self) -> dict[str, Asked]:
+        """Tables: what the entry says of columns, the label's among them, by name."""
+        kinds: dict[str, str] = {**dict.fromkeys(self.drop, "drop"), **dict.fromkeys(self.categorical, "category")}
+        if self.label is not None:
+            kinds[self.label] = "category"
+        return {name: Asked.of(text) for name, text in {**kinds, **self.columns}.items()}
+
+    def key_of(self, column: str) -> str:
+        """The key that says something of a column, as messages name it."""
+        if column == self.label:
+            return "data.label"
+        keys = ("columns", "categorical", "drop")
+        return next((f"data.{key}" for key in keys if column in getattr(self, key)), "data")
+
+    @property
+    def file_name(self) -> str:
+        """What messages call a source that is a single file."""
+        return PurePosixPath(without_query(self.location)).name or self.source
 
     @property
     def annotations(self) -> str | None:

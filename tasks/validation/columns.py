@@ -1,9 +1,10 @@
-"""What a column of a table holds, told by its cells.
+"""What a column of a table holds, told by its cells where `data.columns` does not say it.
 
 number      most of its cells are numbers, plainly written, or all in one way such as $1,234.50, 1.234,5 or 25 %
 date        days, or moments, in one of the usual ways to write them
+boolean     two values such as true and false, yes and no
 category    anything else, and whole numbers of at most 10 different values
-left out    nothing that rows can be drawn of: empty, a number of a record, a text of its own in each row, an e-mail address or a
+drop        nothing that rows can be drawn of: empty, a number of a record, a text of its own in each row, an e-mail address or a
             telephone number, which would be a real one
 """
 
@@ -11,15 +12,17 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 from gan_core.kinds.schema import DType
 from gan_core.written import NumberForm
+from tasks.sources.raw import safe_path
+from tasks.validation.column_kinds import Asked, ColumnKind
 
 MOST_CATEGORIES = 1_000
 FEW_VALUES = 10
@@ -41,59 +44,113 @@ _TIMES = ("%H:%M", "%H:%M:%S", "%H:%M:%S.%f")
 DATE_FORMATS = (*_DAYS, *(f"{day}{gap}{time}{zone}" for day in _DAYS[:6] for gap in (" ", "T") for time in _TIMES for zone in ("", "Z")))
 """Of strftime, in the order in which they are tried."""
 
-Kind = Literal["number", "category", "left out"]
+_PAIRS = ({"true", "false"}, {"yes", "no"}, {"y", "n"}, {"t", "f"}, {"on", "off"})
+"""What the two values of a boolean are, in lower case; 0 and 1 where `data.columns` says so."""
+_EXAMPLES = 3  # that a message shows
 
 
 @dataclass(frozen=True)
 class Reading:
     """What a column is."""
 
-    kind: Kind
+    kind: ColumnKind
     dtype: DType = "string"
     format: str | None = None
     """How its cells are written, as `gan_core.kinds.schema.Column.format` has it."""
     note: str | None = None
-    """What people should know of it, said after the column's name."""
+    """What people should know of it."""
     parse: Callable[[Any], float | None] = lambda cell: None
     """Of a number or date, a cell's value; None where it is none."""
 
+    @property
+    def is_measured(self) -> bool:
+        """Whether its values are numbers, not choices."""
+        return self.kind in ("number", "date")
 
-def read_column(name: str, cells: Sequence[Any], decimal: str | None, is_category: bool = False) -> Reading:
+    @property
+    def asked(self) -> Asked:
+        """As `data.columns` would say it."""
+        return Asked(self.kind, self.format if self.kind == "date" else None)
+
+
+def read_column(name: str, cells: Sequence[Any], decimal: str | None, asked: Asked | None = None) -> Reading:
     """What a column is.
 
     Args:
         name: of the column.
         cells: of each whole row, None where it is missing.
         decimal: the mark before decimals, "." or ","; None: as the numbers show.
-        is_category: that is known, and only its type is asked.
+        asked: what the entry says that it is; None: its cells tell.
+
+    Raises:
+        ValueError: it is not what the entry says; begins with what it is said to be.
     """
     counts = Counter((type(cell), cell) for cell in cells if cell is not None)
     values = [value for _, value in counts]
     total = sum(counts.values())
     if not total:
-        return Reading("left out", note="it is empty in every row")
-    if is_category:
-        return Reading("category", _category_type(values))
+        return Reading("drop", note="it is empty in every row")
 
     def share(is_alike: Callable[[Any], bool]) -> float:
         return sum(count for (_, value), count in counts.items() if is_alike(value)) / total
 
-    if (found := _dates(values, share)) is not None:
+    if asked is not None:
+        return _as_asked(asked, values, share, decimal)
+    if (found := _dates(values, share, DATE_FORMATS)) is not None:
         return found
     if (personal := _personal(share)) is not None:
-        return Reading("left out", note=f"it holds {personal}, and what is drawn would be a real one")
+        return Reading("drop", note=f"it holds {personal}, and what is drawn would be a real one")
     number = _number_of(values, share, decimal)
     if number is not None:
         whole = number.dtype == "int64"
         if whole and len(values) == total and _is_id(name, [number.parse(value) or 0.0 for value in values]):
-            return Reading("left out", note="it numbers the rows, and there is nothing to learn in it")
+            return Reading("drop", note="it numbers the rows, and there is nothing to learn in it")
         if not whole or number.format is not None or len({number.parse(value) for value in values}) > FEW_VALUES:
             return number
         return Reading("category", _category_type(values))
     if len(values) > MOST_CATEGORIES or (len(values) > FEW_VALUES and 2 * len(values) > total):
         what = "a text of its own in most rows" if any(" " in str(value) for value in values) else "an id, another one in most rows"
-        return Reading("left out", note=f"it holds {what} ({len(values):,} different ones in {total:,})")
-    return Reading("category", _category_type(values))
+        return Reading("drop", note=f"it holds {what} ({len(values):,} different ones in {total:,})")
+    return Reading("boolean" if _is_pair(values, _PAIRS) else "category", _category_type(values))
+
+
+def _as_asked(asked: Asked, values: Sequence[Any], share: Callable[[Callable[[Any], bool]], float], decimal: str | None) -> Reading:
+    """What the entry says that a column of these different values is; raises ValueError where it is not."""
+    if asked.kind == "category":
+        return Reading("category", _category_type(values))
+    if asked.kind == "boolean":
+        if len(values) > 2 or not (_is_pair(values, (*_PAIRS, {"0", "1"})) or len(values) == 1):
+            raise ValueError(f"boolean, and it holds {_shown(values)}; write category")
+        return Reading("boolean", _category_type(values))
+    if asked.kind == "number":
+        found, is_read = _number_of(values, share, decimal), _is_some_number
+    else:
+        found = _dates(values, share, DATE_FORMATS if asked.format is None else (asked.format,))
+        is_read = partial(_is_some_date, DATE_FORMATS if asked.format is None else (asked.format,))
+    if found is None:
+        wrong = [value for value in values if not is_read(value)] or values
+        hint = " or with its format, such as `date %d/%m/%Y`" if str(asked) == "date" else ""
+        raise ValueError(f"{asked}, and it holds {_shown(wrong)}; write category{hint}, or drop")
+    return found
+
+
+def _is_pair(values: Sequence[Any], pairs: Iterable[set[str]]) -> bool:
+    return len(values) == 2 and {str(value).lower() for value in values} in pairs
+
+
+def _shown(values: Sequence[Any]) -> str:
+    rest = len(values) - _EXAMPLES
+    texts = [safe_path(str(value)[:40]) for value in values[:_EXAMPLES]]
+    return ", ".join(map(repr, texts)) + (f" and {rest:,} more" if rest > 0 else "")
+
+
+def _is_some_number(value: Any) -> bool:
+    forms = NumberForm.candidates([value], None) if isinstance(value, str) else ()
+    return _plain(value) is not None or any(form.read(value) is not None for form in forms)
+
+
+def _is_some_date(forms: Sequence[str], value: Any) -> bool:
+    return isinstance(value, date) or any(_dated(form, value) is not None for form in forms)
 
 
 def _category_type(values: Sequence[Any]) -> DType:
@@ -127,7 +184,7 @@ def _number_of(values: Sequence[Any], share: Callable[[Callable[[Any], bool]], f
             continue
         example = next(text for text in texts if parse(text) is not None)
         whole = all(number is None or number.is_integer() for number in map(parse, values)) and form.is_whole(texts)
-        note = f"{example!r} is read as the number {parse(example):.12g}"
+        note = f"{example!r} is {parse(example):.12g}"
         if form.is_ambiguous(texts):
             other = "," if form.decimal == "." else "."
             note += f'; if the {form.name_of(other)} stands before decimals, set data.decimal: "{other}"'
@@ -154,24 +211,24 @@ def _formed(form: NumberForm, value: Any) -> float | None:
     return form.read(value) if isinstance(value, str) else _plain(value)
 
 
-def _dates(values: Sequence[Any], share: Callable[[Callable[[Any], bool]], float]) -> Reading | None:
-    """The column as days or moments; None where it holds others."""
+def _dates(values: Sequence[Any], share: Callable[[Callable[[Any], bool]], float], forms: Sequence[str]) -> Reading | None:
+    """The column as days or moments, texts of them in one of these forms; None where it holds others."""
     if share(lambda value: isinstance(value, date)) >= _MOSTLY:  # a datetime is a date too
         moments = any(isinstance(value, datetime) for value in values)
         zoned = any(isinstance(value, datetime) and value.tzinfo is not None for value in values)
         note = "moments with a time zone are read, and drawn, as UTC" if zoned else None
-        return Reading("number", "datetime" if moments else "date", note=note, parse=_seconds if moments else _days)
+        return Reading("date", "datetime" if moments else "date", note=note, parse=_seconds if moments else _days)
     first = next((value for value in values if isinstance(value, str)), "")
-    fitting = [form for form in DATE_FORMATS if _dated(form, first) is not None]
+    fitting = [form for form in forms if _dated(form, first) is not None]
     if not fitting:  # the first one may be wrong
-        fitting = [form for form in DATE_FORMATS if any(_dated(form, value) is not None for value in values[1:20])]
+        fitting = [form for form in forms if any(_dated(form, value) is not None for value in values[1:20])]
     for form in fitting:
         parse = partial(_dated, form)
         if share(partial(_is_read, parse)) < _MOSTLY:
             continue
         others = [one for one in fitting if one != form and all(_dated(one, value) is not None for value in values)]
-        note = f"{first!r} is read as a date ({form})" + (f"; all of them fit {others[0]} too" if others else "")
-        return Reading("number", "datetime" if "%H" in form else "date", form, note, parse)
+        note = f"{first!r} is {form}" + (f"; all of them fit {others[0]} too: if it is that, write `date {others[0]}`" if others else "")
+        return Reading("date", "datetime" if "%H" in form else "date", form, note, parse)
     return None
 
 

@@ -124,12 +124,12 @@ def inspect(
         return Inspection(_counted(_point_rows(points), len(points), on_row), None, points)
     if raw.kind == "table":
         (member,) = raw.members
-        found, classes, table = inspect_table(read_table(raw.read(member), member.path), data, member.path)
+        found, classes, table = inspect_table(read_table(raw.read(member), member.path), data, data.file_name)
         rows = (
             Row(f"{member.path}#{number}", row.sha256, row.label, row.reason, row.number, repeat=row.repeat)
             for number, row in enumerate(found, start=1)
         )
-        return Inspection(_counted(rows, len(found), on_row), classes, table, notes=table.notes)
+        return Inspection(_counted(rows, len(found), on_row), classes, table, notes=[*table.said(data.file_name)])
     if raw.kind == "files":
         return _inspect_files(raw, data, limits, spool, on_row)
     arrays, classes = _read_idx_files(raw) if raw.kind == "idx" else _read_npy_files(raw)

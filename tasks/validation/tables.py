@@ -26,7 +26,9 @@ from gan_core.errors import DataError
 from gan_core.kinds.schema import GAP, Column, Schema
 from tasks.params import DataParams
 from tasks.sources.raw import safe_path
+from tasks.validation.column_kinds import Asked
 from tasks.validation.columns import MOST_CATEGORIES, Reading, is_plain_number, is_whole, read_column
+from tasks.validation.columns_shown import FoundColumn, block_of, remark_on, table_of
 
 LONGEST_CELL = 1_000
 """Characters of a cell; rows with longer ones go to quarantine."""
@@ -78,7 +80,18 @@ class TableRows:
     schema: Schema
     """Not yet fitted."""
     notes: tuple[str, ...] = ()
-    """What people should know of how the columns were read."""
+    """How the file was read, where that is not plain."""
+    found: tuple[FoundColumn, ...] = ()
+    """Every column of the file, used or not, in its order."""
+    missing_texts: tuple[str, ...] = ()
+    """Those that stand for missing cells in it."""
+
+    def said(self, name: str) -> Iterator[str]:
+        """What people should know of how the table, a file of that name, was read: a note each, some of several lines."""
+        yield from self.notes
+        yield f"the columns of {name}:\n{table_of(self.found, self.missing_texts)}"
+        if block := block_of(self.found):
+            yield f"to hold them to that, or to change it, in params.yaml below data:\n{block}"
 
 
 def read_table(data: bytes, path: str) -> Cells:
@@ -192,72 +205,93 @@ def inspect_table(cells: Cells, data: DataParams, path: str) -> tuple[list[Table
     Raises:
         DataError: the entry names a column that is not there or cannot be used, or of which there is nothing to draw, or no other is left.
     """
-    _check_names(cells, data, path)
-    asked = {*data.categorical, *([data.label] if data.label else [])}
-    left_out = {name: why for name, why in cells.left_out.items() if name not in asked}
     missing = frozenset(data.missing)
-
-    def taken(row: tuple[Any, ...], kept: Sequence[int]) -> tuple[Any, ...]:
-        return tuple(_cell(row[i]) for i in kept)
-
-    kept = [i for i, name in enumerate(cells.names) if name not in data.drop and name not in left_out]
-    whole = [taken(row, kept) for row in cells.rows if not isinstance(row, str)]
-    columns = dict(zip((cells.names[i] for i in kept), zip(*whole, strict=True) if whole else [()] * len(kept), strict=True))
-    readings = {
-        name: read_column(name, [None if _is_missing(cell, missing) else cell for cell in column], data.decimal, name in asked)
-        for name, column in columns.items()
-    } if whole else dict.fromkeys(columns, Reading("category"))  # fmt: skip
-    for name, reading in readings.items():
-        if reading.kind == "left out":
-            if name in asked:
-                raise DataError(f"data: column {safe_path(name)} of {path} cannot be used: {reading.note}; take it out of the entry")
-            left_out[name] = reading.note or ""
-    kept = [i for i in kept if cells.names[i] not in left_out]
-    names = [cells.names[i] for i in kept]
+    readings, left_out = _read_columns(cells, data, path, missing)
+    names = [name for name in cells.names if name in readings]
     if not set(names) - {data.label}:
         raise DataError(f"data: {path} has no column left beside the label: {_reasons(left_out)}")
-    rows = [row if isinstance(row, str) else taken(row, kept) for row in cells.rows]
+    kept = [i for i, name in enumerate(cells.names) if name in readings]
+    rows = [row if isinstance(row, str) else tuple(_cell(row[i]) for i in kept) for row in cells.rows]
     known = [readings[name] for name in names]
     reasons = [row if isinstance(row, str) else _fault(row, names, known, missing, data.label) for row in rows]
     good = [row for row, reason in zip(rows, reasons, strict=True) if reason is None and not isinstance(row, str)]
-    found, values = [], []
-    for k, name in enumerate(names):
-        column, numbers = _column(name, [None if _is_missing(row[k], missing) else row[k] for row in good], known[k], path)
-        found.append(column)
-        values.append(numbers)
+    packed = [
+        _column(name, [None if _is_missing(row[k], missing) else row[k] for row in good], reading)
+        for k, (name, reading) in enumerate(zip(names, known, strict=True))
+    ]
+    if problems := list(_too_many(packed, len(good), path)):
+        raise DataError("\n".join(problems))
+    columns, values = [column for column, _ in packed], [numbers for _, numbers in packed]
     label = names.index(data.label) if data.label else None
-    classes = None if label is None or not good else _classes(found[label], values[label], path)
-    texts = None if label is None else _texts(found[label], values[label])
+    classes = None if label is None or not good else _classes(columns[label], values[label], path)
+    texts = None if label is None else _texts(columns[label], values[label])
+    used = {name: (*one, reading) for name, one, reading in zip(names, packed, known, strict=True)}
     table = TableRows(
         np.stack([values[k] for k in range(len(names)) if k != label], axis=1) if len(names) > (label is not None) else np.empty((0, 0)),
         Schema(
-            tuple(column for k, column in enumerate(found) if k != label), data.label, "string" if label is None else found[label].dtype
+            tuple(column for k, column in enumerate(columns) if k != label), data.label, "string" if label is None else columns[label].dtype
         ),
-        (*cells.notes, *_notes(left_out, {name: readings[name] for name in names}, found, values, good, missing)),
+        cells.notes,
+        tuple(_found(name, used.get(name), left_out.get(name), data) for name in cells.names),
+        tuple(sorted({cell for row in good for cell in row if isinstance(cell, str) and cell in missing})),
     )
     return list(_rows(rows, reasons, texts, _common(values))), classes, table
 
 
-def _notes(
-    left_out: Mapping[str, str],
-    readings: Mapping[str, Reading],
-    columns: Sequence[Column],
-    values: Sequence[NDArray[np.float64]],
-    rows: Sequence[tuple[Any, ...]],
-    missing: Collection[str],
-) -> Iterator[str]:
-    """What people should know of how a table's columns were read."""
-    if left_out:
-        yield f"left out: {_reasons(left_out)}"
-    for name, reading in readings.items():
-        if reading.note:
-            yield f"{safe_path(name)}: {reading.note}"
-    gaps = {column.name: _gaps(column, one) for column, one in zip(columns, values, strict=True)}
-    shown = [f"{safe_path(name)} {share:.1%}" for name, share in gaps.items() if share]
-    if shown:
-        texts = sorted({cell for row in rows for cell in row if isinstance(cell, str) and cell in missing})
-        read = ", ".join(["an empty cell", *map(repr, texts)])
-        yield f"cells are missing, and will be in generated rows: {_listed(shown)}; read as missing: {read} (data.missing)"
+def _read_columns(cells: Cells, data: DataParams, path: str, missing: Collection[str]) -> tuple[dict[str, Reading], dict[str, str]]:
+    """What each column is that is used, in the order of the file; and of each other one that the entry does not drop, why not.
+
+    Raises:
+        DataError: naming all that the entry says of columns and that is not so.
+    """
+    asked = data.asked_columns
+    if problems := [*_wrong_names(cells, data, path), *_wrong_types(cells, asked, path)]:
+        raise DataError("\n".join(problems))
+    left_out = {name: why for name, why in cells.left_out.items() if name not in asked}
+    whole = [row for row in cells.rows if not isinstance(row, str)]
+    readings: dict[str, Reading] = {}
+    for i, name in enumerate(cells.names):
+        if asked.get(name) == Asked("drop") or name in left_out:
+            continue
+        if not whole:
+            readings[name] = Reading("category")
+            continue
+        present = [None if _is_missing(cell, missing) else cell for cell in (_cell(row[i]) for row in whole)]
+        try:
+            reading = read_column(name, present, data.decimal, asked.get(name))
+        except ValueError as error:
+            problems.append(f"{data.key_of(name)}: {safe_path(name)} of {path} is said to be a {error}")
+            continue
+        if reading.kind != "drop":
+            readings[name] = reading
+        elif name in asked:
+            problems.append(
+                f"{data.key_of(name)}: column {safe_path(name)} of {path} cannot be used: {reading.note}; take it out of the entry"
+            )
+        else:
+            left_out[name] = reading.note or ""
+    if problems:
+        raise DataError("\n".join(problems))
+    return readings, left_out
+
+
+def _too_many(packed: Sequence[tuple[Column, NDArray[np.float64]]], rows: int, path: str) -> Iterator[str]:
+    """What is wrong with categories of more values than are learned."""
+    for column, _ in packed:
+        count = len({*(column.categories or ())} - {GAP})
+        if count > MOST_CATEGORIES:
+            yield (
+                f"{path}: column {safe_path(column.name)} has {count:,} different values in {rows:,} rows, which is no category; "
+                "leave it out by data.drop"
+            )
+
+
+def _found(name: str, used: tuple[Column, NDArray[np.float64], Reading] | None, why_not: str | None, data: DataParams) -> FoundColumn:
+    is_asked = name in data.asked_columns
+    if used is None:
+        return FoundColumn(name, Asked("drop"), 0.0, why_not or "left out, as the entry says", is_asked)
+    column, values, reading = used
+    return FoundColumn(name, reading.asked, _gaps(column, values), remark_on(column, values, reading.note), is_asked, name == data.label)
 
 
 def _gaps(column: Column, values: NDArray[np.float64]) -> float:
@@ -280,19 +314,21 @@ def _common(values: Sequence[NDArray[np.float64]]) -> NDArray[np.bool_]:
     return np.asarray(expected >= 0)
 
 
-def _check_names(cells: Cells, data: DataParams, path: str) -> None:
-    asked = [("label", data.label)] if data.label else []
-    asked += [("categorical", name) for name in data.categorical] + [("drop", name) for name in data.drop]
-    for key, name in asked:
+def _wrong_names(cells: Cells, data: DataParams, path: str) -> Iterator[str]:
+    """What the entry names and the table has not, or leaves nothing of."""
+    for name in dict.fromkeys([*([data.label] if data.label else []), *data.asked_columns]):
         if name not in cells.names:
             near = difflib.get_close_matches(name, cells.names, n=1)
             hint = f"did you mean {near[0]}?" if near else f"it has {_named(cells.names)}"
-            raise DataError(f"data.{key}: {path} has no column {name!r}; {hint}")
-    if not set(cells.names) - {*data.drop, data.label}:
-        raise DataError(f"data: {path} has no column left beside the label; shorten data.drop, or name another table")
+            yield f"{data.key_of(name)}: {path} has no column {name!r}; {hint}"
+    if not {name for name in cells.names if data.asked_columns.get(name) != Asked("drop")} - {data.label}:
+        yield f"data: {path} has no column left beside the label; shorten data.drop, or name another table"
+
+
+def _wrong_types(cells: Cells, asked: Mapping[str, Asked], path: str) -> Iterator[str]:
     for name, kind in cells.unreadable.items():
-        if name not in data.drop:
-            raise DataError(
+        if asked.get(name) != Asked("drop"):
+            yield (
                 f"{path}: column {safe_path(name)} holds {kind}; tables hold numbers, texts, booleans, days and moments: "
                 "convert it, or name it in data.drop"
             )
@@ -339,7 +375,7 @@ def _fault(
             return f"{shown}: a cell of {len(value):,} characters, more than {LONGEST_CELL:,}"
         if isinstance(value, str) and "\0" in value:
             return f"{shown}: holds a zero byte"
-        number = reading.parse(value) if reading.kind == "number" else value if isinstance(value, float) else 0.0
+        number = reading.parse(value) if reading.is_measured else value if isinstance(value, float) else 0.0
         if number is None:
             what = "date" if reading.dtype in ("date", "datetime") else "number"
             return f"{shown}: {safe_path(str(value)[:80])!r} is no {what}, as other values are"
@@ -347,14 +383,14 @@ def _fault(
             return f"{shown}: not finite ({value})"
         if abs(number) > _LARGEST:
             return f"{shown}: {value} is beyond what can be computed with (1e100)"
-        if reading.kind == "number" and number.is_integer() and abs(number) >= _EXACT and is_whole(value):
+        if reading.is_measured and number.is_integer() and abs(number) >= _EXACT and is_whole(value):
             return f"{shown}: {value} is beyond what is kept exactly (below 2**53)"
     return "every cell is missing" if empty else None
 
 
-def _column(name: str, values: Sequence[Any], reading: Reading, path: str) -> tuple[Column, NDArray[np.float64]]:
+def _column(name: str, values: Sequence[Any], reading: Reading) -> tuple[Column, NDArray[np.float64]]:
     """What a column of good values is, and its values as they are packed; None where one is missing."""
-    if reading.kind == "number":
+    if reading.is_measured:
         numbers = np.array([math.nan if value is None else reading.parse(value) for value in values], dtype=np.float64)
         missing = float(np.isnan(numbers).mean()) if len(numbers) else 0.0
         return Column(name, "number", reading.dtype, missing=missing, format=reading.format), numbers
@@ -362,11 +398,6 @@ def _column(name: str, values: Sequence[Any], reading: Reading, path: str) -> tu
     texts = [GAP if value is None else str(int(value)) if whole else str(value) for value in values]
     present = sorted({*texts} - {GAP}, key=int if whole else None)
     categories = (*present, *([GAP] if GAP in texts else []))
-    if len(categories) > MOST_CATEGORIES:
-        raise DataError(
-            f"{path}: column {safe_path(name)} has {len(present):,} different values in {len(texts):,} rows, which is no category; "
-            "leave it out by data.drop"
-        )
     index = {category: float(i) for i, category in enumerate(categories)}
     return Column(name, "category", reading.dtype, categories), np.array([index[text] for text in texts], dtype=np.float64)
 
@@ -389,10 +420,10 @@ def _classes(label: Column, values: NDArray[np.float64], path: str) -> tuple[str
 
 
 def _reasons(left_out: Mapping[str, str]) -> str:
-    return _listed([f"{safe_path(name[:80])} ({why})" if name else why for name, why in left_out.items()])
+    return _listed([f"{safe_path(name[:80])} ({why})" if name else why for name, why in left_out.items()], 20)
 
 
-def _listed(parts: Sequence[str], most: int = 20) -> str:
+def _listed(parts: Sequence[str], most: int) -> str:
     return ", ".join(parts[:most]) + (f" and {len(parts) - most:,} more" if len(parts) > most else "")
 
 

@@ -48,6 +48,11 @@ def read(data: bytes, suffix: str = ".csv", **keys: Any) -> tuple[list[TableRow]
     return rows, table, {column.name: column for column in table.schema.columns}
 
 
+def remarks(table: TableRows) -> dict[str, str]:
+    """By column, what is said of it."""
+    return {one.name: one.remark for one in table.found}
+
+
 def drawn(table: TableRows, count: int = 60) -> Samples:
     """The first rows, as if a generator had drawn them."""
     known = table.schema.fitted(table.values, None, 0)
@@ -64,13 +69,13 @@ def test_columns_that_are_not_the_data_s_own_are_left_out_and_named() -> None:
     rows, table, found = read(csv(columns))
     assert list(found) == ["x"]
     assert not any(row.reason for row in rows)
-    (note,) = table.notes
+    assert {one.name for one in table.found if one.kind.kind == "drop"} == {*columns} - {"x"}
     for name, why in {
         "empty": "it is empty in every row", "id": "it numbers the rows", "number": "it numbers the rows",
         "code": "it holds an id, another one in most rows (400 different ones in 400)", "text": "it holds a text of its own in most rows",
         "mail": "it holds e-mail addresses", "call": "it holds telephone numbers",
     }.items():  # fmt: skip
-        assert f"{name} ({why}" in note
+        assert remarks(table)[name].startswith(why)
 
 
 def test_different_whole_numbers_that_mean_something_are_learnt() -> None:
@@ -90,7 +95,7 @@ def test_pandas_index_is_left_out(suffix: str) -> None:
         assert "__index_level_0__" in pq.read_schema(io.BytesIO(data)).names
     _, table, found = read(data, suffix)
     assert list(found) == ["x", "c"]
-    assert "pandas' index" in table.notes[0]
+    assert sum("pandas' index" in remark for remark in remarks(table).values()) == 1
 
 
 @pytest.mark.parametrize(
@@ -130,14 +135,14 @@ class TestDates:
         texts = moments.dt.strftime(form)
         _, table, found = read(csv({"t": texts, "x": NOISE}))
         assert found["t"].format == form
-        assert any(f"is read as a date ({form})" in note for note in table.notes)
+        assert remarks(table)["t"].endswith(f"; {texts[0]!r} is {form}")
         assert table_frame(drawn(table), None)["t"].tolist() == texts[:60].tolist()
 
     def test_moments_of_parquet_are_utc(self) -> None:
         moments = pa.array([datetime(2020, 1, 1, 2, i % 60, i % 7, i, tzinfo=UTC) for i in range(200)], pa.timestamp("us", "Europe/Oslo"))
         _, table, found = read(parquet(pa.table({"t": moments, "x": NOISE[:200]})), ".parquet")
         assert found["t"].dtype == "datetime"
-        assert "as UTC" in table.notes[0]
+        assert "as UTC" in remarks(table)["t"]
         assert table_frame(drawn(table), None)["t"][3] == pd.Timestamp("2020-01-01 02:03:03.000003")
 
     def test_gaps_and_a_wrong_one(self) -> None:
@@ -169,7 +174,7 @@ class TestNumbersAsPeopleWriteThem:
         texts = [write(number) for number in numbers]
         _, table, found = read(csv({"price": texts, "x": NOISE}))
         assert (found["price"].kind, found["price"].format) == ("number", example)
-        assert table.notes[0].startswith(f"price: {texts[0]!r} is read as the number ")
+        assert f"; {texts[0]!r} is " in remarks(table)["price"]
         expected = [text.replace("\u202f", " ") for text in texts[:60]]
         again = table_frame(drawn(table), None)["price"].tolist()
         known = table.schema.fitted(table.values, None, 0).columns[0]
@@ -182,7 +187,7 @@ class TestNumbersAsPeopleWriteThem:
         texts = [f"{i % 9 + 1},{i:03}" for i in range(400)]
         _, table, _ = read(csv({"pop": texts, "x": NOISE}))
         assert table.values[3, 0] == 4_003
-        assert table.notes[0].endswith('if the comma stands before decimals, set data.decimal: ","')
+        assert remarks(table)["pop"].endswith('if the comma stands before decimals, set data.decimal: ","')
         _, table, _ = read(csv({"pop": texts, "x": NOISE}), decimal=",")
         assert table.values[3, 0] == 4.003
 
@@ -222,10 +227,8 @@ class TestGaps:
         assert not any(row.reason for row in rows)
         assert found["n"].missing == 0.2
         assert (found["c"].categories, found["b"].categories) == (("a", "b", ""), ("True", ""))
-        assert table.notes == (
-            "cells are missing, and will be in generated rows: n 20.0%, c 50.0%, b 50.0%, k 25.0%; "
-            "read as missing: an empty cell, '?', 'NA' (data.missing)",
-        )
+        assert [one.missing for one in table.found] == [0.2, 0.5, 0.5, 0.25, 0]
+        assert "  read as missing, and drawn as often: an empty cell, '?', 'NA' (data.missing)" in "\n".join(table.said("t.csv"))
         frame = table_frame(drawn(table), None)
         assert frame["n"].dtype == "Int64"
         assert frame.isna().mean().tolist() == [0.2, 0.5, 0.5, 0.25, 0.0]
@@ -298,5 +301,7 @@ class TestSplit:
     def test_what_was_read_is_said(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         self.run(Workspace(tmp_path), csv({"x": NOISE, "empty": [None] * 400, "d": ["2020-01-31", "2020-02-13"] * 200}))
         said = capsys.readouterr().out
-        assert "note: left out: empty (it is empty in every row)\n" in said
-        assert "note: d: '2020-01-31' is read as a date (%Y-%m-%d)\n" in said
+        assert "note: the columns of rows.csv:\n  column  kind    missing  what it holds\n" in said
+        assert "\n  empty   drop             it is empty in every row\n" in said
+        assert "\n  d       date             2020-01-31 to 2020-02-13; '2020-01-31' is %Y-%m-%d\n" in said
+        assert said.count('  columns:\n    x: number\n    empty: drop\n    d: "date %Y-%m-%d"\n') == 1

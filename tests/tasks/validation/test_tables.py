@@ -197,10 +197,10 @@ REFUSED: list[tuple[bytes, dict[str, Any], str]] = [
     (b"a,,b\n1,2,3\n", {}, r"column 2 has no name"),
     (b"1,2\n3,4\n", {}, r"its first row holds values \(1, 2\); a table begins with a row of columns' names"),
     (b'a,b\n1,"2\n3,4\n', {}, r"no readable CSV at line 3 .*a quote that is never closed"),
-    (b"colour,b\nred,2.5\n", {"label": "color"}, r"data\.label: table\.csv has no column 'color'; did you mean colour\?"),
-    (b"a,b\nred,2.5\n", {"categorical": ["price"]}, r"data\.categorical: table\.csv has no column 'price'; it has a, b"),
+    (b"colour,b\nred,2.5\n", {"label": "color"}, r"data\.label: rows\.csv has no column 'color'; did you mean colour\?"),
+    (b"a,b\nred,2.5\n", {"categorical": ["price"]}, r"data\.categorical: rows\.csv has no column 'price'; it has a, b"),
     (b"a,b\nred,2.5\n", {"label": "a", "drop": ["b"]}, r"has no column left beside the label"),
-    (b"a,b\n" + b"red,2.5\n" * 20, {"label": "a"}, r"data\.label: column a of table\.csv is 'red' in every row; leave the label out"),
+    (b"a,b\n" + b"red,2.5\n" * 20, {"label": "a"}, r"data\.label: column a of rows\.csv is 'red' in every row; leave the label out"),
     (b"a,b\n" + b"".join(b"%d,2.5\n" % i for i in range(300)) * 3, {"label": "a"}, r"has 300 different values, and at most 100 classes"),
     (
         b"a,b\n" + b"".join(b"row %d,2.5\n" % i for i in range(30)),
@@ -208,7 +208,7 @@ REFUSED: list[tuple[bytes, dict[str, Any], str]] = [
         r"no column left beside the label: a \(it holds a text of its own in most rows \(30 different ones in 30\)\)",
     ),
     (b"a,b\n" + b"x,2.5\n" * 30, {}, r"no column of the table ever changes, so there is nothing to learn"),
-    (b"a,b\n" + b"".join(b"%d,\n" % (i * i) for i in range(30)), {"label": "b"}, r"column b of table\.csv cannot be used: it is empty in"),
+    (b"a,b\n" + b"".join(b"%d,\n" % (i * i) for i in range(30)), {"label": "b"}, r"column b of rows\.csv cannot be used: it is empty in"),
 ]  # fmt: skip
 
 
