@@ -14,15 +14,16 @@ _POWER_ITERATIONS = 32
 
 
 class Average:
-    """An exponential moving average of a network: its half-life is counted in images, and shorter while the run is young.
+    """An exponential moving average of a network: its half-life is counted in images, and shorter while a run from scratch is young.
 
     Weights and the running statistics of batch normalisation are averaged. Any other buffer is taken as it is now, since the mean of
     counters or of directions means nothing: the singular vectors of spectral normalisation are found anew for the averaged weights.
     """
 
-    def __init__(self, network: nn.Module, half_life: int) -> None:
+    def __init__(self, network: nn.Module, half_life: int, *, is_warm: bool = False) -> None:
         self._network = copy.deepcopy(network).eval().requires_grad_(False)
         self.half_life = half_life
+        self.is_warm = is_warm  # there is no bad beginning to forget
         self._unsettled = False
         averaged = {name for name, _ in network.named_parameters()} | set(_running_statistics(network))
         # state_dict's tensors share memory with the networks, so these lists stay good for the whole run.
@@ -34,7 +35,7 @@ class Average:
     @torch.no_grad()
     def update(self, images: int, step: int) -> None:
         """Take in the network's present weights after `images` images, of which the last `step` since the last call."""
-        half_life = min(self.half_life, images / 20)
+        half_life = self.half_life if self.is_warm else min(self.half_life, images / 20)
         keep = 0.5 ** (step / half_life) if half_life else 0.0
         mine = cast(list[Tensor], [pair[0] for pair in self._averaged])
         torch._foreach_lerp_(mine, [pair[1] for pair in self._averaged], 1 - keep)

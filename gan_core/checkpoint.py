@@ -33,6 +33,8 @@ class Checkpoint:
     images: int
     tensors: Mapping[str, Tensor]
     facts: Mapping[str, Any] = field(default_factory=dict)
+    sha256: str = ""
+    """Of all that it holds, where it was read from disk."""
 
 
 def write(checkpoint: Checkpoint, folder: Path) -> None:
@@ -63,7 +65,7 @@ def read(folder: Path) -> Checkpoint:
         data = (folder / "state.safetensors").read_bytes()
         if _digest(facts["images"], facts["facts"], data) != facts["sha256"]:
             raise DataError(f"{folder}: is damaged (its checksum differs)")
-        return Checkpoint(facts["images"], load_tensors(data), facts["facts"])
+        return Checkpoint(facts["images"], load_tensors(data), facts["facts"], facts["sha256"])
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise DataError(f"{folder}: is no readable checkpoint ({error})") from None
 

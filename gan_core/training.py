@@ -13,7 +13,7 @@ import json
 import math
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +39,16 @@ from gan_core.params.common import OptimizerParams
 from gan_core.randomness import reseed
 from gan_core.recipes import build_recipe
 from gan_core.recipes.game import Recipe, Turn
+from gan_core.start import Takeover, check_fits, moments_taken, take_over
 
 _BUILD = 2**40  # apart from any count of images
 _NO_EFFECT = ("checkpoint_every",)
 """Parameters that change nothing about a training's result."""
+_MOMENTS: Mapping[type[torch.optim.Optimizer], frozenset[str]] = {
+    torch.optim.Adam: frozenset({"step", "exp_avg", "exp_avg_sq"}),
+    torch.optim.RMSprop: frozenset({"step", "square_avg"}),
+}
+"""What each optimiser keeps of a weight."""
 
 
 @dataclass(frozen=True)
@@ -62,17 +68,19 @@ def train(
     on_note: Callable[[str], None] = lambda note: None,  # told what a person should know, such as a damaged checkpoint
     should_stop: Callable[[], bool] = lambda: False,  # asked after every step; True saves the state and ends
     group: Group = ALONE,  # of processes that train together, each of them in this function
+    start: checkpoint.Checkpoint | None = None,  # the end of another training, from which what fits is taken over (`gan_core.start`)
 ) -> bool:
     """Train until the budget is spent.
 
     Leaves in `folder`: generator/ (averaged, what is shipped), checkpoint/ (both players and their optimisers), samples/ (a picture
-    each `preview_every` images), metrics.jsonl. Of a group, the first process alone reads and writes there.
+    each `preview_every` images), metrics.jsonl, and with a start start.json, what was taken over. Of a group, the first process alone
+    reads and writes there.
 
     Returns:
         Whether the budget was spent; False where `should_stop` ended the run, which can then be resumed.
 
     Raises:
-        ConfigError: the parameters do not fit the data or this machine.
+        ConfigError: the parameters do not fit the data or this machine, or the start fits nothing.
         TrainingError: what lies in `folder` is of another training: other parameters, or other data.
         LostRunError: a loss or score is not finite, or the run has collapsed (`gan_core.watch`).
         PeerLostError: another process of the group is gone.
@@ -83,7 +91,7 @@ def train(
     precision = choose_precision(params.precision, device, convolutional=_is_convolutional(recipe))
     optimizers = {index: _optimizer(recipe, turn, params.optimizer) for index, turn in enumerate(recipe.turns)}
     half_life = min(params.images // 20, 500_000) if params.ema is None else params.ema
-    average = Average(recipe.players[recipe.shipped], half_life)
+    average = Average(recipe.players[recipe.shipped], half_life, is_warm=start is not None)
     batches = Batches(dataset, params.seed, device, recipe.paired)
     microbatches = Microbatches(recipe, batches, Parts(group, params.batch, params.accumulate), params, precision)
     record = folder / "metrics.jsonl"
@@ -91,7 +99,7 @@ def train(
     preview_every = params.preview_every or math.ceil(params.images / 10)
     checkpoint_every = params.checkpoint_every or math.ceil(params.images / 20)
 
-    training = identity(params, dataset)
+    training = identity(params, dataset, start)
     resumed = _resumed(folder, training, group, device, on_note)
     images, sums, counts = 0, dict[str, Tensor](), dict[str, int]()
     if resumed is not None:
@@ -99,6 +107,11 @@ def train(
         sums = {name: value.to(device) for name, value in checkpoint.subtree(resumed.tensors, "sums").items()}
         _restore(resumed.tensors, recipe, optimizers, average)
         on_note(f"resumed at {images:,} of {params.images:,} images")
+    elif start is not None:
+        taken = _begin_from(start, recipe, optimizers, average)
+        if group.is_first:
+            write_whole(folder / "start.json", json.dumps(taken.as_record(), indent=2) + "\n")
+            on_note(taken.in_words)
     lines = _record_so_far(record, images, group, device)
     numbers: dict[str, float] = {}
     shipped = list(recipe.players[recipe.shipped].parameters())
@@ -139,8 +152,8 @@ def train(
                 _log(record, images, numbers)
             sums, counts = {}, {}
             lines.append({"images": images, **numbers})
-            start = recipe.generator_from * params.images
-            reason = watch.failure(lines, params.images, params.batch, start, recipe.shipped) if params.watch == "stop" else None
+            plays_from = recipe.generator_from * params.images
+            reason = watch.failure(lines, params.images, params.batch, plays_from, recipe.shipped) if params.watch == "stop" else None
             if reason:
                 raise _lost(f"at {images:,} images {reason}")
         if _is_due(preview_every, before, images, params) and group.is_first:
@@ -165,9 +178,22 @@ def train(
     return True
 
 
-def identity(params: TrainParams, dataset: Dataset) -> dict[str, Any]:
+def identity(params: TrainParams, dataset: Dataset, start: checkpoint.Checkpoint | None = None) -> dict[str, Any]:
     """All that the result of a training depends on, as JSON holds it: `train` takes up what was begun under the same alone."""
-    return {"train": params.model_dump(mode="json", exclude=set(_NO_EFFECT)), "dataset": dataset.spec.digest}
+    depends = {"train": params.model_dump(mode="json", exclude=set(_NO_EFFECT)), "dataset": dataset.spec.digest}
+    return depends if start is None else {**depends, "start": start.sha256}
+
+
+def fitting(params: TrainParams, dataset: Dataset, start: checkpoint.Checkpoint) -> Takeover:
+    """What `train` would take over from a start, found without training.
+
+    Raises:
+        ConfigError: the parameters do not fit the data or this machine, or the start fits nothing.
+    """
+    recipe = build_recipe(params, dataset.spec, torch.device("cpu"))
+    found = take_over(_fillable(recipe, Average(recipe.players[recipe.shipped], 0)), start.tensors)
+    check_fits(found)
+    return found
 
 
 def averaged(params: TrainParams, dataset: Dataset, folder: Path) -> Generator:
@@ -244,12 +270,52 @@ def _restore(tensors: Mapping[str, Tensor], recipe: Recipe[Any], optimizers: Map
         for key, value in checkpoint.subtree(tensors, f"optimizers/{index}").items():
             parameter, _, moment = key.partition("/")
             state.setdefault(int(parameter), {})[moment] = value
-        optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
-        # The fused step walks memory, so moments must lie in it as their weights do (channels last), and load_state_dict made them plain.
-        for weight, moments in optimizer.state.items():
-            for moment, value in moments.items():
-                if value.shape == weight.shape:
-                    moments[moment] = torch.empty_like(weight).copy_(value)
+        _set_moments(optimizer, state)
+
+
+def _set_moments(optimizer: torch.optim.Optimizer, state: Mapping[int, Mapping[str, Tensor]]) -> None:
+    """Give an optimiser its moments, by the number of the weight that they belong to."""
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+    # The fused step walks memory, so moments must lie in it as their weights do (channels last), and load_state_dict made them plain.
+    for weight, moments in optimizer.state.items():
+        for moment, value in moments.items():
+            if value.shape == weight.shape:
+                moments[moment] = torch.empty_like(weight).copy_(value)
+
+
+def _fillable(recipe: Recipe[Any], average: Average) -> dict[str, Tensor]:
+    """What a start may fill, named as in a checkpoint: the players that learn, and the average.
+
+    Not what a game remembers otherwise, such as a pool of past translations: those belong to the order of the data, which begins anew.
+    """
+    learning = {player.partition(".")[0] for turn in recipe.turns for player in turn.players}
+    players = {name: player.state_dict() for name, player in recipe.players.items() if name in learning}
+    return checkpoint.flatten({"players": players, "average": average.network.state_dict()})
+
+
+def _begin_from(
+    start: checkpoint.Checkpoint, recipe: Recipe[Any], optimizers: Mapping[int, torch.optim.Optimizer], average: Average
+) -> Takeover:
+    """Fill in what fits of a start.
+
+    Raises:
+        ConfigError: nothing does.
+    """
+    mine = _fillable(recipe, average)
+    found = take_over(mine, start.tensors)
+    check_fits(found)
+    with torch.no_grad():
+        for name, tensor in found.tensors.items():
+            mine[name].copy_(tensor)  # a state dict shares its memory with the network
+    kept = weights = 0
+    for index, optimizer in optimizers.items():
+        roots = tuple(f"players/{player.partition('.')[0]}/" for player in recipe.turns[index].players)
+        names, theirs_named = ({name for name in tensors if name.startswith(roots)} for tensors in (mine, start.tensors))
+        moved, theirs = optimizer.param_groups[0]["params"], checkpoint.subtree(start.tensors, f"optimizers/{index}")
+        state = moments_taken(moved, theirs, _MOMENTS[type(optimizer)], same_network=names == theirs_named)
+        _set_moments(optimizer, state)
+        kept, weights = kept + len(state), weights + len(moved)
+    return replace(found, moments=(kept, weights))
 
 
 def _resumed(

@@ -1,0 +1,111 @@
+"""What a training takes over from the end of another one: each tensor that has a place, by its name and shape. The rest begins anew.
+
+Taken are the players' weights, the average, and the moments of the optimisers; what other trainings resume from as well, such as
+StyleGAN2-ADA's (Karras et al., 2020, `--resume`, which takes tensors by name), though without the moments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from gan_core.errors import ConfigError
+
+LEAST = 0.01
+"""Share of the numbers in a training's weights that a start has to have for them. What has less is of another game or network, in which a
+bias or two fit by chance."""
+
+
+@dataclass(frozen=True)
+class Takeover:
+    """What fits."""
+
+    tensors: Mapping[str, Tensor]
+    """Those of the start that have a place, by name."""
+    new: Mapping[str, str]
+    """Why each of the others begins anew, by its name."""
+    numbers: int
+    """In all tensors that have to be filled."""
+    moments: tuple[int, int] = (0, 0)
+    """Of how many weights the optimisers' moments were taken, and how many weights there are, each counted by each optimiser."""
+
+    @property
+    def share(self) -> float:
+        """Of the numbers that have to be filled, those that were taken; 0 to 1."""
+        return sum(tensor.numel() for tensor in self.tensors.values()) / self.numbers if self.numbers else 0.0
+
+    @property
+    def in_words(self) -> str:
+        """In a line; up to three of the new tensors by name."""
+        told = f"{len(self.tensors):,} of {len(self.tensors) + len(self.new):,} tensors taken over ({self.share:.1%} of the numbers)"
+        told += f", with the moments of {self.moments[0]:,} of {self.moments[1]:,} weights" if self.moments[1] else ""
+        first = [f"{name} ({why})" for name, why in list(self.new.items())[:3]]
+        more = ["..."] if len(self.new) > len(first) else []
+        return told + (f"; new: {', '.join([*first, *more])}" if first else "")
+
+    def as_record(self) -> dict[str, Any]:
+        """As JSON holds it, tensor by tensor."""
+        return {
+            "share": round(self.share, 6),
+            "taken": sorted(self.tensors),
+            "new": dict(sorted(self.new.items())),
+            "moments": {"taken": self.moments[0], "of": self.moments[1]},
+        }
+
+
+def take_over(mine: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> Takeover:
+    """Choose from `theirs` what has the name, the shape and the type of one of `mine`.
+
+    Args:
+        mine: a fresh state, by name; it is not changed.
+        theirs: the state of another training, by name.
+    """
+    taken, new = {}, {}
+    for name, tensor in mine.items():
+        there = theirs.get(name)
+        if there is None:
+            new[name] = "not there"
+        elif there.shape != tensor.shape:
+            new[name] = f"{tuple(there.shape)} there, {tuple(tensor.shape)} here"
+        elif there.dtype != tensor.dtype:
+            new[name] = f"{str(there.dtype).removeprefix('torch.')} there, {str(tensor.dtype).removeprefix('torch.')} here"
+        else:
+            taken[name] = there
+    return Takeover(taken, new, sum(tensor.numel() for tensor in mine.values()))
+
+
+def check_fits(found: Takeover) -> None:
+    """See that a start is one for this training.
+
+    Raises:
+        ConfigError: it has less than `LEAST` of the numbers.
+    """
+    if found.share < LEAST:
+        raise ConfigError(
+            f"it fits nothing here: {found.in_words}. It is of another game or network; write train.start: scratch, or a start of these"
+        )
+
+
+def moments_taken(
+    weights: Sequence[Tensor], theirs: Mapping[str, Tensor], names: frozenset[str], *, same_network: bool
+) -> dict[int, dict[str, Tensor]]:
+    """An optimiser's moments, by the number of the weight that they belong to: of each weight all, or none.
+
+    Args:
+        weights: those that the optimiser moves, in its order.
+        theirs: the moments of the other training's optimiser, as `3/exp_avg`.
+        names: of the moments that this optimiser keeps of each weight.
+        same_network: whether the other training's weights had the same names. Moments are known by numbers alone, which otherwise are
+            those of other weights; then none is taken.
+    """
+    state: dict[int, dict[str, Tensor]] = {}
+    if not same_network:
+        return state
+    for number, weight in enumerate(weights):
+        moments = {name: theirs[f"{number}/{name}"].clone() for name in names if f"{number}/{name}" in theirs}
+        if moments.keys() == names and all(moment.shape in (weight.shape, ()) for moment in moments.values()):
+            state[number] = moments
+    return state

@@ -1,0 +1,202 @@
+"""What a training takes over from another one: by name and shape, weight by weight and moment by moment; the rest is new."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, ones, zeros
+
+from gan_core import checkpoint
+from gan_core.averaging import Average
+from gan_core.checkpoint import Checkpoint
+from gan_core.data.dataset import Dataset
+from gan_core.errors import ConfigError, TrainingError
+from gan_core.params import GanParams
+from gan_core.start import check_fits, moments_taken, take_over
+from gan_core.training import fitting, identity, train
+
+Make = Callable[..., Dataset]
+ADAM = frozenset({"step", "exp_avg", "exp_avg_sq"})
+
+
+def params(**changes: Any) -> GanParams:
+    network = {"network": "dcgan", "width": 4}
+    base = {"images": 160, "batch": 8, "latent": 4, "generator": network, "discriminator": network, "loss": "hinge"}
+    return GanParams.model_validate({**base, **changes})
+
+
+def trained(options: GanParams, dataset: Dataset, folder: Path, **how: Any) -> Checkpoint:
+    assert train(options, dataset, folder, **how)
+    return checkpoint.read(folder / "checkpoint")
+
+
+def barely(**changes: Any) -> GanParams:
+    """One step at rates that move nothing: what a training ends with is what it began with."""
+    return params(images=8, ema=10**12, optimizer={"learning_rate": 1e-12}, **changes)
+
+
+def test_what_has_the_name_the_shape_and_the_type_is_taken_and_the_rest_is_said() -> None:
+    mine = {"a": zeros(2, 3), "b": zeros(4), "c": zeros(5), "d": zeros(2, dtype=torch.int64)}
+    theirs = {"a": ones(2, 3), "b": ones(3), "d": ones(2), "e": ones(7)}
+    found = take_over(mine, theirs)
+    assert list(found.tensors) == ["a"]
+    assert found.tensors["a"] is theirs["a"]
+    assert found.new == {"b": "(3,) there, (4,) here", "c": "not there", "d": "float32 there, int64 here"}
+    assert found.share == pytest.approx(6 / 17)
+    assert found.in_words == (
+        "1 of 4 tensors taken over (35.3% of the numbers); new: b ((3,) there, (4,) here), c (not there), d (float32 there, int64 here)"
+    )
+    assert not mine["a"].any()
+
+
+def test_a_bias_that_fits_by_chance_makes_no_start() -> None:
+    check_fits(take_over({"weight": zeros(99), "bias": zeros(1)}, {"bias": ones(1)}))
+    with pytest.raises(
+        ConfigError, match=r"fits nothing here: 1 of 2 tensors taken over \(1.0% of the numbers\); new: weight \(not there\)"
+    ):
+        check_fits(take_over({"weight": zeros(100), "bias": zeros(1)}, {"bias": ones(1)}))
+    with pytest.raises(ConfigError, match="fits nothing"):
+        check_fits(take_over({}, {}))
+
+
+def moments(number: int, *shape: int) -> dict[str, Tensor]:
+    return {f"{number}/step": ones(()), f"{number}/exp_avg": ones(shape), f"{number}/exp_avg_sq": ones(shape)}
+
+
+def test_a_weight_has_all_of_its_moments_or_none() -> None:
+    weights = [zeros(2), zeros(3), zeros(4)]
+    theirs = {**moments(0, 2), **moments(1, 9), **moments(2, 4)}
+    del theirs["2/exp_avg_sq"]
+    assert {number: set(state) for number, state in moments_taken(weights, theirs, ADAM, same_network=True).items()} == {0: ADAM}
+    assert moments_taken(weights, theirs, ADAM, same_network=False) == {}
+    assert moments_taken(weights, theirs, frozenset({"step", "square_avg"}), same_network=True) == {}
+
+
+def test_networks_averages_and_moments_come_over_whole(make_dataset: Make, tmp_path: Path) -> None:
+    dataset = make_dataset(classes=2)
+    trained(params(condition="label"), dataset, tmp_path / "first")
+    start, given = (checkpoint.read(tmp_path / "first" / "checkpoint") for _ in range(2))  # what is given is not to be changed
+    notes: list[str] = []
+    found = trained(barely(condition="label", seed=9), dataset, tmp_path / "second", start=given, on_note=notes.append)
+    # The running statistics and the singular vectors of a network change with each batch, whatever the rate.
+    changing = ("running_mean", "running_var", "num_batches_tracked", "_u", "_v")
+    for name in (name for name in start.tensors if not name.endswith(changing)):
+        there, here = start.tensors[name], found.tensors[name]
+        if name.endswith("/step"):
+            assert here == there + 1, name
+        elif not name.startswith("optimizers"):
+            torch.testing.assert_close(here, there, rtol=0, atol=1e-8, msg=name)
+    assert all(torch.equal(given.tensors[name], tensor) for name, tensor in start.tensors.items())
+    record = json.loads((tmp_path / "second" / "start.json").read_text())
+    weights = sum(name.endswith("/step") for name in start.tensors)
+    assert (record["share"], record["new"], record["moments"]) == (1.0, {}, {"taken": weights, "of": weights})
+    assert {name for name in start.tensors if not name.startswith("optimizers")} == set(record["taken"])
+    assert notes == [f"{len(record['taken'])} of {len(record['taken'])} tensors taken over (100.0% of the numbers), with the moments of "
+                     f"{weights} of {weights} weights"]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("data", "new"),
+    [
+        ({"classes": 3}, {"average/input.embedding.weight": "(2, 4) there, (3, 4) here"}),
+        ({"classes": 2, "shape": (3, 16, 16)}, {"players/discriminator/layers.0.weight": "(4, 1, 4, 4) there, (4, 3, 4, 4) here"}),
+        ({"classes": 2, "shape": (1, 32, 32)}, {"players/discriminator/layers.5.weight": "not there"}),
+    ],
+    ids=["more classes", "grey to colour", "another size"],
+)
+def test_where_shapes_differ_the_rest_is_taken(make_dataset: Make, tmp_path: Path, data: dict[str, Any], new: dict[str, str]) -> None:
+    plain: dict[str, Any] = {"condition": "label", "discriminator": {"network": "dcgan", "width": 4, "normalization": "none"}}
+    start = trained(params(**plain), make_dataset(classes=2), tmp_path / "first")
+    other = make_dataset(**data, folder=tmp_path / "other")
+    found = trained(barely(**plain), other, tmp_path / "second", start=start)
+    record = json.loads((tmp_path / "second" / "start.json").read_text())
+    assert new.items() <= record["new"].items()
+    assert record["taken"]
+    assert record == {**fitting(barely(**plain), other, start).as_record(), "moments": record["moments"]}
+    fresh = trained(barely(**plain), other, tmp_path / "fresh")
+    for name in record["new"]:
+        if "running_" not in name and not name.startswith("average"):
+            torch.testing.assert_close(found.tensors[name], fresh.tensors[name], rtol=0, atol=1e-8, msg=name)
+    weights = [name for name in record["taken"] if name.endswith(".weight") and "players" in name]
+    assert weights
+    for name in weights:
+        torch.testing.assert_close(found.tensors[name], start.tensors[name], rtol=0, atol=1e-8, msg=name)
+
+
+def test_moments_stay_with_their_weights_where_others_have_come(make_dataset: Make, tmp_path: Path) -> None:
+    """A deeper discriminator numbers its weights otherwise, so its optimiser begins anew; the generator's goes on where shapes allow."""
+    dataset = make_dataset()
+    start = trained(params(), dataset, tmp_path / "first")
+    hidden = params(images=8, discriminator={"network": "dcgan", "width": 4, "hidden": 16})
+    found = trained(hidden, dataset, tmp_path / "second", start=start)
+    steps = {name: float(value) for name, value in found.tensors.items() if name.endswith("/step")}
+    assert {value for name, value in steps.items() if name.startswith("optimizers/0/")} == {1.0}
+    assert {value for name, value in steps.items() if name.startswith("optimizers/1/")} == {21.0}
+
+
+def test_another_game_or_network_is_refused_before_the_first_step(make_dataset: Make, tmp_path: Path) -> None:
+    dataset = make_dataset()
+    dense = {"network": "mlp", "widths": [16, 8]}
+    start = trained(params(generator=dense, discriminator=dense), dataset, tmp_path / "first")
+    with pytest.raises(ConfigError, match=r"fits nothing here: .*write train\.start: scratch"):
+        fitting(params(), dataset, start)
+    with pytest.raises(ConfigError, match="fits nothing here"):
+        train(params(), dataset, tmp_path / "second", start=start)
+    assert not (tmp_path / "second" / "checkpoints").exists()
+
+
+@pytest.mark.parametrize("kill_after", [3, 11])
+def test_a_warm_training_that_was_killed_ends_bit_for_bit_where_the_undisturbed_one_does(
+    make_dataset: Make, tmp_path: Path, kill_after: int
+) -> None:
+    dataset = make_dataset(classes=2)
+    options = params(condition="label", checkpoint_every=40, optimizer={"decay": 0.5})
+    first = trained(options, dataset, tmp_path / "first")
+    expected = trained(options, dataset, tmp_path / "undisturbed", start=first)
+    assert expected.sha256 != first.sha256
+    steps = 0
+
+    class Killed(BaseException):
+        pass
+
+    def kill(_: object) -> None:
+        nonlocal steps
+        steps += 1
+        if steps == kill_after:
+            raise Killed
+
+    with contextlib.suppress(Killed):
+        train(options, dataset, tmp_path / "killed", kill, start=first)
+    assert steps == kill_after
+    assert trained(options, dataset, tmp_path / "killed", start=first).sha256 == expected.sha256
+    for file in ("generator/generator.safetensors", "metrics.jsonl", "start.json"):
+        assert (tmp_path / "killed" / file).read_bytes() == (tmp_path / "undisturbed" / file).read_bytes(), file
+
+
+def test_a_training_from_elsewhere_is_another_training(make_dataset: Make, tmp_path: Path) -> None:
+    dataset = make_dataset()
+    start = trained(params(images=8), dataset, tmp_path / "first")
+    assert identity(params(), dataset) == {key: value for key, value in identity(params(), dataset, start).items() if key != "start"}
+    assert "start" not in identity(params(), dataset)
+    train(params(), dataset, tmp_path / "second", start=start, should_stop=lambda: True)
+    with pytest.raises(TrainingError, match="holds an unfinished training of other parameters or data"):
+        train(params(), dataset, tmp_path / "second")
+    with pytest.raises(TrainingError, match="holds an unfinished training"):
+        train(params(), dataset, tmp_path / "second", start=replace(start, sha256="0" * 64))
+
+
+def test_the_average_of_a_warm_training_forgets_at_its_own_pace_from_the_first_step_on() -> None:
+    """From scratch the first weights are worth nothing and soon forgotten; here they are the champion's."""
+    network = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.constant_(network.weight, 1.0)
+    average = Average(network, 1_000, is_warm=True)
+    torch.nn.init.zeros_(network.weight)
+    average.update(100, 100)
+    assert float(average.network.weight.detach()) == pytest.approx(0.5**0.1)
