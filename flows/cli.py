@@ -91,13 +91,69 @@ def _options(
     pass
 
 
-@app.command(epilog=_examples("gantry init my-workspace"))
-def init(folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder, or one without params.yaml and dvc.yaml.")]) -> None:
-    """Make a workspace: a folder with params.yaml, dvc.yaml and DVC's settings. Works with and without git."""
+@app.command(epilog=_examples("gantry init my-workspace", "gantry init my-workspace --from clients.csv --label churned --yes"))
+def init(
+    folder: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="DIR", help="A new folder, or one without params.yaml and dvc.yaml (with --from: the one here).", show_default=False
+        ),
+    ] = None,
+    source: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="FILE", help="A table, or a folder of pictures, to write an entry for.", show_default=False),
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Of that entry (default: as the file).", show_default=False)] = None,
+    label: Annotated[str | None, typer.Option(help="The column of the table that rows are drawn by.", show_default=False)] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Ask nothing.")] = False,
+) -> None:
+    """Make a workspace: a folder with params.yaml, dvc.yaml and DVC's settings. Works with and without git.
+
+    With --from also an entry for your data, with what was found in it; in a workspace that is there, only that.
+    """
     from tasks.scaffold import init_workspace
 
+    if source is not None:
+        _init_from(folder or Path(), source, name, label, ask=not yes and sys.stdin.isatty())
+        return
+    if (name, label, yes) != (None, None, False):
+        raise ConfigError("init: --name, --label and --yes are for --from; say which data the entry is about")
+    if folder is None:
+        raise ConfigError("init: name a folder, `gantry init DIR`")
     init_workspace(folder)
     typer.echo(f"{folder} is a workspace; next: cd {folder} && gantry run digits")
+
+
+def _init_from(folder: Path, source: Path, name: str | None, label: str | None, ask: bool) -> None:
+    from tasks import params
+    from tasks.entry_from_data import draft
+    from tasks.scaffold import add_text, init_workspace
+    from tasks.workspace import Workspace
+
+    workspace = Workspace(folder)
+    is_new = not (folder / "params.yaml").exists()
+    found = draft(workspace, source, name, label)
+    for note in found.said:
+        typer.echo(f"note: {note}")
+    if ask:
+        if label is None and found.labels:
+            typer.echo(f"rows can be drawn by one of: {', '.join(found.labels)}")
+            label = typer.prompt("the column that rows are drawn by, or nothing", default="", show_default=False) or None
+        if name is None:
+            name = typer.prompt("name of the generator", default=found.name)
+        found = draft(workspace, source, name, label)
+        typer.echo(found.text)
+        typer.confirm(f"write it to {folder / 'params.yaml'}", default=True, abort=True)
+    if not is_new and found.name in params.read(workspace.root).entries:
+        raise ConfigError(f"{folder / 'params.yaml'}: has a generator {found.name!r} already; name the new one with --name")
+    if is_new:
+        init_workspace(folder)
+    add_text(workspace, found.text, str(source))
+    typer.echo(
+        f"added {found.name} to {folder / 'params.yaml'}; next: {'' if folder == Path() else f'cd {folder} && '}gantry run {found.name}"
+    )
+    if label is None and found.labels:
+        typer.echo(f"note: rows can be drawn by a column, such as {found.labels[-1]}; `label: {found.labels[-1]}` below data says so")
 
 
 @app.command(epilog=_examples("gantry add mnist", "gantry add ../my-entry.yaml"))

@@ -84,15 +84,20 @@ def add_entries(workspace: Workspace, file: str | Path) -> list[str]:
         ConfigError: the file or an entry is wrong, or an entry of that name is there already; params.yaml is as before.
     """
     path = _example(file)
+    return add_text(workspace, _text(path), str(path))
+
+
+def add_text(workspace: Workspace, addition: str, path: str) -> list[str]:
+    """As `add_entries`, from a file's text; messages call it `path`."""
     target = workspace.root / "params.yaml"
     present = params.load(workspace.root)
-    new = params.parse_text(_text(path), where=str(path))
+    new = params.parse_text(addition, where=path)
     if not new:
         raise ConfigError(f"{path}: holds no entry below generators")
     for name in new:
         if name in present:
             raise ConfigError(f"{target}: has a generator {name!r} already; rename the one in {path}, or remove this one first")
-    text = _joined(_text(target), _text(path))
+    text = _joined(_text(target), addition)
     # Only what reads as both together is written.
     if text is None or _parsed(text) != {**present, **new}:
         raise ConfigError(f"{target}: cannot be joined with {path} as text; write `generators:` in block style in both, one key a line")

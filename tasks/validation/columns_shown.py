@@ -30,6 +30,8 @@ class FoundColumn:
     """What it holds, how it was read, or why it is left out."""
     is_asked: bool
     """Whether the entry says what it is."""
+    values: int = 0
+    """Of a category, how many there are."""
     is_label: bool = False
 
     @property

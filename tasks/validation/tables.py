@@ -291,7 +291,8 @@ def _found(name: str, used: tuple[Column, NDArray[np.float64], Reading] | None, 
     if used is None:
         return FoundColumn(name, Asked("drop"), 0.0, why_not or "left out, as the entry says", is_asked)
     column, values, reading = used
-    return FoundColumn(name, reading.asked, _gaps(column, values), remark_on(column, values, reading.note), is_asked, name == data.label)
+    count, remark = len({*(column.categories or ())} - {GAP}), remark_on(column, values, reading.note)
+    return FoundColumn(name, reading.asked, _gaps(column, values), remark, is_asked, count, name == data.label)
 
 
 def _gaps(column: Column, values: NDArray[np.float64]) -> float:

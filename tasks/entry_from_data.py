@@ -1,0 +1,130 @@
+"""An entry of params.yaml, with its reasons in comments, written from the data that it is to be about."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gan_core.errors import ConfigError
+from tasks import params
+from tasks.params import DataParams
+from tasks.sources import open_source
+from tasks.sources.raw import safe_path
+from tasks.validation.column_kinds import as_yaml
+from tasks.workspace import Workspace
+
+if TYPE_CHECKING:
+    from tasks.validation.columns_shown import FoundColumn
+
+TABLE_BUDGET = 300_000
+PICTURE_BUDGET = 200_000
+_FEW_ROWS = 2_000
+"""Tables of fewer rows hold out more of them, since a comparison needs some hundreds."""
+_MOST_SUGGESTED = 20  # values of a column that is offered as the label
+
+
+@dataclass(frozen=True)
+class Draft:
+    """An entry that was written from data."""
+
+    name: str
+    text: str
+    """Of a YAML file with this entry alone."""
+    said: tuple[str, ...]
+    """What was found in the data: a note each, some of several lines."""
+    labels: tuple[str, ...] = ()
+    """Columns of a table that rows could be drawn by."""
+    label: str | None = None
+
+
+def draft(workspace: Workspace, path: Path, name: str | None = None, label: str | None = None) -> Draft:
+    """Look at a table or a folder of pictures and write an entry for it.
+
+    Args:
+        workspace: where the entry is to stand; what lies in it is named relative to it.
+        path: of the file or folder.
+        name: of the entry; None: as the file or folder is called.
+        label: the column of a table that rows are drawn by; None: there is none.
+
+    Raises:
+        ConfigError: no name can be made of the path's, or a label is asked of pictures.
+        DataError: it cannot be used; says why.
+    """
+    name = _name_of(path) if name is None else name
+    if not params.NAME.fullmatch(name):
+        raise ConfigError(f"--name {name[:80]}: a name has 1 to 63 of a-z, 0-9, - and _, and starts with a letter or digit")
+    found = _of_folder(workspace, path, name, label) if path.is_dir() else _of_table(workspace, path, name, label)
+    params.parse_text(found.text, where=str(path))  # what is written is right, or this says what is not
+    return found
+
+
+def _name_of(path: Path) -> str:
+    name = re.sub(r"[^a-z0-9_-]+", "-", path.resolve().name.partition(".")[0].lower()).strip("-_")[:63]
+    if not name:
+        raise ConfigError(f"{path}: no entry can be called so; say how with --name")
+    return name
+
+
+def _place_of(workspace: Workspace, path: Path) -> str:
+    full, root = path.absolute(), workspace.root.resolve()
+    if "$" in str(full):
+        raise ConfigError(f"{path}: a $ in a path stands for a variable in params.yaml; rename it, or write the entry by hand")
+    return str(full.relative_to(root)) if full.is_relative_to(root) else str(full)
+
+
+def _of_table(workspace: Workspace, path: Path, name: str, label: str | None) -> Draft:
+    from tasks.validation.tables import inspect_table, read_table
+
+    data = DataParams(source=f"table://{_place_of(workspace, path)}", label=label)
+    (file,) = open_source(workspace, data).look()
+    with file.open() as opened:
+        rows, _, table = inspect_table(read_table(opened.read(), path.name), data, path.name)
+    faults = [row.reason for row in rows if row.reason is not None]
+    good = len(rows) - len(faults)
+    lines = [f"source: {as_yaml(data.source)}"]
+    if label is not None:
+        lines.append(f"label: {as_yaml(label)}  # rows are drawn by it: {_remark(next(one for one in table.found if one.is_label))}")
+    if good < _FEW_ROWS:
+        lines.append(f"holdout: 0.3  # more than the usual tenth, since there are {good:,} rows")
+    columns = [one for one in table.found if one.name and not one.is_label]
+    widest = min(max(len(one.yaml) for one in columns), 40)
+    lines += ["columns:", *(f"  {one.yaml.ljust(widest)}  # {_remark(one)}" for one in columns)]
+    said = [*table.said(path.name)][: len(table.notes) + 1]
+    if faults:
+        said.append(f"{len(faults):,} of {len(rows):,} rows go to quarantine, the first since {faults[0]}")
+    labels = tuple(one.name for one in columns if one.kind.kind in ("category", "boolean") and 1 < one.values <= _MOST_SUGGESTED)
+    title = f"{safe_path(path.name)}: {len(rows):,} rows, {len(table.found):,} columns, as they were found."
+    budget = f"images: {TABLE_BUDGET:_}  # rows that training looks at, repeats included; more make a better generator, and take longer"
+    return Draft(name, _written(title, name, lines, ["recipe: tabular", budget]), tuple(said), labels, label)
+
+
+def _of_folder(workspace: Workspace, path: Path, name: str, label: str | None) -> Draft:
+    if label is not None:
+        raise ConfigError(f"--label {label}: only for tables; the folders of pictures are their classes")
+    data = DataParams(source=f"folder://{_place_of(workspace, path)}")
+    source = open_source(workspace, data)
+    files = [file.path for file in source.look()]
+    classes = sorted({file.split("/")[0] for file in files}) if all("/" in file for file in files) else []
+    train = ["recipe: gan", f"images: {PICTURE_BUDGET:_}  # pictures that training looks at, repeats included"]
+    found = f"{len(files):,} pictures" + (f" in {len(classes)} folders" if classes else "")
+    if len(classes) > 1:
+        shown = ", ".join(safe_path(one[:24]) for one in classes[:5]) + (", ..." if len(classes) > 5 else "")
+        train.insert(1, f"condition: label  # the folders are classes: {shown}")
+    lines = [
+        f"source: {as_yaml(data.source)}",
+        "size: 32  # height and width in pixels that they are brought to; 64 takes four times as long",
+    ]
+    return Draft(name, _written(f"{safe_path(path.name)}: {found}.", name, lines, train), (*source.notes, found))
+
+
+def _remark(one: FoundColumn) -> str:
+    missing = f"; {one.missing:.1%} missing" if one.missing else ""
+    return f"{one.remark}{missing}"
+
+
+def _written(title: str, name: str, data: list[str], train: list[str]) -> str:
+    sections = [f"  {as_yaml(name)}:", "    data:", *(f"      {line}" for line in data), "    validate: {}"]
+    sections += ["    train:", *(f"      {line}" for line in train), "    evaluate: {}", "    register: {}"]
+    return "\n".join(["generators:", f"  # {title}", *sections]) + "\n"

@@ -1,0 +1,126 @@
+"""`gantry init --from`: an entry written from a table or a folder of pictures is one that runs as it stands."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from gan_core.errors import ConfigError, DataError
+from tasks import params, scaffold
+from tasks.entry_from_data import draft
+from tasks.fetch import fetch
+from tasks.validate import validate
+from tasks.workspace import Workspace
+
+DRAW = np.random.default_rng(0)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Workspace:
+    return scaffold.init_workspace(tmp_path / "w")
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    days = pd.Series(pd.to_datetime(DRAW.integers(10_000, 18_000, 300), unit="D")).dt.strftime("%d.%m.%Y")
+    frame = pd.DataFrame(
+        {
+            "id": [f"C-{i:04}" for i in DRAW.permutation(9_999)[:300]], "age": DRAW.integers(18, 90, 300).astype("float"),
+            "since: day": days, "plan #1": DRAW.choice(["free", "pro"], 300), "churned": DRAW.choice(["yes", "no"], 300),
+        }
+    )  # fmt: skip
+    frame.loc[::10, "age"] = None
+    path = tmp_path / "Our Clients.csv"
+    frame.to_csv(path, index=False)
+    return path
+
+
+def test_a_table_s_entry_says_what_each_column_is_and_validates(place: Workspace, table: Path) -> None:
+    found = draft(place, table, label="churned")
+    assert (found.name, found.labels) == ("our-clients", ("plan #1",))
+    scaffold.add_text(place, found.text, str(table))
+    text = (place.root / "params.yaml").read_text()
+    assert "  # Our Clients.csv: 300 rows, 5 columns, as they were found.\n" in text
+    words = " ".join(text.split())
+    assert (
+        " id: drop # it holds an id, another one in most rows (300 different ones in 300) age: number # 18 to 89; 10.0% missing " in words
+    )
+    entry = params.load_entry(place.root, "our-clients")
+    assert entry.data.columns == {"id": "drop", "age": "number", "since: day": "date %d.%m.%Y", "plan #1": "category"}
+    assert (entry.data.source, entry.data.label, entry.data.holdout) == (f"table://{table}", "churned", 0.3)
+    for stage in (fetch, validate):
+        stage(place, "our-clients", entry)
+
+
+def test_what_lies_in_the_workspace_is_named_relative_to_it(place: Workspace, table: Path) -> None:
+    inside = place.root / "rows.csv"
+    table.rename(inside)
+    assert '      source: "table://rows.csv"\n' in draft(place, inside).text
+
+
+@pytest.mark.parametrize(("folders", "condition"), [(("cat", "dog"), "label"), (("",), None)])
+def test_a_folder_of_pictures(place: Workspace, tmp_path: Path, folders: tuple[str, ...], condition: str | None) -> None:
+    for folder in folders:
+        (tmp_path / "pets" / folder).mkdir(parents=True)
+        for i in range(3):
+            Image.fromarray(DRAW.integers(0, 255, (8, 8), dtype=np.uint8)).save(tmp_path / "pets" / folder / f"{i}.png")
+    found = draft(place, tmp_path / "pets", name="mine")
+    scaffold.add_text(place, found.text, "pets")
+    written = params.load_entry(place.root, "mine")
+    assert written.data.source == f"folder://{tmp_path / 'pets'}"
+    assert getattr(written.train, "condition", None) == (condition or "none")
+    assert found.said[-1] == ("6 pictures in 2 folders" if condition else "3 pictures")
+
+
+def test_what_cannot_be_used_is_refused_by_its_name(place: Workspace, table: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"data\.label: Our Clients\.csv has no column 'churn'; did you mean churned\?"):
+        draft(place, table, label="churn")
+    with pytest.raises(DataError, match=r"nowhere\.csv is not there"):
+        draft(place, tmp_path / "nowhere.csv")
+    with pytest.raises(ConfigError, match="--name My Table: a name has"):
+        draft(place, table, name="My Table")
+    with pytest.raises(ConfigError, match=r"¿\.csv: no entry can be called so; say how with --name"):
+        draft(place, table.rename(tmp_path / "¿.csv"))
+    (tmp_path / "pets").mkdir()
+    with pytest.raises(ConfigError, match="--label churned: only for tables"):
+        draft(place, tmp_path / "pets", label="churned")
+
+
+def gantry(folder: Path, *arguments: str, typed: str | None = None) -> subprocess.CompletedProcess[str]:
+    """`gantry ARGUMENTS`; what is typed comes from a terminal."""
+    command = [sys.executable, "-m", "flows.cli", *arguments]
+    if typed is None:
+        return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    ours, its = os.openpty()
+    try:
+        os.write(ours, typed.encode())
+        return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, stdin=its)
+    finally:
+        os.close(ours)
+        os.close(its)
+
+
+def test_the_command_makes_the_workspace_and_asks_only_on_a_terminal(table: Path, tmp_path: Path) -> None:
+    silent = gantry(tmp_path, "init", "w", "--from", table.name)
+    assert silent.returncode == 0, silent.stderr
+
+    assert "added our-clients to w/params.yaml; next: cd w && gantry run our-clients\n" in silent.stdout
+    assert "note: rows can be drawn by a column, such as churned; `label: churned` below data says so\n" in silent.stdout
+    asked = gantry(tmp_path / "w", "init", "--from", f"../{table.name}", typed="churned\nmine\ny\n")
+    assert asked.returncode == 0, asked.stderr
+    assert "rows can be drawn by one of: plan #1, churned\n" in asked.stdout
+    assert asked.stdout.endswith("added mine to params.yaml; next: gantry run mine\n")
+    assert {name: entry.data.label for name, entry in params.load(tmp_path / "w").items()} == {
+        "digits": None, "circle": None, "our-clients": None, "mine": "churned",
+    }  # fmt: skip
+    refused = gantry(tmp_path / "w", "init", "--from", f"../{table.name}", "--yes")
+    assert (refused.returncode, refused.stderr.startswith("error: params.yaml: has a generator 'our-clients' already;")) == (2, True)
+    declined = gantry(tmp_path, "init", "v", "--from", table.name, typed="\nmine\nn\n")
+    assert (declined.returncode, (tmp_path / "v").exists()) == (1, False)
