@@ -10,6 +10,7 @@ from rich.console import Console
 
 from flows import server
 from flows.terminal import Terminal, seconds_in_words
+from tasks.system.imports import quick_imports
 from tasks.workspace import Workspace
 
 
@@ -34,14 +35,15 @@ def run_once(workspace: Workspace, name: str, force: Sequence[str], timeouts: Ma
     with Terminal(console, name) as terminal, server.connected(workspace) as own:
         terminal.waiting("starting")
         # While the server starts: Prefect takes a second or two to import, DVC half of one; MLflow, too, where a server is asked.
-        from prefect import settings
+        with quick_imports():
+            from prefect import settings
 
-        from flows.retrain import picture, retrain
-        from tasks.graph import repro
-        from tasks.records import tracking
-        from tasks.stages import listener
+            from flows.retrain import picture, retrain
+            from tasks.graph import repro
+            from tasks.records import tracking
+            from tasks.stages import listener
 
-        repro.load()
+            repro.load()
         if not tracking.is_own(workspace):
             tracking.load()
         if own:

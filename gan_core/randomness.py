@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-import torch
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
 
 _MASK = 2**64 - 1
 
@@ -23,6 +26,8 @@ def reseed(device: torch.device, *numbers: int) -> None:
 
     Directly on the generators: `torch.manual_seed` asks every backend there is, which takes longer than a small step.
     """
+    import torch
+
     seed = mix(*numbers)
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":

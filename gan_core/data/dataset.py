@@ -22,15 +22,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from gan_core.errors import ConfigError, DataError
 from gan_core.kinds import KINDS
 from gan_core.kinds.text import Captions
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from gan_core.generator import Generator, Samples
 
 FORMAT = 1
@@ -123,6 +123,8 @@ class DatasetSpec(ABC):
 
     def labels_drawn(self, n: int, seed: int) -> Tensor:
         """Labels (n,), int64, of samples that nobody asked a label for: each class in turn."""
+        import torch
+
         return torch.arange(n) % len(self.classes or ())
 
     def misfit(self, other: DatasetSpec) -> str | None:

@@ -6,19 +6,20 @@ Images: uint8 0..255 on disk, float32 -1..1 in the networks. Points: any range o
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def images_to_unit(images: Tensor) -> Tensor:
     """uint8 0..255 -> float32 -1..1."""
-    return images.to(torch.float32).div_(127.5).sub_(1.0)
+    return images.float().div_(127.5).sub_(1.0)
 
 
 def images_to_bytes(images: Tensor) -> Tensor:
     """float -1..1 -> uint8 0..255, rounded; what lies outside is clipped."""
-    return images.to(torch.float32).add(1.0).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
+    return images.float().add(1.0).mul_(127.5).round_().clamp_(0, 255).byte()
 
 
 def points_to_unit(points: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
@@ -28,4 +29,5 @@ def points_to_unit(points: Tensor, mean: Sequence[float], std: Sequence[float]) 
 
 def points_to_data(points: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """The inverse of `points_to_unit`."""
-    return points.to(torch.float32) * points.new_tensor(std, dtype=torch.float32) + points.new_tensor(mean, dtype=torch.float32)
+    points = points.float()
+    return points * points.new_tensor(std) + points.new_tensor(mean)

@@ -12,15 +12,15 @@ from types import TracebackType
 from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
 from gan_core.data.dataset import Dataset, DatasetSpec
 from gan_core.data.scaling import images_to_bytes, images_to_unit
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from gan_core.generator import Generator, Samples
 
 _PROBE_INPUTS = 16
@@ -36,6 +36,8 @@ class Pixels(DatasetSpec):
     """The values of the files that became 0 and 255; None: those of each file's type."""
 
     def to_networks(self, samples: Tensor) -> Tensor:
+        import torch
+
         return images_to_unit(samples).contiguous(memory_format=torch.channels_last)
 
     def to_samples(self, made: Tensor) -> Tensor:

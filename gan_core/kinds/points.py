@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from gan_core import pictures
 from gan_core.data.dataset import PREVIEW_SEED, Dataset, DatasetSpec, write_spec
@@ -17,6 +16,8 @@ from gan_core.data.packing import pack, sample_shape
 from gan_core.data.scaling import points_to_data, points_to_unit
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from gan_core.generator import Generator
 
 _PREVIEW_COUNT = 1_000

@@ -9,19 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from gan_core import pictures
 from gan_core.data.dataset import PREVIEW_SEED, Dataset, DatasetSpec, write_spec
 from gan_core.data.packing import pack, sample_shape
-from gan_core.kinds.encoding import Encoding
 from gan_core.kinds.schema import DEFAULT_MODES, Schema
 from gan_core.randomness import mix
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from gan_core.generator import Generator
+    from gan_core.kinds.encoding import Encoding
 
 _LABELS = 1  # apart from the latents
 _PREVIEW_ROWS = 1_000
@@ -61,6 +61,8 @@ class Table(DatasetSpec):
     @cached_property
     def encoding(self) -> Encoding:
         """Between a row as it is stored and as networks see it."""
+        from gan_core.kinds.encoding import Encoding
+
         return Encoding(self.schema)
 
     def to_networks(self, samples: Tensor) -> Tensor:
@@ -74,6 +76,8 @@ class Table(DatasetSpec):
         """With the shares that they have in the training data."""
         if self.schema.shares is None:
             return super().labels_drawn(n, seed)
+        import torch
+
         shares = torch.tensor(self.schema.shares, dtype=torch.float64)
         return torch.multinomial(shares, n, replacement=True, generator=torch.Generator().manual_seed(mix(seed, _LABELS)))
 

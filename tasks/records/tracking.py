@@ -28,6 +28,7 @@ from uuid import uuid4
 
 from gan_core.errors import RegistryError
 from tasks.records import moved
+from tasks.system.imports import quick_imports
 from tasks.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -142,7 +143,8 @@ def configure(workspace: Workspace) -> str:
 def load() -> None:
     """Import MLflow's client, which takes two seconds, while there is something else to wait for."""
     _quiet()
-    import mlflow.tracking  # noqa: F401
+    with quick_imports():
+        import mlflow.tracking  # noqa: F401
 
 
 def client(workspace: Workspace) -> MlflowClient:
@@ -155,6 +157,7 @@ def client(workspace: Workspace) -> MlflowClient:
     else:
         _check_database_server(uri)
 
+    load()
     from mlflow.tracking import MlflowClient
 
     logging.getLogger("mlflow").setLevel(os.environ["MLFLOW_LOGGING_LEVEL"])

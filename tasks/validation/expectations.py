@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 from gan_core.errors import DataError
 from tasks.params import ValidateParams
 from tasks.system import cores
+from tasks.system.imports import quick_imports
 
 if TYPE_CHECKING:
     from great_expectations.core import ExpectationSuite
@@ -299,13 +300,15 @@ def _great_expectations() -> Any:
     """Great Expectations, imported when it is needed (2 to 3 s) and told to keep to itself first."""
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     os.environ.setdefault("DO_NOT_TRACK", "true")
-    import great_expectations
+    with quick_imports():
+        import great_expectations
 
     return great_expectations
 
 
 def _expectations() -> Any:
-    _great_expectations()
-    import great_expectations.expectations as expectations
+    with quick_imports():
+        _great_expectations()
+        import great_expectations.expectations as expectations
 
     return expectations

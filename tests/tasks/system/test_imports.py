@@ -1,0 +1,44 @@
+"""Large libraries are imported without searching for garbage."""
+
+from __future__ import annotations
+
+import gc
+import subprocess
+import sys
+
+import pytest
+
+from tasks.system.imports import quick_imports
+
+
+def test_garbage_is_collected_again_afterwards() -> None:
+    assert gc.isenabled()
+    with quick_imports():
+        assert not gc.isenabled()
+        with quick_imports():
+            assert not gc.isenabled()
+        assert not gc.isenabled()
+    assert gc.isenabled()
+
+
+def test_where_nothing_was_collected_nothing_is_afterwards() -> None:
+    gc.disable()
+    try:
+        with quick_imports():
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+
+
+def test_after_an_error_too() -> None:
+    with pytest.raises(ImportError), quick_imports():
+        raise ImportError
+    assert gc.isenabled()
+
+
+# What each process that decodes images imports, and what `gantry list` and the like read a data set's specification by.
+@pytest.mark.parametrize("module", ["tasks.validation.inspection", "gan_core.data.dataset", "gan_core.kinds.table", "gan_core.kinds.pairs"])
+def test_torch_is_not_imported_to_know_a_kind_of_data(module: str) -> None:
+    program = f"import {module}, sys; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
