@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from flows.sweep import Sweep
+    from gan_core.generator import Generator, Samples
 
 
 def _examples(*lines: str) -> str:
@@ -288,6 +289,7 @@ def list_(as_json: Json = False) -> None:
         'gantry sample emoji --prompt "red heart" --count 16',
         "gantry sample --from models/digits --out folder",
         "gantry sample breast-cancer --count 500 --out rows.csv",
+        'gantry sample clients --where plan=pro,country=NL --where "age>=65" --out rows.csv',
         "gantry sample facades --input label-map.png --out photo.png",
     )
 )
@@ -298,6 +300,12 @@ def sample(
     seed: Annotated[int | None, typer.Option(help="The same seed draws the same samples (default 0).", show_default=False)] = None,
     label: Annotated[
         str | None, typer.Option(help="One class for all, by name, or by index where no name is a number.", show_default=False)
+    ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CONDITION", help="Rows of a table that are so: plan=pro,country=NL or age>=65; all hold.", show_default=False
+        ),
     ] = None,
     prompt: Annotated[
         list[str] | None, typer.Option(help="What the pictures are to show; several are taken in turn.", show_default=False)
@@ -331,23 +339,43 @@ def sample(
             raise ConfigError("--input: this generator draws samples and is given no pictures; leave --input out, and say --count instead")
         count, pictures = 64 if count is None else count, None
         prompts = None if not prompt else [prompt[i % len(prompt)] for i in range(count)]
-        samples = generator.sample(count, seed or 0, label, prompts=prompts, truncation=truncation, walk=walk)
+        if where:
+            samples = _rows_where(generator, count, seed or 0, label, where, truncation, walk)
+        else:
+            samples = generator.sample(count, seed or 0, label, prompts=prompts, truncation=truncation, walk=walk)
         if unknown := generator.unknown_words(prompt or ()):
             typer.echo(f"note: words that this generator was never shown, and that all mean the same to it: {', '.join(unknown)}", err=True)
     else:
         if given is None:
             raise ConfigError("this generator makes pictures of pictures; say which with --input FILE, or --input FOLDER")
-        if (count, seed, label, prompt, truncation, walk) != (None, None, None, None, None, False):
+        if (count, seed, label, where, prompt, truncation, walk) != (None, None, None, None, None, None, False):
             raise ConfigError(
                 "this generator makes a picture of each that it is given; of the options, leave all but --input and --out out"
             )
         pictures = read_inputs(given, Pixels.of(generator.config.data), lambda note: typer.echo(f"note: {note}", err=True))
         samples = generator.translate(pictures.images)
     write_samples(samples, out, generator.config.classes, pictures)
-    typer.echo(f"{len(samples.samples)} samples in {out}")
+    typer.echo(f"{len(samples.samples)} {'samples' if samples.schema is None else 'rows'} in {out}")
     if out.suffix in ("", ".csv") and (named := formulas(samples, generator.config.classes)):
         what = "begin with =, +, - or @, as in the data; a spreadsheet computes them, unless they are imported as text"
         typer.echo(f"note: texts in {safe_path(', '.join(named))} {what}", err=True)
+
+
+def _rows_where(
+    generator: Generator, count: int, seed: int, label: str | None, where: list[str], truncation: float | None, walk: bool
+) -> Samples:
+    """Rows that are so; says how many were drawn for them."""
+    from gan_core.conditions import Where, sample_where
+    from gan_core.generator import class_index, classes_of
+
+    if walk:
+        raise ConfigError("--where: rows on a walk are as they come; leave one of --where and --walk out")
+    asked = Where.of(generator.config, where, None if label is None else class_index(label, classes_of(generator.config)))
+    found = sample_where(generator, count, asked, seed, truncation)
+    if asked.rest:
+        said = f"{found.drawn:,} rows were drawn for {count:,} that are so ({found.acceptance:.2%})"
+        typer.echo(f"note: {said}", err=True)
+    return found.samples
 
 
 @app.command(
