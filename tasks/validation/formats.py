@@ -2,8 +2,8 @@
 
 Pillow reads what has 8 bits a sample. It cuts, garbles or inverts much of the rest, so `read` gives that to imagecodecs and tifffile:
 PNG of 16 bits and grey PNG of fewer with a transparent value; JPEG of 12 bits and lossless JPEG; TIFF in grey, RGB and palette of any
-depth, sign, planes and compression; JPEG 2000 above 8 bits; JPEG XL. Plain small JPEG files go the same way since it is twice as fast,
-with the same pixels: both stand on libjpeg-turbo.
+depth, sign, planes and compression (LZW and PackBits by way of libtiff: `tiff_pieces`); JPEG 2000 above 8 bits; JPEG XL. Plain small
+JPEG files go the same way since it is twice as fast, with the same pixels: both stand on libjpeg-turbo.
 
 Sizes are checked from the header, before a pixel is decoded, and no decoder is started for a kind of file that is not named here.
 """
@@ -22,6 +22,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, features
+
+from tasks.validation import tiff_pieces
 
 Format = Literal["PNG", "JPEG", "GIF", "BMP", "WebP", "TIFF", "PPM", "AVIF", "HEIC", "JPEG 2000", "JPEG XL"]
 FORMATS: dict[Format, str] = {
@@ -151,6 +153,18 @@ def read(kind: Format, data: bytes, check_size: CheckSize, least: int | None) ->
     """
     reader = _READERS.get(kind)
     return None if reader is None else reader(data, check_size, least)
+
+
+def is_plain(data: bytes) -> bool:
+    """Whether a file is of a common format, whose decoder browsers hand hostile bytes to every day; or of none, so that none is started."""
+    try:
+        kind = format_of(data)
+    except UnusableImageError:
+        return True
+    if kind == "JPEG":
+        frame = _jpeg_frame(data)
+        return frame is None or (frame.process <= 2 and frame.precision == 8)
+    return kind in ("PNG", "GIF", "BMP", "WebP", "PPM")
 
 
 def readable() -> tuple[list[str], dict[str, str]]:
@@ -317,7 +331,8 @@ def _orientation_in_exif(data: bytes) -> int:
 
 _BLACK_IS_ZERO, _WHITE_IS_ZERO, _RGB, _PALETTE = 1, 0, 2, 3
 _PILLOW_COLOURS = {5: "CMYK", 6: "YCbCr", 8: "LAB"}
-_PILLOW_COMPRESSIONS = {2, 3, 4, 6, 7}
+_JPEG = 7
+_PILLOW_COMPRESSIONS = {2, 3, 4, 6, _JPEG}
 """Fax and JPEG, whose details of colour and bit order Pillow's libtiff knows."""
 _COMPRESSIONS = {1, 5, 7, 8, 32_773, 32_946, 34_712, 34_925, 34_926, 34_927, 50_000, 50_001, 50_002}
 """None, LZW, JPEG, deflate, PackBits, deflate again, JPEG 2000, LZMA, Zstandard, WebP, Zstandard again, WebP, JPEG XL."""
@@ -343,7 +358,7 @@ def _read_tiff(data: bytes, check_size: CheckSize, least: int | None) -> Raster 
         if colour in _PILLOW_COLOURS or compression in _PILLOW_COMPRESSIONS:
             if bits in (1, 8) and sample in _UNSIGNED:
                 return None
-            if colour in _PILLOW_COLOURS or compression != 7:
+            if colour in _PILLOW_COLOURS or compression != _JPEG:
                 raise unread(named)
         if colour > _PALETTE:
             raise unread(f"a TIFF file of {getattr(page.photometric, 'name', colour)} pixels")
@@ -357,11 +372,28 @@ def _read_tiff(data: bytes, check_size: CheckSize, least: int | None) -> Raster 
             raise UnusableImageError(f"too large: {page.nbytes:,} bytes of pixels, more than {_MOST_BYTES:,}")
         if math.prod(page.chunks) > max(math.prod(page.shape), _LARGEST_PIECE):
             raise UnusableImageError(f"broken: it is said to be in tiles of {' x '.join(map(str, page.chunks))} pixels")
-        array = page.asarray()
+        if compression == _JPEG:
+            _check_jpeg_pieces(page)
+        array = tiff_pieces.values(page) if compression in tiff_pieces.COMPRESSIONS else page.asarray(maxworkers=1)
         if page.axes not in ("YX", "YXS", "SYX"):
             raise unread(f"a TIFF file with axes {page.axes}")
         array = np.moveaxis(array, 0, 2) if page.axes == "SYX" else array
         return _tiff_raster(array, page, bits, colour, sample)
+
+
+def _check_jpeg_pieces(page: Any) -> None:
+    """Decode each piece of a TIFF file of JPEG by libjpeg-turbo and by nothing else.
+
+    Where that fails, tifffile goes on to a small decoder of raw camera files (liblj92), which is not made for damaged bytes.
+    """
+    import imagecodecs
+
+    most = math.prod(page.chunks)
+    for _, data in tiff_pieces.stored(page):
+        frame = _jpeg_frame(data)
+        if frame is None or frame.width * frame.height > most:
+            raise UnusableImageError("broken: a strip or tile of it is no JPEG picture of its size")
+        imagecodecs.jpeg8_decode(data, tables=page.jpegtables)
 
 
 def _tiff_raster(array: NDArray[Any], page: Any, bits: int, colour: int, sample: int) -> Raster:

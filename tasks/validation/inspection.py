@@ -8,18 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import signal
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
-from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,10 +23,9 @@ from gan_core.errors import DataError
 from gan_core.kinds.pixels import Spool
 from tasks.params import FOLDER_LAYOUTS, DataParams, ValidateParams
 from tasks.sources.idx import CLASSES, read_idx
-from tasks.sources.raw import About, Member, RawReader, class_of
-from tasks.system import cores
-from tasks.system.processes import die_with
+from tasks.sources.raw import Member, RawReader, class_of
 from tasks.validation.annotated import Annotated, by_file, by_folder
+from tasks.validation.decoding import decoded
 from tasks.validation.formats import UnusableImageError
 from tasks.validation.images import (
     Bounds,
@@ -53,15 +46,7 @@ from tasks.validation.tables import TableRows, inspect_table, read_table
 
 DEFAULT_SIZE = 64
 """Height and width of image files after validation, where the entry does not say."""
-MAX_BYTES = 1 << 30
-"""Files larger than this are refused unread."""
-
 _ARRAY_BLOCK = 4_096
-_CHUNK_BYTES = 1 << 20
-_CHUNK_FILES = 64
-# Below this, one process is done before others would have started (0.8 s): 1,500 to 2,500 small pictures, or 30 MB, a second.
-_POOL_FILES = 4_000
-_POOL_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +164,7 @@ class _Files:
     def pictures(self, members: Sequence[Member]) -> Iterator[Picture | str]:
         """Of each of these in order the picture, or the reason why there is none."""
         decoder = partial(decode, size=self.spool.size, limits=self.limits, bounds=self.ranges.bounds)
-        for member, picture in zip(members, _decoded(self.raw, members, decoder, self.spool.size), strict=True):
+        for member, picture in zip(members, decoded(self.raw, members, decoder, self.spool.size), strict=True):
             if not isinstance(picture, str):
                 self.ranges.add(picture.extent, class_of(member.path) if self.data.layout in FOLDER_LAYOUTS else None)
             yield picture
@@ -187,7 +172,7 @@ class _Files:
     def halves(self) -> Iterator[tuple[Picture, Picture] | str]:
         """Of each file in order its two pictures, or the reason why there are none."""
         decoder = partial(decode_halves, size=self.spool.size, limits=self.limits, bounds=self.ranges.bounds)
-        for halves in _decoded(self.raw, self.raw.members, decoder, self.spool.size):
+        for halves in decoded(self.raw, self.raw.members, decoder, self.spool.size):
             if not isinstance(halves, str):
                 self.ranges.add(halves[0].extent)
             yield halves
@@ -196,7 +181,7 @@ class _Files:
 def _inspect_files(raw: RawReader, data: DataParams, limits: ValidateParams, path: Path, on_row: Callable[[int, int], None]) -> Inspection:
     about = by_file(raw, data) if data.annotations is not None else by_folder(raw, data)
     size = data.size or DEFAULT_SIZE
-    extents = (one for one in _decoded(raw, about.images, partial(extent_of, size=size, limits=limits), size) if not isinstance(one, str))
+    extents = (one for one in decoded(raw, about.images, partial(extent_of, size=size, limits=limits), size) if not isinstance(one, str))
     files = _Files(RawReader(raw.folder, raw.about, about.images), data, limits, Spool(path, size), _ranges(data, extents))
     rows: Iterator[Row]
     total = len(about.images)
@@ -265,68 +250,6 @@ def _pair_row(path: str, sha256: str, pair: tuple[Picture, Picture], files: _Fil
     given, target = pair[files.data.given], pair[1 - files.data.given]
     number, given_number = files.spool.append(target.pixels), files.spool.append(given.pixels)
     return _row(path, sha256, None, target, number, given_number)
-
-
-_Decoded = TypeVar("_Decoded")
-_Decoder = Callable[[bytes], _Decoded]
-
-
-def _decoded(raw: RawReader, members: Sequence[Member], decoder: _Decoder[_Decoded], size: int) -> Iterator[_Decoded | str]:
-    """Of each of `members` in order what `decoder` makes of it, or the reason why that is nothing; by several processes where that pays."""
-    workers = cores.usable()
-    total = sum(member.size for member in members)
-    if workers == 1 or (len(members) < _POOL_FILES and total < _POOL_BYTES):
-        yield from (_decode(raw, member, decoder) for member in members)
-        return
-    length = max(1, min(_CHUNK_FILES, _CHUNK_BYTES // (3 * size * size)))
-    chunks = [members[start : start + length] for start in range(0, len(members), length)]
-    # Threads gain nothing: Pillow holds Python's lock while it decodes. Fork is not safe in a process that may have threads.
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, (os.getpid(), raw.folder, raw.about, decoder))
-    waiting: deque[tuple[Sequence[Member], Future[list[_Decoded | str]]]] = deque()
-    try:
-        for chunk in chunks:
-            waiting.append((chunk, pool.submit(_decode_chunk, chunk)))
-            # A bounded queue: decoded pictures must not pile up.
-            if len(waiting) > 4 * workers:
-                yield from waiting[0][1].result()
-                waiting.popleft()
-        while waiting:
-            yield from waiting[0][1].result()
-            waiting.popleft()
-    except BrokenProcessPool:
-        first, last = waiting[0][0][0].path if waiting else "?", waiting[-1][0][-1].path if waiting else "?"
-        raise DataError(
-            f"a process that decodes images was killed, by lack of memory or by a damaged file, between {first} and {last}; "
-            "lower validate.max_side, or remove the file that does it"
-        ) from None
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _decode(raw: RawReader, member: Member, decoder: _Decoder[_Decoded]) -> _Decoded | str:
-    if member.size > MAX_BYTES:
-        return f"too large: {member.size:,} bytes, more than {MAX_BYTES:,}"
-    try:
-        return decoder(raw.read(member))
-    except UnusableImageError as reason:
-        return str(reason)
-
-
-_worker: tuple[RawReader, _Decoder[Any]]
-
-
-def _start_worker(parent: int, folder: Path, about: About, decoder: _Decoder[Any]) -> None:
-    global _worker
-    die_with(parent)
-    # Ctrl-C reaches the whole group; the parent alone answers it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # Members come with the work, so the index need not be read again.
-    _worker = (RawReader(folder, about, ()), decoder)
-
-
-def _decode_chunk(chunk: Sequence[Member]) -> list[Any]:
-    raw, decoder = _worker
-    return [_decode(raw, member, decoder) for member in chunk]
 
 
 # Arrays of images

@@ -27,7 +27,7 @@ from gan_core.errors import DataError, GantryError
 from tasks.params import ValidateParams, parse
 from tasks.sources.raw import About, RawFile, sync, write_raw
 from tasks.validate import validate
-from tasks.validation import inspection
+from tasks.validation import decoding
 from tasks.validation.images import decode
 from tasks.validation.packing import split_of
 from tasks.workspace import Workspace
@@ -229,9 +229,9 @@ class TestSameBytes:
         write_files(place.raw("pets"), pets())
         run(place)
         first = contents(place.ready("pets"))
-        monkeypatch.setattr(inspection.cores, "usable", lambda: 3)
-        monkeypatch.setattr(inspection, "_POOL_FILES", 1)
-        monkeypatch.setattr(inspection, "_CHUNK_FILES", 7)
+        monkeypatch.setattr(decoding.cores, "usable", lambda: 3)
+        monkeypatch.setattr(decoding, "_POOL_FILES", 1)
+        monkeypatch.setattr(decoding, "_CHUNK_FILES", 7)
         run(place)
         assert contents(place.ready("pets")) == first
 
@@ -382,7 +382,7 @@ def alive(process: int) -> bool:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux lists a process's children and ends them with it")
 def test_killed_midway_leaves_no_process_and_the_next_run_is_right(place: Workspace) -> None:
-    if inspection.cores.usable() == 1:
+    if decoding.cores.usable() == 1:
         pytest.skip("one processor: nothing runs beside the stage")
     # Enough files for several processes, all from two pictures of some size, so that decoding takes a few seconds.
     pictures = [jpeg(noise(i, 400, 400, 3)) for i in range(2)]

@@ -46,6 +46,15 @@ for options in (
     planes = np.moveaxis(deep, 2, 0) if "planarconfig" in options else deep
     tifffile.imwrite(file := io.BytesIO(), planes, **options)
     originals.append(file.getvalue())
+for pieces, options in (
+    (np.asarray(small), {"compression": "lzw"}), (np.asarray(small), {"compression": "lzw", "rowsperstrip": 3}),
+    (deep, {"compression": "lzw", "tile": (16, 16)}), (np.moveaxis(deep, 2, 0), {"compression": "lzw", "planarconfig": "separate"}),
+    (np.asarray(small), {"compression": "packbits"}), (deep, {"compression": "packbits", "rowsperstrip": 3}),
+):
+    tifffile.imwrite(file := io.BytesIO(), pieces, photometric="rgb", **options)
+    originals.append(file.getvalue())
+tifffile.imwrite(file := io.BytesIO(), deep, photometric="rgb", compression="jpeg", bitspersample=12)
+originals.append(file.getvalue())
 tifffile.imwrite(file := io.BytesIO(), deep[..., 0], bitspersample=12, photometric="miniswhite")
 originals += [
     file.getvalue(), imagecodecs.png_encode(deep), imagecodecs.jpeg8_encode(deep, bitspersample=12),
