@@ -16,33 +16,24 @@ import json
 import shutil
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from gan_core.data.dataset import SPLITS, Dataset, DatasetSpec, write_spec
+from gan_core.data.dataset import SPLITS, Dataset
 from gan_core.errors import ConfigError, DataError, RegistryError
-from gan_core.kinds.captions import Captioned
-from gan_core.kinds.images import Images
-from gan_core.kinds.pairs import Pairs
-from gan_core.kinds.pixels import Pixels, Spool, SpoolRows
-from gan_core.kinds.points import Points
-from gan_core.kinds.table import Table
-from gan_core.kinds.unpaired import Unpaired
-from tasks import scoring
+from tasks import kinds, scoring
+from tasks.kinds.kind import DataKind
 from tasks.params import DataParams, Entry, ValidateParams
 from tasks.scoring import SCORINGS, Scoring
-from tasks.sources.raw import RawReader, safe_path
+from tasks.sources.raw import RawReader
 from tasks.stage_main import stage_main
 from tasks.validation import drift
 from tasks.validation.expectations import CheckedTable, Verdict, check, classes_table, import_beside, manifest_table, source_table
-from tasks.validation.inspection import Inspection, Row, inspect
-from tasks.validation.packing import corruption_seed, splits_of
-from tasks.validation.tables import TableRows
+from tasks.validation.inspection import Row
+from tasks.validation.packing import splits_of
 from tasks.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -60,13 +51,13 @@ def validate(workspace: Workspace, name: str, entry: Entry) -> None:
             data has drifted from the champion's, and `validate.drift` is `block`.
         RegistryError: `validate.drift` is `block`, and the registry cannot be reached.
     """
-    ready, validation = workspace.ready(name), workspace.validation(name)
+    ready, validation, kind = workspace.ready(name), workspace.validation(name), kinds.of(entry.data.kind)
     with RawReader.open(workspace.raw(name)) as raw, _partial_folder(ready.with_name(".validate.partial")) as partial:
         new_ready, new_validation = partial / "ready", partial / "validation"
         new_ready.mkdir()
         new_validation.mkdir()
         import_beside()
-        inspection = inspect(raw, entry.data, entry.validation, partial / "spool", _report(name))
+        inspection = kind.inspect(raw, entry.data, entry.validation, partial / "spool", _report(name))
         if not inspection.rows:
             raise DataError(f"{name}: {workspace.raw(name)} holds no samples; look at data.source ({entry.data.source})")
         for note in inspection.notes:
@@ -76,14 +67,12 @@ def validate(workspace: Workspace, name: str, entry: Entry) -> None:
         good = [row for split in SPLITS for row in packed[split]]
         write_quarantine(new_ready / "quarantine.csv", rows)
         manifest = manifest_frame(packed)
-        tables = _tables(rows, packed, manifest, inspection.classes, entry.validation, entry.data)
+        tables = _tables(rows, packed, manifest, inspection.classes, entry.validation, kind)
         verdict, refused = check(name, tables, new_validation), None
         if verdict.passed:
             try:
                 manifest.to_parquet(new_ready / "manifest.parquet", index=False)
-                spec = _pack(new_ready, inspection, packed, entry.data, raw)
-                if inspection.range is not None:  # what reads pictures for its generator needs it
-                    write_spec(new_ready, replace(Pixels.of(spec), range=inspection.range))
+                kind.pack(new_ready, inspection, packed, entry.data, raw)
                 dataset = Dataset.open(new_ready)
                 scoring.check(name, dataset, entry.evaluation)
                 _check_drift(workspace, name, dataset, entry.validation, new_validation / "drift.json")
@@ -177,12 +166,12 @@ def _tables(
     manifest: DataFrame,
     classes: tuple[str, ...] | None,
     limits: ValidateParams,
-    data: DataParams,
+    kind: DataKind,
 ) -> list[CheckedTable]:
     import pandas as pd
 
     source = pd.DataFrame({key: pd.Series([getattr(row, key) for row in rows], dtype="string") for key in ("path", "sha256", "reason")})
-    tables = [source_table(source, limits), manifest_table(manifest, classes, limits, images=data.kind in ("images", "unpaired", "pairs"))]
+    tables = [source_table(source, limits), manifest_table(manifest, classes, limits, kind.expected(limits))]
     if classes is not None:
         counts = {split: Counter(row.label for row in packed[split]) for split in SPLITS}
         frame = pd.DataFrame({"label": pd.Series(classes, dtype="string")})
@@ -190,52 +179,8 @@ def _tables(
             frame[split] = [counts[split][label] for label in classes]
         frame["samples"] = frame["train"] + frame["holdout"]
         frame["share"] = frame["samples"] / max(int(frame["samples"].sum()), 1)
-        tables.append(classes_table(frame, limits, held_out=data.kind == "unpaired"))
+        tables.append(classes_table(frame, limits, held_out=kind.holds_out_each_class))
     return tables
-
-
-def _pack(folder: Path, inspection: Inspection, packed: dict[str, list[Row]], data: DataParams, raw: RawReader) -> DatasetSpec:
-    numbers = {split: [row.number for row in packed[split] if row.number is not None] for split in SPLITS}
-    labels = None
-    if inspection.classes is not None:
-        index = {label: i for i, label in enumerate(inspection.classes)}
-        labels = {split: [index[row.label] for row in packed[split] if row.label is not None] for split in SPLITS}
-    samples, classes = inspection.samples, inspection.classes
-    if isinstance(samples, TableRows):
-        rows = {split: np.ascontiguousarray(samples.values[np.array(numbers[split], dtype=np.int64)]) for split in SPLITS}
-        return Table.pack(folder, rows, samples.schema, labels, classes, data.modes)
-    if not isinstance(samples, Spool):
-        return Points.pack(folder, {split: samples[np.array(numbers[split], dtype=np.int64)] for split in SPLITS}, raw.truth)
-    with closing(samples) as spool:
-        channels = 1 if data.stack else data.channels or _usual_channels(spool, numbers)
-
-        def pictures(numbers: Mapping[str, Sequence[int]], channels: int = channels) -> dict[str, SpoolRows]:
-            return {split: spool.rows(numbers[split], channels) for split in SPLITS}
-
-        if data.kind == "unpaired":
-            domains = safe_path(data.domains[0]), safe_path(data.domains[1])
-            inputs, targets = (
-                {split: [row.number for row in packed[split] if row.number is not None and row.label == domain] for split in SPLITS}
-                for domain in domains
-            )
-            return Unpaired.pack(folder, pictures(targets), pictures(inputs), domains)
-        if inspection.captions is not None:
-            captions = {split: [inspection.captions[row.path] for row in packed[split]] for split in SPLITS}
-            return Captioned.pack(folder, pictures(numbers), captions)
-        if data.kind == "pairs" and data.corruption is None:
-            given = {split: [row.given for row in packed[split] if row.given is not None] for split in SPLITS}
-            return Pairs.pack(folder, pictures(numbers), pictures(given, data.channels or _usual_channels(spool, given)))
-        images = Images.pack(folder, pictures(numbers), labels, classes)
-    if data.stack:
-        return images.stack(folder, data.seed)
-    if data.corruption is None:
-        return images
-    seeds = {split: [corruption_seed(row.sha256, data.seed) for row in packed[split]] for split in SPLITS}
-    return Pairs.spoil(folder, images, data.corruption, seeds)
-
-
-def _usual_channels(spool: Spool, numbers: Mapping[str, Sequence[int]]) -> int:
-    return spool.usual_channels(number for split in SPLITS for number in numbers[split])
 
 
 def _refusal(name: str, verdict: Verdict, rows: Sequence[Row], ready: Path, validation: Path, data: DataParams) -> str:

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gan_core.errors import DataError
+from tasks.kinds.kind import Expected
 from tasks.params import ValidateParams
 from tasks.system import cores
 from tasks.system.imports import quick_imports
@@ -101,8 +102,10 @@ def source_table(source: DataFrame, limits: ValidateParams) -> CheckedTable:
     )
 
 
-def manifest_table(manifest: DataFrame, classes: Sequence[str] | None, limits: ValidateParams, images: bool) -> CheckedTable:
-    """Expectations of the samples that are left; columns as in manifest.parquet."""
+def manifest_table(
+    manifest: DataFrame, classes: Sequence[str] | None, limits: ValidateParams, expected: Sequence[Expected] = ()
+) -> CheckedTable:
+    """Expectations of the samples that are left; columns as in manifest.parquet. `expected`: what their kind of data adds."""
     from great_expectations.expectations.row_conditions import Column
 
     gxe = _expectations()
@@ -125,22 +128,7 @@ def manifest_table(manifest: DataFrame, classes: Sequence[str] | None, limits: V
             description="at least 1 sample held out (a larger data.holdout, or more samples, gives more)",
         ),
     ]
-    if images:
-        sides = f"{limits.min_side} to {limits.max_side:,} pixels (validate.min_side, max_side)"
-        between = gxe.ExpectColumnValuesToBeBetween
-        suite += [
-            between(column="width", min_value=limits.min_side, max_value=limits.max_side, description=f"width of {sides}"),
-            between(column="height", min_value=limits.min_side, max_value=limits.max_side, description=f"height of {sides}"),
-            gxe.ExpectColumnValuesToNotBeNull(column="mode", description="every image has a mode"),
-            gxe.ExpectColumnValuesToBeInSet(column="mode", value_set=list(MODES), description="modes are known ones"),
-            between(column="mean", min_value=0, max_value=255, description="mean of the pixels within 0 to 255"),
-            between(
-                column="std",
-                min_value=limits.min_std,
-                max_value=127.5,
-                description=f"standard deviation of the pixels from {limits.min_std:g} (validate.min_std) to 127.5",
-            ),
-        ]
+    suite += [_of_column(gxe, one) for one in expected]
     if classes is not None:
         suite += [
             gxe.ExpectColumnValuesToNotBeNull(column="label", description="every sample has a label"),
@@ -149,6 +137,16 @@ def manifest_table(manifest: DataFrame, classes: Sequence[str] | None, limits: V
             ),
         ]
     return CheckedTable("manifest", manifest, "path", suite)
+
+
+def _of_column(gxe: Any, expected: Expected) -> Expectation:
+    column, words = expected.column, expected.words
+    if expected.between is not None:
+        low, high = expected.between
+        return gxe.ExpectColumnValuesToBeBetween(column=column, min_value=low, max_value=high, description=words)
+    if expected.among is not None:
+        return gxe.ExpectColumnValuesToBeInSet(column=column, value_set=list(expected.among), description=words)
+    return gxe.ExpectColumnValuesToNotBeNull(column=column, description=words)
 
 
 def classes_table(classes: DataFrame, limits: ValidateParams, held_out: bool = False) -> CheckedTable:
@@ -171,13 +169,6 @@ def classes_table(classes: DataFrame, limits: ValidateParams, held_out: bool = F
             *([some_held_out] if held_out else []),
         ],
     )
-
-
-MODES = (
-    "1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB", "HSV", "I", "I;16", "I;16L", "I;16B", "I;16N",
-    "LA;16", "RGB;16", "RGBA;16", "LA;32", "RGB;32", "RGBA;32", "F", "RGB;F",
-)  # fmt: skip
-"""Pixel formats, by Pillow's names or after them, that `tasks.validation.images` has a rule for."""
 
 
 def check(name: str, tables: Sequence[CheckedTable], folder: Path) -> Verdict:

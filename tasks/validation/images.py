@@ -59,6 +59,11 @@ _GAP = 3
 """Times the asked size that a much larger picture is first reduced to, fast, before Lanczos. A JPEG whose sides are no multiples of the
 reduction comes out larger by up to 1 / (_GAP * size) of itself, a third of a pixel."""
 
+MODES = (
+    "1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB", "HSV", "I", "I;16", "I;16L", "I;16B", "I;16N",
+    "LA;16", "RGB;16", "RGBA;16", "LA;32", "RGB;32", "RGBA;32", "F", "RGB;F",
+)  # fmt: skip
+"""Pixel formats, by Pillow's names or after them, that there is a rule for."""
 _GREY_MODES = frozenset({"1", "L", "LA", "La"})
 _WIDE_MODES = frozenset({"I", "I;16", "I;16B", "I;16L", "I;16N", "F"})
 _LEVELS = np.arange(256, dtype=np.float64)

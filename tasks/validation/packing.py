@@ -1,12 +1,17 @@
-"""What a sample's content decides: which split it belongs to, and how it is spoiled where that is asked for."""
+"""What a sample's content decides, such as the split that it belongs to, and what of the samples goes into the arrays."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from gan_core.data.dataset import Split
+from gan_core.data.dataset import SPLITS, Split
+from gan_core.kinds.pixels import Spool, SpoolRows
+
+if TYPE_CHECKING:
+    from tasks.validation.inspection import Row
 
 
 def split_of(sha256: str, seed: int, holdout: float) -> Split:
@@ -57,3 +62,24 @@ def _draw(sha256: str, seed: int) -> float:
 def corruption_seed(sha256: str, seed: int) -> int:
     """What a sample's corruption is drawn from, 0 to 2**64 - 1: a function of its content's digest and the seed, as its split is."""
     return int.from_bytes(hashlib.sha256(f"corruption:{seed}:{sha256}".encode()).digest()[:8], "big")
+
+
+def numbers_of(packed: Mapping[str, Sequence[Row]]) -> dict[str, list[int]]:
+    """Of each split, where its samples are found (`Row.number`)."""
+    return {split: [row.number for row in rows if row.number is not None] for split, rows in packed.items()}
+
+
+def labels_of(packed: Mapping[str, Sequence[Row]], classes: Sequence[str] | None) -> dict[str, list[int]] | None:
+    """Of each split, the index of its samples' classes; None where there are none."""
+    index = {label: i for i, label in enumerate(classes or ())}
+    return {split: [index[row.label] for row in rows if row.label is not None] for split, rows in packed.items()} if index else None
+
+
+def channels_of(spool: Spool, numbers: Mapping[str, Sequence[int]]) -> int:
+    """1 where most of the pictures of these numbers are grey, 3 otherwise."""
+    return spool.usual_channels(number for split in SPLITS for number in numbers[split])
+
+
+def pictures(spool: Spool, numbers: Mapping[str, Sequence[int]], channels: int | None) -> dict[str, SpoolRows]:
+    """Of each split the pictures of these numbers; `channels` None: as most of them have."""
+    return {split: spool.rows(numbers[split], channels or channels_of(spool, numbers)) for split in SPLITS}

@@ -1,13 +1,19 @@
-"""Which files of two folders belong together: those of one name, whatever follows its last dot, and of one shape."""
+"""Pairs of images: the halves of one file, or the files of one name in two folders, whatever follows its last dot, and of one shape."""
 
 from __future__ import annotations
 
+import hashlib
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import PurePosixPath
 
 from tasks.sources.raw import Member
+from tasks.validation.annotated import Annotated
+from tasks.validation.image_files import ImageFiles, row_of
+from tasks.validation.images import Picture
+from tasks.validation.inspection import Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,3 +66,49 @@ def have_one_shape(first: tuple[int, int], second: tuple[int, int]) -> bool:
     (larger_width, larger_height), (width, height) = sorted((first, second), key=lambda size: size[0] * size[1], reverse=True)
     aspect = larger_width / larger_height
     return abs(width - height * aspect) <= max(1.0, aspect)
+
+
+def side_by_side_rows(files: ImageFiles, about: Annotated) -> tuple[Iterator[Row], int]:
+    """A row a file, whose halves are a pair."""
+    return map(partial(_row_of_halves, files), about.images, files.halves()), len(about.images)
+
+
+def _row_of_halves(files: ImageFiles, member: Member, halves: tuple[Picture, Picture] | str) -> Row:
+    if isinstance(halves, str):
+        return Row(member.path, member.sha256, reason=halves)
+    return _pair_row(member.path, member.sha256, halves, files)
+
+
+def partner_rows(files: ImageFiles, about: Annotated) -> tuple[Iterator[Row], int]:
+    """A row a pair, under the path of the image that a generator is to make; a row for each file that is in no pair."""
+    partners = pair_up(about.images, files.data.folders)
+    return _partner_rows(files, partners), len(partners)
+
+
+def _partner_rows(files: ImageFiles, partners: Sequence[Partners]) -> Iterator[Row]:
+    members = [member for one in partners if one.reason is None for member in one.members]
+    pictures = files.pictures(members)
+    for one in partners:
+        target = one.members[-1 if one.reason else 1 - files.data.given]
+        sha256 = hashlib.sha256("".join(member.sha256 for member in one.members).encode()).hexdigest()
+        if one.reason is not None:
+            yield Row(target.path, sha256, reason=one.reason)
+            continue
+        first, second = next(pictures), next(pictures)
+        if isinstance(first, str) or isinstance(second, str):
+            broken = [f"{member.path}: {what}" for member, what in zip(one.members, (first, second), strict=True) if isinstance(what, str)]
+            yield Row(target.path, sha256, reason="; ".join(broken))
+        elif not have_one_shape(first.upright, second.upright):
+            shapes = " and ".join(
+                f"{member.path} is {picture.upright[0]} x {picture.upright[1]} pixels"
+                for member, picture in zip(one.members, (first, second), strict=True)
+            )
+            yield Row(target.path, sha256, reason=f"partners of different shape, whose central squares show different parts: {shapes}")
+        else:
+            yield _pair_row(target.path, sha256, (first, second), files)
+
+
+def _pair_row(path: str, sha256: str, pair: tuple[Picture, Picture], files: ImageFiles) -> Row:
+    given, target = pair[files.data.given], pair[1 - files.data.given]
+    number, given_number = files.spool.append(target.pixels), files.spool.append(given.pixels)
+    return row_of(path, sha256, None, target, number, given_number)

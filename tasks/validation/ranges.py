@@ -3,7 +3,9 @@ labels and the like are nearly black where the range of the file's type is taken
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Literal, Self
 
 from tasks.validation.images import FEW, Bounds, Extent
 
@@ -34,6 +36,16 @@ class Ranges:
         met.low, met.high, met.files = min(met.low, extent.low), max(met.high, extent.high), met.files + 1
         if self.bounds is not None:
             self._cut += extent.low < self.bounds[0] or extent.high > self.bounds[1]
+
+    @classmethod
+    def of(cls, asked: Literal["type", "data"] | Bounds, extents: Iterable[Extent]) -> Self:
+        """What `data.range` comes to for data of these extents, which are looked at only where it asks for the data's own."""
+        found = cls(None if isinstance(asked, str) else asked)
+        if asked != "data":
+            return found
+        for extent in extents:
+            found.add(extent)
+        return cls(found.own)
 
     @property
     def own(self) -> Bounds | None:

@@ -14,14 +14,21 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tasks.params import Entry, parse
-from tasks.sources.raw import About, write_raw
+from tasks import kinds
+from tasks.params import DataParams, Entry, ValidateParams, parse
+from tasks.sources.raw import About, RawReader, write_raw
+from tasks.validation.inspection import Inspection, OnRow
 
 
 def entry(data: Mapping[str, Any], validate: Mapping[str, Any] | None = None) -> Entry:
     recipe = "tabular" if data["source"].startswith("table://") else "gan"
     sections = {"data": dict(data), "validate": dict(validate or {}), "train": {"recipe": recipe, "images": 100}}
     return parse({"generators": {"sets": {**sections, "evaluate": {}, "register": {}}}})["sets"]
+
+
+def inspect(raw: RawReader, data: DataParams, limits: ValidateParams, spool: Path, on_row: OnRow = lambda done, total: None) -> Inspection:
+    """A look at every sample, as the validate stage takes it."""
+    return kinds.of(data.kind).inspect(raw, data, limits, spool, on_row)
 
 
 def png(pixels: NDArray[np.uint8]) -> bytes:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from tasks import kinds
 from tasks.params import ValidateParams
 from tasks.validation.expectations import CheckedTable, Verdict, check, classes_table, manifest_table, source_table
 
@@ -45,7 +46,7 @@ def tables(
 ) -> list[CheckedTable]:
     return [
         source_table(frames["source"], limits),
-        manifest_table(frames["manifest"], names, limits, images=True),
+        manifest_table(frames["manifest"], names, limits, kinds.of("images").expected(limits)),
         classes_table(frames["classes"], limits),
     ]
 

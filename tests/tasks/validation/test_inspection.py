@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from decoders import workers
 from PIL import Image
-from raw_sets import noise, npy, png, write_arrays, write_files, write_idx, write_points
+from raw_sets import inspect, noise, npy, png, write_arrays, write_files, write_idx, write_points
 
 from gan_core.errors import DataError
 from gan_core.kinds.pixels import Spool
@@ -23,7 +23,7 @@ from tasks.sources.raw import About, RawReader, write_raw
 from tasks.system import cores
 from tasks.validation import decoding
 from tasks.validation.images import array_statistics, decode, statistics
-from tasks.validation.inspection import Inspection, inspect
+from tasks.validation.inspection import Inspection
 
 LIMITS = ValidateParams()
 

@@ -13,7 +13,7 @@ import pytest
 import tifffile
 from numpy.typing import NDArray
 from PIL import Image
-from raw_sets import png, write_arrays, write_files
+from raw_sets import inspect, png, write_arrays, write_files
 
 from gan_core.data.dataset import Dataset
 from gan_core.errors import ConfigError
@@ -26,7 +26,7 @@ from tasks.params import DataParams, ValidateParams, parse
 from tasks.sources.raw import RawReader
 from tasks.validate import validate
 from tasks.validation.images import decode
-from tasks.validation.inspection import Inspection, inspect
+from tasks.validation.inspection import Inspection
 from tasks.workspace import Workspace
 
 LIMITS = ValidateParams()

@@ -1,0 +1,34 @@
+"""How the stages treat each kind of data: a module a kind, and the one list of them.
+
+Whoever has to do with a kind asks `of`; no stage, page or command tells kinds apart itself.
+"""
+
+from __future__ import annotations
+
+from gan_core.named import Named
+from gan_core.params.common import Kind
+from tasks.kinds.kind import DataKind
+
+KINDS = Named(
+    "gantry.tasks.kinds",
+    "kind of data",
+    {
+        "images": "tasks.kinds.images:ImageKind",
+        "points": "tasks.kinds.points:PointKind",
+        "pairs": "tasks.kinds.pairs:PairKind",
+        "unpaired": "tasks.kinds.unpaired:UnpairedKind",
+        "captions": "tasks.kinds.captions:CaptionKind",
+        "table": "tasks.kinds.table:TableKind",
+    },
+)
+"""By the names of `gan_core.kinds.KINDS`."""
+
+
+def of(name: Kind) -> DataKind:
+    """The kind of data of that name.
+
+    Raises:
+        ConfigError: there is none; says the nearest.
+    """
+    kind: DataKind = KINDS.named(name)()
+    return kind

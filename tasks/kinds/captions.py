@@ -1,0 +1,34 @@
+"""Images with one or several captions each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tasks.kinds.pixels import PixelKind
+
+if TYPE_CHECKING:
+    from gan_core.kinds.captions import Captioned
+    from gan_core.kinds.pixels import Spool
+    from tasks.params import DataParams
+    from tasks.sources.raw import RawReader
+    from tasks.validation.annotated import Annotated
+    from tasks.validation.inspection import Inspection, Row
+
+
+class CaptionKind(PixelKind):
+    """Images of one size and their captions."""
+
+    def _annotated(self, raw: RawReader, data: DataParams) -> Annotated:
+        from tasks.validation.annotated import by_caption_file
+
+        return by_caption_file(raw, data.captions)
+
+    def _pack(self, folder: Path, spool: Spool, inspection: Inspection, packed: Mapping[str, Sequence[Row]], data: DataParams) -> Captioned:
+        from gan_core.kinds.captions import Captioned
+        from tasks.validation.packing import numbers_of, pictures
+
+        told = inspection.captions or {}
+        captions = {split: [told[row.path] for row in rows] for split, rows in packed.items()}
+        return Captioned.pack(folder, pictures(spool, numbers_of(packed), data.channels), captions)

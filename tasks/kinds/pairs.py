@@ -1,0 +1,40 @@
+"""Images, each with the one that it is to be made of: partners from the source, or images spoiled on purpose."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tasks.kinds.images import pack_images
+from tasks.kinds.pixels import PixelKind
+
+if TYPE_CHECKING:
+    from gan_core.kinds.pairs import Pairs
+    from gan_core.kinds.pixels import Spool
+    from tasks.params import DataParams
+    from tasks.validation.annotated import Annotated
+    from tasks.validation.image_files import ImageFiles
+    from tasks.validation.inspection import Inspection, Row
+
+
+class PairKind(PixelKind):
+    """Images of one size, each with its input."""
+
+    def _rows(self, files: ImageFiles, about: Annotated) -> tuple[Iterator[Row], int]:
+        from tasks.validation.pairing import partner_rows, side_by_side_rows
+
+        own = {"side-by-side": side_by_side_rows, "paired-folders": partner_rows}
+        return own.get(files.data.layout, super()._rows)(files, about)
+
+    def _pack(self, folder: Path, spool: Spool, inspection: Inspection, packed: Mapping[str, Sequence[Row]], data: DataParams) -> Pairs:
+        from gan_core.data.dataset import SPLITS
+        from gan_core.kinds.pairs import Pairs
+        from tasks.validation.packing import corruption_seed, numbers_of, pictures
+
+        if data.corruption is not None:
+            images = pack_images(folder, spool, inspection, packed, data.channels)
+            seeds = {split: [corruption_seed(row.sha256, data.seed) for row in packed[split]] for split in SPLITS}
+            return Pairs.spoil(folder, images, data.corruption, seeds)
+        given = {split: [row.given for row in packed[split] if row.given is not None] for split in SPLITS}
+        return Pairs.pack(folder, pictures(spool, numbers_of(packed), data.channels), pictures(spool, given, data.channels))

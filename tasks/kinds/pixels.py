@@ -1,0 +1,71 @@
+"""What kinds of data made of images share."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tasks.kinds.kind import DataKind, Expected
+
+if TYPE_CHECKING:
+    from gan_core.kinds.pixels import Pixels, Spool
+    from tasks.params import DataParams, ValidateParams
+    from tasks.sources.raw import RawReader
+    from tasks.validation.annotated import Annotated
+    from tasks.validation.image_files import ImageFiles
+    from tasks.validation.inspection import Inspection, OnRow, Row
+
+
+class PixelKind(DataKind):
+    """A kind of data whose samples are images of one size."""
+
+    def inspect(self, raw: RawReader, data: DataParams, limits: ValidateParams, spool: Path, on_row: OnRow) -> Inspection:
+        from tasks.validation.image_arrays import inspect_arrays
+        from tasks.validation.image_files import inspect_files
+
+        if raw.kind != "files":
+            return inspect_arrays(raw, data, limits, spool, on_row)
+        return inspect_files(raw, self._annotated(raw, data), data, limits, spool, on_row, self._rows)
+
+    def _annotated(self, raw: RawReader, data: DataParams) -> Annotated:
+        """What is known of the files before one is opened."""
+        from tasks.validation.annotated import by_folder, by_label_file
+
+        return by_folder(raw, data.folders_are_classes) if data.annotations is None else by_label_file(raw, data.annotations)
+
+    def _rows(self, files: ImageFiles, about: Annotated) -> tuple[Iterator[Row], int]:
+        """What becomes of the files, and how many rows that are."""
+        from tasks.validation.image_files import file_rows
+
+        return file_rows(files, about)
+
+    def expected(self, limits: ValidateParams) -> Sequence[Expected]:
+        from tasks.validation.images import MODES
+
+        sides = f"{limits.min_side} to {limits.max_side:,} pixels (validate.min_side, max_side)"
+        deviation = f"standard deviation of the pixels from {limits.min_std:g} (validate.min_std) to 127.5"
+        return (
+            Expected("width", f"width of {sides}", between=(limits.min_side, limits.max_side)),
+            Expected("height", f"height of {sides}", between=(limits.min_side, limits.max_side)),
+            Expected("mode", "every image has a mode"),
+            Expected("mode", "modes are known ones", among=MODES),
+            Expected("mean", "mean of the pixels within 0 to 255", between=(0, 255)),
+            Expected("std", deviation, between=(limits.min_std, 127.5)),
+        )
+
+    def pack(self, folder: Path, inspection: Inspection, packed: Mapping[str, Sequence[Row]], data: DataParams, raw: RawReader) -> Pixels:
+        from gan_core.data.dataset import write_spec
+
+        with closing(inspection.samples) as spool:
+            spec = self._pack(folder, spool, inspection, packed, data)
+        # What reads pictures for its generator needs the range.
+        return spec if inspection.range is None else write_spec(folder, replace(spec, range=inspection.range))
+
+    @abstractmethod
+    def _pack(
+        self, folder: Path, spool: Spool, inspection: Inspection, packed: Mapping[str, Sequence[Row]], data: DataParams
+    ) -> Pixels: ...

@@ -1,0 +1,46 @@
+"""Points: rows of a few numbers, whose distribution may be known in closed form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tasks.kinds.kind import DataKind
+
+if TYPE_CHECKING:
+    from gan_core.kinds.points import Points
+    from tasks.params import DataParams, ValidateParams
+    from tasks.sources.raw import RawReader
+    from tasks.validation.inspection import Inspection, OnRow, Row
+
+
+class PointKind(DataKind):
+    """Points (D,)."""
+
+    def inspect(self, raw: RawReader, data: DataParams, limits: ValidateParams, spool: Path, on_row: OnRow) -> Inspection:
+        import hashlib
+
+        import numpy as np
+
+        from gan_core.errors import DataError
+        from tasks.validation.inspection import Inspection, Row, each_told, read_npy
+
+        points = read_npy(raw, "points.npy")
+        if points.dtype != np.float32 or points.ndim != 2 or points.shape[1] < 1:
+            raise DataError(f"{raw.folder}: points.npy: holds {points.dtype} {points.shape}; expected float32 (N, D)")
+        finite = np.isfinite(points).all(axis=1)
+
+        def row(number: int) -> Row:
+            path, sha256 = f"points.npy#{number}", hashlib.sha256(np.ascontiguousarray(points[number]).data).hexdigest()
+            if finite[number]:
+                return Row(path, sha256, number=number)
+            return Row(path, sha256, reason=f"not finite: ({', '.join(f'{value:g}' for value in points[number])})")
+
+        return Inspection(each_told(map(row, range(len(points))), len(points), on_row), None, points)
+
+    def pack(self, folder: Path, inspection: Inspection, packed: Mapping[str, Sequence[Row]], data: DataParams, raw: RawReader) -> Points:
+        from gan_core.kinds.points import Points
+        from tasks.validation.packing import numbers_of
+
+        return Points.pack(folder, {split: inspection.samples[numbers] for split, numbers in numbers_of(packed).items()}, raw.truth)
