@@ -23,11 +23,12 @@ from gan_core.errors import LostRunError
 from gan_core.generator import Generator
 from gan_core.params import GanParams
 from gan_core.training import Progress, train
+from tasks import kinds
 from tasks.fetch import fetch
+from tasks.judging import score
 from tasks.params import Entry, parse
 from tasks.promotion.gate import deciding_metric
 from tasks.scaffold import init_workspace
-from tasks.scoring import SCORINGS, score
 from tasks.validate import validate
 from tasks.workspace import Workspace
 
@@ -107,7 +108,7 @@ def measured(
         fetch(workspace, data, first)
         validate(workspace, data, first)
         dataset = Dataset.open(workspace.ready(data))
-        scoring = SCORINGS[dataset.spec.kind]
+        scoring = kinds.of(dataset.spec.kind).scoring
         kind = scoring.extractor(data, dataset.spec, first.evaluation)
         extractor = None if kind is None else scoring.fit(kind, dataset, first.evaluation.features_seed, torch.device("cpu"))
         for game in games:

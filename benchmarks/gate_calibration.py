@@ -31,10 +31,10 @@ from gan_core.metrics.frechet import FeatureStatistics, frechet_distance
 from tasks.params import RegisterParams
 from tasks.promotion.comparison import Comparison, compare
 from tasks.promotion.gate import Measured, Record, decide
-from tasks.scoring import Evidence
 from tasks.scoring.captions import CaptionEvidence
 from tasks.scoring.images import ImageEvidence
 from tasks.scoring.pairs import PairEvidence
+from tasks.scoring.scoring import Evidence
 from tasks.sources.idx import read_idx
 
 FITTED_ON, POOL = 5_000, 27_500

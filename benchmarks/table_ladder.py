@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gan_core.kinds.schema import Column
-from tasks.metrics import BESIDE, BETTER, LOWER
+from tasks import kinds
+from tasks.metrics import BETTER, LOWER
 from tasks.params import RegisterParams
 from tasks.promotion.comparison import compare
 from tasks.promotion.gate import Measured, Record, confidence_of_each, decide
@@ -212,7 +213,11 @@ def main() -> None:
     parser.add_argument("--replicates", type=int, default=400)
     arguments = parser.parse_args()
     sources = {"numbers": numbers(), "mixed": mixed(), **({"adult": adult(arguments.adult)} if arguments.adult else {})}
-    rules: dict[str, tuple[str, ...]] = {"detection": ("detection",), "utility": ("utility",), "default": ("detection", *BESIDE["table"])}
+    rules: dict[str, tuple[str, ...]] = {
+        "detection": ("detection",),
+        "utility": ("utility",),
+        "default": ("detection", *kinds.of("table").beside),
+    }
     order: dict[str, list[float]] = {}
     said: dict[tuple[str, str], list[str]] = {}
     alone: dict[tuple[str, str], list[bool]] = {}

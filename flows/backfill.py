@@ -115,9 +115,9 @@ def data_versions(versions: Sequence[Version]) -> list[DataVersion]:
 def _extractor(workspace: Workspace, name: str, entry: Entry, dataset: Dataset) -> FeatureExtractor | None:
     """The features that the entry's generators are scored with now; None where its data needs none."""
     from gan_core.metrics.features import FeatureExtractor
-    from tasks.scoring import SCORINGS
+    from tasks import kinds
 
-    if SCORINGS[dataset.spec.kind].extractor(name, dataset.spec, entry.evaluation) is None:
+    if kinds.of(dataset.spec.kind).scoring.extractor(name, dataset.spec, entry.evaluation) is None:
         return None
     return FeatureExtractor.load(workspace.features(name))
 
@@ -189,8 +189,8 @@ class _Filling:
 
     def _scored(self, there: Workspace, data: DataVersion, samples: int) -> Filled:
         from gan_core.generator import Generator
+        from tasks.judging import gather, scores_of, undecided
         from tasks.register import incomparable
-        from tasks.scoring import gather, scores_of, undecided
 
         generator = Generator.load(there.model(self.name) / "generator")
         run_id = str(json.loads((there.model(self.name) / "run.json").read_text())["run_id"])

@@ -26,12 +26,12 @@ from gan_core.generator import Generator, GeneratorConfig
 from gan_core.metrics.features import FeatureExtractor
 from gan_core.metrics.fitting import Listener, heard
 from gan_core.metrics.manifold import NEIGHBOURS
+from tasks import kinds
+from tasks.judging import check, gather, scores_of, undecided
 from tasks.params import Entry, EvaluateParams
 from tasks.records import tracking
-from tasks.scoring import SCORINGS, Evidence, check, gather, scores_of, undecided
-from tasks.scoring.scoring import rounded
+from tasks.scoring.scoring import Evidence, rounded
 from tasks.stage_main import stage_main
-from tasks.validation.images import RESIZER
 from tasks.workspace import Workspace
 
 
@@ -57,8 +57,9 @@ def evaluate(workspace: Workspace, name: str, entry: Entry) -> None:
         record = _record(evidence, generator, dataset, extractor, entry.evaluation)
         record["undecided"] = undecided(evidence, scores)
         report = workspace.report(name)
-        grids = dict(SCORINGS[dataset.spec.kind].grids(generator, dataset, entry.evaluation.seed))
-        copies = SCORINGS[dataset.spec.kind].copies(generator, dataset, extractor, entry.evaluation)
+        scoring = kinds.of(dataset.spec.kind).scoring
+        grids = dict(scoring.grids(generator, dataset, entry.evaluation.seed))
+        copies = scoring.copies(generator, dataset, extractor, entry.evaluation)
         if copies is not None:
             found, grids["copies"] = copies
             scores, record = {**scores, "copies": rounded(found.share)}, {**record, "copies": found.as_record()}
@@ -83,11 +84,11 @@ def _check(name: str, config: GeneratorConfig, dataset: Dataset, params: Evaluat
 
 def kept_or_fitted(folder: Path, name: str, dataset: Dataset, params: EvaluateParams) -> FeatureExtractor | None:
     """The frozen extractor, or a fitted one where there is none that serves; None where the data needs none, and its folder says so."""
-    wanted = SCORINGS[dataset.spec.kind].extractor(name, dataset.spec, params)
+    scoring = kinds.of(dataset.spec.kind).scoring
+    wanted = scoring.extractor(name, dataset.spec, params)
     if wanted is None:
         _write_no_extractor(folder)
         return None
-    scoring = SCORINGS[dataset.spec.kind]
     if folder.exists():
         try:
             kept = FeatureExtractor.load(folder)
@@ -144,7 +145,8 @@ def _record(
     evidence: Evidence, generator: Generator, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams
 ) -> dict[str, Any]:
     """How the scores were measured: what evaluation.json holds."""
-    floor = SCORINGS[dataset.spec.kind].real_against_real(dataset, extractor, params)
+    kind = kinds.of(dataset.spec.kind)
+    floor = kind.scoring.real_against_real(dataset, extractor, params)
     record: dict[str, Any] = {
         **evidence.details(),
         **({"real_against_real": floor} if floor else {}),
@@ -154,7 +156,7 @@ def _record(
         "n_real": evidence.n_real,
         "n_generated": evidence.n_generated,
         "extractor": None,
-        **({"resizer": RESIZER} if len(dataset.spec.shape) == 3 else {}),
+        **kind.measured_by(),
     }
     if extractor is None:
         return record

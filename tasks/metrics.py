@@ -1,4 +1,4 @@
-"""Every score by name: what it is, which way it gets better, which one decides by default, and how far it is from real."""
+"""Every score by name: what it is, which way it gets better, and how far it is from real."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
-
-from gan_core.params.common import Kind
 
 LOWER, HIGHER = "lower", "higher"
 
@@ -49,41 +47,8 @@ BETTER: Mapping[str, str] = {
 FLOOR_ONLY = ("copies",)
 """Scores of the challenger alone, which floors look at: no two generators are compared by them."""
 
-_DECIDING: Mapping[Kind, tuple[str, ...]] = {
-    "images": ("fid", "kid"),
-    "captions": ("fid", "kid"),
-    "points": ("radius_error", "high_quality"),
-    "unpaired": ("fid", "kid"),
-    "table": ("detection",),
-    "pairs": ("fid", "kid"),
-}
-"""Of each kind of data, the first of these that was measured, and that can tell two generators apart."""
-
-BESIDE: Mapping[Kind, tuple[str, ...]] = {
-    "images": ("label_accuracy",),
-    "captions": ("caption_recall",),
-    "unpaired": ("translated",),
-    "table": ("utility",),
-}
-"""Scores that see what the deciding one is blind to, and decide together with it unless the entry names a metric."""
-
 _INSTEAD: Mapping[str, str] = {"fid": "kid", "fid_ratio": "kid", "fid_infinity": "kid"}
 """What decides where few samples let these tell nothing."""
-
-_NONE: Mapping[str, str] = {}
-
-
-def default_metric(measured: Mapping[str, float], kind: Kind, undecided: Mapping[str, str] = _NONE) -> str:
-    """The metric that decides between two generators of a kind of data, unless the entry says otherwise.
-
-    Args:
-        measured: the scores.
-        kind: of the data.
-        undecided: scores that can tell no two generators apart here, and why (`Evidence.undecided`).
-    """
-    candidates = _DECIDING[kind]
-    there = [metric for metric in candidates if metric in measured] or candidates[:1]
-    return next((metric for metric in there if metric not in undecided), there[0])
 
 
 def instead_of(metric: str, undecided: Mapping[str, str]) -> str:

@@ -22,7 +22,7 @@ from gan_core.errors import DataError, RegistryError, TrainingError
 from gan_core.files import write_whole
 from gan_core.generator import Generator, GeneratorConfig
 from gan_core.params.common import Kind
-from tasks import cron
+from tasks import cron, kinds
 from tasks.metrics import BesideReal
 from tasks.params import Entry, EvaluateParams
 from tasks.promotion import gate, loaded_back, served_back
@@ -39,7 +39,7 @@ from tasks.workspace import Workspace
 
 if TYPE_CHECKING:
     from gan_core.metrics.features import FeatureExtractor
-    from tasks.scoring import Evidence
+    from tasks.scoring.scoring import Evidence
 
 _KNOWN_SAMPLES = 16
 
@@ -227,7 +227,7 @@ def _vetoed(reason: str) -> _Verdict:
 
 def _contest(champion: Generator, challenger: _Challenger, entry: Entry) -> _Verdict:
     """Score the champion as the challenger was scored, compare the two, and decide."""
-    from tasks.scoring import gather, scores_of
+    from tasks.judging import gather, scores_of
 
     rule, params, extractor = entry.registration, entry.evaluation, _extractor(challenger, entry)
     evidence = gather(champion, challenger.dataset, extractor, params)
@@ -250,7 +250,7 @@ def _score_formers_again(
     registry: Registry, champion: Version, conditions: Mapping[str, Any], entry: Entry, challenger: _Challenger
 ) -> None:
     """Score the former champions that were last scored by other features, so that the history stays comparable."""
-    from tasks.scoring import gather, scores_of
+    from tasks.judging import gather, scores_of
 
     there = set(registry.versions(champion.name)) - {champion.number}
     formers = [
@@ -280,7 +280,7 @@ def _from_other_latents(
     None for a generator that draws from none.
     """
     from gan_core.randomness import mix
-    from tasks.scoring import gather
+    from tasks.judging import gather
 
     if not challenger.generator.config.latent:
         return None
@@ -302,9 +302,8 @@ def _looks(entry: Entry) -> dict[str, Any] | None:
 def _extractor(challenger: _Challenger, entry: Entry) -> FeatureExtractor | None:
     """The features that the challenger was scored with."""
     from gan_core.metrics.features import FeatureExtractor
-    from tasks.scoring import SCORINGS
 
-    if SCORINGS[challenger.dataset.spec.kind].extractor(challenger.name, challenger.dataset.spec, entry.evaluation) is None:
+    if kinds.of(challenger.kind).scoring.extractor(challenger.name, challenger.dataset.spec, entry.evaluation) is None:
         return None
     folder = challenger.workspace.features(challenger.name)
     extractor = FeatureExtractor.load(folder)
@@ -392,19 +391,9 @@ def _said(name: str, record: Mapping[str, Any]) -> str:
     return f"register {name}: {LastDecision.of(record).in_words}"
 
 
-_MAKES: Mapping[Kind, str] = {
-    "images": "images",
-    "points": "points",
-    "table": "rows of a table",
-    "captions": "images from text",
-    "pairs": "images from images",
-    "unpaired": "images from images without partners",
-}
-
-
 def _described(config: GeneratorConfig) -> str:
     classes = "" if config.classes is None else f" by {len(config.classes)} classes"
-    makes = f"{config.recipe} generator of {_MAKES[config.kind]}{classes}"
+    makes = f"{config.recipe} generator of {kinds.of(config.kind).makes}{classes}"
     return f"{makes}, shape {config.shape}, {config.images:,} images shown, seed {config.seed}."
 
 

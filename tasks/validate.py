@@ -24,10 +24,10 @@ from typing import TYPE_CHECKING, Any
 
 from gan_core.data.dataset import SPLITS, Dataset
 from gan_core.errors import ConfigError, DataError, RegistryError
-from tasks import kinds, scoring
+from tasks import judging, kinds
 from tasks.kinds.kind import DataKind
 from tasks.params import DataParams, Entry, ValidateParams
-from tasks.scoring import SCORINGS, Scoring
+from tasks.scoring.scoring import Scoring
 from tasks.sources.raw import RawReader
 from tasks.stage_main import stage_main
 from tasks.validation import drift
@@ -63,7 +63,7 @@ def validate(workspace: Workspace, name: str, entry: Entry) -> None:
         for note in inspection.notes:
             print(f"note: {note}", flush=True)
         rows = set_conflicts_aside(inspection.rows)
-        packed = packed_order(rows, entry.data, SCORINGS[entry.data.kind])
+        packed = packed_order(rows, entry.data, kind.scoring)
         good = [row for split in SPLITS for row in packed[split]]
         write_quarantine(new_ready / "quarantine.csv", rows)
         manifest = manifest_frame(packed)
@@ -74,7 +74,7 @@ def validate(workspace: Workspace, name: str, entry: Entry) -> None:
                 manifest.to_parquet(new_ready / "manifest.parquet", index=False)
                 kind.pack(new_ready, inspection, packed, entry.data, raw)
                 dataset = Dataset.open(new_ready)
-                scoring.check(name, dataset, entry.evaluation)
+                judging.check(name, dataset, entry.evaluation)
                 _check_drift(workspace, name, dataset, entry.validation, new_validation / "drift.json")
             except (ConfigError, DataError) as error:  # nothing must train on it
                 refused = error

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 class CaptionKind(PixelKind):
     """Images of one size and their captions."""
 
+    makes = "images from text"
+    scores = "tasks.scoring.captions:CaptionScoring"
+    beside = ("caption_recall",)
+
     def _annotated(self, raw: RawReader, data: DataParams) -> Annotated:
         from tasks.validation.annotated import by_caption_file
 

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 class ImageKind(PixelKind):
     """Images of one size."""
 
+    makes = "images"
+    scores = "tasks.scoring.images:ImageScoring"
+    beside = ("label_accuracy",)
+
     def _pack(self, folder: Path, spool: Spool, inspection: Inspection, packed: Mapping[str, Sequence[Row]], data: DataParams) -> Images:
         images = pack_images(folder, spool, inspection, packed, 1 if data.stack else data.channels)
         return images.stack(folder, data.seed) if data.stack else images

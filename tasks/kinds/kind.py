@@ -8,11 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from gan_core.named import located
+
 if TYPE_CHECKING:
     from gan_core.data.dataset import DatasetSpec
     from tasks.params import DataParams, ValidateParams
+    from tasks.scoring.scoring import Scoring
     from tasks.sources.raw import RawReader
     from tasks.validation.inspection import Inspection, OnRow, Row
+
+_NONE: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,14 @@ class DataKind(ABC):
     These modules are imported with params.yaml, by every command, so they import heavy libraries where they use them.
     """
 
+    makes: ClassVar[str]
+    """What its generators make, as a version's description says it."""
+    scores: ClassVar[str | type[Scoring]]
+    """How its generators are judged: a class, or where it is (module:class)."""
+    deciding: ClassVar[tuple[str, ...]]
+    """Scores that decide between two generators: the first of them that was measured, and that can tell the two apart."""
+    beside: ClassVar[tuple[str, ...]] = ()
+    """Scores that see what the deciding one is blind to, and decide together with it unless the entry names a metric."""
     holds_out_each_class: ClassVar[bool] = False
     """Whether data with a class of which nothing is held out is refused."""
 
@@ -60,3 +73,23 @@ class DataKind(ABC):
         Raises:
             DataError: they cannot be what `data` makes of them.
         """
+
+    @property
+    def scoring(self) -> Scoring:
+        """How its generators are judged and shown."""
+        scoring: type[Scoring] = located(self.scores)
+        return scoring()
+
+    def default_metric(self, measured: Mapping[str, float], undecided: Mapping[str, str] = _NONE) -> str:
+        """The metric that decides between two generators, unless the entry says otherwise.
+
+        Args:
+            measured: the scores.
+            undecided: scores that can tell no two generators apart here, and why (`Evidence.undecided`).
+        """
+        there = [metric for metric in self.deciding if metric in measured] or self.deciding[:1]
+        return next((metric for metric in there if metric not in undecided), there[0])
+
+    def measured_by(self) -> Mapping[str, str]:
+        """What scores depend on beside data and generator, as evaluation.json says it."""
+        return {}

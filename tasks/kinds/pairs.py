@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 class PairKind(PixelKind):
     """Images of one size, each with its input."""
 
+    makes = "images from images"
+    scores = "tasks.scoring.pairs:PairScoring"
+
     def _rows(self, files: ImageFiles, about: Annotated) -> tuple[Iterator[Row], int]:
         from tasks.validation.pairing import partner_rows, side_by_side_rows
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 class PixelKind(DataKind):
     """A kind of data whose samples are images of one size."""
 
+    deciding = ("fid", "kid")
+
     def inspect(self, raw: RawReader, data: DataParams, limits: ValidateParams, spool: Path, on_row: OnRow) -> Inspection:
         from tasks.validation.image_arrays import inspect_arrays
         from tasks.validation.image_files import inspect_files
@@ -69,3 +71,8 @@ class PixelKind(DataKind):
     def _pack(
         self, folder: Path, spool: Spool, inspection: Inspection, packed: Mapping[str, Sequence[Row]], data: DataParams
     ) -> Pixels: ...
+
+    def measured_by(self) -> Mapping[str, str]:
+        from tasks.validation.images import RESIZER
+
+        return {"resizer": RESIZER}

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 class PointKind(DataKind):
     """Points (D,)."""
 
+    makes = "points"
+    scores = "tasks.scoring.points:PointScoring"
+    deciding = ("radius_error", "high_quality")
+
     def inspect(self, raw: RawReader, data: DataParams, limits: ValidateParams, spool: Path, on_row: OnRow) -> Inspection:
         import hashlib
 

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 class TableKind(DataKind):
     """Rows (D,): numbers as they are, categories as their index."""
 
+    makes = "rows of a table"
+    scores = "tasks.scoring.table:TableScoring"
+    deciding = ("detection",)
+    beside = ("utility",)
+
     def inspect(self, raw: RawReader, data: DataParams, limits: ValidateParams, spool: Path, on_row: OnRow) -> Inspection:
         from tasks.validation.inspection import Inspection, Row, each_told
         from tasks.validation.tables import inspect_table, read_table

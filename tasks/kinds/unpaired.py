@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 class UnpairedKind(PixelKind):
     """Images of one size from two domains, whose folders are their classes until they are packed."""
 
+    makes = "images from images without partners"
+    scores = "tasks.scoring.unpaired:UnpairedScoring"
+    beside = ("translated",)
     holds_out_each_class = True
 
     def _annotated(self, raw: RawReader, data: DataParams) -> Annotated:

@@ -15,7 +15,7 @@ from gan_core.errors import DataError
 from tasks.metrics import BETTER, LOWER
 
 if TYPE_CHECKING:
-    from tasks.scoring import Evidence
+    from tasks.scoring.scoring import Evidence
 
 
 @dataclass(frozen=True)

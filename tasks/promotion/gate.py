@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from gan_core.params.common import Kind
-from tasks.metrics import BESIDE, default_metric, instead_of
+from tasks import kinds
+from tasks.metrics import instead_of
 from tasks.params import RegisterParams
 from tasks.promotion.comparison import Comparison
 
@@ -113,7 +114,7 @@ def decide(record: Record, rule: RegisterParams, kind: Kind) -> Decision:
         return veto(f"the two were not compared by {metric}")
     compared = (comparison, *record.beside)
     decision = _together([_by_comparison(one, confidence_of_each(rule, len(compared))) for one in compared])
-    preferred = rule.improve or default_metric(scores, kind)
+    preferred = rule.improve or kinds.of(kind).default_metric(scores)
     if preferred != metric:
         return replace(decision, reasons=(*decision.reasons, f"{metric} decides, not {preferred}: {undecided[preferred]}"))
     return decision
@@ -128,7 +129,7 @@ def deciding_metric(scores: Mapping[str, float], rule: RegisterParams, kind: Kin
         kind: of the samples.
         undecided: scores that tell no two generators apart here, and why, as evaluation.json has them.
     """
-    return default_metric(scores, kind, undecided) if rule.improve is None else instead_of(rule.improve, undecided)
+    return kinds.of(kind).default_metric(scores, undecided) if rule.improve is None else instead_of(rule.improve, undecided)
 
 
 def deciding_together(
@@ -139,7 +140,7 @@ def deciding_together(
     The arguments are those of `deciding_metric`. An entry that names a metric has it decide alone.
     """
     metric = deciding_metric(scores, rule, kind, undecided)
-    return (metric, *(other for other in BESIDE.get(kind, ()) if other in scores)) if rule.improve is None else (metric,)
+    return (metric, *(other for other in kinds.of(kind).beside if other in scores)) if rule.improve is None else (metric,)
 
 
 def confidence_of_each(rule: RegisterParams, metrics: int) -> float:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from gan_core.data.dataset import Dataset
 from gan_core.errors import DataError, GantryError
 from gan_core.generator import GeneratorConfig, read_config
+from tasks import kinds
 from tasks.metrics import BETTER, LOWER, WHAT, BesideReal
 from tasks.promotion.decision import read_json
 from tasks.promotion.gate import FLOORS, deciding_metric
@@ -207,14 +208,12 @@ def _earlier(
 
 def _drawn(entry: Entry, dataset: Dataset, registry: Registry, name: str, number: int) -> NDArray[np.uint8] | None:
     """What a registered version makes of the latents of the evaluation; None where it is gone, or draws something else."""
-    from tasks.scoring import SCORINGS
-
     try:
         generator = registry.load(registry.version(name, number))
         spec = dataset.spec
         if (generator.config.kind, generator.config.shape, generator.config.inputs) != (spec.kind, spec.shape, spec.inputs):
             return None
-        return SCORINGS[spec.kind].grids(generator, dataset, entry.evaluation.seed).get("generated")
+        return kinds.of(spec.kind).scoring.grids(generator, dataset, entry.evaluation.seed).get("generated")
     except GantryError:
         return None  # the decision says what is wrong with the champion; the page only goes without its picture
 

@@ -13,10 +13,10 @@ from gan_core.data.dataset import Dataset
 from gan_core.errors import ConfigError, TrainingError
 from gan_core.training import averaged
 from tasks.evaluate import evaluate, kept_or_fitted
+from tasks.judging import gather, scores_of, undecided
 from tasks.params import Entry
 from tasks.promotion import gate
 from tasks.records import tracking
-from tasks.scoring import gather, scores_of, undecided
 from tasks.stage_main import stage_main
 from tasks.train import train
 from tasks.trials.trial_step import Score, Step

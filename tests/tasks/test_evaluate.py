@@ -31,12 +31,14 @@ from gan_core.metrics.features import ClassifierExtractor, ExtractorConfig, Feat
 from gan_core.metrics.inception_features import InceptionExtractor, InceptionNetwork
 from gan_core.pictures import grid
 from tasks import evaluate as stage
+from tasks import kinds
 from tasks.evaluate import evaluate
+from tasks.judging import gather, score
 from tasks.params import Entry, EvaluateParams, RegisterParams, parse
 from tasks.promotion.gate import Measured, Record, decide
 from tasks.records import tracking
 from tasks.scaffold import init_workspace
-from tasks.scoring import SCORINGS, copies, gather, score
+from tasks.scoring import copies
 from tasks.scoring import scoring as scoring_module
 from tasks.workspace import Workspace
 
@@ -125,7 +127,7 @@ def of_points(points: Callable[[Tensor], Tensor]) -> Generator:
 class TestImages:
     def test_a_very_good_generator(self, digits: Dataset, classifier: ClassifierExtractor) -> None:
         scores = score(replaying(digits), digits, classifier, EvaluateParams())
-        floor = SCORINGS["images"].real_against_real(digits, classifier, EvaluateParams())["fid"]
+        floor = kinds.of("images").scoring.real_against_real(digits, classifier, EvaluateParams())["fid"]
         measured = {"fid", "kid", "precision", "recall", "density", "coverage", "inception_score", "modes", "label_accuracy"}
         assert set(scores) == measured
         assert scores["fid"] < 1.5 * floor
@@ -212,7 +214,7 @@ class TestCopies:
 
     @staticmethod
     def found(generator: Generator, dataset: Dataset, extractor: FeatureExtractor) -> tuple[copies.Copies, NDArray[np.uint8]]:
-        answer = SCORINGS["images"].copies(generator, dataset, extractor, EvaluateParams())
+        answer = kinds.of("images").scoring.copies(generator, dataset, extractor, EvaluateParams())
         assert answer is not None
         return answer
 
@@ -445,7 +447,7 @@ class TestStage:
 
     def test_inceptions_features_where_they_are_asked_for(self, digits: Dataset) -> None:
         params = EvaluateParams(features="inception", samples=12)
-        wanted = SCORINGS["images"].extractor("it", digits.spec, params)
+        wanted = kinds.of("images").scoring.extractor("it", digits.spec, params)
         assert wanted is InceptionExtractor
         torch.manual_seed(0)
         network = InceptionNetwork()
@@ -462,7 +464,7 @@ class TestStage:
     def test_inception_is_refused_where_something_else_has_to_judge(self, digits: Dataset, kind: str) -> None:
         spec = dataclasses.replace(digits.spec, stacked=CLASSES) if kind == "stacked" else digits.spec
         with pytest.raises(ConfigError, match=r"generators.it.evaluate.features: .* are compared by a .*; use auto"):
-            SCORINGS["images" if kind == "stacked" else "captions"].extractor("it", spec, EvaluateParams(features="inception"))
+            kinds.of("images" if kind == "stacked" else "captions").scoring.extractor("it", spec, EvaluateParams(features="inception"))
 
     def test_mlflow_has_the_scores_and_pictures(self, workspace: Workspace, trained_digits: str) -> None:
         evaluate(workspace, "it", images_entry())

@@ -22,12 +22,13 @@ from gan_core.metrics.frechet import FeatureStatistics, frechet_distance
 from gan_core.metrics.pairs import psnrs
 from gan_core.params.common import Corruption
 from gan_core.params.networks import UnetParams
+from tasks import kinds
+from tasks.judging import score
 from tasks.params import EvaluateParams
-from tasks.scoring import SCORINGS, score
 from tasks.scoring.pairs import PairEvidence
 
 PARAMS = EvaluateParams()
-SCORING = SCORINGS["pairs"]
+SCORING = kinds.of("pairs").scoring
 
 
 class Made(nn.Module):
@@ -128,7 +129,7 @@ def test_what_cannot_be_asked_for_is_refused() -> None:
         SCORING.extractor("a", spoiled, EvaluateParams(features="classifier"))
     plain = Images((3, 16, 16), counts)
     with pytest.raises(ConfigError, match="segmentation is for pairs of label map and image"):
-        SCORINGS["images"].extractor("a", plain, EvaluateParams(features="segmentation"))
+        kinds.of("images").scoring.extractor("a", plain, EvaluateParams(features="segmentation"))
 
 
 def test_too_few_held_out_pairs_are_refused(tmp_path: Path) -> None:

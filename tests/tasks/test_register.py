@@ -18,15 +18,16 @@ from gan_core.errors import DataError, RegistryError
 from gan_core.generator import Generator
 from gan_core.kinds.images import Images
 from gan_core.kinds.points import Points
-from tasks import scoring
+from tasks import judging
 from tasks.evaluate import evaluate
+from tasks.judging import gather, score
 from tasks.params import Entry, parse
 from tasks.promotion import gate, served_back
 from tasks.records import tracking
 from tasks.records.history import formers, recorded
 from tasks.records.registry import Registry, promote, rollback, summaries
 from tasks.register import register
-from tasks.scoring import Evidence, gather, score
+from tasks.scoring.scoring import Evidence
 from tasks.workspace import Workspace
 
 pytestmark = pytest.mark.usefixtures("one_loader")
@@ -471,7 +472,7 @@ registry.move_champion(version, 2, "promoted")
             Registry.open(two).client.set_registered_model_alias("circle", "champion", "1")
             return gather(*arguments)
 
-        monkeypatch.setattr(scoring, "gather", gather_while_another_wins)
+        monkeypatch.setattr(judging, "gather", gather_while_another_wins)
         (two.report("circle") / "decision.json").unlink()
         with pytest.raises(RegistryError, match="champion of circle is version 1 now, and was version 2"):
             register(two, "circle", entry)

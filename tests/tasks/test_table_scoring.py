@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from benchmarks.table_ladder import FAULTS, Fault, evidence_of, mixed, outcome, shuffled
-from tasks.metrics import BESIDE
+from tasks import kinds
 from tasks.promotion.comparison import compare
 
-RULE = ("detection", *BESIDE["table"])
+RULE = ("detection", *kinds.of("table").beside)
 
 
 @pytest.mark.parametrize(

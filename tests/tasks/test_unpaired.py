@@ -30,13 +30,14 @@ from gan_core.metrics.frechet import FeatureStatistics, frechet_distance
 from gan_core.metrics.kernel import kernel_distance
 from gan_core.networks.translator import RoundTrip
 from gan_core.params.networks import TranslatorParams
+from tasks import kinds
 from tasks.evaluate import evaluate
 from tasks.fetch import fetch
+from tasks.judging import gather, score
 from tasks.params import DataParams, Entry, EvaluateParams, parse
 from tasks.records.registry import Registry
 from tasks.register import register
 from tasks.scaffold import init_workspace
-from tasks.scoring import SCORINGS, gather, score
 from tasks.sources import open_source
 from tasks.train import train
 from tasks.validate import validate
@@ -323,12 +324,12 @@ def paints(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 @pytest.fixture(scope="module")
 def judge(paints: Dataset) -> ClassifierExtractor:
-    return ClassifierExtractor.fit(SCORINGS["unpaired"].extractor_data(paints))
+    return ClassifierExtractor.fit(kinds.of("unpaired").scoring.extractor_data(paints))
 
 
 class TestScores:
     def test_the_judge_is_fitted_on_real_training_images_of_both_kinds(self, paints: Dataset, judge: ClassifierExtractor) -> None:
-        both = SCORINGS["unpaired"].extractor_data(paints)
+        both = kinds.of("unpaired").scoring.extractor_data(paints)
         assert both.spec.classes == ("red", "blue")
         assert both.labels["train"].tolist() == [0] * 60 + [1] * 60
         assert both.samples["train"].tobytes() == paints.inputs["train"].tobytes() + paints.samples["train"].tobytes()
@@ -336,7 +337,7 @@ class TestScores:
         assert judge.fits(both.spec)
         # The other direction has another target: its judge is another one.
         swapped = replace(paints.spec, domains=("blue", "red"))
-        assert not judge.fits(SCORINGS["unpaired"].extractor_data(Dataset(swapped, paints.samples, {}, paints.inputs)).spec)
+        assert not judge.fits(kinds.of("unpaired").scoring.extractor_data(Dataset(swapped, paints.samples, {}, paints.inputs)).spec)
 
     @pytest.mark.parametrize("right", [0.0, 0.25, 1.0])
     def test_translated_is_the_share_that_is_taken_for_the_target(self, paints: Dataset, judge: ClassifierExtractor, right: float) -> None:

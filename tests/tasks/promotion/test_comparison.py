@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from gan_core.errors import DataError
 from tasks.metrics import BETTER, FLOOR_ONLY
 from tasks.promotion.comparison import Comparison, compare
-from tasks.scoring import Evidence
 from tasks.scoring.captions import CaptionEvidence
 from tasks.scoring.images import ImageEvidence
 from tasks.scoring.pairs import PairEvidence
 from tasks.scoring.points import PointEvidence
+from tasks.scoring.scoring import Evidence
 from tasks.scoring.unpaired import UnpairedEvidence
 
 OF_TABLES = ("utility", "detection", "column_distance", "correlation_distance")

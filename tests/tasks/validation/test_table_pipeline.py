@@ -20,14 +20,15 @@ from gan_core.kinds.encoding import Encoding
 from gan_core.metrics.rows import Forest, class_areas, column_distances, correlation_distance
 from gan_core.params import TabularParams
 from gan_core.recipes import build_recipe
+from tasks import kinds
 from tasks.evaluate import evaluate
 from tasks.fetch import fetch
+from tasks.judging import gather, score
 from tasks.params import Entry, EvaluateParams, RegisterParams, parse
 from tasks.promotion.gate import Measured, Record, decide
 from tasks.records.registry import Registry, load_generator
 from tasks.register import register
 from tasks.samples import formulas, table_frame, write_samples
-from tasks.scoring import SCORINGS, gather, score
 from tasks.scoring.copies import Copies, find_copies
 from tasks.scoring.table import deviations, repeated_rows
 from tasks.train import train
@@ -216,7 +217,7 @@ def replaying(dataset: Dataset, **manner: Any) -> Generator:
 class TestCopies:
     @staticmethod
     def found(generator: Generator, dataset: Dataset) -> Copies:
-        answer = SCORINGS["table"].copies(generator, dataset, None, EvaluateParams())
+        answer = kinds.of("table").scoring.copies(generator, dataset, None, EvaluateParams())
         assert answer is not None
         return answer[0]
 
@@ -260,7 +261,7 @@ class TestScores:
     def test_a_perfect_generator(self, tmp_path: Path) -> None:
         dataset = planted_table.pack(tmp_path / "ready")
         scores = score(replaying(dataset), dataset, None, EvaluateParams())
-        floor = SCORINGS["table"].real_against_real(dataset, None, EvaluateParams())
+        floor = kinds.of("table").scoring.real_against_real(dataset, None, EvaluateParams())
         assert scores["utility"] == pytest.approx(1, abs=0.02)
         assert scores["column_distance"] == pytest.approx(floor["column_distance"], abs=0.03)
         assert scores["correlation_distance"] == pytest.approx(floor["correlation_distance"], abs=0.03)
@@ -277,7 +278,7 @@ class TestScores:
         real, confused = (score(replaying(dataset, confused=confused), dataset, None, EvaluateParams()) for confused in (False, True))
         assert real["detection"] == pytest.approx(0.5, abs=0.1)
         assert confused["detection"] > 0.7
-        assert SCORINGS["table"].real_against_real(dataset, None, EvaluateParams())["detection"] == pytest.approx(0.5, abs=0.12)
+        assert kinds.of("table").scoring.real_against_real(dataset, None, EvaluateParams())["detection"] == pytest.approx(0.5, abs=0.12)
 
     def test_without_a_label_detection_decides(self, tmp_path: Path) -> None:
         dataset = planted_table.pack(tmp_path / "ready", labelled=False)
@@ -324,4 +325,4 @@ class TestScores:
         labels = dict(dataset.labels)
         labels["holdout"] = np.zeros(holdout, dtype=np.int64)
         with pytest.raises(DataError, match=message):
-            SCORINGS["table"].check(Dataset(dataset.spec, dataset.samples, labels), EvaluateParams())
+            kinds.of("table").scoring.check(Dataset(dataset.spec, dataset.samples, labels), EvaluateParams())
