@@ -106,7 +106,7 @@ def train(
         images, counts = resumed.images, dict(resumed.facts["counts"])
         sums = {name: value.to(device) for name, value in checkpoint.subtree(resumed.tensors, "sums").items()}
         _restore(resumed.tensors, recipe, optimizers, average)
-        on_note(f"resumed at {images:,} of {params.images:,} images")
+        on_note(f"resumed at {images:,} of {params.images:,} {dataset.spec.unit}")
     elif start is not None:
         taken = _begin_from(start, recipe, optimizers, average)
         if group.is_first:
@@ -147,7 +147,7 @@ def train(
         if logs:
             movement = {f"{recipe.shipped}_movement": watch.movement(shipped_before, shipped) / _rate_left(params, before)}
             signs = {**_signs(recipe, average, images, dataset, real, real_labels), **movement}
-            numbers = _numbers(images, sums, counts, signs)
+            numbers = _numbers(f"{images:,} {dataset.spec.unit}", sums, counts, signs)
             if group.is_first:
                 _log(record, images, numbers)
             sums, counts = {}, {}
@@ -155,13 +155,13 @@ def train(
             plays_from = recipe.generator_from * params.images
             reason = watch.failure(lines, params.images, params.batch, plays_from, recipe.shipped) if params.watch == "stop" else None
             if reason:
-                raise _lost(f"at {images:,} images {reason}")
+                raise _lost(f"at {images:,} {dataset.spec.unit} {reason}")
         if _is_due(preview_every, before, images, params) and group.is_first:
             picture = recipe.preview(Generator(recipe.generator_config(images), average.network), dataset)
             pictures.save_png(picture, folder / "samples" / f"{images:09d}.png")
         stop = group.any(should_stop(), device)
         if _is_due(checkpoint_every, before, images, params) or stop:
-            _check_finite(sums, images)
+            _check_finite(sums, f"{images:,} {dataset.spec.unit}")
             if group.is_first:
                 state = _state(recipe, optimizers, average, sums)
                 facts = {"counts": counts, "training": training}
@@ -375,9 +375,9 @@ def _cut_record(record: Path, images: int) -> None:
     write_whole(record, "".join(kept))
 
 
-def _numbers(images: int, sums: Mapping[str, Tensor], counts: Mapping[str, int], signs: Mapping[str, float]) -> dict[str, float]:
+def _numbers(at: str, sums: Mapping[str, Tensor], counts: Mapping[str, int], signs: Mapping[str, float]) -> dict[str, float]:
     """The means since the last line of the record, and the signs."""
-    _check_finite(sums, images)
+    _check_finite(sums, at)
     # A sign that is not finite will make the next loss so too, which ends the run; the record holds numbers only.
     finite = {name: value for name, value in signs.items() if math.isfinite(value)}
     return {**{name: float(value) / counts[name] for name, value in sorted(sums.items())}, **finite}
@@ -407,7 +407,7 @@ def _lost(what: str) -> LostRunError:
     return LostRunError(f"{what}; lower train.optimizer.learning_rate, or give the discriminator less weight")
 
 
-def _check_finite(sums: Mapping[str, Tensor], images: int) -> None:
+def _check_finite(sums: Mapping[str, Tensor], at: str) -> None:
     for name, value in sorted(sums.items(), key=lambda item: (not item[0].endswith("_loss"), item[0])):
         if not math.isfinite(value):
-            raise _lost(f"{name} is not finite at {images:,} images")
+            raise _lost(f"{name} is not finite at {at}")

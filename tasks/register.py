@@ -394,7 +394,7 @@ def _said(name: str, record: Mapping[str, Any]) -> str:
 def _described(config: GeneratorConfig) -> str:
     classes = "" if config.classes is None else f" by {len(config.classes)} classes"
     makes = f"{config.recipe} generator of {kinds.of(config.kind).makes}{classes}"
-    return f"{makes}, shape {config.shape}, {config.images:,} images shown, seed {config.seed}."
+    return f"{makes}, shape {config.shape}, {config.images:,} {config.data.unit} shown, seed {config.seed}."
 
 
 def _read_json(path: Path, stage: str) -> dict[str, Any]:

@@ -138,7 +138,7 @@ def _try(
         run.log_dataset(dataset.spec, entry.data.source, tracking.dvc_hash(workspace, ready))
         record = _Record(run, unfinished / "metrics.jsonl")
         started, first, seen = time.monotonic(), None, 0
-        with progress.shown(name) as show:
+        with progress.shown(name, dataset.spec.unit) as show:
 
             def on_progress(now: Progress) -> None:
                 nonlocal started, first, seen
@@ -172,7 +172,8 @@ def _try(
         }
         run.set_tags({key: str(cost[key]) for key in ("device", "images_per_second")})
         _publish(unfinished, workspace.model(name), cost)
-    print(f"train {name}: {params.images:,} images in {seconds:,.0f} s, {cost['images_per_second']:,} images/s on {cost['device']}")
+    unit = dataset.spec.unit
+    print(f"train {name}: {params.images:,} {unit} in {seconds:,.0f} s, {cost['images_per_second']:,} {unit}/s on {cost['device']}")
     return True
 
 

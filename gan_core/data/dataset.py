@@ -47,6 +47,8 @@ class DatasetSpec(ABC):
 
     kind: ClassVar[str]
     """Its name in `KINDS`."""
+    unit: ClassVar[str] = "images"
+    """What messages call samples that training is shown."""
     dtype: ClassVar[type[np.generic]]
     """Of the samples' values, and of the inputs'."""
     has_partners: ClassVar[bool] = True

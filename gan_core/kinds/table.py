@@ -33,6 +33,7 @@ class Table(DatasetSpec):
     """Rows (D,)."""
 
     kind: ClassVar[str] = "table"
+    unit: ClassVar[str] = "rows"
     dtype: ClassVar[type[np.generic]] = np.float64
 
     schema: Schema = field(default_factory=lambda: Schema(()))

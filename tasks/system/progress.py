@@ -21,23 +21,23 @@ _LINES = 20
 
 
 @contextmanager
-def shown(name: str) -> Iterator[Callable[[training.Progress], None]]:
-    """Yields what takes a training's progress; it shows losses, images a second and the time left."""
+def shown(name: str, unit: str = "images") -> Iterator[Callable[[training.Progress], None]]:
+    """Yields what takes a training's progress; it shows losses, images (or what `unit` calls them) a second and the time left."""
     if sys.stdout.isatty():
-        with _bar(name) as update:
+        with _bar(name, unit) as update:
             yield update
     else:
-        yield _lines(name)
+        yield _lines(name, unit)
 
 
 @contextmanager
-def _bar(name: str) -> Iterator[Callable[[training.Progress], None]]:
+def _bar(name: str, unit: str) -> Iterator[Callable[[training.Progress], None]]:
     console = Console(file=sys.stdout)
     is_wide = console.width >= _WIDE
     columns = (
         TextColumn("train {task.description}"),
         BarColumn(bar_width=40 if is_wide else 10),
-        TextColumn("{task.completed:,.0f} / {task.total:,.0f} images"),
+        TextColumn(f"{{task.completed:,.0f}} / {{task.total:,.0f}} {unit}"),
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(compact=True, elapsed_when_finished=True),
         *([TextColumn("{task.fields[losses]}")] if is_wide else []),
@@ -54,13 +54,13 @@ def _bar(name: str) -> Iterator[Callable[[training.Progress], None]]:
             if now - drawn >= _REFRESH or progress.images >= progress.budget:
                 drawn = now
                 shown_images = min(progress.images, progress.budget)
-                bar.update(task, completed=shown_images, total=progress.budget, rate=f"{rate:,.0f} images/s", losses=_losses(progress))
+                bar.update(task, completed=shown_images, total=progress.budget, rate=f"{rate:,.0f} {unit}/s", losses=_losses(progress))
                 bar.refresh()
 
         yield update
 
 
-def _lines(name: str) -> Callable[[training.Progress], None]:
+def _lines(name: str, unit: str) -> Callable[[training.Progress], None]:
     speed = _Speed()
     before: int | None = None
 
@@ -71,9 +71,9 @@ def _lines(name: str) -> Callable[[training.Progress], None]:
         if before is not None and part > before:
             left = max(progress.budget - progress.images, 0) / rate if rate else 0
             images = min(progress.images, progress.budget)
-            speed_and_rest = f"{rate:,.0f} images/s, {left:,.0f} s left  {_losses(progress)}"
+            speed_and_rest = f"{rate:,.0f} {unit}/s, {left:,.0f} s left  {_losses(progress)}"
             with suppress(BrokenPipeError):  # whoever watched is gone: no reason to end, or to end otherwise than was asked
-                print(f"train {name}: {images:,} of {progress.budget:,} images, {speed_and_rest}", flush=True)
+                print(f"train {name}: {images:,} of {progress.budget:,} {unit}, {speed_and_rest}", flush=True)
         before = part
 
     return update

@@ -30,6 +30,7 @@ from gan_core.errors import LostRunError
 from gan_core.generator import Generator
 from gan_core.kinds.images import Images
 from gan_core.kinds.points import Points
+from gan_core.kinds.table import Table
 from tasks import train as stage
 from tasks.params import Entry, load_entry, parse
 from tasks.system import progress
@@ -590,6 +591,12 @@ class TestProgress:
         lines = self.shown(capsys, range(500, 1_001, 10), 1_000)
         assert all(" 10 images/s" in line for line in lines)
         assert lines[0].startswith("train a: 550 of 1,000 images, 10 images/s, 45 s left")
+
+    def test_rows_are_called_rows(self, capsys: pytest.CaptureFixture[str]) -> None:
+        with progress.shown("a", Table.unit) as show:
+            for seen in (500, 1_001):
+                show(training.Progress(seen, 1_000, {}))
+        assert re.fullmatch(r"train a: 1,000 of 1,000 rows, [\d,]+ rows/s, 0 s left  \n", capsys.readouterr().out)
 
     def test_a_last_step_beyond_the_budget_is_shown_as_the_budget(self, capsys: pytest.CaptureFixture[str]) -> None:
         lines = self.shown(capsys, range(64, 1_088, 64), 1_000)
