@@ -329,7 +329,8 @@ def sample(
     from gan_core.kinds.pixels import Pixels
     from tasks.inputs import read_inputs
     from tasks.records.registry import load_generator
-    from tasks.samples import formulas, write_samples
+    from tasks.sample_files import write_samples
+    from tasks.samples import formulas
     from tasks.sources.raw import safe_path
     from tasks.workspace import current
 

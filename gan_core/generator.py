@@ -97,6 +97,8 @@ class Samples:
 
     samples: NDArray[Any]
     labels: NDArray[np.int64] | None
+    kind: str
+    """Of data that they are."""
     schema: Schema | None = None
     """Tables: the columns."""
     prompts: tuple[str, ...] | None = None
@@ -200,7 +202,7 @@ class Generator:
         parts = [slice(i, i + _CHUNK) for i in range(0, n, _CHUNK)]
         samples = torch.cat([self._draw(network, drawn[part], None if chosen is None else chosen[part]) for part in parts]).numpy()
         drawn_labels = None if chosen is None or asked is not None else chosen.numpy()
-        return Samples(samples, drawn_labels, self.config.schema, asked)
+        return Samples(samples, drawn_labels, self.config.kind, self.config.schema, asked)
 
     def unknown_words(self, prompts: Sequence[str]) -> tuple[str, ...]:
         """Words of prompts that this generator was never shown; none for one that knows no text."""
@@ -244,7 +246,7 @@ class Generator:
             raise ConfigError("back: this generator translates one way; leave it out")
         network = self.network.get_submodule("back") if back else self.network
         chunks = [self._translate(network, torch.from_numpy(np.array(inputs[i : i + _CHUNK]))) for i in range(0, len(inputs), _CHUNK)]
-        return Samples(torch.cat(chunks).numpy(), None)
+        return Samples(torch.cat(chunks).numpy(), None, self.config.kind)
 
     @property
     def goes_back(self) -> bool:

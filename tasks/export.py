@@ -23,11 +23,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gan_core import latents, pictures
+from gan_core import latents
 from gan_core.errors import ConfigError, DataError
 from gan_core.kinds.pixels import Pixels
 from gan_core.kinds.table import Table
-from tasks.samples import is_images, table_frame
+from tasks import kinds
+from tasks.sample_files import write_samples
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -315,12 +316,8 @@ def _write_folder(generator: Generator, path: Path, about: dict[str, Any], hub: 
     shown = None
     if generator.config.inputs is None:
         samples = generator.sample(64, seed=0)
-        if samples.schema is not None:
-            shown = "samples.csv"
-            table_frame(samples, generator.config.classes).to_csv(path / shown, index=False, lineterminator="\n")
-        else:
-            shown = "samples.png"
-            pictures.save_png(pictures.grid(samples.samples) if is_images(samples) else pictures.scatter(samples.samples), path / shown)
+        shown = f"samples{kinds.of(samples.kind).shown_as}"
+        write_samples(samples, path / shown, generator.config.classes)
     difference = None
     if hub:
         difference = _write_onnx(generator, path / "model.onnx", about)

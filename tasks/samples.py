@@ -1,12 +1,9 @@
-"""Generated samples as files: a picture to look at, an array to compute with, a table, or a folder of single files."""
+"""Generated samples as pictures and as the rows of a table."""
 
 from __future__ import annotations
 
 import math
 import re
-import shutil
-import tempfile
-from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gan_core.errors import ConfigError
-from gan_core.files import replacing
 from gan_core.kinds.schema import GAP
 from gan_core.written import NumberForm
 
@@ -32,51 +27,6 @@ _FRAME_MS = 80
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-def write_samples(samples: Samples, out: Path, classes: tuple[str, ...] | None = None, given: Inputs | None = None) -> None:
-    """Write samples in the form that `out` asks for; whole or not at all, and the same samples give the same bytes.
-
-    * `.png`: one picture, a grid of the images, with what each was made from on its left, or a scatter of the points.
-    * `.gif`: the images one after another, as an endless film.
-    * `.npz`: `images`, uint8 (N, C, H, W), or `points`, float32 (N, D); and `labels`, int64 (N,), or `prompts`, text (N,), where there
-      are any.
-    * `.csv`, `.parquet`: rows of a table under its columns' names, the label's last. They are written as the columns are, texts too:
-      `formulas` says where a spreadsheet that opens the file would compute.
-    * `.npz` of a table: `rows`, float64 (N, D), with the index of each category, and `columns`, their names.
-    * no suffix: a new folder with a PNG for each image, its name made of number and class, prompt, or the name of what it was made from;
-      or with `points.csv` or `rows.csv`.
-
-    Args:
-        out: replaced if it is a file; a folder must be new or empty.
-        classes: names of the labels, for the files' names.
-        given: what the samples were made from, one for each.
-
-    Raises:
-        ConfigError: another suffix, a folder that holds something, or a place that cannot be written.
-    """
-    writers: dict[str, Callable[[Path], None]] = {".npz": lambda path: _write_arrays(samples, path)}
-    if samples.schema is None:
-        writers[".png"] = lambda path: _write_picture(samples, path, given)
-        if is_images(samples):
-            writers[".gif"] = lambda path: _write_film(samples.samples, path)
-    else:
-        writers[".csv"] = lambda path: table_frame(samples, classes).to_csv(path, index=False, lineterminator="\n")
-        writers[".parquet"] = lambda path: table_frame(samples, classes).to_parquet(path, index=False)
-    is_folder = out.is_dir() or not out.suffix
-    if not is_folder and out.suffix.lower() not in writers:
-        forms = ", ".join(sorted(writers, reverse=True))
-        what = "samples are" if samples.schema is None else "rows of a table are"
-        raise ConfigError(f"{out}: {out.suffix} is no form that {what} written in; use {forms}, or a folder's name without a dot")
-    try:
-        if is_folder:
-            _write_folder(samples, out, classes, given)
-        else:
-            out.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(out) as temporary:
-                writers[out.suffix.lower()](temporary)
-    except OSError as error:
-        raise ConfigError(f"{out}: cannot be written ({error.strerror or error})") from None
-
-
 def encode_png(image: NDArray[np.uint8]) -> bytes:
     """An image, uint8 (C, H, W) with C of 1 or 3, as the bytes of a PNG file."""
     from PIL import Image
@@ -87,8 +37,26 @@ def encode_png(image: NDArray[np.uint8]) -> bytes:
     return buffer.getvalue()
 
 
+def write_film(images: NDArray[np.uint8], path: Path) -> None:
+    """Images, uint8 (N, C, H, W), one after another as an endless film: a GIF."""
+    from PIL import Image
+
+    factor = max(1, _FILM_SIDE // images.shape[-1])
+    enlarged = images.repeat(factor, axis=2).repeat(factor, axis=3).transpose(0, 2, 3, 1)
+    first, *others = (Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image) for image in enlarged)
+    first.save(path, format="gif", save_all=True, append_images=others, duration=_FRAME_MS, loop=0)
+
+
+def write_pngs(samples: Samples, folder: Path, classes: tuple[str, ...] | None, given: Inputs | None) -> None:
+    """A PNG for each image, its name made of number and class, prompt, or the name of what it was made from."""
+    names = _names(samples, classes, given)
+    digits = len(str(len(names) - 1))
+    for index, (image, name) in enumerate(zip(samples.samples, names, strict=True)):
+        (folder / f"{index:0{digits}}{name and f'-{_safe(name)}'}.png").write_bytes(encode_png(image))
+
+
 def is_images(samples: Samples) -> bool:
-    """Whether they are images, not points or rows of a table."""
+    """Whether they are images: asked by versions that were registered before samples said of what kind they are."""
     return samples.samples.ndim == 4
 
 
@@ -147,58 +115,6 @@ def _texts(values: NDArray[Any], dtype: DType, categories: tuple[str, ...]) -> S
         return pd.Series(texts, dtype="str")
     known = [None if text is None else text == "True" if dtype == "bool" else int(text) for text in texts]
     return pd.Series(known, dtype={"bool": "boolean", "int64": "Int64"}[dtype] if None in known else dtype)
-
-
-def _write_picture(samples: Samples, path: Path, given: Inputs | None) -> None:
-    from gan_core.pictures import grid, rows, save_png, scatter
-
-    if given is not None:
-        save_png(rows(given.images, samples.samples), path)
-        return
-    save_png(grid(samples.samples) if is_images(samples) else scatter(samples.samples), path)
-
-
-def _write_film(images: NDArray[np.uint8], path: Path) -> None:
-    from PIL import Image
-
-    factor = max(1, _FILM_SIDE // images.shape[-1])
-    enlarged = images.repeat(factor, axis=2).repeat(factor, axis=3).transpose(0, 2, 3, 1)
-    first, *others = (Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image) for image in enlarged)
-    first.save(path, format="gif", save_all=True, append_images=others, duration=_FRAME_MS, loop=0)
-
-
-def _write_arrays(samples: Samples, path: Path) -> None:
-    arrays: dict[str, NDArray[Any]] = {"images" if is_images(samples) else "points": samples.samples}
-    if samples.schema is not None:
-        arrays = {"rows": samples.samples, "columns": np.array([column.name for column in samples.schema.columns])}
-    if samples.labels is not None:
-        arrays["labels"] = samples.labels
-    if samples.prompts is not None:
-        arrays["prompts"] = np.array(samples.prompts)
-    with path.open("wb") as file:
-        np.savez(file, **arrays)  # type: ignore[arg-type]
-
-
-def _write_folder(samples: Samples, out: Path, classes: tuple[str, ...] | None, given: Inputs | None) -> None:
-    if out.is_dir() and any(out.iterdir()):
-        raise ConfigError(f"{out}: holds files already; name a new folder")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    try:
-        temporary.chmod(0o755)
-        if is_images(samples):
-            names = _names(samples, classes, given)
-            digits = len(str(len(names) - 1))
-            for index, (image, name) in enumerate(zip(samples.samples, names, strict=True)):
-                (temporary / f"{index:0{digits}}{name and f'-{_safe(name)}'}.png").write_bytes(encode_png(image))
-        elif samples.schema is not None:
-            table_frame(samples, classes).to_csv(temporary / "rows.csv", index=False, lineterminator="\n")
-        else:
-            header = ",".join(f"x{column}" for column in range(samples.samples.shape[1]))
-            np.savetxt(temporary / "points.csv", samples.samples, fmt="%.9g", delimiter=",", header=header, comments="")
-        temporary.replace(out)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _names(samples: Samples, classes: tuple[str, ...] | None, given: Inputs | None) -> list[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from tasks.kinds.pixels import PixelKind
 
 if TYPE_CHECKING:
+    from gan_core.generator import GeneratorConfig
     from gan_core.kinds.captions import Captioned
     from gan_core.kinds.pixels import Spool
     from tasks.params import DataParams
@@ -21,6 +22,7 @@ class CaptionKind(PixelKind):
     """Images of one size and their captions."""
 
     makes = "images from text"
+    ask = "prompt"
     scores = "tasks.scoring.captions:CaptionScoring"
     beside = ("caption_recall",)
 
@@ -36,3 +38,6 @@ class CaptionKind(PixelKind):
         told = inspection.captions or {}
         captions = {split: [told[row.path] for row in rows] for split, rows in packed.items()}
         return Captioned.pack(folder, pictures(spool, numbers_of(packed), data.channels), captions)
+
+    def answered(self, config: GeneratorConfig) -> Sequence[tuple[str, str]]:
+        return [*super().answered(config), ("string", "prompt"), ("string", "unknown_words")]

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from gan_core.named import located
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from pandas import DataFrame
+
     from gan_core.data.dataset import DatasetSpec
+    from gan_core.generator import GeneratorConfig, Samples
+    from tasks.inputs import Inputs
     from tasks.params import DataParams, ValidateParams
     from tasks.scoring.scoring import Scoring
     from tasks.sources.raw import RawReader
@@ -39,6 +44,12 @@ class DataKind(ABC):
 
     makes: ClassVar[str]
     """What its generators make, as a version's description says it."""
+    called: ClassVar[str] = "samples"
+    """What its samples are called in messages."""
+    shown_as: ClassVar[str] = ".png"
+    """The suffix of the file that shows them."""
+    ask: ClassVar[str] = "label"
+    """The column by which a row of a request asks the served model for one sample."""
     scores: ClassVar[str | type[Scoring]]
     """How its generators are judged: a class, or where it is (module:class)."""
     deciding: ClassVar[tuple[str, ...]]
@@ -93,3 +104,41 @@ class DataKind(ABC):
     def measured_by(self) -> Mapping[str, str]:
         """What scores depend on beside data and generator, as evaluation.json says it."""
         return {}
+
+    @abstractmethod
+    def writers(self, samples: Samples, classes: tuple[str, ...] | None, given: Inputs | None) -> Mapping[str, Callable[[Path], None]]:
+        """What writes samples to one file, by the file's suffix, beside `.npz`.
+
+        Args:
+            samples: of this kind.
+            classes: names of their labels.
+            given: what they were made from, one for each.
+        """
+
+    @abstractmethod
+    def write_each(self, samples: Samples, folder: Path, classes: tuple[str, ...] | None, given: Inputs | None) -> None:
+        """Write samples into a folder, each for itself as far as that is usual; the arguments are those of `writers`."""
+
+    @abstractmethod
+    def arrays(self, samples: Samples) -> Mapping[str, NDArray[Any]]:
+        """What `.npz` holds of them beside labels and prompts."""
+
+    @abstractmethod
+    def answer(self, samples: Samples, classes: tuple[str, ...] | None) -> DataFrame:
+        """The served model's answer, a row a sample, its label's name last where it has one; None for a gap."""
+
+    @abstractmethod
+    def answered(self, config: GeneratorConfig) -> Sequence[tuple[str, str]]:
+        """MLflow's type and the name of each column that a generator answers with."""
+
+
+def with_labels(frame: DataFrame, samples: Samples, classes: tuple[str, ...] | None) -> DataFrame:
+    """The columns of an answer and, where there are classes, `label`, the name of each sample's."""
+    if samples.labels is None or classes is None:
+        return frame
+    return frame.assign(label=[classes[index] for index in samples.labels])
+
+
+def label_column(config: GeneratorConfig) -> list[tuple[str, str]]:
+    """As `DataKind.answered` has it."""
+    return [] if config.classes is None else [("string", "label")]

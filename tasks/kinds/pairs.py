@@ -22,6 +22,7 @@ class PairKind(PixelKind):
     """Images of one size, each with its input."""
 
     makes = "images from images"
+    ask = "input"
     scores = "tasks.scoring.pairs:PairScoring"
 
     def _rows(self, files: ImageFiles, about: Annotated) -> tuple[Iterator[Row], int]:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from tasks.kinds.kind import DataKind, Expected
+from tasks.kinds.kind import DataKind, Expected, label_column, with_labels
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from pandas import DataFrame
+
+    from gan_core.generator import GeneratorConfig, Samples
     from gan_core.kinds.pixels import Pixels, Spool
+    from tasks.inputs import Inputs
     from tasks.params import DataParams, ValidateParams
     from tasks.sources.raw import RawReader
     from tasks.validation.annotated import Annotated
@@ -76,3 +81,34 @@ class PixelKind(DataKind):
         from tasks.validation.images import RESIZER
 
         return {"resizer": RESIZER}
+
+    def writers(self, samples: Samples, classes: tuple[str, ...] | None, given: Inputs | None) -> Mapping[str, Callable[[Path], None]]:
+        from gan_core.pictures import grid, rows, save_png
+        from tasks.samples import write_film
+
+        images = samples.samples
+        return {
+            ".png": lambda path: save_png(grid(images) if given is None else rows(given.images, images), path),
+            ".gif": lambda path: write_film(images, path),
+        }
+
+    def write_each(self, samples: Samples, folder: Path, classes: tuple[str, ...] | None, given: Inputs | None) -> None:
+        from tasks.samples import write_pngs
+
+        write_pngs(samples, folder, classes, given)
+
+    def arrays(self, samples: Samples) -> Mapping[str, NDArray[Any]]:
+        return {"images": samples.samples}
+
+    def answer(self, samples: Samples, classes: tuple[str, ...] | None) -> DataFrame:
+        import base64
+
+        import pandas as pd
+
+        from tasks.samples import encode_png
+
+        pictures = pd.DataFrame({"png": [base64.b64encode(encode_png(image)).decode() for image in samples.samples]})
+        return with_labels(pictures, samples, classes)
+
+    def answered(self, config: GeneratorConfig) -> Sequence[tuple[str, str]]:
+        return [("string", "png"), *label_column(config)]

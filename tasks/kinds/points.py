@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from tasks.kinds.kind import DataKind
+from tasks.kinds.kind import DataKind, label_column, with_labels
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from pandas import DataFrame
+
+    from gan_core.generator import GeneratorConfig, Samples
     from gan_core.kinds.points import Points
+    from tasks.inputs import Inputs
     from tasks.params import DataParams, ValidateParams
     from tasks.sources.raw import RawReader
     from tasks.validation.inspection import Inspection, OnRow, Row
@@ -48,3 +53,25 @@ class PointKind(DataKind):
         from tasks.validation.packing import numbers_of
 
         return Points.pack(folder, {split: inspection.samples[numbers] for split, numbers in numbers_of(packed).items()}, raw.truth)
+
+    def writers(self, samples: Samples, classes: tuple[str, ...] | None, given: Inputs | None) -> Mapping[str, Callable[[Path], None]]:
+        from gan_core.pictures import save_png, scatter
+
+        return {".png": lambda path: save_png(scatter(samples.samples), path)}
+
+    def write_each(self, samples: Samples, folder: Path, classes: tuple[str, ...] | None, given: Inputs | None) -> None:
+        import numpy as np
+
+        header = ",".join(f"x{column}" for column in range(samples.samples.shape[1]))
+        np.savetxt(folder / "points.csv", samples.samples, fmt="%.9g", delimiter=",", header=header, comments="")
+
+    def arrays(self, samples: Samples) -> Mapping[str, NDArray[Any]]:
+        return {"points": samples.samples}
+
+    def answer(self, samples: Samples, classes: tuple[str, ...] | None) -> DataFrame:
+        import pandas as pd
+
+        return with_labels(pd.DataFrame({f"x{axis}": column for axis, column in enumerate(samples.samples.T)}), samples, classes)
+
+    def answered(self, config: GeneratorConfig) -> Sequence[tuple[str, str]]:
+        return [*(("float", f"x{axis}") for axis in range(config.shape[0])), *label_column(config)]

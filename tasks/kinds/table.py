@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tasks.kinds.kind import DataKind
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from pandas import DataFrame
+
+    from gan_core.generator import GeneratorConfig, Samples
     from gan_core.kinds.table import Table
+    from tasks.inputs import Inputs
     from tasks.params import DataParams, ValidateParams
     from tasks.sources.raw import RawReader
     from tasks.validation.inspection import Inspection, OnRow, Row
+
+
+_SERVED: Mapping[str, str] = {"float64": "double", "int64": "long", "bool": "boolean", "date": "datetime", "datetime": "datetime"}
+"""MLflow's name of a column's type; of all others it is `string`."""
 
 
 class TableKind(DataKind):
     """Rows (D,): numbers as they are, categories as their index."""
 
     makes = "rows of a table"
+    shown_as = ".csv"
+    called = "rows of a table"
     scores = "tasks.scoring.table:TableScoring"
     deciding = ("detection",)
     beside = ("utility",)
@@ -44,3 +55,37 @@ class TableKind(DataKind):
         table, classes = inspection.samples, inspection.classes
         rows = {split: np.ascontiguousarray(table.values[numbers]) for split, numbers in numbers_of(packed).items()}
         return Table.pack(folder, rows, table.schema, labels_of(packed, classes), classes, data.modes)
+
+    def writers(self, samples: Samples, classes: tuple[str, ...] | None, given: Inputs | None) -> Mapping[str, Callable[[Path], None]]:
+        from tasks.samples import table_frame
+
+        return {
+            ".csv": lambda path: table_frame(samples, classes).to_csv(path, index=False, lineterminator="\n"),
+            ".parquet": lambda path: table_frame(samples, classes).to_parquet(path, index=False),
+        }
+
+    def write_each(self, samples: Samples, folder: Path, classes: tuple[str, ...] | None, given: Inputs | None) -> None:
+        self.writers(samples, classes, given)[".csv"](folder / "rows.csv")
+
+    def arrays(self, samples: Samples) -> Mapping[str, NDArray[Any]]:
+        import numpy as np
+
+        assert samples.schema is not None, "rows have columns"  # noqa: S101
+        return {"rows": samples.samples, "columns": np.array([column.name for column in samples.schema.columns])}
+
+    def answer(self, samples: Samples, classes: tuple[str, ...] | None) -> DataFrame:
+        from tasks.samples import table_frame
+
+        frame = table_frame(samples, classes)
+        gaps = frame.isna()
+        # JSON has no other word for a gap, and MLflow cannot write pandas' own.
+        for column in gaps.columns[gaps.any()]:
+            frame[column] = frame[column].astype(object).where(~gaps[column], None)
+        return frame
+
+    def answered(self, config: GeneratorConfig) -> Sequence[tuple[str, str]]:
+        schema = config.schema
+        assert schema is not None, "rows have columns"  # noqa: S101
+        columns = [("string" if column.format else column.dtype, column.name) for column in schema.columns]
+        columns += [(schema.label_dtype, schema.label)] if schema.label else []
+        return [(_SERVED.get(dtype, "string"), name) for dtype, name in columns]

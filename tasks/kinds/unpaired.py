@@ -21,6 +21,7 @@ class UnpairedKind(PixelKind):
     """Images of one size from two domains, whose folders are their classes until they are packed."""
 
     makes = "images from images without partners"
+    ask = "input"
     scores = "tasks.scoring.unpaired:UnpairedScoring"
     beside = ("translated",)
     holds_out_each_class = True

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Self
 from uuid import uuid4
 
 from gan_core.errors import ConfigError, DataError, RegistryError
+from tasks import kinds
 from tasks.params import NAME
 from tasks.records import tracking
 from tasks.records.glance import Held
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
     from gan_core.generator import Generator, GeneratorConfig
-    from gan_core.kinds.schema import DType
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 
@@ -614,12 +614,7 @@ def _save_servable(folder: Path, path: Path, run_id: str, model_id: str) -> None
     from tasks.records import served_model
 
     config = read_config(folder)
-    columns = [ColSpec("string", "png")] if len(config.shape) == 3 else [ColSpec("float", f"x{axis}") for axis in range(config.shape[0])]
-    labels = [] if config.classes is None else [ColSpec("string", "label")]
-    labels += [] if config.prompts is None else [ColSpec("string", "prompt"), ColSpec("string", "unknown_words")]
-    if config.schema is not None:
-        columns = [ColSpec(_served_type("string" if column.format else column.dtype), column.name) for column in config.schema.columns]
-        labels = [ColSpec(_served_type(config.schema.label_dtype), config.schema.label)] if config.schema.label else []
+    answered = [ColSpec(kind, name) for kind, name in kinds.of(config.kind).answered(config)]
     asked = served_model.DEFAULTS
     types = {str: "string", int: "long", float: "double", bool: "boolean"}
     params = [ParamSpec(key, types[type(default)], default) for key, default in asked.items()]
@@ -633,7 +628,7 @@ def _save_servable(folder: Path, path: Path, run_id: str, model_id: str) -> None
         artifacts={"generator": str(folder)},
         signature=ModelSignature(
             # No inputs: MLflow would drop every column that is not among them, and the model could not refuse a misspelt one.
-            outputs=Schema(columns + labels),
+            outputs=Schema(answered),
             params=ParamSchema(params),
         ),
         input_example=(example, asked),
@@ -644,12 +639,6 @@ def _save_servable(folder: Path, path: Path, run_id: str, model_id: str) -> None
     # MLflow notes where the folder was copied from: a path of this machine, of no use to anybody who has the version.
     model.flavors[pyfunc.FLAVOR_NAME]["artifacts"]["generator"]["uri"] = GENERATOR_FOLDER
     model.save(str(path / "MLmodel"))
-
-
-def _served_type(dtype: DType) -> str:
-    """A column's type by MLflow's name."""
-    types: Mapping[DType, str] = {"float64": "double", "int64": "long", "bool": "boolean", "date": "datetime", "datetime": "datetime"}
-    return types.get(dtype, "string")
 
 
 def _former(registry: Registry, name: str, history: tuple[Reign, ...], present: int | None) -> tuple[Version | None, list[int], list[int]]:

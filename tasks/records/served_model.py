@@ -35,8 +35,9 @@ from numpy.typing import NDArray
 from gan_core.errors import ConfigError
 from gan_core.generator import Generator, GeneratorConfig, Samples, class_index, classes_of
 from gan_core.kinds.pixels import Pixels
+from tasks import kinds
 from tasks.inputs import read_input
-from tasks.samples import encode_png, is_images, table_frame
+from tasks.samples import encode_png
 
 MAX_COUNT = 10_000  # of one request, so that none can fill the server's memory
 DEFAULTS: dict[str, Any] = {"n": 16, "seed": 0, "label": "", "prompt": "", "truncation": 0.0, "walk": False}
@@ -74,22 +75,14 @@ class ServedGenerator(PythonModel):  # type: ignore[misc]
                 truncation or picture that is not allowed.
         """
         try:
-            drawn = self._drawn(_Request.of(model_input, params or {}, asked_by(self.generator.config)))
+            drawn = self._drawn(_Request.of(model_input, params or {}, kinds.of(self.generator.config.kind).ask))
         except ConfigError as error:
             raise MlflowException(str(error), INVALID_PARAMETER_VALUE) from None
         except Exception as error:
             # MLflow would answer with the stack trace, and so with the server's paths.
             _log.exception("a request failed")
             raise MlflowException(f"the generator failed ({type(error).__name__}); the server's log has more", INTERNAL_ERROR) from None
-        if drawn.schema is not None:
-            return _with_nulls(table_frame(drawn, self.generator.config.classes))
-        if is_images(drawn):
-            answer = pd.DataFrame({"png": [base64.b64encode(encode_png(image)).decode() for image in drawn.samples]})
-        else:
-            answer = pd.DataFrame({f"x{column}": values for column, values in enumerate(drawn.samples.T)})
-        classes = self.generator.config.classes
-        if drawn.labels is not None and classes is not None:
-            answer["label"] = [classes[index] for index in drawn.labels]
+        answer = kinds.of(drawn.kind).answer(drawn, self.generator.config.classes)
         if drawn.prompts is not None:
             answer["prompt"] = drawn.prompts
             answer["unknown_words"] = [" ".join(self.generator.unknown_words([prompt])) for prompt in drawn.prompts]
@@ -160,14 +153,6 @@ class _Request:
         return cls(said, each)
 
 
-def _with_nulls(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame with None for each gap: JSON has no other word for it, and MLflow cannot write pandas' own."""
-    gaps = frame.isna()
-    for column in gaps.columns[gaps.any()]:
-        frame[column] = frame[column].astype(object).where(~gaps[column], None)
-    return frame
-
-
 def _rows(model_input: Any, ask: str) -> pd.DataFrame:
     """The rows of a request, from any form that MLflow hands on."""
     try:
@@ -231,11 +216,6 @@ def _pictures(request: _Request, spec: Pixels) -> NDArray[np.uint8]:
             raise ConfigError(f"input: row {index} holds no base64") from None
         images.append(read_input(data, spec, f"input: row {index}"))
     return np.stack(images)
-
-
-def asked_by(config: GeneratorConfig) -> str:
-    """The column of a row that asks for one sample."""
-    return "input" if config.inputs is not None else "prompt" if config.prompts is not None else "label"
 
 
 def rows_that_ask(config: GeneratorConfig, count: int) -> list[dict[str, Any]]:

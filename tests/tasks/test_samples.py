@@ -11,12 +11,13 @@ from gan_core.errors import ConfigError
 from gan_core.generator import Samples
 from gan_core.pictures import grid, scatter
 from tasks import samples as samples_module
-from tasks.samples import encode_png, write_samples
+from tasks.sample_files import write_samples
+from tasks.samples import encode_png
 
 RANDOM = np.random.default_rng(0)
-GREY = Samples(RANDOM.integers(0, 256, (12, 1, 16, 16), dtype=np.uint8), np.arange(12) % 3)
-COLOUR = Samples(RANDOM.integers(0, 256, (5, 3, 8, 8), dtype=np.uint8), None)
-POINTS = Samples(RANDOM.normal(size=(20, 2)).astype(np.float32), None)
+GREY = Samples(RANDOM.integers(0, 256, (12, 1, 16, 16), dtype=np.uint8), np.arange(12) % 3, "images")
+COLOUR = Samples(RANDOM.integers(0, 256, (5, 3, 8, 8), dtype=np.uint8), None, "images")
+POINTS = Samples(RANDOM.normal(size=(20, 2)).astype(np.float32), None, "points")
 CLASSES = ("cat", "dog", "../a bird")
 
 

@@ -31,7 +31,7 @@ from tasks.fetch import fetch
 from tasks.params import Entry
 from tasks.records.registry import Registry, load_generator
 from tasks.register import register
-from tasks.samples import write_samples
+from tasks.sample_files import write_samples
 from tasks.scoring.captions import CaptionEvidence
 from tasks.sources.annotations import by_image
 from tasks.train import train

@@ -24,7 +24,8 @@ from gan_core.generator import Samples
 from gan_core.kinds.schema import Column
 from gan_core.written import NumberForm
 from tasks.params import DataParams
-from tasks.samples import table_frame, write_samples
+from tasks.sample_files import write_samples
+from tasks.samples import table_frame
 from tasks.validate import validate
 from tasks.validation.tables import TableRow, TableRows, inspect_table, read_table
 from tasks.workspace import Workspace
@@ -56,7 +57,7 @@ def remarks(table: TableRows) -> dict[str, str]:
 def drawn(table: TableRows, count: int = 60) -> Samples:
     """The first rows, as if a generator had drawn them."""
     known = table.schema.fitted(table.values, None, 0)
-    return Samples(table.values[:count], None, known)
+    return Samples(table.values[:count], None, "table", known)
 
 
 def test_columns_that_are_not_the_data_s_own_are_left_out_and_named() -> None:

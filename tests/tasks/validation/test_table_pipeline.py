@@ -28,7 +28,8 @@ from tasks.params import Entry, EvaluateParams, RegisterParams, parse
 from tasks.promotion.gate import Measured, Record, decide
 from tasks.records.registry import Registry, load_generator
 from tasks.register import register
-from tasks.samples import formulas, table_frame, write_samples
+from tasks.sample_files import write_samples
+from tasks.samples import formulas, table_frame
 from tasks.scoring.copies import Copies, find_copies
 from tasks.scoring.table import deviations, repeated_rows
 from tasks.train import train
@@ -159,7 +160,7 @@ def test_a_table_as_people_have_it_goes_through_all_five_stages(workspace: Works
 
 def test_samples_as_arrays_and_folders_but_not_as_pictures(tmp_path: Path) -> None:
     values, labels = planted_table.rows(20)
-    samples = Samples(values, labels, planted_table.schema(values, labels))
+    samples = Samples(values, labels, "table", planted_table.schema(values, labels))
     write_samples(samples, tmp_path / "rows.npz", planted_table.CLASSES)
     with np.load(tmp_path / "rows.npz", allow_pickle=False) as arrays:
         np.testing.assert_array_equal(arrays["rows"], values)
@@ -179,7 +180,7 @@ def test_texts_are_written_as_they_are(tmp_path: Path) -> None:
     values[:, 3] = np.arange(12) % 3
     schema = planted_table.schema(values, labels)
     columns = (*schema.columns[:3], type(column)("colour", "category", "string", ("=1+1", 'a "b", c', "@x")), schema.columns[4])
-    samples = Samples(values, labels, type(schema)(columns, "bought"))
+    samples = Samples(values, labels, "table", type(schema)(columns, "bought"))
     assert formulas(samples, planted_table.CLASSES) == ["colour"]
     assert formulas(samples, ("no", "-yes")) == ["colour", "bought"]
     write_samples(samples, tmp_path / "rows.csv", planted_table.CLASSES)

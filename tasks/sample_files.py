@@ -1,0 +1,84 @@
+"""Generated samples as files: a picture to look at, an array to compute with, a table, or a folder of single files."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gan_core.errors import ConfigError
+from gan_core.files import replacing
+from tasks import kinds
+from tasks.kinds.kind import DataKind
+
+if TYPE_CHECKING:
+    from gan_core.generator import Samples
+    from tasks.inputs import Inputs
+
+
+def write_samples(samples: Samples, out: Path, classes: tuple[str, ...] | None = None, given: Inputs | None = None) -> None:
+    """Write samples in the form that `out` asks for; whole or not at all, and the same samples give the same bytes.
+
+    * `.png`: one picture, a grid of the images, with what each was made from on its left, or a scatter of the points.
+    * `.gif`: the images one after another, as an endless film.
+    * `.npz`: `images`, uint8 (N, C, H, W), or `points`, float32 (N, D); and `labels`, int64 (N,), or `prompts`, text (N,), where there
+      are any.
+    * `.csv`, `.parquet`: rows of a table under its columns' names, the label's last. They are written as the columns are, texts too:
+      `formulas` says where a spreadsheet that opens the file would compute.
+    * `.npz` of a table: `rows`, float64 (N, D), with the index of each category, and `columns`, their names.
+    * no suffix: a new folder with a PNG for each image, its name made of number and class, prompt, or the name of what it was made from;
+      or with `points.csv` or `rows.csv`.
+
+    Args:
+        out: replaced if it is a file; a folder must be new or empty.
+        classes: names of the labels, for the files' names.
+        given: what the samples were made from, one for each.
+
+    Raises:
+        ConfigError: another suffix, a folder that holds something, or a place that cannot be written.
+    """
+    kind = kinds.of(samples.kind)
+    writers: dict[str, Callable[[Path], None]] = {".npz": partial(_write_arrays, samples, kind), **kind.writers(samples, classes, given)}
+    is_folder = out.is_dir() or not out.suffix
+    if not is_folder and out.suffix.lower() not in writers:
+        forms = ", ".join(sorted(writers, reverse=True))
+        raise ConfigError(
+            f"{out}: {out.suffix} is no form that {kind.called} are written in; use {forms}, or a folder's name without a dot"
+        )
+    try:
+        if is_folder:
+            _write_folder(out, lambda folder: kind.write_each(samples, folder, classes, given))
+        else:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(out) as temporary:
+                writers[out.suffix.lower()](temporary)
+    except OSError as error:
+        raise ConfigError(f"{out}: cannot be written ({error.strerror or error})") from None
+
+
+def _write_arrays(samples: Samples, kind: DataKind, path: Path) -> None:
+    arrays = dict(kind.arrays(samples))
+    if samples.labels is not None:
+        arrays["labels"] = samples.labels
+    if samples.prompts is not None:
+        arrays["prompts"] = np.array(samples.prompts)
+    with path.open("wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
+
+
+def _write_folder(out: Path, write: Callable[[Path], None]) -> None:
+    if out.is_dir() and any(out.iterdir()):
+        raise ConfigError(f"{out}: holds files already; name a new folder")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    try:
+        temporary.chmod(0o755)
+        write(temporary)
+        temporary.replace(out)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
