@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from flows import server
+from tasks import kinds
 from tasks.graph import repro
 from tasks.params import Entry
 from tasks.preflight import check_registry
@@ -87,7 +88,7 @@ def cores_of(entry: Entry, cores: int) -> int:
     """How many of the machine's cores an entry's training keeps busy."""
     if entry.train.threads is not None:
         return min(entry.train.threads, cores)
-    return 1 if entry.data.kind in ("points", "table") or will_use_cuda(entry.train.device) else cores
+    return 1 if kinds.of(entry.data.kind).keeps_one_core or will_use_cuda(entry.train.device) else cores
 
 
 class _Room:

@@ -55,11 +55,6 @@ def write_pngs(samples: Samples, folder: Path, classes: tuple[str, ...] | None, 
         (folder / f"{index:0{digits}}{name and f'-{_safe(name)}'}.png").write_bytes(encode_png(image))
 
 
-def is_images(samples: Samples) -> bool:
-    """Whether they are images: asked by versions that were registered before samples said of what kind they are."""
-    return samples.samples.ndim == 4
-
-
 def table_frame(samples: Samples, classes: tuple[str, ...] | None) -> DataFrame:
     """Rows of a table as they are in its source: columns by name and type, categories as their text, and the label's column last."""
     import pandas as pd

@@ -35,7 +35,7 @@ from gan_core.files import write_whole
 from gan_core.params import TrainParams
 from gan_core.training import Progress, identity
 from gan_core.training import train as train_generator
-from tasks import judging
+from tasks import judging, kinds
 from tasks.params import Entry
 from tasks.records import tracking
 from tasks.stage_main import stage_main
@@ -87,9 +87,8 @@ def _threads(dataset: Dataset, state: Path, here: int) -> int:
     """
     with suppress(OSError, ValueError):
         return max(int((state / _THREADS).read_text()), 1)
-    # Nothing in a step on points or rows is large enough to share: a second thread only waits, and takes a core from the next training.
-    small = dataset.spec.kind in ("points", "table")
-    return 1 if small else max(min(torch.get_num_threads(), cores.usable()) // here, 1)
+    alone = kinds.of(dataset.spec.kind).keeps_one_core
+    return 1 if alone else max(min(torch.get_num_threads(), cores.usable()) // here, 1)
 
 
 def _train(

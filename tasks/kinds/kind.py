@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from gan_core.named import located
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
     from pandas import DataFrame
 
-    from gan_core.data.dataset import DatasetSpec
+    from gan_core.data.dataset import Dataset, DatasetSpec
     from gan_core.generator import GeneratorConfig, Samples
     from tasks.inputs import Inputs
     from tasks.params import DataParams, ValidateParams
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from tasks.sources.raw import RawReader
     from tasks.validation.inspection import Inspection, OnRow, Row
 
+MOST_FEATURES = 32
+"""Features by which drift compares samples as a whole, at most."""
 _NONE: Mapping[str, str] = {}
 
 
@@ -48,6 +51,8 @@ class DataKind(ABC):
     """What its samples are called in messages."""
     shown_as: ClassVar[str] = ".png"
     """The suffix of the file that shows them."""
+    keeps_one_core: ClassVar[bool] = False
+    """Whether nothing in a training step is large enough to share: a second thread only waits, and takes a core from the next training."""
     ask: ClassVar[str] = "label"
     """The column by which a row of a request asks the served model for one sample."""
     scores: ClassVar[str | type[Scoring]]
@@ -84,6 +89,18 @@ class DataKind(ABC):
         Raises:
             DataError: they cannot be what `data` makes of them.
         """
+
+    @abstractmethod
+    def drift_of(self, samples: NDArray[Any], spec: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The numbers of some samples that are looked at one by one, (N, K), and the features that are looked at together, (N, D)."""
+
+    @abstractmethod
+    def drift_columns(self, spec: Any) -> Mapping[str, int]:
+        """Of those numbers the ones that are looked at, by name, and where in K they stand."""
+
+    def drift_categories(self, dataset: Dataset) -> Mapping[str, Mapping[str, int]]:
+        """How often each category of each column stands in the training split."""
+        return {}
 
     @property
     def scoring(self) -> Scoring:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tasks.kinds.kind import DataKind, Expected, label_column, with_labels
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
     from pandas import DataFrame
 
@@ -76,6 +77,17 @@ class PixelKind(DataKind):
     def _pack(
         self, folder: Path, spool: Spool, inspection: Inspection, packed: Mapping[str, Sequence[Row]], data: DataParams
     ) -> Pixels: ...
+
+    def drift_of(self, samples: NDArray[np.uint8], spec: Pixels) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        import numpy as np
+
+        from tasks.validation.images import array_statistics
+        from tasks.validation.projections import projections
+
+        return np.stack(array_statistics(samples.transpose(0, 2, 3, 1)), axis=1), projections(samples)
+
+    def drift_columns(self, spec: Pixels) -> Mapping[str, int]:
+        return {"brightness": 0, "contrast": 1}
 
     def measured_by(self) -> Mapping[str, str]:
         from tasks.validation.images import RESIZER

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.kinds.kind import DataKind, label_column, with_labels
+from tasks.kinds.kind import MOST_FEATURES, DataKind, label_column, with_labels
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
     from pandas import DataFrame
 
@@ -24,6 +25,7 @@ class PointKind(DataKind):
     """Points (D,)."""
 
     makes = "points"
+    keeps_one_core = True
     scores = "tasks.scoring.points:PointScoring"
     deciding = ("radius_error", "high_quality")
 
@@ -53,6 +55,13 @@ class PointKind(DataKind):
         from tasks.validation.packing import numbers_of
 
         return Points.pack(folder, {split: inspection.samples[numbers] for split, numbers in numbers_of(packed).items()}, raw.truth)
+
+    def drift_of(self, samples: NDArray[np.float32], spec: Points) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        columns = samples.astype("float64")
+        return columns, columns[:, :MOST_FEATURES]
+
+    def drift_columns(self, spec: Points) -> Mapping[str, int]:
+        return {f"x{axis}": axis for axis in range(spec.shape[0])}
 
     def writers(self, samples: Samples, classes: tuple[str, ...] | None, given: Inputs | None) -> Mapping[str, Callable[[Path], None]]:
         from gan_core.pictures import save_png, scatter

@@ -6,12 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.kinds.kind import DataKind
+from tasks.kinds.kind import MOST_FEATURES, DataKind
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
     from pandas import DataFrame
 
+    from gan_core.data.dataset import Dataset
     from gan_core.generator import GeneratorConfig, Samples
     from gan_core.kinds.table import Table
     from tasks.inputs import Inputs
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 _SERVED: Mapping[str, str] = {"float64": "double", "int64": "long", "bool": "boolean", "date": "datetime", "datetime": "datetime"}
 """MLflow's name of a column's type; of all others it is `string`."""
+_GAP = "(missing)"
 
 
 class TableKind(DataKind):
@@ -30,6 +33,7 @@ class TableKind(DataKind):
     makes = "rows of a table"
     shown_as = ".csv"
     called = "rows of a table"
+    keeps_one_core = True
     scores = "tasks.scoring.table:TableScoring"
     deciding = ("detection",)
     beside = ("utility",)
@@ -55,6 +59,32 @@ class TableKind(DataKind):
         table, classes = inspection.samples, inspection.classes
         rows = {split: np.ascontiguousarray(table.values[numbers]) for split, numbers in numbers_of(packed).items()}
         return Table.pack(folder, rows, table.schema, labels_of(packed, classes), classes, data.modes)
+
+    def drift_of(self, samples: NDArray[np.float64], spec: Table) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """A gap stands at the centre of its column, in the features."""
+        import numpy as np
+
+        centres = np.array([column.centre for column in spec.schema.columns])
+        return samples, np.where(np.isnan(samples), centres, samples)[:, :MOST_FEATURES]
+
+    def drift_columns(self, spec: Table) -> Mapping[str, int]:
+        return {column.name: index for index, column in enumerate(spec.schema.columns) if column.kind == "number"}
+
+    def drift_categories(self, dataset: Dataset) -> Mapping[str, Mapping[str, int]]:
+        """With the gaps of each number that has any."""
+        import numpy as np
+
+        from gan_core.kinds.table import Table
+
+        found = {}
+        for column, values in zip(Table.of(dataset.spec).schema.columns, dataset.samples["train"].T, strict=True):
+            if column.categories is not None:
+                counts = np.bincount(values.astype(np.int64), minlength=len(column.categories))
+                found[column.name] = {name or _GAP: int(count) for name, count in zip(column.categories, counts, strict=True)}
+            elif column.missing:
+                gaps = int(np.isnan(values).sum())
+                found[column.name] = {_GAP: gaps, "(present)": len(values) - gaps}
+        return found
 
     def writers(self, samples: Samples, classes: tuple[str, ...] | None, given: Inputs | None) -> Mapping[str, Callable[[Path], None]]:
         from tasks.samples import table_frame

@@ -5,7 +5,7 @@ Images lie in a *place*, a folder, an archive or a bucket; which files of it are
 
 from __future__ import annotations
 
-from tasks.addresses import is_url
+from tasks.addresses import is_table, is_url
 from tasks.params import DataParams
 from tasks.sources.source import Source, SourceFile
 from tasks.workspace import Workspace
@@ -33,7 +33,7 @@ def open_source(workspace: Workspace, data: DataParams) -> Source:
         from tasks.sources.tables import TableSource
 
         return TableSource(workspace, data)
-    if data.kind == "table":
+    if is_table(data.source):
         from tasks.sources.tables import SklearnTableSource
 
         return SklearnTableSource(data.location)

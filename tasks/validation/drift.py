@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 
 from gan_core.data.dataset import Dataset
 from gan_core.errors import DataError
-from gan_core.kinds.table import Table
 from gan_core.metrics.frechet import FeatureStatistics, frechet_distance
 from gan_core.metrics.rows import spread
+from tasks import kinds
 
 if TYPE_CHECKING:
     from tasks.params import ValidateParams
@@ -36,11 +36,8 @@ FORMAT = 1
 
 _MOST = 2_000  # samples that are looked at
 _CHUNK_BYTES = 64 * 2**20
-_SIDE = 16  # images are averaged down to at most this before they are projected
-_WIDTH = 32
 _SEED = 20_070
 _SIGMAS = 3.3  # a difference is beyond chance above so many standard errors
-_GAP = "(missing)"
 _NOISE_FACTOR = 2.0  # and a distance above so many times the one between two halves of the data
 
 
@@ -87,8 +84,8 @@ class Statistics:
             raise DataError(f"{total} training samples are too few for statistics")
         # Evenly spread, since the packed order may follow the classes.
         chosen = np.unique(np.linspace(0, total - 1, min(total, _MOST)).astype(np.int64))
-        fill = np.array([column.centre for column in spec.schema.columns] if isinstance(spec, Table) else 0.0)
-        numbers, features = zip(*(_described(chunk, fill) for chunk in _chunks(dataset.samples["train"], chosen)), strict=True)
+        kind = kinds.of(spec.kind)
+        numbers, features = zip(*(kind.drift_of(chunk, spec) for chunk in _chunks(dataset.samples["train"], chosen)), strict=True)
         columns, halves = np.concatenate(numbers), [FeatureStatistics.of(part) for part in _halves(np.concatenate(features))]
         whole = FeatureStatistics(len(halves[0].mean))
         for half in halves:
@@ -98,15 +95,14 @@ class Statistics:
         if spec.classes is not None:
             counts = np.bincount(dataset.labels["train"], minlength=len(spec.classes))
             labels = {name: int(count) for name, count in zip(spec.classes, counts, strict=True)}
-        names = _names(dataset)
         return cls(
             digest=spec.digest,
             kind=spec.kind,
             shape=spec.shape,
             count=len(chosen),
-            columns={name: _column(columns[:, index]) for name, index in names.items()},
+            columns={name: _column(columns[:, index]) for name, index in kind.drift_columns(spec).items()},
             labels=labels,
-            categories=_categories(dataset),
+            categories=kind.drift_categories(dataset),
             mean=_rounded(mean),
             covariance=tuple(_rounded(row) for row in covariance),
             noise=float(f"{_distance(halves[0].mean, halves[0].covariance, halves[1].mean, halves[1].covariance, covariance):.6g}"),
@@ -290,61 +286,6 @@ def _chunks(samples: NDArray[Any], chosen: NDArray[np.int64]) -> Iterator[NDArra
     size = max(1, _CHUNK_BYTES // max(samples[0].nbytes, 1))
     for start in range(0, len(chosen), size):
         yield np.asarray(samples[chosen[start : start + size]])
-
-
-def _described(samples: NDArray[Any], fill: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The columns, (N, K), and the features, (N, D), of some samples; `fill` (K,) stands for what is missing, in the features."""
-    if samples.ndim != 4:
-        columns = samples.astype(np.float64)
-        return columns, np.where(np.isnan(columns), fill, columns)[:, :_WIDTH]
-    from tasks.validation.images import array_statistics
-
-    brightness, contrast = array_statistics(samples.transpose(0, 2, 3, 1))
-    return np.stack([brightness, contrast], axis=1), _projections(samples)
-
-
-def _names(dataset: Dataset) -> dict[str, int]:
-    """The numbers of each sample that are compared, and where they stand in what `_described` gives."""
-    spec = dataset.spec
-    if len(spec.shape) == 3:
-        return {"brightness": 0, "contrast": 1}
-    if not isinstance(spec, Table):
-        return {f"x{index}": index for index in range(spec.shape[0])}
-    return {column.name: index for index, column in enumerate(spec.schema.columns) if column.kind == "number"}
-
-
-def _categories(dataset: Dataset) -> dict[str, dict[str, int]]:
-    """How often each category of each column stands in the training split, and the gaps of each number that has any."""
-    if not isinstance(dataset.spec, Table):
-        return {}
-    found = {}
-    for index, column in enumerate(dataset.spec.schema.columns):
-        if column.categories is not None:
-            counts = np.bincount(dataset.samples["train"][:, index].astype(np.int64), minlength=len(column.categories))
-            found[column.name] = {name or _GAP: int(count) for name, count in zip(column.categories, counts, strict=True)}
-        elif column.missing:
-            gaps = int(np.isnan(dataset.samples["train"][:, index]).sum())
-            found[column.name] = {_GAP: gaps, "(present)": dataset.spec.counts["train"] - gaps}
-    return found
-
-
-def _projections(images: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Random projections of images (N, C, H, W), averaged down to 16 pixels: (N, 32)."""
-    rows, columns = _averaging(images.shape[2]), _averaging(images.shape[3])
-    small = rows @ ((images.astype(np.float32) / 127.5 - 1) @ columns.T)
-    flat = small.reshape(len(images), -1).astype(np.float64)
-    weights = np.random.default_rng(_SEED).standard_normal((flat.shape[1], _WIDTH)) / math.sqrt(flat.shape[1])
-    projected: NDArray[np.float64] = flat @ weights
-    return projected
-
-
-def _averaging(side: int) -> NDArray[np.float32]:
-    """(min(side, 16), side): each row the mean of its share of the pixels."""
-    small = min(side, _SIDE)
-    matrix = np.zeros((small, side), dtype=np.float32)
-    matrix[np.arange(side) * small // side, np.arange(side)] = 1
-    averaged: NDArray[np.float32] = matrix / matrix.sum(axis=1, keepdims=True)
-    return averaged
 
 
 def _halves(features: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
