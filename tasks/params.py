@@ -25,7 +25,7 @@ from ruamel.yaml.error import YAMLError
 from gan_core.errors import ConfigError
 from gan_core.params import AnyRecipe
 from gan_core.params.common import Corruption, Kind, OneOf, Probability, Strict
-from tasks import cron
+from tasks import cron, kinds
 from tasks.addresses import check_address, is_table, is_url, without_query
 from tasks.metrics import BETTER, FLOOR_ONLY, fewest_replicates
 from tasks.validation.column_kinds import Asked
@@ -34,24 +34,12 @@ NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 Layout = Literal["images", "side-by-side", "paired-folders", "unpaired-folders", "captions"]
 
-_LAYOUT_KINDS: dict[Layout, Kind] = {
-    "images": "images",
-    "side-by-side": "pairs",
-    "paired-folders": "pairs",
-    "unpaired-folders": "unpaired",
-    "captions": "captions",
-}
 FOLDER_LAYOUTS: tuple[Layout, ...] = ("paired-folders", "unpaired-folders")
 """The layouts that `data.folders` is about."""
 NO_LABEL_FILE = ("none", "folders")
 """What `data.labels` may be beside a file."""
 MISSING = ("?", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "None", "<NA>", "#N/A")
 """Texts that usually stand for a missing cell of a table: those of pandas, and the question mark of older sets."""
-_HINTS: dict[Kind, str] = {
-    "pairs": "data.layout: side-by-side or paired-folders, or data.corruption, makes pairs of it",
-    "unpaired": "data.layout: unpaired-folders takes two folders of it",
-}
-"""How a source comes to hold what a recipe takes."""
 
 
 class DataParams(Strict):
@@ -179,17 +167,10 @@ class DataParams(Strict):
 
     @model_validator(mode="after")
     def _keys_fit_source(self) -> Self:
-        keys: dict[Kind, set[str]] = {
-            "images": {"root", "size", "channels", "range", "layout", "folders", "direction", "labels", "corruption", "stack"},
-            "points": {"count", "radius", "sigma"},
-            "table": {"label", "columns", "categorical", "drop", "missing", "decimal", "modes"},
-        }
-        given = self.model_fields_set
-        source = self._source_kind
-        for kind, own in keys.items():
-            if kind != source and (wrong := given & own):
-                what = "tables" if kind == "table" else kind
-                raise ValueError(f"{', '.join(sorted(wrong))}: only for {what}, and {self.source} has none")
+        given, own = self.model_fields_set, kinds.of(self.kind).keys
+        for one in map(kinds.of, kinds.KINDS):
+            if wrong := given & one.keys - own:
+                raise ValueError(f"{', '.join(sorted(wrong))}: only for {one.family}, and {self.source} has none")
         for key in ("categorical", "drop"):
             if self.label is not None and self.label in getattr(self, key):
                 raise ValueError(f"{key}: {self.label} is the label already")
@@ -233,16 +214,12 @@ class DataParams(Strict):
     @property
     def kind(self) -> Kind:
         """What a training gets to see of the source."""
-        if self.corruption is not None:
-            return "pairs"
-        return _LAYOUT_KINDS[self.layout] if self._source_kind == "images" else self._source_kind
+        return next(name for name in kinds.KINDS if kinds.of(name).is_in(self))
 
     @property
-    def _source_kind(self) -> Kind:
-        """What the source holds, however it is laid out."""
-        if is_table(self.source):
-            return "table"
-        return "points" if self.scheme == "points" else "images"
+    def has_images(self) -> bool:
+        """Whether the source holds images, however they are laid out."""
+        return not is_table(self.source) and self.scheme != "points"
 
     @property
     def asked_columns(self) -> dict[str, Asked]:
@@ -275,7 +252,7 @@ class DataParams(Strict):
     def folders_are_classes(self) -> bool:
         """Whether the first folder of an image's path is its class."""
         is_place = self.scheme == "folder" or is_url(self.scheme)
-        return is_place and self._source_kind == "images" and self.layout == "images" and self.labels == "folders"
+        return is_place and self.has_images and self.layout == "images" and self.labels == "folders"
 
     @property
     def given(self) -> int:
@@ -445,7 +422,7 @@ class Entry(Strict):
         if self.data.kind not in self.train.kinds:
             raise ValueError(
                 f"train.recipe: {self.train.recipe} takes {' or '.join(self.train.kinds)}, and {self.data.source} has {self.data.kind}"
-                + (f"; {_HINTS[kind]}" if (kind := self.train.kinds[0]) in _HINTS and kind != self.data.kind else "")
+                + (f"; {hint}" if (hint := kinds.of(self.train.kinds[0]).hint) else "")
             )
         if self.data.labels == "none" and getattr(self.train, "condition", "none") == "label":
             raise ValueError("train.condition: label, and data.labels: none leaves no labels; change one of the two")

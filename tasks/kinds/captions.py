@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 class CaptionKind(PixelKind):
     """Images of one size and their captions."""
 
+    layouts = ("captions",)
     makes = "images from text"
     ask = "prompt"
     scores = "tasks.scoring.captions:CaptionScoring"

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 class ImageKind(PixelKind):
     """Images of one size."""
 
+    layouts = ("images",)
     makes = "images"
     scores = "tasks.scoring.images:ImageScoring"
     beside = ("label_accuracy",)

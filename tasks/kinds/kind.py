@@ -45,6 +45,12 @@ class DataKind(ABC):
     These modules are imported with params.yaml, by every command, so they import heavy libraries where they use them.
     """
 
+    keys: ClassVar[frozenset[str]] = frozenset()
+    """Of the entry's `data` section, what is only for it and for kinds that name it too."""
+    family: ClassVar[str]
+    """What those kinds together are called in messages."""
+    hint: ClassVar[str] = ""
+    """How a source comes to hold it, where the same source can hold another kind, too."""
     makes: ClassVar[str]
     """What its generators make, as a version's description says it."""
     called: ClassVar[str] = "samples"
@@ -63,6 +69,10 @@ class DataKind(ABC):
     """Scores that see what the deciding one is blind to, and decide together with it unless the entry names a metric."""
     holds_out_each_class: ClassVar[bool] = False
     """Whether data with a class of which nothing is held out is refused."""
+
+    @abstractmethod
+    def is_in(self, data: DataParams) -> bool:
+        """Whether it is what a training gets to see of a source."""
 
     @abstractmethod
     def inspect(self, raw: RawReader, data: DataParams, limits: ValidateParams, spool: Path, on_row: OnRow) -> Inspection:

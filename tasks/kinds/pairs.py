@@ -21,9 +21,14 @@ if TYPE_CHECKING:
 class PairKind(PixelKind):
     """Images of one size, each with its input."""
 
+    layouts = ("side-by-side", "paired-folders")
+    hint = "data.layout: side-by-side or paired-folders, or data.corruption, makes pairs of it"
     makes = "images from images"
     ask = "input"
     scores = "tasks.scoring.pairs:PairScoring"
+
+    def is_in(self, data: DataParams) -> bool:
+        return super().is_in(data) or (data.has_images and data.corruption is not None)
 
     def _rows(self, files: ImageFiles, about: Annotated) -> tuple[Iterator[Row], int]:
         from tasks.validation.pairing import partner_rows, side_by_side_rows

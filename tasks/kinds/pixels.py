@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from tasks.kinds.kind import DataKind, Expected, label_column, with_labels
 
@@ -29,7 +29,14 @@ if TYPE_CHECKING:
 class PixelKind(DataKind):
     """A kind of data whose samples are images of one size."""
 
+    keys = frozenset({"root", "size", "channels", "range", "layout", "folders", "direction", "labels", "corruption", "stack"})
+    family = "images"
+    layouts: ClassVar[tuple[str, ...]]
+    """The values of `data.layout` that make it of images."""
     deciding = ("fid", "kid")
+
+    def is_in(self, data: DataParams) -> bool:
+        return data.has_images and data.corruption is None and data.layout in self.layouts
 
     def inspect(self, raw: RawReader, data: DataParams, limits: ValidateParams, spool: Path, on_row: OnRow) -> Inspection:
         from tasks.validation.image_arrays import inspect_arrays

@@ -24,10 +24,15 @@ if TYPE_CHECKING:
 class PointKind(DataKind):
     """Points (D,)."""
 
+    keys = frozenset({"count", "radius", "sigma"})
+    family = "points"
     makes = "points"
     keeps_one_core = True
     scores = "tasks.scoring.points:PointScoring"
     deciding = ("radius_error", "high_quality")
+
+    def is_in(self, data: DataParams) -> bool:
+        return data.scheme == "points"
 
     def inspect(self, raw: RawReader, data: DataParams, limits: ValidateParams, spool: Path, on_row: OnRow) -> Inspection:
         import hashlib

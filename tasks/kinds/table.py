@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tasks.addresses import is_table
 from tasks.kinds.kind import MOST_FEATURES, DataKind
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ _GAP = "(missing)"
 class TableKind(DataKind):
     """Rows (D,): numbers as they are, categories as their index."""
 
+    keys = frozenset({"label", "columns", "categorical", "drop", "missing", "decimal", "modes"})
+    family = "tables"
     makes = "rows of a table"
     shown_as = ".csv"
     called = "rows of a table"
@@ -37,6 +40,9 @@ class TableKind(DataKind):
     scores = "tasks.scoring.table:TableScoring"
     deciding = ("detection",)
     beside = ("utility",)
+
+    def is_in(self, data: DataParams) -> bool:
+        return is_table(data.source)
 
     def inspect(self, raw: RawReader, data: DataParams, limits: ValidateParams, spool: Path, on_row: OnRow) -> Inspection:
         from tasks.validation.inspection import Inspection, Row, each_told

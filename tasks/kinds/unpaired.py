@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 class UnpairedKind(PixelKind):
     """Images of one size from two domains, whose folders are their classes until they are packed."""
 
+    layouts = ("unpaired-folders",)
+    hint = "data.layout: unpaired-folders takes two folders of it"
     makes = "images from images without partners"
     ask = "input"
     scores = "tasks.scoring.unpaired:UnpairedScoring"
