@@ -105,6 +105,22 @@ class Samples:
     """What each was asked for, where that is text."""
 
 
+@dataclass(frozen=True)
+class Order:
+    """What a network is to draw, worked out and checked: all of a request but the network's part."""
+
+    first: Tensor
+    """Latents (N, latent), or images (N, C, H, W) to translate."""
+    given: Tensor | None
+    """Labels (N,) or tokens (N, T)."""
+    labels: NDArray[np.int64] | None
+    prompts: tuple[str, ...] | None
+
+    def __len__(self) -> int:
+        """N."""
+        return len(self.first)
+
+
 class Generator:
     """A trained generator.
 
@@ -178,6 +194,22 @@ class Generator:
         Raises:
             ConfigError: an argument is out of range, an unknown label, a label or prompt that this generator cannot be given, or no prompt.
         """
+        network = getattr(self.network, "draft", None) if draft else self.network
+        if network is None:
+            raise ConfigError("draft: this generator has one stage; leave it out")
+        return self._in_passes(network, self.order(n, seed, label, labels, prompts, truncation, walk))
+
+    def order(
+        self,
+        n: int,
+        seed: int = 0,
+        label: int | str | None = None,
+        labels: NDArray[np.int64] | None = None,
+        prompts: Sequence[str] | None = None,
+        truncation: float | None = None,
+        walk: bool = False,
+    ) -> Order:
+        """What `sample` has the network draw, for `draw`; arguments and errors are those of `sample`."""
         if self.config.inputs is not None:
             raise ConfigError(f"this generator draws nothing by itself: it translates images of shape {self.config.inputs}; give it some")
         if not 1 <= n <= MAX_COUNT:
@@ -194,15 +226,43 @@ class Generator:
         if asked is not None and (label is not None or labels is not None):
             classes_of(self.config)  # says how this generator is asked
         chosen = self._labels(n, seed, label, labels) if asked is None else torch.from_numpy(self._words.encode(asked))
-        network = getattr(self.network, "draft", None) if draft else self.network
-        if network is None:
-            raise ConfigError("draft: this generator has one stage; leave it out")
         draw = latents.walk if walk else latents.independent
-        drawn = draw(n, self.config.latent, seed, truncation)
-        parts = [slice(i, i + _CHUNK) for i in range(0, n, _CHUNK)]
-        samples = torch.cat([self._draw(network, drawn[part], None if chosen is None else chosen[part]) for part in parts]).numpy()
-        drawn_labels = None if chosen is None or asked is not None else chosen.numpy()
-        return Samples(samples, drawn_labels, self.config.kind, self.config.schema, asked)
+        labels_drawn = None if chosen is None or asked is not None else chosen.numpy()
+        return Order(draw(n, self.config.latent, seed, truncation), chosen, labels_drawn, asked)
+
+    def draw(self, orders: Sequence[Order]) -> list[Samples]:
+        """The samples of each order, drawn together: at most 256 in a pass of the network.
+
+        On a CPU, orders of images, points and rows of tables give the bytes that each gives alone; a network that looks at a whole batch,
+        or a GPU, may round otherwise (`draws_alike`).
+
+        Args:
+            orders: of this generator; tokens, where there are any, of one length.
+        """
+        given = [order.given for order in orders if order.given is not None]
+        together = Order(torch.cat([order.first for order in orders]), torch.cat(given) if given else None, None, None)
+        made, starts = self._in_passes(self.network, together).samples, np.cumsum([0, *map(len, orders)])
+        return [self._samples(made[start : start + len(order)], order) for start, order in zip(starts, orders, strict=False)]
+
+    @torch.inference_mode()
+    def draws_alike(self) -> bool:
+        """Whether a sample is the same to the last bit whatever is drawn beside it, as far as batches of a few sizes show it."""
+        sizes = (1, 2, 3, 5, 31, 64) if self.config.inputs is None else (1, 2, 3, 8)
+        if self.config.inputs is None:
+            order = self.order(sizes[-1], prompts=(self.config.prompts or ("a",))[:1] if self.config.prompts is not None else None)
+        else:
+            order = self.order_of(np.random.default_rng(0).integers(0, 256, (sizes[-1], *self.config.inputs), dtype=np.uint8))
+        made = [self._made(self.network, order.first[:size], None if order.given is None else order.given[:size]) for size in sizes]
+        return all(torch.equal(some, made[-1][: len(some)]) for some in made)
+
+    def _in_passes(self, network: Callable[..., Tensor], order: Order) -> Samples:
+        chunks = range(0, len(order), _CHUNK)
+        given = [None if order.given is None else order.given[i : i + _CHUNK] for i in chunks]
+        parts = [self._pass(network, order.first[i : i + _CHUNK], some) for i, some in zip(chunks, given, strict=True)]
+        return self._samples(torch.cat(parts).numpy(), order)
+
+    def _samples(self, made: NDArray[Any], order: Order) -> Samples:
+        return Samples(made, order.labels, self.config.kind, self.config.schema, order.prompts)
 
     def unknown_words(self, prompts: Sequence[str]) -> tuple[str, ...]:
         """Words of prompts that this generator was never shown; none for one that knows no text."""
@@ -227,6 +287,11 @@ class Generator:
         check_prompts(given)
         return tuple(given[i % len(given)] for i in range(n))
 
+    def order_of(self, inputs: NDArray[np.uint8]) -> Order:
+        """What `translate` has the network do, for `draw`; argument and errors are those of `translate`."""
+        self._check_inputs(inputs)
+        return Order(torch.from_numpy(np.array(inputs)), None, None, None)
+
     def translate(self, inputs: NDArray[np.uint8], back: bool = False) -> Samples:
         """What the generator makes of images; the same images give the same bytes on the same machine.
 
@@ -237,26 +302,24 @@ class Generator:
         Raises:
             ConfigError: they are of another shape, or this generator draws from latents, or knows no way back.
         """
+        self._check_inputs(inputs)
+        if back and not self.goes_back:
+            raise ConfigError("back: this generator translates one way; leave it out")
+        network = self.network.get_submodule("back") if back else self.network
+        chunks = [self._pass(network, torch.from_numpy(np.array(inputs[i : i + _CHUNK])), None) for i in range(0, len(inputs), _CHUNK)]
+        return Samples(torch.cat(chunks).numpy(), None, self.config.kind)
+
+    def _check_inputs(self, inputs: NDArray[np.uint8]) -> None:
         expected = self.config.inputs
         if expected is None:
             raise ConfigError("inputs: this generator draws from latents and is given no images; ask for a count of samples instead")
         if inputs.dtype != self.config.data.dtype or inputs.shape[1:] != expected or not 1 <= len(inputs) <= MAX_COUNT:
             raise ConfigError(f"inputs: expected uint8 (N, {', '.join(map(str, expected))}), got {inputs.dtype} {inputs.shape}")
-        if back and not self.goes_back:
-            raise ConfigError("back: this generator translates one way; leave it out")
-        network = self.network.get_submodule("back") if back else self.network
-        chunks = [self._translate(network, torch.from_numpy(np.array(inputs[i : i + _CHUNK]))) for i in range(0, len(inputs), _CHUNK)]
-        return Samples(torch.cat(chunks).numpy(), None, self.config.kind)
 
     @property
     def goes_back(self) -> bool:
         """Whether it can take translations to where they came from."""
         return isinstance(self.network, RoundTrip)
-
-    @torch.inference_mode()
-    def _translate(self, network: nn.Module, inputs: Tensor) -> Tensor:
-        device = next(self.network.parameters()).device
-        return self.config.data.to_samples(network(self.config.data.to_networks(inputs.to(device))))
 
     def _labels(self, n: int, seed: int, label: int | str | None, labels: NDArray[np.int64] | None) -> Tensor | None:
         if label is not None or labels is not None:
@@ -273,10 +336,18 @@ class Generator:
         return torch.full((n,), class_index(label, classes))
 
     @torch.inference_mode()
-    def _draw(self, network: Callable[..., Tensor], latents: Tensor, given: Tensor | None) -> Tensor:
-        """`given`: labels (N,) or tokens (N, T)."""
+    def _pass(self, network: Callable[..., Tensor], first: Tensor, given: Tensor | None) -> Tensor:
+        """The samples of one pass: `first` and `given` as an `Order` has them."""
+        return self.config.data.to_samples(self._made(network, first, given))
+
+    def _made(self, network: Callable[..., Tensor], first: Tensor, given: Tensor | None) -> Tensor:
         device = next(self.network.parameters()).device
-        return self.config.data.to_samples(network(latents.to(device), None if given is None else given.to(device)))
+        if self.config.inputs is not None:
+            made: Tensor = network(self.config.data.to_networks(first.to(device)))
+            return made
+        if len(first) == 1:  # oneDNN has routines for a single sample that round otherwise than those for several
+            return self._made(network, first.expand(2, -1), None if given is None else given.expand(2, *given.shape[1:]))[:1]
+        return network(first.to(device), None if given is None else given.to(device))
 
 
 def classes_of(config: GeneratorConfig) -> tuple[str, ...]:

@@ -18,6 +18,9 @@ class Linear(nn.Linear):
     torch multiplies float32 matrices by MKL, which off Intel's own processors reaches half the rate of oneDNN (docs/performance.md).
     torch has oneDNN's product built in, but without a gradient, so the gradient is here. GPUs, autocast, other types and small
     products go torch's way.
+
+    In `torch.inference_mode` the CPU's products are all oneDNN's, whose rows do not depend on how many others there are, but for a row that
+    is alone. MKL's do, and on the row's place.
     """
 
     def forward(self, features: Tensor) -> Tensor:
@@ -25,6 +28,8 @@ class Linear(nn.Linear):
 
 
 def _linear(features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    if torch.is_inference_mode_enabled() and _on_cpu(features, weight) and _has_onednn():
+        return _product(features, weight, bias)
     if not _by_onednn(features, weight):
         return F.linear(features, weight, bias)
     if torch.is_grad_enabled():
@@ -37,13 +42,23 @@ def _by_onednn(features: Tensor, weight: Tensor) -> bool:
     return (  # small networks call this more often than they multiply, so what is asked first is quick, and enough for them
         not torch.compiler.is_exporting()  # a test of the size would bind an exported graph to the batch that it was traced with
         and features.numel() * weight.shape[0] >= _WORTH_IT
+        and _on_cpu(features, weight)
+        and _has_onednn()
+    )
+
+
+def _on_cpu(features: Tensor, weight: Tensor) -> bool:
+    return (
+        not torch.compiler.is_exporting()
         and features.dim() == 2
         and features.device.type == "cpu"
         and features.dtype == weight.dtype == torch.float32
         and not torch.is_autocast_enabled("cpu")
-        and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-        and hasattr(torch.ops.mkldnn, "_linear_pointwise")
     )
+
+
+def _has_onednn() -> bool:
+    return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")  # type: ignore[no-untyped-call]
 
 
 def _product(features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

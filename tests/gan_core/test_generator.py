@@ -98,6 +98,28 @@ class TestSampling:
             make_points().sample(n)
 
 
+class TestTogether:
+    @pytest.mark.parametrize("generator", [*(make(("a", "b"), family) for family in ("mlp", "dcgan", "residual")), make_points()])
+    def test_orders_that_are_drawn_together_give_what_each_gives_alone(self, generator: Generator) -> None:
+        asked: list[dict[str, Any]] = [
+            {"n": 1, "seed": 3},
+            {"n": 7, "seed": 4, "truncation": 0.5},
+            {"n": 300, "seed": 5},
+            {"n": 4, "walk": True},
+        ]
+        together = generator.draw([generator.order(**one) for one in asked])
+        for drawn, one in zip(together, asked, strict=True):
+            alone = generator.sample(**one)
+            np.testing.assert_array_equal(drawn.samples, alone.samples)
+            np.testing.assert_array_equal(drawn.labels, alone.labels)
+        assert generator.draws_alike()
+
+    def test_a_network_that_looks_at_its_batch_is_found_out(self) -> None:
+        generator = make()
+        generator.network.register_forward_hook(lambda module, inputs, output: output - output.mean(dim=0))
+        assert not generator.draws_alike()
+
+
 class TestTruncationAndWalk:
     def test_truncated_latents_draw_samples_that_differ_less(self) -> None:
         generator = make()

@@ -111,3 +111,14 @@ def test_an_exported_layer_takes_any_number_of_rows() -> None:
     exported = torch.export.export(ours, (draw(3, LARGE[1]),), dynamic_shapes=({0: rows},)).module()
     for count in (1, LARGE[0], 1_000):
         close([exported(draw(count, LARGE[1]))], [torchs(draw(count, LARGE[1]))])
+
+
+@pytest.mark.parametrize(("inputs", "outputs"), [(5, 9), (32, 300), (300, 512)])
+def test_a_row_s_product_does_not_depend_on_the_rows_beside_it(inputs: int, outputs: int) -> None:
+    ours, torchs = pair(inputs, outputs)
+    rows = draw(70, inputs)
+    with torch.inference_mode():
+        together = ours(rows)
+        close([together], [torchs(rows)])
+        for count in (2, 3, 4, 5, 31, 64):
+            assert torch.equal(ours(rows[3 : 3 + count]), together[3 : 3 + count])
