@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gan_core.errors import ConfigError
 from gan_core.files import replacing
 from tasks import kinds
-from tasks.kinds.kind import DataKind
 
 if TYPE_CHECKING:
     from gan_core.generator import Samples
@@ -43,7 +43,8 @@ def write_samples(samples: Samples, out: Path, classes: tuple[str, ...] | None =
         ConfigError: another suffix, a folder that holds something, or a place that cannot be written.
     """
     kind = kinds.of(samples.kind)
-    writers: dict[str, Callable[[Path], None]] = {".npz": partial(_write_arrays, samples, kind), **kind.writers(samples, classes, given)}
+    written = kind.written(samples, classes, given)
+    writers: dict[str, Callable[[Path], None]] = {".npz": partial(_write_arrays, samples, written.arrays), **written.files}
     is_folder = out.is_dir() or not out.suffix
     if not is_folder and out.suffix.lower() not in writers:
         forms = ", ".join(sorted(writers, reverse=True))
@@ -52,7 +53,7 @@ def write_samples(samples: Samples, out: Path, classes: tuple[str, ...] | None =
         )
     try:
         if is_folder:
-            _write_folder(out, lambda folder: kind.write_each(samples, folder, classes, given))
+            _write_folder(out, written.each)
         else:
             out.parent.mkdir(parents=True, exist_ok=True)
             with replacing(out) as temporary:
@@ -61,8 +62,8 @@ def write_samples(samples: Samples, out: Path, classes: tuple[str, ...] | None =
         raise ConfigError(f"{out}: cannot be written ({error.strerror or error})") from None
 
 
-def _write_arrays(samples: Samples, kind: DataKind, path: Path) -> None:
-    arrays = dict(kind.arrays(samples))
+def _write_arrays(samples: Samples, of_kind: Mapping[str, NDArray[Any]], path: Path) -> None:
+    arrays = dict(of_kind)
     if samples.labels is not None:
         arrays["labels"] = samples.labels
     if samples.prompts is not None:

@@ -39,6 +39,18 @@ class Expected:
     among: Sequence[str] | None = None
 
 
+@dataclass(frozen=True)
+class Written:
+    """How samples become files."""
+
+    arrays: Mapping[str, NDArray[Any]]
+    """What `.npz` holds beside labels and prompts."""
+    files: Mapping[str, Callable[[Path], None]]
+    """What writes them to one file, by its suffix."""
+    each: Callable[[Path], None]
+    """What writes them into a folder, each for itself as far as that is usual."""
+
+
 class DataKind(ABC):
     """How the stages treat one kind of data. What its samples are to networks stands in `gan_core.kinds`.
 
@@ -101,12 +113,8 @@ class DataKind(ABC):
         """
 
     @abstractmethod
-    def drift_of(self, samples: NDArray[Any], spec: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """The numbers of some samples that are looked at one by one, (N, K), and the features that are looked at together, (N, D)."""
-
-    @abstractmethod
-    def drift_columns(self, spec: Any) -> Mapping[str, int]:
-        """Of those numbers the ones that are looked at, by name, and where in K they stand."""
+    def drift_of(self, samples: NDArray[Any], spec: Any) -> tuple[Mapping[str, NDArray[np.float64]], NDArray[np.float64]]:
+        """Of some samples the numbers that drift looks at one by one, (N,) each, and the features that it looks at together, (N, D)."""
 
     def drift_categories(self, dataset: Dataset) -> Mapping[str, Mapping[str, int]]:
         """How often each category of each column stands in the training split."""
@@ -133,22 +141,8 @@ class DataKind(ABC):
         return {}
 
     @abstractmethod
-    def writers(self, samples: Samples, classes: tuple[str, ...] | None, given: Inputs | None) -> Mapping[str, Callable[[Path], None]]:
-        """What writes samples to one file, by the file's suffix, beside `.npz`.
-
-        Args:
-            samples: of this kind.
-            classes: names of their labels.
-            given: what they were made from, one for each.
-        """
-
-    @abstractmethod
-    def write_each(self, samples: Samples, folder: Path, classes: tuple[str, ...] | None, given: Inputs | None) -> None:
-        """Write samples into a folder, each for itself as far as that is usual; the arguments are those of `writers`."""
-
-    @abstractmethod
-    def arrays(self, samples: Samples) -> Mapping[str, NDArray[Any]]:
-        """What `.npz` holds of them beside labels and prompts."""
+    def written(self, samples: Samples, classes: tuple[str, ...] | None, given: Inputs | None) -> Written:
+        """How samples become files; `classes` are the names of their labels, `given` what they were made from, one for each."""
 
     @abstractmethod
     def answer(self, samples: Samples, classes: tuple[str, ...] | None) -> DataFrame:

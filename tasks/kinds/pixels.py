@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from tasks.kinds.kind import DataKind, Expected, label_column, with_labels
+from tasks.kinds.kind import DataKind, Expected, Written, label_column, with_labels
 
 if TYPE_CHECKING:
     import numpy as np
@@ -85,39 +85,27 @@ class PixelKind(DataKind):
         self, folder: Path, spool: Spool, inspection: Inspection, packed: Mapping[str, Sequence[Row]], data: DataParams
     ) -> Pixels: ...
 
-    def drift_of(self, samples: NDArray[np.uint8], spec: Pixels) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        import numpy as np
-
+    def drift_of(self, samples: NDArray[np.uint8], spec: Pixels) -> tuple[Mapping[str, NDArray[np.float64]], NDArray[np.float64]]:
         from tasks.validation.images import array_statistics
         from tasks.validation.projections import projections
 
-        return np.stack(array_statistics(samples.transpose(0, 2, 3, 1)), axis=1), projections(samples)
-
-    def drift_columns(self, spec: Pixels) -> Mapping[str, int]:
-        return {"brightness": 0, "contrast": 1}
+        return dict(zip(("brightness", "contrast"), array_statistics(samples.transpose(0, 2, 3, 1)), strict=True)), projections(samples)
 
     def measured_by(self) -> Mapping[str, str]:
         from tasks.validation.images import RESIZER
 
         return {"resizer": RESIZER}
 
-    def writers(self, samples: Samples, classes: tuple[str, ...] | None, given: Inputs | None) -> Mapping[str, Callable[[Path], None]]:
+    def written(self, samples: Samples, classes: tuple[str, ...] | None, given: Inputs | None) -> Written:
         from gan_core.pictures import grid, rows, save_png
-        from tasks.samples import write_film
+        from tasks.samples import write_film, write_pngs
 
         images = samples.samples
-        return {
+        files: Mapping[str, Callable[[Path], None]] = {
             ".png": lambda path: save_png(grid(images) if given is None else rows(given.images, images), path),
             ".gif": lambda path: write_film(images, path),
         }
-
-    def write_each(self, samples: Samples, folder: Path, classes: tuple[str, ...] | None, given: Inputs | None) -> None:
-        from tasks.samples import write_pngs
-
-        write_pngs(samples, folder, classes, given)
-
-    def arrays(self, samples: Samples) -> Mapping[str, NDArray[Any]]:
-        return {"images": samples.samples}
+        return Written({"images": images}, files, lambda folder: write_pngs(samples, folder, classes, given))
 
     def answer(self, samples: Samples, classes: tuple[str, ...] | None) -> DataFrame:
         import base64

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from tasks.kinds.kind import MOST_FEATURES, DataKind, label_column, with_labels
+from tasks.kinds.kind import MOST_FEATURES, DataKind, Written, label_column, with_labels
 
 if TYPE_CHECKING:
     import numpy as np
@@ -61,26 +61,22 @@ class PointKind(DataKind):
 
         return Points.pack(folder, {split: inspection.samples[numbers] for split, numbers in numbers_of(packed).items()}, raw.truth)
 
-    def drift_of(self, samples: NDArray[np.float32], spec: Points) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def drift_of(self, samples: NDArray[np.float32], spec: Points) -> tuple[Mapping[str, NDArray[np.float64]], NDArray[np.float64]]:
         columns = samples.astype("float64")
-        return columns, columns[:, :MOST_FEATURES]
+        return {f"x{axis}": column for axis, column in enumerate(columns.T)}, columns[:, :MOST_FEATURES]
 
-    def drift_columns(self, spec: Points) -> Mapping[str, int]:
-        return {f"x{axis}": axis for axis in range(spec.shape[0])}
-
-    def writers(self, samples: Samples, classes: tuple[str, ...] | None, given: Inputs | None) -> Mapping[str, Callable[[Path], None]]:
-        from gan_core.pictures import save_png, scatter
-
-        return {".png": lambda path: save_png(scatter(samples.samples), path)}
-
-    def write_each(self, samples: Samples, folder: Path, classes: tuple[str, ...] | None, given: Inputs | None) -> None:
+    def written(self, samples: Samples, classes: tuple[str, ...] | None, given: Inputs | None) -> Written:
         import numpy as np
 
-        header = ",".join(f"x{column}" for column in range(samples.samples.shape[1]))
-        np.savetxt(folder / "points.csv", samples.samples, fmt="%.9g", delimiter=",", header=header, comments="")
+        from gan_core.pictures import save_png, scatter
 
-    def arrays(self, samples: Samples) -> Mapping[str, NDArray[Any]]:
-        return {"points": samples.samples}
+        points = samples.samples
+        header = ",".join(f"x{axis}" for axis in range(points.shape[1]))
+        return Written(
+            {"points": points},
+            {".png": lambda path: save_png(scatter(points), path)},
+            lambda folder: np.savetxt(folder / "points.csv", points, fmt="%.9g", delimiter=",", header=header, comments=""),
+        )
 
     def answer(self, samples: Samples, classes: tuple[str, ...] | None) -> DataFrame:
         import pandas as pd

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tasks.addresses import is_table
-from tasks.kinds.kind import MOST_FEATURES, DataKind
+from tasks.kinds.kind import MOST_FEATURES, DataKind, Written
 
 if TYPE_CHECKING:
     import numpy as np
@@ -66,15 +66,14 @@ class TableKind(DataKind):
         rows = {split: np.ascontiguousarray(table.values[numbers]) for split, numbers in numbers_of(packed).items()}
         return Table.pack(folder, rows, table.schema, labels_of(packed, classes), classes, data.modes)
 
-    def drift_of(self, samples: NDArray[np.float64], spec: Table) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def drift_of(self, samples: NDArray[np.float64], spec: Table) -> tuple[Mapping[str, NDArray[np.float64]], NDArray[np.float64]]:
         """A gap stands at the centre of its column, in the features."""
         import numpy as np
 
-        centres = np.array([column.centre for column in spec.schema.columns])
-        return samples, np.where(np.isnan(samples), centres, samples)[:, :MOST_FEATURES]
-
-    def drift_columns(self, spec: Table) -> Mapping[str, int]:
-        return {column.name: index for index, column in enumerate(spec.schema.columns) if column.kind == "number"}
+        columns = spec.schema.columns
+        filled = np.where(np.isnan(samples), np.array([column.centre for column in columns]), samples)
+        numbers = {column.name: values for column, values in zip(columns, samples.T, strict=True) if column.kind == "number"}
+        return numbers, filled[:, :MOST_FEATURES]
 
     def drift_categories(self, dataset: Dataset) -> Mapping[str, Mapping[str, int]]:
         """With the gaps of each number that has any."""
@@ -92,22 +91,21 @@ class TableKind(DataKind):
                 found[column.name] = {_GAP: gaps, "(present)": len(values) - gaps}
         return found
 
-    def writers(self, samples: Samples, classes: tuple[str, ...] | None, given: Inputs | None) -> Mapping[str, Callable[[Path], None]]:
-        from tasks.samples import table_frame
-
-        return {
-            ".csv": lambda path: table_frame(samples, classes).to_csv(path, index=False, lineterminator="\n"),
-            ".parquet": lambda path: table_frame(samples, classes).to_parquet(path, index=False),
-        }
-
-    def write_each(self, samples: Samples, folder: Path, classes: tuple[str, ...] | None, given: Inputs | None) -> None:
-        self.writers(samples, classes, given)[".csv"](folder / "rows.csv")
-
-    def arrays(self, samples: Samples) -> Mapping[str, NDArray[Any]]:
+    def written(self, samples: Samples, classes: tuple[str, ...] | None, given: Inputs | None) -> Written:
         import numpy as np
 
-        assert samples.schema is not None, "rows have columns"  # noqa: S101
-        return {"rows": samples.samples, "columns": np.array([column.name for column in samples.schema.columns])}
+        from tasks.samples import table_frame
+
+        names = np.array([column.name for column in samples.schema.columns] if samples.schema is not None else [])
+
+        def csv(path: Path) -> None:
+            table_frame(samples, classes).to_csv(path, index=False, lineterminator="\n")
+
+        def parquet(path: Path) -> None:
+            table_frame(samples, classes).to_parquet(path, index=False)
+
+        arrays = {"rows": samples.samples, "columns": names}
+        return Written(arrays, {".csv": csv, ".parquet": parquet}, lambda folder: csv(folder / "rows.csv"))
 
     def answer(self, samples: Samples, classes: tuple[str, ...] | None) -> DataFrame:
         from tasks.samples import table_frame

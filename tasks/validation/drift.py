@@ -86,7 +86,7 @@ class Statistics:
         chosen = np.unique(np.linspace(0, total - 1, min(total, _MOST)).astype(np.int64))
         kind = kinds.of(spec.kind)
         numbers, features = zip(*(kind.drift_of(chunk, spec) for chunk in _chunks(dataset.samples["train"], chosen)), strict=True)
-        columns, halves = np.concatenate(numbers), [FeatureStatistics.of(part) for part in _halves(np.concatenate(features))]
+        halves = [FeatureStatistics.of(part) for part in _halves(np.concatenate(features))]
         whole = FeatureStatistics(len(halves[0].mean))
         for half in halves:
             whole.merge(half)
@@ -100,7 +100,7 @@ class Statistics:
             kind=spec.kind,
             shape=spec.shape,
             count=len(chosen),
-            columns={name: _column(columns[:, index]) for name, index in kind.drift_columns(spec).items()},
+            columns={name: _column(np.concatenate([part[name] for part in numbers])) for name in numbers[0]},
             labels=labels,
             categories=kind.drift_categories(dataset),
             mean=_rounded(mean),

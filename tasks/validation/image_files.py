@@ -31,7 +31,7 @@ class ImageFiles:
     spool: Spool
     ranges: Ranges
 
-    def row(self, member: Member, about: Annotated, picture: Picture | str) -> Row:
+    def row(self, about: Annotated, member: Member, picture: Picture | str) -> Row:
         """Of a file that is a sample, or of one that is none."""
         label = about.labels.get(member.path)
         reason = picture if isinstance(picture, str) else about.reasons.get(member.path)
@@ -84,9 +84,8 @@ def inspect_files(
 
 def file_rows(files: ImageFiles, about: Annotated) -> tuple[Iterator[Row], int]:
     """A row a file."""
-    return (files.row(member, about, picture) for member, picture in zip(about.images, files.pictures(about.images), strict=True)), len(
-        about.images
-    )
+    pictures = files.pictures(about.images)
+    return map(partial(files.row, about), about.images, pictures), len(about.images)
 
 
 def row_of(path: str, sha256: str, label: str | None, picture: Picture, number: int, given: int | None = None) -> Row:
