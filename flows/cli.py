@@ -355,6 +355,8 @@ def sample(
             )
         pictures = read_inputs(given, Pixels.of(generator.config.data), lambda note: typer.echo(f"note: {note}", err=True))
         samples = generator.translate(pictures.images)
+    if samples.again:
+        typer.echo(f"note: {samples.again:,} rows were drawn again, since they were equal to others where data.rules says unique", err=True)
     write_samples(samples, out, generator.config.classes, pictures)
     typer.echo(f"{len(samples.samples)} {'samples' if samples.schema is None else 'rows'} in {out}")
     if out.suffix in ("", ".csv") and (named := formulas(samples, generator.config.classes)):

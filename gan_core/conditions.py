@@ -121,8 +121,11 @@ def sample_where(generator: Generator, n: int, where: Where, seed: int = 0, trun
         count = int(min(max(1.2 * (n - have) / rate, 1_000), 100_000, bound - drawn, MAX_COUNT))
         of_round = mix(seed, _ROUND, rounds)
         labels = _labels(generator, count, where, of_round)
-        made = generator.sample(count, of_round, labels=labels, truncation=truncation)
-        at = np.flatnonzero(where.holds(made.samples))[: n - have]
+        made = generator.sample(count, of_round, labels=labels, truncation=truncation, unique=False)
+        fitting = np.flatnonzero(where.holds(made.samples))
+        together = np.concatenate([*(one.samples for one in kept), made.samples[fitting]])
+        is_new = np.ones(len(fitting), bool) if made.schema is None else ~made.schema.repeats(together)[have:]
+        at = fitting[is_new][: n - have]
         # What comes after the last row that is needed counts as not drawn.
         drawn += int(at[-1]) + 1 if have + len(at) == n else count
         kept.append(replace(made, samples=made.samples[at], labels=None if made.labels is None else made.labels[at]))

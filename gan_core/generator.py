@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -33,10 +34,14 @@ from gan_core.kinds.text import Vocabulary, check_prompts
 from gan_core.networks import build_generator
 from gan_core.networks.translator import RoundTrip
 from gan_core.params.networks import NetworkParams, network_of
+from gan_core.randomness import mix
 
 FORMAT = 2
 MAX_COUNT = 1_000_000
 MAX_SEED = 2**63 - 1
+_IDLE = 20
+"""Times that repeated rows are drawn again without one less."""
+_AGAIN = 4  # apart from other seeds
 _CHUNK = 256  # samples drawn at once: bounds memory, and never changes with n
 
 
@@ -103,6 +108,8 @@ class Samples:
     """Tables: the columns."""
     prompts: tuple[str, ...] | None = None
     """What each was asked for, where that is text."""
+    again: int = 0
+    """Tables: how many rows were drawn again since a rule wants them unique."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +122,8 @@ class Order:
     """Labels (N,) or tokens (N, T)."""
     labels: NDArray[np.int64] | None
     prompts: tuple[str, ...] | None
+    anew: Callable[[int, int], Tensor] | None = None
+    """Latents for so many rows that are to be drawn again, by how often that was done before; None: nothing has to be unique."""
 
     def __len__(self) -> int:
         """N."""
@@ -176,6 +185,7 @@ class Generator:
         draft: bool = False,
         truncation: float | None = None,
         walk: bool = False,
+        unique: bool = True,
     ) -> Samples:
         """Draw `n` samples; the same arguments give the same bytes on the same machine.
 
@@ -189,15 +199,17 @@ class Generator:
                 trained on. Words that it does not know (`unknown_words`) all mean the same to it.
             draft: the first stage's images, enlarged, of a generator with two stages.
             truncation: bound on each coordinate of the latents, above 0; smaller draws more typical samples and fewer kinds of them.
+            unique: whether rows that have to be unique are drawn again until they are, where a table has such rules.
             walk: latents on one closed way instead of independent ones, of one label or prompt (the first, where none is given).
 
         Raises:
-            ConfigError: an argument is out of range, an unknown label, a label or prompt that this generator cannot be given, or no prompt.
+            ConfigError: an argument is out of range, an unknown label, a label or prompt that this generator cannot be given, no prompt, or
+                too few rows are unique.
         """
         network = getattr(self.network, "draft", None) if draft else self.network
         if network is None:
             raise ConfigError("draft: this generator has one stage; leave it out")
-        return self._in_passes(network, self.order(n, seed, label, labels, prompts, truncation, walk))
+        return self._in_passes(network, self.order(n, seed, label, labels, prompts, truncation, walk, unique))
 
     def order(
         self,
@@ -208,6 +220,7 @@ class Generator:
         prompts: Sequence[str] | None = None,
         truncation: float | None = None,
         walk: bool = False,
+        unique: bool = True,
     ) -> Order:
         """What `sample` has the network draw, for `draw`; arguments and errors are those of `sample`."""
         if self.config.inputs is not None:
@@ -228,7 +241,10 @@ class Generator:
         chosen = self._labels(n, seed, label, labels) if asked is None else torch.from_numpy(self._words.encode(asked))
         draw = latents.walk if walk else latents.independent
         labels_drawn = None if chosen is None or asked is not None else chosen.numpy()
-        return Order(draw(n, self.config.latent, seed, truncation), chosen, labels_drawn, asked)
+        anew = None
+        if unique and not walk and self.config.schema is not None and self.config.schema.unique_in_words:
+            anew = partial(_latents_anew, self.config.latent, seed, truncation)
+        return Order(draw(n, self.config.latent, seed, truncation), chosen, labels_drawn, asked, anew)
 
     def draw(self, orders: Sequence[Order]) -> list[Samples]:
         """The samples of each order, drawn together: at most 256 in a pass of the network.
@@ -262,7 +278,24 @@ class Generator:
         return self._samples(torch.cat(parts).numpy(), order)
 
     def _samples(self, made: NDArray[Any], order: Order) -> Samples:
-        return Samples(made, order.labels, self.config.kind, self.config.schema, order.prompts)
+        again = 0 if order.anew is None or self.config.schema is None else self._make_unique(made, order, order.anew, self.config.schema)
+        return Samples(made, order.labels, self.config.kind, self.config.schema, order.prompts, again)
+
+    def _make_unique(self, rows: NDArray[np.float64], order: Order, anew: Callable[[int, int], Tensor], schema: Schema) -> int:
+        """Draw rows (N, D) that a rule wants unique again, in place, until they are; returns how many were drawn for it."""
+        repeated, again, idle, attempt = np.flatnonzero(schema.repeats(rows)), 0, 0, 0
+        while len(repeated):
+            if idle == _IDLE:
+                raise ConfigError(
+                    f"count: {len(rows):,} rows are asked for, and {len(rows) - len(repeated):,} were found of which no two are equal in "
+                    f"{schema.unique_in_words} (data.rules); ask for fewer"
+                )
+            given = None if order.given is None else order.given[repeated]
+            rows[repeated] = self._in_passes(self.network, Order(anew(len(repeated), attempt), given, None, None)).samples
+            left = np.flatnonzero(schema.repeats(rows))
+            again, attempt, idle = again + len(repeated), attempt + 1, 0 if len(left) < len(repeated) else idle + 1
+            repeated = left
+        return again
 
     def unknown_words(self, prompts: Sequence[str]) -> tuple[str, ...]:
         """Words of prompts that this generator was never shown; none for one that knows no text."""
@@ -348,6 +381,10 @@ class Generator:
         if len(first) == 1:  # oneDNN has routines for a single sample that round otherwise than those for several
             return self._made(network, first.expand(2, -1), None if given is None else given.expand(2, *given.shape[1:]))[:1]
         return network(first.to(device), None if given is None else given.to(device))
+
+
+def _latents_anew(length: int, seed: int, truncation: float | None, count: int, attempt: int) -> Tensor:
+    return latents.independent(count, length, mix(seed, _AGAIN, attempt), truncation)
 
 
 def classes_of(config: GeneratorConfig) -> tuple[str, ...]:

@@ -25,6 +25,7 @@ from ruamel.yaml.error import YAMLError
 from gan_core.errors import ConfigError
 from gan_core.params import AnyRecipe
 from gan_core.params.common import Corruption, Kind, OneOf, Probability, Strict
+from gan_core.rules import Rule, contradiction, names_in
 from tasks import cron, kinds
 from tasks.addresses import check_address, is_table, is_url, without_query
 from tasks.metrics import BETTER, FLOOR_ONLY, fewest_replicates
@@ -99,6 +100,9 @@ class DataParams(Strict):
     """Tables: columns of categories, as `columns` may say too."""
     drop: Annotated[tuple[str, ...], Field(strict=False)] = ()
     """Tables: columns to leave out, as `columns` may say too."""
+    rules: Annotated[tuple[Any, ...], Field(strict=False)] = ()
+    """Tables: what holds in every row, of the data and of what is generated: `start <= end`, `total = price + shipping`,
+    `combinations: [city, country]` (only those that occur), `unique: [customer]`."""
     missing: Annotated[tuple[str, ...], Field(strict=False)] = MISSING
     """Tables: texts that stand for a missing cell, beside an empty one."""
     decimal: Literal[".", ","] | None = None
@@ -165,23 +169,19 @@ class DataParams(Strict):
                 raise ValueError(f"{name[:80]}: {error}") from None
         return columns
 
+    @field_validator("rules")
+    @classmethod
+    def _rules_hold_together(cls, rules: tuple[Any, ...]) -> tuple[Any, ...]:
+        if problem := contradiction([Rule.of(rule) for rule in rules]):
+            raise ValueError(problem)
+        return rules
+
     @model_validator(mode="after")
     def _keys_fit_source(self) -> Self:
         given, own = self.model_fields_set, kinds.of(self.kind).keys
         for one in map(kinds.of, kinds.KINDS):
             if wrong := given & one.keys - own:
                 raise ValueError(f"{', '.join(sorted(wrong))}: only for {one.family}, and {self.source} has none")
-        for key in ("categorical", "drop"):
-            if self.label is not None and self.label in getattr(self, key):
-                raise ValueError(f"{key}: {self.label} is the label already")
-        if both := sorted({*self.categorical} & {*self.drop}):
-            raise ValueError(f"drop: {', '.join(both)} stands in categorical too; take it out of one of them")
-        for key, kind in (("categorical", "category"), ("drop", "drop")):
-            for name in getattr(self, key):
-                if (other := self.columns.get(name, kind)) != kind:
-                    raise ValueError(f"{key}: {name} is {other} in columns; take it out of one of them")
-        if self.label is not None and (kind := self.columns.get(self.label, "category")) not in ("category", "boolean"):
-            raise ValueError(f"columns: {self.label} is the label, whose values are categories, and not {kind}; take it out of one of them")
         if "root" in given and self.scheme != "torchvision":
             raise ValueError(f"root: only for torchvision://, not {self.source}")
         if self.layout != "images" and self.scheme != "folder" and not is_url(self.scheme):
@@ -195,6 +195,24 @@ class DataParams(Strict):
             raise ValueError(f"folders: only with layout {' or '.join(FOLDER_LAYOUTS)}, not {self.layout}")
         if "direction" in given and self.layout in ("images", "captions"):
             raise ValueError(f"direction: layout {self.layout} has none; set a layout of two kinds of images, or leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _columns_fit(self) -> Self:
+        for key in ("categorical", "drop"):
+            if self.label is not None and self.label in getattr(self, key):
+                raise ValueError(f"{key}: {self.label} is the label already")
+        if both := sorted({*self.categorical} & {*self.drop}):
+            raise ValueError(f"drop: {', '.join(both)} stands in categorical too; take it out of one of them")
+        for key, kind in (("categorical", "category"), ("drop", "drop")):
+            for name in getattr(self, key):
+                if (other := self.columns.get(name, kind)) != kind:
+                    raise ValueError(f"{key}: {name} is {other} in columns; take it out of one of them")
+        for rule, name in names_in(self.table_rules):
+            if name == self.label:
+                raise ValueError(f"rules: {rule}: {name} is the label, which is drawn before the row; take it out of the rule")
+        if self.label is not None and (kind := self.columns.get(self.label, "category")) not in ("category", "boolean"):
+            raise ValueError(f"columns: {self.label} is the label, whose values are categories, and not {kind}; take it out of one of them")
         return self
 
     @model_validator(mode="after")
@@ -220,6 +238,11 @@ class DataParams(Strict):
     def has_images(self) -> bool:
         """Whether the source holds images, however they are laid out."""
         return not is_table(self.source) and self.scheme != "points"
+
+    @property
+    def table_rules(self) -> tuple[Rule, ...]:
+        """`rules`, read."""
+        return tuple(map(Rule.of, self.rules))
 
     @property
     def asked_columns(self) -> dict[str, Asked]:

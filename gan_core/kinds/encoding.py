@@ -7,7 +7,8 @@ a one-hot choice. Encoded rows are laid out as
     scalars | options of the first number | options of the second | ... | first category | second category | ...
 
 where numbers without modes, which have no scalar, come behind those that have one. What cannot differ takes no room: a constant column
-has none, and the only option of a number no choice.
+has none, and the only option of a number no choice. Where rules tell columns by others (`gan_core.kinds.ruled`), what they leave free is
+encoded.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from gan_core.kinds.ruled import Ruled
 from gan_core.kinds.schema import Column, Schema
 
 MODE_WIDTH = 4.0
@@ -63,13 +65,14 @@ class Encoding:
     """Encodes and decodes the rows of a table, whose schema is fitted."""
 
     def __init__(self, schema: Schema) -> None:
-        columns = list(enumerate(schema.columns))
-        self._columns = schema.columns
+        self._ruled = Ruled(schema.columns, schema.rules) if schema.free else None
+        self._columns = schema.free or schema.columns
+        columns = list(enumerate(self._columns))
         scaled = [i for i, column in columns if column.modes]
         pointed = [i for i, column in columns if column.kind == "number" and not column.modes and _points(column) > 1]
         self._numbers = scaled + pointed
         self._categories = [i for i, column in columns if column.categories is not None and len(column.categories) > 1]
-        numbers = [schema.columns[i] for i in self._numbers]
+        numbers = [self._columns[i] for i in self._numbers]
         sizes = [len(column.modes or ()) + _points(column) for column in numbers]
         most = max(sizes, default=1)
 
@@ -95,15 +98,14 @@ class Encoding:
         """Of each scalar, how many options of its choice, the first ones, it belongs to; 0 where it has no choice. Empty where all do."""
         if not self._has_points:
             self.modes = ()
-        self.choices = Choices(
-            tuple([sizes[k] for k in self._chosen] + [len(schema.columns[i].categories or ()) for i in self._categories])
-        )
+        self.choices = Choices(tuple([sizes[k] for k in self._chosen] + [len(self._columns[i].categories or ()) for i in self._categories]))
         """What follows them."""
         self.width = self.scalars + self.choices.width
         """Length of an encoded row; 0 where every column is constant."""
 
     def encode(self, rows: Tensor) -> Tensor:
         """Rows float64 (N, D) -> float32 (N, width). A number's mode is drawn by its likelihood from torch's global random state."""
+        rows = rows if self._ruled is None else self._ruled.to_free(rows)
         values = rows[:, self._numbers]
         gaps = values.isnan()
         means, stds = self._means.to(rows.device), self._stds.to(rows.device)
@@ -139,7 +141,7 @@ class Encoding:
         for i, column in enumerate(self._columns):
             if column.kind == "number":
                 rows[:, i] = _restored(rows[:, i], column)
-        return rows
+        return rows if self._ruled is None else self._ruled.to_rows(rows)
 
 
 def _points(column: Column) -> int:

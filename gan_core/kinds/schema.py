@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -9,6 +10,8 @@ from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+from gan_core.rules import Rule
 
 ColumnKind = Literal["number", "category"]
 DType = Literal["float64", "int64", "bool", "string", "date", "datetime"]
@@ -66,6 +69,13 @@ class Column:
     """How a number, date or moment is written as text where it was read from one: an example of 1234.5, or a format of strftime."""
 
     @property
+    def gap(self) -> float | None:
+        """What stands for a missing cell in packed rows; None where none is ever missing."""
+        if self.categories is not None:
+            return float(self.categories.index(GAP)) if GAP in self.categories else None
+        return math.nan if self.missing else None
+
+    @property
     def extent(self) -> tuple[float, float]:
         """The smallest and the largest value that packed rows can hold in it."""
         if self.categories is not None:
@@ -104,12 +114,37 @@ class Schema:
     label_dtype: DType = "string"
     shares: tuple[float, ...] | None = None
     """Share of each class in the training split: what is drawn where no label is asked for."""
+    rules: tuple[Rule, ...] = ()
+    """What holds in every row."""
+    free: tuple[Column, ...] = ()
+    """What networks see in the place of the columns where rules tell some of them by others (`gan_core.kinds.ruled`); else none."""
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Self:
         shares = fields.get("shares")
-        columns = tuple(Column.from_json(column) for column in fields["columns"])
-        return cls(**{**fields, "columns": columns, "shares": None if shares is None else tuple(shares)})
+        columns, free = (tuple(Column.from_json(column) for column in fields.get(key, ())) for key in ("columns", "free"))
+        rules = tuple(map(Rule.from_json, fields.get("rules", ())))
+        return cls(**{**fields, "columns": columns, "shares": None if shares is None else tuple(shares), "rules": rules, "free": free})
+
+    def repeats(self, rows: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Of rows (N, D), which are equal to one before them where a rule says that none are: (N,). A missing cell is equal to none."""
+        at = {column.name: i for i, column in enumerate(self.columns)}
+        found = np.zeros(len(rows), bool)
+        for rule in self.rules:
+            if rule.kind == "unique":
+                places = [at[name] for name in rule.columns]
+                cells = rows[:, places]
+                is_gap = np.isnan(cells) | np.stack([cells[:, k] == self.columns[i].gap for k, i in enumerate(places)], axis=1)
+                whole = np.flatnonzero(~is_gap.any(axis=1))
+                repeated = np.ones(len(whole), bool)
+                repeated[np.unique(cells[whole], axis=0, return_index=True)[1]] = False
+                found[whole] |= repeated
+        return found
+
+    @property
+    def unique_in_words(self) -> str:
+        """The columns in which no two rows are equal."""
+        return "; ".join(", ".join(rule.columns) for rule in self.rules if rule.kind == "unique")
 
     def is_like(self, other: Schema) -> bool:
         """Whether rows of one can stand beside rows of the other: the same columns and label, whatever their values' distribution."""
@@ -131,7 +166,14 @@ class Schema:
         """
         columns = tuple(_fitted(column, rows[:, i], modes) for i, column in enumerate(self.columns))
         shares = None if labels is None else tuple((np.bincount(labels, minlength=classes) / len(labels)).tolist())
-        return replace(self, columns=columns, shares=shares)
+        free: tuple[Column, ...] = ()
+        if any(rule.told for rule in self.rules):
+            from gan_core.kinds.ruled import Ruled  # brings torch
+
+            ruled = Ruled(columns, self.rules)
+            left = ruled.to_free_array(rows)
+            free = tuple(one if one in columns else _fitted(one, left[:, i], modes) for i, one in enumerate(ruled.columns))
+        return replace(self, columns=columns, shares=shares, free=free)
 
 
 def _fitted(column: Column, values: NDArray[np.float64], modes: int) -> Column:
@@ -152,7 +194,7 @@ def _fitted(column: Column, values: NDArray[np.float64], modes: int) -> Column:
         column,
         low=float(values.min()),
         high=float(values.max()),
-        decimals=0 if whole else _decimals(values),
+        decimals=0 if whole else decimals_of(values),
         modes=fitted,
         spikes=spikes,
         between=(float(rest.min()), float(rest.max())) if fitted and spikes else None,
@@ -160,7 +202,8 @@ def _fitted(column: Column, values: NDArray[np.float64], modes: int) -> Column:
     )
 
 
-def _decimals(values: NDArray[np.float64]) -> int | None:
+def decimals_of(values: NDArray[np.float64]) -> int | None:
+    """Digits after the point that values (N,) have at most; None: more than 8."""
     return next((digits for digits in range(_MOST_DECIMALS + 1) if np.array_equal(np.round(values, digits), values)), None)
 
 

@@ -55,6 +55,11 @@ class Table(DatasetSpec):
         fitted = schema.fitted(samples["train"], train_labels, len(classes or ()), modes)
         return write_spec(folder, cls(sample_shape(samples), counts, classes, schema=fitted))
 
+    def as_json(self) -> dict[str, Any]:
+        facts = super().as_json()
+        later = [key for key in ("rules", "free") if not facts["schema"][key]]
+        return {**facts, "schema": {key: value for key, value in facts["schema"].items() if key not in later}}
+
     @classmethod
     def from_json(cls, facts: Mapping[str, Any]) -> Self:
         return super().from_json({**facts, "schema": Schema.from_json(facts["schema"])})
@@ -96,4 +101,4 @@ class Table(DatasetSpec):
 
     def preview(self, generator: Generator, dataset: Dataset) -> NDArray[np.uint8]:
         real = np.array(dataset.samples["train"][:_PREVIEW_ROWS])
-        return pictures.histograms(real, generator.sample(len(real), PREVIEW_SEED).samples, self.schema.columns)
+        return pictures.histograms(real, generator.sample(len(real), PREVIEW_SEED, unique=False).samples, self.schema.columns)

@@ -31,7 +31,7 @@ _GAP = "(missing)"
 class TableKind(DataKind):
     """Rows (D,): numbers as they are, categories as their index."""
 
-    keys = frozenset({"label", "columns", "categorical", "drop", "missing", "decimal", "modes"})
+    keys = frozenset({"label", "columns", "rules", "categorical", "drop", "missing", "decimal", "modes"})
     family = "tables"
     makes = "rows of a table"
     shown_as = ".csv"

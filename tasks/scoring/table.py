@@ -180,7 +180,7 @@ class TableScoring(Scoring):
         train = chosen(dataset, "train", params.samples, params.seed)
         labels = dataset.labels.get("train")
         asked = None if labels is None or generator.config.classes is None else np.tile(np.array(labels[train]), TABLES)
-        drawn = generator.sample(TABLES * len(train), seed=params.seed, labels=asked)
+        drawn = generator.sample(TABLES * len(train), seed=params.seed, labels=asked, unique=False)
         samples = expanded(drawn.samples, Table.of(dataset.spec).schema.columns)
         if not np.isfinite(samples).all():
             raise TrainingError("the generator draws rows that are not finite; train it again with other settings")
@@ -205,7 +205,7 @@ class TableScoring(Scoring):
         columns = Table.of(dataset.spec).schema.columns
         train = np.array(dataset.samples["train"])
         held_out = np.array(dataset.samples["holdout"][chosen(dataset, "holdout", min(COMPARED, params.samples), params.seed)])
-        generated = generator.sample(min(COMPARED, params.samples), seed=params.seed).samples
+        generated = generator.sample(min(COMPARED, params.samples), seed=params.seed, unique=False).samples
         found = find_copies(generated, held_out, train, (deviations(train, columns),))
         found = replace(found, repeated=(repeated_rows(train), len(train)))
         pairs = np.array(found.pairs)
@@ -215,7 +215,7 @@ class TableScoring(Scoring):
         """Histograms: generated rows over held-out ones, and for comparison training rows over the same."""
         columns = Table.of(dataset.spec).schema.columns
         held_out, train = np.array(dataset.samples["holdout"]), np.array(dataset.samples["train"])
-        generated = generator.sample(max(len(train), 1_000), seed=seed).samples
+        generated = generator.sample(max(len(train), 1_000), seed=seed, unique=False).samples
         return {"generated": pictures.histograms(held_out, generated, columns), "real": pictures.histograms(held_out, train, columns)}
 
     def _evidence(

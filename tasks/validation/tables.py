@@ -29,6 +29,7 @@ from tasks.sources.raw import safe_path
 from tasks.validation.column_kinds import Asked
 from tasks.validation.columns import MOST_CATEGORIES, Reading, is_plain_number, is_whole, read_column
 from tasks.validation.columns_shown import FoundColumn, block_of, remark_on, table_of
+from tasks.validation.table_rules import broken, counted_columns, misfits, notes_on, resolved
 
 LONGEST_CELL = 1_000
 """Characters of a cell; rows with longer ones go to quarantine."""
@@ -214,6 +215,11 @@ def inspect_table(cells: Cells, data: DataParams, path: str) -> tuple[list[Table
     rows = [row if isinstance(row, str) else tuple(_cell(row[i]) for i in kept) for row in cells.rows]
     known = [readings[name] for name in names]
     reasons = [row if isinstance(row, str) else _fault(row, names, known, missing, data.label) for row in rows]
+    if rules := data.table_rules:
+        rest = [k for k, reason in enumerate(reasons) if reason is None]
+        present = [tuple(None if _is_missing(cell, missing) else cell for cell in rows[k]) for k in rest]
+        for k, why in broken(rules, names, present, known).items():
+            reasons[rest[k]] = why
     good = [row for row, reason in zip(rows, reasons, strict=True) if reason is None and not isinstance(row, str)]
     packed = [
         _column(name, [None if _is_missing(row[k], missing) else row[k] for row in good], reading)
@@ -222,6 +228,10 @@ def inspect_table(cells: Cells, data: DataParams, path: str) -> tuple[list[Table
     if problems := list(_too_many(packed, len(good), path)):
         raise DataError("\n".join(problems))
     columns, values = [column for column, _ in packed], [numbers for _, numbers in packed]
+    try:
+        rules = resolved(rules, columns, values)
+    except ValueError as error:
+        raise DataError(f"{error}; leave the rule out") from None
     label = names.index(data.label) if data.label else None
     classes = None if label is None or not good else _classes(columns[label], values[label], path)
     texts = None if label is None else _texts(columns[label], values[label])
@@ -229,9 +239,12 @@ def inspect_table(cells: Cells, data: DataParams, path: str) -> tuple[list[Table
     table = TableRows(
         np.stack([values[k] for k in range(len(names)) if k != label], axis=1) if len(names) > (label is not None) else np.empty((0, 0)),
         Schema(
-            tuple(column for k, column in enumerate(columns) if k != label), data.label, "string" if label is None else columns[label].dtype
+            tuple(column for k, column in enumerate(columns) if k != label),
+            data.label,
+            "string" if label is None else columns[label].dtype,
+            rules=rules,
         ),
-        cells.notes,
+        (*cells.notes, *notes_on(rules, columns, values)),
         tuple(_found(name, used.get(name), left_out.get(name), data) for name in cells.names),
         tuple(sorted({cell for row in good for cell in row if isinstance(cell, str) and cell in missing})),
     )
@@ -249,6 +262,7 @@ def _read_columns(cells: Cells, data: DataParams, path: str, missing: Collection
         raise DataError("\n".join(problems))
     left_out = {name: why for name, why in cells.left_out.items() if name not in asked}
     whole = [row for row in cells.rows if not isinstance(row, str)]
+    counted = counted_columns(data.table_rules)
     readings: dict[str, Reading] = {}
     for i, name in enumerate(cells.names):
         if asked.get(name) == Asked("drop") or name in left_out:
@@ -259,6 +273,8 @@ def _read_columns(cells: Cells, data: DataParams, path: str, missing: Collection
         present = [None if _is_missing(cell, missing) else cell for cell in (_cell(row[i]) for row in whole)]
         try:
             reading = read_column(name, present, data.decimal, asked.get(name))
+            if name in counted and reading.kind == "category" and reading.dtype == "int64" and name not in asked:
+                reading = read_column(name, present, data.decimal, Asked("number"))
         except ValueError as error:
             problems.append(f"{data.key_of(name)}: {safe_path(name)} of {path} is said to be a {error}")
             continue
@@ -270,6 +286,7 @@ def _read_columns(cells: Cells, data: DataParams, path: str, missing: Collection
             )
         else:
             left_out[name] = reading.note or ""
+    problems += misfits(data.table_rules, cells.names, readings, path) if whole else ()
     if problems:
         raise DataError("\n".join(problems))
     return readings, left_out

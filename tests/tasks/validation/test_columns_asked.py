@@ -21,7 +21,7 @@ DAYS = [f"{i % 12 + 1:02}/{i % 11 + 1:02}/2020" for i in range(400)]  # either w
 
 
 def entry_with(**data: Any) -> DataParams:
-    sections = {"validate": {}, "train": {"recipe": "tabular"}, "evaluate": {}, "register": {}}
+    sections = {"validate": {}, "train": {"recipe": "tabular", "images": 100}, "evaluate": {}, "register": {}}
     return parse({"generators": {"t": {"data": {"source": "table:///t.csv", **data}, **sections}}})["t"].data
 
 
