@@ -30,6 +30,7 @@ FEW_VALUES = 10
 
 _MOSTLY = 0.9  # share of a column's cells that have to be alike for the rest to be wrong
 _EPOCH = date(1970, 1, 1).toordinal()
+_LONGEST_DATE = 64  # characters; a cell may have millions, and there are dozens of forms to try
 _INT64 = 2**63
 _WHOLE = re.compile(r"[+-]?(0|[1-9]\d*)")
 _NUMBER = re.compile(r"[+-]?((0|[1-9]\d*)(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
@@ -234,7 +235,7 @@ def _dates(values: Sequence[Any], share: Callable[[Callable[[Any], bool]], float
 
 def _dated(form: str, value: Any) -> float | None:
     """A text as days since 1970, or seconds where the form has a time."""
-    if not isinstance(value, str) or not any(character.isdigit() for character in value):
+    if not isinstance(value, str) or len(value) > _LONGEST_DATE or not any(character.isdigit() for character in value):
         return None
     try:
         moment = datetime.strptime(value, form)

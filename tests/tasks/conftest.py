@@ -9,8 +9,9 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import closing, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, nullcontext
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -110,13 +111,14 @@ def generator_folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def shared_process() -> Iterator[loaded_back.FreshProcess]:
-    """One process that loads versions back, for all tests: it takes seconds to start."""
-    with loaded_back.FreshProcess() as fresh:
-        yield fresh
+def shared_process() -> Iterator[Callable[[], loaded_back.FreshProcess]]:
+    """One process that loads versions back, for all tests, from the first that asks for it: it takes seconds to start."""
+    with ExitStack() as stack:
+        start = loaded_back.FreshProcess
+        yield cache(lambda: stack.enter_context(start()))
 
 
-@pytest.fixture
-def one_loader(shared_process: loaded_back.FreshProcess, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The register stage loads versions back in the shared process."""
-    monkeypatch.setattr(loaded_back, "FreshProcess", lambda: nullcontext(shared_process))
+@pytest.fixture(autouse=True)
+def _one_loader(shared_process: Callable[[], loaded_back.FreshProcess], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The register stage, where a test calls it, loads versions back in the shared process; where a test runs it, in its own."""
+    monkeypatch.setattr(loaded_back, "FreshProcess", lambda: nullcontext(shared_process()))

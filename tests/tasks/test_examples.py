@@ -17,7 +17,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from gan_core.generator import read_config
-from gan_core.metrics import features, matching
+from gan_core.metrics import features, matching, segmentation
 from tasks import params, scaffold
 from tasks.evaluate import evaluate
 from tasks.fetch import fetch
@@ -88,11 +88,10 @@ def test_an_entry_goes_through_all_five_stages(
 ) -> None:
     if "$GANTRY_DATA" in json.dumps(entry):
         monkeypatch.setenv("GANTRY_DATA", str(request.getfixturevalue("small_data")))
-    # The extractor learns little from so few images anyway.
-    monkeypatch.setattr(features, "_EPOCHS", 1)
-    monkeypatch.setattr(features, "_FEWEST", 200)
-    monkeypatch.setattr(matching, "_EPOCHS", 1)
-    monkeypatch.setattr(matching, "_FEWEST", 200)
+    # What is fitted learns little from so few images anyway.
+    for fitted in (features, matching, segmentation):
+        monkeypatch.setattr(fitted, "_EPOCHS", 1)
+        monkeypatch.setattr(fitted, "_FEWEST", 100)
     tiny = params.parse({"generators": {name: _made_tiny(entry)}})[name]
     stages: list[Callable[[Workspace, str, params.Entry], None]] = [fetch, validate, train, evaluate, register]
     for stage in stages:

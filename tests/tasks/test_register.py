@@ -30,8 +30,6 @@ from tasks.register import register
 from tasks.scoring.scoring import Evidence
 from tasks.workspace import Workspace
 
-pytestmark = pytest.mark.usefixtures("one_loader")
-
 
 def an_entry(name: str, source: str = "points://circle", **rule: Any) -> Entry:
     sections = {"data": {"source": source}, "validate": {}, "train": {"recipe": "gan", "images": 640}, "register": rule}

@@ -21,7 +21,6 @@ from tasks.records.registry import Registry, promote, rollback
 from tasks.register import register
 from tasks.workspace import Workspace
 
-pytestmark = pytest.mark.usefixtures("one_loader")
 NAME = "circle"
 ENTRY = an_entry(NAME)
 
