@@ -19,6 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -33,9 +34,7 @@ from tasks.validation.column_kinds import Asked
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
-Layout = Literal["images", "side-by-side", "paired-folders", "unpaired-folders", "captions"]
-
-FOLDER_LAYOUTS: tuple[Layout, ...] = ("paired-folders", "unpaired-folders")
+FOLDER_LAYOUTS = ("paired-folders", "unpaired-folders")
 """The layouts that `data.folders` is about."""
 NO_LABEL_FILE = ("none", "folders")
 """What `data.labels` may be beside a file."""
@@ -64,7 +63,7 @@ class DataParams(Strict):
     """Images: the values that become black and white, alike in all files: `type`, those of the file's type (0 and 255, of 12 bits 0 and
     4,095, of 16 bits 0 and 65,535); `data`, the lowest and the highest of all files; or two numbers, such as [0, 4095]. They are counted
     as the file does, of fewer than 8 bits as if there were 8; what is outside is cut off. Float and signed pixels need it."""
-    layout: Layout = "images"
+    layout: str = "images"
     """Folders, archives and buckets of images. `images`: flat, or a folder a class. `captions`: images, and a file that says what they
     show. For translation from image to image: `side-by-side`, both in one file, the left half is A and the right half is B;
     `paired-folders`, two folders A and B, where a file's partner has the same name but for what follows the last dot;
@@ -119,6 +118,15 @@ class DataParams(Strict):
     def _known_source(cls, source: str) -> str:
         check_address(source)
         return source
+
+    @field_validator("layout", mode="before")
+    @classmethod
+    def _known_layout(cls, layout: Any) -> Any:
+        *others, last = [known for name in kinds.KINDS for known in kinds.of(name).layouts]
+        if layout not in (*others, last):
+            expected = f"{', '.join(map(repr, others))} or {last!r}"
+            raise PydanticCustomError("literal_error", "Input should be {expected}", {"expected": expected})
+        return layout
 
     @field_validator("range", mode="before")
     @classmethod

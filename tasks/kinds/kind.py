@@ -61,6 +61,8 @@ class DataKind(ABC):
     """Of the entry's `data` section, what is only for it and for kinds that name it too."""
     family: ClassVar[str]
     """What those kinds together are called in messages."""
+    layouts: ClassVar[tuple[str, ...]] = ()
+    """The values of `data.layout` that make it of images."""
     hint: ClassVar[str] = ""
     """How a source comes to hold it, where the same source can hold another kind, too."""
     makes: ClassVar[str]

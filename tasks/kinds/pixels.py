@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from tasks.kinds.kind import DataKind, Expected, Written, label_column, with_labels
 
@@ -31,8 +31,6 @@ class PixelKind(DataKind):
 
     keys = frozenset({"root", "size", "channels", "range", "layout", "folders", "direction", "labels", "corruption", "stack"})
     family = "images"
-    layouts: ClassVar[tuple[str, ...]]
-    """The values of `data.layout` that make it of images."""
     deciding = ("fid", "kid")
 
     def is_in(self, data: DataParams) -> bool:
