@@ -29,7 +29,7 @@ from gan_core.metrics.manifold import NEIGHBOURS
 from tasks import kinds
 from tasks.judging import check, gather, scores_of, undecided
 from tasks.params import Entry, EvaluateParams
-from tasks.records import tracking
+from tasks.records import logged, tracking
 from tasks.scoring.scoring import Evidence, rounded
 from tasks.stage_main import stage_main
 from tasks.workspace import Workspace
@@ -64,14 +64,7 @@ def evaluate(workspace: Workspace, name: str, entry: Entry) -> None:
             found, grids["copies"] = copies
             scores, record = {**scores, "copies": rounded(found.share)}, {**record, "copies": found.as_record()}
         _write(report, scores, record, curves, grids)
-        run.log_metrics(scores, step=generator.config.images)
-        run.set_tags({f"evaluation.{key}": str(record[key]) for key in ("n_real", "n_generated", "seed", "dataset_digest")})
-        if extractor is not None:
-            run.set_tags({"evaluation.extractor": extractor.hash})
-        if "resizer" in record:
-            run.set_tags({"evaluation.resizer": record["resizer"]})
-        for path in ("metrics.json", "evaluation.json", "grids"):
-            run.log_artifact(report / path, "evaluation/grids" if path == "grids" else "evaluation")
+        tracking.Logbook(run).log(lambda run: logged.evaluated(run, report, generator.config.images))
     print(_said(name, scores, record))
 
 

@@ -30,7 +30,7 @@ from tasks.promotion.comparison import Comparison, compare
 from tasks.promotion.decision import LastDecision
 from tasks.promotion.gate import Decision, Measured, Record
 from tasks.promotion.loaded_back import FreshProcess
-from tasks.records import lineage, tracking
+from tasks.records import lineage, logged, tracking
 from tasks.records.history import measured, remember
 from tasks.records.registry import RECORD_TAG, STATUS_TAG, Registry, Version, metric_tags
 from tasks.report.publish import publish
@@ -60,7 +60,9 @@ def _register(workspace: Workspace, name: str, entry: Entry, fresh: FreshProcess
     challenger = _challenger(workspace, name, entry)
     version = registry.find(name, challenger.training_run, challenger.generator.config.sha256)
     with tracking.run(workspace, name, version.run_id if version else challenger.training_run) as run:
-        run.log_record(workspace.model(name) / "metrics.jsonl")
+        config, processes = challenger.generator.config, challenger.training.get("processes", 1)
+        params = entry.train.model_copy(update={"seed": config.seed, "processes": processes})
+        logged.level(run, workspace, name, entry, params, challenger.dataset.spec, config.images)
         if version is None:
             version = _add(registry, run.id, entry, challenger)
         record = _settled(registry, version) or _decide(registry, version, entry, challenger, fresh)

@@ -37,7 +37,7 @@ from gan_core.training import Progress, identity
 from gan_core.training import train as train_generator
 from tasks import judging, kinds
 from tasks.params import Entry
-from tasks.records import tracking
+from tasks.records import logged, tracking
 from tasks.stage_main import stage_main
 from tasks.system import cores, progress, ranks
 from tasks.workspace import Workspace
@@ -132,10 +132,9 @@ def _try(
     write_whole(unfinished.parent / _THREADS, f"{torch.get_num_threads()}\n")
     with _stop_signals() as received, tracking.run(workspace, name, _run_id(unfinished), system_metrics=True) as run:
         _write_json(unfinished / "run.json", {"run_id": run.id})
-        run.log_params({"data": entry.data.model_dump(), "train": params.model_dump()})
-        ready = workspace.ready(name)
-        run.log_dataset(dataset.spec, entry.data.source, tracking.dvc_hash(workspace, ready))
-        record = _Record(run, unfinished / "metrics.jsonl")
+        book = tracking.Logbook(run)
+        book.log(lambda run: logged.begun(run, workspace, name, entry, params, dataset.spec))
+        record = _Record(book, unfinished / "metrics.jsonl")
         started, first, seen = time.monotonic(), None, 0
         with progress.shown(name, dataset.spec.unit) as show:
 
@@ -159,7 +158,6 @@ def _try(
             sys.exit(128 + (received or [signal.SIGTERM])[0])
         seconds = time.monotonic() - started
         images = max(params.images - (first or 0), 0)
-        _log_previews(run, unfinished / "samples")
         cost = {
             "run_id": run.id,
             "tracking_uri": tracking.address_in_words(workspace),
@@ -169,7 +167,7 @@ def _try(
             "seconds": round(seconds, 1),
             "images_per_second": round(images / seconds) if seconds else 0,
         }
-        run.set_tags({key: str(cost[key]) for key in ("device", "images_per_second")})
+        book.log(lambda run: logged.trained(run, unfinished, cost))
         _publish(unfinished, workspace.model(name), cost)
     unit = dataset.spec.unit
     print(f"train {name}: {params.images:,} {unit} in {seconds:,.0f} s, {cost['images_per_second']:,} {unit}/s on {cost['device']}")
@@ -200,8 +198,8 @@ def _run_id(unfinished: Path) -> str | None:
 class _Record:
     """Keeps MLflow level with metrics.jsonl while the training goes on."""
 
-    def __init__(self, run: tracking.Run, path: Path) -> None:
-        self.run = run
+    def __init__(self, book: tracking.Logbook, path: Path) -> None:
+        self.book = book
         self.path = path
         self.logged = 0
         self.last = time.monotonic()
@@ -212,13 +210,8 @@ class _Record:
             self.level()
 
     def level(self) -> None:
-        self.logged = self.run.log_record(self.path, self.logged)
+        self.logged = self.book.log(lambda run: run.log_record(self.path, self.logged), in_passing=True) or self.logged
         self.last = time.monotonic()
-
-
-def _log_previews(run: tracking.Run, samples: Path) -> None:
-    for picture in sorted(samples.glob("*.png")):
-        run.log_image(picture, key="samples", step=int(picture.stem))
 
 
 def _publish(unfinished: Path, model: Path, cost: dict[str, Any]) -> None:

@@ -20,9 +20,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
     from gan_core.data.dataset import DatasetSpec
+
+_Logged = TypeVar("_Logged")
 
 PARENT_RUN = "GANTRY_PARENT_RUN_ID"
 """The environment variable by which a sweep tells its trials the run that theirs stand below."""
@@ -60,13 +63,24 @@ QUIET_ENVIRONMENT = {
     "MLFLOW_UV_AUTO_DETECT": "false",  # or a workspace's own pyproject.toml and uv.lock go with every version of every model
     "GIT_PYTHON_REFRESH": "quiet",
 }
-# Where nobody should wait long: two tries of at most three seconds each.
-_IMPATIENT_ENVIRONMENT = {
+# Patience over HTTP, where a person or an operator set none; MLflow's own is seven more tries of two minutes each.
+# Whether a server is there at all: one that is busy is waited for, and one that asks for time gets it.
+_FIRST_ASKED = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_JITTER": "0",
+}
+# What can be asked again later, while something else waits: two tries of at most three seconds each.
+_IN_PASSING = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "3",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_BACKOFF_JITTER": "0",
+    "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",
 }
+_SOON_SECONDS, _LATE_SECONDS = 10.0, 300.0
+"""After how long MLflow is asked again where it failed: twice as long each time, from the one to the other."""
 
 
 def address(workspace: Workspace) -> str:
@@ -135,7 +149,7 @@ def configure(workspace: Workspace) -> str:
     A SQLite file that is not there yet is created.
 
     Raises:
-        RegistryError: nothing usable answers at the address; within ten seconds.
+        RegistryError: nothing usable answers at the address; at once where nobody listens there, within two minutes where somebody does.
     """
     return client(workspace).tracking_uri  # type: ignore[no-any-return]
 
@@ -165,7 +179,7 @@ def client(workspace: Workspace) -> MlflowClient:
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     logging.getLogger("mlflow.system_metrics").setLevel(logging.CRITICAL)
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
-    with errors(uri), _impatient():
+    with errors(uri), _patience(_FIRST_ASKED):
         if sqlite is not None:
             _create_sqlite(sqlite, workspace.root.resolve() / moved.ARTIFACTS)
             settle(workspace)
@@ -196,6 +210,11 @@ def errors(uri: str) -> Iterator[None]:
             reason = _shortened(text.rpartition(": ")[2].strip("()'\" "))
             advice = "start it, or correct MLFLOW_TRACKING_URI (unset: a SQLite file in the workspace)"
             raise RegistryError(f"{without_password(uri)}: the MLflow server does not answer ({reason}); {advice}") from error
+        if "failed with error code 401" in text or "failed with error code 403" in text:
+            raise RegistryError(
+                f"{without_password(uri)}: the MLflow server refuses this user; set MLFLOW_TRACKING_USERNAME and "
+                "MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+            ) from error
         if "failed with error code" in text:
             raise RegistryError(
                 f"{without_password(uri)}: answers, but not as an MLflow server does; correct MLFLOW_TRACKING_URI"
@@ -321,7 +340,8 @@ def run(workspace: Workspace, name: str, run_id: str | None = None, system_metri
                 print(f"{without_password(mlflow_client.tracking_uri)} does not know run {run_id}: starting a new one", file=sys.stderr)
             parent = os.environ.get(PARENT_RUN)
             tags = {PARENT_TAG: parent} if parent else {}
-            run_id = _created(mlflow_client, experiment(mlflow_client, workspace, name), name, tags)
+            named = f"{name} {datetime.now().astimezone():%Y-%m-%d %H:%M}"
+            run_id = _created(mlflow_client, experiment(mlflow_client, workspace, name), named, tags)
         if flow_run := os.environ.get(FLOW_RUN):
             mlflow_client.set_tag(run_id, _FLOW_RUN_TAG, flow_run)
     status = "FINISHED"
@@ -336,10 +356,51 @@ def run(workspace: Workspace, name: str, run_id: str | None = None, system_metri
             if stop_monitor is not None:
                 stop_monitor()
             try:
-                with errors(mlflow_client.tracking_uri), _impatient():
+                with errors(mlflow_client.tracking_uri), _patience(_IN_PASSING):
                     mlflow_client.set_terminated(run_id, status)
             except RegistryError as error:
                 print(f"warning: run {run_id} could not be marked as {status}: {error}", file=sys.stderr)
+
+
+class Logbook:
+    """What a stage logs beside its work, to a run that may be out of reach or refuse it.
+
+    The stage's files hold all of it, and the register stage brings MLflow level with them. So a failure is said, and nothing else, and
+    MLflow is left in peace for a while.
+    """
+
+    def __init__(self, found: Run) -> None:
+        self._run = found
+        self._wait = 0.0
+        self._not_before = 0.0
+
+    def log(self, action: Callable[[Run], _Logged], in_passing: bool = False) -> _Logged | None:
+        """Do something with the run; None where that fails.
+
+        Args:
+            in_passing: wait for seconds only, and not even ask where it has just failed: there is work to be done, and another time.
+        """
+        if in_passing and time.monotonic() < self._not_before:
+            return None
+        try:
+            with _patience(_IN_PASSING if in_passing else _FIRST_ASKED):
+                done = action(self._run)
+        except Exception as error:  # of MLflow, its stores of artifacts, their HTTP clients and databases: anything
+            if not self._wait:
+                text = (
+                    str(error)
+                    if isinstance(error, RegistryError)
+                    else f"{type(error).__name__}: {_shortened(' '.join(str(error).split()))}"
+                )
+                print(f"warning: {text}\nnote: this goes on; MLflow is brought level later", file=sys.stderr, flush=True)
+            self._run.doubt()
+            self._wait = min(max(2 * self._wait, _SOON_SECONDS), _LATE_SECONDS)
+            self._not_before = time.monotonic() + self._wait
+            return None
+        if self._wait:
+            print("note: MLflow takes what is logged again", file=sys.stderr, flush=True)
+            self._wait = 0.0
+        return done
 
 
 def close_dead(workspace: Workspace, name: str, is_over: Callable[[str], bool]) -> None:
@@ -369,6 +430,8 @@ class Run:
     resumed: bool = False
     """Whether the server may already hold points of this run."""
     _points: dict[str, dict[int, float]] = field(default_factory=dict, init=False)
+    _frames: set[str] | None = field(default=None, init=False)
+    """Pictures that the server holds, asked once."""
 
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Log a nested mapping under dotted keys, `{"data": {"size": 16}}` as `data.size`. Keys that the run has already are left alone."""
@@ -388,6 +451,17 @@ class Run:
             for batch in _batches([RunTag(key, value) for key, value in tags.items()], _ENTRIES_A_BATCH):
                 self.client.log_batch(self.id, tags=batch)
 
+    def doubt(self) -> None:
+        """Ask the server again what it holds, after a failure: what was sent may have arrived."""
+        self.resumed = True
+        self._points.clear()
+        self._frames = None
+
+    def tags(self) -> Mapping[str, str]:
+        """What the run is tagged with."""
+        with errors(self.client.tracking_uri):
+            return dict(self.client.get_run(self.id).data.tags)
+
     def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
         """Log numbers at `step` (images seen). A point that the run has already, with the same value, is not logged twice."""
         self._log_points([(key, step, float(value)) for key, value in metrics.items()])
@@ -396,8 +470,7 @@ class Run:
         """Bring MLflow level with a metrics.jsonl: one JSON object a line, whose `images` is the step of its other numbers.
 
         Points that the run has already are left alone, so it may be called after a crash, after a resume, or twice. A last line
-        without its end is not read. A server that is out of reach for now only costs a warning: the record keeps what the next
-        call brings level.
+        without its end is not read.
 
         Args:
             record: the file; one that is not there counts as empty.
@@ -407,18 +480,11 @@ class Run:
             Lines of the record that MLflow holds now.
 
         Raises:
-            RegistryError: a line is not what a record holds, or the server refuses it.
+            RegistryError: a line is not what a record holds, or MLflow does not take it.
         """
         lines = _complete_lines(record)
         points = [point for number in range(already, len(lines)) for point in _points_of(lines[number], f"{record}, line {number + 1}")]
-        try:
-            with _impatient():
-                self._log_points(points)
-        except RegistryError as error:
-            if not is_outage(error.__cause__):
-                raise
-            print(f"warning: {error} The record is kept in {record} and logged later.", file=sys.stderr)
-            return already
+        self._log_points(points)
         return max(already, len(lines))
 
     def log_artifact(self, path: Path, folder: str | None = None) -> None:
@@ -436,11 +502,12 @@ class Run:
 
         settle(self.workspace)
         with errors(self.client.tracking_uri):
-            if self.resumed:
-                # How MLflow names the frames of a series.
-                frames = (Path(file.path).name for file in self.client.list_artifacts(self.id, "images"))
-                if any(frame.startswith(f"{key}+step+{step}+") for frame in frames):
-                    return
+            if self._frames is None:
+                there = self.client.list_artifacts(self.id, "images") if self.resumed else ()
+                self._frames = {Path(file.path).name for file in there}
+            # How MLflow names the frames of a series.
+            if any(frame.startswith(f"{key}+step+{step}+") for frame in self._frames):
+                return
             with Image.open(path) as image:
                 self.client.log_image(self.id, image, key=key, step=step)
 
@@ -560,9 +627,8 @@ def _without_waiting(connection: Any, record: Any) -> None:
     connection.execute("PRAGMA synchronous = OFF")
 
 
-def _impatient() -> AbstractContextManager[None]:
-    """Few and short tries over HTTP, where MLflow's own default keeps trying for minutes."""
-    return _environment(_IMPATIENT_ENVIRONMENT)
+def _patience(values: Mapping[str, str]) -> AbstractContextManager[None]:
+    return _environment({key: value for key, value in values.items() if key not in os.environ})
 
 
 def sent_once() -> AbstractContextManager[None]:
@@ -616,10 +682,10 @@ def experiment(mlflow_client: MlflowClient, workspace: Workspace, name: str) -> 
     return str(found.experiment_id)
 
 
-def _created(mlflow_client: MlflowClient, experiment_id: str, name: str, tags: Mapping[str, str]) -> str:
+def _created(mlflow_client: MlflowClient, experiment_id: str, named: str, tags: Mapping[str, str]) -> str:
     """A new run. Where an answer is lost MLflow asks again, and there are two: the other one is removed, or would be RUNNING for ever."""
     start = uuid4().hex
-    run_id: str = mlflow_client.create_run(experiment_id, run_name=name, tags={**tags, _START_TAG: start}).info.run_id
+    run_id: str = mlflow_client.create_run(experiment_id, run_name=named, tags={**tags, _START_TAG: start}).info.run_id
     if mlflow_client.tracking_uri.startswith("http"):
         for twin in pages(mlflow_client.search_runs, experiment_ids=[experiment_id], filter_string=f"tags.{_START_TAG} = '{start}'"):
             if twin.info.run_id != run_id:

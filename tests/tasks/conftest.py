@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, nullcontext
 from functools import cache
@@ -74,6 +75,14 @@ def network(workspace: Workspace, mlflow_server: str, monkeypatch: pytest.Monkey
 
         def _pass_on(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            time.sleep(network.delay)
+            if (status := network.refusal()) is not None:
+                self.send_response(status)
+                if status == 429:
+                    self.send_header("Retry-After", "1")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
             connection = http.client.HTTPConnection(urlsplit(mlflow_server).netloc, timeout=60)
             headers = {key: value for key, value in self.headers.items() if key.lower() not in ("host", "connection", "accept-encoding")}
             connection.request(self.command, self.path, body, headers)

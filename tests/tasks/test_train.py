@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import math
 import os
 import pty
 import re
@@ -23,6 +24,7 @@ import numpy as np
 import pytest
 from mlflow.entities import Run as MlflowRun
 from mlflow.tracking import MlflowClient
+from real_mlflow import Network
 
 from gan_core import checkpoint, training, watch
 from gan_core.data.dataset import Dataset, write_spec
@@ -33,6 +35,7 @@ from gan_core.kinds.points import Points
 from gan_core.kinds.table import Table
 from tasks import train as stage
 from tasks.params import Entry, load_entry, parse
+from tasks.records import logged, tracking
 from tasks.system import progress
 from tasks.workspace import Workspace
 
@@ -372,6 +375,40 @@ def read_all(terminal: int) -> str:
         if not part:
             return b"".join(parts).decode()
         parts.append(part)
+
+
+def test_a_token_that_expires_during_a_training_costs_warnings_and_register_brings_mlflow_level(
+    make_workspace: Callable[[], Workspace], network: Network, undisturbed: Undisturbed
+) -> None:
+    workspace = make_workspace()
+    child = start(workspace, MLFLOW_TRACKING_URI=network.address)
+    wait_for_lines(workspace, child, 2)
+    network.refusals = {401: math.inf}
+    _, stderr = child.communicate(timeout=120)
+    assert child.returncode == 0, stderr
+    assert "the MLflow server refuses this user" in stderr
+    assert network.refused
+    assert outs(workspace) == undisturbed.outs
+
+    network.refusals = {}
+    entry, model = load_entry(workspace.root, NAME), workspace.model(NAME)
+    cost = json.loads((model / "run.json").read_text())
+    report = workspace.report(NAME)
+    report.mkdir(parents=True)
+    (report / "metrics.json").write_text('{"fid": 3.0}')
+    (report / "evaluation.json").write_text("{}")
+    with tracking.run(workspace, NAME, cost["run_id"]) as run:
+        for _ in range(2):
+            logged.level(run, workspace, NAME, entry, entry.train, Dataset.open(workspace.ready(NAME)).spec, IMAGES)
+        held = run.client.get_run(run.id)
+        losses = run.client.get_metric_history(run.id, "generator_loss")
+        frames = [file.path for file in run.client.list_artifacts(run.id, "images") if file.path.endswith(".png")]
+    lines = [json.loads(line) for line in (model / "metrics.jsonl").read_text().splitlines()]
+    assert sorted((point.step, point.value) for point in losses) == [(line["images"], line["generator_loss"]) for line in lines]
+    assert len(frames) == len(list((model / "samples").glob("*.png")))
+    assert held.data.tags["images_per_second"] == str(cost["images_per_second"])
+    assert held.data.params["train.batch"] == "8"
+    assert held.data.metrics["fid"] == 3
 
 
 def test_what_goes_wrong_ends_with_its_code_a_line_and_nothing_half_written(make_workspace: Callable[[], Workspace]) -> None:

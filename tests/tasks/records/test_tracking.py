@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import socket
@@ -8,11 +9,14 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
+from real_mlflow import Network
 
 from gan_core.errors import RegistryError
 from gan_core.kinds.images import Images
@@ -95,14 +99,31 @@ class TestOutOfReach:
                 tracking.configure(workspace)
         assert "secret" not in str(raised.value)
 
-    @pytest.mark.timeout(30)
-    def test_someone_listens_and_never_answers(self, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    @pytest.mark.timeout(30)  # for less than Gantry would wait
+    def test_someone_listens_and_never_answers_in_the_time_that_was_set(
+        self, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         with socket.socket() as silent:
             silent.bind(("127.0.0.1", 0))
             silent.listen()
             monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{silent.getsockname()[1]}")
+            monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+            monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
             with pytest.raises(RegistryError, match="does not answer"):
                 tracking.configure(workspace)
+
+    def test_a_slow_server_and_one_that_asks_for_time_are_waited_for(self, workspace: Workspace, network: Network) -> None:
+        network.delay, network.refusals = 3.2, {429: 2}
+        started = time.monotonic()
+        tracking.configure(workspace)
+        assert network.refused == [429, 429]
+        assert time.monotonic() - started >= 3 * 3.2 + 2, "twice asked to come back after a second"
+
+    @pytest.mark.parametrize("status", [401, 403])
+    def test_a_user_that_is_refused_is_told_what_to_set(self, workspace: Workspace, network: Network, status: int) -> None:
+        network.refusals = {status: 1}
+        with pytest.raises(RegistryError, match="refuses this user; set MLFLOW_TRACKING_USERNAME"):
+            tracking.configure(workspace)
 
     def test_a_database_server_is_gone(self, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
         with socket.socket() as closed:
@@ -316,25 +337,28 @@ class TestRecord:
         with pytest.raises(RegistryError, match=r"metrics\.jsonl, line 2"), tracking.run(workspace, "digits") as run:
             run.log_record(record)
 
-    def test_an_outage_costs_a_warning_and_no_point(
-        self,
-        workspace: Workspace,
-        tmp_path: Path,
-        mlflow_database: Path,
-        monkeypatch: pytest.MonkeyPatch,
-        capsys: pytest.CaptureFixture[str],
+    @pytest.mark.parametrize("failure", [{401: math.inf}, {500: math.inf}, "outage"], ids=str)
+    def test_a_failure_costs_a_warning_and_no_point(
+        self, workspace: Workspace, network: Network, tmp_path: Path, failure: Any, capsys: pytest.CaptureFixture[str]
     ) -> None:
         record = write_record(tmp_path / "metrics.jsonl", range(1, 4))
         with tracking.run(workspace, "digits") as run:
-            (workspace.root / "mlflow.db").rename(tmp_path / "away.db")
-            (workspace.root / "mlflow.db").mkdir()
-            run.client._tracking_client.store.engine.dispose()
-            assert run.log_record(record) == 0
-            assert "logged later" in capsys.readouterr().err
-            (workspace.root / "mlflow.db").rmdir()
-            (tmp_path / "away.db").rename(workspace.root / "mlflow.db")
-            assert run.log_record(record) == 3
-        assert len(history(run, "generator_loss")) == 3
+            book = tracking.Logbook(run)
+            if failure == "outage":
+                network.losses = {"log-batch": 2}
+            else:
+                network.refusals = failure
+            assert book.log(lambda run: run.log_record(record), in_passing=True) is None
+            said = capsys.readouterr().err
+            assert said.startswith("warning: http://127.0.0.1:")
+            assert said.endswith("MLflow is brought level later\n")
+            asked = len(network.refused)
+            assert book.log(lambda run: run.log_record(record), in_passing=True) is None, "it is left in peace"
+            assert (len(network.refused), capsys.readouterr().err) == (asked, "")
+            network.losses = network.refusals = {}
+            assert book.log(lambda run: run.log_record(record)) == 3
+            assert "again" in capsys.readouterr().err
+            assert len(history(run, "generator_loss")) == 3
 
 
 class TestDvcHash:
