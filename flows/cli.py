@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from flows.sweep import Sweep
     from gan_core.generator import Generator, Samples
+    from tasks.records.registry import Moved
 
 
 def _examples(*lines: str) -> str:
@@ -36,6 +37,32 @@ def _entries(incomplete: str) -> list[str]:
         from tasks.workspace import current
 
         return [name for name in read(current().root).entries if name.startswith(incomplete)]
+    return []
+
+
+def _references(incomplete: str) -> list[str]:
+    """The entries, and below one that is named in full its versions."""
+    name, slash, _ = incomplete.partition("/")
+    return [one for one in (f"{name}/{number}" for number in _held(name)) if one.startswith(incomplete)] if slash else _entries(incomplete)
+
+
+def _numbers(context: typer.Context, incomplete: str) -> list[str]:
+    """The versions of the generator that stands before."""
+    return [number for number in _held(context.params.get("name") or "") if number.startswith(incomplete)]
+
+
+def _held(name: str) -> list[str]:
+    from contextlib import suppress
+
+    with suppress(GantryError):
+        from tasks.records import tracking
+        from tasks.records.glance import glance
+        from tasks.workspace import current
+
+        database = tracking.own_database(current())
+        if database is not None:  # a server may be slow, and a key was pressed
+            found = glance(database, name)
+            return [] if found is None else [str(number) for number in found.generators]
     return []
 
 
@@ -56,7 +83,7 @@ _KEPT, _VETOED = 20, 21
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 _NAMED_VERSION = typer.Argument(
-    metavar="NAME[/VERSION]", autocompletion=_entries, help="The champion of NAME, or one version of it.", show_default=False
+    metavar="NAME[/VERSION]", autocompletion=_references, help="The champion of NAME, or one version of it.", show_default=False
 )
 Reference = Annotated[str, _NAMED_VERSION]
 ReferenceOrSource = Annotated[str | None, _NAMED_VERSION]
@@ -430,22 +457,34 @@ def export(
 @app.command(epilog=_examples("gantry promote digits 2"))
 def promote(
     name: Annotated[str, typer.Argument(metavar="NAME", autocompletion=_entries, help="A registered generator.")],
-    version: Annotated[int, typer.Argument(metavar="VERSION", min=1, help="The version that becomes the champion.")],
+    version: Annotated[
+        int, typer.Argument(metavar="VERSION", min=1, autocompletion=_numbers, help="The version that becomes the champion.")
+    ],
+    as_json: Json = False,
 ) -> None:
     """Make a version the champion by hand."""
     from tasks.records import registry
     from tasks.workspace import current
 
-    typer.echo(registry.promote(current(), name, version))
+    _say_moved(registry.promote(current(), name, version), as_json)
 
 
 @app.command(epilog=_examples("gantry rollback digits"))
-def rollback(name: Annotated[str, typer.Argument(metavar="NAME", autocompletion=_entries, help="A registered generator.")]) -> None:
+def rollback(
+    name: Annotated[str, typer.Argument(metavar="NAME", autocompletion=_entries, help="A registered generator.")], as_json: Json = False
+) -> None:
     """Give the champion's place back to the version before it."""
     from tasks.records import registry
     from tasks.workspace import current
 
-    typer.echo(registry.rollback(current(), name))
+    _say_moved(registry.rollback(current(), name), as_json)
+
+
+def _say_moved(moved: Moved, as_json: bool) -> None:
+    if as_json:
+        _print_json(vars(moved))
+    else:
+        typer.echo(moved.in_words)
 
 
 @registry_app.command(

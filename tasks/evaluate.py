@@ -50,6 +50,7 @@ def evaluate(workspace: Workspace, name: str, entry: Entry) -> None:
     generator = Generator.load(workspace.model(name) / "generator")
     _check(name, generator.config, dataset, entry.evaluation)
     curves = _curves(workspace.model(name) / "metrics.jsonl")
+    print(f"evaluate {name}: scoring the generator of {generator.config.images:,} {dataset.spec.unit}", flush=True)
     with tracking.run(workspace, name, _run_id(workspace.model(name) / "run.json")) as run:
         extractor = kept_or_fitted(workspace.features(name), name, dataset, entry.evaluation)
         evidence = gather(generator, dataset, extractor, entry.evaluation)

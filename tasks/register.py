@@ -59,6 +59,7 @@ def _register(workspace: Workspace, name: str, entry: Entry, fresh: FreshProcess
     registry = Registry.open(workspace)
     challenger = _challenger(workspace, name, entry)
     version = registry.find(name, challenger.training_run, challenger.generator.config.sha256)
+    print(f"register {name}: {'a new version' if version is None else f'version {version.number}'}", flush=True)
     with tracking.run(workspace, name, version.run_id if version else challenger.training_run) as run:
         config, processes = challenger.generator.config, challenger.training.get("processes", 1)
         params = entry.train.model_copy(update={"seed": config.seed, "processes": processes})

@@ -453,8 +453,20 @@ class Registry:
                     self.client.delete_registered_model(lock)
 
 
-def promote(workspace: Workspace, name: str, number: int) -> str:
-    """Make a version the champion by hand, after seeing that it can be loaded; returns what was done, in words.
+@dataclass(frozen=True)
+class Moved:
+    """What became of the alias `champion`, by hand."""
+
+    name: str
+    champion: int
+    """The version that is the champion now."""
+    before: int | None
+    """The one that was; the same where nothing was done."""
+    in_words: str
+
+
+def promote(workspace: Workspace, name: str, number: int) -> Moved:
+    """Make a version the champion by hand, after seeing that it can be loaded.
 
     Raises:
         ConfigError: no such generator or version.
@@ -465,14 +477,15 @@ def promote(workspace: Workspace, name: str, number: int) -> str:
     version = registry.version(name, number)
     champion = registry.champion(name)
     if champion is not None and champion.number == number:
-        return f"{name}: version {number} is the champion already"
+        return Moved(name, number, number, f"{name}: version {number} is the champion already")
     registry.load(version)
-    registry.move_champion(version, None if champion is None else champion.number, "promoted by hand")
-    return f"{name}: version {number} is the champion now{'' if champion is None else f', in place of version {champion.number}'}"
+    before = None if champion is None else champion.number
+    registry.move_champion(version, before, "promoted by hand")
+    return Moved(name, number, before, f"{name}: version {number} is the champion now{f', in place of version {before}' if before else ''}")
 
 
-def rollback(workspace: Workspace, name: str) -> str:
-    """Give the champion's place back to the one before; returns what was done, in words.
+def rollback(workspace: Workspace, name: str) -> Moved:
+    """Give the champion's place back to the one before.
 
     The version that loses it is marked, so that neither a later rollback nor the gate brings it back by itself.
 
@@ -499,7 +512,7 @@ def rollback(workspace: Workspace, name: str) -> str:
         registry.set_tags(champion, {ROLLED_BACK_TAG: _now()})
     left = "" if champion is None else f", version {champion.number} is set aside"
     notes = "".join(f"; version {number} was deleted and is passed over" for number in deleted)
-    return f"{name}: version {former.number} is the champion again{left}{notes}"
+    return Moved(name, former.number, present, f"{name}: version {former.number} is the champion again{left}{notes}")
 
 
 def summaries(workspace: Workspace) -> dict[str, Summary]:

@@ -15,6 +15,12 @@ import toy_workspace as toy
 from command_line import clean_environment, run
 
 from flows import doctor
+from gan_core.generator import Generator, GeneratorConfig
+from gan_core.kinds.points import Points
+from gan_core.networks import build_generator
+from gan_core.params.networks import MlpGeneratorParams
+from tasks.records import tracking
+from tasks.records.registry import Registry
 from tasks.workspace import STAGES, Workspace
 
 COMMANDS = (
@@ -118,6 +124,36 @@ def test_a_shell_completes_the_names_of_entries(finished: Workspace) -> None:
         [str(Path(sys.executable).with_name("gantry"))], cwd=finished.root, env=asked, capture_output=True, text=True, check=True
     )
     assert done.stdout.split() == ["digits"]
+
+
+@pytest.fixture(scope="module")
+def registered(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A workspace whose registry has two versions of `digits`, and no champion."""
+    workspace = toy.make(tmp_path_factory.mktemp("registered") / "w")
+    data, params = Points((2,), mean=(0.0, 0.0), std=(1.0, 1.0)), MlpGeneratorParams(widths=(4,))
+    generator = Generator(GeneratorConfig("gan", data, 2, params, 640, 0, "d" * 64), build_generator(params, data, 2))
+    generator.save(workspace.root / "generator")
+    with tracking.run(workspace, "digits") as opened:
+        for _ in range(2):
+            Registry.open(workspace).add(
+                "digits", opened.id, workspace.root / "generator", {"generator_sha256": generator.config.sha256}, ""
+            )
+    return workspace
+
+
+@pytest.mark.parametrize(("typed", "found"), [("sample digits/", ["digits/1", "digits/2"]), ("promote digits ", ["1", "2"])])
+def test_a_shell_completes_versions(registered: Workspace, typed: str, found: list[str]) -> None:
+    words = clean_environment(_GANTRY_COMPLETE="complete_bash", COMP_WORDS=f"gantry {typed}", COMP_CWORD=str(typed.count(" ") + 1))
+    gantry = str(Path(sys.executable).with_name("gantry"))
+    done = subprocess.run([gantry], cwd=registered.root, env=words, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == found
+
+
+def test_promote_and_rollback_tell_a_program_what_they_did(registered: Workspace) -> None:
+    commands = (["promote", "digits", "1"], ["promote", "digits", "2"], ["rollback", "digits"])
+    told = [json.loads(run(registered, *command, "--json").stdout) for command in commands]
+    assert [(one["name"], one["champion"], one["before"]) for one in told] == [("digits", 1, None), ("digits", 2, 1), ("digits", 1, 2)]
+    assert told[2]["in_words"].startswith("digits: version 1 is the champion again")
 
 
 def test_exit_codes_are_for_one_generator(finished: Workspace) -> None:

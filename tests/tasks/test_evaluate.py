@@ -403,6 +403,7 @@ class TestStage:
 
         # On a busy machine it says before that how far the fit is.
         lines = [line for line in capsys.readouterr().out.splitlines() if ": fitting " not in line]
+        assert lines.pop(0) == "evaluate it: scoring the generator of 640 images"
         assert lines[0].startswith("evaluate it: fitted a classifier network for features, ")
         assert lines[1].startswith(f"evaluate it: fid {scores['fid']:.4g} (real against real ")
         assert lines[1].endswith("(n=180 real, 200 generated)")
@@ -419,7 +420,7 @@ class TestStage:
         assert tree(workspace.report("it")) == report
         assert tree(workspace.features("it")) == features
         assert (workspace.features("it") / "extractor.safetensors").stat().st_ino == inode
-        assert len(capsys.readouterr().out.splitlines()) == 1
+        assert len(capsys.readouterr().out.splitlines()) == 2
 
     def test_the_extractor_is_fitted_again_only_where_it_does_not_serve(
         self, workspace: Workspace, trained_digits: str, capsys: pytest.CaptureFixture[str]
@@ -428,7 +429,7 @@ class TestStage:
         evaluate(workspace, "it", images_entry(seed=3))
         capsys.readouterr()
         evaluate(workspace, "it", images_entry(features="random"))
-        first = capsys.readouterr().out.splitlines()[0]
+        first = capsys.readouterr().out.splitlines()[1]
         expected = "fitting the feature extractor again (the kept one is a classifier network for 1x8x8 images of 10 classes)"
         assert first == f"evaluate it: {expected}; scores before and after cannot be compared"
         assert FeatureExtractor.load(workspace.features("it")).kind == "random"
@@ -492,6 +493,7 @@ class TestStage:
         assert json.loads((workspace.report("it") / "evaluation.json").read_text())["extractor"] is None
         assert set(tree(workspace.features("it"))) == {"config.json"}  # DVC wants the output to be there
         assert capsys.readouterr().out == (
+            "evaluate it: scoring the generator of 640 points\n"
             f"evaluate it: radius_error {scores['radius_error']:.4g}, bins_filled {scores['bins_filled']} (n=200)\n"
         )
 

@@ -107,7 +107,7 @@ class TestFirst:
         run_id = trained(workspace, "circle", generators[0], entry)
         capsys.readouterr()
         register(workspace, "circle", entry)
-        assert capsys.readouterr().out == "register circle: version 1 is the champion (first)\n"
+        assert capsys.readouterr().out == "register circle: a new version\nregister circle: version 1 is the champion (first)\n"
 
         record = decision(workspace, "circle")
         scores = json.loads((workspace.report("circle") / "metrics.json").read_text())
@@ -155,7 +155,7 @@ class TestSecond:
         assert record["metrics"]["champion"] == score(worse, dataset, None, entry.evaluation)
         assert record["metrics"]["challenger"] == score(better, dataset, None, entry.evaluation)
         assert champion(workspace, "circle") == 2
-        assert rollback(workspace, "circle").startswith("circle: version 1 is the champion again")
+        assert rollback(workspace, "circle").in_words.startswith("circle: version 1 is the champion again")
 
     def test_both_versions_say_what_became_of_them(self, workspace: Workspace, entry: Entry, generators: list[Generator]) -> None:
         for generator in (generators[0], generators[-1], generators[1]):

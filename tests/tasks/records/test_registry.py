@@ -180,9 +180,9 @@ class TestPromote:
         name = unique(request)
         add(anywhere, name, 0)
         add(anywhere, name, 1)
-        assert promote(anywhere, name, 1) == f"{name}: version 1 is the champion now"
-        assert promote(anywhere, name, 2) == f"{name}: version 2 is the champion now, in place of version 1"
-        assert promote(anywhere, name, 2) == f"{name}: version 2 is the champion already"
+        assert promote(anywhere, name, 1).in_words == f"{name}: version 1 is the champion now"
+        assert promote(anywhere, name, 2).in_words == f"{name}: version 2 is the champion now, in place of version 1"
+        assert promote(anywhere, name, 2).in_words == f"{name}: version 2 is the champion already"
         assert [line.how for line in Registry.open(anywhere).history(name)] == ["promoted by hand", "promoted by hand"]
 
     def test_what_cannot_be_loaded_is_not_promoted(self, workspace: Workspace) -> None:
@@ -212,8 +212,8 @@ class TestRollback:
     def test_step_by_step(self, anywhere: Workspace, request: pytest.FixtureRequest) -> None:
         name = unique(request)
         registry = reign(anywhere, name, *(add(anywhere, name, seed) for seed in range(3)))
-        assert rollback(anywhere, name) == f"{name}: version 2 is the champion again, version 3 is set aside"
-        assert rollback(anywhere, name) == f"{name}: version 1 is the champion again, version 2 is set aside"
+        assert rollback(anywhere, name).in_words == f"{name}: version 2 is the champion again, version 3 is set aside"
+        assert rollback(anywhere, name).in_words == f"{name}: version 1 is the champion again, version 2 is set aside"
         with pytest.raises(ConfigError, match=r"no former champion to go back to \(version 2 was rolled back, version 3 was rolled back\)"):
             rollback(anywhere, name)
         assert champion_of(registry, name) == 1
@@ -225,7 +225,7 @@ class TestRollback:
         assert registry.version("digits", 2).was_rolled_back
         promote(workspace, "digits", 2)
         assert not registry.version("digits", 2).was_rolled_back
-        assert "version 1 is the champion again" in rollback(workspace, "digits")
+        assert "version 1 is the champion again" in rollback(workspace, "digits").in_words
 
     def test_the_first_champion_has_none_before_it(self, workspace: Workspace) -> None:
         reign(workspace, "digits", add(workspace, "digits"))
@@ -235,13 +235,13 @@ class TestRollback:
     def test_a_deleted_one_is_passed_over(self, workspace: Workspace) -> None:
         registry = reign(workspace, "digits", *(add(workspace, "digits", seed) for seed in range(3)))
         registry.client.delete_model_version("digits", "2")
-        said = rollback(workspace, "digits")
+        said = rollback(workspace, "digits").in_words
         assert said == "digits: version 1 is the champion again, version 3 is set aside; version 2 was deleted and is passed over"
 
     def test_after_the_champion_was_deleted(self, workspace: Workspace) -> None:
         registry = reign(workspace, "digits", *(add(workspace, "digits", seed) for seed in range(2)))
         registry.client.delete_model_version("digits", "2")
-        assert rollback(workspace, "digits") == "digits: version 1 is the champion again; version 2 was deleted and is passed over"
+        assert rollback(workspace, "digits").in_words == "digits: version 1 is the champion again; version 2 was deleted and is passed over"
 
     def test_a_damaged_former_champion_does_not_come_back(self, workspace: Workspace) -> None:
         one, two = add(workspace, "digits", 0), add(workspace, "digits", 1)
