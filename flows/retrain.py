@@ -16,16 +16,18 @@ from typing import Any
 from prefect import flow, get_run_logger, runtime
 from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import State
+from prefect.exceptions import TerminationSignal
 from prefect.states import Cancelled, Completed
 
 from flows import runs
-from gan_core.errors import ConfigError
+from gan_core.errors import BusyError, ConfigError
 from tasks.graph import sharing
+from tasks.params import Entry
 from tasks.preflight import preflight
 from tasks.promotion.decision import LastDecision
 from tasks.promotion.standing import standing
 from tasks.records import tracking
-from tasks.stages import TIMEOUTS, stage_task
+from tasks.stages import SKIPPED, TIMEOUTS, stage_task
 from tasks.system import locks, processes
 from tasks.workspace import STAGES, Workspace, current
 
@@ -63,6 +65,14 @@ def _retrain(workspace: Workspace, name: str, timeouts: Mapping[str, float], for
     runs.mark(workspace)
     entry = preflight(workspace, name)
     limits, forced = {**TIMEOUTS, **_of_stages("timeouts", timeouts)}, _of_stages("force", dict.fromkeys(force, True))
+    try:
+        return _run_stages(workspace, name, entry, limits, forced)
+    except BusyError as busy:  # expected, so nobody is alarmed
+        get_run_logger().info(str(busy))
+        return Cancelled(name=SKIPPED, message=str(busy))
+
+
+def _run_stages(workspace: Workspace, name: str, entry: Entry, limits: Mapping[str, float], forced: Mapping[str, Any]) -> State[Any]:
     with locks.retraining(workspace, name):
         runs.close_dead(workspace, name)
         if sharing.is_on():
@@ -72,8 +82,11 @@ def _retrain(workspace: Workspace, name: str, timeouts: Mapping[str, float], for
         for stage in STAGES:
             try:
                 state = stage_task(stage, entry)(workspace, name, entry, stage, limits[stage], stage in forced, return_state=True)
-            except KeyboardInterrupt:
-                return Cancelled(message=f"stopped by Ctrl-C in {stage}; the next run goes on from there")
+            except (KeyboardInterrupt, TerminationSignal) as stop:
+                how = "by Ctrl-C" if isinstance(stop, KeyboardInterrupt) else "by SIGTERM"
+                return Cancelled(message=f"stopped {how} in {stage}; the next run goes on from there")
+            if state.name == SKIPPED:
+                raise BusyError(state.message)
             state.result()  # raises what the stage raised
             states.append(state)
     decision = LastDecision.read(workspace, name)

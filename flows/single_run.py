@@ -10,6 +10,7 @@ from rich.console import Console
 
 from flows import server
 from flows.terminal import Terminal, seconds_in_words
+from gan_core.errors import BusyError
 from tasks.system.imports import quick_imports
 from tasks.workspace import Workspace
 
@@ -25,7 +26,7 @@ def run_once(workspace: Workspace, name: str, force: Sequence[str], timeouts: Ma
         to_stderr: leave standard output to what a program reads.
 
     Raises:
-        GantryError: as `flows.retrain.retrain`.
+        GantryError: as `flows.retrain.retrain`. BusyError: somebody else is at work on the entry.
         KeyboardInterrupt: Ctrl-C; the stage has saved its state.
     """
     start = time.monotonic()
@@ -41,7 +42,7 @@ def run_once(workspace: Workspace, name: str, force: Sequence[str], timeouts: Ma
             from flows.retrain import picture, retrain
             from tasks.graph import repro
             from tasks.records import tracking
-            from tasks.stages import listener
+            from tasks.stages import SKIPPED, listener
 
             repro.load()
         if not tracking.is_own(workspace):
@@ -56,6 +57,8 @@ def run_once(workspace: Workspace, name: str, force: Sequence[str], timeouts: Ma
                 state = retrain(name, timeouts=dict(timeouts) or None, force=list(force) or None, return_state=True)
         finally:
             listener.reset(token)
+    if state.name == SKIPPED:
+        raise BusyError(state.message)
     if state.is_cancelled():
         raise KeyboardInterrupt
     state.result()

@@ -13,6 +13,10 @@ class GantryError(Exception):
     exit_code = 1
 
 
+class BusyError(GantryError):
+    """Somebody else is at work on the same thing, which is no fault of anybody."""
+
+
 class ConfigError(GantryError):
     """params.yaml, a command's arguments or the environment ask for something impossible."""
 

@@ -18,9 +18,9 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.concurrency.sync import concurrency
 from prefect.runtime import flow_run
-from prefect.states import Completed
+from prefect.states import Cancelled, Completed
 
-from gan_core.errors import GantryError
+from gan_core.errors import BusyError, GantryError
 from tasks.graph import repro, sharing
 from tasks.params import Entry
 from tasks.promotion.standing import lost
@@ -49,6 +49,9 @@ _PASSING: Mapping[str, frozenset[int]] = {
     "register": frozenset({5}),
 }
 _RETRY_DELAYS = [10.0, 60.0, 180.0]
+
+SKIPPED = "Skipped"
+"""Name of the state of a run, and of its stage, that somebody else's work on the same entry kept from running."""
 
 GPU_LIMIT = "gpu"
 """The server's concurrency limit that a training on a GPU takes a slot of, while it runs; without one nothing is limited.
@@ -114,6 +117,9 @@ def _run(workspace: Workspace, name: str, entry: Entry, stage: str, timeout: flo
     start = time.monotonic()
     try:
         outcome, reason = _reproduce(workspace, name, entry, stage, timeout, force)
+    except BusyError as busy:
+        listening.ended(StageResult(stage, "stopped", str(busy), time.monotonic() - start))
+        return Cancelled(name=SKIPPED, message=str(busy))
     except GantryError as error:
         listening.ended(StageResult(stage, "failed", str(error).partition("\n")[0], time.monotonic() - start))
         raise

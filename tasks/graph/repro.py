@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gan_core.errors import ConfigError, GantryError
+from gan_core.errors import BusyError, ConfigError, GantryError
 from tasks.graph import dvc_files
 from tasks.graph.dvc_child import GRACE
 from tasks.system.processes import OWN_CODE
@@ -198,7 +198,7 @@ def reproduce(
         Why nothing was run, where DVC brought the results back from its cache of former runs; otherwise None.
 
     Raises:
-        StageError: with the stage's own `error:` lines. StageTimeoutError where it took too long.
+        StageError: with the stage's own `error:` lines. StageTimeoutError where it took too long. BusyError where somebody else runs it.
     """
     target = f"{stage}@{name}"
     # Two stages may want to enter their results in dvc.lock at once, and one of them may have large ones to hash: the other waits.
@@ -320,12 +320,12 @@ def _not_kept(lines: list[str]) -> str | None:
     return None
 
 
-def _failure(stage: str, name: str, code: int, lines: list[str]) -> StageError:
+def _failure(stage: str, name: str, code: int, lines: list[str]) -> StageError | BusyError:
     """What a person should read of a failed run."""
     text = "\n".join(lines)
     busy = _busy(text)
     if busy:
-        return StageError(stage, name, busy, None)
+        return BusyError(busy)
     exits = _STAGE_EXIT.findall(text)
     stage_code = int(exits[-1]) if exits else None
     if stage_code is not None and stage_code > 128:
@@ -349,7 +349,7 @@ def opened(workspace: Workspace) -> Iterator[Any]:
     """DVC's view of the workspace, held alone; waits while another DVC command writes.
 
     Raises:
-        ConfigError: dvc.yaml cannot be read. GantryError: a stage is running that is asked about.
+        ConfigError: dvc.yaml cannot be read. BusyError: a stage is running that is asked about.
     """
     from dvc.exceptions import DvcException
     from dvc.repo import Repo, lock_repo
@@ -363,7 +363,7 @@ def opened(workspace: Workspace) -> Iterator[Any]:
     except DvcException as error:
         busy = _busy(str(error))
         if busy:
-            raise GantryError(_relative(busy, workspace)) from None
+            raise BusyError(_relative(busy, workspace)) from None
         dvc_files.check_settled(workspace)
         raise ConfigError(f"{workspace.root / 'dvc.yaml'}: DVC cannot tell what has changed: {_one_line(str(error))}") from None
     finally:

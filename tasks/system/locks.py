@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO
 
-from gan_core.errors import GantryError
+from gan_core.errors import BusyError
 from tasks.system.gpu import VISIBLE, devices, will_use_cuda
 from tasks.workspace import Workspace
 
@@ -23,7 +23,7 @@ def check_free(workspace: Workspace, name: str) -> None:
     """See that nobody retrains `name` in this workspace.
 
     Raises:
-        GantryError: somebody does; names the process.
+        BusyError: somebody does; names the process.
     """
     with _opened(workspace, name) as file:
         _take(file, _RETRAINED.format(name))
@@ -34,7 +34,7 @@ def retraining(workspace: Workspace, name: str) -> Iterator[None]:
     """Be the only one who retrains `name` in this workspace.
 
     Raises:
-        GantryError: somebody else does; names the process.
+        BusyError: somebody else does; names the process.
     """
     with _held(workspace, name, _RETRAINED.format(name)):
         yield
@@ -45,7 +45,7 @@ def sweeping(workspace: Workspace, name: str) -> Iterator[None]:
     """Be the only one who sweeps `name`'s parameters in this workspace; it may be retrained meanwhile.
 
     Raises:
-        GantryError: somebody else does; names the process.
+        BusyError: somebody else does; names the process.
     """
     with _held(workspace, f"{name}.sweep", f"{name} is being swept"):
         yield
@@ -56,7 +56,7 @@ def copying(workspace: Workspace, name: str) -> Iterator[None]:
     """Be the only one who copies `name` from one registry to another in this workspace.
 
     Raises:
-        GantryError: somebody else does; names the process.
+        BusyError: somebody else does; names the process.
     """
     with _held(workspace, f"{name}.copy", f"{name} is being copied"):
         yield
@@ -123,7 +123,7 @@ def _opened(workspace: Workspace, name: str) -> Iterator[IO[str]]:
 def _take(file: IO[str], doing: str) -> None:
     if not _try(file):
         file.seek(0)
-        raise GantryError(f"{doing} by {file.read() or 'another process'}; wait for it, or end it")
+        raise BusyError(f"{doing} by {file.read() or 'another process'}; wait for it, or end it")
 
 
 def _try(file: IO[str]) -> bool:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import toy_workspace as toy
 from command_line import Record, Retrain, clean_environment, run, start
+from prefect.client.schemas.objects import StateType
 
 from tasks import stages
 from tasks.graph import repro
@@ -227,13 +228,21 @@ def test_a_killed_run_leaves_nothing_and_the_next_one_sets_the_record_right(
     assert good["state"]["name"] == "Completed"
 
 
-def test_a_second_run_of_the_same_generator_is_refused(workspace: Workspace, prefect_server: str, retrain: Retrain) -> None:
+def test_a_second_run_of_the_same_generator_is_skipped_without_alarm(
+    workspace: Workspace, prefect_server: str, retrain: Retrain, record: Records
+) -> None:
     toy.behave(workspace, fetch={"seconds": 100})
     first = start(workspace, "run", "digits", PREFECT_API_URL=prefect_server)
     toy.wait_for(workspace, "fetch")
     second = retrain(workspace)
-    assert second.is_failed()
-    assert f"digits is being retrained by process {first.pid} since" in str(second.message)
+    assert (second.type, second.name) == (StateType.CANCELLED, "Skipped")
+    said = f"digits is being retrained by process {first.pid} since"
+    assert str(second.message).startswith(said)
+    seen = record(workspace)
+    assert "Traceback" not in "".join(seen.log(seen.runs()[-1]))
+    by_hand = run(workspace, "run", "digits", PREFECT_API_URL=prefect_server)
+    assert by_hand.returncode == 1
+    assert by_hand.stderr.startswith(f"error: {said}")
     first.send_signal(signal.SIGINT)
     first.communicate()
     toy.assert_nothing_left(workspace.root)
@@ -252,7 +261,7 @@ def test_a_run_beside_dvc_repro_is_refused(workspace: Workspace, retrain: Retrai
     )
     toy.wait_for(workspace, "fetch")
     refused = retrain(workspace)
-    assert refused.is_failed()
+    assert (refused.type, refused.name) == (StateType.CANCELLED, "Skipped")
     assert f"data/digits/raw is being worked on by process {dvc.pid} " in str(refused.message)
     dvc.terminate()
     dvc.wait()
