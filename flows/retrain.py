@@ -27,7 +27,7 @@ from tasks.preflight import preflight
 from tasks.promotion.decision import LastDecision
 from tasks.promotion.standing import standing
 from tasks.records import tracking
-from tasks.stages import SKIPPED, TIMEOUTS, stage_task
+from tasks.stages import SKIPPED, STOPPED, TIMEOUTS, stage_task
 from tasks.system import locks, processes
 from tasks.workspace import STAGES, Workspace, current
 
@@ -63,9 +63,9 @@ def retrain(name: str, timeouts: dict[str, float] | None = None, force: list[str
 
 def _retrain(workspace: Workspace, name: str, timeouts: Mapping[str, float], force: Sequence[str]) -> State[Any]:
     runs.mark(workspace)
-    entry = preflight(workspace, name)
-    limits, forced = {**TIMEOUTS, **_of_stages("timeouts", timeouts)}, _of_stages("force", dict.fromkeys(force, True))
     try:
+        entry = preflight(workspace, name)
+        limits, forced = {**TIMEOUTS, **_of_stages("timeouts", timeouts)}, _of_stages("force", dict.fromkeys(force, True))
         return _run_stages(workspace, name, entry, limits, forced)
     except BusyError as busy:  # expected, so nobody is alarmed
         get_run_logger().info(str(busy))
@@ -82,9 +82,12 @@ def _run_stages(workspace: Workspace, name: str, entry: Entry, limits: Mapping[s
         for stage in STAGES:
             try:
                 state = stage_task(stage, entry)(workspace, name, entry, stage, limits[stage], stage in forced, return_state=True)
-            except (KeyboardInterrupt, TerminationSignal) as stop:
-                how = "by Ctrl-C" if isinstance(stop, KeyboardInterrupt) else "by SIGTERM"
-                return Cancelled(message=f"stopped {how} in {stage}; the next run goes on from there")
+            except KeyboardInterrupt:
+                return Cancelled(message=f"stopped by Ctrl-C in {stage}; the next run goes on from there")
+            except TerminationSignal:
+                if runs.is_being_cancelled():
+                    raise  # by Prefect, which says so itself
+                return Cancelled(name=STOPPED, message=f"stopped by SIGTERM in {stage}; the next run goes on from there")
             if state.name == SKIPPED:
                 raise BusyError(state.message)
             state.result()  # raises what the stage raised

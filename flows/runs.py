@@ -78,6 +78,13 @@ def close_dead(workspace: Workspace, name: str) -> None:
                         client.set_task_run_state(task.id, dead, force=True)
 
 
+def is_being_cancelled() -> bool:
+    """Whether somebody has cancelled the present run on Prefect's page."""
+    with get_client(sync_client=True) as client:
+        state = client.read_flow_run(UUID(str(runtime.flow_run.id))).state
+    return state is not None and state.is_cancelling()
+
+
 def is_over(flow_run: str) -> bool:
     """Whether a run has ended; of one that the server does not know, nothing can be said, and it counts as under way."""
     with get_client(sync_client=True) as client:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import sys
 import time
 from collections.abc import Mapping, Sequence
 
@@ -27,7 +29,7 @@ def run_once(workspace: Workspace, name: str, force: Sequence[str], timeouts: Ma
 
     Raises:
         GantryError: as `flows.retrain.retrain`. BusyError: somebody else is at work on the entry.
-        KeyboardInterrupt: Ctrl-C; the stage has saved its state.
+        KeyboardInterrupt: Ctrl-C; the stage has saved its state. SystemExit: likewise after SIGTERM.
     """
     start = time.monotonic()
     # The person reads the terminal, and Prefect's log keeps the rest.
@@ -42,7 +44,7 @@ def run_once(workspace: Workspace, name: str, force: Sequence[str], timeouts: Ma
             from flows.retrain import picture, retrain
             from tasks.graph import repro
             from tasks.records import tracking
-            from tasks.stages import SKIPPED, listener
+            from tasks.stages import SKIPPED, STOPPED, listener
 
             repro.load()
         if not tracking.is_own(workspace):
@@ -59,6 +61,8 @@ def run_once(workspace: Workspace, name: str, force: Sequence[str], timeouts: Ma
             listener.reset(token)
     if state.name == SKIPPED:
         raise BusyError(state.message)
+    if state.name == STOPPED:
+        sys.exit(128 + signal.SIGTERM)
     if state.is_cancelled():
         raise KeyboardInterrupt
     state.result()

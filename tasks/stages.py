@@ -52,6 +52,8 @@ _RETRY_DELAYS = [10.0, 60.0, 180.0]
 
 SKIPPED = "Skipped"
 """Name of the state of a run, and of its stage, that somebody else's work on the same entry kept from running."""
+STOPPED = "Stopped"
+"""Name of the state of a run that was asked to end by SIGTERM, as when a worker is taken down; what it saved is kept."""
 
 GPU_LIMIT = "gpu"
 """The server's concurrency limit that a training on a GPU takes a slot of, while it runs; without one nothing is limited.

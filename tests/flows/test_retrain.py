@@ -182,7 +182,7 @@ def test_training_is_tagged_for_a_gpu_only_where_it_uses_one(monkeypatch: pytest
     assert not stages.stage_task("train", entry).tags
 
 
-@pytest.mark.parametrize(("number", "code", "state"), [(signal.SIGINT, 130, "Cancelled"), (signal.SIGTERM, 143, "Crashed")])
+@pytest.mark.parametrize(("number", "code", "state"), [(signal.SIGINT, 130, "Cancelled"), (signal.SIGTERM, 143, "Stopped")])
 def test_a_stopped_run_saves_says_how_to_go_on_and_goes_on(
     finished: Workspace, prefect_server: str, retrain: Retrain, record: Records, number: signal.Signals, code: int, state: str
 ) -> None:
