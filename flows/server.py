@@ -26,6 +26,7 @@ from types import TracebackType
 from typing import IO, Self
 
 from gan_core.errors import GantryError
+from tasks.system.imports import all_imported, quick_imports
 from tasks.system.processes import die_with, end
 from tasks.workspace import Workspace
 
@@ -216,15 +217,12 @@ def _serve(parent: int, listener: int, lock: int) -> None:
     database = Path(os.environ["PREFECT_HOME"]) / "prefect.db"
     if not database.exists() and "PREFECT_API_DATABASE_CONNECTION_URL" not in os.environ:
         _create_database(database)
-    import gc
+    with quick_imports():  # a sixth of the start-up
+        import uvicorn
+        from prefect.server.api.server import create_app
 
-    gc.disable()  # hundreds of modules are loaded, nothing of which is garbage: a sixth of the start-up
-    import uvicorn
-    from prefect.server.api.server import create_app
-
-    app = create_app(final=True)
-    gc.enable()
-    gc.freeze()
+        app = create_app(final=True)
+    all_imported()
     uvicorn.run(app, fd=listener, log_level="warning", lifespan="on", timeout_graceful_shutdown=3)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from gan_core.errors import ConfigError, GantryError
 from tasks.graph import dvc_files
 from tasks.params import Entry, load_entry
+from tasks.system.imports import all_imported
 from tasks.system.memory import keep_what_is_freed
 from tasks.system.processes import OWN_CODE, die_with, is_orphan_of_dvc
 from tasks.workspace import Workspace, current
@@ -36,7 +37,7 @@ def stage_main(stage: Callable[[Workspace, str, Entry], object]) -> None:
     """
     os.environ.update(OWN_CODE)
     keep_what_is_freed()
-    gc.freeze()  # a million objects of imported modules are no garbage; each full collection would go through them
+    all_imported()
     die_with(os.getppid())  # a killed `dvc` leaves no trainer behind
     if is_orphan_of_dvc():
         sys.exit(128 + signal.SIGTERM)

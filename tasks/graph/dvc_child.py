@@ -13,6 +13,7 @@ import signal
 import sys
 from types import FrameType
 
+from tasks.system.imports import all_imported
 from tasks.system.processes import die_with
 
 GRACE = 20.0
@@ -47,6 +48,7 @@ def main() -> None:
     die_with(int(sys.argv[1]))
     from dvc.cli import main as dvc
 
+    all_imported()
     code = dvc(sys.argv[2:])
     gc.freeze()  # as at the end of a stage
     sys.exit(code)

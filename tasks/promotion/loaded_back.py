@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from gan_core.errors import RegistryError
 from tasks.records import tracking
+from tasks.system.imports import all_imported
 from tasks.system.processes import die_with
 
 if TYPE_CHECKING:
@@ -104,6 +105,8 @@ def main() -> None:
     from mlflow import pyfunc
 
     from tasks.records import served_model  # noqa: F401  what the version's own code imports, while there is time
+
+    all_imported()
 
     for line in sys.stdin:
         request = json.loads(line)

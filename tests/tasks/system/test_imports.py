@@ -42,3 +42,11 @@ def test_after_an_error_too() -> None:
 def test_torch_is_not_imported_to_know_a_kind_of_data(module: str) -> None:
     program = f"import {module}, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("begins", [False, True])
+def test_a_process_of_ours_collects_once_it_has_imported_what_it_needs(begins: bool) -> None:
+    """`python -m tasks.NAME` imports the package while the interpreter looks for the module."""
+    program = f"import sys, gc; sys.argv = {['-m' if begins else 'a.py']}; from tasks.system.imports import all_imported"
+    program += f"; assert gc.isenabled() is {not begins}; all_imported(); assert gc.isenabled(); assert gc.get_freeze_count() > 1000"
+    subprocess.run([sys.executable, "-c", program], check=True)
