@@ -84,9 +84,9 @@ def backfill(
     entry = load_entry(workspace.root, name)
     repro.prepare(workspace)
     check_registry(workspace)
-    verdict = repro.look(workspace, "validate", name)
-    if verdict.changed:
-        raise ConfigError(f"{name}: its data is not ready ({verdict.reason}); `gantry run {name}` first")
+    status = repro.look(workspace, "validate", name)
+    if status.changed:
+        raise ConfigError(f"{name}: its data is not ready ({status.reason}); `gantry run {name}` first")
     known = data_versions(Registry.open(workspace).all_versions(name))
     if not known:
         raise ConfigError(f"{name}: no registered version says what it was made from; `gantry run {name}` registers the first")

@@ -118,9 +118,9 @@ def _prepared(workspace: Workspace, name: str, entry: Entry, space: Space) -> Pa
     """
     from gan_core.data.dataset import Dataset
 
-    verdict = repro.look(workspace, "validate", name)
-    if verdict.changed:
-        raise ConfigError(f"{name}: its data is not ready ({verdict.reason}); `gantry run {name}` first")
+    status = repro.look(workspace, "validate", name)
+    if status.changed:
+        raise ConfigError(f"{name}: its data is not ready ({status.reason}); `gantry run {name}` first")
     digest = Dataset.open(workspace.ready(name)).spec.digest
     depends = [search_space.params_of(entry), {key: repr(one) for key, one in space.items()}, digest]
     key = hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:16]

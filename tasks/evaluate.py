@@ -30,6 +30,7 @@ from tasks import kinds
 from tasks.judging import check, gather, scores_of, undecided
 from tasks.params import Entry, EvaluateParams
 from tasks.records import logged, tracking
+from tasks.records.curves import Curves, read_curves
 from tasks.scoring.scoring import Evidence, rounded
 from tasks.stage_main import stage_main
 from tasks.workspace import Workspace
@@ -49,7 +50,7 @@ def evaluate(workspace: Workspace, name: str, entry: Entry) -> None:
     dataset = Dataset.open(workspace.ready(name))
     generator = Generator.load(workspace.model(name) / "generator")
     _check(name, generator.config, dataset, entry.evaluation)
-    curves = _curves(workspace.model(name) / "metrics.jsonl")
+    curves = read_curves(workspace.model(name) / "metrics.jsonl")
     print(f"evaluate {name}: scoring the generator of {generator.config.images:,} {dataset.spec.unit}", flush=True)
     with tracking.run(workspace, name, _run_id(workspace.model(name) / "run.json")) as run:
         extractor = kept_or_fitted(workspace.features(name), name, dataset, entry.evaluation)
@@ -163,36 +164,16 @@ def _record(
     }
 
 
-def _curves(record: Path) -> dict[str, str]:
-    """The training's record as CSV files, one a number: columns `images` and that number, for `dvc plots`.
-
-    Raises:
-        DataError: the record is missing or damaged.
-    """
-    columns: dict[str, list[tuple[int, float]]] = {}
-    try:
-        for line in record.read_text(encoding="utf-8").splitlines():
-            numbers = json.loads(line)
-            images = int(numbers.pop("images"))
-            for key, value in numbers.items():
-                if isinstance(value, int | float) and not isinstance(value, bool):
-                    columns.setdefault(key, []).append((images, value))
-    except OSError as error:
-        raise DataError(f"{record}: cannot be read ({error.strerror}); run the train stage first") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{record}: damaged ({error}); run the train stage again") from None
-    return {key: "".join([f"images,{key}\n", *(f"{images},{value!r}\n" for images, value in rows)]) for key, rows in columns.items()}
-
-
 def _write(
-    report: Path, scores: Mapping[str, float], record: Mapping[str, Any], curves: Mapping[str, str], grids: Mapping[str, NDArray[np.uint8]]
+    report: Path, scores: Mapping[str, float], record: Mapping[str, Any], curves: Curves, grids: Mapping[str, NDArray[np.uint8]]
 ) -> None:
     """Write everything beside its place first, so that what has its name is whole; metrics.json comes last."""
     temporary = report / ".evaluate.tmp"
     shutil.rmtree(temporary, ignore_errors=True)
     (temporary / "curves").mkdir(parents=True)
-    for key, text in curves.items():
-        (temporary / "curves" / f"{key}.csv").write_text(text)
+    for key, points in curves.items():  # for `dvc plots`
+        rows = "".join(f"{images},{value!r}\n" for images, value in points)
+        (temporary / "curves" / f"{key}.csv").write_text(f"images,{key}\n{rows}")
     for key, picture in grids.items():
         pictures.save_png(picture, temporary / "grids" / f"{key}.png")
     (temporary / "evaluation.json").write_text(_json(record))

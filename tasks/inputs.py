@@ -81,9 +81,9 @@ def read_inputs(path: Path, spec: Pixels, on_note: Callable[[str], None] = lambd
 
 def _in_folder(path: Path, on_note: Callable[[str], None]) -> list[tuple[str, Callable[[], BinaryIO]]]:
     from tasks.sources.folder import Folder
-    from tasks.sources.images import Choice, counted
+    from tasks.sources.images import Selection, counted
 
-    choice = Choice(None, frozenset())
+    choice = Selection(None, frozenset())
     try:
         files = sorted((file.path, file.open) for file in Folder(path, "--input").files(choice))
     except DataError as error:

@@ -161,7 +161,7 @@ def _settled(registry: Registry, version: Version) -> dict[str, Any] | None:
     except (KeyError, ValueError, TypeError):
         pass
     how = registry.history(version.name)[-1].how
-    return _record(version, _Verdict(Decision("promoted", (f"version {version.number} is the champion already ({how})",))), None, None)
+    return _record(version, _Judged(Decision("promoted", (f"version {version.number} is the champion already ({how})",))), None, None)
 
 
 def _decide(registry: Registry, version: Version, entry: Entry, challenger: _Challenger, fresh: FreshProcess) -> dict[str, Any]:
@@ -186,7 +186,7 @@ def _decide(registry: Registry, version: Version, entry: Entry, challenger: _Cha
 
 
 @dataclass(frozen=True)
-class _Verdict:
+class _Judged:
     """A decision, and what was measured for it."""
 
     decision: Decision
@@ -197,7 +197,7 @@ class _Verdict:
     """The new champion's score from other latents."""
 
 
-def _judge(registry: Registry, version: Version, champion: Version | None, entry: Entry, challenger: _Challenger) -> _Verdict:
+def _judge(registry: Registry, version: Version, champion: Version | None, entry: Entry, challenger: _Challenger) -> _Judged:
     if version.was_rolled_back:
         return _vetoed(f"version {version.number} was rolled back; `gantry promote {version.name} {version.number}` takes it all the same")
     if champion is None:
@@ -208,7 +208,7 @@ def _judge(registry: Registry, version: Version, champion: Version | None, entry
         before = None if RECORD_TAG in version.tags else LastDecision.kept(challenger.workspace, version.name)
         if before is not None and before.generator == challenger.generator.config.sha256 and not before.promotes:
             return _vetoed(_rejected_before(version, before))
-        return _Verdict(gate.decide(Record(challenger.measured), entry.registration, challenger.kind))
+        return _Judged(gate.decide(Record(challenger.measured), entry.registration, challenger.kind))
     named = f"the champion, version {champion.number},"
     try:
         generator = registry.load(champion)
@@ -224,11 +224,11 @@ def _judge(registry: Registry, version: Version, champion: Version | None, entry
         return _vetoed(f"{named} cannot be scored: {error}")
 
 
-def _vetoed(reason: str) -> _Verdict:
-    return _Verdict(gate.veto(reason))
+def _vetoed(reason: str) -> _Judged:
+    return _Judged(gate.veto(reason))
 
 
-def _contest(champion: Generator, challenger: _Challenger, entry: Entry) -> _Verdict:
+def _contest(champion: Generator, challenger: _Challenger, entry: Entry) -> _Judged:
     """Score the champion as the challenger was scored, compare the two, and decide."""
     from tasks.judging import gather, scores_of
 
@@ -238,7 +238,7 @@ def _contest(champion: Generator, challenger: _Challenger, entry: Entry) -> _Ver
     mine = challenger.measured
     metric = gate.deciding_metric(mine.scores, rule, challenger.kind, mine.undecided)
     if metric not in mine.scores or metric not in old.scores or old.conditions != mine.conditions:
-        return _Verdict(gate.decide(Record(mine, old), rule, challenger.kind), old)
+        return _Judged(gate.decide(Record(mine, old), rule, challenger.kind), old)
     rival = gather(challenger.generator, challenger.dataset, extractor, params)
     both = {key: mine.scores[key] for key in mine.scores if key in old.scores}
     metrics = gate.deciding_together(both, rule, challenger.kind, mine.undecided)
@@ -246,7 +246,7 @@ def _contest(champion: Generator, challenger: _Challenger, entry: Entry) -> _Ver
     comparison, *beside = (compare(rival, evidence, by, rule.replicates, confidence, params.seed) for by in metrics)
     decision = gate.decide(Record(mine, old, comparison, tuple(beside)), rule, challenger.kind)
     fresh = _from_other_latents(challenger, extractor, params, metric) if decision.promotes else None
-    return _Verdict(decision, old, comparison, fresh)
+    return _Judged(decision, old, comparison, fresh)
 
 
 def _score_formers_again(
@@ -360,7 +360,7 @@ def _check_comes_back(registry: Registry, version: Version, generator: Generator
 
 
 def _record(
-    version: Version, verdict: _Verdict, champion: Version | None, challenger: _Challenger | None, beside: BesideReal | None = None
+    version: Version, verdict: _Judged, champion: Version | None, challenger: _Challenger | None, beside: BesideReal | None = None
 ) -> dict[str, Any]:
     """What decision.json holds (docs/gate.md describes it); first what follows from the inputs alone."""
     decision, comparison = verdict.decision, verdict.comparison

@@ -142,14 +142,14 @@ def _reproduce(
         logger.info(line)
         listening.line(stage, line)
 
-    verdict = repro.look(workspace, stage, name)
+    status = repro.look(workspace, stage, name)
     # DVC sees what the stage reads and writes here, and not what it did to the registry.
-    if not verdict.changed and stage == STAGES[-1] and (reason := lost(workspace, name)) is not None:
-        verdict, force = repro.Verdict(True, reason), True
-    if not verdict.changed and not force and stage != STAGES[0]:
-        return "cached", verdict.reason
-    if verdict.changed or force:
-        logger.info("has to run: %s", verdict.reason if verdict.changed else "asked for")
+    if not status.changed and stage == STAGES[-1] and (reason := lost(workspace, name)) is not None:
+        status, force = repro.Status(True, reason), True
+    if not status.changed and not force and stage != STAGES[0]:
+        return "cached", status.reason
+    if status.changed or force:
+        logger.info("has to run: %s", status.reason if status.changed else "asked for")
     sharing.bring(workspace, stage, name, say)
     before = tracking.dvc_hash(workspace, workspace.raw(name))
     with _gpu(stage, entry, say) as device:
@@ -168,7 +168,7 @@ def _reproduce(
     if stage == STAGES[0]:
         same = before is not None and tracking.dvc_hash(workspace, workspace.raw(name)) == before
         return "ran", "the source has nothing new" if same else "new data" if before is not None else "first data"
-    return "ran", verdict.reason
+    return "ran", status.reason
 
 
 @contextmanager

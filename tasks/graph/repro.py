@@ -63,7 +63,7 @@ class StageTimeoutError(StageError):
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Status:
     """Whether a stage has to run, and what DVC says about it."""
 
     changed: bool
@@ -118,7 +118,7 @@ def ignore_git_where_there_is_none(root: Path) -> None:
         local.write_text("[core]\n    no_scm = true\n")
 
 
-def look(workspace: Workspace, stage: str, name: str) -> Verdict:
+def look(workspace: Workspace, stage: str, name: str) -> Status:
     """Ask DVC whether `STAGE@NAME` has to run. Nothing is run or changed.
 
     Raises:
@@ -130,7 +130,7 @@ def look(workspace: Workspace, stage: str, name: str) -> Verdict:
     with opened(workspace) as repo:
         changes = [change for changes in repo.status(targets=[target]).values() for change in changes]
         words = _changes(changes) if changes else _unchanged(repo, target)
-        return Verdict(bool(changes), _relative(words, workspace))
+        return Status(bool(changes), _relative(words, workspace))
 
 
 def changed(workspace: Workspace) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from tasks.metrics import BETTER, LOWER, WHAT, BesideReal
 from tasks.promotion.decision import read_json
 from tasks.promotion.gate import FLOORS, deciding_metric
 from tasks.records import lineage
+from tasks.records.curves import Curves, read_curves
 from tasks.records.history import Former, formers
 from tasks.validation import drift
 from tasks.validation.quarantine import set_aside
@@ -36,7 +36,7 @@ _EARLIER = 2
 
 
 @dataclass(frozen=True)
-class Score:
+class ScoreRow:
     """One metric of challenger and champion."""
 
     metric: str
@@ -74,7 +74,7 @@ class Score:
 
 
 @dataclass(frozen=True)
-class Picture:
+class Figure:
     """A picture and what it shows."""
 
     caption: str
@@ -101,10 +101,10 @@ class Facts:
     record: Mapping[str, Any]
     metric: str
     """The one that decides."""
-    scores: Sequence[Score]
-    pictures: Sequence[Picture]
-    earlier: Sequence[Picture]
-    copies: Picture | None
+    scores: Sequence[ScoreRow]
+    pictures: Sequence[Figure]
+    earlier: Sequence[Figure]
+    copies: Figure | None
     """The worst pairs of a generated sample and the training sample nearest to it."""
     curves: Mapping[str, Sequence[tuple[int, float]]]
     """Each number of the training's record: (images, value)."""
@@ -162,15 +162,15 @@ def _drift(registry: Registry, version: Version, entry: Entry, dataset: Dataset,
     return None if before is None else drift.compare(before, statistics, former, entry.validation).as_record()
 
 
-def _scores(record: Mapping[str, Any], deciding: str, floors: Mapping[str, str]) -> list[Score]:
+def _scores(record: Mapping[str, Any], deciding: str, floors: Mapping[str, str]) -> list[ScoreRow]:
     challenger, champion = record["metrics"]["challenger"] or {}, record["metrics"]["champion"] or {}
     real = (record.get("evaluation") or {}).get("real_against_real") or {}
 
-    def score(key: str) -> Score:
+    def score(key: str) -> ScoreRow:
         floor = floors.get(key, "")
         vetoed = floor and any(reason.startswith(f"{key} ") and floor in reason for reason in record["reasons"])
         known = challenger.get(key), champion.get(key), real.get(key)
-        return Score(key, BETTER.get(key, LOWER), *known, decides=key == deciding, floor=floor, held=not vetoed)
+        return ScoreRow(key, BETTER.get(key, LOWER), *known, decides=key == deciding, floor=floor, held=not vetoed)
 
     keys = dict.fromkeys([*challenger, *champion, *floors])
     return [score(key) for key in sorted(keys, key=lambda key: key != deciding)]  # the one that decides first
@@ -178,32 +178,32 @@ def _scores(record: Mapping[str, Any], deciding: str, floors: Mapping[str, str])
 
 def _pictures(
     workspace: Workspace, name: str, entry: Entry, dataset: Dataset, registry: Registry, record: Mapping[str, Any]
-) -> list[Picture]:
+) -> list[Figure]:
     """The champion that was compared with, the version decided on, and the real ones, from the same latents."""
     files = {path.stem: path for path in sorted((workspace.report(name) / "grids").glob("*.png")) if path.name != _COPIES}
     shown = []
     former = record.get("former_champion")
     if former is not None:
         picture = _drawn(entry, dataset, registry, name, former)
-        shown += [Picture(f"champion, version {former}", picture)] if picture is not None else []
+        shown += [Figure(f"champion, version {former}", picture)] if picture is not None else []
     if "generated" in files:
-        shown.append(Picture(f"version {record['version']}", files.pop("generated")))
+        shown.append(Figure(f"version {record['version']}", files.pop("generated")))
     if "real" in files:
-        shown.append(Picture("real, held out", files.pop("real")))
-    return shown + [Picture(stem.replace("_", " "), path) for stem, path in files.items()]
+        shown.append(Figure("real, held out", files.pop("real")))
+    return shown + [Figure(stem.replace("_", " "), path) for stem, path in files.items()]
 
 
-def _copies(path: Path) -> Picture | None:
-    return Picture("generated samples beside the nearest training samples", path) if path.is_file() else None
+def _copies(path: Path) -> Figure | None:
+    return Figure("generated samples beside the nearest training samples", path) if path.is_file() else None
 
 
 def _earlier(
     entry: Entry, dataset: Dataset, registry: Registry, name: str, history: Sequence[Reign], record: Mapping[str, Any]
-) -> list[Picture]:
+) -> list[Figure]:
     numbers = dict.fromkeys(reign.version for reign in reversed(history))
     others = [number for number in numbers if number not in (record["version"], record.get("former_champion"))][:_EARLIER]
     drawn = [(number, _drawn(entry, dataset, registry, name, number)) for number in others]
-    return [Picture(f"version {number}", picture) for number, picture in drawn if picture is not None]
+    return [Figure(f"version {number}", picture) for number, picture in drawn if picture is not None]
 
 
 def _drawn(entry: Entry, dataset: Dataset, registry: Registry, name: str, number: int) -> NDArray[np.uint8] | None:
@@ -218,17 +218,11 @@ def _drawn(entry: Entry, dataset: Dataset, registry: Registry, name: str, number
         return None  # the decision says what is wrong with the champion; the page only goes without its picture
 
 
-def _curves(record: Path) -> dict[str, list[tuple[int, float]]]:
-    curves: dict[str, list[tuple[int, float]]] = {}
+def _curves(record: Path) -> Curves:
     try:
-        lines = [json.loads(line) for line in record.read_text(encoding="utf-8").splitlines()]
-    except (OSError, ValueError):
+        return read_curves(record)
+    except DataError:
         return {}
-    for line in lines:
-        for key, value in line.items():
-            if key != "images" and isinstance(value, int | float) and not isinstance(value, bool):
-                curves.setdefault(key, []).append((int(line["images"]), float(value)))
-    return curves
 
 
 def _quarantine(workspace: Workspace, name: str) -> Quarantine:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tasks.report.charts import charts, interval
-from tasks.report.facts import Facts, Picture
+from tasks.report.facts import Facts, Figure
 from tasks.report.templates import environment
 
 _LARGEST = 1_440
@@ -58,7 +58,7 @@ def leaves(tree: Mapping[str, Any], path: str = "") -> list[tuple[str, Any]]:
     return found
 
 
-def data_uri(picture: Picture) -> str:
+def data_uri(picture: Figure) -> str:
     """A picture inside the page."""
     from PIL import Image
 

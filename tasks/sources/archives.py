@@ -32,7 +32,7 @@ from typing import Any, BinaryIO, cast
 
 from gan_core.errors import DataError
 from tasks.sources.content import what_came
-from tasks.sources.images import Choice
+from tasks.sources.images import Selection
 from tasks.sources.raw import safe_path
 from tasks.sources.source import SourceFile, held, scratch_file
 
@@ -110,7 +110,7 @@ class Archive:
         self.identity = f"{identity}/{self._below}"
         self.fingerprint = None if state is None else f"{self.identity} {state}"
 
-    def files(self, choice: Choice) -> Iterator[SourceFile]:
+    def files(self, choice: Selection) -> Iterator[SourceFile]:
         seen: set[str] = set()
         total = 0
         try:

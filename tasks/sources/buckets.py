@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, cast
 
 from gan_core.errors import ConfigError, DataError, GantryError
 from tasks.addresses import BUCKETS
-from tasks.sources.images import Choice
+from tasks.sources.images import Selection
 from tasks.sources.raw import safe_path
 from tasks.sources.remote import RemoteFacts
 from tasks.sources.source import SourceFile, held
@@ -55,7 +55,7 @@ class Bucket:
         self.where = safe_path(where)
         self.identity = f"{scheme}://{self._path}"
 
-    def files(self, choice: Choice) -> Iterator[SourceFile]:
+    def files(self, choice: Selection) -> Iterator[SourceFile]:
         with _network(self._scheme, self.where):
             store = _store(self._scheme)
             listed = store.find(self._path, detail=True)

@@ -16,7 +16,7 @@ from pathlib import Path
 from gan_core.errors import DataError
 from tasks.addresses import archive_in
 from tasks.params import DataParams
-from tasks.sources.images import Choice, Place
+from tasks.sources.images import Place, Selection
 from tasks.sources.raw import safe_path
 from tasks.sources.source import SourceFile, expand_path, open_file, state_of
 from tasks.workspace import Workspace
@@ -67,12 +67,12 @@ class Folder:
         self.identity = self._root
         self.where = safe_path(self._root)
 
-    def files(self, choice: Choice) -> Iterator[SourceFile]:
+    def files(self, choice: Selection) -> Iterator[SourceFile]:
         now_ns = time.time_ns()
         for path, place, facts in self._found(choice):
             yield SourceFile(safe_path(path), facts.st_size, state_of(facts, now_ns), partial(open_file, place))
 
-    def _found(self, choice: Choice) -> Iterator[tuple[str, str, os.stat_result]]:
+    def _found(self, choice: Selection) -> Iterator[tuple[str, str, os.stat_result]]:
         """Of each file that is taken its path below the root, its real place, and what the file system knows of it."""
         folders = [""]
         if choice.folders is not None:

@@ -44,7 +44,7 @@ _REASONS = 8
 """Reasons why files were left out that are told apart, at most."""
 
 
-class Choice:
+class Selection:
     """Which files of a place are taken, told by their paths alone, and what is left out."""
 
     def __init__(self, folders: Sequence[str] | None, besides: frozenset[str]) -> None:
@@ -110,7 +110,7 @@ class Place(Protocol):
         """What a person should know of it."""
         ...
 
-    def files(self, choice: Choice) -> Iterator[SourceFile]:
+    def files(self, choice: Selection) -> Iterator[SourceFile]:
         """The files that `choice` takes, each once.
 
         Raises:
@@ -154,7 +154,7 @@ class ImageSource:
         return json.dumps([place, self._layout, self._folders, self._annotations, labels if self._layout == "images" else None])
 
     def look(self) -> Sequence[SourceFile]:
-        choice = Choice(self._folders, frozenset(() if self._annotations is None else (self._annotations,)))
+        choice = Selection(self._folders, frozenset(() if self._annotations is None else (self._annotations,)))
         files = list(self._place.files(choice))
         named = None if self._annotations is None else safe_path(self._annotations)
         self._annotations_file = next((file for file in files if file.path == named), None)
@@ -190,7 +190,7 @@ class ImageSource:
     def _where(self) -> str:
         return self._place.where
 
-    def _check_folders(self, folders: Sequence[str], choice: Choice) -> None:
+    def _check_folders(self, folders: Sequence[str], choice: Selection) -> None:
         """Refuse a folder that `data.folders` names and that is not there."""
         there = sorted(safe_path(name) for name, is_folder in choice.top.items() if is_folder)
         for name in folders:
@@ -202,7 +202,7 @@ class ImageSource:
                     hint = f"there is {same}, whose accents are written in the other of Unicode's two ways; copy that name"
                 raise DataError(f"{self._where}: data.folders: there is no folder {safe_path(name)!r}; {hint}")
 
-    def _beside(self, folders: Sequence[str], paths: Sequence[str], choice: Choice) -> list[str]:
+    def _beside(self, folders: Sequence[str], paths: Sequence[str], choice: Selection) -> list[str]:
         """What lies beside the two folders, each of which has to hold images."""
         with_images = {class_of(path) for path in paths}
         if missing := [folder for folder in folders if safe_path(folder) not in with_images]:
@@ -210,7 +210,7 @@ class ImageSource:
         beside = sorted(safe_path(name) for name in choice.top if name not in folders)
         return [f"left out beside {' and '.join(folders)}: {_shown(beside)}"] if beside else []
 
-    def _classes(self, paths: Sequence[str], choice: Choice) -> list[str]:
+    def _classes(self, paths: Sequence[str], choice: Selection) -> list[str]:
         """Refuse folders that are no classes; notes of those that may be none."""
         classes = sorted({label for label in map(class_of, paths) if label is not None})
         if not classes:
@@ -240,7 +240,7 @@ class ImageSource:
             )
         return notes
 
-    def _refuse_parts(self, classes: Sequence[str], choice: Choice) -> None:
+    def _refuse_parts(self, classes: Sequence[str], choice: Selection) -> None:
         """Refuse folders that are plainly something else than classes, where the entry does not say that they are."""
         if "dataset.json" in choice.texts:
             raise DataError(

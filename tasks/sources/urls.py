@@ -16,7 +16,7 @@ from tasks.addresses import BUCKETS, archive_in, is_table, without_query
 from tasks.params import DataParams
 from tasks.sources.archives import Archive
 from tasks.sources.buckets import Bucket, ObjectFile
-from tasks.sources.images import Choice, ImageSource
+from tasks.sources.images import ImageSource, Selection
 from tasks.sources.raw import safe_path
 from tasks.sources.remote import LocalCopy, RemoteFile
 from tasks.sources.source import Source, SourceFile, expand_variables
@@ -78,6 +78,6 @@ class RemoteArchive:
     def notes(self) -> Sequence[str]:
         return self._copy.notes
 
-    def files(self, choice: Choice) -> Iterator[SourceFile]:
+    def files(self, choice: Selection) -> Iterator[SourceFile]:
         copy = self._copy
         return Archive(copy.file, self._name, self._shown, self.identity, copy.facts.state, self._below, copy.scratch).files(choice)

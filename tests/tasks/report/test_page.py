@@ -24,7 +24,7 @@ from gan_core.kinds.schema import Column, Schema
 from gan_core.kinds.table import Table
 from gan_core.params.networks import MlpGeneratorParams
 from tasks.report import card, charts, page
-from tasks.report.facts import Facts, Former, Picture, Quarantine, Score, _scores
+from tasks.report.facts import Facts, Figure, Former, Quarantine, ScoreRow, _scores
 from tasks.report.place import page_of
 from tasks.workspace import Workspace
 
@@ -75,10 +75,10 @@ def facts(outcome: str = "promoted", **changes: Any) -> Facts:
         name="digits",
         record=record,
         metric="fid",
-        scores=[Score("fid", "lower", 12.5, 14.75, 1.5, True), Score("recall", "higher", 0.5, 0.5, None, False)],
-        pictures=[Picture("champion, version 2", grid), Picture("version 3", grid)],
-        earlier=[Picture("version 1", grid)],
-        copies=Picture("pairs", grid),
+        scores=[ScoreRow("fid", "lower", 12.5, 14.75, 1.5, True), ScoreRow("recall", "higher", 0.5, 0.5, None, False)],
+        pictures=[Figure("champion, version 2", grid), Figure("version 3", grid)],
+        earlier=[Figure("version 1", grid)],
+        copies=Figure("pairs", grid),
         curves={
             "generator_loss": [(0, 2.0), (640, 1.0)],
             "discriminator_loss": [(0, 1.0), (640, 1.5)],
@@ -150,7 +150,7 @@ class TestPage:
         bare = replace(
             base,
             record=record,
-            scores=[Score("fid", "lower", 12.5, None, None, True)],
+            scores=[ScoreRow("fid", "lower", 12.5, None, None, True)],
             earlier=[],
             pictures=[],
             copies=None,
@@ -164,9 +164,9 @@ class TestPage:
 
     def test_how_far_from_real_and_which_floors_held(self) -> None:
         scores = [
-            Score("fid", "lower", 12.5, 14.75, 0.4, True),
-            Score("recall", "higher", 0.5, 0.5, None, False, ">= 0.4"),
-            Score("copies", "lower", 0.11, None, None, False, "<= 0.05", False),
+            ScoreRow("fid", "lower", 12.5, 14.75, 0.4, True),
+            ScoreRow("recall", "higher", 0.5, 0.5, None, False, ">= 0.4"),
+            ScoreRow("copies", "lower", 0.11, None, None, False, "<= 0.05", False),
         ]
         html = page.render(facts(scores=scores, cost={"seconds": 412.3, "images_per_second": 1_602, "device": "cpu", "processes": 1}))
         text = " ".join(re.sub(r"<[^>]*>", " ", html).split())
@@ -214,7 +214,7 @@ class TestPage:
 
         from PIL import Image
 
-        uri = page.data_uri(Picture("large", np.zeros((900, 1_800, 3), dtype=np.uint8)))
+        uri = page.data_uri(Figure("large", np.zeros((900, 1_800, 3), dtype=np.uint8)))
         assert Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))).size == (1_440, 720)
 
     @pytest.mark.parametrize(
@@ -228,7 +228,7 @@ class TestPage:
         ],
     )
     def test_which_one_is_better(self, challenger: float | None, champion: float | None, better: str, verdict: str) -> None:
-        assert Score("fid", better, challenger, champion, None, False).verdict == verdict
+        assert ScoreRow("fid", better, challenger, champion, None, False).verdict == verdict
 
 
 class TestCharts:
