@@ -20,7 +20,7 @@ class Draws:
 
     >>> draws = Draws(3, replicates=2, seed=0)
     >>> draws.counts.sum(axis=1).tolist(), len(draws.indices(0))
-    ([3, 3], 3)
+    ([3.0, 3.0], 3)
     """
 
     def __init__(self, size: int, replicates: int, seed: int, clusters: NDArray[np.int64] | None = None) -> None:
@@ -33,7 +33,9 @@ class Draws:
         bag_of[random.permutation(units)] = np.arange(units) % max(bags, 1)
         bag = bag_of[cluster]
         self.size = size
-        self.members = np.split(np.argsort(bag, kind="stable"), np.cumsum(np.bincount(bag, minlength=bags))[:-1]) if bags else []
+        self._by_bag, self._lengths = np.argsort(bag, kind="stable"), np.bincount(bag, minlength=bags)
+        self._begins = np.cumsum(self._lengths) - self._lengths
+        self.members = np.split(self._by_bag, self._begins[1:]) if bags else []
         """Indices of the samples in each bag."""
         counts = random.multinomial(bags, np.full(bags, 1 / bags), size=replicates) if bags else np.zeros((replicates, 0))
         self.counts: NDArray[np.float64] = counts.astype(np.float64)
@@ -44,8 +46,10 @@ class Draws:
 
     def indices(self, replicate: int) -> NDArray[np.int64]:
         """The samples that a replicate takes, with repetitions: about `size` of them (exactly, where the bags are equal)."""
-        taken = [np.tile(members, int(count)) for members, count in zip(self.members, self.counts[replicate], strict=True) if count]
-        return np.concatenate(taken) if taken else np.zeros(0, dtype=np.int64)
+        # Bag after bag, each as often as it is taken: where its samples begin among all, and then one by one.
+        begin, length = (np.repeat(each, self.counts[replicate].astype(np.int64)) for each in (self._begins, self._lengths))
+        indices: NDArray[np.int64] = self._by_bag[np.arange(length.sum()) + np.repeat(begin - length.cumsum() + length, length)]
+        return indices
 
     @property
     def bag_sizes(self) -> NDArray[np.float64]:

@@ -43,6 +43,13 @@ class TestDraws:
         assert max(map(len, draws.members)) - min(map(len, draws.members)) <= 1
         assert draws.counts.sum(axis=1).tolist() == [len(draws.members)] * 4
 
+    @pytest.mark.parametrize(("size", "clusters"), [(1, None), (7, None), (BAGS + 9, None), (60, np.arange(60) % 13)])
+    def test_a_replicate_takes_each_bag_as_often_as_it_counts(self, size: int, clusters: NDArray[np.int64] | None) -> None:
+        draws = Draws(size, 4, 0, clusters)
+        for replicate, counts in enumerate(draws.counts):
+            taken = [member for members, count in zip(draws.members, counts, strict=True) for member in members.tolist() * int(count)]
+            assert draws.indices(replicate).tolist() == taken
+
     def test_up_to_as_many_as_there_are_bags_it_is_the_ordinary_bootstrap(self) -> None:
         draws = Draws(200, 2000, 0)
         taken = np.stack([np.bincount(draws.indices(index), minlength=200) for index in range(2000)])
