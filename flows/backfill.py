@@ -25,6 +25,7 @@ from tasks.preflight import check_registry
 from tasks.promotion import gate
 from tasks.records import tracking
 from tasks.records.registry import Registry, Version
+from tasks.start import pin, pinned
 from tasks.system import locks
 from tasks.trials import aside, search_space
 from tasks.workspace import Workspace
@@ -92,7 +93,10 @@ def backfill(
         raise ConfigError(f"{name}: no registered version says what it was made from; `gantry run {name}` registers the first")
     dataset = Dataset.open(workspace.ready(name))
     extractor = _extractor(workspace, name, entry, dataset)
+    pin(workspace, name, entry.train, say)
+    start = pinned(workspace, name, entry.train)
     depends = [search_space.params_of(entry), dataset.spec.digest, None if extractor is None else extractor.hash]
+    depends += [] if start is None else [start.checkpoint.sha256]
     key = hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:16]
     folder = workspace.sweeps(name) / f"backfill-{key}"
     folder.mkdir(parents=True, exist_ok=True)
@@ -165,6 +169,8 @@ class _Filling:
         from gan_core.data.dataset import Dataset
 
         aside.write_params(there, self.name, search_space.params_of(self.entry))
+        if self.workspace.start(self.name).exists():
+            shutil.copytree(self.workspace.start(self.name), there.start(self.name), dirs_exist_ok=True)
         if not there.ready(self.name).exists():
             with bringing(self.workspace, there) as bring:
                 bring(data.raw, there.raw(self.name))

@@ -601,8 +601,8 @@ def lineage(
         for key, value in facts.items():
             if isinstance(value, dict) and value:
                 grow(tree.add(Text(key, style="bold")), value)
-            elif value not in (None, {}):
-                tree.add(Text.assemble((f"{key}  ", "dim"), str(value)))
+            elif value not in (None, {}, []):
+                tree.add(Text.assemble((f"{key}  ", "dim"), ", ".join(map(str, value)) if isinstance(value, list) else str(value)))
         return tree
 
     title = f"{found.pop('name')}, version {found.pop('version')}"

@@ -25,6 +25,7 @@ from tasks.metrics import BETTER, LOWER
 from tasks.params import Entry, load_entry
 from tasks.preflight import check_features, check_registry
 from tasks.records import tracking
+from tasks.start import pin, pinned
 from tasks.system import locks
 from tasks.trials import aside, search_space
 from tasks.trials.search_space import Range, Scalar, Space, in_words
@@ -95,7 +96,7 @@ def sweep(
     check_registry(workspace)
     check_features(workspace, name, entry)
     with locks.sweeping(workspace, name):
-        folder = _prepared(workspace, name, entry, space)
+        folder = _prepared(workspace, name, entry, space, say)
         study = _study(folder, prune)
         with tracking.run(workspace, name, study.user_attrs.get("run_id")) as run:
             study.set_user_attr("run_id", run.id)
@@ -111,7 +112,7 @@ def sweep(
     return found
 
 
-def _prepared(workspace: Workspace, name: str, entry: Entry, space: Space) -> Path:
+def _prepared(workspace: Workspace, name: str, entry: Entry, space: Space, say: Callable[[str], None]) -> Path:
     """The sweep's folder, named by all that its trials share, with the entry's data in it.
 
     The data's files are linked, not copied; the stages replace theirs and never write into them, so the sweep keeps its own.
@@ -122,7 +123,10 @@ def _prepared(workspace: Workspace, name: str, entry: Entry, space: Space) -> Pa
     if status.changed:
         raise ConfigError(f"{name}: its data is not ready ({status.reason}); `gantry run {name}` first")
     digest = Dataset.open(workspace.ready(name)).spec.digest
+    pin(workspace, name, entry.train, say)
+    start = pinned(workspace, name, entry.train)
     depends = [search_space.params_of(entry), {key: repr(one) for key, one in space.items()}, digest]
+    depends += [] if start is None else [start.checkpoint.sha256]
     key = hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:16]
     folder = workspace.sweeps(name) / key
     shared = Workspace(folder)
@@ -130,8 +134,9 @@ def _prepared(workspace: Workspace, name: str, entry: Entry, space: Space) -> Pa
         shutil.rmtree(folder, ignore_errors=True)
         unfinished = shared.ready(name).with_name("ready.unfinished")
         shutil.copytree(workspace.ready(name), unfinished, copy_function=_linked)
-        if workspace.features(name).exists():
-            shutil.copytree(workspace.features(name), shared.features(name))
+        for kept in (Workspace.features, Workspace.start):
+            if kept(workspace, name).exists():
+                shutil.copytree(kept(workspace, name), kept(shared, name))
         unfinished.rename(shared.ready(name))
     return folder
 

@@ -42,8 +42,8 @@ from gan_core.recipes.game import Recipe, Turn
 from gan_core.start import Takeover, check_fits, moments_taken, take_over
 
 _BUILD = 2**40  # apart from any count of images
-_NO_EFFECT = ("checkpoint_every",)
-"""Parameters that change nothing about a training's result."""
+_NO_EFFECT = ("checkpoint_every", "start")
+"""Parameters that change nothing about a training's result; not what a start is called, but what is in it."""
 _MOMENTS: Mapping[type[torch.optim.Optimizer], frozenset[str]] = {
     torch.optim.Adam: frozenset({"step", "exp_avg", "exp_avg_sq"}),
     torch.optim.RMSprop: frozenset({"step", "square_avg"}),

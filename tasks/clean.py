@@ -1,10 +1,10 @@
 """What a workspace has gathered and no longer needs: old training states, sweeps, versions, runs, and the cache only they referred to.
 
 Kept is whatever could be asked for: every version that an alias names, the latest versions, and the latest champions that a rollback
-could go back to, each with its run, its model, and the data and checkpoint that `gantry reproduce` takes; what dvc.lock names; what an
-unfinished training of the present parameters and data goes on from; and all that is younger than a number of days. Of generators that
-are not in params.yaml every version is kept, since somebody else may train them. What lies outside of the workspace, be it by a link, is
-left alone unless a server keeps it: others may use it.
+could go back to, each with its run, its model, and the data, start and checkpoint that `gantry reproduce` takes; what dvc.lock names;
+what an unfinished training of the present parameters and data goes on from; and all that is younger than a number of days. Of generators
+that are not in params.yaml every version is kept, since somebody else may train them. What lies outside of the workspace, be it by a
+link, is left alone unless a server keeps it: others may use it.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gan_core.errors import DataError
+from gan_core.errors import GantryError
 from tasks import params
 from tasks.graph import dvc_cache, repro
 from tasks.params import Entry
@@ -134,13 +134,15 @@ def _sweep(folder: Path, before: float) -> Iterator[Item]:
 def _outdated(workspace: Workspace, state: Path, entry: Entry) -> str | None:
     """Why the present training would not go on from a state; None where it would, or where that cannot be told."""
     from gan_core.data.dataset import Dataset
+    from tasks.start import pinned
     from tasks.train import state_key
 
     try:
         dataset = Dataset.open(workspace.ready(state.parent.name))
-    except DataError:
+        start = pinned(workspace, state.parent.name, entry.train)
+    except GantryError:
         return None
-    return None if state.name == state_key(entry.train, dataset) else "of other parameters or data than now"
+    return None if state.name == state_key(entry.train, dataset, start) else "of other parameters or data than now"
 
 
 def _named(state: Path) -> str:
@@ -150,7 +152,7 @@ def _named(state: Path) -> str:
 class _Records:
     """What the registry and the tracking server hold, and which of it is kept."""
 
-    def __init__(self, workspace: Workspace, entries: Container[str], states: Iterable[Path], keep: int, before: float) -> None:
+    def __init__(self, workspace: Workspace, entries: Mapping[str, Entry], states: Iterable[Path], keep: int, before: float) -> None:
         self._workspace, self._registry, self._before = workspace, Registry.open(workspace), before
         self._versions = {name: self._registry.all_versions(name) for name in self._registry.names()}
         self.notes: list[str] = []
@@ -161,6 +163,7 @@ class _Records:
             for name, versions in self._versions.items()
         }
         for name, versions in self._versions.items():
+            self._kept[name] |= self._named(name, entries)
             self._kept[name] |= {one.number for one in versions if self._is_shared(f"version {name}/{one.number}", one.source)}
         files = [*(workspace.root / "models").glob("*/run.json"), *(path for state in states for path in state.glob("*/run.json"))]
         self._runs_at_work = {run for path in files if (run := _run_id(path))}
@@ -170,6 +173,12 @@ class _Records:
         """DVC's hashes of all that kept versions were made from."""
         kept = (version for name, versions in self._versions.items() for version in versions if version.number in self._kept[name])
         return {digest for version in kept for digest in lineage.dvc_hashes(version)}
+
+    def _named(self, name: str, entries: Mapping[str, Entry]) -> set[int]:
+        """Numbers of a generator's versions that entries start from by name. What a kept version started from needs no version: it is
+        pinned, and the pinned checkpoint is kept with it."""
+        named = [self._registry.find_named(entry.train.start) for entry in entries.values()]
+        return {version.number for version in named if version is not None and version.name == name}
 
     def old(self, name: str) -> Iterator[Item]:
         """Versions and runs of a generator that can go."""

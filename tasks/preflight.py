@@ -8,6 +8,7 @@ import urllib.request
 from contextlib import suppress
 
 from gan_core.errors import RegistryError
+from gan_core.params.common import SCRATCH
 from tasks.graph import repro, sharing
 from tasks.params import Entry, load_entry
 from tasks.records import tracking
@@ -21,7 +22,7 @@ def preflight(workspace: Workspace, name: str) -> Entry:
     Raises:
         ConfigError: params.yaml is wrong, has no such generator (then with the nearest name), or this is no workspace.
         RegistryError: the tracking server cannot be reached.
-        DataError: as `check_features`.
+        ConfigError, DataError: as `check_start` and `check_features`.
         GantryError: somebody is retraining it already.
     """
     entry = load_entry(workspace.root, name)
@@ -29,8 +30,24 @@ def preflight(workspace: Workspace, name: str) -> Entry:
     sharing.check(workspace)
     locks.check_free(workspace, name)
     check_registry(workspace)
+    check_start(workspace, name, entry)
     check_features(workspace, name, entry)
     return entry
+
+
+def check_start(workspace: Workspace, name: str, entry: Entry) -> None:
+    """See that what a training would start from is there, as far as that can be told without its checkpoint.
+
+    Raises:
+        ConfigError: `train.start` names nothing that there is, or something of another recipe; or dvc.yaml has no stage for it.
+        RegistryError: the registry cannot be reached.
+    """
+    if entry.train.start == SCRATCH:
+        return
+    from tasks.start import check_stage, look_up  # with the registry, which a training from scratch does without here
+
+    check_stage(workspace, entry.train)
+    look_up(workspace, name, entry.train)
 
 
 def check_features(workspace: Workspace, name: str, entry: Entry) -> None:

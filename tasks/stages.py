@@ -25,6 +25,7 @@ from tasks.graph import repro, sharing
 from tasks.params import Entry
 from tasks.promotion.standing import lost
 from tasks.records import tracking
+from tasks.start import pin
 from tasks.system import locks
 from tasks.system.gpu import will_use_cuda
 from tasks.workspace import STAGES, Workspace
@@ -44,6 +45,7 @@ TIMEOUTS: Mapping[str, float] = {
 # data stay bad, and a stage that crashed is a defect to look at.
 _PASSING: Mapping[str, frozenset[int]] = {
     "fetch": frozenset({1}),
+    "start": frozenset({5}),
     "train": frozenset({5}),
     "evaluate": frozenset({5}),
     "register": frozenset({5}),
@@ -142,6 +144,8 @@ def _reproduce(
         logger.info(line)
         listening.line(stage, line)
 
+    if stage == "train":
+        pin(workspace, name, entry.train, say, timeout)
     status = repro.look(workspace, stage, name)
     # DVC sees what the stage reads and writes here, and not what it did to the registry.
     if not status.changed and stage == STAGES[-1] and (reason := lost(workspace, name)) is not None:

@@ -1,4 +1,4 @@
-"""The train stage: `python -P -m tasks.train NAME` turns data/NAME/ready into models/NAME.
+"""The train stage: `python -P -m tasks.train NAME` turns data/NAME/ready, and data/NAME/start, into models/NAME.
 
 DVC removes a stage's outputs before it runs, so an unfinished training keeps its state in `.gantry/unfinished/NAME/KEY`, where KEY
 is a hash of all that the result depends on. Started again after a crash, a kill or Ctrl-C, it goes on from there; when it is done,
@@ -39,6 +39,7 @@ from tasks import judging, kinds
 from tasks.params import Entry
 from tasks.records import logged, tracking
 from tasks.stage_main import stage_main
+from tasks.start import Pinned, pinned
 from tasks.system import cores, progress, ranks
 from tasks.workspace import Workspace
 
@@ -70,14 +71,15 @@ def train(workspace: Workspace, name: str, entry: Entry, until: int | None = Non
     hosts = ranks.Hosts.from_environment()
     here = ranks.processes_here(entry.train, hosts, device)
     params = entry.train.model_copy(update={"processes": here * hosts.count})
-    key = _key(params, dataset)
+    start = pinned(workspace, name, entry.train)
+    key = _key(params, dataset, start)
     if here * hosts.count > 1 and not ranks.is_rank():
         ranks.launch(name, key, workspace.ranks(name), hosts, here)
         return None
     state = workspace.unfinished(name) / key
     torch.set_num_threads(params.threads or _threads(dataset, state, here))
     with ranks.joined(hosts, device) as group:
-        return _train(workspace, name, entry, dataset, state, params, group, until)
+        return _train(workspace, name, entry, dataset, start, state, params, group, until)
 
 
 def _threads(dataset: Dataset, state: Path, here: int) -> int:
@@ -92,14 +94,23 @@ def _threads(dataset: Dataset, state: Path, here: int) -> int:
 
 
 def _train(
-    workspace: Workspace, name: str, entry: Entry, dataset: Dataset, state: Path, params: TrainParams, group: Group, until: int | None
+    workspace: Workspace,
+    name: str,
+    entry: Entry,
+    dataset: Dataset,
+    start: Pinned | None,
+    state: Path,
+    params: TrainParams,
+    group: Group,
+    until: int | None,
 ) -> Path | None:
     """Try until a run is not lost; `params` are the entry's, with the processes of all hosts."""
     for number in range(params.restarts + 1):
         again = number < params.restarts
         folder = state / f"try-{number}"
         try:
-            if not _try(workspace, name, entry, dataset, folder, params.model_copy(update={"seed": params.seed + number}), group, until):
+            seeded = params.model_copy(update={"seed": params.seed + number})
+            if not _try(workspace, name, entry, dataset, start, folder, seeded, group, until):
                 return folder
             break
         except LostRunError as lost:
@@ -115,15 +126,24 @@ def _train(
 
 
 def _try(
-    workspace: Workspace, name: str, entry: Entry, dataset: Dataset, unfinished: Path, params: TrainParams, group: Group, until: int | None
+    workspace: Workspace,
+    name: str,
+    entry: Entry,
+    dataset: Dataset,
+    start: Pinned | None,
+    unfinished: Path,
+    params: TrainParams,
+    group: Group,
+    until: int | None,
 ) -> bool:
     """Train once, or go on with it, and publish the results; False where it pauses. `params` have the seed of this try."""
     lost = (unfinished / _LOST).read_text() if group.is_first and (unfinished / _LOST).exists() else ""
     if lost := group.share(lost.encode(), choose_device(params.device)).decode():
         raise LostRunError(lost)
+    begin = None if start is None else start.checkpoint
     if not group.is_first:
         with _stop_signals() as received:
-            if not train_generator(params, dataset, unfinished, should_stop=lambda: bool(received), group=group):
+            if not train_generator(params, dataset, unfinished, should_stop=lambda: bool(received), group=group, start=begin):
                 sys.exit(128 + (received or [signal.SIGTERM])[0])
         return True
     if ranks.was_restarted():
@@ -149,7 +169,7 @@ def _try(
             def should_stop() -> bool:
                 return bool(received) or (until is not None and seen >= until)
 
-            done = train_generator(params, dataset, unfinished, on_progress, _note, should_stop, group)
+            done = train_generator(params, dataset, unfinished, on_progress, _note, should_stop, group, begin)
         record.level()
         if not done and not received and until is not None and seen >= until:
             return False
@@ -167,6 +187,8 @@ def _try(
             "seconds": round(seconds, 1),
             "images_per_second": round(images / seconds) if seconds else 0,
         }
+        if start is not None:
+            cost["start"] = {**start.facts, **json.loads((unfinished / "start.json").read_text())}
         book.log(lambda run: logged.trained(run, unfinished, cost))
         _publish(unfinished, workspace.model(name), cost)
     unit = dataset.spec.unit
@@ -174,16 +196,16 @@ def _try(
     return True
 
 
-def state_key(params: TrainParams, dataset: Dataset) -> str:
+def state_key(params: TrainParams, dataset: Dataset, start: Pinned | None = None) -> str:
     """Names the training that `train` would begin here, or go on with; its state lies in a folder of this name."""
     hosts = ranks.Hosts.from_environment()
     here = ranks.processes_here(params, hosts, choose_device(params.device))
-    return _key(params.model_copy(update={"processes": here * hosts.count}), dataset)
+    return _key(params.model_copy(update={"processes": here * hosts.count}), dataset, start)
 
 
-def _key(params: TrainParams, dataset: Dataset) -> str:
+def _key(params: TrainParams, dataset: Dataset, start: Pinned | None) -> str:
     """Names a training by all that its result depends on."""
-    depends = {"format": _STATE_FORMAT, **identity(params, dataset)}
+    depends = {"format": _STATE_FORMAT, **identity(params, dataset, None if start is None else start.checkpoint)}
     return hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -6,6 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 STAGES = ("fetch", "validate", "train", "evaluate", "register")
+PIN = "start"
+"""DVC's stage that pins what a training starts from. It runs with train, as a part of it."""
+GRAPH = (*STAGES[:2], PIN, *STAGES[2:])
+"""All of an entry's stages in dvc.yaml, in their order."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,10 @@ class Workspace:
 
     def ready(self, name: str) -> Path:
         return self.root / "data" / name / "ready"
+
+    def start(self, name: str) -> Path:
+        """Holds start.json and, where the training does not start from scratch, checkpoint/."""
+        return self.root / "data" / name / "start"
 
     def validation(self, name: str) -> Path:
         return self.root / "data" / name / "validation"

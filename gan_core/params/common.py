@@ -14,6 +14,9 @@ from gan_core.named import Named
 PositiveInt = Annotated[int, Field(gt=0)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 
+SCRATCH, CHAMPION = "scratch", "champion"
+"""What `train.start` may be beside a reference or a folder."""
+
 Kind = str
 """Name of a kind of data, as `gan_core.kinds.KINDS` has it."""
 Patch = Literal[16, 34, 70]
@@ -101,6 +104,10 @@ class TrainParams(Strict):
     recipe: str
     images: PositiveInt
     """The budget: training ends when this many real samples were shown."""
+    start: Annotated[str, Field(min_length=1, max_length=1_024)] = SCRATCH
+    """What the players, their optimisers' moments and the average begin with: `scratch`, nothing; `champion`, the one in use, and nothing
+    while there is none; `NAME`, another generator's champion; `NAME/VERSION`; or the path of a folder with a checkpoint, such as
+    models/NAME. What does not fit begins anew. Rates, noise and the order of the data begin anew in any case."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     batch: Annotated[int, Field(ge=2, le=65_536)] = 64
     optimizer: OptimizerParams = OptimizerParams()

@@ -6,7 +6,7 @@ Like `dvc gc`, with more that is kept: what the registry's versions were made fr
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +36,11 @@ def unreferenced(repo: Any, needed: Iterable[str]) -> list[Path]:
     return [*(path for path, outputs in runs.items() if not outputs & named), *(Path(cache.oid_to_path(digest)) for digest in objects)]
 
 
-def remember(repo: Any, former: str, present: str) -> int:
-    """Enter what DVC's run-cache remembers of a command under its present beginning, too.
+def remember(repo: Any, present: Callable[[dict[str, Any]], dict[str, Any] | None]) -> int:
+    """Enter what DVC's run-cache remembers of a stage under what the stage is now, too.
 
     Args:
-        former: how the command began.
-        present: how it begins now.
+        present: takes a run as dvc.lock would have it, and returns it as it would be now; None where it stays as it is.
 
     Returns:
         How many runs were not remembered so.
@@ -52,13 +51,11 @@ def remember(repo: Any, former: str, present: str) -> int:
     entered = 0
     for path in Path(repo.stage_cache.cache_dir).glob("*/*/*"):
         try:
-            run = load_yaml(path)
-            command = str(run["cmd"])
-        except (ParseError, KeyError, TypeError):
+            run = present(load_yaml(path))
+        except (ParseError, KeyError, TypeError, AttributeError):
             continue  # damaged, and of no use to DVC either
-        if not command.startswith(former):
+        if run is None:
             continue
-        run["cmd"] = present + command.removeprefix(former)
         key, value = _get_cache_hash(copy.deepcopy(run), key=True), _get_cache_hash(run)
         there = Path(repo.stage_cache._get_cache_path(key, value))
         if not there.exists():

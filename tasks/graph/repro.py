@@ -118,6 +118,14 @@ def ignore_git_where_there_is_none(root: Path) -> None:
         local.write_text("[core]\n    no_scm = true\n")
 
 
+def has_stage(workspace: Workspace, stage: str) -> bool:
+    """Whether dvc.yaml, which may be a person's own or an earlier Gantry's, has a stage."""
+    from dvc.utils.serialize import load_yaml
+
+    stages = load_yaml(str(workspace.root / "dvc.yaml")).get("stages")
+    return isinstance(stages, dict) and stage in stages
+
+
 def look(workspace: Workspace, stage: str, name: str) -> Status:
     """Ask DVC whether `STAGE@NAME` has to run. Nothing is run or changed.
 

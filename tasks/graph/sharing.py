@@ -22,7 +22,7 @@ from typing import Any
 from gan_core.errors import ConfigError
 from gan_core.files import write_whole
 from tasks.graph import repro
-from tasks.workspace import STAGES, Workspace
+from tasks.workspace import GRAPH, STAGES, Workspace
 
 REMOTE = "GANTRY_REMOTE"
 _DELAYS = (5.0, 15.0, 30.0, 30.0)
@@ -87,7 +87,7 @@ def _begin(workspace: Workspace, name: str, say: Say) -> None:
             return
         taken: Sections = {}
         for stage, section in json.loads(text).items():
-            if stage not in STAGES or not _checked_out(repo, section):
+            if stage not in GRAPH or not _checked_out(repo, section):
                 break  # what stands on it would be of no use
             taken[stage] = section
         with modify_yaml(str(workspace.root / "dvc.lock")) as lock:
@@ -179,7 +179,7 @@ def _sections(workspace: Workspace, name: str) -> Sections:
     from dvc.utils.serialize import load_yaml
 
     stages = load_yaml(str(workspace.root / "dvc.lock"))["stages"]
-    return {stage: stages[f"{stage}@{name}"] for stage in STAGES if f"{stage}@{name}" in stages}
+    return {stage: stages[f"{stage}@{name}"] for stage in GRAPH if f"{stage}@{name}" in stages}
 
 
 def _odb(repo: Any) -> Any:

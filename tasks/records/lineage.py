@@ -33,6 +33,7 @@ def tags(workspace: Workspace, name: str, entry: Entry, training: Mapping[str, A
         "dvc.generator": tracking.dvc_hash(workspace, workspace.model(name) / "generator"),
         "dvc.checkpoint": tracking.dvc_hash(workspace, workspace.model(name) / "checkpoint"),
         "extractor_hash": (evaluation.get("extractor") or {}).get("hash"),
+        **_start_tags(workspace, name, training.get("start")),
         "device": training.get("device"),
         "processes": training.get("processes"),
         "threads": training.get("threads"),
@@ -43,6 +44,30 @@ def tags(workspace: Workspace, name: str, entry: Entry, training: Mapping[str, A
     with suppress(PackageNotFoundError):
         found["gantry_version"] = version("gantry-gan")
     return {key: str(value) for key, value in found.items() if value}
+
+
+def _start_tags(workspace: Workspace, name: str, start: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Of a version that was not trained from scratch."""
+    if start is None:
+        return {}
+    return {
+        "start": start["from"],
+        "start_checkpoint": start.get("checkpoint"),
+        "start_share": start.get("share"),
+        "dvc.start": tracking.dvc_hash(workspace, workspace.start(name)),
+    }
+
+
+def ancestors(registry: Registry, version: Version) -> list[str]:
+    """What a version started from, what that started from, and so on: `NAME/VERSION`, at the end perhaps a folder."""
+    chain: list[str] = []
+    while (named := version.tags.get("start")) and named not in chain:
+        chain.append(named)
+        before = registry.find_named(named)
+        if before is None:
+            break
+        version = before
+    return chain
 
 
 def dvc_hashes(version: Version) -> set[str]:
@@ -94,11 +119,26 @@ def of_version(registry: Registry, version: Version) -> dict[str, Any]:
             "run": version.run_id or None,
             "flow_run": said("flow_run"),
             "checkpoint": said("dvc.checkpoint"),
+            "start": _start(registry, version),
             "device": said("device"),
             "threads": None if said("threads") is None else int(version.tags["threads"]),
         },
         "features": {"extractor": said("extractor_hash")},
         "code": {"gantry": said("gantry_version"), "commit": said("code_commit"), "workspace_commit": said("git_commit")},
+    }
+
+
+def _start(registry: Registry, version: Version) -> dict[str, Any] | None:
+    """What a version started from; None: scratch."""
+    said = version.tags.get
+    if not said("start"):
+        return None
+    return {
+        "from": said("start"),
+        "checkpoint": said("start_checkpoint"),
+        "share": None if said("start_share") is None else float(version.tags["start_share"]),
+        "pinned": said("dvc.start"),
+        "before": ancestors(registry, version)[1:],
     }
 
 

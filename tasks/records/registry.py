@@ -160,6 +160,13 @@ class Registry:
             raise ConfigError(f"{name}: no version {number} in {self.shown}; it has {_listed(there)}")
         return found
 
+    def find_named(self, reference: str) -> Version | None:
+        """The version `NAME/VERSION`; None where there is none, or the reference is of another form."""
+        matched = _REFERENCE.fullmatch(reference)
+        if matched is None or not matched["version"]:
+            return None
+        return self._find_version(matched["name"], int(matched["version"]))
+
     def champion(self, name: str) -> Version | None:
         """The version that the alias `champion` names; None where there is none."""
         number = self.aliases(name).get(CHAMPION)
@@ -539,6 +546,11 @@ def summaries(workspace: Workspace) -> dict[str, Summary]:
     return found
 
 
+def is_reference(text: str) -> bool:
+    """Whether a text reads like `NAME`, `NAME/VERSION` or `NAME@challenger`. A relative folder that does is written `./NAME`."""
+    return _REFERENCE.fullmatch(text) is not None
+
+
 def load_generator(workspace: Workspace, reference: str | Path, device: str = "cpu") -> Generator:
     """The generator that a person names.
 
@@ -551,10 +563,9 @@ def load_generator(workspace: Workspace, reference: str | Path, device: str = "c
         DataError: its files are damaged.
         RegistryError: the registry cannot be reached.
     """
-    matched = _REFERENCE.fullmatch(str(reference)) if isinstance(reference, str) else None
-    if matched is None:
+    if isinstance(reference, Path) or not is_reference(reference):
         return _load_folder(Path(reference), device)
-    registry, version = resolve(workspace, str(reference))
+    registry, version = resolve(workspace, reference)
     return registry.load(version, device)
 
 

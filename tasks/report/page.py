@@ -50,11 +50,14 @@ def verdict(outcome: str) -> str:
 
 
 def leaves(tree: Mapping[str, Any], path: str = "") -> list[tuple[str, Any]]:
-    """The facts of a nested mapping, under dotted keys."""
+    """The facts of a nested mapping, under dotted keys; a list as a line, an empty one as None."""
     found: list[tuple[str, Any]] = []
     for key, value in tree.items():
         at = f"{path}.{key}" if path else key
-        found += leaves(value, at) if isinstance(value, Mapping) else [(at, value)]
+        if isinstance(value, Mapping):
+            found += leaves(value, at)
+        else:
+            found.append((at, (", ".join(map(str, value)) or None) if isinstance(value, list) else value))
     return found
 
 

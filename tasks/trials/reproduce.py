@@ -21,6 +21,7 @@ from tasks.graph.dvc_data import bringing
 from tasks.params import Entry
 from tasks.records import lineage
 from tasks.records.registry import Registry, Version, resolve
+from tasks.start import write_scratch
 from tasks.trials import aside
 from tasks.workspace import Workspace
 
@@ -80,6 +81,10 @@ def reproduce(workspace: Workspace, reference: str, output: int | None = None) -
         with bringing(workspace, there) as bring:
             ready = there.ready(version.name)
             bring(said("dvc.ready", ""), ready)
+            if said("dvc.start"):
+                bring(said("dvc.start", ""), there.start(version.name))
+            else:
+                write_scratch(there.start(version.name))
             kept = there.root / "registered" / "checkpoint"
             has_checkpoint = bool(said("dvc.checkpoint")) and _succeeds(lambda: bring(said("dvc.checkpoint", ""), kept))
         _check_data(version, ready)

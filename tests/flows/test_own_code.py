@@ -12,7 +12,7 @@ from command_line import clean_environment
 from flows.doctor import examine
 from tasks.graph import repro
 from tasks.scaffold import init_workspace
-from tasks.workspace import STAGES, Workspace
+from tasks.workspace import GRAPH, Workspace
 
 BIN = Path(sys.executable).parent
 MODULES = ("tasks.py", "flows/__init__.py", "gan_core/__init__.py")
@@ -54,7 +54,7 @@ def test_dvc_alone_runs_gantrys_stages(workspace: Workspace) -> None:
     assert workspace.raw("circle").is_dir()
     with repro.opened(workspace) as dvc:
         commands = {stage.name: stage.cmd for stage in dvc.index.stages}
-    assert commands == {f"{stage}@circle": f"python -P -m tasks.{stage} circle" for stage in STAGES}
+    assert commands == {f"{stage}@circle": f"python -P -m tasks.{stage} circle" for stage in GRAPH}
 
 
 @pytest.mark.slow

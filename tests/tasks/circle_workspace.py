@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from typing import Any
 
 import numpy as np
 
@@ -13,18 +14,19 @@ from gan_core.kinds.points import Points
 from tasks.params import load_entry
 from tasks.records import lineage
 from tasks.records.registry import Registry
-from tasks.workspace import Workspace
+from tasks.start import write_scratch
+from tasks.workspace import GRAPH, Workspace
 
 NAME = "circle"
 
 
-def configure(workspace: Workspace, data_seed: int, seed: int) -> None:
+def configure(workspace: Workspace, data_seed: int, seed: int, **train: Any) -> None:
     entry = {
         "data": {"source": "points://circle", "seed": data_seed},
         "validate": {},
         "train": {
             "recipe": "gan", "images": 640, "seed": seed,
-            "generator": {"network": "mlp", "widths": [8]}, "discriminator": {"network": "mlp", "widths": [8]},
+            "generator": {"network": "mlp", "widths": [8]}, "discriminator": {"network": "mlp", "widths": [8]}, **train,
         },
         "evaluate": {},
         "register": {},
@@ -33,7 +35,8 @@ def configure(workspace: Workspace, data_seed: int, seed: int) -> None:
 
 
 def write_data(workspace: Workspace, seed: int) -> None:
-    """What fetch and validate would have left, told apart by a seed."""
+    """What fetch, validate and start would have left, told apart by a seed."""
+    write_scratch(workspace.start(NAME))
     for folder in (workspace.raw(NAME), workspace.ready(NAME), workspace.validation(NAME)):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
@@ -45,11 +48,11 @@ def write_data(workspace: Workspace, seed: int) -> None:
 
 
 def commit(workspace: Workspace) -> None:
-    """Have DVC take the outputs of the first three stages into its cache and its lock file."""
+    """Have DVC take the outputs of the stages up to train into its cache and its lock file."""
     from dvc.repo import Repo
 
     with Repo(str(workspace.root)) as repo:
-        for stage in ("fetch", "validate", "train"):
+        for stage in GRAPH[:4]:
             repo.commit(f"{stage}@{NAME}", force=True)
 
 

@@ -14,7 +14,7 @@ from gan_core.errors import ConfigError
 from tasks import params, scaffold
 from tasks.graph import repro
 from tasks.trials.search_space import overridden
-from tasks.workspace import STAGES, Workspace
+from tasks.workspace import GRAPH, Workspace
 
 ENTRY = """\
 # What this file is about.
@@ -58,7 +58,7 @@ def test_a_new_workspace_is_one_that_dvc_understands(workspace: Workspace) -> No
     assert set(params.load(workspace.root)) == {"digits", "circle"}
     assert (workspace.root / "dvc.yaml").read_bytes() == scaffold.template("dvc.yaml").read_bytes()
     repro.prepare(workspace)
-    assert set(repro.changed(workspace)) == {f"{stage}@{name}" for stage in STAGES for name in ("digits", "circle")}
+    assert set(repro.changed(workspace)) == {f"{stage}@{name}" for stage in GRAPH for name in ("digits", "circle")}
 
 
 def test_a_new_workspace_works_with_dvc_alone_and_keeps_to_itself(workspace: Workspace) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from markupsafe import escape
 from ruamel.yaml import YAML
 
 from gan_core.data.dataset import DatasetSpec
@@ -196,6 +197,14 @@ class TestPage:
         html = page.render(replace(base, record={**base.record, "former_champion": None, "reasons": ["there is no champion yet"]}))
         assert "<p>Version 3 is the champion: it is the first.</p>" in html
         assert "there is no champion yet" not in html
+
+    def test_what_a_version_started_from_is_said(self) -> None:
+        base = facts()
+        start = {"from": f"models/{EVIL}", "share": 0.975, "before": ["digits/2", "digits/1"]}
+        warm = page.render(replace(base, lineage={**base.lineage, "training": {"run": "r", "start": start}}))
+        assert f"It started from models/{escape(EVIL)}: 97.5 % of the numbers" in warm
+        assert "digits/2, digits/1" in warm
+        assert "It started from" not in page.render(base)
 
     def test_what_scrolls_can_be_reached_by_keyboard_and_has_a_name(self) -> None:
         scrolled = [attributes for tag, attributes in _Tags(page.render(facts())).seen if attributes.get("class") == "scroll"]

@@ -1,0 +1,242 @@
+"""The start stage: `python -P -m tasks.start NAME` pins in data/NAME/start what the training of NAME starts from.
+
+So a start is an input like the data: dvc.lock has its hash, the DVC remote carries it to other workers, and training is a function of it.
+DVC runs the stage where the data or the parameters of training have changed, and only then is looked up what `train.start` names. A
+champion that was promoted meanwhile causes no training by itself; nor does a training that goes on after a kill start from elsewhere.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gan_core.errors import ConfigError, DataError, GantryError
+from gan_core.params import TrainParams
+from gan_core.params.common import CHAMPION, SCRATCH
+from tasks.graph import repro
+from tasks.graph.dvc_data import bringing
+from tasks.params import Entry
+from tasks.records import tracking
+from tasks.records.registry import Registry, Version, is_reference, resolve
+from tasks.stage_main import stage_main
+from tasks.workspace import PIN, Workspace
+
+if TYPE_CHECKING:
+    from gan_core.checkpoint import Checkpoint
+
+FORMAT = 1
+START_FILE = "start.json"
+_KEY = "train.start"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a training starts from."""
+
+    named: str
+    """`NAME/VERSION`, or the path of a folder."""
+    dvc: str | None
+    """DVC's hash of a version's checkpoint."""
+    folder: Path | None = None
+    """Where a checkpoint that is none of a version lies."""
+
+
+@dataclass(frozen=True)
+class Pinned:
+    """A start as it lies in data/NAME/start."""
+
+    named: str
+    dvc: str | None
+    checkpoint: Checkpoint
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What run.json says of it."""
+        return {"from": self.named, "checkpoint": self.dvc, "sha256": self.checkpoint.sha256}
+
+
+def start(workspace: Workspace, name: str, entry: Entry) -> None:
+    """Look up what `train.start` names, see that it fits, and put it into data/NAME/start.
+
+    Raises:
+        ConfigError: there is no such version or folder, or it fits nothing of this training.
+        DataError: its checkpoint is gone, damaged, or of a newer format.
+        RegistryError: the registry cannot be reached.
+    """
+    origin = look_up(workspace, name, entry.train)
+    workspace.private.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="start-", dir=workspace.private) as temporary:
+        made = Path(temporary) / "start"
+        made.mkdir()
+        text = scratch_text()
+        if origin is None:
+            if entry.train.start != SCRATCH:
+                print(f"start {name}: from scratch, no champion yet")
+        else:
+            _bring(workspace, origin, Path(temporary) / "aside", made / "checkpoint")
+            taken = _check(workspace, name, entry.train, origin, made / "checkpoint")
+            text = _text(origin.named, origin.dvc)
+            print(f"start {name}: from {origin.named}, {taken}")
+        (made / START_FILE).write_text(text)
+        there = workspace.start(name)
+        shutil.rmtree(there, ignore_errors=True)
+        there.parent.mkdir(parents=True, exist_ok=True)
+        made.rename(there)
+
+
+def scratch_text() -> str:
+    """start.json of a training from scratch, the same everywhere."""
+    return _text(None, None)
+
+
+def write_scratch(folder: Path) -> None:
+    """Make a folder what the start stage would make it for a training from scratch."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / START_FILE).write_text(scratch_text())
+
+
+def _text(named: str | None, dvc: str | None) -> str:
+    facts = {"format": FORMAT, "from": named, **({} if named is None else {"checkpoint": dvc})}
+    return json.dumps(facts, sort_keys=True) + "\n"
+
+
+def look_up(workspace: Workspace, name: str, params: TrainParams) -> Origin | None:
+    """What `train.start` names now; None: scratch, also where `champion` is asked for and there is none yet.
+
+    Raises:
+        ConfigError: there is no such version or folder, it says not where its checkpoint is, or it is of another recipe.
+        RegistryError: the registry cannot be reached.
+    """
+    asked = params.start
+    if asked == SCRATCH:
+        return None
+    if asked == CHAMPION:
+        version = Registry.open(workspace).champion(name) if tracking.exists(workspace) else None
+        return None if version is None else _of_version(version, params)
+    if is_reference(asked):
+        try:
+            return _of_version(resolve(workspace, asked)[1], params)
+        except ConfigError as error:
+            raise ConfigError(f"{_KEY}: {error}") from None
+    return _of_folder(workspace.root / Path(asked).expanduser(), asked, params)
+
+
+def _of_version(version: Version, params: TrainParams) -> Origin:
+    named = f"{version.name}/{version.number}"
+    try:
+        recipe = json.loads(version.tags["params"])["train"].get("recipe", "gan")
+    except (KeyError, ValueError, TypeError, AttributeError):
+        recipe = params.recipe  # it does not say, and its tensors will
+    _check_recipe(named, recipe, params)
+    if not version.tags.get("dvc.checkpoint"):
+        raise ConfigError(f"{_KEY}: {named} says not where its checkpoint is (tag 'dvc.checkpoint'); name another version, or a folder")
+    return Origin(named, version.tags["dvc.checkpoint"])
+
+
+def _of_folder(folder: Path, asked: str, params: TrainParams) -> Origin:
+    found = next((one for one in (folder, folder / "checkpoint") if (one / "state.json").is_file()), None)
+    if found is None:
+        what = "holds no checkpoint (state.json and state.safetensors)" if folder.is_dir() else "no such folder"
+        raise ConfigError(f"{_KEY}: {folder}: {what}; write {SCRATCH}, {CHAMPION}, NAME, NAME/VERSION, or a folder such as models/NAME")
+    try:
+        recipe = str(json.loads((found.parent / "generator" / "config.json").read_text())["recipe"])
+    except (OSError, ValueError, KeyError, TypeError):
+        recipe = params.recipe
+    _check_recipe(asked, recipe, params)
+    return Origin(asked, None, found)
+
+
+def _check_recipe(named: str, recipe: str, params: TrainParams) -> None:
+    if recipe != params.recipe:
+        raise ConfigError(f"{_KEY}: {named} is of recipe {recipe}, and train.recipe is {params.recipe}; name a start of that recipe")
+
+
+def _bring(workspace: Workspace, origin: Origin, aside: Path, target: Path) -> None:
+    if origin.folder is not None:
+        target.mkdir()
+        for file in ("state.json", "state.safetensors"):
+            try:
+                shutil.copyfile(origin.folder / file, target / file)
+            except FileNotFoundError:
+                raise DataError(f"{_KEY}: {origin.folder}: holds no {file}; name a folder with a whole checkpoint") from None
+        return
+    aside.mkdir()
+    there = Workspace(aside)
+    try:
+        with bringing(workspace, there) as bring:
+            bring(str(origin.dvc), there.root / "checkpoint")
+    except DataError as error:
+        raise DataError(f"{_KEY}: {origin.named}: {error}; or start from another version, or from {SCRATCH}") from None
+    shutil.copytree(there.root / "checkpoint", target)
+
+
+def _check(workspace: Workspace, name: str, params: TrainParams, origin: Origin, folder: Path) -> str:
+    """See that a checkpoint is whole and fits; returns what will be taken over, in words."""
+    from gan_core import checkpoint
+    from gan_core.data.dataset import Dataset
+    from gan_core.training import fitting
+
+    try:
+        return fitting(params, Dataset.open(workspace.ready(name)), checkpoint.read(folder)).in_words
+    except GantryError as error:
+        # A file is named by where it came from, not by the folder that it was brought to for a moment.
+        where = str(origin.folder or f"the checkpoint of {origin.named}")
+        raise type(error)(f"{_KEY}: {origin.named}: {re.sub(re.escape(str(folder)), where, str(error))}") from None
+
+
+def pinned(workspace: Workspace, name: str, params: TrainParams) -> Pinned | None:
+    """What the training of `name` starts from, as the start stage pinned it; None: scratch.
+
+    Raises:
+        ConfigError: the stage has not run.
+        DataError: the pinned checkpoint is damaged.
+    """
+    from gan_core import checkpoint
+
+    if params.start == SCRATCH:
+        return None
+    folder = workspace.start(name)
+    try:
+        facts = json.loads((folder / START_FILE).read_text())
+        named, dvc = facts["from"], facts.get("checkpoint")
+    except FileNotFoundError:
+        raise ConfigError(
+            f"{folder}: not there, and {_KEY} is {params.start}; run `gantry run {name}` or `dvc repro {PIN}@{name}`, "
+            "and `gantry upgrade` first where dvc.yaml has no such stage"
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{folder}: damaged ({error}); run `dvc repro --force {PIN}@{name}`") from None
+    return None if named is None else Pinned(named, dvc, checkpoint.read(folder / "checkpoint"))
+
+
+def check_stage(workspace: Workspace, params: TrainParams) -> bool:
+    """Whether dvc.yaml has the start stage.
+
+    Raises:
+        ConfigError: it has not, and `train.start` takes it.
+    """
+    found = repro.has_stage(workspace, PIN)
+    if not found and params.start != SCRATCH:
+        raise ConfigError(f"{workspace.root / 'dvc.yaml'}: has no stage {PIN!r}, which {_KEY} takes; `gantry upgrade` brings it up to date")
+    return found
+
+
+def pin(workspace: Workspace, name: str, params: TrainParams, say: Callable[[str], None], timeout: float | None = None) -> None:
+    """Have DVC run the start stage, if it has to be run.
+
+    Raises:
+        ConfigError: dvc.yaml has no such stage, and one is needed.
+        StageError: it ended in error.
+    """
+    if check_stage(workspace, params) and repro.look(workspace, PIN, name).changed:
+        repro.reproduce(workspace, PIN, name, on_line=say, timeout=timeout)
+
+
+if __name__ == "__main__":
+    stage_main(start)

@@ -1,0 +1,259 @@
+"""What a training starts from: looked up once, pinned like data, kept, and refused where it cannot be. Real training, DVC and MLflow."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from circle_workspace import NAME, commit, configure, register, write_data
+
+from gan_core import checkpoint
+from gan_core.errors import ConfigError, DataError, GantryError, RegistryError
+from tasks.clean import examined
+from tasks.graph import repro
+from tasks.params import load_entry
+from tasks.preflight import check_start
+from tasks.records import lineage
+from tasks.records.registry import Registry
+from tasks.scaffold import init_workspace
+from tasks.start import pinned, scratch_text, start
+from tasks.train import train
+from tasks.trials.reproduce import reproduce
+from tasks.upgrade import _scratch
+from tasks.workspace import PIN, Workspace
+
+
+def retrain(workspace: Workspace, data_seed: int, **options: Any) -> None:
+    """What `dvc repro train@circle` does, without its own processes."""
+    configure(workspace, data_seed, seed=7, **options)
+    write_data(workspace, data_seed)
+    shutil.rmtree(workspace.model(NAME), ignore_errors=True)
+    entry = load_entry(workspace.root, NAME)
+    start(workspace, NAME, entry)
+    train(workspace, NAME, entry)
+    commit(workspace)
+
+
+@pytest.fixture(scope="module")
+def warm_once(tmp_path_factory: pytest.TempPathFactory, mlflow_database: Path) -> Workspace:
+    """Three versions of three data sets, each begun with the champion before it, and the champion in its turn."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        workspace = init_workspace(tmp_path_factory.mktemp("warm") / "w")
+        shutil.copy(mlflow_database, workspace.root / "mlflow.db")
+        patch.chdir(workspace.root)  # where DVC looks for stages
+        repro.prepare(workspace)
+        for number in (1, 2, 3):
+            retrain(workspace, number, start="champion")
+            assert register(workspace) == number
+            registry = Registry.open(workspace)
+            registry.move_champion(registry.version(NAME, number), number - 1 or None, "promoted")
+    return workspace
+
+
+@pytest.fixture
+def warm(warm_once: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """A copy of it, to work in."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    shutil.copytree(warm_once.root, tmp_path / "w", symlinks=True)
+    monkeypatch.chdir(tmp_path / "w")
+    repro.prepare(Workspace(tmp_path / "w"))
+    return Workspace(tmp_path / "w")
+
+
+def asked(workspace: Workspace, what: str, **options: Any) -> Any:
+    configure(workspace, 3, seed=7, start=what, **options)
+    return load_entry(workspace.root, NAME)
+
+
+def test_each_version_says_what_it_started_from_and_all_before(warm: Workspace) -> None:
+    one, two, three = (lineage.lineage(warm, f"{NAME}/{number}")["training"] for number in (1, 2, 3))
+    assert one["start"] is None
+    assert {key: two["start"][key] for key in ("from", "checkpoint", "share", "before")} == {
+        "from": f"{NAME}/1", "checkpoint": one["checkpoint"], "share": 1.0, "before": [],
+    }  # fmt: skip
+    assert (three["start"]["from"], three["start"]["before"]) == (f"{NAME}/2", [f"{NAME}/1"])
+    said = json.loads((warm.model(NAME) / "run.json").read_text())["start"]
+    weights = said["moments"]["of"]
+    assert (said["from"], said["new"], said["moments"]) == (f"{NAME}/2", {}, {"taken": weights, "of": weights})
+    # The checkpoint that was pinned is the one that version 2 left.
+    found = pinned(warm, NAME, load_entry(warm.root, NAME).train)
+    assert found is not None
+    assert said["sha256"] == found.checkpoint.sha256
+    assert three["start"]["pinned"] in (warm.root / "dvc.lock").read_text()
+
+
+@pytest.mark.slow
+def test_the_third_in_a_row_is_rebuilt_though_all_before_it_are_gone(warm: Workspace) -> None:
+    registry = Registry.open(warm)
+    with examined(warm, keep=1, days=0) as found:
+        assert {item.name for item in found.items if item.what == "version"} == {f"{NAME}/1", f"{NAME}/2"}
+        for item in found.items:
+            item.remove()
+    assert registry.versions(NAME) == [3]
+    shutil.rmtree(warm.root / "data")
+    shutil.rmtree(warm.root / "models")
+    made = reproduce(warm, f"{NAME}/3", output=2)
+    assert (made.equal, made.checkpoint_equal) == (True, True)
+    assert lineage.lineage(warm, NAME)["training"]["start"]["before"] == []
+
+
+def test_what_params_yaml_starts_from_is_kept(warm: Workspace) -> None:
+    asked(warm, f"{NAME}/1")
+    with examined(warm, keep=1, days=0) as found:
+        assert {item.name for item in found.items if item.what == "version"} == {f"{NAME}/2"}
+
+
+def test_a_new_champion_alone_causes_no_training(warm: Workspace) -> None:
+    before = (warm.root / "dvc.lock").read_bytes()
+    for stage in (PIN, "train"):
+        assert not repro.look(warm, stage, NAME).changed  # though version 3 is the champion now, and it began with version 2
+    registry = Registry.open(warm)
+    registry.move_champion(registry.version(NAME, 1), 3, "rolled back")
+    assert not repro.look(warm, PIN, NAME).changed
+    assert (warm.root / "dvc.lock").read_bytes() == before
+    write_data(warm, 4)
+    assert repro.look(warm, PIN, NAME).changed
+
+
+def test_a_training_that_goes_on_starts_from_where_it_was_begun(warm: Workspace) -> None:
+    retrain(warm, 4, start="champion")
+    expected = checkpoint.read(warm.model(NAME) / "checkpoint").sha256
+    shutil.rmtree(warm.model(NAME))
+    entry = load_entry(warm.root, NAME)
+    assert train(warm, NAME, entry, until=320) is not None
+    registry = Registry.open(warm)
+    registry.move_champion(registry.version(NAME, 1), 3, "rolled back")
+    assert train(warm, NAME, entry) is None
+    assert checkpoint.read(warm.model(NAME) / "checkpoint").sha256 == expected
+    assert json.loads((warm.model(NAME) / "run.json").read_text())["start"]["from"] == f"{NAME}/3"
+
+
+def test_the_remote_brings_a_start_to_another_worker(warm: Workspace) -> None:
+    def dvc(*arguments: str) -> None:
+        command = [sys.executable, "-P", "-m", "dvc", *arguments]
+        subprocess.run(command, cwd=warm.root, env=repro.environment(warm), check=True, capture_output=True)
+
+    before = {path.name: path.read_bytes() for path in warm.start(NAME).rglob("*") if path.is_file()}
+    assert len(before) == 3
+    dvc("remote", "add", "--default", "store", str(warm.root.parent / "store"))
+    dvc("push", f"{PIN}@{NAME}")
+    shutil.rmtree(warm.root / ".dvc" / "cache")
+    shutil.rmtree(warm.start(NAME))
+    dvc("pull", f"{PIN}@{NAME}")
+    assert {path.name: path.read_bytes() for path in warm.start(NAME).rglob("*") if path.is_file()} == before
+
+
+def test_from_scratch_it_is_the_same_everywhere(warm: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    entry = asked(warm, "scratch")
+    start(warm, NAME, entry)
+    assert [path.name for path in warm.start(NAME).iterdir()] == ["start.json"]
+    assert (warm.start(NAME) / "start.json").read_text() == scratch_text()
+    assert pinned(warm, NAME, entry.train) is None
+    assert capsys.readouterr().out == ""
+    Registry.open(warm).client.delete_registered_model_alias(NAME, "champion")
+    start(warm, NAME, asked(warm, "champion"))
+    assert (warm.start(NAME) / "start.json").read_text() == scratch_text()
+    assert capsys.readouterr().out == f"start {NAME}: from scratch, no champion yet\n"
+    from dvc.repo import Repo
+
+    with Repo(str(warm.root)) as repo:
+        repo.commit(f"{PIN}@{NAME}", force=True)
+    assert f"md5: {_scratch(NAME)['md5']}" in (warm.root / "dvc.lock").read_text()
+
+
+@pytest.mark.parametrize("what", [f"{NAME}/1", "models/circle", "./models/circle/checkpoint"])
+def test_versions_and_folders_can_be_named(warm: Workspace, what: str) -> None:
+    entry = asked(warm, what)
+    check_start(warm, NAME, entry)
+    start(warm, NAME, entry)
+    found = pinned(warm, NAME, entry.train)
+    assert found is not None
+    assert found.named == what
+    assert (found.dvc is None) == (what != f"{NAME}/1")
+
+
+def newer(folder: Path) -> None:
+    state = json.loads((folder / "state.json").read_text())
+    (folder / "state.json").write_text(json.dumps({**state, "format": 2}))
+
+
+def flipped(folder: Path) -> None:
+    data = bytearray((folder / "state.safetensors").read_bytes())
+    data[-1] ^= 1
+    (folder / "state.safetensors").write_bytes(data)
+
+
+def of_rows(folder: Path) -> None:
+    config = folder.parent / "generator" / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "recipe": "tabular"}))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "error", "said"),
+    [
+        (newer, DataError, r"train\.start: models/circle: .*models/circle/checkpoint: has checkpoint format 2, .* reads 1"),
+        (flipped, DataError, r"train\.start: models/circle: .*models/circle/checkpoint: is damaged \(its checksum differs\)"),
+        (lambda folder: (folder / "state.safetensors").unlink(), DataError, r"holds no state\.safetensors; name a folder with a whole"),
+        (shutil.rmtree, ConfigError, r"models/circle: holds no checkpoint .*; write scratch, champion, NAME, NAME/VERSION, or a folder"),
+        (of_rows, ConfigError, r"models/circle is of recipe tabular, and train\.recipe is gan"),
+    ],
+    ids=["newer format", "damaged", "half gone", "gone", "other recipe"],
+)
+def test_a_folder_that_is_no_start_is_refused(warm: Workspace, spoil: Callable[[Path], None], error: type[GantryError], said: str) -> None:
+    spoil(warm.model(NAME) / "checkpoint")
+    before = (warm.start(NAME) / "start.json").read_bytes()
+    with pytest.raises(error, match=said):
+        start(warm, NAME, asked(warm, "models/circle"))
+    assert (warm.start(NAME) / "start.json").read_bytes() == before
+
+
+def test_another_network_is_refused(warm: Workspace) -> None:
+    wider = {"network": "mlp", "widths": [32]}
+    with pytest.raises(ConfigError, match=rf"train\.start: {NAME}/3: it fits nothing here: .*new: .*\(8, 64\) there, \(32, 64\) here"):
+        start(warm, NAME, asked(warm, "champion", generator=wider, discriminator=wider))
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        (f"{NAME}/9", rf"train\.start: {NAME}: no version 9 in .*; it has versions 1, 2, 3"),
+        ("cirle", r"train\.start: cirle: no such generator in .*; did you mean circle\?"),
+        ("no/such folder", r"train\.start: .*no/such folder: no such folder; write scratch, champion, "),
+    ],
+)
+def test_what_there_is_not_is_refused_before_anything_runs(warm: Workspace, what: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        check_start(warm, NAME, asked(warm, what))
+
+
+def test_a_version_whose_checkpoint_is_gone_is_refused(warm: Workspace) -> None:
+    shutil.rmtree(warm.root / ".dvc" / "cache")
+    with pytest.raises(
+        DataError, match=rf"train\.start: {NAME}/2: checkpoint of DVC hash .* is not whole in the cache, .* or from scratch"
+    ):
+        start(warm, NAME, asked(warm, f"{NAME}/2"))
+
+
+def test_a_registry_out_of_reach_is_refused(warm: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(RegistryError, match=r"127\.0\.0\.1:9"):
+        start(warm, NAME, asked(warm, "champion"))
+
+
+def test_a_graph_without_the_stage_takes_no_start(warm: Workspace) -> None:
+    graph = warm.root / "dvc.yaml"
+    graph.write_text(graph.read_text().replace("  start:\n", "  other:\n"))
+    check_start(warm, NAME, asked(warm, "scratch"))
+    with pytest.raises(ConfigError, match=r"dvc\.yaml: has no stage 'start', which train\.start takes; `gantry upgrade`"):
+        check_start(warm, NAME, asked(warm, "champion"))
+    shutil.rmtree(warm.start(NAME))
+    with pytest.raises(ConfigError, match=r"not there, and train\.start is champion"):
+        train(warm, NAME, asked(warm, "champion"))
