@@ -15,7 +15,8 @@ from urllib.parse import parse_qsl, urlsplit
 POINT_SOURCES = ("circle", "ring", "grid")
 SKLEARN_TABLES: Mapping[str, str] = {"breast-cancer": "load_breast_cancer", "iris": "load_iris", "wine": "load_wine"}
 """scikit-learn's tables, and its function that loads each."""
-TABLE_SUFFIXES = (".csv", ".parquet")
+EXCEL_SUFFIXES = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
+TABLE_SUFFIXES = (".csv", ".tsv", ".parquet", ".feather", ".orc", *EXCEL_SUFFIXES)
 IMAGE_SUFFIXES = frozenset(
     f".{suffix}"
     for suffix in (
@@ -75,6 +76,11 @@ def is_table(source: str) -> bool:
     if is_url(scheme):
         return without_query(location).lower().endswith(TABLE_SUFFIXES)
     return scheme == "table" or (scheme == "sklearn" and location in SKLEARN_TABLES)
+
+
+def table_suffix(name: str) -> str | None:
+    """How the name of a table's file ends, in lower case; None where it is none that is read."""
+    return next((suffix for suffix in TABLE_SUFFIXES if name.lower().endswith(suffix)), None)
 
 
 def is_archive_name(name: str) -> bool:

@@ -75,7 +75,8 @@ def _place_of(workspace: Workspace, path: Path) -> str:
 
 
 def _of_table(workspace: Workspace, path: Path, name: str, label: str | None) -> Draft:
-    from tasks.validation.tables import inspect_table, read_table
+    from tasks.validation.table_files import read_table
+    from tasks.validation.tables import inspect_table
 
     data = DataParams(source=f"table://{_place_of(workspace, path)}", label=label)
     (file,) = open_source(workspace, data).look()

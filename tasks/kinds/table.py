@@ -46,7 +46,8 @@ class TableKind(DataKind):
 
     def inspect(self, raw: RawReader, data: DataParams, limits: ValidateParams, spool: Path, on_row: OnRow) -> Inspection:
         from tasks.validation.inspection import Inspection, Row, each_told
-        from tasks.validation.tables import inspect_table, read_table
+        from tasks.validation.table_files import read_table
+        from tasks.validation.tables import inspect_table
 
         (member,) = raw.members
         found, classes, table = inspect_table(read_table(raw.read(member), member.path), data, data.file_name)

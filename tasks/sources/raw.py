@@ -14,7 +14,7 @@ What the members are depends on the kind:
               train-labels-idx1-ubyte.gz, t10k-images-idx3-ubyte.gz, t10k-labels-idx1-ubyte.gz
     arrays    images.npy, uint8 (N, H, W) or (N, H, W, C); labels.npy, int64 (N,); classes.json, the list of class names
     points    points.npy, float32 (N, D)
-    table     table.csv or table.parquet, as it lies in the source
+    table     table.csv, table.parquet or another form, as it lies in the source
 
 The shard of a file is a hash of its path, so a new file changes one shard. A shard's name carries a digest of what is in it, so a
 shard never changes under its name: new ones are put beside the old, the index is replaced in one step, and only then the old ones

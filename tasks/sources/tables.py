@@ -1,4 +1,4 @@
-"""`table://PATH`, a CSV or Parquet file as it is, or one on the network; and `sklearn://breast-cancer`, `iris` and `wine`, scikit-learn's
+"""`table://PATH`, a table in a file as it is, or one on the network; and `sklearn://breast-cancer`, `iris` and `wine`, scikit-learn's
 own tables as CSV.
 
 A table is looked at as a whole before it replaces the one that was fetched last, since what a server sends under its name may be another
@@ -10,21 +10,38 @@ from __future__ import annotations
 import io
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
 from gan_core.errors import DataError
-from tasks.addresses import SKLEARN_TABLES, TABLE_SUFFIXES
+from tasks.addresses import EXCEL_SUFFIXES, SKLEARN_TABLES, TABLE_SUFFIXES, table_suffix
 from tasks.params import DataParams
 from tasks.sources.content import what_came
 from tasks.sources.raw import Kind, RawReader, safe_path
 from tasks.sources.remote import LocalCopy
 from tasks.sources.source import SourceFile, expand_path, made, open_file, state_of
-from tasks.validation.tables import read_table
+from tasks.validation.table_files import read_table
 from tasks.workspace import Workspace
 
+_SIGNATURES: Mapping[str, tuple[bytes, ...]] = {
+    ".parquet": (b"PAR1",),
+    **dict.fromkeys(EXCEL_SUFFIXES, (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")),
+}
+"""How files begin that would otherwise be taken for another thing."""
+_PACKED = "it is packed; unpack it and name the file in it"
+_SAVE = 'read it with pandas, and save it with to_parquet("rows.parquet")'
+_FROM_THERE = "save it as CSV or Parquet from the program that wrote it"
+_ADVICE = {
+    ".txt": "name it .csv where its columns are parted by commas, semicolons, tabs or bars",
+    **dict.fromkeys((".gz", ".zip", ".bz2", ".xz", ".zst", ".7z"), _PACKED),
+    **dict.fromkeys((".json", ".jsonl", ".ndjson", ".xml", ".html", ".sav", ".dta", ".sas7bdat", ".xpt"), _SAVE),
+    **dict.fromkeys(
+        (".h5", ".hdf5", ".pkl", ".pickle", ".rds", ".rdata", ".db", ".sqlite", ".duckdb", ".arrow", ".avro", ".numbers"), _FROM_THERE
+    ),
+}
+"""What to do with a file that is no table here, by how its name ends."""
 _SHOWN = 5
 """Columns that a message names, at most."""
 
@@ -46,7 +63,8 @@ class TableSource:
         shown = safe_path(str(self._path))
         suffix = self._path.suffix.lower()
         if suffix not in TABLE_SUFFIXES:
-            raise DataError(f"{self._source}: {shown} ends with neither {' nor '.join(TABLE_SUFFIXES)}, the forms of table that are read")
+            advice = _ADVICE.get(suffix, f"the forms of table that are read are {', '.join(TABLE_SUFFIXES)}")
+            raise DataError(f"{self._source}: {shown} is no table that is read here: {advice}")
         now = time.time_ns()
         try:
             path = self._path.resolve(strict=True)
@@ -142,7 +160,7 @@ def _rows_of(data: bytes, where: str, before: RawReader | None, source: str) -> 
     Raises:
         DataError: it is no table, has no rows, or shares no column with the last one of the same source.
     """
-    if came := what_came(data, right=(b"PAR1",) if where.lower().endswith(".parquet") else ()):
+    if came := what_came(data, right=_SIGNATURES.get(table_suffix(where) or "", ())):
         raise DataError(f"{where}: is {came}, not a table; correct data.source, or try again when the server is well")
     cells = read_table(data, where)
     if not cells.rows:

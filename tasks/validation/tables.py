@@ -1,22 +1,14 @@
-"""Tables as they are fetched, a CSV or a Parquet file, and what their rows and columns hold.
-
-CSV is read as RFC 4180 has it: UTF-8, a first row of names, columns parted by commas, or by semicolons, tabs or bars where the first row
-has no comma. A row is counted from 1 below that one. What a column is, is told by its cells (`tasks.validation.columns`).
-"""
+"""What the rows and columns of a table hold. What a column is, is told by its cells (`tasks.validation.columns`) or `data.columns`."""
 
 from __future__ import annotations
 
-import csv
 import difflib
 import hashlib
-import io
 import json
 import math
-import re
-import sys
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -27,35 +19,17 @@ from gan_core.kinds.schema import GAP, Column, Schema
 from tasks.params import DataParams
 from tasks.sources.raw import safe_path
 from tasks.validation.column_kinds import Asked
-from tasks.validation.columns import MOST_CATEGORIES, Reading, is_plain_number, is_whole, read_column
+from tasks.validation.columns import MOST_CATEGORIES, Reading, is_whole, read_column
 from tasks.validation.columns_shown import FoundColumn, block_of, remark_on, table_of
+from tasks.validation.table_files import Cells
 from tasks.validation.table_rules import broken, counted_columns, misfits, notes_on, resolved
 
 LONGEST_CELL = 1_000
 """Characters of a cell; rows with longer ones go to quarantine."""
-MOST_CELLS = 100_000_000
-"""Rows times columns of a Parquet file."""
 MOST_CLASSES = 100
 
 _EXACT = 2**53  # from here on, whole numbers are not told apart
 _LARGEST = 1e100  # squares of numbers beyond it may overflow
-_MARKS = {";": "semicolons", "\t": "tabs", "|": "bars"}
-_PANDAS_INDEX = re.compile(r"__index_level_\d+__")
-
-
-@dataclass(frozen=True)
-class Cells:
-    """A table as it was read."""
-
-    names: tuple[str, ...]
-    rows: Sequence[tuple[Any, ...] | str]
-    """The cells of each row, text, numbers, days, moments or None; or the reason why a row cannot be used."""
-    left_out: Mapping[str, str] = field(default_factory=dict)
-    """Columns that are none of the data's own, and why."""
-    unreadable: Mapping[str, str] = field(default_factory=dict)
-    """Columns of a type that is not read, and the type: their cells are None."""
-    notes: tuple[str, ...] = ()
-    """How the file was read, where that is not plain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,108 +67,6 @@ class TableRows:
         yield f"the columns of {name}:\n{table_of(self.found, self.missing_texts)}"
         if block := block_of(self.found):
             yield f"to hold them to that, or to change it, in params.yaml below data:\n{block}"
-
-
-def read_table(data: bytes, path: str) -> Cells:
-    """The cells of a CSV or Parquet file.
-
-    Args:
-        data: its bytes.
-        path: its name, which ends with one of `TABLE_SUFFIXES` of `tasks.addresses`; messages begin with it.
-
-    Raises:
-        DataError: it is no such file, is not UTF-8, or its columns have no names or one name twice.
-    """
-    cells = _read_parquet(data, path) if path.endswith(".parquet") else _read_csv(data, path)
-    twice = [name for name, count in Counter(cells.names).items() if count > 1]
-    if twice:
-        raise DataError(f"{path}: {len(twice)} columns' names occur more than once: {_named(twice)}; give each column a name of its own")
-    empty = [str(i) for i, name in enumerate(cells.names, start=1) if not name.strip() and name not in cells.left_out]
-    if empty:
-        raise DataError(f"{path}: column {', '.join(empty)} has no name; name every column in the first row")
-    return cells
-
-
-def _read_csv(data: bytes, path: str) -> Cells:
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise DataError(f"{path}: not UTF-8 text (byte {error.start:,}, line {line:,}); save it as UTF-8") from None
-    limit = csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    try:
-        names = next((row for row in reader if row), None)
-        if names is None:
-            raise DataError(f"{path}: is empty; a table begins with a row of columns' names")
-        notes = []
-        if len(names) == 1 and (mark := next((mark for mark in _MARKS if mark in names[0]), None)):
-            notes.append(f"its columns are parted by {_MARKS[mark]}")
-            reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=mark)
-            names = next(row for row in reader if row)
-        rows = [_shaped(row, len(names)) for row in reader if row]
-    except csv.Error as error:
-        raise DataError(f"{path}: no readable CSV at line {reader.line_num:,} ({error}); look for a quote that is never closed") from None
-    finally:
-        csv.field_size_limit(limit)
-    names = [name.strip() for name in names]
-    whole = [row for row in rows if not isinstance(row, str)]
-    _check_header(names, whole, path)
-    left_out = {}
-    if names[0] == "" and len({row[0] for row in whole}) == len(whole) and all(is_whole(row[0].strip()) for row in whole):
-        left_out[""] = "the first one, without a name, numbers the rows, as pandas' index does"
-    return Cells(tuple(names), rows, left_out, notes=tuple(notes))
-
-
-def _check_header(names: Sequence[str], rows: Sequence[tuple[str, ...]], path: str) -> None:
-    """Refuse a first row that holds values.
-
-    Names may be numbers, such as years, but no number with decimals is one; and where each is a number or stands below itself, none is.
-    """
-    found = ", ".join(safe_path(name[:80]) for name in names[:5])
-    wanted = f"its first row holds values ({found}); a table begins with a row of columns' names"
-    if all(map(is_plain_number, names)) or any(is_plain_number(name) and not is_whole(name) for name in names):
-        raise DataError(f"{path}: {wanted}")
-    values = [{row[i].strip() for row in rows} for i in range(len(names))]
-    if rows and all(name in below or is_plain_number(name) for name, below in zip(names, values, strict=True)):
-        raise DataError(f"{path}: {wanted}")
-
-
-def _shaped(row: list[str], columns: int) -> tuple[str, ...] | str:
-    if len(row) != columns:
-        return f"has {len(row)} {'cell' if len(row) == 1 else 'cells'}, and the table {columns} columns"
-    return tuple(row)
-
-
-def _read_parquet(data: bytes, path: str) -> Cells:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        file = pq.ParquetFile(io.BytesIO(data))
-        cells = file.metadata.num_rows * file.metadata.num_columns
-        if cells > MOST_CELLS:  # equal rows take next to no place in a file
-            raise DataError(f"{path}: has {cells:,} cells, and at most {MOST_CELLS:,} are read; write fewer rows or columns")
-        table = file.read()
-        table.validate(full=True)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise DataError(f"{path}: no readable Parquet file ({str(error).splitlines()[0]})") from None
-    columns, unreadable = [], {}
-    for one, column in zip(table.schema, table.columns, strict=True):
-        kind = one.type.value_type if pa.types.is_dictionary(one.type) else one.type
-        readable = (
-            pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_string, pa.types.is_large_string, pa.types.is_null,
-            pa.types.is_decimal, pa.types.is_date, pa.types.is_timestamp,
-        )  # fmt: skip
-        if any(is_kind(kind) for is_kind in readable):
-            # Nanoseconds have no type in Python.
-            moments = pa.types.is_timestamp(kind) and kind.unit == "ns"
-            columns.append((column.cast(pa.timestamp("us", kind.tz), safe=False) if moments else column).to_pylist())
-        else:
-            unreadable[one.name] = str(one.type)
-            columns.append([None] * table.num_rows)
-    left_out = {name: "it is pandas' index" for name in table.schema.names if _PANDAS_INDEX.fullmatch(name)}
-    return Cells(tuple(table.schema.names), list(zip(*columns, strict=True)) if columns else [], left_out, unreadable)
 
 
 def inspect_table(cells: Cells, data: DataParams, path: str) -> tuple[list[TableRow], tuple[str, ...] | None, TableRows]:

@@ -15,7 +15,8 @@ from tasks.params import DataParams, parse
 from tasks.samples import table_frame
 from tasks.validation.column_kinds import Asked, as_yaml
 from tasks.validation.columns import DATE_FORMATS
-from tasks.validation.tables import inspect_table, read_table
+from tasks.validation.table_files import read_table
+from tasks.validation.tables import inspect_table
 
 DAYS = [f"{i % 12 + 1:02}/{i % 11 + 1:02}/2020" for i in range(400)]  # either way round
 

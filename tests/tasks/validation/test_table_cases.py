@@ -27,7 +27,8 @@ from tasks.params import DataParams
 from tasks.sample_files import write_samples
 from tasks.samples import table_frame
 from tasks.validate import validate
-from tasks.validation.tables import TableRow, TableRows, inspect_table, read_table
+from tasks.validation.table_files import read_table
+from tasks.validation.tables import TableRow, TableRows, inspect_table
 from tasks.workspace import Workspace
 
 DRAW = np.random.default_rng(0)

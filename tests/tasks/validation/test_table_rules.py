@@ -15,7 +15,8 @@ from test_table_cases import NOISE, csv, read
 
 from gan_core.errors import ConfigError, DataError
 from tasks.samples import table_frame
-from tasks.validation.tables import TableRows, inspect_table, read_table
+from tasks.validation.table_files import read_table
+from tasks.validation.tables import TableRows, inspect_table
 
 DRAW = np.random.default_rng(1)
 

@@ -24,7 +24,8 @@ from tasks.params import DataParams
 from tasks.sources import open_source
 from tasks.sources.raw import RawReader
 from tasks.validate import validate
-from tasks.validation.tables import inspect_table, read_table
+from tasks.validation.table_files import read_table
+from tasks.validation.tables import inspect_table
 from tasks.workspace import Workspace
 
 
@@ -278,12 +279,12 @@ class TestSources:
         ("name", "message"),
         [
             ("none.csv", r"none\.csv is not there; put it there or correct data\.source"),
-            ("rows.tsv", r"rows\.tsv ends with neither \.csv nor \.parquet"),
+            ("rows.txt", r"rows\.txt is no table that is read here: name it \.csv"),
             ("folder.csv", r"folder\.csv is no ordinary file"),
         ],
     )
     def test_what_is_no_table_is_refused(self, place: Workspace, tmp_path: Path, name: str, message: str) -> None:
-        (tmp_path / "rows.tsv").touch()
+        (tmp_path / "rows.txt").touch()
         (tmp_path / "folder.csv").mkdir()
         with pytest.raises(DataError, match=message):
             open_source(place, DataParams(source=f"table://{tmp_path}/{name}")).look()
