@@ -33,7 +33,7 @@ from tasks.stage_main import stage_main
 from tasks.validation import drift
 from tasks.validation.expectations import CheckedTable, Verdict, check, classes_table, import_beside, manifest_table, source_table
 from tasks.validation.inspection import Row
-from tasks.validation.packing import splits_of
+from tasks.validation.packing import Good, splits_of
 from tasks.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def validate(workspace: Workspace, name: str, entry: Entry) -> None:
         if verdict.passed:
             try:
                 manifest.to_parquet(new_ready / "manifest.parquet", index=False)
-                kind.pack(new_ready, inspection, packed, entry.data, raw)
+                kind.pack(new_ready, Good(packed, inspection), entry.data, raw)
                 dataset = Dataset.open(new_ready)
                 judging.check(name, dataset, entry.evaluation)
                 _check_drift(workspace, name, dataset, entry.validation, new_validation / "drift.json")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,11 +11,10 @@ from tasks.kinds.pixels import PixelKind
 if TYPE_CHECKING:
     from gan_core.generator import GeneratorConfig
     from gan_core.kinds.captions import Captioned
-    from gan_core.kinds.pixels import Spool
     from tasks.params import DataParams
     from tasks.sources.raw import RawReader
     from tasks.validation.annotated import Annotated
-    from tasks.validation.inspection import Inspection, Row
+    from tasks.validation.packing import Good
 
 
 class CaptionKind(PixelKind):
@@ -32,13 +31,12 @@ class CaptionKind(PixelKind):
 
         return by_caption_file(raw, data.captions)
 
-    def _pack(self, folder: Path, spool: Spool, inspection: Inspection, packed: Mapping[str, Sequence[Row]], data: DataParams) -> Captioned:
+    def _pack(self, folder: Path, good: Good, data: DataParams) -> Captioned:
         from gan_core.kinds.captions import Captioned
-        from tasks.validation.packing import numbers_of, pictures
 
-        told = inspection.captions or {}
-        captions = {split: [told[row.path] for row in rows] for split, rows in packed.items()}
-        return Captioned.pack(folder, pictures(spool, numbers_of(packed), data.channels), captions)
+        told = good.inspection.captions or {}
+        captions = {split: [told[row.path] for row in rows] for split, rows in good.rows.items()}
+        return Captioned.pack(folder, good.pictures(good.numbers(), data.channels), captions)
 
     def answered(self, config: GeneratorConfig) -> Sequence[tuple[str, str]]:
         return [*super().answered(config), ("string", "prompt"), ("string", "unknown_words")]

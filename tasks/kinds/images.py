@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,9 +9,8 @@ from tasks.kinds.pixels import PixelKind
 
 if TYPE_CHECKING:
     from gan_core.kinds.images import Images
-    from gan_core.kinds.pixels import Spool
     from tasks.params import DataParams
-    from tasks.validation.inspection import Inspection, Row
+    from tasks.validation.packing import Good
 
 
 class ImageKind(PixelKind):
@@ -23,14 +21,13 @@ class ImageKind(PixelKind):
     scores = "tasks.scoring.images:ImageScoring"
     beside = ("label_accuracy",)
 
-    def _pack(self, folder: Path, spool: Spool, inspection: Inspection, packed: Mapping[str, Sequence[Row]], data: DataParams) -> Images:
-        images = pack_images(folder, spool, inspection, packed, 1 if data.stack else data.channels)
+    def _pack(self, folder: Path, good: Good, data: DataParams) -> Images:
+        images = pack_images(folder, good, 1 if data.stack else data.channels)
         return images.stack(folder, data.seed) if data.stack else images
 
 
-def pack_images(folder: Path, spool: Spool, inspection: Inspection, packed: Mapping[str, Sequence[Row]], channels: int | None) -> Images:
+def pack_images(folder: Path, good: Good, channels: int | None) -> Images:
     """The images with their labels, where there are any; `channels` None: as most of them have."""
     from gan_core.kinds.images import Images
-    from tasks.validation.packing import labels_of, numbers_of, pictures
 
-    return Images.pack(folder, pictures(spool, numbers_of(packed), channels), labels_of(packed, inspection.classes), inspection.classes)
+    return Images.pack(folder, good.pictures(good.numbers(), channels), good.labels, good.classes)

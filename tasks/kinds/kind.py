@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from tasks.params import DataParams, ValidateParams
     from tasks.scoring.scoring import Scoring
     from tasks.sources.raw import RawReader
-    from tasks.validation.inspection import Inspection, OnRow, Row
+    from tasks.validation.inspection import Inspection, OnRow
+    from tasks.validation.packing import Good
 
 MOST_FEATURES = 32
 """Features by which drift compares samples as a whole, at most."""
@@ -105,9 +106,7 @@ class DataKind(ABC):
         return ()
 
     @abstractmethod
-    def pack(
-        self, folder: Path, inspection: Inspection, packed: Mapping[str, Sequence[Row]], data: DataParams, raw: RawReader
-    ) -> DatasetSpec:
+    def pack(self, folder: Path, good: Good, data: DataParams, raw: RawReader) -> DatasetSpec:
         """Write the good samples of each split, in their order, as a packed data set.
 
         Raises:

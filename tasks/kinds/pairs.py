@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,11 +11,11 @@ from tasks.kinds.pixels import PixelKind
 
 if TYPE_CHECKING:
     from gan_core.kinds.pairs import Pairs
-    from gan_core.kinds.pixels import Spool
     from tasks.params import DataParams
     from tasks.validation.annotated import Annotated
     from tasks.validation.image_files import ImageFiles
-    from tasks.validation.inspection import Inspection, Row
+    from tasks.validation.inspection import Row
+    from tasks.validation.packing import Good
 
 
 class PairKind(PixelKind):
@@ -36,14 +36,13 @@ class PairKind(PixelKind):
         own = {"side-by-side": side_by_side_rows, "paired-folders": partner_rows}
         return own.get(files.data.layout, super()._rows)(files, about)
 
-    def _pack(self, folder: Path, spool: Spool, inspection: Inspection, packed: Mapping[str, Sequence[Row]], data: DataParams) -> Pairs:
-        from gan_core.data.dataset import SPLITS
+    def _pack(self, folder: Path, good: Good, data: DataParams) -> Pairs:
         from gan_core.kinds.pairs import Pairs
-        from tasks.validation.packing import corruption_seed, numbers_of, pictures
+        from tasks.validation.packing import corruption_seed
 
         if data.corruption is not None:
-            images = pack_images(folder, spool, inspection, packed, data.channels)
-            seeds = {split: [corruption_seed(row.sha256, data.seed) for row in packed[split]] for split in SPLITS}
+            images = pack_images(folder, good, data.channels)
+            seeds = {split: [corruption_seed(row.sha256, data.seed) for row in rows] for split, rows in good.rows.items()}
             return Pairs.spoil(folder, images, data.corruption, seeds)
-        given = {split: [row.given for row in packed[split] if row.given is not None] for split in SPLITS}
-        return Pairs.pack(folder, pictures(spool, numbers_of(packed), data.channels), pictures(spool, given, data.channels))
+        made, given = (good.pictures(good.numbers(attribute), data.channels) for attribute in ("number", "given"))
+        return Pairs.pack(folder, made, given)

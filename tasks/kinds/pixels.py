@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from gan_core.generator import GeneratorConfig, Samples
-    from gan_core.kinds.pixels import Pixels, Spool
+    from gan_core.kinds.pixels import Pixels
     from tasks.inputs import Inputs
     from tasks.params import DataParams, ValidateParams
     from tasks.sources.raw import RawReader
     from tasks.validation.annotated import Annotated
     from tasks.validation.image_files import ImageFiles
     from tasks.validation.inspection import Inspection, OnRow, Row
+    from tasks.validation.packing import Good
 
 
 class PixelKind(DataKind):
@@ -70,18 +71,16 @@ class PixelKind(DataKind):
             Expected("std", deviation, between=(limits.min_std, 127.5)),
         )
 
-    def pack(self, folder: Path, inspection: Inspection, packed: Mapping[str, Sequence[Row]], data: DataParams, raw: RawReader) -> Pixels:
+    def pack(self, folder: Path, good: Good, data: DataParams, raw: RawReader) -> Pixels:
         from gan_core.data.dataset import write_spec
 
-        with closing(inspection.samples) as spool:
-            spec = self._pack(folder, spool, inspection, packed, data)
-        # What reads pictures for its generator needs the range.
-        return spec if inspection.range is None else write_spec(folder, replace(spec, range=inspection.range))
+        with closing(good.samples):
+            spec = self._pack(folder, good, data)
+        bounds = good.inspection.range  # what reads pictures for its generator needs them
+        return spec if bounds is None else write_spec(folder, replace(spec, range=bounds))
 
     @abstractmethod
-    def _pack(
-        self, folder: Path, spool: Spool, inspection: Inspection, packed: Mapping[str, Sequence[Row]], data: DataParams
-    ) -> Pixels: ...
+    def _pack(self, folder: Path, good: Good, data: DataParams) -> Pixels: ...
 
     def drift_of(self, samples: NDArray[np.uint8], spec: Pixels) -> tuple[Mapping[str, NDArray[np.float64]], NDArray[np.float64]]:
         from tasks.validation.images import array_statistics

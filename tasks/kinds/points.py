@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tasks.params import DataParams, ValidateParams
     from tasks.sources.raw import RawReader
     from tasks.validation.inspection import Inspection, OnRow, Row
+    from tasks.validation.packing import Good
 
 
 class PointKind(DataKind):
@@ -55,11 +56,10 @@ class PointKind(DataKind):
 
         return Inspection(each_told(map(row, range(len(points))), len(points), on_row), None, points)
 
-    def pack(self, folder: Path, inspection: Inspection, packed: Mapping[str, Sequence[Row]], data: DataParams, raw: RawReader) -> Points:
+    def pack(self, folder: Path, good: Good, data: DataParams, raw: RawReader) -> Points:
         from gan_core.kinds.points import Points
-        from tasks.validation.packing import numbers_of
 
-        return Points.pack(folder, {split: inspection.samples[numbers] for split, numbers in numbers_of(packed).items()}, raw.truth)
+        return Points.pack(folder, {split: good.samples[numbers] for split, numbers in good.numbers().items()}, raw.truth)
 
     def drift_of(self, samples: NDArray[np.float32], spec: Points) -> tuple[Mapping[str, NDArray[np.float64]], NDArray[np.float64]]:
         columns = samples.astype("float64")

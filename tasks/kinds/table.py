@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from tasks.inputs import Inputs
     from tasks.params import DataParams, ValidateParams
     from tasks.sources.raw import RawReader
-    from tasks.validation.inspection import Inspection, OnRow, Row
+    from tasks.validation.inspection import Inspection, OnRow
+    from tasks.validation.packing import Good
 
 
 _SERVED: Mapping[str, str] = {"float64": "double", "int64": "long", "bool": "boolean", "date": "datetime", "datetime": "datetime"}
@@ -57,15 +58,14 @@ class TableKind(DataKind):
         )
         return Inspection(each_told(rows, len(found), on_row), classes, table, notes=[*table.said(data.file_name)])
 
-    def pack(self, folder: Path, inspection: Inspection, packed: Mapping[str, Sequence[Row]], data: DataParams, raw: RawReader) -> Table:
+    def pack(self, folder: Path, good: Good, data: DataParams, raw: RawReader) -> Table:
         import numpy as np
 
         from gan_core.kinds.table import Table
-        from tasks.validation.packing import labels_of, numbers_of
 
-        table, classes = inspection.samples, inspection.classes
-        rows = {split: np.ascontiguousarray(table.values[numbers]) for split, numbers in numbers_of(packed).items()}
-        return Table.pack(folder, rows, table.schema, labels_of(packed, classes), classes, data.modes)
+        table = good.samples
+        rows = {split: np.ascontiguousarray(table.values[numbers]) for split, numbers in good.numbers().items()}
+        return Table.pack(folder, rows, table.schema, good.labels, good.classes, data.modes)
 
     def drift_of(self, samples: NDArray[np.float64], spec: Table) -> tuple[Mapping[str, NDArray[np.float64]], NDArray[np.float64]]:
         """A gap stands at the centre of its column, in the features."""

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks.kinds.pixels import PixelKind
 
 if TYPE_CHECKING:
-    from gan_core.kinds.pixels import Spool
     from gan_core.kinds.unpaired import Unpaired
     from tasks.params import DataParams
     from tasks.sources.raw import RawReader
     from tasks.validation.annotated import Annotated
-    from tasks.validation.inspection import Inspection, Row
+    from tasks.validation.packing import Good
 
 
 class UnpairedKind(PixelKind):
@@ -33,15 +31,11 @@ class UnpairedKind(PixelKind):
 
         return by_folder(raw, are_labels=True)
 
-    def _pack(self, folder: Path, spool: Spool, inspection: Inspection, packed: Mapping[str, Sequence[Row]], data: DataParams) -> Unpaired:
+    def _pack(self, folder: Path, good: Good, data: DataParams) -> Unpaired:
         from gan_core.kinds.unpaired import Unpaired
         from tasks.sources.raw import safe_path
-        from tasks.validation.packing import channels_of, numbers_of, pictures
 
-        channels = data.channels or channels_of(spool, numbers_of(packed))
+        channels = data.channels or good.usual_channels(good.numbers())
         given, made = safe_path(data.domains[0]), safe_path(data.domains[1])
-        inputs, targets = (
-            pictures(spool, numbers_of({split: [row for row in rows if row.label == domain] for split, rows in packed.items()}), channels)
-            for domain in (given, made)
-        )
+        inputs, targets = (good.pictures(good.numbers(label=domain), channels) for domain in (given, made))
         return Unpaired.pack(folder, targets, inputs, (given, made))

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 from gan_core.data.dataset import SPLITS, Split
-from gan_core.kinds.pixels import Spool, SpoolRows
 
 if TYPE_CHECKING:
-    from tasks.validation.inspection import Row
+    from gan_core.kinds.pixels import SpoolRows
+    from tasks.validation.inspection import Inspection, Row
 
 
 def split_of(sha256: str, seed: int, holdout: float) -> Split:
@@ -64,22 +65,41 @@ def corruption_seed(sha256: str, seed: int) -> int:
     return int.from_bytes(hashlib.sha256(f"corruption:{seed}:{sha256}".encode()).digest()[:8], "big")
 
 
-def numbers_of(packed: Mapping[str, Sequence[Row]]) -> dict[str, list[int]]:
-    """Of each split, where its samples are found (`Row.number`)."""
-    return {split: [row.number for row in rows if row.number is not None] for split, rows in packed.items()}
+@dataclass(frozen=True)
+class Good:
+    """The good samples of a data set, on their way into arrays."""
 
+    rows: Mapping[str, Sequence[Row]]
+    """Of each split, in the order of the source."""
+    inspection: Inspection
 
-def labels_of(packed: Mapping[str, Sequence[Row]], classes: Sequence[str] | None) -> dict[str, list[int]] | None:
-    """Of each split, the index of its samples' classes; None where there are none."""
-    index = {label: i for i, label in enumerate(classes or ())}
-    return {split: [index[row.label] for row in rows if row.label is not None] for split, rows in packed.items()} if index else None
+    @property
+    def samples(self) -> Any:
+        """As `Inspection.samples`."""
+        return self.inspection.samples
 
+    @property
+    def classes(self) -> tuple[str, ...] | None:
+        """As `Inspection.classes`."""
+        return self.inspection.classes
 
-def channels_of(spool: Spool, numbers: Mapping[str, Sequence[int]]) -> int:
-    """1 where most of the pictures of these numbers are grey, 3 otherwise."""
-    return spool.usual_channels(number for split in SPLITS for number in numbers[split])
+    @property
+    def labels(self) -> dict[str, list[int]] | None:
+        """Of each split, the index of its samples' classes; None where there are none."""
+        index = {label: i for i, label in enumerate(self.classes or ())}
+        return {split: [index[row.label] for row in rows if row.label is not None] for split, rows in self.rows.items()} if index else None
 
+    def numbers(self, attribute: Literal["number", "given"] = "number", label: str | None = None) -> dict[str, list[int]]:
+        """Of each split, where its samples, or those of one label, are found."""
+        rows = {split: [row for row in rows if label in (None, row.label)] for split, rows in self.rows.items()}
+        return {split: [number for row in of if (number := getattr(row, attribute)) is not None] for split, of in rows.items()}
 
-def pictures(spool: Spool, numbers: Mapping[str, Sequence[int]], channels: int | None) -> dict[str, SpoolRows]:
-    """Of each split the pictures of these numbers; `channels` None: as most of them have."""
-    return {split: spool.rows(numbers[split], channels or channels_of(spool, numbers)) for split in SPLITS}
+    def usual_channels(self, numbers: Mapping[str, Sequence[int]]) -> int:
+        """1 where most of the pictures of these numbers are grey, 3 otherwise."""
+        usual: int = self.samples.usual_channels(number for split in SPLITS for number in numbers[split])
+        return usual
+
+    def pictures(self, numbers: Mapping[str, Sequence[int]], channels: int | None) -> dict[str, SpoolRows]:
+        """Of each split the pictures of these numbers; `channels` None: as most of them have."""
+        channels = channels or self.usual_channels(numbers)
+        return {split: self.samples.rows(numbers[split], channels) for split in SPLITS}

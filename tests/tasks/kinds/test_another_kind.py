@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,6 @@ from gan_core.data.dataset import Dataset
 from gan_core.generator import Generator
 from gan_core.kinds import KINDS as SPECIFICATIONS
 from gan_core.kinds.images import Images
-from gan_core.kinds.pixels import Spool
 from gan_core.metrics.features import RandomConvExtractor
 from gan_core.params.gan import GanParams
 from gan_core.params.networks import DcganDiscriminatorParams, DcganGeneratorParams
@@ -29,8 +28,7 @@ from tasks.params import DataParams, parse
 from tasks.sample_files import write_samples
 from tasks.validate import validate
 from tasks.validation.drift import Statistics
-from tasks.validation.inspection import Inspection, Row
-from tasks.validation.packing import numbers_of, pictures
+from tasks.validation.packing import Good
 from tasks.workspace import Workspace
 
 NETWORK = {"network": "dcgan", "width": 8}
@@ -53,8 +51,8 @@ class NegativeKind(ImageKind):
     layouts = ("negatives",)
     makes = "negatives"
 
-    def _pack(self, folder: Path, spool: Spool, inspection: Inspection, packed: Mapping[str, Sequence[Row]], data: DataParams) -> Negatives:
-        return Negatives.pack(folder, pictures(spool, numbers_of(packed), data.channels))
+    def _pack(self, folder: Path, good: Good, data: DataParams) -> Negatives:
+        return Negatives.pack(folder, good.pictures(good.numbers(), data.channels))
 
 
 @pytest.fixture
