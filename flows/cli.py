@@ -454,6 +454,27 @@ def export(
         typer.echo(f"read back and run on fresh inputs: its values differ from the generator's by {written.difference:.2g} at most")
 
 
+@app.command(
+    epilog=_examples(
+        "gantry serve digits",
+        "gantry serve digits --port 8000",
+        'curl "http://127.0.0.1:8080/samples?n=16&seed=1&label=7" -H "Accept: image/png" -o sevens.png',
+    )
+)
+def serve(
+    name: Annotated[str, typer.Argument(metavar="NAME", autocompletion=_entries, help="A registered generator.")],
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: a free one.")] = 8080,
+    host: Annotated[str, typer.Option(help="Any other address than loopback takes a token, in GANTRY_SERVE_TOKEN.")] = "127.0.0.1",
+    waiting: Annotated[int, typer.Option(min=1, help="Requests that may wait; what comes then is answered with 429.")] = 128,
+) -> None:
+    """Serve the champion over HTTP; a new champion takes its place while requests go on."""
+    from tasks.serving.run import limits_of
+    from tasks.serving.run import serve as run
+    from tasks.workspace import current
+
+    run(current(), name, host, port, limits_of(host, waiting), typer.echo)
+
+
 @app.command(epilog=_examples("gantry promote digits 2"))
 def promote(
     name: Annotated[str, typer.Argument(metavar="NAME", autocompletion=_entries, help="A registered generator.")],

@@ -264,12 +264,15 @@ class Generator:
     def draws_alike(self) -> bool:
         """Whether a sample is the same to the last bit whatever is drawn beside it, as far as batches of a few sizes show it."""
         sizes = (1, 2, 3, 5, 31, 64) if self.config.inputs is None else (1, 2, 3, 8)
-        if self.config.inputs is None:
-            order = self.order(sizes[-1], prompts=(self.config.prompts or ("a",))[:1] if self.config.prompts is not None else None)
-        else:
-            order = self.order_of(np.random.default_rng(0).integers(0, 256, (sizes[-1], *self.config.inputs), dtype=np.uint8))
+        order = self.any_order(sizes[-1])
         made = [self._made(self.network, order.first[:size], None if order.given is None else order.given[:size]) for size in sizes]
         return all(torch.equal(some, made[-1][: len(some)]) for some in made)
+
+    def any_order(self, n: int) -> Order:
+        """An order for samples of which it does not matter what they show, of one prompt or of noise where the generator takes such."""
+        if self.config.inputs is not None:
+            return self.order_of(np.random.default_rng(0).integers(0, 256, (n, *self.config.inputs), dtype=np.uint8))
+        return self.order(n, prompts=None if self.config.prompts is None else (self.config.prompts or ("a",))[:1])
 
     def _in_passes(self, network: Callable[..., Tensor], order: Order) -> Samples:
         chunks = range(0, len(order), _CHUNK)

@@ -636,10 +636,11 @@ def _save_servable(folder: Path, path: Path, run_id: str, model_id: str) -> None
 
     from gan_core.generator import read_config
     from tasks.records import served_model
+    from tasks.serving.asked import DEFAULTS
 
     config = read_config(folder)
     answered = [ColSpec(kind, name) for kind, name in kinds.of(config.kind).answered(config)]
-    asked = served_model.DEFAULTS
+    asked = DEFAULTS
     types = {str: "string", int: "long", float: "double", bool: "boolean"}
     params = [ParamSpec(key, types[type(default)], default) for key, default in asked.items()]
     example = pd.DataFrame({"label": list(config.classes[:2])}) if config.classes else pd.DataFrame()

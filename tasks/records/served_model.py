@@ -18,9 +18,7 @@ A key that is not known is refused, except in `params`: of those, MLflow drops w
 from __future__ import annotations
 
 import base64
-import difflib
 import logging
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -30,17 +28,13 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
 from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, INVALID_PARAMETER_VALUE
 from mlflow.pyfunc import PythonModel, PythonModelContext
-from numpy.typing import NDArray
 
 from gan_core.errors import ConfigError
-from gan_core.generator import Generator, GeneratorConfig, Samples, class_index, classes_of
-from gan_core.kinds.pixels import Pixels
+from gan_core.generator import Generator, GeneratorConfig
 from tasks import kinds
-from tasks.inputs import read_input
 from tasks.samples import encode_png
-
-MAX_COUNT = 10_000  # of one request, so that none can fill the server's memory
-DEFAULTS: dict[str, Any] = {"n": 16, "seed": 0, "label": "", "prompt": "", "truncation": 0.0, "walk": False}
+from tasks.serving.answers import frame_of
+from tasks.serving.asked import Asked, plain
 
 _log = logging.getLogger(__name__)
 
@@ -75,82 +69,23 @@ class ServedGenerator(PythonModel):  # type: ignore[misc]
                 truncation or picture that is not allowed.
         """
         try:
-            drawn = self._drawn(_Request.of(model_input, params or {}, kinds.of(self.generator.config.kind).ask))
+            asked = _asked(model_input, params or {}, kinds.of(self.generator.config.kind).ask)
+            (drawn,) = self.generator.draw([asked.order(self.generator)])
         except ConfigError as error:
             raise MlflowException(str(error), INVALID_PARAMETER_VALUE) from None
         except Exception as error:
             # MLflow would answer with the stack trace, and so with the server's paths.
             _log.exception("a request failed")
             raise MlflowException(f"the generator failed ({type(error).__name__}); the server's log has more", INTERNAL_ERROR) from None
-        answer = kinds.of(drawn.kind).answer(drawn, self.generator.config.classes)
-        if drawn.prompts is not None:
-            answer["prompt"] = drawn.prompts
-            answer["unknown_words"] = [" ".join(self.generator.unknown_words([prompt])) for prompt in drawn.prompts]
-        return answer
-
-    def _drawn(self, request: _Request) -> Samples:
-        config, each, said = self.generator.config, request.each, request.said
-        n = said["n"] if each is None else len(each)
-        if not 1 <= n <= MAX_COUNT:
-            raise ConfigError(f"n: {n} is not in 1 to {MAX_COUNT:,}")
-        if config.inputs is not None:
-            return self.generator.translate(_pictures(request, Pixels.of(config.data)))
-        labels, prompts = None, [said["prompt"]] if said["prompt"] else None
-        if each is not None and config.prompts is not None:
-            prompts = each
-        elif each is not None:
-            classes = classes_of(config)
-            labels = np.array([class_index(label, classes) for label in each], dtype=np.int64)
-        label = said["label"] or None
-        return self.generator.sample(n, said["seed"], label, labels, prompts, truncation=said["truncation"] or None, walk=said["walk"])
+        return frame_of(self.generator, drawn)
 
 
-@dataclass(frozen=True)
-class _Request:
-    """What is asked, wherever in the request it stood."""
-
-    said: dict[str, Any]
-    """A value for each key of `DEFAULTS`, of its default's type."""
-    each: list[str] | None
-    """What each row asks for by its label, prompt or input; None where no row does."""
-
-    @classmethod
-    def of(cls, model_input: Any, params: dict[str, Any], ask: str) -> Self:
-        """Read a request.
-
-        Args:
-            model_input: what MLflow makes of the request's rows, in any of its forms.
-            params: the request's own; None for a value is the default.
-            ask: the column by which this generator's rows ask.
-
-        Raises:
-            ConfigError: a key is not known or has no such value, or rows and params contradict each other.
-        """
-        rows = _rows(model_input, ask)
-        for key in [*rows.columns, *params]:
-            _check_key(str(key), ask)
-        if not rows.columns.is_unique:
-            raise ConfigError(f"{rows.columns[rows.columns.duplicated()][0]}: stands twice in a row")
-        said = DEFAULTS | {key: _typed(key, value) for key, value in params.items() if value is not None}
-        each = [_typed(ask, value, f"{ask}: row {index}") for index, value in enumerate(rows[ask])] if ask in rows else None
-        for key in rows.columns.drop(ask, errors="ignore"):
-            values = {_typed(key, value, f"{key}: row {index}") for index, value in enumerate(rows[key])}
-            if len(values) > 1:
-                raise ConfigError(f"{key}: differs between rows, and is one for a whole request; send a request for each")
-            if values and said[key] not in (DEFAULTS[key], *values):
-                raise ConfigError(f"{key}: stands in the rows and, otherwise, in params; leave one of them out")
-            said[key] = next(iter(values), said[key])
-        if each is None:
-            if len(rows) > 1:
-                raise ConfigError(f"{ask}: {len(rows)} rows have none; give each row one, or ask for several samples by n")
-            return cls(said, None)
-        if said.get(ask):
-            raise ConfigError(f"{ask}: stands in the rows and in params; leave one of them out")
-        if "n" in rows and len(each) == 1 and ask != "input":
-            return cls(said | {ask: each[0]}, None)
-        if said["n"] not in (DEFAULTS["n"], len(each)):
-            raise ConfigError(f"n: {said['n']}, and {len(each)} rows that ask for one sample each; leave n out")
-        return cls(said, each)
+def _asked(model_input: Any, params: dict[str, Any], ask: str) -> Asked:
+    """What is asked, in any form that MLflow hands on."""
+    rows = _rows(model_input, ask)
+    if not rows.columns.is_unique:
+        raise ConfigError(f"{rows.columns[rows.columns.duplicated()][0]}: stands twice in a row")
+    return Asked.of({str(key): rows[key].tolist() for key in rows.columns}, len(rows), params, ask)
 
 
 def _rows(model_input: Any, ask: str) -> pd.DataFrame:
@@ -159,63 +94,18 @@ def _rows(model_input: Any, ask: str) -> pd.DataFrame:
         if isinstance(model_input, pd.DataFrame):
             return model_input
         if isinstance(model_input, dict):
-            columns = {key: _plain(value) for key, value in model_input.items()}
+            columns = {key: plain(value) for key, value in model_input.items()}
             return pd.DataFrame(columns if any(isinstance(value, list) for value in columns.values()) else [columns])
-        items = _plain(model_input)
+        items = plain(model_input)
         if items is None:
             return pd.DataFrame()
         if isinstance(items, list) and all(isinstance(item, dict) for item in items):
-            return pd.DataFrame([{key: _plain(value) for key, value in item.items()} for item in items])
+            return pd.DataFrame([{key: plain(value) for key, value in item.items()} for item in items])
         if isinstance(items, list) and all(isinstance(item, str | int | float) for item in items):
             return pd.DataFrame({ask: items})
     except ValueError as error:
         raise ConfigError(f"the columns do not make rows ({error})") from None
     raise ConfigError(f'inputs: are no rows; write them as [{{"{ask}": ...}}], or [] and what is asked in params')
-
-
-def _plain(value: Any) -> Any:
-    """NumPy's arrays and numbers as Python's."""
-    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
-
-
-def _check_key(key: str, ask: str) -> None:
-    if key == "input" != ask:
-        raise ConfigError("input: this generator draws samples and is given no pictures; leave it out")
-    known = [*DEFAULTS, *(["input"] if ask == "input" else [])]
-    if key not in known:
-        near = difflib.get_close_matches(key, known, n=1)
-        raise ConfigError(f"{key[:80]!r} is not known; " + (f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"))
-
-
-def _typed(key: str, value: Any, where: str = "") -> Any:
-    """A value as `key` takes it; an empty one is refused, since CSV makes one of texts such as NA."""
-    where, wanted, value = where or key, type(DEFAULTS.get(key, "")), _plain(value)
-    if value is None or value != value:  # NaN alone is unlike itself
-        raise ConfigError(f"{where} is empty; fill it, or leave the column out")
-    if wanted is str and isinstance(value, str | int | float):
-        return str(value)
-    if wanted is bool and isinstance(value, bool):
-        return value
-    if wanted in (int, float) and isinstance(value, int | float) and not isinstance(value, bool) and wanted(value) == value:
-        return wanted(value)
-    what = {str: "text", bool: "true or false", int: "whole number", float: "number"}[wanted]
-    raise ConfigError(f"{where}: {str(value)[:80]!r} is no {what}")
-
-
-def _pictures(request: _Request, spec: Pixels) -> NDArray[np.uint8]:
-    """Pictures (N, C, H, W) to translate."""
-    if changed := [key for key, value in request.said.items() if key != "n" and value != DEFAULTS[key]]:
-        raise ConfigError(f"{', '.join(changed)}: this generator makes a picture of each that it is given; leave all but input out")
-    if not request.each:
-        raise ConfigError("input: this generator translates pictures; give each row one, its file in base64")
-    images = []
-    for index, text in enumerate(request.each):
-        try:
-            data = base64.b64decode(text, validate=True)
-        except ValueError:
-            raise ConfigError(f"input: row {index} holds no base64") from None
-        images.append(read_input(data, spec, f"input: row {index}"))
-    return np.stack(images)
 
 
 def rows_that_ask(config: GeneratorConfig, count: int) -> list[dict[str, Any]]:

@@ -1,0 +1,115 @@
+"""Samples in the form that a request takes: its Accept header chooses among the forms that a kind of data has."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import zipfile
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gan_core.generator import Generator, Samples
+from tasks import kinds
+from tasks.sample_files import write_samples
+from tasks.samples import encode_png
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from tasks.inputs import Inputs
+
+JSON = "application/json"
+_SUFFIXES = {
+    "application/x-npz": ".npz",
+    "image/png": ".png",
+    "image/gif": ".gif",
+    "text/csv": ".csv",
+    "application/vnd.apache.parquet": ".parquet",
+}
+"""What `gantry sample` writes, by its type on the web."""
+_WEBP, _ZIP = "image/webp", "application/zip"
+
+
+def forms(samples: Samples) -> tuple[str, ...]:
+    """The types in which samples such as these are answered; the first is for who takes anything."""
+    there = {".npz", *kinds.of(samples.kind).written(samples, None, None).files}
+    return (JSON, *(form for form, suffix in _SUFFIXES.items() if suffix in there), *([_WEBP] if _is_images(samples) else []), _ZIP)
+
+
+def chosen(accept: str, offered: Sequence[str]) -> str | None:
+    """The type that an Accept header likes best (RFC 9110, 12.5.1), the earlier one of equals; None where it takes none.
+
+    >>> chosen("image/*;q=0.5, text/csv", ["application/json", "image/png"])
+    'image/png'
+    """
+    if not accept.strip():
+        return offered[0]
+    wanted: dict[str, float] = {}
+    for part in accept.split(","):
+        form, *parameters = (piece.strip().lower() for piece in part.split(";"))
+        quality = next((value for key, _, value in (one.partition("=") for one in parameters) if key.strip() == "q"), "1")
+        try:
+            wanted[form] = float(quality)
+        except ValueError:
+            wanted[form] = 0.0
+
+    def liked(form: str) -> float:
+        return next((wanted[one] for one in (form, f"{form.partition('/')[0]}/*", "*/*") if one in wanted), 0.0)
+
+    best = max(offered, key=liked)
+    return best if liked(best) > 0 else None
+
+
+def encoded(generator: Generator, version: int, samples: Samples, form: str, given: Inputs | None = None) -> bytes:
+    """Samples as the bytes of one of their `forms`: those of the file that `gantry sample` writes, where it writes such a one.
+
+    A single image is that image as PNG or WebP; several are a grid, with what each was made from on its left.
+    """
+    if form == JSON:
+        rows = frame_of(generator, samples).to_dict("records")
+        return json.dumps({"version": version, "samples": rows}, ensure_ascii=False, default=_plain).encode()
+    if form == "image/png" and _is_images(samples) and len(samples.samples) == 1:
+        return encode_png(samples.samples[0])
+    if form == _WEBP:
+        return _as_webp(encoded(generator, version, samples, "image/png", given))
+    with tempfile.TemporaryDirectory(prefix="gantry-serve-") as folder:
+        out = Path(folder) / f"samples{_SUFFIXES.get(form, '')}"
+        write_samples(samples, out, generator.config.classes, given)
+        return out.read_bytes() if form != _ZIP else _zipped(out)
+
+
+def frame_of(generator: Generator, samples: Samples) -> DataFrame:
+    """A row for each sample, as MLflow's model answers: what it is, and its label, or its prompt and the words that were not known."""
+    answer = kinds.of(samples.kind).answer(samples, generator.config.classes)
+    if samples.prompts is not None:
+        answer["prompt"] = samples.prompts
+        answer["unknown_words"] = [" ".join(generator.unknown_words([prompt])) for prompt in samples.prompts]
+    return answer
+
+
+def _is_images(samples: Samples) -> bool:
+    return samples.samples.ndim == 4
+
+
+def _plain(value: Any) -> Any:
+    """What JSON has no word for: NumPy's numbers, days and moments."""
+    return value.item() if hasattr(value, "item") else value.isoformat()
+
+
+def _as_webp(png: bytes) -> bytes:
+    from PIL import Image
+
+    buffer = BytesIO()
+    Image.open(BytesIO(png)).save(buffer, format="webp", lossless=True)
+    return buffer.getvalue()
+
+
+def _zipped(folder: Path) -> bytes:
+    """A folder's files in an archive, by name; the same files give the same bytes."""
+    buffer = BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(folder.iterdir()):
+            archive.writestr(zipfile.ZipInfo(path.name), path.read_bytes(), zipfile.ZIP_DEFLATED)
+    return buffer.getvalue()

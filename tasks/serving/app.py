@@ -1,0 +1,244 @@
+"""The server: what is asked over HTTP, the limits on it, and the answers."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import json
+import logging
+import re
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import Message, Receive, Scope, Send
+
+from gan_core.errors import GantryError
+from gan_core.generator import Samples
+from tasks import kinds
+from tasks.serving.answers import chosen, encoded
+from tasks.serving.asked import DEFAULTS, MAX_COUNT, Asked
+from tasks.serving.batching import Batcher, BusyError
+from tasks.serving.champion import Champion, Served
+from tasks.serving.metrics import TYPE, Metrics
+from tasks.workspace import Workspace
+
+log = logging.getLogger("gantry.serve")
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_ID = re.compile(r"[\w.-]{1,64}", re.ASCII)
+_OPEN = ("/health", "/ready")
+"""Asked without a token, by whatever starts and watches the server; they say the version, and no more."""
+_PATIENCE = 30.0  # seconds for a request's body to arrive
+
+
+@dataclass(frozen=True)
+class Limits:
+    """On what a server takes."""
+
+    waiting: int = 128
+    """Requests that wait."""
+    samples: int = MAX_COUNT
+    """Samples that are waited for."""
+    body: int = 32 * 2**20
+    """Bytes of a request."""
+    token: str | None = None
+    """What `Authorization: Bearer` has to hold; None: nothing."""
+    hosts: tuple[str, ...] = ()
+    """What a request may call this server, so that no page of another site reaches it by a name of its own; empty: anything."""
+
+
+class RefusedError(GantryError):
+    """A request that is not taken, with HTTP's number for why."""
+
+    def __init__(self, status: int, said: str, **headers: str) -> None:
+        super().__init__(said)
+        self.status, self.headers = status, {key.replace("_", "-"): value for key, value in headers.items()}
+
+
+class Server:
+    """One generator's server, as an ASGI application; started and ended by the ASGI lifespan."""
+
+    def __init__(self, workspace: Workspace, name: str, limits: Limits = Limits(), look_every: float = 5.0) -> None:
+        """Load the champion.
+
+        Args:
+            workspace: whose registry has it.
+            name: of the generator.
+            limits: on what is taken.
+            look_every: seconds after which the registry is asked whether the champion is another one.
+
+        Raises:
+            ConfigError: there is none.
+            DataError: its files are missing or damaged.
+            RegistryError: the registry cannot be reached.
+        """
+        self.champion = Champion(workspace, name, lambda served: self.metrics.swaps.inc())
+        self.batcher = Batcher(lambda: self.champion.served, limits.waiting, limits.samples, self._on_batch)
+        self.metrics = Metrics(lambda: self.batcher.waiting, lambda: self.champion.served.number, lambda: self.champion.trouble is None)
+        self._limits, self._look_every = limits, look_every
+        self._routes: Mapping[str, tuple[str, Callable[[Request], Awaitable[Response]]]] = {
+            "/samples": ("GET, HEAD, POST", self._samples),
+            "/health": ("GET, HEAD", self._health),
+            "/ready": ("GET, HEAD", self._ready),
+            "/metrics": ("GET, HEAD", self._metrics),
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+        elif scope["type"] == "http":
+            await self._answer(scope, receive, send)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        with self.batcher:
+            self.champion.follow(self._look_every)
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            self.champion.close()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, count it, and name it in its answer."""
+        start, headers = time.monotonic(), Headers(scope=scope)
+        given = headers.get("x-request-id", "")
+        name = given if _ID.fullmatch(given) else uuid4().hex
+        status, begun = 500, False
+
+        async def named(message: Message) -> None:
+            nonlocal status, begun
+            if message["type"] == "http.response.start":
+                status, begun = message["status"], True
+                MutableHeaders(scope=message)["x-request-id"] = name
+            await send(message)
+
+        async def refuse(number: int, said: str, headers: dict[str, str] | None = None) -> None:
+            await JSONResponse({"error": said, "request": name}, number, headers)(scope, receive, named)
+
+        try:
+            self._check(scope["path"], headers)
+            answer = self._route(scope["path"], scope["method"])
+            await (await answer(Request(scope, self._limited(receive, headers))))(scope, receive, named)
+        except BusyError as error:
+            await refuse(429, str(error), {"Retry-After": str(error.seconds)})
+        except RefusedError as error:
+            await refuse(error.status, str(error), error.headers)
+        except GantryError as error:
+            await refuse(400, str(error))
+        except Exception as error:
+            log.exception("request %s failed", name)
+            if not begun:
+                await refuse(500, f"the generator failed ({type(error).__name__}); the server's log has more under this request's id")
+        path = scope["path"] if scope["path"] in self._routes else "other"
+        self.metrics.requests.labels(path, str(status)).inc()
+        self.metrics.seconds.labels(path).observe(time.monotonic() - start)
+
+    def _route(self, path: str, method: str) -> Callable[[Request], Awaitable[Response]]:
+        if path not in self._routes:
+            raise RefusedError(404, f"{path[:80]} is not here; there are {', '.join(self._routes)}")
+        methods, answer = self._routes[path]
+        if method not in methods.split(", "):
+            raise RefusedError(405, f"{path} takes {methods}", Allow=methods)
+        return answer
+
+    def _check(self, path: str, headers: Headers) -> None:
+        """Refuse who may not ask."""
+        host = re.sub(r":\d*$", "", headers.get("host", "")).strip("[]")
+        if self._limits.hosts and host not in self._limits.hosts:
+            raise RefusedError(
+                421, f"this server is {self._limits.hosts[0]}, and was asked as {host[:80]!r}; set GANTRY_SERVE_TOKEN to allow it"
+            )
+        if self._limits.token is not None and path not in _OPEN:
+            kind, _, token = headers.get("authorization", "").partition(" ")
+            if kind.lower() != "bearer" or not hmac.compare_digest(token.encode(), self._limits.token.encode()):
+                raise RefusedError(401, "ask with the header `Authorization: Bearer TOKEN`", WWW_Authenticate="Bearer")
+
+    def _limited(self, receive: Receive, headers: Headers) -> Receive:
+        """What is received, up to so many bytes and seconds."""
+        there, most, until = 0, self._limits.body, time.monotonic() + _PATIENCE
+        too_large = RefusedError(413, f"a request has at most {most:,} bytes")
+        if headers.get("content-length", "0").isdecimal() and int(headers.get("content-length", "0")) > most:
+            raise too_large
+
+        async def limited() -> Message:
+            nonlocal there
+            try:
+                message = await asyncio.wait_for(receive(), max(0.0, until - time.monotonic()))
+            except TimeoutError:
+                raise RefusedError(408, f"the request was not whole after {_PATIENCE:g} s") from None
+            there += len(message.get("body", b""))
+            if there > most:
+                raise too_large
+            return message
+
+        return limited
+
+    async def _samples(self, request: Request) -> Response:
+        served = self.champion.served
+        form = chosen(request.headers.get("accept", ""), served.forms)
+        if form is None:
+            raise RefusedError(406, f"Accept: none of what it takes is there; there are {', '.join(served.forms)}")
+        asked = await _asked(request, served)
+
+        def answer(drawn_by: Served, samples: Samples) -> tuple[int, bytes]:
+            return drawn_by.number, encoded(drawn_by.generator, drawn_by.number, samples, form)
+
+        version, content = await asyncio.wrap_future(self.batcher.submit(asked.count, asked.order, answer))
+        self.metrics.samples.labels(str(version)).inc(asked.count)
+        return Response(content, media_type=form, headers={"x-gantry-version": str(version), "vary": "Accept"})
+
+    def _on_batch(self, requests: int, samples: int) -> None:
+        self.metrics.together.observe(requests)
+        self.metrics.in_pass.observe(samples)
+
+    async def _health(self, request: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    async def _ready(self, request: Request) -> Response:
+        served = self.champion.served
+        facts = {"name": served.name, "version": served.number, "trouble": self.champion.trouble, "together": served.together}
+        return JSONResponse({"ready": True, **facts})
+
+    async def _metrics(self, request: Request) -> Response:
+        return Response(self.metrics.text(), headers={"content-type": TYPE})
+
+
+async def _asked(request: Request, served: Served) -> Asked:
+    """What a request asks for, in its query or, as JSON, in its body."""
+    ask = kinds.of(served.generator.config.kind).ask
+    if request.method != "POST":
+        told: dict[str, Any] = {}
+        for key, text in request.query_params.multi_items():
+            value = _typed(key, text)
+            told[key] = value if key not in told else [*(told[key] if isinstance(told[key], list) else [told[key]]), value]
+    else:
+        try:
+            told = json.loads(await request.body() or b"{}", object_pairs_hook=_once)
+        except (ValueError, RecursionError) as error:
+            raise RefusedError(400, f"the body is no JSON ({str(error)[:200]})") from None
+        if not isinstance(told, dict):
+            raise RefusedError(400, 'the body is no JSON object; write {"n": 4, "seed": 1}')
+    each = told.pop(ask) if isinstance(told.get(ask), list) else None
+    return Asked.of({} if each is None else {ask: each}, len(each or ()), told, ask)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    told = dict(pairs)
+    if len(told) < len(pairs):
+        raise ValueError("a key stands twice")
+    return told
+
+
+def _typed(key: str, text: str) -> Any:
+    """A value of a query as JSON would have it; as it is where it is no such value, for the message about it."""
+    kind = type(DEFAULTS.get(key, ""))
+    try:
+        return {"true": True, "false": False}.get(text, text) if kind is bool else kind(text)
+    except ValueError:
+        return text

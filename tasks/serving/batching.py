@@ -1,0 +1,146 @@
+"""Requests that wait are drawn together, in one pass of the network."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+from gan_core.errors import GantryError
+from gan_core.generator import Generator, Order, Samples
+from tasks.serving.champion import Served
+
+PASS = 256
+"""Samples that are drawn together, at most; a request of more is drawn by itself."""
+
+
+class BusyError(GantryError):
+    """So much waits already that no more is taken."""
+
+    def __init__(self, waiting: int, seconds: int) -> None:
+        super().__init__(f"{waiting} requests wait already; ask again in {seconds} s")
+        self.seconds = seconds
+
+
+@dataclass
+class _Job:
+    """A request, and what is to be made of its samples."""
+
+    count: int
+    order: Callable[[Generator], Order]
+    answer: Callable[[Served, Samples], Any]
+    future: Future[Any] = field(default_factory=Future)
+
+
+class Batcher:
+    """A thread that draws what is asked for, in order; a context manager, which ends it when all that waits is answered."""
+
+    def __init__(
+        self,
+        served: Callable[[], Served],
+        most_waiting: int,
+        most_samples: int,
+        on_batch: Callable[[int, int], None] = lambda requests, samples: None,
+    ) -> None:
+        """Nothing runs yet.
+
+        Args:
+            served: the version to draw from now.
+            most_waiting: requests that may wait.
+            most_samples: of which so many samples are wanted; one request alone may want more.
+            on_batch: told how many requests and samples were drawn together.
+        """
+        self._served, self._most_waiting, self._most_samples, self._on_batch = served, most_waiting, most_samples, on_batch
+        self._waiting: deque[_Job] = deque()
+        self._samples = 0
+        self._rate = 0.0  # samples a second
+        self._changed = threading.Condition()
+        self._ended = False
+        self._thread = threading.Thread(target=self._work, name="batcher", daemon=True)
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait."""
+        return len(self._waiting)
+
+    def submit(self, count: int, order: Callable[[Generator], Order], answer: Callable[[Served, Samples], Any]) -> Future[Any]:
+        """Have samples drawn.
+
+        Args:
+            count: how many.
+            order: makes the order for the version that will draw it.
+            answer: what the future is to give, made of that version and the samples.
+
+        Raises:
+            BusyError: too much waits.
+        """
+        with self._changed:
+            if len(self._waiting) >= self._most_waiting or (self._waiting and self._samples + count > self._most_samples):
+                raise BusyError(len(self._waiting), max(1, math.ceil(self._samples / self._rate) if self._rate else 1))
+            job = _Job(count, order, answer)
+            self._waiting.append(job)
+            self._samples += count
+            self._changed.notify()
+        return job.future
+
+    def _next(self) -> list[_Job]:
+        """The jobs of the next pass; none at the end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._ended)
+            jobs: list[_Job] = []
+            count = 0
+            while self._waiting and (not jobs or count + self._waiting[0].count <= PASS):
+                jobs.append(self._waiting.popleft())
+                count += jobs[-1].count
+            self._samples -= count
+        return jobs
+
+    def _work(self) -> None:
+        while jobs := self._next():
+            start, served = time.monotonic(), self._served()
+            # Who went away meanwhile is not drawn for.
+            jobs = [job for job in jobs if job.future.set_running_or_notify_cancel()]
+            groups: dict[Any, list[tuple[_Job, Order]]] = {}
+            for job in jobs:
+                try:
+                    order = job.order(served.generator)
+                except Exception as error:
+                    job.future.set_exception(error)
+                else:
+                    # Prompts of other lengths, and whatever cannot share a pass, have their own.
+                    alike = order.given.shape[1:] if order.given is not None else None
+                    groups.setdefault(alike if served.together else job.future, []).append((job, order))
+            for group in groups.values():
+                self._draw(served, group)
+            seconds, count = time.monotonic() - start, sum(job.count for job in jobs)
+            if count and seconds:
+                self._rate = 0.8 * self._rate + 0.2 * count / seconds if self._rate else count / seconds
+
+    def _draw(self, served: Served, group: list[tuple[_Job, Order]]) -> None:
+        try:
+            drawn = served.generator.draw([order for _, order in group])
+            self._on_batch(len(group), sum(len(order) for _, order in group))
+        except Exception as error:
+            for job, _ in group:
+                job.future.set_exception(error)
+            return
+        for (job, _), samples in zip(group, drawn, strict=True):
+            try:
+                job.future.set_result(job.answer(served, samples))
+            except Exception as error:
+                job.future.set_exception(error)
+
+    def __enter__(self) -> Batcher:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._changed:
+            self._ended = True
+            self._changed.notify()
+        self._thread.join()

@@ -1,0 +1,103 @@
+"""The version that is served, and the change to another one while requests go on."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gan_core.errors import ConfigError, GantryError
+from gan_core.generator import Generator
+from tasks.records.registry import CHAMPION, Registry, resolve
+from tasks.serving.answers import forms
+from tasks.workspace import Workspace
+
+if TYPE_CHECKING:
+    from tasks.records.registry import Version
+
+log = logging.getLogger("gantry.serve")
+
+
+@dataclass(frozen=True)
+class Served:
+    """A version in memory."""
+
+    name: str
+    number: int
+    generator: Generator
+    forms: tuple[str, ...]
+    """The types in which its samples are answered; the first is for who takes anything."""
+    together: bool
+    """Whether requests share a pass of the network: where a sample is the same, to the bit, whatever is drawn beside it."""
+
+    @classmethod
+    def load(cls, registry: Registry, version: Version) -> Served:
+        """Load it, and see what it draws.
+
+        Raises:
+            DataError: its files are missing or damaged.
+            RegistryError: the registry cannot be reached.
+        """
+        generator = registry.load(version)
+        (drawn,) = generator.draw([generator.any_order(1)])
+        return cls(version.name, version.number, generator, forms(drawn), generator.draws_alike())
+
+
+class Champion:
+    """The champion of a generator, followed: `served` is the version in use, `trouble` what keeps it from being the champion."""
+
+    def __init__(self, workspace: Workspace, name: str, on_swap: Callable[[Served], None] = lambda served: None) -> None:
+        """Load the champion.
+
+        Raises:
+            ConfigError: there is none.
+            DataError: its files are missing or damaged.
+            RegistryError: the registry cannot be reached.
+        """
+        self._registry, version = resolve(workspace, name)
+        if version.name != name:
+            raise ConfigError(f"{name}: a server follows the champion; name the generator alone, {version.name}")
+        self.served = Served.load(self._registry, version)
+        self.trouble: str | None = None
+        self._on_swap = on_swap
+        self._ended = threading.Event()
+
+    def look(self) -> None:
+        """Ask where the alias stands, and change to the version that it names. Without one that can be loaded, the present one goes on."""
+        name, here = self.served.name, self.served.number
+        try:
+            number = self._registry.aliases(name).get(CHAMPION)
+            if number is None:
+                self._trouble(f"{name} has no champion any more; version {here} goes on")
+                return
+            if number != here:
+                self.served = Served.load(self._registry, self._registry.version(name, number))
+                log.info("%s: version %d is the champion, and takes the place of version %d", name, number, here)
+                self._on_swap(self.served)
+        except (GantryError, OSError) as error:
+            self._trouble(f"version {here} goes on: {error}")
+            return
+        except Exception as error:
+            log.exception("the registry could not be asked")
+            self._trouble(f"version {here} goes on: {type(error).__name__}; the log has more")
+            return
+        self._trouble(None)
+
+    def _trouble(self, said: str | None) -> None:
+        if said != self.trouble:
+            log.warning("%s", said) if said is not None else log.info("version %d is the champion again", self.served.number)
+        self.trouble = said
+
+    def follow(self, seconds: float) -> None:
+        """Look again each so many seconds, in a thread of its own, until `close`."""
+        threading.Thread(target=self._follow, args=(seconds,), name="champion", daemon=True).start()
+
+    def _follow(self, seconds: float) -> None:
+        while not self._ended.wait(seconds):
+            self.look()
+
+    def close(self) -> None:
+        """Look no more."""
+        self._ended.set()

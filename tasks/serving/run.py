@@ -1,0 +1,82 @@
+"""A server as a process: where it listens, and how it ends."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import sys
+from collections.abc import Callable
+
+from gan_core.errors import ConfigError
+from tasks.serving.app import LOOPBACK, Limits, Server
+from tasks.workspace import Workspace
+
+TOKEN = "GANTRY_SERVE_TOKEN"  # noqa: S105  the name of the variable that holds it
+_SHORTEST_TOKEN = 16
+_GRACE = 30  # seconds for requests that are under way when the server is told to end
+
+
+def limits_of(host: str, waiting: int) -> Limits:
+    """The limits of a server on this host, with the token from the environment.
+
+    Raises:
+        ConfigError: it would listen for others without a token, or with one that is easily guessed.
+    """
+    token = os.environ.get(TOKEN) or None
+    if token is None and host not in LOOPBACK:
+        raise ConfigError(f"--host {host}: whoever reaches this machine could ask; set {TOKEN} to a secret, or leave --host out")
+    if token is not None and len(token) < _SHORTEST_TOKEN:
+        raise ConfigError(
+            f"{TOKEN}: has {len(token)} characters and is easily guessed; use {_SHORTEST_TOKEN} or more, as `openssl rand -hex 32`"
+        )
+    return Limits(waiting=waiting, token=token, hosts=() if token else LOOPBACK)
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """A socket that listens there; port 0 is a free one.
+
+    Raises:
+        ConfigError: it is taken, or no address of this machine.
+    """
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=1024)
+    except OSError as error:
+        raise ConfigError(f"--host {host} --port {port}: {error.strerror or error}; choose another") from None
+
+
+def serve(workspace: Workspace, name: str, host: str, port: int, limits: Limits, say: Callable[[str], None]) -> None:
+    """Serve the champion of a generator until the process is told to end; what is asked by then is answered.
+
+    Args:
+        workspace: whose registry has it.
+        name: of the generator.
+        host: an address of this machine.
+        port: 0 for a free one.
+        limits: from `limits_of`.
+        say: told where it listens, as a line.
+
+    Raises:
+        ConfigError: there is no champion, or the port is taken.
+        DataError: the champion's files are missing or damaged.
+        RegistryError: the registry cannot be reached.
+    """
+    import torch
+    import uvicorn
+
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING, stream=sys.stderr)
+    logging.getLogger("gantry.serve").setLevel(logging.INFO)
+    with listening(host, port) as there:
+        if "OMP_NUM_THREADS" not in os.environ:
+            torch.set_num_threads(1)  # several requests share a pass; more threads would wait for those that read and write
+        sys.setswitchinterval(0.001)  # the thread that draws holds up those that read and write no longer than this
+        server = Server(workspace, name, limits)
+        served = server.champion.served
+        how = "requests share passes" if served.together else "each request is drawn by itself, as its samples depend on their batch"
+        address = f"[{host}]" if ":" in host else host
+        say(f"{name}, version {served.number}, on http://{address}:{there.getsockname()[1]}/samples ({how}); Ctrl+C ends it")
+        config = uvicorn.Config(
+            server, log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=_GRACE, server_header=False
+        )
+        uvicorn.Server(config).run([there])
