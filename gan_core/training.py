@@ -30,7 +30,7 @@ from gan_core.data.batches import Batches
 from gan_core.data.dataset import Dataset
 from gan_core.device import choose_device, choose_precision
 from gan_core.distributed import ALONE, Group, Parts
-from gan_core.errors import LostRunError, TrainingError
+from gan_core.errors import ConfigError, LostRunError, TrainingError
 from gan_core.files import write_whole
 from gan_core.generator import Generator
 from gan_core.microbatches import Microbatches
@@ -136,6 +136,8 @@ def train(
             for repeat in range(turn.repeats):
                 optimizer.zero_grad(set_to_none=True)
                 logged = group.average(weights, microbatches.backward(turn, weights, images, last=repeat == turn.repeats - 1))
+                for weight in recipe.frozen(turn, before / params.images):
+                    weight.grad = None
                 optimizer.step()
                 recipe.after_move(turn)
                 images += params.batch if turn.draws else 0
@@ -180,7 +182,8 @@ def train(
 
 def identity(params: TrainParams, dataset: Dataset, start: checkpoint.Checkpoint | None = None) -> dict[str, Any]:
     """All that the result of a training depends on, as JSON holds it: `train` takes up what was begun under the same alone."""
-    depends = {"train": params.model_dump(mode="json", exclude=set(_NO_EFFECT)), "dataset": dataset.spec.digest}
+    unset = ["freeze"] if getattr(params, "freeze", None) is None else []  # which trainings begun by an earlier Gantry do not know
+    depends = {"train": params.model_dump(mode="json", exclude={*_NO_EFFECT, *unset}), "dataset": dataset.spec.digest}
     return depends if start is None else {**depends, "start": start.sha256}
 
 
@@ -193,6 +196,7 @@ def fitting(params: TrainParams, dataset: Dataset, start: checkpoint.Checkpoint)
     recipe = build_recipe(params, dataset.spec, torch.device("cpu"))
     found = take_over(_fillable(recipe, Average(recipe.players[recipe.shipped], 0)), start.tensors)
     check_fits(found)
+    _check_frozen(recipe, found)
     return found
 
 
@@ -293,6 +297,20 @@ def _fillable(recipe: Recipe[Any], average: Average) -> dict[str, Tensor]:
     return checkpoint.flatten({"players": players, "average": average.network.state_dict()})
 
 
+def _check_frozen(recipe: Recipe[Any], found: Takeover) -> None:
+    """See that what is to stay as the start has it was taken from there.
+
+    Raises:
+        ConfigError: some of it is new.
+    """
+    frozen = {id(weight) for turn in recipe.turns for weight in recipe.frozen(turn, 0.0)}
+    named = {f"players/{name}/{path}": id(weight) for name, player in recipe.players.items() for path, weight in player.named_parameters()}
+    if new := [f"{name} ({why})" for name, why in found.new.items() if named.get(name) in frozen]:
+        raise ConfigError(
+            f"train.freeze: would keep what the start does not have: {', '.join(new[:3])}; leave it out, or keep fewer layers"
+        )
+
+
 def _begin_from(
     start: checkpoint.Checkpoint, recipe: Recipe[Any], optimizers: Mapping[int, torch.optim.Optimizer], average: Average
 ) -> Takeover:
@@ -304,6 +322,7 @@ def _begin_from(
     mine = _fillable(recipe, average)
     found = take_over(mine, start.tensors)
     check_fits(found)
+    _check_frozen(recipe, found)
     with torch.no_grad():
         for name, tensor in found.tensors.items():
             mine[name].copy_(tensor)  # a state dict shares its memory with the network

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import spectral_norm
 
 from gan_core.distributed import own_part, whole
@@ -42,6 +43,26 @@ def dcgan_init(module: nn.Module) -> None:
     elif isinstance(module, nn.BatchNorm2d | nn.BatchNorm1d):
         nn.init.normal_(module.weight, 1.0, 0.02)
         nn.init.zeros_(module.bias)
+
+
+def layers_of(network: nn.Module) -> list[list[nn.Parameter]]:
+    """A network's weights by layer, in the order in which the layers were made.
+
+    A layer is a module with a weight of two or more dimensions. What has none, such as a normalisation, belongs to the one before it, and
+    embeddings of labels to none.
+    """
+    layers: list[list[nn.Parameter]] = []
+    for module in network.modules():
+        # Under spectral normalisation the weight lies in a module below.
+        parametrized = cast(nn.ModuleDict, module.parametrizations).parameters() if parametrize.is_parametrized(module) else ()
+        weights = [*module.parameters(recurse=False), *parametrized]
+        if isinstance(module, nn.Embedding | parametrize.ParametrizationList) or not weights:
+            continue
+        if any(weight.dim() > 1 for weight in weights):
+            layers.append(weights)
+        elif layers:
+            layers[-1] += weights
+    return layers
 
 
 class Dropout(nn.Dropout):

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from gan_core.params.common import PositiveInt, Strict, TrainParams, halvings
+from gan_core.params.common import SCRATCH, PositiveInt, Strict, TrainParams, halvings
 from gan_core.params.networks import AnyDiscriminator, AnyGenerator, AutoDiscriminatorParams, AutoGeneratorParams, NetworkParams
 
 Loss = Literal["non-saturating", "minimax", "least-squares", "hinge", "wasserstein", "relativistic"]
@@ -27,6 +27,15 @@ class PenaltyParams(Strict):
     """Apply r1, r2 and gradient every so many discriminator steps, scaled to the same strength (lazy regularisation)."""
 
 
+class FreezeParams(Strict):
+    """The discriminator's first layers stay as the start has them (FreezeD, Mo et al., 2020)."""
+
+    layers: PositiveInt
+    """How many, from the sample inwards; a normalisation belongs to the layer before it. The last layer always learns."""
+    until: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """The share of the budget at which they begin to learn; at 1 they never do."""
+
+
 class GanParams(TrainParams):
     """The classic game: a generator of points or images against a discriminator, unconditional or by label."""
 
@@ -43,6 +52,8 @@ class GanParams(TrainParams):
     """None: r1 and r2 every 8 steps for the relativistic loss, which needs them (Huang et al., 2024), nothing for the others. Their
     weight grows with the number of pixels from 2 at 28 x 28 on, a rule of ours; 0.1 for points. It is strong: StyleGAN2-ADA's rule
     (Karras et al., 2020), 0.0002 * pixels / batch, gives 0.0025 there at 64 a batch. Photos by label want less (docs/recipes.md)."""
+    freeze: FreezeParams | None = None
+    """With a start: layers of the discriminator that are kept. None: all learn."""
     discriminator_steps: Annotated[int, Field(ge=1, le=100)] = 1
     label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
     """One-sided: the target for real samples is 1 - label_smoothing (Salimans et al., 2016). Cross-entropy losses only."""
@@ -56,6 +67,8 @@ class GanParams(TrainParams):
     def _combinations(self) -> Self:
         if self.label_smoothing and self.loss not in ("non-saturating", "minimax"):
             raise ValueError(f"label_smoothing needs loss non-saturating or minimax; {self.loss} has no targets to smooth")
+        if self.freeze is not None and self.start == SCRATCH:
+            raise ValueError("freeze keeps layers of a start, and start is scratch; set start: champion, or leave freeze out")
         if self.mismatch and self.condition != "label":
             raise ValueError("mismatch shows samples under wrong labels, and condition is none; set condition: label")
         if self.penalty is not None and self.penalty.gradient and self.penalty.clip:

@@ -6,7 +6,7 @@ It does not loop, optimise, log or save: `training.py` does that for every recip
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -99,6 +99,10 @@ class Recipe(ABC, Generic[Params]):
     def weights(self, turn: Turn) -> list[nn.Parameter]:
         """What learns in a turn. The loop asks for the gradients of these alone: other players' weights only pass them on."""
         return [weight for player in turn.players for weight in self.part(player).parameters()]
+
+    def frozen(self, turn: Turn, share: float) -> Sequence[nn.Parameter]:
+        """Those of a turn's weights that stay as they are, at a share of the budget, 0 up to but not 1; by default none."""
+        return ()
 
     @abstractmethod
     def move(self, turn: Turn, batch: Batch, moves: int, last: bool) -> Move:

@@ -5,10 +5,11 @@ Unconditional or by label; the losses of `losses.py` and the penalties of `penal
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gan_core.augment import augment
 from gan_core.data.batches import Batch
@@ -16,6 +17,7 @@ from gan_core.data.dataset import DatasetSpec
 from gan_core.errors import ConfigError
 from gan_core.losses import LOSSES
 from gan_core.networks import build_discriminator, build_generator
+from gan_core.networks.common import layers_of
 from gan_core.params import GanParams
 from gan_core.penalties import clip_weights, penalties
 from gan_core.recipes.game import Move, Recipe, Turn, describe_logits
@@ -50,6 +52,19 @@ class Gan(Recipe[GanParams]):
         # What looks at a batch must not see real and generated samples as one; every other discriminator judges both in one pass.
         self.judges_apart = networks["discriminator"].looks_at_batch
         self._fake = torch.empty(0)
+        self._first_layers = [] if params.freeze is None else self._layers_kept(params.freeze.layers)
+
+    def _layers_kept(self, count: int) -> list[nn.Parameter]:
+        layers = layers_of(self.players["discriminator"])
+        if count >= len(layers):
+            raise ConfigError(
+                f"train.freeze.layers: {count}, and the discriminator has {len(layers)}, of which the last learns; keep fewer"
+            )
+        return [weight for layer in layers[:count] for weight in layer]
+
+    def frozen(self, turn: Turn, share: float) -> Sequence[nn.Parameter]:
+        freeze = self.params.freeze
+        return self._first_layers if freeze is not None and turn.draws and share < freeze.until else ()
 
     def move(self, turn: Turn, batch: Batch, moves: int, last: bool) -> Move:
         labels = batch.labels if self.conditional else None

@@ -18,7 +18,9 @@ from gan_core.averaging import Average
 from gan_core.checkpoint import Checkpoint
 from gan_core.data.dataset import Dataset
 from gan_core.errors import ConfigError, TrainingError
+from gan_core.networks.common import layers_of
 from gan_core.params import GanParams
+from gan_core.recipes import build_recipe
 from gan_core.start import check_fits, moments_taken, take_over
 from gan_core.training import fitting, identity, train
 
@@ -200,3 +202,76 @@ def test_the_average_of_a_warm_training_forgets_at_its_own_pace_from_the_first_s
     torch.nn.init.zeros_(network.weight)
     average.update(100, 100)
     assert float(average.network.weight.detach()) == pytest.approx(0.5**0.1)
+
+
+def kept(**freeze: Any) -> GanParams:
+    return params(start="champion", discriminator={"network": "dcgan", "width": 4, "normalization": "batch"}, freeze=freeze)
+
+
+def moved(start: Checkpoint, found: Checkpoint) -> set[str]:
+    """Names of the discriminator's weights that are others now; not the last bias, whose gradients of a hinge loss cancel out."""
+    prefix = "players/discriminator/"
+    weights = {name.removeprefix(prefix): tensor for name, tensor in found.tensors.items() if name.startswith(prefix)}
+    return {
+        name
+        for name, tensor in weights.items()
+        if "running" not in name and name != "head.linear.bias" and not torch.equal(tensor, start.tensors[prefix + name])
+    }
+
+
+def test_frozen_layers_stay_as_the_start_has_them_for_as_long_as_is_asked(make_dataset: Make, tmp_path: Path) -> None:
+    dataset = make_dataset()
+    start = trained(kept(layers=1), dataset, tmp_path / "first")
+    weights = {"layers.0.weight", "layers.0.bias", "layers.2.weight", "layers.2.bias", "layers.3.weight", "layers.3.bias",
+               "layers.3.num_batches_tracked", "head.linear.weight"}  # fmt: skip
+    one, two = (trained(kept(layers=count), dataset, tmp_path / f"kept {count}", start=start) for count in (1, 2))
+    assert moved(start, one) == {name for name in weights if not name.startswith("layers.0")}
+    assert moved(start, two) == {"layers.3.num_batches_tracked", "head.linear.weight"}
+    steps = {name: float(value) for name, value in two.tensors.items() if name.startswith("optimizers/0/") and name.endswith("/step")}
+    assert sorted(set(steps.values())) == [20.0, 40.0]  # a moment of a weight that stays, stays
+    half = trained(kept(layers=2, until=0.5), dataset, tmp_path / "half", start=start)
+    assert moved(start, half) == weights
+
+    class Killed(BaseException):
+        pass
+
+    def kill(now: Any) -> None:
+        if now.images == 104 and not (tmp_path / "killed" / "was").exists():
+            (tmp_path / "killed" / "was").touch()
+            raise Killed
+
+    with contextlib.suppress(Killed):
+        train(kept(layers=2, until=0.5), dataset, tmp_path / "killed", kill, start=start)
+    assert trained(kept(layers=2, until=0.5), dataset, tmp_path / "killed", start=start).sha256 == half.sha256
+
+
+def test_what_a_start_does_not_have_cannot_be_frozen(make_dataset: Make, tmp_path: Path) -> None:
+    dataset = make_dataset()
+    start = trained(kept(layers=1), dataset, tmp_path / "first")
+    with pytest.raises(
+        ConfigError, match=r"train\.freeze: would keep what the start does not have: players/discriminator/layers\.0\.weight"
+    ):
+        fitting(kept(layers=1), make_dataset(shape=(3, 16, 16), folder=tmp_path / "colour"), start)
+    with pytest.raises(ConfigError, match=r"train\.freeze\.layers: 3, and the discriminator has 3, of which the last learns; keep fewer"):
+        train(kept(layers=3), dataset, tmp_path / "second", start=start)
+    with pytest.raises(ValueError, match="freeze keeps layers of a start, and start is scratch"):
+        params(freeze={"layers": 1})
+    assert "freeze" not in identity(params(), dataset)["train"]
+
+
+@pytest.mark.parametrize("network", ["dcgan", "residual", "mlp"])
+@pytest.mark.parametrize("normalization", ["none", "spectral"])
+def test_each_weight_but_the_embeddings_is_in_one_layer(make_dataset: Make, network: str, normalization: str) -> None:
+    options = {"network": network, **({"normalization": normalization} if network != "mlp" else {})}
+    recipe = build_recipe(params(condition="label", discriminator=options), make_dataset(classes=2).spec, torch.device("cpu"))
+    judge = recipe.players["discriminator"]
+    layers = layers_of(judge)
+    found = [id(weight) for layer in layers for weight in layer]
+    embeddings = {id(weight) for name, weight in judge.named_parameters() if "embedding" in name}
+    assert len(found) == len(set(found))
+    assert set(found) == {id(weight) for weight in judge.parameters()} - embeddings
+    names = {id(weight): name for name, weight in judge.named_parameters()}
+    assert (
+        len({names[id(weight)].partition(".parametrizations")[0].removesuffix(".weight").removesuffix(".bias") for weight in layers[0]})
+        == 1
+    )
