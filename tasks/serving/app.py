@@ -9,23 +9,28 @@ import logging
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 from uuid import uuid4
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders, UploadFile
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import Message, Receive, Scope, Send
 
 from gan_core.errors import GantryError
-from gan_core.generator import Samples
+from gan_core.generator import Generator, GeneratorConfig, Order, Samples
 from tasks import kinds
+from tasks.inputs import Inputs
 from tasks.serving.answers import chosen, encoded
 from tasks.serving.asked import DEFAULTS, MAX_COUNT, Asked
 from tasks.serving.batching import Batcher, BusyError
 from tasks.serving.champion import Champion, Served
+from tasks.serving.described import openapi, page
 from tasks.serving.metrics import TYPE, Metrics
+from tasks.validation.formats import is_plain
 from tasks.workspace import Workspace
 
 log = logging.getLogger("gantry.serve")
@@ -34,6 +39,8 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _ID = re.compile(r"[\w.-]{1,64}", re.ASCII)
 _OPEN = ("/health", "/ready")
 """Asked without a token, by whatever starts and watches the server; they say the version, and no more."""
+_NOTHING_FROM_ELSEWHERE = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
+_MOST_FILES = 64  # of one form
 _PATIENCE = 30.0  # seconds for a request's body to arrive
 
 
@@ -47,6 +54,8 @@ class Limits:
     """Samples that are waited for."""
     body: int = 32 * 2**20
     """Bytes of a request."""
+    bodies: int = 256 * 2**20
+    """Bytes of all requests that are under way."""
     token: str | None = None
     """What `Authorization: Bearer` has to hold; None: nothing."""
     hosts: tuple[str, ...] = ()
@@ -82,11 +91,15 @@ class Server:
         self.batcher = Batcher(lambda: self.champion.served, limits.waiting, limits.samples, self._on_batch)
         self.metrics = Metrics(lambda: self.batcher.waiting, lambda: self.champion.served.number, lambda: self.champion.trouble is None)
         self._limits, self._look_every = limits, look_every
+        self._decoder = asyncio.Semaphore(1)
+        self._bodies = _Bodies(limits.bodies, lambda: self.batcher.waiting)
         self._routes: Mapping[str, tuple[str, Callable[[Request], Awaitable[Response]]]] = {
             "/samples": ("GET, HEAD, POST", self._samples),
             "/health": ("GET, HEAD", self._health),
             "/ready": ("GET, HEAD", self._ready),
             "/metrics": ("GET, HEAD", self._metrics),
+            "/openapi.json": ("GET, HEAD", self._openapi),
+            "/": ("GET, HEAD", self._page),
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -124,7 +137,8 @@ class Server:
         try:
             self._check(scope["path"], headers)
             answer = self._route(scope["path"], scope["method"])
-            await (await answer(Request(scope, self._limited(receive, headers))))(scope, receive, named)
+            with _Body(receive, headers, self._limits.body, self._bodies) as body:
+                await (await answer(Request(scope, body)))(scope, receive, named)
         except BusyError as error:
             await refuse(429, str(error), {"Retry-After": str(error.seconds)})
         except RefusedError as error:
@@ -159,39 +173,32 @@ class Server:
             if kind.lower() != "bearer" or not hmac.compare_digest(token.encode(), self._limits.token.encode()):
                 raise RefusedError(401, "ask with the header `Authorization: Bearer TOKEN`", WWW_Authenticate="Bearer")
 
-    def _limited(self, receive: Receive, headers: Headers) -> Receive:
-        """What is received, up to so many bytes and seconds."""
-        there, most, until = 0, self._limits.body, time.monotonic() + _PATIENCE
-        too_large = RefusedError(413, f"a request has at most {most:,} bytes")
-        if headers.get("content-length", "0").isdecimal() and int(headers.get("content-length", "0")) > most:
-            raise too_large
-
-        async def limited() -> Message:
-            nonlocal there
-            try:
-                message = await asyncio.wait_for(receive(), max(0.0, until - time.monotonic()))
-            except TimeoutError:
-                raise RefusedError(408, f"the request was not whole after {_PATIENCE:g} s") from None
-            there += len(message.get("body", b""))
-            if there > most:
-                raise too_large
-            return message
-
-        return limited
-
     async def _samples(self, request: Request) -> Response:
         served = self.champion.served
         form = chosen(request.headers.get("accept", ""), served.forms)
         if form is None:
             raise RefusedError(406, f"Accept: none of what it takes is there; there are {', '.join(served.forms)}")
-        asked = await _asked(request, served)
+        asked, given = await _asked(request, served), None
+        order: Callable[[Generator], Order] = asked.order
+        if served.generator.config.inputs is not None:
+            given, order = await self._decoded(asked, served.generator.config)
 
         def answer(drawn_by: Served, samples: Samples) -> tuple[int, bytes]:
-            return drawn_by.number, encoded(drawn_by.generator, drawn_by.number, samples, form)
+            return drawn_by.number, encoded(drawn_by.generator, drawn_by.number, samples, form, given)
 
-        version, content = await asyncio.wrap_future(self.batcher.submit(asked.count, asked.order, answer))
+        version, content = await asyncio.wrap_future(self.batcher.submit(asked.count, order, answer))
         self.metrics.samples.labels(str(version)).inc(asked.count)
         return Response(content, media_type=form, headers={"x-gantry-version": str(version), "vary": "Accept"})
+
+    async def _decoded(self, asked: Asked, config: GeneratorConfig) -> tuple[Inputs, Callable[[Generator], Order]]:
+        """Pictures, decoded one request at a time beside what is drawn; and the order for what is to be made of them."""
+        files = asked.pictures()
+        for name, data in files:
+            if not is_plain(data):
+                raise RefusedError(400, f"input: {name[:80]}: of a format that is not read here; send PNG, JPEG, WebP, GIF or BMP")
+        async with self._decoder:
+            given = await asyncio.to_thread(replace(asked, files=files).inputs, config)
+        return given, lambda generator: generator.order_of(given.images)
 
     def _on_batch(self, requests: int, samples: int) -> None:
         self.metrics.together.observe(requests)
@@ -205,18 +212,73 @@ class Server:
         facts = {"name": served.name, "version": served.number, "trouble": self.champion.trouble, "together": served.together}
         return JSONResponse({"ready": True, **facts})
 
+    async def _openapi(self, request: Request) -> Response:
+        return JSONResponse(openapi(self.champion.served))
+
+    async def _page(self, request: Request) -> Response:
+        return HTMLResponse(page(self.champion.served), headers={"content-security-policy": _NOTHING_FROM_ELSEWHERE})
+
     async def _metrics(self, request: Request) -> Response:
         return Response(self.metrics.text(), headers={"content-type": TYPE})
 
 
+class _Bodies:
+    """The bytes of all requests that are under way."""
+
+    def __init__(self, most: int, waiting: Callable[[], int]) -> None:
+        self._most, self._waiting, self._there = most, waiting, 0
+
+    def add(self, count: int) -> None:
+        """Take some more, or, below 0, let them go.
+
+        Raises:
+            BusyError: they would be too many.
+        """
+        if count > 0 and self._there + count > self._most:
+            raise BusyError(self._waiting(), 1)
+        self._there += count
+
+
+class _Body:
+    """What is received of one request, up to so many bytes and seconds."""
+
+    def __init__(self, receive: Receive, headers: Headers, most: int, all_bodies: _Bodies) -> None:
+        self._receive, self._most, self._all, self._there = receive, most, all_bodies, 0
+        self._until = time.monotonic() + _PATIENCE
+        self._check(int(length) if (length := headers.get("content-length", "0")).isdecimal() else 0)
+
+    def _check(self, count: int) -> None:
+        if count > self._most:
+            raise RefusedError(413, f"a request has at most {self._most:,} bytes")
+
+    async def __call__(self) -> Message:
+        try:
+            message = await asyncio.wait_for(self._receive(), max(0.0, self._until - time.monotonic()))
+        except TimeoutError:
+            raise RefusedError(408, f"the request was not whole after {_PATIENCE:g} s") from None
+        count = len(message.get("body", b""))
+        self._check(self._there + count)
+        self._all.add(count)
+        self._there += count
+        return message
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._all.add(-self._there)
+
+
 async def _asked(request: Request, served: Served) -> Asked:
-    """What a request asks for, in its query or, as JSON, in its body."""
+    """What a request asks for: in its query, in its body as JSON, or pictures in its body."""
     ask = kinds.of(served.generator.config.kind).ask
+    form = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if request.method != "POST":
-        told: dict[str, Any] = {}
-        for key, text in request.query_params.multi_items():
-            value = _typed(key, text)
-            told[key] = value if key not in told else [*(told[key] if isinstance(told[key], list) else [told[key]]), value]
+        told = _queried(request)
+    elif form == "multipart/form-data":
+        return await _uploaded(request, ask)
+    elif form.startswith("image/") or form == "application/octet-stream":
+        return _of_files([("picture", await request.body())], ask)
     else:
         try:
             told = json.loads(await request.body() or b"{}", object_pairs_hook=_once)
@@ -226,6 +288,33 @@ async def _asked(request: Request, served: Served) -> Asked:
             raise RefusedError(400, 'the body is no JSON object; write {"n": 4, "seed": 1}')
     each = told.pop(ask) if isinstance(told.get(ask), list) else None
     return Asked.of({} if each is None else {ask: each}, len(each or ()), told, ask)
+
+
+def _queried(request: Request) -> dict[str, Any]:
+    told: dict[str, Any] = {}
+    for key, text in request.query_params.multi_items():
+        value = _typed(key, text)
+        told[key] = value if key not in told else [*(told[key] if isinstance(told[key], list) else [told[key]]), value]
+    return told
+
+
+async def _uploaded(request: Request, ask: str) -> Asked:
+    """The files of a form, in its fields named `input`."""
+    try:
+        async with request.form(max_files=_MOST_FILES, max_fields=1) as form:
+            fields = form.multi_items()
+            if wrong := [key for key, value in fields if key != "input" or not isinstance(value, UploadFile)]:
+                raise RefusedError(400, f"{wrong[0][:80]!r}: a form has pictures alone, in fields named input")
+            files = [(value.filename or "picture", await value.read()) for _, value in fields if isinstance(value, UploadFile)]
+    except (HTTPException, MultiPartException) as error:
+        raise RefusedError(400, f"the form cannot be read ({getattr(error, 'detail', None) or error})") from None
+    return _of_files(files, ask)
+
+
+def _of_files(files: list[tuple[str, bytes]], ask: str) -> Asked:
+    if ask != "input":
+        raise RefusedError(400, "input: this generator draws samples and is given no pictures; leave it out")
+    return Asked(DEFAULTS, None, files)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

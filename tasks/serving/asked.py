@@ -7,14 +7,15 @@ import difflib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any, Self
 
 import numpy as np
 
 from gan_core.errors import ConfigError
-from gan_core.generator import Generator, Order, class_index, classes_of
+from gan_core.generator import Generator, GeneratorConfig, Order, class_index, classes_of
 from gan_core.kinds.pixels import Pixels
-from tasks.inputs import read_input
+from tasks.inputs import Inputs, read_input
 
 MAX_COUNT = 10_000
 """Samples of one request, so that none can fill the server's memory."""
@@ -29,6 +30,8 @@ class Asked:
     """A value for each key of `DEFAULTS`, of its default's type."""
     each: Sequence[str] | None
     """What each row asks for by its label, prompt or input; None where no row does."""
+    files: Sequence[tuple[str, bytes]] | None = None
+    """Names and bytes of pictures that came as files."""
 
     @classmethod
     def of(cls, columns: Mapping[str, Sequence[Any]], count: int, params: Mapping[str, Any], ask: str) -> Self:
@@ -71,6 +74,8 @@ class Asked:
     @property
     def count(self) -> int:
         """Samples."""
+        if self.files is not None:
+            return len(self.files)
         return int(self.said["n"]) if self.each is None else len(self.each)
 
     def order(self, generator: Generator) -> Order:
@@ -81,8 +86,7 @@ class Asked:
         """
         config, each, said = generator.config, self.each, self.said
         if config.inputs is not None:
-            spec = Pixels.of(config.data)
-            return generator.order_of(np.stack([read_input(data, spec, f"input: row {i}") for i, data in enumerate(self._pictures())]))
+            return generator.order_of(self.inputs(config).images)
         labels, prompts = None, [said["prompt"]] if said["prompt"] else None
         if each is not None and config.prompts is not None:
             prompts = list(each)
@@ -92,19 +96,35 @@ class Asked:
         label, truncation = said["label"] or None, said["truncation"] or None
         return generator.order(self.count, said["seed"], label, labels, prompts, truncation, said["walk"])
 
-    def _pictures(self) -> list[bytes]:
-        """The files of pictures to translate."""
+    def pictures(self) -> Sequence[tuple[str, bytes]]:
+        """Names and bytes of the pictures to translate.
+
+        Raises:
+            ConfigError: there are none, or what is said beside them is for samples.
+        """
         if changed := [key for key, value in self.said.items() if key != "n" and value != DEFAULTS[key]]:
             raise ConfigError(f"{', '.join(changed)}: this generator makes a picture of each that it is given; leave all but input out")
-        if not self.each:
+        files = [(f"row {i}", _of_base64(i, row)) for i, row in enumerate(self.each or ())] if self.files is None else self.files
+        if not files:
             raise ConfigError("input: this generator translates pictures; give each row one, its file in base64")
-        files = []
-        for index, text in enumerate(self.each):
-            try:
-                files.append(base64.b64decode(text, validate=True))
-            except ValueError:
-                raise ConfigError(f"input: row {index} holds no base64") from None
         return files
+
+    def inputs(self, config: GeneratorConfig) -> Inputs:
+        """The pictures to translate, as the generator takes them.
+
+        Raises:
+            ConfigError: as `pictures`, or some are no pictures, broken, or too large.
+        """
+        files, spec = self.pictures(), Pixels.of(config.data)
+        images = np.stack([read_input(data, spec, f"input: {name}") for name, data in files])
+        return Inputs(images, tuple(PurePath(name).stem for name, _ in files))
+
+
+def _of_base64(index: int, text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError:
+        raise ConfigError(f"input: row {index} holds no base64") from None
 
 
 def plain(value: Any) -> Any:

@@ -33,15 +33,15 @@ class Registered:
         shutil.copy(database, root / "mlflow.db")
         self.workspace = Workspace(root)
 
-    def add(self, generator: Generator) -> int:
+    def add(self, generator: Generator, name: str = NAME) -> int:
         """A new version, which becomes the champion."""
         registry = Registry.open(self.workspace)
         folder = self.workspace.root / "generator"
         generator.save(folder)
-        with tracking.run(self.workspace, NAME) as run:
-            version = registry.add(NAME, run.id, folder, {}, "a test")
+        with tracking.run(self.workspace, name) as run:
+            version = registry.add(name, run.id, folder, {}, "a test")
         shutil.rmtree(folder)
-        present = registry.champion(NAME)
+        present = registry.champion(name)
         registry.move_champion(version, None if present is None else present.number, "promoted")
         return version.number
 
