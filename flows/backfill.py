@@ -25,6 +25,7 @@ from tasks.preflight import check_registry
 from tasks.promotion import gate
 from tasks.records import tracking
 from tasks.records.registry import Registry, Version
+from tasks.records.stage_files import run_begun, run_of
 from tasks.start import pin, pinned
 from tasks.system import locks
 from tasks.trials import aside, search_space
@@ -100,7 +101,7 @@ def backfill(
     key = hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:16]
     folder = workspace.sweeps(name) / f"backfill-{key}"
     folder.mkdir(parents=True, exist_ok=True)
-    with locks.sweeping(workspace, name), tracking.run(workspace, name, _begun(folder)) as run:
+    with locks.sweeping(workspace, name), tracking.run(workspace, name, run_begun(folder)) as run:
         write_whole(folder / "run.json", json.dumps({"run_id": run.id}))
         run.set_tags({"mlflow.runName": f"backfill of {name}"})
         filling = _Filling(workspace, name, entry, dataset, extractor, folder, run.id, say, output)
@@ -124,14 +125,6 @@ def _extractor(workspace: Workspace, name: str, entry: Entry, dataset: Dataset) 
     if kinds.of(dataset.spec.kind).scoring.extractor(name, dataset.spec, entry.evaluation) is None:
         return None
     return FeatureExtractor.load(workspace.features(name))
-
-
-def _begun(folder: Path) -> str | None:
-    """The MLflow run of the same backfill, where it was begun before."""
-    try:
-        return str(json.loads((folder / "run.json").read_text())["run_id"])
-    except (OSError, ValueError, KeyError):
-        return None
 
 
 @dataclass(frozen=True)
@@ -199,7 +192,7 @@ class _Filling:
         from tasks.register import incomparable
 
         generator = Generator.load(there.model(self.name) / "generator")
-        run_id = str(json.loads((there.model(self.name) / "run.json").read_text())["run_id"])
+        run_id = run_of(there.model(self.name))
         tags = {"mlflow.runName": data.title, "dvc.raw": data.raw, "samples": str(samples)}
         with tracking.run(self.workspace, self.name, run_id) as run:
             run.set_tags(tags)

@@ -9,7 +9,6 @@ link, is left alone unless a server keeps it: others may use it.
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -25,6 +24,7 @@ from tasks.graph import dvc_cache, repro
 from tasks.params import Entry
 from tasks.records import lineage, moved, tracking
 from tasks.records.registry import Registry, Version
+from tasks.records.stage_files import run_begun
 from tasks.system import locks
 from tasks.workspace import Workspace
 
@@ -166,7 +166,7 @@ class _Records:
             self._kept[name] |= self._named(name, entries)
             self._kept[name] |= {one.number for one in versions if self._is_shared(f"version {name}/{one.number}", one.source)}
         files = [*(workspace.root / "models").glob("*/run.json"), *(path for state in states for path in state.glob("*/run.json"))]
-        self._runs_at_work = {run for path in files if (run := _run_id(path))}
+        self._runs_at_work = {run for path in files if (run := run_begun(path.parent))}
 
     @property
     def hashes(self) -> set[str]:
@@ -225,13 +225,6 @@ def _asked_for(registry: Registry, name: str, versions: list[Version], keep: int
 def _why(run: Any) -> str:
     version = run.data.tags.get("version")
     return f"of version {version}, which goes or is gone" if version else f"made no version ({run.info.status})"
-
-
-def _run_id(path: Path) -> str | None:
-    try:
-        return str(json.loads(path.read_text())["run_id"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
 
 
 def _size_at(files: str) -> int | None:

@@ -31,6 +31,7 @@ from tasks.judging import check, gather, scores_of, undecided
 from tasks.params import Entry, EvaluateParams
 from tasks.records import logged, tracking
 from tasks.records.curves import Curves, read_curves
+from tasks.records.stage_files import run_of
 from tasks.scoring.scoring import Evidence, rounded
 from tasks.stage_main import stage_main
 from tasks.workspace import Workspace
@@ -52,7 +53,7 @@ def evaluate(workspace: Workspace, name: str, entry: Entry) -> None:
     _check(name, generator.config, dataset, entry.evaluation)
     curves = read_curves(workspace.model(name) / "metrics.jsonl")
     print(f"evaluate {name}: scoring the generator of {generator.config.images:,} {dataset.spec.unit}", flush=True)
-    with tracking.run(workspace, name, _run_id(workspace.model(name) / "run.json")) as run:
+    with tracking.run(workspace, name, run_of(workspace.model(name))) as run:
         extractor = kept_or_fitted(workspace.features(name), name, dataset, entry.evaluation)
         evidence = gather(generator, dataset, extractor, entry.evaluation)
         scores = scores_of(evidence)
@@ -188,15 +189,6 @@ def _write(
 
 def _json(value: Mapping[str, Any]) -> str:
     return json.dumps(value, indent=2, sort_keys=True) + "\n"
-
-
-def _run_id(path: Path) -> str:
-    try:
-        return str(json.loads(path.read_text())["run_id"])
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); run the train stage first") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path}: damaged ({error}); run the train stage again") from None
 
 
 def _said(name: str, scores: Mapping[str, float], record: Mapping[str, Any]) -> str:

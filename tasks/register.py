@@ -33,6 +33,7 @@ from tasks.promotion.loaded_back import FreshProcess
 from tasks.records import lineage, logged, tracking
 from tasks.records.history import measured, remember
 from tasks.records.registry import RECORD_TAG, STATUS_TAG, Registry, Version, metric_tags
+from tasks.records.stage_files import of_stage
 from tasks.report.publish import publish
 from tasks.stage_main import stage_main
 from tasks.workspace import Workspace
@@ -119,14 +120,12 @@ def _challenger(workspace: Workspace, name: str, entry: Entry) -> _Challenger:
     model, report = workspace.model(name), workspace.report(name)
     generator = Generator.load(model / "generator")
     dataset = Dataset.open(workspace.ready(name))
-    training = _read_json(model / "run.json", "train")
-    scores = _read_json(report / "metrics.json", "evaluate")
-    evaluation = _read_json(report / "evaluation.json", "evaluate")
+    training = of_stage(model / "run.json", "train", "run_id")
+    scores = of_stage(report / "metrics.json", "evaluate")
+    evaluation = of_stage(report / "evaluation.json", "evaluate")
     for key, value in scores.items():
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise DataError(f"{report / 'metrics.json'}: {key} is no number; run the evaluate stage again")
-    if "run_id" not in training:
-        raise DataError(f"{model / 'run.json'}: holds no run_id; run the train stage again")
     here = {"generator_sha256": generator.config.sha256, "dataset_digest": dataset.spec.digest, "seed": entry.evaluation.seed}
     for key, value in here.items():
         if evaluation.get(key) != value:
@@ -398,18 +397,6 @@ def _described(config: GeneratorConfig) -> str:
     classes = "" if config.classes is None else f" by {len(config.classes)} classes"
     makes = f"{config.recipe} generator of {kinds.of(config.kind).makes}{classes}"
     return f"{makes}, shape {config.shape}, {config.images:,} {config.data.unit} shown, seed {config.seed}."
-
-
-def _read_json(path: Path, stage: str) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); run the {stage} stage first") from None
-    except ValueError as error:
-        raise DataError(f"{path}: damaged ({error}); run the {stage} stage again") from None
-    if not isinstance(value, dict):
-        raise DataError(f"{path}: damaged (not an object); run the {stage} stage again")
-    return value
 
 
 def _write(record: Mapping[str, Any], path: Path) -> Path:

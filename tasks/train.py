@@ -38,6 +38,7 @@ from gan_core.training import train as train_generator
 from tasks import judging, kinds
 from tasks.params import Entry
 from tasks.records import logged, tracking
+from tasks.records.stage_files import run_begun
 from tasks.stage_main import stage_main
 from tasks.start import Pinned, pinned
 from tasks.system import cores, progress, ranks
@@ -150,7 +151,7 @@ def _try(
         _note(f"a process of this training died; all start again from the last checkpoint ({ranks.was_restarted()} of {ranks.RESTARTS})")
     unfinished.mkdir(parents=True, exist_ok=True)
     write_whole(unfinished.parent / _THREADS, f"{torch.get_num_threads()}\n")
-    with _stop_signals() as received, tracking.run(workspace, name, _run_id(unfinished), system_metrics=True) as run:
+    with _stop_signals() as received, tracking.run(workspace, name, run_begun(unfinished), system_metrics=True) as run:
         _write_json(unfinished / "run.json", {"run_id": run.id})
         book = tracking.Logbook(run)
         book.log(lambda run: logged.begun(run, workspace, name, entry, params, dataset.spec))
@@ -207,14 +208,6 @@ def _key(params: TrainParams, dataset: Dataset, start: Pinned | None) -> str:
     """Names a training by all that its result depends on."""
     depends = {"format": _STATE_FORMAT, **identity(params, dataset, None if start is None else start.checkpoint)}
     return hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _run_id(unfinished: Path) -> str | None:
-    """The MLflow run of an interrupted training, so that its second half does not open another."""
-    try:
-        return str(json.loads((unfinished / "run.json").read_text())["run_id"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
 
 
 class _Record:

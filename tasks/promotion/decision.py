@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from gan_core.files import write_whole
+from tasks.records.stage_files import if_there
 from tasks.workspace import Workspace
 
 
@@ -50,7 +50,7 @@ class LastDecision:
     @classmethod
     def _read(cls, path: Path) -> Self | None:
         try:
-            return cls.of(read_json(path))
+            return cls.of(if_there(path))
         except (KeyError, TypeError, ValueError):
             return None
 
@@ -91,12 +91,3 @@ class LastDecision:
 
 def _kept(workspace: Workspace, name: str) -> Path:
     return workspace.private / "decisions" / f"{name}.json"
-
-
-def read_json(path: Path) -> Mapping[str, Any]:
-    """A JSON object from a file; empty where it is not there or no such thing."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}

@@ -16,11 +16,11 @@ from gan_core.errors import DataError, GantryError
 from gan_core.generator import GeneratorConfig, read_config
 from tasks import kinds
 from tasks.metrics import BETTER, LOWER, WHAT, BesideReal
-from tasks.promotion.decision import read_json
 from tasks.promotion.gate import FLOORS, deciding_metric
 from tasks.records import lineage
 from tasks.records.curves import Curves, read_curves
 from tasks.records.history import Former, formers
+from tasks.records.stage_files import if_there
 from tasks.validation import drift
 from tasks.validation.quarantine import set_aside
 from tasks.workspace import Workspace
@@ -148,7 +148,7 @@ def gather(workspace: Workspace, name: str, entry: Entry, registry: Registry, ve
         generator=generator,
         counts=dataset.spec.counts,
         classes=dataset.spec.classes,
-        cost=read_json(workspace.model(name) / "run.json"),
+        cost=if_there(workspace.model(name) / "run.json"),
     )
 
 

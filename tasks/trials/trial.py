@@ -17,6 +17,7 @@ from tasks.judging import gather, scores_of, undecided
 from tasks.params import Entry
 from tasks.promotion import gate
 from tasks.records import tracking
+from tasks.records.stage_files import run_of
 from tasks.stage_main import stage_main
 from tasks.train import train
 from tasks.trials.trial_step import Score, Step
@@ -50,7 +51,7 @@ def trial(workspace: Workspace, name: str, entry: Entry) -> None:
     if metric not in scores:
         raise ConfigError(f"generators.{name}.register.improve: {metric} is not measured here; there are {', '.join(scores)}")
     value = float(scores[metric])
-    run_id = str(json.loads(((state or model) / "run.json").read_text())["run_id"])
+    run_id = run_of(state or model)
     with tracking.run(workspace, name, run_id) as run:
         run.set_tags({"mlflow.runName": step.title})
         if generator is not None:

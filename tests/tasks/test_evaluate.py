@@ -523,7 +523,7 @@ class TestRefusals:
             ("models/it/metrics.jsonl", '{"images": 3\n', r"metrics\.jsonl: damaged"),
             ("models/it/metrics.jsonl", "[1]\n", r"metrics\.jsonl: damaged"),
             ("models/it/run.json", None, r"run\.json: cannot be read .*run the train stage first"),
-            ("models/it/run.json", "{}", r"run\.json: damaged"),
+            ("models/it/run.json", "{}", r"run\.json: holds no run_id"),
             ("models/it/generator/config.json", "{}", r"config\.json"),
             ("data/it/ready/dataset.json", None, r"dataset\.json: not there; run the validate stage first"),
         ],

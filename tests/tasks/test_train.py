@@ -35,7 +35,7 @@ from gan_core.kinds.points import Points
 from gan_core.kinds.table import Table
 from tasks import train as stage
 from tasks.params import Entry, load_entry, parse
-from tasks.records import logged, tracking
+from tasks.records import logged, stage_files, tracking
 from tasks.system import progress
 from tasks.workspace import Workspace
 
@@ -560,7 +560,7 @@ class TestInProcess:
         folder.mkdir(parents=True)
         for text in ("", "{", "[]", "{}", "3"):
             (folder / "run.json").write_text(text)
-            assert stage._run_id(folder) is None
+            assert stage_files.run_begun(folder) is None
         stage.train(workspace, NAME, entry)
         assert len(mlflow_runs(workspace)) == 1
 
