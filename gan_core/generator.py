@@ -108,6 +108,8 @@ class Samples:
     """Tables: the columns."""
     prompts: tuple[str, ...] | None = None
     """What each was asked for, where that is text."""
+    seed: int = 0
+    """That they were drawn with; what is invented beside them follows it."""
     again: int = 0
     """Tables: how many rows were drawn again since a rule wants them unique."""
 
@@ -122,6 +124,7 @@ class Order:
     """Labels (N,) or tokens (N, T)."""
     labels: NDArray[np.int64] | None
     prompts: tuple[str, ...] | None
+    seed: int = 0
     anew: Callable[[int, int], Tensor] | None = None
     """Latents for so many rows that are to be drawn again, by how often that was done before; None: nothing has to be unique."""
 
@@ -244,7 +247,7 @@ class Generator:
         anew = None
         if unique and not walk and self.config.schema is not None and self.config.schema.unique_in_words:
             anew = partial(_latents_anew, self.config.latent, seed, truncation)
-        return Order(draw(n, self.config.latent, seed, truncation), chosen, labels_drawn, asked, anew)
+        return Order(draw(n, self.config.latent, seed, truncation), chosen, labels_drawn, asked, seed, anew)
 
     def draw(self, orders: Sequence[Order]) -> list[Samples]:
         """The samples of each order, drawn together: at most 256 in a pass of the network.
@@ -282,7 +285,7 @@ class Generator:
 
     def _samples(self, made: NDArray[Any], order: Order) -> Samples:
         again = 0 if order.anew is None or self.config.schema is None else self._make_unique(made, order, order.anew, self.config.schema)
-        return Samples(made, order.labels, self.config.kind, self.config.schema, order.prompts, again)
+        return Samples(made, order.labels, self.config.kind, self.config.schema, order.prompts, order.seed, again)
 
     def _make_unique(self, rows: NDArray[np.float64], order: Order, anew: Callable[[int, int], Tensor], schema: Schema) -> int:
         """Draw rows (N, D) that a rule wants unique again, in place, until they are; returns how many were drawn for it."""

@@ -93,8 +93,9 @@ class DataParams(Strict):
     label: Annotated[str, Field(min_length=1)] | None = None
     """Tables: the column that rows are drawn by; None: there is none."""
     columns: Mapping[str, str] = Field(default_factory=dict)
-    """Tables: what a column is, by its name: `number`, `date` (also with its format, as `date %d/%m/%Y`), `boolean`, `category` or `drop`.
-    Of others its cells tell; `validate` shows what they are, as text that can stand here."""
+    """Tables: what a column is, by its name: `number`, `date` (also with its format, as `date %d/%m/%Y`), `boolean`, `category`, `drop`,
+    or one that is not learned but invented: `id`, `email`, `phone`, `name`. Of others its cells tell; `validate` shows what they are, as
+    text that can stand here."""
     categorical: Annotated[tuple[str, ...], Field(strict=False)] = ()
     """Tables: columns of categories, as `columns` may say too."""
     drop: Annotated[tuple[str, ...], Field(strict=False)] = ()

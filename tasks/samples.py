@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from gan_core.kinds.schema import GAP
 from gan_core.written import NumberForm
+from tasks.invented import drawn
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -66,7 +67,11 @@ def table_frame(samples: Samples, classes: tuple[str, ...] | None) -> DataFrame:
     }
     if samples.labels is not None and samples.schema.label is not None:
         columns[samples.schema.label] = _texts(samples.labels, samples.schema.label_dtype, classes or ())
-    return pd.DataFrame(columns)
+    frame = pd.DataFrame(columns)
+    for one in samples.schema.invented:
+        values = drawn(one, len(frame), samples.seed)
+        frame.insert(one.place, one.name, pd.Series(values, dtype="int64" if one.dtype == "int64" else "str"))
+    return frame
 
 
 def formulas(samples: Samples, classes: tuple[str, ...] | None) -> list[str]:

@@ -104,6 +104,28 @@ class Column:
 
 
 @dataclass(frozen=True)
+class Invented:
+    """A column that is not learned: its values are invented when rows are written, and none of the data's is kept."""
+
+    name: str
+    kind: str
+    """id, email, phone or name."""
+    place: int = 0
+    """How many columns stand before it."""
+    pattern: tuple[str, ...] = ()
+    """What each place of a value is drawn from; of a counter, what stands before and behind it."""
+    first: int | None = None
+    """Of a counter, the next number."""
+    width: int = 0
+    """Of a counter, the digits that it is padded to."""
+    dtype: DType = "string"
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Self:
+        return cls(**{**fields, "pattern": tuple(fields["pattern"])})
+
+
+@dataclass(frozen=True)
 class Schema:
     """A table's columns, and its label's."""
 
@@ -116,6 +138,8 @@ class Schema:
     """Share of each class in the training split: what is drawn where no label is asked for."""
     rules: tuple[Rule, ...] = ()
     """What holds in every row."""
+    invented: tuple[Invented, ...] = ()
+    """Columns beside those of a packed row, as they are written, in their order."""
     free: tuple[Column, ...] = ()
     """What networks see in the place of the columns where rules tell some of them by others (`gan_core.kinds.ruled`); else none."""
 
@@ -123,8 +147,12 @@ class Schema:
     def from_json(cls, fields: Mapping[str, Any]) -> Self:
         shares = fields.get("shares")
         columns, free = (tuple(Column.from_json(column) for column in fields.get(key, ())) for key in ("columns", "free"))
-        rules = tuple(map(Rule.from_json, fields.get("rules", ())))
-        return cls(**{**fields, "columns": columns, "shares": None if shares is None else tuple(shares), "rules": rules, "free": free})
+        known = {
+            "shares": None if shares is None else tuple(shares),
+            "rules": tuple(map(Rule.from_json, fields.get("rules", ()))),
+            "invented": tuple(map(Invented.from_json, fields.get("invented", ()))),
+        }
+        return cls(**{**fields, "columns": columns, "free": free, **known})
 
     def repeats(self, rows: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Of rows (N, D), which are equal to one before them where a rule says that none are: (N,). A missing cell is equal to none."""

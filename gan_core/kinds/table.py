@@ -57,7 +57,7 @@ class Table(DatasetSpec):
 
     def as_json(self) -> dict[str, Any]:
         facts = super().as_json()
-        later = [key for key in ("rules", "free") if not facts["schema"][key]]
+        later = [key for key in ("rules", "free", "invented") if not facts["schema"][key]]
         return {**facts, "schema": {key: value for key, value in facts["schema"].items() if key not in later}}
 
     @classmethod

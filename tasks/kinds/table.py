@@ -122,5 +122,7 @@ class TableKind(DataKind):
         schema = config.schema
         assert schema is not None, "rows have columns"  # noqa: S101
         columns = [("string" if column.format else column.dtype, column.name) for column in schema.columns]
+        for one in schema.invented:
+            columns.insert(one.place, (one.dtype, one.name))
         columns += [(schema.label_dtype, schema.label)] if schema.label else []
         return [(_SERVED.get(dtype, "string"), name) for dtype, name in columns]

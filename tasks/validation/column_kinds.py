@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Self, get_args
 
-ColumnKind = Literal["number", "date", "boolean", "category", "drop"]
-KINDS: tuple[ColumnKind, ...] = get_args(ColumnKind)
+InventedKind = Literal["id", "email", "phone", "name"]
+ColumnKind = Literal["number", "date", "boolean", "category", InventedKind, "drop"]
+INVENTED: tuple[InventedKind, ...] = get_args(InventedKind)
+"""Columns that are not learned: others of the same kind are invented."""
+KINDS: tuple[ColumnKind, ...] = ("number", "date", "boolean", "category", *INVENTED, "drop")
 
 _PLAIN = re.compile(r"[A-Za-z_][\w-]*(?: [\w-]+)*", re.ASCII)
 _YAML_WORDS = {"y", "n", "yes", "no", "on", "off", "true", "false", "null", "none"}

@@ -17,12 +17,13 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
-from gan_core.kinds.schema import DType
+from gan_core.kinds.schema import DType, Invented
 from gan_core.written import NumberForm
+from tasks.invented import in_words, invented
 from tasks.sources.raw import safe_path
-from tasks.validation.column_kinds import Asked, ColumnKind
+from tasks.validation.column_kinds import INVENTED, Asked, ColumnKind, InventedKind
 
 MOST_CATEGORIES = 1_000
 FEW_VALUES = 10
@@ -38,6 +39,8 @@ _LEADING_ZERO = re.compile(r"[+-]?0\d")
 _NOT_FINITE = {"nan", "inf", "infinity", "+inf", "-inf", "+infinity", "-infinity"}
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]{2,}")
 _PHONE = re.compile(r"(\+|00)?[\d(][\d ()/.-]{5,}\d")
+_PERSON = re.compile(r"[^\W\d_][\w.'-]*( [^\W\d_][\w.'-]*){0,3}")
+_NAME = re.compile(r"(.*[\s_-])?(full|first|last|sur|given|family|customer|user)?[\s_-]?name", re.IGNORECASE)
 _ID_NAME = re.compile(r"(.*[\s_-])?(id|uuid|guid|key|index|nr|no|number)|.*[a-z](Id|ID|Nr|No|Key)", re.ASCII)
 
 _DAYS = ("%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y")
@@ -47,6 +50,7 @@ DATE_FORMATS = (*_DAYS, *(f"{day}{gap}{time}{zone}" for day in _DAYS[:6] for gap
 
 _PAIRS = ({"true", "false"}, {"yes", "no"}, {"y", "n"}, {"t", "f"}, {"on", "off"})
 """What the two values of a boolean are, in lower case; 0 and 1 where `data.columns` says so."""
+_A = {"email": "an e-mail address", "phone": "a telephone number"}
 _EXAMPLES = 3  # that a message shows
 
 
@@ -62,6 +66,10 @@ class Reading:
     """What people should know of it."""
     parse: Callable[[Any], float | None] = lambda cell: None
     """Of a number or date, a cell's value; None where it is none."""
+    suggested: InventedKind | None = None
+    """Of a column that is left out, what could be invented in its place."""
+    invented: Invented | None = None
+    """Of one that is invented, what is kept of it; without its place."""
 
     @property
     def is_measured(self) -> bool:
@@ -96,22 +104,33 @@ def read_column(name: str, cells: Sequence[Any], decimal: str | None, asked: Ask
         return sum(count for (_, value), count in counts.items() if is_alike(value)) / total
 
     if asked is not None:
+        if asked.kind in INVENTED:
+            return _as_invented(name, asked, values, total, share)
         return _as_asked(asked, values, share, decimal)
     if (found := _dates(values, share, DATE_FORMATS)) is not None:
         return found
     if (personal := _personal(share)) is not None:
-        return Reading("drop", note=f"it holds {personal}, and what is drawn would be a real one")
+        what = {"email": "e-mail addresses", "phone": "telephone numbers"}[personal]
+        return Reading(
+            "drop", note=f"it holds {what}, and what is drawn would be a real one; {personal} invents others", suggested=personal
+        )
     number = _number_of(values, share, decimal)
     if number is not None:
         whole = number.dtype == "int64"
         if whole and len(values) == total and _is_id(name, [number.parse(value) or 0.0 for value in values]):
-            return Reading("drop", note="it numbers the rows, and there is nothing to learn in it")
+            return Reading("drop", note="it numbers the rows, and there is nothing to learn in it; id draws new ones", suggested="id")
         if not whole or number.format is not None or len({number.parse(value) for value in values}) > FEW_VALUES:
             return number
         return Reading("category", _category_type(values))
     if len(values) > MOST_CATEGORIES or (len(values) > FEW_VALUES and 2 * len(values) > total):
-        what = "a text of its own in most rows" if any(" " in str(value) for value in values) else "an id, another one in most rows"
-        return Reading("drop", note=f"it holds {what} ({len(values):,} different ones in {total:,})")
+        shares = f"({len(values):,} different ones in {total:,})"
+        if _NAME.fullmatch(name) and share(lambda value: isinstance(value, str) and bool(_PERSON.fullmatch(value))) >= _MOSTLY:
+            return Reading("drop", note=f"it holds names of people {shares}; name invents others", suggested="name")
+        if any(" " in str(value) for value in values):
+            return Reading("drop", note=f"it holds a text of its own in most rows {shares}")
+        is_told = len(values) >= _MOSTLY * total
+        note = f"it holds an id, another one in most rows {shares}" + ("; id draws new ones" if is_told else "")
+        return Reading("drop", note=note, suggested="id" if is_told else None)
     return Reading("boolean" if _is_pair(values, _PAIRS) else "category", _category_type(values))
 
 
@@ -121,7 +140,7 @@ def _as_asked(asked: Asked, values: Sequence[Any], share: Callable[[Callable[[An
         return Reading("category", _category_type(values))
     if asked.kind == "boolean":
         if len(values) > 2 or not (_is_pair(values, (*_PAIRS, {"0", "1"})) or len(values) == 1):
-            raise ValueError(f"boolean, and it holds {_shown(values)}; write category")
+            raise ValueError(f"a boolean, and it holds {_shown(values)}; write category")
         return Reading("boolean", _category_type(values))
     if asked.kind == "number":
         found, is_read = _number_of(values, share, decimal), _is_some_number
@@ -131,8 +150,20 @@ def _as_asked(asked: Asked, values: Sequence[Any], share: Callable[[Callable[[An
     if found is None:
         wrong = [value for value in values if not is_read(value)] or values
         hint = " or with its format, such as `date %d/%m/%Y`" if str(asked) == "date" else ""
-        raise ValueError(f"{asked}, and it holds {_shown(wrong)}; write category{hint}, or drop")
+        raise ValueError(f"a {asked}, and it holds {_shown(wrong)}; write category{hint}, or drop")
     return found
+
+
+def _as_invented(name: str, asked: Asked, values: Sequence[Any], total: int, share: Callable[[Callable[[Any], bool]], float]) -> Reading:
+    """What the entry says that is invented; raises ValueError where the column is not of that kind."""
+    if asked.kind == "id" and len(values) < _MOSTLY * total:
+        raise ValueError(f"an id, and its values repeat ({len(values):,} different ones in {total:,}); write category, or drop")
+    pattern = {"email": _EMAIL, "phone": _PHONE}.get(asked.kind)
+    if pattern is not None and share(lambda value: bool(pattern.fullmatch(str(value)))) < _MOSTLY:
+        wrong = [value for value in values if not pattern.fullmatch(str(value))]
+        raise ValueError(f"{_A[asked.kind]}, and it holds {_shown(wrong)}; write id, or drop")
+    found = invented(name, asked.kind, values)
+    return Reading(asked.kind, found.dtype, note=in_words(found, len(values)), invented=found)
 
 
 def _is_pair(values: Sequence[Any], pairs: Iterable[set[str]]) -> bool:
@@ -255,15 +286,15 @@ def _seconds(value: Any) -> float | None:
     return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()
 
 
-def _personal(share: Callable[[Callable[[Any], bool]], float]) -> str | None:
+def _personal(share: Callable[[Callable[[Any], bool]], float]) -> Literal["email", "phone"] | None:
     def matches(pattern: re.Pattern[str]) -> bool:
         return share(lambda value: isinstance(value, str) and bool(pattern.fullmatch(value))) >= _MOSTLY
 
     if matches(_EMAIL):
-        return "e-mail addresses"
+        return "email"
     # Digits in groups, as no number is written.
     if matches(_PHONE) and share(lambda value: sum(map(str.isdigit, value)) >= 7 and not is_plain_number(value)) >= _MOSTLY:
-        return "telephone numbers"
+        return "phone"
     return None
 
 

@@ -33,6 +33,8 @@ class FoundColumn:
     values: int = 0
     """Of a category, how many there are."""
     is_label: bool = False
+    suggested: Asked | None = None
+    """Of one that is left out, what could be invented in its place."""
 
     @property
     def line(self) -> tuple[str, ...]:
@@ -42,8 +44,9 @@ class FoundColumn:
 
     @property
     def yaml(self) -> str:
-        """As a line of `data.columns`, with the reason."""
-        return f"{as_yaml(self.name)}: {self.kind if self.kind.format is None else as_yaml(str(self.kind))}"
+        """As a line of `data.columns`."""
+        kind = self.suggested or self.kind
+        return f"{as_yaml(self.name)}: {kind if kind.format is None else as_yaml(str(kind))}"
 
 
 def table_of(found: Sequence[FoundColumn], missing_texts: Sequence[str]) -> str:

@@ -8,14 +8,14 @@ import json
 import math
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gan_core.errors import DataError
-from gan_core.kinds.schema import GAP, Column, Schema
+from gan_core.kinds.schema import GAP, Column, Invented, Schema
 from tasks.params import DataParams
 from tasks.sources.raw import safe_path
 from tasks.validation.column_kinds import Asked
@@ -66,7 +66,7 @@ class TableRows:
         yield from self.notes
         yield f"the columns of {name}:\n{table_of(self.found, self.missing_texts)}"
         if block := block_of(self.found):
-            yield f"to hold them to that, or to change it, in params.yaml below data:\n{block}"
+            yield f"to hold them to that, to have others invented, or to change it, in params.yaml below data:\n{block}"
 
 
 def inspect_table(cells: Cells, data: DataParams, path: str) -> tuple[list[TableRow], tuple[str, ...] | None, TableRows]:
@@ -80,6 +80,8 @@ def inspect_table(cells: Cells, data: DataParams, path: str) -> tuple[list[Table
     """
     missing = frozenset(data.missing)
     readings, left_out = _read_columns(cells, data, path, missing)
+    told = {name: reading for name, reading in readings.items() if reading.invented is not None}
+    readings = {name: reading for name, reading in readings.items() if name not in told}
     names = [name for name in cells.names if name in readings]
     if not set(names) - {data.label}:
         raise DataError(f"data: {path} has no column left beside the label: {_reasons(left_out)}")
@@ -115,15 +117,16 @@ def inspect_table(cells: Cells, data: DataParams, path: str) -> tuple[list[Table
             data.label,
             "string" if label is None else columns[label].dtype,
             rules=rules,
+            invented=_places(cells.names, told, {*readings} - {data.label}),
         ),
         (*cells.notes, *notes_on(rules, columns, values)),
-        tuple(_found(name, used.get(name), left_out.get(name), data) for name in cells.names),
+        tuple(_found(name, used.get(name), told.get(name) or left_out.get(name), data) for name in cells.names),
         tuple(sorted({cell for row in good for cell in row if isinstance(cell, str) and cell in missing})),
     )
     return list(_rows(rows, reasons, texts, _common(values))), classes, table
 
 
-def _read_columns(cells: Cells, data: DataParams, path: str, missing: Collection[str]) -> tuple[dict[str, Reading], dict[str, str]]:
+def _read_columns(cells: Cells, data: DataParams, path: str, missing: Collection[str]) -> tuple[dict[str, Reading], dict[str, Reading]]:
     """What each column is that is used, in the order of the file; and of each other one that the entry does not drop, why not.
 
     Raises:
@@ -132,7 +135,7 @@ def _read_columns(cells: Cells, data: DataParams, path: str, missing: Collection
     asked = data.asked_columns
     if problems := [*_wrong_names(cells, data, path), *_wrong_types(cells, asked, path)]:
         raise DataError("\n".join(problems))
-    left_out = {name: why for name, why in cells.left_out.items() if name not in asked}
+    left_out = {name: Reading("drop", note=why) for name, why in cells.left_out.items() if name not in asked}
     whole = [row for row in cells.rows if not isinstance(row, str)]
     counted = counted_columns(data.table_rules)
     readings: dict[str, Reading] = {}
@@ -148,7 +151,7 @@ def _read_columns(cells: Cells, data: DataParams, path: str, missing: Collection
             if name in counted and reading.kind == "category" and reading.dtype == "int64" and name not in asked:
                 reading = read_column(name, present, data.decimal, Asked("number"))
         except ValueError as error:
-            problems.append(f"{data.key_of(name)}: {safe_path(name)} of {path} is said to be a {error}")
+            problems.append(f"{data.key_of(name)}: {safe_path(name)} of {path} is said to be {error}")
             continue
         if reading.kind != "drop":
             readings[name] = reading
@@ -157,8 +160,9 @@ def _read_columns(cells: Cells, data: DataParams, path: str, missing: Collection
                 f"{data.key_of(name)}: column {safe_path(name)} of {path} cannot be used: {reading.note}; take it out of the entry"
             )
         else:
-            left_out[name] = reading.note or ""
-    problems += misfits(data.table_rules, cells.names, readings, path) if whole else ()
+            left_out[name] = reading
+    learned = {name: reading for name, reading in readings.items() if reading.invented is None}
+    problems += misfits(data.table_rules, cells.names, learned, path) if whole else ()
     if problems:
         raise DataError("\n".join(problems))
     return readings, left_out
@@ -175,13 +179,25 @@ def _too_many(packed: Sequence[tuple[Column, NDArray[np.float64]]], rows: int, p
             )
 
 
-def _found(name: str, used: tuple[Column, NDArray[np.float64], Reading] | None, why_not: str | None, data: DataParams) -> FoundColumn:
+def _places(names: Sequence[str], told: Mapping[str, Reading], learned: Collection[str]) -> tuple[Invented, ...]:
+    """The columns that are invented, each with its place among those that rows are written with, the label's apart."""
+    written = [name for name in names if name in told or name in learned]
+    return tuple(
+        replace(found, place=written.index(name)) for name in written if name in told and (found := told[name].invented) is not None
+    )
+
+
+def _found(name: str, used: tuple[Column, NDArray[np.float64], Reading] | None, other: Reading | None, data: DataParams) -> FoundColumn:
+    """A column of the file; `other` is what is known of one that is not learned, None of one that the entry drops."""
     is_asked = name in data.asked_columns
-    if used is None:
-        return FoundColumn(name, Asked("drop"), 0.0, why_not or "left out, as the entry says", is_asked)
-    column, values, reading = used
-    count, remark = len({*(column.categories or ())} - {GAP}), remark_on(column, values, reading.note)
-    return FoundColumn(name, reading.asked, _gaps(column, values), remark, is_asked, count, name == data.label)
+    if used is not None:
+        column, values, reading = used
+        count, remark = len({*(column.categories or ())} - {GAP}), remark_on(column, values, reading.note)
+        return FoundColumn(name, reading.asked, _gaps(column, values), remark, is_asked, count, name == data.label)
+    if other is None:
+        return FoundColumn(name, Asked("drop"), 0.0, "left out, as the entry says", is_asked)
+    suggested = None if other.suggested is None else Asked(other.suggested)
+    return FoundColumn(name, other.asked, 0.0, other.note or "", is_asked, suggested=suggested)
 
 
 def _gaps(column: Column, values: NDArray[np.float64]) -> float:
@@ -309,8 +325,8 @@ def _classes(label: Column, values: NDArray[np.float64], path: str) -> tuple[str
     return classes
 
 
-def _reasons(left_out: Mapping[str, str]) -> str:
-    return _listed([f"{safe_path(name[:80])} ({why})" if name else why for name, why in left_out.items()], 20)
+def _reasons(left_out: Mapping[str, Reading]) -> str:
+    return _listed([f"{safe_path(name[:80])} ({one.note})" if name else one.note or "" for name, one in left_out.items()], 20)
 
 
 def _listed(parts: Sequence[str], most: int) -> str:

@@ -49,11 +49,10 @@ def test_a_table_s_entry_says_what_each_column_is_and_validates(place: Workspace
     text = (place.root / "params.yaml").read_text()
     assert "  # Our Clients.csv: 300 rows, 5 columns, as they were found.\n" in text
     words = " ".join(text.split())
-    assert (
-        " id: drop # it holds an id, another one in most rows (300 different ones in 300) age: number # 18 to 89; 10.0% missing " in words
-    )
+    assert " id: id # it holds an id, another one in most rows (300 different ones in 300); id draws new ones age: number # 18" in words
+    assert " to 89; 10.0% missing " in words
     entry = params.load_entry(place.root, "our-clients")
-    assert entry.data.columns == {"id": "drop", "age": "number", "since: day": "date %d.%m.%Y", "plan #1": "category"}
+    assert entry.data.columns == {"id": "id", "age": "number", "since: day": "date %d.%m.%Y", "plan #1": "category"}
     assert (entry.data.source, entry.data.label, entry.data.holdout) == (f"table://{table}", "churned", 0.3)
     for stage in (fetch, validate):
         stage(place, "our-clients", entry)

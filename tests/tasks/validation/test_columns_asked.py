@@ -77,7 +77,8 @@ class TestTheBlock:
         block = list(table.said("t.csv"))[-1].partition("\n")[2]
         read_back = YAML(typ="safe").load("data:\n" + block)["data"]["columns"]
         assert list(read_back) == list(columns)
-        again, known, same = read(data, columns=read_back)
+        assert read_back.pop("id") == "id"  # which would be invented
+        again, known, same = read(data, columns={**read_back, "id": "drop"})
         assert (again, same) == (rows, found)
         np.testing.assert_array_equal(known.values, table.values)
         assert [line for line in known.said("t.csv") if "columns:" in line.partition("\n")[2]] == []
@@ -122,7 +123,10 @@ class TestRefused:
         ("keys", "message"),
         [
             ({"columns": {"a": "numbr"}}, "data.columns: a: 'numbr' is no kind of column; did you mean number?"),
-            ({"columns": {"a": "float"}}, "'float' is no kind of column; there are number, date, boolean, category"),
+            (
+                {"columns": {"a": "float"}},
+                "'float' is no kind of column; there are number, date, boolean, category, id, email, phone, name, drop",
+            ),
             ({"columns": {"a": "number %d"}}, "only a date has a format behind it"),
             ({"columns": {"a": "date %H:%M"}}, "only a date has a format behind it, with year, month and day"),
             ({"columns": {"a": 3}}, "data.columns.a: "),
