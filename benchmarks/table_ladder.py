@@ -77,7 +77,7 @@ def adult(folder: Path) -> Source:
     """The census table, its rows drawn without end from those that there are."""
     import pandas as pd
 
-    files = sorted((*folder.glob("*.csv"), *folder.glob("*.parquet")))
+    files = [folder] if folder.is_file() else sorted((*folder.glob("*.csv"), *folder.glob("*.parquet")))
     frame = (pd.read_parquet if files[0].suffix == ".parquet" else pd.read_csv)(files[0]).dropna()
     *names, label = frame.columns
     labels, _ = pd.factorize(frame[label])
@@ -208,7 +208,7 @@ def right_order(better: float, worse: float, metric: str) -> float:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--adult", type=Path, help="a folder with the census table as CSV or Parquet, its label last")
+    parser.add_argument("--adult", type=Path, help="the census table as CSV or Parquet, its label last, or a folder with it alone")
     parser.add_argument("--trials", type=int, default=5)
     parser.add_argument("--replicates", type=int, default=400)
     arguments = parser.parse_args()
