@@ -304,7 +304,7 @@ def list_(as_json: Json = False) -> None:
     keys = ("name", "champion", "score", "before", "decision", "schedule", "state")
     for row in rows:
         if row["schedule"] is not None:
-            row["schedule"] = f"{row['schedule']} {row['timezone']}"
+            row["schedule"] = f"{row['schedule']} {row['timezone']}{' (paused)' if row['paused'] else ''}"
     _table(titles, [[row[key] for key in keys] for row in rows])
 
 

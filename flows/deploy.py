@@ -107,7 +107,7 @@ def deploy(workspace: Workspace, plan: Plan) -> Deployed:
     known = {name: runs.deployment(name) for name in entries}
     for name, found in known.items():
         if found is not None and runs.is_served(found):
-            raise ConfigError(f"{runs.FLOW}/{name} is run by the `gantry schedule` of {', '.join(found.tags)}; end that first")
+            raise ConfigError(f"{runs.FLOW}/{name} is run by the `gantry schedule` of {runs.keeper(found)}; end that first")
     served = {name for name, found in known.items() if found is not None and found.work_pool_name is None}
     with get_client(sync_client=True) as client:
         blocks = {reference: _block(client, reference) for reference in plan.notify}
@@ -156,7 +156,7 @@ def _deployment(client: SyncPrefectClient, flow: UUID, plan: Plan, name: str, en
         parameters={"name": name},
         parameter_openapi_schema=parameter_schema(retrain).model_dump(),
         enforce_parameter_schema=True,
-        tags=[_TAG, f"pool:{plan.pool}"],
+        tags=[_TAG, f"pool:{plan.pool}", name],
         entrypoint=f"{retrain.fn.__module__}.{retrain.fn.__name__}",
         pull_steps=[{"prefect.deployments.steps.set_working_directory": {"directory": f"{{{{ ${WORKSPACE} }}}}"}}],
         job_variables=_job_variables(plan),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+from flows import server
 from gan_core.errors import ConfigError, GantryError, RegistryError
 from tasks import params
 from tasks.cron import local_zone
@@ -28,7 +30,8 @@ def overview(workspace: Workspace) -> list[dict[str, Any]]:
 
     Keys: name, champion (version or None), metric, value, real (what real samples get), score (these in words), before (comparable scores
     of former champions, in words), history (the champions, latest first, with their value where it is comparable), decision (outcome),
-    schedule (its cron expression), timezone (of the schedule), state.
+    schedule (its cron expression), timezone (of the schedule), paused (whether a Prefect server that PREFECT_API_URL names keeps to it),
+    state.
 
     Raises:
         ConfigError: params.yaml as a whole is wrong; a wrong entry is said in its state. RegistryError: the registry cannot be reached.
@@ -39,7 +42,8 @@ def overview(workspace: Workspace) -> list[dict[str, Any]]:
     wrong = [name for name in found.wrong if params.NAME.fullmatch(name)]
     names = dict.fromkeys([*found.entries, *wrong, *known])
     opened = Registry.open(workspace) if tracking.exists(workspace) else None
-    rows = [_row(workspace, opened, name, found.entries.get(name), known.get(name), changed) for name in names]
+    paused = _paused(workspace, [name for name, entry in found.entries.items() if entry.schedule])
+    rows = [_row(workspace, opened, name, found.entries.get(name), known.get(name), changed, paused) for name in names]
     return [{**row, "state": "wrong in params.yaml"} if row["name"] in wrong else row for row in rows]
 
 
@@ -49,7 +53,13 @@ def values_in_words(history: Sequence[Former]) -> str:
 
 
 def _row(
-    workspace: Workspace, opened: Registry | None, name: str, entry: Entry | None, summary: Summary | None, changed: Mapping[str, str]
+    workspace: Workspace,
+    opened: Registry | None,
+    name: str,
+    entry: Entry | None,
+    summary: Summary | None,
+    changed: Mapping[str, str],
+    paused: Collection[str],
 ) -> dict[str, Any]:
     champion = summary.champion if summary else None
     metrics = champion.metrics if champion else {}
@@ -72,8 +82,23 @@ def _row(
         "decision": f"{decision.outcome} (version {decision.version})" if decision else None,
         "schedule": entry.schedule if entry else None,
         "timezone": _zone(entry) if entry and entry.schedule else None,
+        "paused": name in paused if entry and entry.schedule else None,
         "state": "; ".join([_state(workspace, opened, name, entry, changed), *_unusable(opened, champion)]),
     }
+
+
+def _paused(workspace: Workspace, scheduled: Sequence[str]) -> set[str]:
+    """Those of the entries whose schedule is paused on the server that PREFECT_API_URL names; none where it does not answer."""
+    if not scheduled or not os.environ.get("PREFECT_API_URL"):
+        return set()
+    try:
+        with server.connected(workspace):
+            from flows import runs
+
+            found = {name: runs.deployment(name) for name in scheduled}
+            return {name for name, deployment in found.items() if deployment is not None and runs.is_paused(deployment)}
+    except GantryError:
+        return set()
 
 
 def _deciding(metrics: Mapping[str, float], entry: Entry | None, record: Mapping[str, Any]) -> str | None:
@@ -111,7 +136,7 @@ def _state(workspace: Workspace, opened: Registry | None, name: str, entry: Entr
         locks.check_free(workspace, name)
     except GantryError:
         return "being retrained"
-    if workspace.unfinished(name).is_dir() and any(workspace.unfinished(name).iterdir()):
+    if workspace.was_stopped(name):
         return "training unfinished"
     first = next((stage for stage in STAGES if f"{stage}@{name}" in changed), None)
     if first is None:

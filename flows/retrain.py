@@ -17,9 +17,10 @@ from prefect import flow, get_run_logger, runtime
 from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import State
 from prefect.exceptions import TerminationSignal
+from prefect.settings import PREFECT_API_URL
 from prefect.states import Cancelled, Completed
 
-from flows import runs
+from flows import runs, server
 from gan_core.errors import BusyError, ConfigError
 from tasks.graph import sharing
 from tasks.params import Entry
@@ -88,6 +89,10 @@ def _run_stages(workspace: Workspace, name: str, entry: Entry, limits: Mapping[s
                 if runs.is_being_cancelled():
                     raise  # by Prefect, which says so itself
                 return Cancelled(name=STOPPED, message=f"stopped by SIGTERM in {stage}; the next run goes on from there")
+            except processes.SchedulerGoneError:
+                if not server.is_reachable(str(PREFECT_API_URL.value())):
+                    raise  # it died with the scheduler
+                return Cancelled(name=STOPPED, message=f"stopped with its schedule in {stage}; the next run goes on from there")
             if state.name == SKIPPED:
                 raise BusyError(state.message)
             state.result()  # raises what the stage raised
@@ -101,6 +106,9 @@ def _run_stages(workspace: Workspace, name: str, entry: Entry, limits: Mapping[s
     else:
         message = f"{name}: {said}"
         _publish(workspace, name, states, decision, message)
+    if decision is not None:
+        nothing = all(state.name == "Cached" for state in states[1:])
+        runs.rename("nothing has changed" if nothing else f"version {decision.version} {decision.outcome.partition(':')[0]}")
     get_run_logger().info(message)
     return Completed(message=message)
 
@@ -119,7 +127,9 @@ def _publish(workspace: Workspace, name: str, states: Sequence[State[Any]], deci
         lines += ["", f"![what {name} generates](data:image/png;base64,{base64.b64encode(image.read_bytes()).decode()})"]
     page = workspace.report(name) / "report.html"
     if page.exists():
-        lines += ["", f"[The whole report]({page.resolve().as_uri()}), also opened by `gantry report {name} --open`."]
+        address = tracking.artifact_page(workspace, decision.run_id, page.name) if decision and decision.run_id else None
+        there = "The whole report" if address is None else f"[The whole report]({address})"  # a page of a server cannot open a file
+        lines += ["", f"{there}: `gantry report {name} --open`{'' if address is None else ' opens it, too'}."]
     if decision is not None:
         lines += ["", f"| metric | version {decision.version} | champion before |", "|---|---|---|"]
         lines += [f"| {key} | {_number(value)} | {_number(decision.champion.get(key))} |" for key, value in decision.challenger.items()]

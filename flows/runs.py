@@ -78,6 +78,12 @@ def close_dead(workspace: Workspace, name: str) -> None:
                         client.set_task_run_state(task.id, dead, force=True)
 
 
+def rename(title: str) -> None:
+    """Have the present run's line in Prefect's list end with what came of it."""
+    with get_client(sync_client=True) as client:
+        client.update_flow_run(runtime.flow_run.id, name=f"{runtime.flow_run.name}: {title}")
+
+
 def is_being_cancelled() -> bool:
     """Whether somebody has cancelled the present run on Prefect's page."""
     with get_client(sync_client=True) as client:
@@ -102,6 +108,16 @@ def deployment(name: str) -> DeploymentResponse | None:
             return client.read_deployment_by_name(f"{FLOW}/{name}")
         except ObjectNotFound:
             return None
+
+
+def is_paused(found: DeploymentResponse) -> bool:
+    """Whether its times are not kept to: it is paused, or each of its schedules is."""
+    return found.paused or (bool(found.schedules) and not any(schedule.active for schedule in found.schedules))
+
+
+def keeper(found: DeploymentResponse) -> str:
+    """Who made a deployment, by the tags that it carries beside its entry's name."""
+    return ", ".join(tag for tag in found.tags if tag != found.name)
 
 
 def is_served(found: DeploymentResponse) -> bool:

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping
+import threading
+import time
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from typing import Any
 from zoneinfo import ZoneInfo
+
+import psutil
 
 from flows import server
 from gan_core.errors import ConfigError, GantryError
 from tasks import params
 from tasks.cron import Times
 from tasks.graph import repro
+from tasks.graph.dvc_child import GRACE
 from tasks.preflight import check_registry
 from tasks.system import locks, processes
 from tasks.workspace import Workspace
@@ -88,9 +94,9 @@ def serve(workspace: Workspace, port: int, say: Callable[[str], None]) -> None:
 
 
 def _serve(workspace: Workspace, wanted: Mapping[str, Times], say: Callable[[str], None]) -> None:
-    from prefect import serve as serve_deployments
     from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
     from prefect.deployments.runner import RunnerDeployment
+    from prefect.runner import Runner
     from prefect.schedules import Cron
     from prefect.types.entrypoint import EntrypointType
 
@@ -104,7 +110,7 @@ def _serve(workspace: Workspace, wanted: Mapping[str, Times], say: Callable[[str
             name=name,
             schedule=Cron(due.cron, timezone=due.timezone),
             parameters={"name": name},
-            tags=[runs.tag(workspace)],
+            tags=[runs.tag(workspace), name],  # by which a planned run can be told from others
             # A run that takes longer than the time to the next one is not joined by it.
             concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW),
             entrypoint_type=EntrypointType.MODULE_PATH,
@@ -120,7 +126,54 @@ def _serve(workspace: Workspace, wanted: Mapping[str, Times], say: Callable[[str
         say(f"{name}: next at {first:%a %d %b %Y %H:%M %Z} ({times[name]})")
     say("Ctrl-C ends it")
     # Its schedules are paused when it ends, so that a server that lives on does not plan runs that nobody would start.
-    serve_deployments(*deployments, pause_on_shutdown=True, print_starting_message=False)
+    runner = Runner(pause_on_shutdown=True)
+    for deployment in deployments:
+        runner.add_deployment(deployment)
+    _run_until_ended(runner.start)
+
+
+def _run_until_ended(start: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run Prefect's runner until Ctrl-C or SIGTERM, and let the runs that are under way come to an orderly end before it.
+
+    In a thread: in the main one it would answer the signals itself, and kill the runs before they have said how they ended.
+    """
+    loop = asyncio.new_event_loop()
+    main = loop.create_task(start())
+
+    def run() -> None:
+        with suppress(BaseException), asyncio.Runner(loop_factory=lambda: loop) as runner:  # raised again from `main`
+            runner.get_loop().run_until_complete(main)
+
+    thread = threading.Thread(target=run)
+    before = {child.pid for child in psutil.Process().children()}
+    thread.start()
+    try:
+        while thread.is_alive():
+            thread.join(1)
+    except BaseException as stop:
+        runs = [child for child in psutil.Process().children() if child.pid not in before]
+        for child in runs if isinstance(stop, SystemExit) else ():
+            child.terminate()  # SIGTERM reached this process alone, and Ctrl-C reaches all
+        _wait(runs, GRACE)
+        raise
+    finally:
+        with suppress(RuntimeError):  # it has ended by itself
+            loop.call_soon_threadsafe(main.cancel)
+        thread.join()
+    main.result()
+
+
+def _wait(children: Sequence[psutil.Process], seconds: float) -> None:
+    """Wait for the end of processes that somebody else takes out of the process table."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and any(_is_alive(child) for child in children):
+        time.sleep(0.05)
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    return False
 
 
 def _free_ones(workspace: Workspace, wanted: Mapping[str, Times], say: Callable[[str], None]) -> dict[str, Times]:
@@ -157,4 +210,4 @@ def _check_is_free(workspace: Workspace, name: str) -> None:
             f"to them, or `prefect deployment delete {runs.FLOW}/{name}` first"
         )
     if runs.is_served(found):
-        raise GantryError(f"{runs.FLOW}/{name} on this Prefect server is run by the schedule of {', '.join(found.tags)}; end that first")
+        raise GantryError(f"{runs.FLOW}/{name} on this Prefect server is run by the schedule of {runs.keeper(found)}; end that first")

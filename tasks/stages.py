@@ -152,6 +152,10 @@ def _reproduce(
         status, force = repro.Status(True, reason), True
     if not status.changed and not force and stage != STAGES[0]:
         return "cached", status.reason
+    if status.changed and stage == "train" and workspace.was_stopped(name):
+        causes = status.causes
+        stopped = "the last training was stopped before its end" if causes else "it was stopped before its end, and goes on from there"
+        status = repro.Status(True, f"{causes}; {stopped}" if causes else stopped)
     if status.changed or force:
         logger.info("has to run: %s", status.reason if status.changed else "asked for")
     sharing.bring(workspace, stage, name, say)

@@ -53,6 +53,10 @@ class Workspace:
         """States of trainings that have not ended, a folder each, named by what they depend on."""
         return self.private / "unfinished" / name
 
+    def was_stopped(self, name: str) -> bool:
+        """Whether there is a state of a training that has not ended."""
+        return self.unfinished(name).is_dir() and any(self.unfinished(name).iterdir())
+
     def ranks(self, name: str) -> Path:
         """Where the processes of one training meet."""
         return self.private / "ranks" / name

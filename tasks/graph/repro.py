@@ -38,6 +38,8 @@ _FROM_RUN_CACHE = "is cached - skipping run, checking out outputs"
 _RUNS = "runs just now"
 _BUSY = re.compile(r"'([^'\n]*)' is busy, it is being blocked by:.*?\(PID (\d+)\): ([^\n]*)", re.DOTALL)
 
+_NEVER = "never run before"
+
 
 class StageError(GantryError):
     """A stage ended in error; the message is what it said itself.
@@ -68,6 +70,8 @@ class Status:
 
     changed: bool
     reason: str
+    causes: str = ""
+    """The reason without results that are missing, which DVC removes before it runs a stage."""
 
 
 def environment(workspace: Workspace) -> dict[str, str]:
@@ -137,8 +141,10 @@ def look(workspace: Workspace, stage: str, name: str) -> Status:
     target = f"{workspace.root.resolve() / 'dvc.yaml'}:{stage}@{name}"
     with opened(workspace) as repo:
         changes = [change for changes in repo.status(targets=[target]).values() for change in changes]
-        words = _changes(changes) if changes else _unchanged(repo, target)
-        return Status(bool(changes), _relative(words, workspace))
+        words = _relative(_changes(changes) if changes else _unchanged(repo, target), workspace)
+        results = {f"{_relative(out.fs_path, workspace)} deleted" for one in repo.stage.collect(target) for out in one.outs}
+        causes = [word for word in words.split(", ") if word not in results and word != _NEVER]
+        return Status(bool(changes), words, ", ".join(causes) if changes else "")
 
 
 def changed(workspace: Workspace) -> dict[str, str]:
@@ -399,7 +405,7 @@ def _changes(changes: list[Any]) -> str:
             for key, what in items.items():
                 words.extend(f"{inner} {how}" for inner, how in what.items()) if isinstance(what, dict) else words.append(f"{key} {what}")
     if any(word.endswith("params.yaml new") for word in words):
-        return "never run before"  # DVC's lock file knows nothing of the stage, so that all that it touches counts as new or deleted
+        return _NEVER  # DVC's lock file knows nothing of the stage, so that all that it touches counts as new or deleted
     return ", ".join(dict.fromkeys(words))
 
 

@@ -27,6 +27,8 @@ class LastDecision:
     champion: Mapping[str, float | None]
     """Scores of the champion that it was compared with, on the same data; empty where there was none."""
 
+    run_id: str | None = None
+    """The MLflow run that holds its page."""
     beside_real: str = ""
     """The deciding score beside what real samples get, in words; empty where nothing is known of them."""
 
@@ -69,6 +71,7 @@ class LastDecision:
             generator=record.get("generator_sha256"),
             challenger=metrics["challenger"] or {},
             champion=metrics["champion"] or {},
+            run_id=record.get("run_id"),
             beside_real=(record.get("beside_real") or {}).get("in_words", ""),
         )
 

@@ -234,6 +234,22 @@ def is_outage(error: BaseException | None) -> bool:
     return False
 
 
+def artifact_page(workspace: Workspace, run_id: str, artifact: str) -> str | None:
+    """Where MLflow's page shows an artifact of a run; None where no server is asked, or it does not answer."""
+    uri = address(workspace)
+    if not uri.startswith(("http://", "https://")):
+        return None
+    try:
+        mlflow_client = client(workspace)
+        with errors(uri):
+            found = mlflow_client.get_run(run_id).info.experiment_id
+    except RegistryError:
+        return None
+    parts = urlsplit(uri)
+    place = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl().rstrip("/")  # a link is no place for a password
+    return f"{place}/#/experiments/{found}/runs/{run_id}/artifacts/{artifact}"
+
+
 def dvc_hash(workspace: Workspace, path: Path) -> str | None:
     """What DVC's lock file knows as the hash of an output, such as `workspace.ready("digits")`; None where it knows nothing."""
     return dvc_hashes(workspace).get(path.relative_to(workspace.root).as_posix())

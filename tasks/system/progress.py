@@ -42,7 +42,7 @@ def _bar(name: str, unit: str) -> Iterator[Callable[[training.Progress], None]]:
         TimeRemainingColumn(compact=True, elapsed_when_finished=True),
         *([TextColumn("{task.fields[losses]}")] if is_wide else []),
     )
-    with Progress(*columns, console=console, auto_refresh=False) as bar:
+    with Progress(*columns, console=console, auto_refresh=False, transient=True) as bar:  # what came of it is said in a line
         task = bar.add_task(name, total=1, rate="", losses="")
         speed = _Speed()
         drawn = 0.0

@@ -59,11 +59,8 @@ def trial(workspace: Workspace, name: str, entry: Entry) -> None:
     if not math.isfinite(value):
         raise TrainingError(f"{step.title}: {metric} is {value}, not a finite number")
     Score(metric, value, run_id).write(workspace, step)
-    print(
-        f"trial {name}: {metric} {value:.4g}"
-        + ("" if generator is None else f" after {generator.config.images:,} {generator.config.data.unit}"),
-        flush=True,
-    )
+    if generator is not None:  # the score at the end is said by evaluate, and by the sweep
+        print(f"trial {name}: {metric} {value:.4g} after {generator.config.images:,} {generator.config.data.unit}", flush=True)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -203,8 +204,21 @@ def test_a_stopped_run_saves_says_how_to_go_on_and_goes_on(
     assert record(workspace).runs()[0]["state"]["name"] == state
     toy.behave(workspace)
     toy.forget(workspace)
+    (workspace.unfinished("digits") / "key").mkdir(parents=True)  # as a training leaves it
     assert retrain(workspace).is_completed()
     assert toy.ran(workspace) == ["fetch", "train", "evaluate"]
+    seen = record(workspace)
+    reason = seen.stages(seen.runs()[-1])["train"][1]
+    assert reason == "generators.digits.train modified; the last training was stopped before its end"
+    assert seen.runs()[-1]["name"].endswith(": version 1 first"), "what came of it stands in the list"
+
+
+def test_results_that_a_stop_has_left_missing_are_no_reason(finished: Workspace, retrain: Retrain, record: Records) -> None:
+    (finished.unfinished("digits") / "key").mkdir(parents=True)
+    shutil.rmtree(finished.model("digits"))
+    assert retrain(finished, force=["train"]).is_completed()
+    seen = record(finished)
+    assert seen.stages(seen.runs()[-1])["train"] == ("Completed", "it was stopped before its end, and goes on from there")
 
 
 def test_a_killed_run_leaves_nothing_and_the_next_one_sets_the_record_right(

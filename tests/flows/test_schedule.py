@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import signal
 import socket
 import sys
@@ -153,6 +155,38 @@ def test_a_schedule_runs_survives_a_kill_and_ends_cleanly(finished: Workspace, p
     assert f"http://127.0.0.1:{port}\n" in out
     toy.assert_nothing_left(finished.root)
     assert not is_reachable(url)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_schedule_that_is_ended_says_so_of_its_run(finished: Workspace, prefect_server: str, number: signal.Signals) -> None:
+    every_minute(finished)  # which only a full server plans
+    path = finished.root / "params.yaml"
+    path.write_text(path.read_text().replace("images: 200_000", "images: 300_000", 1))
+    toy.behave(finished, train={"seconds": 300})
+    going = start(finished, "schedule", PREFECT_API_URL=prefect_server)
+    try:
+        place = f"{prefect_server}/deployments/name/retrain/digits"
+        while (found := httpx.get(place, timeout=30)).status_code != 200 or found.json()["status"] != "READY" or found.json()["paused"]:
+            assert going.poll() is None
+            time.sleep(0.2)
+        body = {"parameters": {"name": "digits"}, "state": {"type": "SCHEDULED"}}
+        made = httpx.post(f"{prefect_server}/deployments/{found.json()['id']}/create_flow_run", json=body, timeout=30).json()["id"]
+        toy.wait_for(finished, "train", patience=120)
+        os.killpg(going.pid, number) if number == signal.SIGINT else going.send_signal(number)
+        going.communicate(timeout=90)
+    finally:
+        going.kill()
+    toy.assert_nothing_left(finished.root)
+    assert (finished.root / "train.saved").exists()
+    known = httpx.get(f"{prefect_server}/flow_runs/{made}", timeout=30).json()
+    state = known["state"]
+    assert "digits" in known["tags"], "by which a planned run, which has no name yet, is told from others"
+    assert state["type"] == "CANCELLED", state
+    assert "the next run goes on from there" in state["message"]
+    assert going.returncode == 128 + number
+    rows = {row["name"]: row for row in json.loads(run(finished, "list", "--json", PREFECT_API_URL=prefect_server).stdout)}
+    assert [rows[name]["paused"] for name in ("digits", "circle")] == [True, None]
 
 
 def _run_and_cancel(workspace: Workspace, url: str, deployment: str) -> str:

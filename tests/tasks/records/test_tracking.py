@@ -245,6 +245,17 @@ class TestRun:
         assert run.id != "0" * 32
         assert f"does not know run {'0' * 32}: starting a new one" in capsys.readouterr().err
 
+    def test_a_page_of_a_server_links_to_an_artifact_over_http(
+        self, workspace: Workspace, network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with tracking.run(workspace, "digits") as run:
+            experiment = run.client.get_run(run.id).info.experiment_id
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", network.address.replace("//", "//somebody:secret@"))
+        expected = f"{network.address}/#/experiments/{experiment}/runs/{run.id}/artifacts/report.html"
+        assert tracking.artifact_page(workspace, run.id, "report.html") == expected
+        monkeypatch.delenv("MLFLOW_TRACKING_URI")
+        assert tracking.artifact_page(workspace, run.id, "report.html") is None, "a browser opens no file for a page of a server"
+
     def test_a_deleted_experiment_is_restored(self, workspace: Workspace) -> None:
         with tracking.run(workspace, "digits") as first:
             pass
