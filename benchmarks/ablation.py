@@ -21,6 +21,7 @@ import torch
 from gan_core.data.dataset import Dataset
 from gan_core.errors import LostRunError
 from gan_core.generator import Generator
+from gan_core.metrics.features import extractor_of
 from gan_core.params import GanParams
 from gan_core.training import Progress, train
 from tasks import kinds
@@ -108,9 +109,10 @@ def measured(
         fetch(workspace, data, first)
         validate(workspace, data, first)
         dataset = Dataset.open(workspace.ready(data))
-        scoring = kinds.of(dataset.spec.kind).scoring
-        kind = scoring.extractor(data, dataset.spec, first.evaluation)
-        extractor = None if kind is None else scoring.fit(kind, dataset, first.evaluation.features_seed, torch.device("cpu"))
+        kind = kinds.of(dataset.spec.kind)
+        features = kind.features(data, dataset.spec, first.evaluation)
+        seed = first.evaluation.features_seed
+        extractor = None if features is None else kind.scoring.fit(extractor_of(features), dataset, seed, torch.device("cpu"))
         for game in games:
             images = images_in(seconds, data, game, dataset)
             scores = []

@@ -122,7 +122,7 @@ def _extractor(workspace: Workspace, name: str, entry: Entry, dataset: Dataset) 
     from gan_core.metrics.features import FeatureExtractor
     from tasks import kinds
 
-    if kinds.of(dataset.spec.kind).scoring.extractor(name, dataset.spec, entry.evaluation) is None:
+    if kinds.of(dataset.spec.kind).features(name, dataset.spec, entry.evaluation) is None:
         return None
     return FeatureExtractor.load(workspace.features(name))
 

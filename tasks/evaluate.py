@@ -23,11 +23,11 @@ from gan_core.data.dataset import Dataset
 from gan_core.device import choose_device
 from gan_core.errors import DataError
 from gan_core.generator import Generator, GeneratorConfig
-from gan_core.metrics.features import FeatureExtractor
+from gan_core.metrics.features import FeatureExtractor, extractor_of
 from gan_core.metrics.fitting import Listener, heard
 from gan_core.metrics.manifold import NEIGHBOURS
 from tasks import kinds
-from tasks.judging import check, gather, scores_of, undecided
+from tasks.judging import gather, scores_of, undecided
 from tasks.params import Entry, EvaluateParams
 from tasks.records import logged, tracking
 from tasks.records.curves import Curves, read_curves
@@ -75,16 +75,17 @@ def _check(name: str, config: GeneratorConfig, dataset: Dataset, params: Evaluat
     """Refuse what cannot be scored before anything is fitted or drawn."""
     if reason := config.data.misfit(dataset.spec):
         raise DataError(f"the generator {reason}; train it again")
-    check(name, dataset, params)
+    kinds.check(name, dataset, params)
 
 
 def kept_or_fitted(folder: Path, name: str, dataset: Dataset, params: EvaluateParams) -> FeatureExtractor | None:
     """The frozen extractor, or a fitted one where there is none that serves; None where the data needs none, and its folder says so."""
-    scoring = kinds.of(dataset.spec.kind).scoring
-    wanted = scoring.extractor(name, dataset.spec, params)
-    if wanted is None:
+    kind = kinds.of(dataset.spec.kind)
+    features = kind.features(name, dataset.spec, params)
+    if features is None:
         _write_no_extractor(folder)
         return None
+    scoring, wanted = kind.scoring, extractor_of(features)
     if folder.exists():
         try:
             kept = FeatureExtractor.load(folder)

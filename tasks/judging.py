@@ -14,18 +14,6 @@ from tasks.params import EvaluateParams
 from tasks.scoring.scoring import Evidence, rounded
 
 
-def check(name: str, dataset: Dataset, params: EvaluateParams) -> None:
-    """Refuse what evaluate could not score, before anything is trained.
-
-    Raises:
-        ConfigError: `name`'s entry asks for features that the data has not.
-        DataError: the held-out data is too little, or nothing can be told from it.
-    """
-    scoring = kinds.of(dataset.spec.kind).scoring
-    scoring.extractor(name, dataset.spec, params)
-    scoring.check(dataset, params)
-
-
 def gather(generator: Generator, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams) -> Evidence:
     """What `generator` makes, beside the held-out data of `dataset`.
 
@@ -40,9 +28,9 @@ def gather(generator: Generator, dataset: Dataset, extractor: FeatureExtractor |
     """
     if not all(value.isfinite().all() for value in generator.network.state_dict().values()):
         raise TrainingError("the generator's weights are not finite: its training diverged; train it again with other settings")
-    scoring = kinds.of(dataset.spec.kind).scoring
-    scoring.check(dataset, params)
-    return scoring.gather(generator, dataset, extractor, params)
+    kind = kinds.of(dataset.spec.kind)
+    kind.check(dataset, params)
+    return kind.scoring.gather(generator, dataset, extractor, params)
 
 
 def score(generator: Generator, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams) -> dict[str, float]:

@@ -305,7 +305,7 @@ def _extractor(challenger: _Challenger, entry: Entry) -> FeatureExtractor | None
     """The features that the challenger was scored with."""
     from gan_core.metrics.features import FeatureExtractor
 
-    if kinds.of(challenger.kind).scoring.extractor(challenger.name, challenger.dataset.spec, entry.evaluation) is None:
+    if kinds.of(challenger.kind).features(challenger.name, challenger.dataset.spec, entry.evaluation) is None:
         return None
     folder = challenger.workspace.features(challenger.name)
     extractor = FeatureExtractor.load(folder)

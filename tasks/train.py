@@ -35,7 +35,7 @@ from gan_core.files import write_whole
 from gan_core.params import TrainParams
 from gan_core.training import Progress, identity
 from gan_core.training import train as train_generator
-from tasks import judging, kinds
+from tasks import kinds
 from tasks.params import Entry
 from tasks.records import logged, tracking
 from tasks.records.stage_files import run_begun
@@ -67,7 +67,7 @@ def train(workspace: Workspace, name: str, entry: Entry, until: int | None = Non
         SystemExit: asked to stop by SIGINT or SIGTERM; the state is saved.
     """
     dataset = Dataset.open(workspace.ready(name))
-    judging.check(name, dataset, entry.evaluation)  # validate did, of the entry as it was then
+    kinds.check(name, dataset, entry.evaluation)  # validate did, of the entry as it was then
     device = choose_device(entry.train.device)
     hosts = ranks.Hosts.from_environment()
     here = ranks.processes_here(entry.train, hosts, device)

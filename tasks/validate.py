@@ -24,10 +24,9 @@ from typing import TYPE_CHECKING, Any
 
 from gan_core.data.dataset import SPLITS, Dataset
 from gan_core.errors import ConfigError, DataError, RegistryError
-from tasks import judging, kinds
+from tasks import kinds
 from tasks.kinds.kind import DataKind
 from tasks.params import DataParams, Entry, ValidateParams
-from tasks.scoring.scoring import Scoring
 from tasks.sources.raw import RawReader
 from tasks.stage_main import stage_main
 from tasks.validation import drift
@@ -63,7 +62,7 @@ def validate(workspace: Workspace, name: str, entry: Entry) -> None:
         for note in inspection.notes:
             print(f"note: {note}", flush=True)
         rows = set_conflicts_aside(inspection.rows)
-        packed = packed_order(rows, entry.data, kind.scoring)
+        packed = packed_order(rows, entry.data, kind)
         good = [row for split in SPLITS for row in packed[split]]
         write_quarantine(new_ready / "quarantine.csv", rows)
         manifest = manifest_frame(packed)
@@ -74,7 +73,7 @@ def validate(workspace: Workspace, name: str, entry: Entry) -> None:
                 manifest.to_parquet(new_ready / "manifest.parquet", index=False)
                 kind.pack(new_ready, Good(packed, inspection), entry.data, raw)
                 dataset = Dataset.open(new_ready)
-                judging.check(name, dataset, entry.evaluation)
+                kinds.check(name, dataset, entry.evaluation)
                 _check_drift(workspace, name, dataset, entry.validation, new_validation / "drift.json")
             except (ConfigError, DataError) as error:  # nothing must train on it
                 refused = error
@@ -106,13 +105,13 @@ def set_conflicts_aside(rows: Sequence[Row]) -> list[Row]:
     ]
 
 
-def packed_order(rows: Sequence[Row], data: DataParams, scoring: Scoring) -> dict[str, list[Row]]:
+def packed_order(rows: Sequence[Row], data: DataParams, kind: DataKind) -> dict[str, list[Row]]:
     """The good rows of each split, in the order of the source."""
     good = [row for row in rows if row.reason is None]
     # Rows that are equal by chance are drawn each for itself; copies stay together.
     keys = [hashlib.sha256(f"{row.sha256}#{row.repeat}".encode()).hexdigest() if row.repeat else row.sha256 for row in good]
     labels = [row.label for row in good]
-    splits = splits_of(keys, labels, data.seed, data.holdout, scoring.fewest, scoring.fewest_of_each)
+    splits = splits_of(keys, labels, data.seed, data.holdout, kind.fewest, kind.fewest_of_each)
     packed: dict[str, list[Row]] = {split: [] for split in SPLITS}
     for row, split in zip(good, splits, strict=True):
         packed[split].append(row)

@@ -224,7 +224,7 @@ def started(workspace: Workspace, door: str) -> subprocess.Popen[bytes]:
 def running_stage(workspace: Workspace) -> tuple[str | None, int | None]:
     """The stage that runs now, and its process."""
     for process, command in processes_in(workspace.root).items():
-        found = re.search(rf"^\S*python\S* -m tasks\.({'|'.join(STAGES)}) {NAME}$", command)
+        found = re.search(rf"^\S*python\S* -P -m tasks\.({'|'.join(STAGES)}) {NAME}$", command)
         if found:
             return found[1], process
     return None, None

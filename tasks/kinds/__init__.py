@@ -5,9 +5,15 @@ Whoever has to do with a kind asks `of`; no stage, page or command tells kinds a
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from gan_core.named import Named
 from gan_core.params.common import Kind
 from tasks.kinds.kind import DataKind
+
+if TYPE_CHECKING:
+    from gan_core.data.dataset import Dataset
+    from tasks.params import EvaluateParams
 
 KINDS = Named(
     "gantry.tasks.kinds",
@@ -32,3 +38,15 @@ def of(name: Kind) -> DataKind:
     """
     kind: DataKind = KINDS.named(name)()
     return kind
+
+
+def check(name: str, dataset: Dataset, params: EvaluateParams) -> None:
+    """Refuse what evaluate could not score, before anything is trained.
+
+    Raises:
+        ConfigError: `name`'s entry asks for features that the data has not.
+        DataError: the held-out data is too little, or nothing can be told from it.
+    """
+    kind = of(dataset.spec.kind)
+    kind.features(name, dataset.spec, params)
+    kind.check(dataset, params)

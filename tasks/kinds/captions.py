@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gan_core.errors import ConfigError, DataError
 from tasks.kinds.pixels import PixelKind
 
 if TYPE_CHECKING:
+    from gan_core.data.dataset import Dataset, DatasetSpec
     from gan_core.generator import GeneratorConfig
     from gan_core.kinds.captions import Captioned
-    from tasks.params import DataParams
+    from gan_core.metrics.features import ExtractorKind
+    from tasks.params import DataParams, EvaluateParams
     from tasks.sources.raw import RawReader
     from tasks.validation.annotated import Annotated
     from tasks.validation.packing import Good
@@ -25,6 +28,17 @@ class CaptionKind(PixelKind):
     ask = "prompt"
     scores = "tasks.scoring.captions:CaptionScoring"
     beside = ("caption_recall",)
+
+    def features(self, name: str, spec: DatasetSpec, params: EvaluateParams) -> ExtractorKind:
+        super().features(name, spec, params)  # refuses a classifier
+        if params.features == "inception":
+            raise ConfigError(f"generators.{name}.evaluate.features: images with captions are compared by a matcher; use auto")
+        return "matching"
+
+    def check(self, dataset: Dataset, params: EvaluateParams) -> None:
+        super().check(dataset, params)
+        if len(set(dataset.captions["holdout"].texts)) < 2:
+            raise DataError("all held-out captions are the same, so an image cannot be matched to its own; raise data.holdout")
 
     def _annotated(self, raw: RawReader, data: DataParams) -> Annotated:
         from tasks.validation.annotated import by_caption_file

@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gan_core.errors import ConfigError
 from tasks.kinds.pixels import PixelKind
 
 if TYPE_CHECKING:
+    from gan_core.data.dataset import DatasetSpec
     from gan_core.kinds.images import Images
-    from tasks.params import DataParams
+    from gan_core.metrics.features import ExtractorKind
+    from tasks.params import DataParams, EvaluateParams
     from tasks.validation.packing import Good
 
 
@@ -20,6 +23,18 @@ class ImageKind(PixelKind):
     makes = "images"
     scores = "tasks.scoring.images:ImageScoring"
     beside = ("label_accuracy",)
+
+    def features(self, name: str, spec: DatasetSpec, params: EvaluateParams) -> ExtractorKind:
+        from gan_core.kinds.images import Images
+
+        found = super().features(name, spec, params)
+        if Images.of(spec).stacked is None:
+            return found
+        if params.features not in ("auto", "classifier"):
+            raise ConfigError(
+                f"generators.{name}.evaluate.features: stacked images are compared by a classifier of their channels; use auto"
+            )
+        return "stacked" if found == "classifier" else found
 
     def _pack(self, folder: Path, good: Good, data: DataParams) -> Images:
         images = pack_images(folder, good, 1 if data.stack else data.channels)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from gan_core.errors import DataError
 from gan_core.named import located
 
 if TYPE_CHECKING:
@@ -17,8 +18,9 @@ if TYPE_CHECKING:
 
     from gan_core.data.dataset import Dataset, DatasetSpec
     from gan_core.generator import GeneratorConfig, Samples
+    from gan_core.metrics.features import ExtractorKind
     from tasks.inputs import Inputs
-    from tasks.params import DataParams, ValidateParams
+    from tasks.params import DataParams, EvaluateParams, ValidateParams
     from tasks.scoring.scoring import Scoring
     from tasks.sources.raw import RawReader
     from tasks.validation.inspection import Inspection, OnRow
@@ -84,6 +86,10 @@ class DataKind(ABC):
     """Scores that see what the deciding one is blind to, and decide together with it unless the entry names a metric."""
     holds_out_each_class: ClassVar[bool] = False
     """Whether data with a class of which nothing is held out is refused."""
+    fewest: ClassVar[int] = 10
+    """Held-out samples below which no score means anything."""
+    fewest_of_each: ClassVar[int] = 0
+    """Held-out samples of each class, or of each of two kinds without partners, that scores need."""
 
     @abstractmethod
     def is_in(self, data: DataParams) -> bool:
@@ -120,6 +126,30 @@ class DataKind(ABC):
     def drift_categories(self, dataset: Dataset) -> Mapping[str, Mapping[str, int]]:
         """How often each category of each column stands in the training split."""
         return {}
+
+    def features(self, name: str, spec: DatasetSpec, params: EvaluateParams) -> ExtractorKind | None:
+        """The features that `name`'s data is compared by; None where it needs none.
+
+        Raises:
+            ConfigError: `evaluate.features` asks for something that the data has not.
+        """
+        return None
+
+    def check(self, dataset: Dataset, params: EvaluateParams) -> None:
+        """Refuse data that cannot be scored on, before anything is trained, fitted or drawn.
+
+        Raises:
+            DataError: naming what is missing, and what to change.
+        """
+        self._check_counts({"samples": dataset.spec.counts["holdout"]})
+
+    def _check_counts(self, held_out: Mapping[str, int]) -> None:
+        for what, count in held_out.items():
+            if count < self.fewest:
+                raise DataError(
+                    f"{count} held-out {what} are too few to score with, at least {self.fewest} are needed; "
+                    "raise data.holdout or add samples"
+                )
 
     @property
     def scoring(self) -> Scoring:

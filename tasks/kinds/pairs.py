@@ -6,12 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gan_core.errors import ConfigError
 from tasks.kinds.images import pack_images
 from tasks.kinds.pixels import PixelKind
 
 if TYPE_CHECKING:
+    from gan_core.data.dataset import Dataset, DatasetSpec
     from gan_core.kinds.pairs import Pairs
-    from tasks.params import DataParams
+    from gan_core.metrics.features import ExtractorKind
+    from tasks.params import DataParams, EvaluateParams
     from tasks.validation.annotated import Annotated
     from tasks.validation.image_files import ImageFiles
     from tasks.validation.inspection import Row
@@ -35,6 +38,24 @@ class PairKind(PixelKind):
 
         own = {"side-by-side": side_by_side_rows, "paired-folders": partner_rows}
         return own.get(files.data.layout, super()._rows)(files, about)
+
+    def features(self, name: str, spec: DatasetSpec, params: EvaluateParams) -> ExtractorKind:
+        from gan_core.kinds.pairs import Pairs
+
+        if params.features == "segmentation":
+            if Pairs.of(spec).corruption is not None:
+                raise ConfigError(
+                    f"generators.{name}.evaluate.features: segmentation needs label maps as inputs, not spoiled images; use random"
+                )
+            return "segmentation"
+        return super().features(name, spec, params) if params.features in ("classifier", "inception") else "random"
+
+    def check(self, dataset: Dataset, params: EvaluateParams) -> None:
+        super().check(dataset, params)
+        if params.features == "segmentation":
+            from gan_core.metrics.segmentation import SegmentationExtractor
+
+            SegmentationExtractor.colours(dataset)
 
     def _pack(self, folder: Path, good: Good, data: DataParams) -> Pairs:
         from gan_core.kinds.pairs import Pairs

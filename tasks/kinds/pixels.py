@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gan_core.errors import ConfigError, DataError
 from tasks.kinds.kind import DataKind, Expected, Written, label_column, with_labels
 
 if TYPE_CHECKING:
@@ -16,10 +17,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pandas import DataFrame
 
+    from gan_core.data.dataset import Dataset, DatasetSpec
     from gan_core.generator import GeneratorConfig, Samples
     from gan_core.kinds.pixels import Pixels
+    from gan_core.metrics.features import ExtractorKind
     from tasks.inputs import Inputs
-    from tasks.params import DataParams, ValidateParams
+    from tasks.params import DataParams, EvaluateParams, ValidateParams
     from tasks.sources.raw import RawReader
     from tasks.validation.annotated import Annotated
     from tasks.validation.image_files import ImageFiles
@@ -88,6 +91,26 @@ class PixelKind(DataKind):
 
         return dict(zip(("brightness", "contrast"), array_statistics(samples.transpose(0, 2, 3, 1)), strict=True)), projections(samples)
 
+    def features(self, name: str, spec: DatasetSpec, params: EvaluateParams) -> ExtractorKind:
+        classes = len(spec.classes or ())
+        refuse_segmentation(name, params)
+        if params.features == "classifier" and classes < 2:
+            raise ConfigError(
+                f"generators.{name}.evaluate.features: a classifier needs at least two classes, and the data has {classes}; "
+                "use auto or random"
+            )
+        if params.features == "inception":
+            return "inception"
+        return "random" if params.features == "random" or classes < 2 else "classifier"
+
+    def check(self, dataset: Dataset, params: EvaluateParams) -> None:
+        import numpy as np
+
+        super().check(dataset, params)
+        held_out = dataset.samples["holdout"]
+        if all(np.array_equal(image, held_out[0]) for image in held_out):
+            raise DataError("all held-out images are the same, so there is nothing to compare with; check the source")
+
     def measured_by(self) -> Mapping[str, str]:
         from tasks.validation.images import RESIZER
 
@@ -116,3 +139,13 @@ class PixelKind(DataKind):
 
     def answered(self, config: GeneratorConfig) -> Sequence[tuple[str, str]]:
         return [("string", "png"), *label_column(config)]
+
+
+def refuse_segmentation(name: str, params: EvaluateParams) -> None:
+    """For all kinds but pairs.
+
+    Raises:
+        ConfigError: entry `name` asks for a network that finds labels in images, and has no label maps.
+    """
+    if params.features == "segmentation":
+        raise ConfigError(f"generators.{name}.evaluate.features: segmentation is for pairs of label map and image; use auto or random")

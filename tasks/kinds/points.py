@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gan_core.errors import DataError
 from tasks.kinds.kind import MOST_FEATURES, DataKind, Written, label_column, with_labels
 
 if TYPE_CHECKING:
@@ -13,10 +14,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pandas import DataFrame
 
+    from gan_core.data.dataset import Dataset
     from gan_core.generator import GeneratorConfig, Samples
     from gan_core.kinds.points import Points
     from tasks.inputs import Inputs
-    from tasks.params import DataParams, ValidateParams
+    from tasks.params import DataParams, EvaluateParams, ValidateParams
     from tasks.sources.raw import RawReader
     from tasks.validation.inspection import Inspection, OnRow, Row
     from tasks.validation.packing import Good
@@ -31,6 +33,7 @@ class PointKind(DataKind):
     keeps_one_core = True
     scores = "tasks.scoring.points:PointScoring"
     deciding = ("radius_error", "high_quality")
+    fewest = 1  # the truth is known
 
     def is_in(self, data: DataParams) -> bool:
         return data.scheme == "points"
@@ -40,7 +43,6 @@ class PointKind(DataKind):
 
         import numpy as np
 
-        from gan_core.errors import DataError
         from tasks.validation.inspection import Inspection, Row, each_told, read_npy
 
         points = read_npy(raw, "points.npy")
@@ -60,6 +62,13 @@ class PointKind(DataKind):
         from gan_core.kinds.points import Points
 
         return Points.pack(folder, {split: good.samples[numbers] for split, numbers in good.numbers().items()}, raw.truth)
+
+    def check(self, dataset: Dataset, params: EvaluateParams) -> None:
+        from gan_core.kinds.points import Points
+
+        super().check(dataset, params)
+        if Points.of(dataset.spec).truth is None:
+            raise DataError("points: the distribution that they were drawn from is not known, so there is nothing to score against")
 
     def drift_of(self, samples: NDArray[np.float32], spec: Points) -> tuple[Mapping[str, NDArray[np.float64]], NDArray[np.float64]]:
         columns = samples.astype("float64")

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gan_core.errors import DataError
 from tasks.addresses import is_table
 from tasks.kinds.kind import MOST_FEATURES, DataKind, Written
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from gan_core.generator import GeneratorConfig, Samples
     from gan_core.kinds.table import Table
     from tasks.inputs import Inputs
-    from tasks.params import DataParams, ValidateParams
+    from tasks.params import DataParams, EvaluateParams, ValidateParams
     from tasks.sources.raw import RawReader
     from tasks.validation.inspection import Inspection, OnRow
     from tasks.validation.packing import Good
@@ -41,6 +42,7 @@ class TableKind(DataKind):
     scores = "tasks.scoring.table:TableScoring"
     deciding = ("detection",)
     beside = ("utility",)
+    fewest_of_each = 1
 
     def is_in(self, data: DataParams) -> bool:
         return is_table(data.source)
@@ -66,6 +68,23 @@ class TableKind(DataKind):
         table = good.samples
         rows = {split: np.ascontiguousarray(table.values[numbers]) for split, numbers in good.numbers().items()}
         return Table.pack(folder, rows, table.schema, good.labels, good.classes, data.modes)
+
+    def check(self, dataset: Dataset, params: EvaluateParams) -> None:
+        import numpy as np
+
+        from gan_core.kinds.table import Table
+
+        self._check_counts({"rows": dataset.spec.counts["holdout"]})
+        if not Table.of(dataset.spec).encoding.width:
+            raise DataError("no column of the table ever changes, so there is nothing to learn; name another table, or drop less")
+        if dataset.spec.classes is not None:
+            missing = set(range(len(dataset.spec.classes))) - set(np.unique(dataset.labels["holdout"]).tolist())
+            if missing:
+                names = ", ".join(dataset.spec.classes[label] for label in sorted(missing))
+                raise DataError(
+                    f"no held-out row of {names}, so a classifier cannot be tested on it; a larger data.holdout holds out more, "
+                    "and where there is one row, or equal ones alone, add others or leave them out at the source"
+                )
 
     def drift_of(self, samples: NDArray[np.float64], spec: Table) -> tuple[Mapping[str, NDArray[np.float64]], NDArray[np.float64]]:
         """A gap stands at the centre of its column, in the features."""

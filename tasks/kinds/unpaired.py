@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks.kinds.pixels import PixelKind
+from tasks.kinds.pixels import PixelKind, refuse_segmentation
 
 if TYPE_CHECKING:
+    from gan_core.data.dataset import Dataset, DatasetSpec
     from gan_core.kinds.unpaired import Unpaired
-    from tasks.params import DataParams
+    from gan_core.metrics.features import ExtractorKind
+    from tasks.params import DataParams, EvaluateParams
     from tasks.sources.raw import RawReader
     from tasks.validation.annotated import Annotated
     from tasks.validation.packing import Good
@@ -25,6 +27,17 @@ class UnpairedKind(PixelKind):
     scores = "tasks.scoring.unpaired:UnpairedScoring"
     beside = ("translated",)
     holds_out_each_class = True
+    fewest_of_each = PixelKind.fewest
+
+    def features(self, name: str, spec: DatasetSpec, params: EvaluateParams) -> ExtractorKind:
+        refuse_segmentation(name, params)
+        return "classifier" if params.features == "auto" else params.features
+
+    def check(self, dataset: Dataset, params: EvaluateParams) -> None:
+        from gan_core.kinds.unpaired import Unpaired
+
+        domains = zip(Unpaired.of(dataset.spec).domains, (dataset.inputs, dataset.samples), strict=True)
+        self._check_counts({f"images of {name}": len(images["holdout"]) for name, images in domains})
 
     def _annotated(self, raw: RawReader, data: DataParams) -> Annotated:
         from tasks.validation.annotated import by_folder

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gan_core import pictures
-from gan_core.data.dataset import Dataset, DatasetSpec
-from gan_core.errors import ConfigError, DataError, TrainingError
+from gan_core.data.dataset import Dataset
+from gan_core.errors import TrainingError
 from gan_core.generator import Generator
 from gan_core.kinds.text import Captions
 from gan_core.metrics.bootstrap import Draws
@@ -82,17 +82,6 @@ class CaptionEvidence(ImageEvidence):
 
 class CaptionScoring(ImageScoring):
     """By a random network's features and a matcher."""
-
-    def extractor(self, name: str, spec: DatasetSpec, params: EvaluateParams) -> type[FeatureExtractor]:
-        super().extractor(name, spec, params)  # refuses a classifier
-        if params.features == "inception":
-            raise ConfigError(f"generators.{name}.evaluate.features: images with captions are compared by a matcher; use auto")
-        return MatchingExtractor
-
-    def check(self, dataset: Dataset, params: EvaluateParams) -> None:
-        super().check(dataset, params)
-        if len(set(dataset.captions["holdout"].texts)) < 2:
-            raise DataError("all held-out captions are the same, so an image cannot be matched to its own; raise data.holdout")
 
     def gather(self, generator: Generator, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams) -> CaptionEvidence:
         assert isinstance(extractor, MatchingExtractor), "captions are compared by a matcher"  # noqa: S101

@@ -20,21 +20,21 @@ from numpy.typing import NDArray
 
 from gan_core import pictures
 from gan_core.data.dataset import Dataset, DatasetSpec, Split
-from gan_core.errors import ConfigError, DataError, TrainingError
+from gan_core.errors import DataError, TrainingError
 from gan_core.generator import Generator
 from gan_core.kinds.images import Images
 from gan_core.metrics.bootstrap import Draws
-from gan_core.metrics.features import ClassifierExtractor, FeatureExtractor, RandomConvExtractor, extractor_of
+from gan_core.metrics.features import ClassifierExtractor, FeatureExtractor
 from gan_core.metrics.frechet import frechet_infinity
 from gan_core.metrics.inception import inception_score
 from gan_core.metrics.manifold import Membership, membership
 from gan_core.metrics.modes import modes_found, reverse_kl
-from gan_core.metrics.stacked import StackedExtractor, mode_shares, unstacked
+from gan_core.metrics.stacked import mode_shares, unstacked
 from gan_core.randomness import mix
 from tasks.params import EvaluateParams
 from tasks.scoring.by_features import FeatureEvidence, real_distance
 from tasks.scoring.copies import Copies, find_copies, most_compared, of_images, picture
-from tasks.scoring.scoring import PICTURES, Evidence, Scoring, chosen, chunks, on_best_device, refuse_segmentation, rounded
+from tasks.scoring.scoring import PICTURES, Evidence, Scoring, chosen, chunks, on_best_device, rounded
 
 GENERATED_PER_REAL = 10
 
@@ -117,32 +117,8 @@ class ImageEvidence(FeatureEvidence):
 class ImageScoring(Scoring):
     """By a classifier's features where there are labels, by those of a fixed random network otherwise; by Inception's where it is asked."""
 
-    def extractor(self, name: str, spec: DatasetSpec, params: EvaluateParams) -> type[FeatureExtractor]:
-        classes = len(spec.classes or ())
-        refuse_segmentation(name, params)
-        if params.features == "classifier" and classes < 2:
-            raise ConfigError(
-                f"generators.{name}.evaluate.features: a classifier needs at least two classes, and the data has {classes}; "
-                "use auto or random"
-            )
-        if _stacked(spec) and params.features not in ("auto", "classifier"):
-            raise ConfigError(
-                f"generators.{name}.evaluate.features: stacked images are compared by a classifier of their channels; use auto"
-            )
-        if params.features == "inception":
-            return extractor_of("inception")
-        if params.features == "random" or classes < 2:
-            return RandomConvExtractor
-        return StackedExtractor if _stacked(spec) else ClassifierExtractor
-
     def extractor_data(self, dataset: Dataset) -> Dataset:
         return unstacked(dataset) if _stacked(dataset.spec) else dataset
-
-    def check(self, dataset: Dataset, params: EvaluateParams) -> None:
-        super().check(dataset, params)
-        held_out = dataset.samples["holdout"]
-        if all(np.array_equal(image, held_out[0]) for image in held_out):
-            raise DataError("all held-out images are the same, so there is nothing to compare with; check the source")
 
     def gather(self, generator: Generator, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams) -> Evidence:
         """The labels asked for are those of training images: were they those of the held-out ones, both sets would deviate alike by

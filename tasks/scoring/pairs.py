@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gan_core import pictures
-from gan_core.data.dataset import Dataset, DatasetSpec
-from gan_core.errors import ConfigError, TrainingError
+from gan_core.data.dataset import Dataset
+from gan_core.errors import TrainingError
 from gan_core.generator import Generator
 from gan_core.kinds.corruptions import holes, plain_restoration
 from gan_core.kinds.pairs import Pairs
 from gan_core.metrics.bootstrap import Draws
-from gan_core.metrics.features import FeatureExtractor, RandomConvExtractor
+from gan_core.metrics.features import FeatureExtractor
 from gan_core.metrics.frechet import FeatureStatistics, frechet_distance
 from gan_core.metrics.pairs import mean_absolute_errors, psnrs, ssims
 from gan_core.metrics.segmentation import SegmentationExtractor
@@ -99,22 +99,6 @@ class PairEvidence(FeatureEvidence):
 
 class PairScoring(ImageScoring):
     """By the features of a fixed random network, unless the entry says otherwise."""
-
-    def extractor(self, name: str, spec: DatasetSpec, params: EvaluateParams) -> type[FeatureExtractor]:
-        if params.features == "segmentation":
-            if Pairs.of(spec).corruption is not None:
-                raise ConfigError(
-                    f"generators.{name}.evaluate.features: segmentation needs label maps as inputs, not spoiled images; use random"
-                )
-            return SegmentationExtractor
-        if params.features in ("classifier", "inception"):
-            return super().extractor(name, spec, params)
-        return RandomConvExtractor
-
-    def check(self, dataset: Dataset, params: EvaluateParams) -> None:
-        super().check(dataset, params)
-        if params.features == "segmentation":
-            SegmentationExtractor.colours(dataset)
 
     def gather(self, generator: Generator, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams) -> PairEvidence:
         """Every held-out pair, at most `evaluate.samples` of them. Runs on a GPU where there is one."""

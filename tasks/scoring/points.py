@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from gan_core import pictures
 from gan_core.data.dataset import Dataset
-from gan_core.errors import DataError, TrainingError
+from gan_core.errors import TrainingError
 from gan_core.generator import Generator
 from gan_core.kinds.points import Points
 from gan_core.metrics.features import FeatureExtractor
@@ -43,13 +43,6 @@ class PointEvidence(Evidence):
 
 class PointScoring(Scoring):
     """On at most 2,500 points, as PacGAN's protocol has it."""
-
-    fewest = 1  # the truth is known
-
-    def check(self, dataset: Dataset, params: EvaluateParams) -> None:
-        super().check(dataset, params)
-        if Points.of(dataset.spec).truth is None:
-            raise DataError("points: the distribution that they were drawn from is not known, so there is nothing to score against")
 
     def gather(self, generator: Generator, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams) -> PointEvidence:
         truth = Points.of(dataset.spec).truth

@@ -12,9 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gan_core.data.dataset import Dataset, DatasetSpec, Split
+from gan_core.data.dataset import Dataset, Split
 from gan_core.device import choose_device
-from gan_core.errors import ConfigError, DataError
 from gan_core.generator import Generator
 from gan_core.metrics.bootstrap import Draws
 from gan_core.metrics.features import FeatureExtractor
@@ -94,31 +93,8 @@ class Evidence(ABC):
         return {}
 
 
-def refuse_segmentation(name: str, params: EvaluateParams) -> None:
-    """For all kinds but pairs.
-
-    Raises:
-        ConfigError: entry `name` asks for a network that finds labels in images, and has no label maps.
-    """
-    if params.features == "segmentation":
-        raise ConfigError(f"generators.{name}.evaluate.features: segmentation is for pairs of label map and image; use auto or random")
-
-
 class Scoring(ABC):
     """How generators of one kind of data are judged and shown."""
-
-    fewest = 10
-    """Held-out samples below which no score means anything."""
-    fewest_of_each = 0
-    """Held-out samples of each class, or of each of two kinds without partners, that scores need."""
-
-    def extractor(self, name: str, spec: DatasetSpec, params: EvaluateParams) -> type[FeatureExtractor] | None:
-        """The features that `name`'s data is compared by; None where it needs none.
-
-        Raises:
-            ConfigError: `evaluate.features` asks for something that the data has not.
-        """
-        return None
 
     def extractor_data(self, dataset: Dataset) -> Dataset:
         """What the features are fitted on; by default the data set itself."""
@@ -127,22 +103,6 @@ class Scoring(ABC):
     def fit(self, extractor: type[FeatureExtractor], dataset: Dataset, seed: int, device: torch.device) -> FeatureExtractor:
         """Fit the features on `extractor_data`."""
         return extractor.fit(self.extractor_data(dataset), seed, device)
-
-    def check(self, dataset: Dataset, params: EvaluateParams) -> None:
-        """Refuse data that cannot be scored on, before anything is trained, fitted or drawn.
-
-        Raises:
-            DataError: naming what is missing, and what to change.
-        """
-        self._check_counts({"samples": dataset.spec.counts["holdout"]})
-
-    def _check_counts(self, held_out: Mapping[str, int]) -> None:
-        for what, count in held_out.items():
-            if count < self.fewest:
-                raise DataError(
-                    f"{count} held-out {what} are too few to score with, at least {self.fewest} are needed; "
-                    "raise data.holdout or add samples"
-                )
 
     @abstractmethod
     def gather(self, generator: Generator, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams) -> Evidence:

@@ -26,9 +26,8 @@ from numpy.typing import NDArray
 
 from gan_core import pictures
 from gan_core.data.dataset import Dataset
-from gan_core.errors import DataError, TrainingError
+from gan_core.errors import TrainingError
 from gan_core.generator import Generator
-from gan_core.kinds.encoding import Encoding
 from gan_core.kinds.schema import Column
 from gan_core.kinds.table import Table
 from gan_core.metrics.bootstrap import Draws
@@ -159,21 +158,6 @@ class TableEvidence(Evidence):
 
 class TableScoring(Scoring):
     """On at most `evaluate.samples` held-out rows, and three tables of generated rows, each as long as the training split."""
-
-    fewest_of_each = 1
-
-    def check(self, dataset: Dataset, params: EvaluateParams) -> None:
-        self._check_counts({"rows": dataset.spec.counts["holdout"]})
-        if not Encoding(Table.of(dataset.spec).schema).width:
-            raise DataError("no column of the table ever changes, so there is nothing to learn; name another table, or drop less")
-        if dataset.spec.classes is not None:
-            missing = set(range(len(dataset.spec.classes))) - set(np.unique(dataset.labels["holdout"]).tolist())
-            if missing:
-                names = ", ".join(dataset.spec.classes[label] for label in sorted(missing))
-                raise DataError(
-                    f"no held-out row of {names}, so a classifier cannot be tested on it; a larger data.holdout holds out more, "
-                    "and where there is one row, or equal ones alone, add others or leave them out at the source"
-                )
 
     def gather(self, generator: Generator, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams) -> TableEvidence:
         """The labels asked for are those of training rows, in the same shares."""

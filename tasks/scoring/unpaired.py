@@ -17,17 +17,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gan_core.data.dataset import SPLITS, Dataset, DatasetSpec
+from gan_core.data.dataset import SPLITS, Dataset
 from gan_core.errors import ConfigError, DataError, TrainingError
 from gan_core.generator import Generator
 from gan_core.kinds.images import Images
 from gan_core.kinds.unpaired import Unpaired, round_trip_picture
-from gan_core.metrics.features import ClassifierExtractor, FeatureExtractor, extractor_of
+from gan_core.metrics.features import ClassifierExtractor, FeatureExtractor
 from gan_core.pictures import grid
 from tasks.params import EvaluateParams
 from tasks.scoring.by_features import FeatureEvidence, real_distance
 from tasks.scoring.copies import Copies, find_copies, most_compared, of_images, picture
-from tasks.scoring.scoring import PICTURES, Scoring, on_best_device, refuse_segmentation, rounded
+from tasks.scoring.scoring import PICTURES, Scoring, on_best_device, rounded
 
 _COLUMNS = 12  # inputs in the picture of translations
 _TARGET = 1  # the class of the samples
@@ -50,10 +50,6 @@ class UnpairedEvidence(FeatureEvidence):
 class UnpairedScoring(Scoring):
     """By a classifier of the two kinds; by the features of a random network alone where `evaluate.features` asks for that."""
 
-    def extractor(self, name: str, spec: DatasetSpec, params: EvaluateParams) -> type[FeatureExtractor]:
-        refuse_segmentation(name, params)
-        return extractor_of("classifier" if params.features == "auto" else params.features)
-
     def extractor_data(self, dataset: Dataset) -> Dataset:
         """Both kinds as one data set of labelled images: first the inputs, class 0, then the samples, class 1."""
         spec = Unpaired.of(dataset.spec)
@@ -67,12 +63,6 @@ class UnpairedScoring(Scoring):
         if issubclass(extractor, ClassifierExtractor):
             return extractor.fit(self.extractor_data(dataset), seed, device, augmented=True)
         return super().fit(extractor, dataset, seed, device)
-
-    fewest_of_each = Scoring.fewest
-
-    def check(self, dataset: Dataset, params: EvaluateParams) -> None:
-        domains = zip(Unpaired.of(dataset.spec).domains, (dataset.inputs, dataset.samples), strict=True)
-        self._check_counts({f"images of {name}": len(images["holdout"]) for name, images in domains})
 
     def gather(
         self, generator: Generator, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams

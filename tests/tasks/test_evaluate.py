@@ -448,8 +448,7 @@ class TestStage:
 
     def test_inceptions_features_where_they_are_asked_for(self, digits: Dataset) -> None:
         params = EvaluateParams(features="inception", samples=12)
-        wanted = kinds.of("images").scoring.extractor("it", digits.spec, params)
-        assert wanted is InceptionExtractor
+        assert kinds.of("images").features("it", digits.spec, params) == "inception"
         torch.manual_seed(0)
         network = InceptionNetwork()
         for module in network.modules():
@@ -465,7 +464,7 @@ class TestStage:
     def test_inception_is_refused_where_something_else_has_to_judge(self, digits: Dataset, kind: str) -> None:
         spec = dataclasses.replace(digits.spec, stacked=CLASSES) if kind == "stacked" else digits.spec
         with pytest.raises(ConfigError, match=r"generators.it.evaluate.features: .* are compared by a .*; use auto"):
-            kinds.of("images" if kind == "stacked" else "captions").scoring.extractor("it", spec, EvaluateParams(features="inception"))
+            kinds.of("images" if kind == "stacked" else "captions").features("it", spec, EvaluateParams(features="inception"))
 
     def test_mlflow_has_the_scores_and_pictures(self, workspace: Workspace, trained_digits: str) -> None:
         evaluate(workspace, "it", images_entry())
@@ -493,7 +492,7 @@ class TestStage:
         assert json.loads((workspace.report("it") / "evaluation.json").read_text())["extractor"] is None
         assert set(tree(workspace.features("it"))) == {"config.json"}  # DVC wants the output to be there
         assert capsys.readouterr().out == (
-            "evaluate it: scoring the generator of 640 points\n"
+            "evaluate it: scoring the generator of 640 images\n"
             f"evaluate it: radius_error {scores['radius_error']:.4g}, bins_filled {scores['bins_filled']} (n=200)\n"
         )
 

@@ -124,19 +124,19 @@ def test_what_cannot_be_asked_for_is_refused() -> None:
     counts = {"train": 20, "holdout": 15}
     spoiled = Pairs((3, 16, 16), counts, inputs=(3, 16, 16), corruption="noise")
     with pytest.raises(ConfigError, match=r"generators\.a\.evaluate\.features: segmentation needs label maps"):
-        SCORING.extractor("a", spoiled, EvaluateParams(features="segmentation"))
+        kinds.of("pairs").features("a", spoiled, EvaluateParams(features="segmentation"))
     with pytest.raises(ConfigError, match="a classifier needs at least two classes"):
-        SCORING.extractor("a", spoiled, EvaluateParams(features="classifier"))
+        kinds.of("pairs").features("a", spoiled, EvaluateParams(features="classifier"))
     plain = Images((3, 16, 16), counts)
     with pytest.raises(ConfigError, match="segmentation is for pairs of label map and image"):
-        kinds.of("images").scoring.extractor("a", plain, EvaluateParams(features="segmentation"))
+        kinds.of("images").features("a", plain, EvaluateParams(features="segmentation"))
 
 
 def test_too_few_held_out_pairs_are_refused(tmp_path: Path) -> None:
     dataset = restoration(tmp_path / "ready", "noise")
     few = Dataset(replace(dataset.spec, counts={"train": 20, "holdout": 9}), dataset.samples, {}, dataset.inputs)
     with pytest.raises(DataError, match="9 held-out samples are too few"):
-        SCORING.check(few, PARAMS)
+        kinds.of("pairs").check(few, PARAMS)
 
 
 def test_the_grid_shows_rows_of_input_generated_and_real(tmp_path: Path) -> None:

@@ -37,8 +37,10 @@ def test_after_an_error_too() -> None:
     assert gc.isenabled()
 
 
-# What each process that decodes images imports, and what `gantry list` and the like read a data set's specification by.
-@pytest.mark.parametrize("module", ["tasks.validation.inspection", "gan_core.data.dataset", "gan_core.kinds.table", "gan_core.kinds.pairs"])
+# What the validate stage and each of its processes that decode images import, and what `gantry list` reads a data set's specification by.
+@pytest.mark.parametrize(
+    "module", ["tasks.validation.inspection", "gan_core.data.dataset", "gan_core.kinds.table", "gan_core.kinds.pairs", "tasks.validate"]
+)
 def test_torch_is_not_imported_to_know_a_kind_of_data(module: str) -> None:
     program = f"import {module}, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -326,4 +326,4 @@ class TestScores:
         labels = dict(dataset.labels)
         labels["holdout"] = np.zeros(holdout, dtype=np.int64)
         with pytest.raises(DataError, match=message):
-            kinds.of("table").scoring.check(Dataset(dataset.spec, dataset.samples, labels), EvaluateParams())
+            kinds.of("table").check(Dataset(dataset.spec, dataset.samples, labels), EvaluateParams())
