@@ -5,9 +5,10 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +45,7 @@ def write_samples(samples: Samples, out: Path, classes: tuple[str, ...] | None =
     """
     kind = kinds.of(samples.kind)
     written = kind.written(samples, classes, given)
-    writers: dict[str, Callable[[Path], None]] = {".npz": partial(_write_arrays, samples, written.arrays), **written.files}
+    writers: dict[str, Callable[[Path], None]] = {".npz": partial(write_arrays, samples, written.arrays), **written.files}
     is_folder = out.is_dir() or not out.suffix
     if not is_folder and out.suffix.lower() not in writers:
         forms = ", ".join(sorted(writers, reverse=True))
@@ -62,13 +63,14 @@ def write_samples(samples: Samples, out: Path, classes: tuple[str, ...] | None =
         raise ConfigError(f"{out}: cannot be written ({error.strerror or error})") from None
 
 
-def _write_arrays(samples: Samples, of_kind: Mapping[str, NDArray[Any]], path: Path) -> None:
+def write_arrays(samples: Samples, of_kind: Mapping[str, NDArray[Any]], to: Path | BinaryIO) -> None:
+    """Write arrays as `.npz`, and labels and prompts, where there are any."""
     arrays = dict(of_kind)
     if samples.labels is not None:
         arrays["labels"] = samples.labels
     if samples.prompts is not None:
         arrays["prompts"] = np.array(samples.prompts)
-    with path.open("wb") as file:
+    with to.open("wb") if isinstance(to, Path) else nullcontext(to) as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]
 
 

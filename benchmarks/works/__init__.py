@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from benchmarks.environment import Context
 from benchmarks.results import Result
-from benchmarks.works import evaluation, growth, memory, packing, pipeline, quality, training
+from benchmarks.works import evaluation, growth, memory, packing, pipeline, quality, serving, training
 
 WORKS: Mapping[str, Callable[[Context], Result]] = {
     **training.WORKS,
@@ -16,4 +16,5 @@ WORKS: Mapping[str, Callable[[Context], Result]] = {
     "memory": memory.run,
     "pipeline": pipeline.run,
     "growth": growth.run,
+    "serving": serving.run,
 }

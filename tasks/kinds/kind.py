@@ -179,6 +179,10 @@ class DataKind(ABC):
     def answer(self, samples: Samples, classes: tuple[str, ...] | None) -> DataFrame:
         """The served model's answer, a row a sample, its label's name last where it has one; None for a gap."""
 
+    def records(self, samples: Samples, classes: tuple[str, ...] | None) -> list[dict[str, Any]]:
+        """The same, a record a row."""
+        return [{str(key): value for key, value in row.items()} for row in self.answer(samples, classes).to_dict("records")]
+
     @abstractmethod
     def answered(self, config: GeneratorConfig) -> Sequence[tuple[str, str]]:
         """MLflow's type and the name of each column that a generator answers with."""

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gan_core.errors import ConfigError, DataError
-from tasks.kinds.kind import DataKind, Expected, Written, label_column, with_labels
+from tasks.kinds.kind import DataKind, Expected, Written, label_column
 
 if TYPE_CHECKING:
     import numpy as np
@@ -128,14 +128,19 @@ class PixelKind(DataKind):
         return Written({"images": images}, files, lambda folder: write_pngs(samples, folder, classes, given))
 
     def answer(self, samples: Samples, classes: tuple[str, ...] | None) -> DataFrame:
-        import base64
-
         import pandas as pd
+
+        return pd.DataFrame(self.records(samples, classes))
+
+    def records(self, samples: Samples, classes: tuple[str, ...] | None) -> list[dict[str, Any]]:
+        import base64
 
         from tasks.samples import encode_png
 
-        pictures = pd.DataFrame({"png": [base64.b64encode(encode_png(image)).decode() for image in samples.samples]})
-        return with_labels(pictures, samples, classes)
+        pictures = [{"png": base64.b64encode(encode_png(image)).decode()} for image in samples.samples]
+        if samples.labels is None or classes is None:
+            return pictures
+        return [{**picture, "label": classes[index]} for picture, index in zip(pictures, samples.labels, strict=True)]
 
     def answered(self, config: GeneratorConfig) -> Sequence[tuple[str, str]]:
         return [("string", "png"), *label_column(config)]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from gan_core.generator import Generator, Samples
 from tasks import kinds
-from tasks.sample_files import write_samples
+from tasks.sample_files import write_arrays, write_samples
 from tasks.samples import encode_png
 
 if TYPE_CHECKING:
@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from tasks.inputs import Inputs
 
 JSON = "application/json"
+_NPZ = "application/x-npz"
 _SUFFIXES = {
-    "application/x-npz": ".npz",
+    _NPZ: ".npz",
     "image/png": ".png",
     "image/gif": ".gif",
     "text/csv": ".csv",
@@ -68,12 +69,18 @@ def encoded(generator: Generator, version: int, samples: Samples, form: str, giv
     A single image is that image as PNG or WebP; several are a grid, with what each was made from on its left.
     """
     if form == JSON:
-        rows = frame_of(generator, samples).to_dict("records")
+        rows = kinds.of(samples.kind).records(samples, generator.config.classes)
+        told = _of_prompts(generator, samples)
+        rows = [row | {key: values[i] for key, values in told.items()} for i, row in enumerate(rows)] if told else rows
         return json.dumps({"version": version, "samples": rows}, ensure_ascii=False, default=_plain).encode()
     if form == "image/png" and _is_images(samples) and len(samples.samples) == 1:
         return encode_png(samples.samples[0])
     if form == _WEBP:
         return _as_webp(encoded(generator, version, samples, "image/png", given))
+    if form == _NPZ:
+        buffer = BytesIO()
+        write_arrays(samples, kinds.of(samples.kind).written(samples, generator.config.classes, given).arrays, buffer)
+        return buffer.getvalue()
     with tempfile.TemporaryDirectory(prefix="gantry-serve-") as folder:
         out = Path(folder) / f"samples{_SUFFIXES.get(form, '')}"
         write_samples(samples, out, generator.config.classes, given)
@@ -82,11 +89,13 @@ def encoded(generator: Generator, version: int, samples: Samples, form: str, giv
 
 def frame_of(generator: Generator, samples: Samples) -> DataFrame:
     """A row for each sample, as MLflow's model answers: what it is, and its label, or its prompt and the words that were not known."""
-    answer = kinds.of(samples.kind).answer(samples, generator.config.classes)
-    if samples.prompts is not None:
-        answer["prompt"] = samples.prompts
-        answer["unknown_words"] = [" ".join(generator.unknown_words([prompt])) for prompt in samples.prompts]
-    return answer
+    return kinds.of(samples.kind).answer(samples, generator.config.classes).assign(**_of_prompts(generator, samples))
+
+
+def _of_prompts(generator: Generator, samples: Samples) -> dict[str, Sequence[str]]:
+    if samples.prompts is None:
+        return {}
+    return {"prompt": samples.prompts, "unknown_words": [" ".join(generator.unknown_words([prompt])) for prompt in samples.prompts]}
 
 
 def _is_images(samples: Samples) -> bool:

@@ -253,7 +253,8 @@ class _Body:
 
     async def __call__(self) -> Message:
         try:
-            message = await asyncio.wait_for(self._receive(), max(0.0, self._until - time.monotonic()))
+            async with asyncio.timeout(self._until - time.monotonic()):
+                message = await self._receive()
         except TimeoutError:
             raise RefusedError(408, f"the request was not whole after {_PATIENCE:g} s") from None
         count = len(message.get("body", b""))
