@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 _NARROW = "\u00a0\u202f\u2009"  # spaces that keep a number together
@@ -27,6 +27,8 @@ class NumberForm:
     thousands: str = ""
     """The mark between groups of three digits; empty: they are not parted."""
     decimal: str = "."
+    decimals: int = 0
+    """Digits behind the mark that every number has at least, trailing zeros too."""
 
     @classmethod
     def candidates(cls, texts: Sequence[str], decimal: str | None) -> Iterator[Self]:
@@ -46,18 +48,24 @@ class NumberForm:
     def of_example(cls, example: str) -> Self:
         """The form that writes 1234.5 so; the inverse of `example`."""
         start, end = example.index("1"), example.index("5") + 1
-        digits = example[start:end]
-        return cls(example[:start], example[end:], digits[1:-5], digits[-2])
+        digits, rest = example[start:end], example[end:].lstrip("0")
+        zeros = len(example) - end - len(rest)
+        return cls(example[:start], rest, digits[1:-5], digits[-2], zeros + 1 if zeros else 0)
 
     @property
     def example(self) -> str:
         """1234.5 in this form."""
-        return f"{self.before}1{self.thousands}234{self.decimal}5{self.after}"
+        return f"{self.before}1{self.thousands}234{self.decimal}5{'0' * (self.decimals - 1)}{self.after}"
+
+    def as_in(self, texts: Sequence[str]) -> Self:
+        """The form with as many decimals as each of the texts has that it reads, where that is one number."""
+        lengths = {len((parts[4].partition(self.decimal))[2]) for text in texts if (parts := self._parts(text)) is not None}
+        return replace(self, decimals=lengths.pop()) if len(lengths) == 1 else self
 
     def read(self, text: str) -> float | None:
         """The number that a text of this form means; None where it is of another."""
-        parts = _PARTS.fullmatch(_plain_spaces(text))
-        if parts is None or (parts[2] or "", parts[5] or "") != (self.before, self.after) or (parts[1] and parts[3]):
+        parts = self._parts(text)
+        if parts is None:
             return None
         whole, _, fraction = parts[4].partition(self.decimal)
         groups = whole.split(self.thousands) if self.thousands else [whole]
@@ -69,8 +77,15 @@ class NumberForm:
         number = float(f"{''.join(groups)}.{fraction or 0}")
         return -number if "-" in (parts[1], parts[3]) else number
 
+    def _parts(self, text: str) -> re.Match[str] | None:
+        parts = _PARTS.fullmatch(_plain_spaces(text))
+        if parts is None or (parts[2] or "", parts[5] or "") != (self.before, self.after) or (parts[1] and parts[3]):
+            return None
+        return parts
+
     def write(self, number: float, decimals: int | None) -> str:
-        """A number in this form, with so many decimals; None: as many as it has."""
+        """A number in this form, with so many decimals, or more where the form has more; None: as many as it has."""
+        decimals = None if decimals is None else max(decimals, self.decimals)
         digits = f"{abs(number):,.{decimals}f}" if decimals is not None else f"{abs(number):,.12f}".rstrip("0").rstrip(".")
         whole, _, fraction = digits.partition(".")
         sign = "-" if number < 0 and (digits.strip("0,.") != "") else ""

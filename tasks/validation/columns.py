@@ -220,7 +220,7 @@ def _number_of(values: Sequence[Any], share: Callable[[Callable[[Any], bool]], f
         if form.is_ambiguous(texts):
             other = "," if form.decimal == "." else "."
             note += f'; if the {form.name_of(other)} stands before decimals, set data.decimal: "{other}"'
-        return Reading("number", "int64" if whole else "float64", form.example, note, parse)
+        return Reading("number", "int64" if whole else "float64", form.as_in(texts).example, note, parse)
     return None
 
 

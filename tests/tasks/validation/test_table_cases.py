@@ -163,12 +163,13 @@ class TestNumbersAsPeopleWriteThem:
         ("write", "example"),
         [
             (lambda n: f"{n:,.0f}", "1,234.5"),
-            (lambda n: f"${n:,.2f}", "$1,234.5"),
-            (lambda n: f"{n:,.2f}".translate(str.maketrans(",.", ".,")), "1.234,5"),
-            (lambda n: f"{n:.2f} €".replace(".", ","), "1234,5 €"),
+            (lambda n: f"${n:,.2f}", "$1,234.50"),
+            (lambda n: f"{n:,.2f}".translate(str.maketrans(",.", ".,")), "1.234,50"),
+            (lambda n: f"{n:.2f} €".replace(".", ","), "1234,50 €"),
+            (lambda n: f"{n:.0f},00 €", "1234,50 €"),
             (lambda n: f"{n:,.1f}".replace(",", "'"), "1'234.5"),
-            (lambda n: f"{n:,.2f}".replace(",", "\u202f").replace(".", ","), "1 234,5"),
-            (lambda n: f"EUR {n:.2f}", "EUR 1234.5"),
+            (lambda n: f"{n:,.2f}".replace(",", "\u202f").replace(".", ","), "1 234,50"),
+            (lambda n: f"EUR {n:.2f}", "EUR 1234.50"),
             (lambda n: f"{n / 100:.1f}%", "1234.5%"),
         ],
     )
@@ -180,11 +181,7 @@ class TestNumbersAsPeopleWriteThem:
         assert f"; {texts[0]!r} is " in remarks(table)["price"]
         expected = [text.replace("\u202f", " ") for text in texts[:60]]
         again = table_frame(drawn(table), None)["price"].tolist()
-        known = table.schema.fitted(table.values, None, 0).columns[0]
-        assert [NumberForm.of_example(example).read(text) for text in again] == [
-            NumberForm.of_example(example).read(text) for text in expected
-        ]
-        assert again == expected or (known.decimals or 0) < 2  # 1 234,50 where no number has two decimals
+        assert again == expected
 
     def test_a_mark_that_may_be_either_is_said_and_a_key_decides(self) -> None:
         texts = [f"{i % 9 + 1},{i:03}" for i in range(400)]
@@ -211,7 +208,7 @@ class TestNumbersAsPeopleWriteThem:
     @given(
         st.integers(-(10**12), 10**12),
         st.integers(0, 4),
-        st.sampled_from(["1,234.5", "$1,234.5", "1.234,5 €", "1 234,5", "1234,5", "1'234.5%"]),
+        st.sampled_from(["1,234.5", "$1,234.5", "1.234,5 €", "1 234,500", "1234,5", "1'234.50%"]),
     )
     def test_what_is_written_is_read_again(self, number: int, decimals: int, example: str) -> None:
         form = NumberForm.of_example(example)
