@@ -26,7 +26,7 @@ from tasks.promotion import gate
 from tasks.records import tracking
 from tasks.records.registry import Registry, Version
 from tasks.records.stage_files import run_begun, run_of
-from tasks.start import pin, pinned
+from tasks.start import pinned_now
 from tasks.system import locks
 from tasks.trials import aside, search_space
 from tasks.workspace import Workspace
@@ -94,8 +94,7 @@ def backfill(
         raise ConfigError(f"{name}: no registered version says what it was made from; `gantry run {name}` registers the first")
     dataset = Dataset.open(workspace.ready(name))
     extractor = _extractor(workspace, name, entry, dataset)
-    pin(workspace, name, entry.train, say)
-    start = pinned(workspace, name, entry.train)
+    start = pinned_now(workspace, name, entry.train, say)
     depends = [search_space.params_of(entry), dataset.spec.digest, None if extractor is None else extractor.hash]
     depends += [] if start is None else [start.checkpoint.sha256]
     key = hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:16]

@@ -25,7 +25,7 @@ from tasks.metrics import BETTER, LOWER
 from tasks.params import Entry, load_entry
 from tasks.preflight import check_features, check_registry
 from tasks.records import tracking
-from tasks.start import pin, pinned
+from tasks.start import pinned_now
 from tasks.system import locks
 from tasks.trials import aside, search_space
 from tasks.trials.search_space import Range, Scalar, Space, in_words
@@ -123,8 +123,7 @@ def _prepared(workspace: Workspace, name: str, entry: Entry, space: Space, say: 
     if status.changed:
         raise ConfigError(f"{name}: its data is not ready ({status.reason}); `gantry run {name}` first")
     digest = Dataset.open(workspace.ready(name)).spec.digest
-    pin(workspace, name, entry.train, say)
-    start = pinned(workspace, name, entry.train)
+    start = pinned_now(workspace, name, entry.train, say)
     depends = [search_space.params_of(entry), {key: repr(one) for key, one in space.items()}, digest]
     depends += [] if start is None else [start.checkpoint.sha256]
     key = hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:16]

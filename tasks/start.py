@@ -22,7 +22,7 @@ from gan_core.params.common import CHAMPION, SCRATCH
 from tasks.graph import repro
 from tasks.graph.dvc_data import bringing
 from tasks.params import Entry
-from tasks.records import tracking
+from tasks.records import stage_files, tracking
 from tasks.records.registry import Registry, Version, is_reference, resolve
 from tasks.stage_main import stage_main
 from tasks.workspace import PIN, Workspace
@@ -144,10 +144,7 @@ def _of_folder(folder: Path, asked: str, params: TrainParams) -> Origin:
     if found is None:
         what = "holds no checkpoint (state.json and state.safetensors)" if folder.is_dir() else "no such folder"
         raise ConfigError(f"{_KEY}: {folder}: {what}; write {SCRATCH}, {CHAMPION}, NAME, NAME/VERSION, or a folder such as models/NAME")
-    try:
-        recipe = str(json.loads((found.parent / "generator" / "config.json").read_text())["recipe"])
-    except (OSError, ValueError, KeyError, TypeError):
-        recipe = params.recipe
+    recipe = str(stage_files.if_there(found.parent / "generator" / "config.json").get("recipe", params.recipe))
     _check_recipe(asked, recipe, params)
     return Origin(asked, None, found)
 
@@ -202,17 +199,15 @@ def pinned(workspace: Workspace, name: str, params: TrainParams) -> Pinned | Non
     if params.start == SCRATCH:
         return None
     folder = workspace.start(name)
-    try:
-        facts = json.loads((folder / START_FILE).read_text())
-        named, dvc = facts["from"], facts.get("checkpoint")
-    except FileNotFoundError:
+    if not (folder / START_FILE).exists():
         raise ConfigError(
             f"{folder}: not there, and {_KEY} is {params.start}; run `gantry run {name}` or `dvc repro {PIN}@{name}`, "
             "and `gantry upgrade` first where dvc.yaml has no such stage"
-        ) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{folder}: damaged ({error}); run `dvc repro --force {PIN}@{name}`") from None
-    return None if named is None else Pinned(named, dvc, checkpoint.read(folder / "checkpoint"))
+        )
+    facts = stage_files.of_stage(folder / START_FILE, PIN, "from")
+    if facts["from"] is None:
+        return None
+    return Pinned(facts["from"], facts.get("checkpoint"), checkpoint.read(folder / "checkpoint"))
 
 
 def check_stage(workspace: Workspace, params: TrainParams) -> bool:
@@ -236,6 +231,18 @@ def pin(workspace: Workspace, name: str, params: TrainParams, say: Callable[[str
     """
     if check_stage(workspace, params) and repro.look(workspace, PIN, name).changed:
         repro.reproduce(workspace, PIN, name, on_line=say, timeout=timeout)
+
+
+def pinned_now(workspace: Workspace, name: str, params: TrainParams, say: Callable[[str], None]) -> Pinned | None:
+    """`pinned`, after `pin`, for what trains outside of the graph; None: scratch, for which DVC is not asked.
+
+    Raises:
+        ConfigError, DataError, StageError: as the two.
+    """
+    if params.start == SCRATCH:
+        return None
+    pin(workspace, name, params, say)
+    return pinned(workspace, name, params)
 
 
 if __name__ == "__main__":
