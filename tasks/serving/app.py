@@ -46,7 +46,7 @@ _PATIENCE = 30.0  # seconds for a request's body to arrive
 
 @dataclass(frozen=True)
 class Limits:
-    """On what a server takes."""
+    """On what a server takes, and on what it takes for it."""
 
     waiting: int = 128
     """Requests that wait."""
@@ -56,6 +56,8 @@ class Limits:
     """Bytes of a request."""
     bodies: int = 256 * 2**20
     """Bytes of all requests that are under way."""
+    threads: int = 1
+    """Passes of the network that are under way at once."""
     token: str | None = None
     """What `Authorization: Bearer` has to hold; None: nothing."""
     hosts: tuple[str, ...] = ()
@@ -73,7 +75,9 @@ class RefusedError(GantryError):
 class Server:
     """One generator's server, as an ASGI application; started and ended by the ASGI lifespan."""
 
-    def __init__(self, workspace: Workspace, name: str, limits: Limits = Limits(), look_every: float = 5.0) -> None:
+    def __init__(
+        self, workspace: Workspace, name: str, limits: Limits = Limits(), look_every: float = 5.0, challenger: float = 0.0
+    ) -> None:
         """Load the champion.
 
         Args:
@@ -81,14 +85,15 @@ class Server:
             name: of the generator.
             limits: on what is taken.
             look_every: seconds after which the registry is asked whether the champion is another one.
+            challenger: share of the requests that the challenger draws, where there is one.
 
         Raises:
             ConfigError: there is none.
             DataError: its files are missing or damaged.
             RegistryError: the registry cannot be reached.
         """
-        self.champion = Champion(workspace, name, lambda served: self.metrics.swaps.inc())
-        self.batcher = Batcher(lambda: self.champion.served, limits.waiting, limits.samples, self._on_batch)
+        self.champion = Champion(workspace, name, lambda served: self.metrics.swaps.inc(), challenger)
+        self.batcher = Batcher(limits.waiting, limits.samples, self._on_batch, limits.threads)
         self.metrics = Metrics(lambda: self.batcher.waiting, lambda: self.champion.served.number, lambda: self.champion.trouble is None)
         self._limits, self._look_every = limits, look_every
         self._decoder = asyncio.Semaphore(1)
@@ -186,7 +191,8 @@ class Server:
         def answer(drawn_by: Served, samples: Samples) -> tuple[int, bytes]:
             return drawn_by.number, encoded(drawn_by.generator, drawn_by.number, samples, form, given)
 
-        version, content = await asyncio.wrap_future(self.batcher.submit(asked.count, order, answer))
+        version, content = await asyncio.wrap_future(self.batcher.submit(self.champion.picked(), asked.count, order, answer))
+        self.metrics.drawn.labels(str(version)).inc()
         self.metrics.samples.labels(str(version)).inc(asked.count)
         return Response(content, media_type=form, headers={"x-gantry-version": str(version), "vary": "Accept"})
 
@@ -209,7 +215,14 @@ class Server:
 
     async def _ready(self, request: Request) -> Response:
         served = self.champion.served
-        facts = {"name": served.name, "version": served.number, "trouble": self.champion.trouble, "together": served.together}
+        beside = self.champion.challenger
+        facts = {
+            "name": served.name,
+            "version": served.number,
+            "challenger": beside and beside.number,
+            "trouble": self.champion.trouble,
+            "together": served.together,
+        }
         return JSONResponse({"ready": True, **facts})
 
     async def _openapi(self, request: Request) -> Response:

@@ -31,6 +31,7 @@ class BusyError(GantryError):
 class _Job:
     """A request, and what is to be made of its samples."""
 
+    served: Callable[[], Served]
     count: int
     order: Callable[[Generator], Order]
     answer: Callable[[Served, Samples], Any]
@@ -38,40 +39,47 @@ class _Job:
 
 
 class Batcher:
-    """A thread that draws what is asked for, in order; a context manager, which ends it when all that waits is answered."""
+    """Threads that draw what is asked for, in order; a context manager, which ends them when all that waits is answered."""
 
     def __init__(
         self,
-        served: Callable[[], Served],
         most_waiting: int,
         most_samples: int,
         on_batch: Callable[[int, int], None] = lambda requests, samples: None,
+        threads: int = 1,
     ) -> None:
         """Nothing runs yet.
 
         Args:
-            served: the version to draw from now.
             most_waiting: requests that may wait.
             most_samples: of which so many samples are wanted; one request alone may want more.
-            on_batch: told how many requests and samples were drawn together.
+            on_batch: told how many requests and samples were drawn together, in whichever thread.
+            threads: passes that are under way at once.
         """
-        self._served, self._most_waiting, self._most_samples, self._on_batch = served, most_waiting, most_samples, on_batch
+        self._most_waiting, self._most_samples, self._on_batch = most_waiting, most_samples, on_batch
         self._waiting: deque[_Job] = deque()
         self._samples = 0
         self._rate = 0.0  # samples a second
         self._changed = threading.Condition()
         self._ended = False
-        self._thread = threading.Thread(target=self._work, name="batcher", daemon=True)
+        self._threads = [threading.Thread(target=self._work, name=f"batcher {i}", daemon=True) for i in range(threads)]
 
     @property
     def waiting(self) -> int:
         """Requests that wait."""
         return len(self._waiting)
 
-    def submit(self, count: int, order: Callable[[Generator], Order], answer: Callable[[Served, Samples], Any]) -> Future[Any]:
+    def submit(
+        self,
+        served: Callable[[], Served],
+        count: int,
+        order: Callable[[Generator], Order],
+        answer: Callable[[Served, Samples], Any],
+    ) -> Future[Any]:
         """Have samples drawn.
 
         Args:
+            served: the version to draw from, asked when it is drawn.
             count: how many.
             order: makes the order for the version that will draw it.
             answer: what the future is to give, made of that version and the samples.
@@ -82,7 +90,7 @@ class Batcher:
         with self._changed:
             if len(self._waiting) >= self._most_waiting or (self._waiting and self._samples + count > self._most_samples):
                 raise BusyError(len(self._waiting), max(1, math.ceil(self._samples / self._rate) if self._rate else 1))
-            job = _Job(count, order, answer)
+            job = _Job(served, count, order, answer)
             self._waiting.append(job)
             self._samples += count
             self._changed.notify()
@@ -102,21 +110,24 @@ class Batcher:
 
     def _work(self) -> None:
         while jobs := self._next():
-            start, served = time.monotonic(), self._served()
+            start = time.monotonic()
             # Who went away meanwhile is not drawn for.
             jobs = [job for job in jobs if job.future.set_running_or_notify_cancel()]
             groups: dict[Any, list[tuple[_Job, Order]]] = {}
+            versions: dict[int, Served] = {}
             for job in jobs:
+                served = job.served()
                 try:
                     order = job.order(served.generator)
                 except Exception as error:
                     job.future.set_exception(error)
-                else:
-                    # Prompts of other lengths, and whatever cannot share a pass, have their own.
-                    alike = order.given.shape[1:] if order.given is not None else None
-                    groups.setdefault(alike if served.together else job.future, []).append((job, order))
-            for group in groups.values():
-                self._draw(served, group)
+                    continue
+                # Prompts of other lengths, and whatever cannot share a pass, have their own.
+                alike = order.given.shape[1:] if order.given is not None else None
+                versions[served.number] = served
+                groups.setdefault((served.number, alike if served.together else job.future), []).append((job, order))
+            for (number, _), group in groups.items():
+                self._draw(versions[number], group)
             seconds, count = time.monotonic() - start, sum(job.count for job in jobs)
             if count and seconds:
                 self._rate = 0.8 * self._rate + 0.2 * count / seconds if self._rate else count / seconds
@@ -136,11 +147,13 @@ class Batcher:
                 job.future.set_exception(error)
 
     def __enter__(self) -> Batcher:
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         with self._changed:
             self._ended = True
-            self._changed.notify()
-        self._thread.join()
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()

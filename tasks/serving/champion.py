@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gan_core.errors import ConfigError, GantryError
-from gan_core.generator import Generator
-from tasks.records.registry import CHAMPION, Registry, resolve
+from gan_core.generator import Generator, GeneratorConfig
+from tasks.records.registry import CHALLENGER, CHAMPION, Registry, resolve
 from tasks.serving.answers import forms
 from tasks.workspace import Workspace
 
@@ -46,10 +46,21 @@ class Served:
 
 
 class Champion:
-    """The champion of a generator, followed: `served` is the version in use, `trouble` what keeps it from being the champion."""
+    """The champion of a generator, followed: `served` is the version in use, `trouble` what keeps it from being the champion.
 
-    def __init__(self, workspace: Workspace, name: str, on_swap: Callable[[Served], None] = lambda served: None) -> None:
-        """Load the champion.
+    Beside it, `challenger` is the version of that alias, where a share of the requests is for it and it can stand in for the champion.
+    """
+
+    def __init__(
+        self, workspace: Workspace, name: str, on_swap: Callable[[Served], None] = lambda served: None, share: float = 0.0
+    ) -> None:
+        """Load the champion, and the challenger where it is wanted.
+
+        Args:
+            workspace: whose registry has them.
+            name: of the generator.
+            on_swap: told of a version that takes the champion's place.
+            share: of the requests that are for the challenger.
 
         Raises:
             ConfigError: there is none.
@@ -61,14 +72,27 @@ class Champion:
             raise ConfigError(f"{name}: a server follows the champion; name the generator alone, {version.name}")
         self.served = Served.load(self._registry, version)
         self.trouble: str | None = None
-        self._on_swap = on_swap
+        self.challenger: Served | None = None
+        self._on_swap, self._share, self._due, self._passed_over = on_swap, share, 0.0, 0
         self._ended = threading.Event()
+        if share:
+            self._look_for_challenger(self._registry.aliases(name).get(CHALLENGER))
+
+    def picked(self) -> Callable[[], Served]:
+        """What the next request is drawn from, asked when it is drawn: the challenger each so many requests, otherwise the champion."""
+        if self.challenger is not None:
+            self._due += self._share
+            if self._due >= 1:
+                self._due -= 1
+                return lambda: self.challenger or self.served
+        return lambda: self.served
 
     def look(self) -> None:
         """Ask where the alias stands, and change to the version that it names. Without one that can be loaded, the present one goes on."""
         name, here = self.served.name, self.served.number
         try:
-            number = self._registry.aliases(name).get(CHAMPION)
+            aliases = self._registry.aliases(name)
+            number = aliases.get(CHAMPION)
             if number is None:
                 self._trouble(f"{name} has no champion any more; version {here} goes on")
                 return
@@ -76,6 +100,9 @@ class Champion:
                 self.served = Served.load(self._registry, self._registry.version(name, number))
                 log.info("%s: version %d is the champion, and takes the place of version %d", name, number, here)
                 self._on_swap(self.served)
+                self._passed_over = 0
+            if self._share:
+                self._look_for_challenger(aliases.get(CHALLENGER))
         except (GantryError, OSError) as error:
             self._trouble(f"version {here} goes on: {error}")
             return
@@ -84,6 +111,17 @@ class Champion:
             self._trouble(f"version {here} goes on: {type(error).__name__}; the log has more")
             return
         self._trouble(None)
+
+    def _look_for_challenger(self, number: int | None) -> None:
+        if number is None:
+            self.challenger = None
+        elif number != self._passed_over and (self.challenger is None or self.challenger.number != number):
+            found = Served.load(self._registry, self._registry.version(self.served.name, number))
+            misfit = _misfit(found.generator.config, self.served.generator.config)
+            self.challenger, self._passed_over = (None, number) if misfit else (found, 0)
+            log.info(
+                "version %d, the challenger, %s", number, f"gets no requests: it {misfit}" if misfit else f"gets {self._share:.0%} of them"
+            )
 
     def _trouble(self, said: str | None) -> None:
         if said != self.trouble:
@@ -101,3 +139,10 @@ class Champion:
     def close(self) -> None:
         """Look no more."""
         self._ended.set()
+
+
+def _misfit(challenger: GeneratorConfig, champion: GeneratorConfig) -> str | None:
+    """Why the challenger cannot be asked what the champion is asked."""
+    if challenger.classes != champion.classes:
+        return "knows other classes than the champion"
+    return challenger.data.misfit(champion.data)

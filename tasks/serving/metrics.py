@@ -20,6 +20,7 @@ class Metrics:
         registry = self._registry = CollectorRegistry()
         self.requests = Counter("gantry_requests", "Requests answered.", ["path", "status"], registry=registry)
         self.seconds = Histogram("gantry_request_seconds", "From request to answer.", ["path"], buckets=_SECONDS, registry=registry)
+        self.drawn = Counter("gantry_drawn_requests", "Requests answered with samples.", ["version"], registry=registry)
         self.samples = Counter("gantry_samples", "Samples answered.", ["version"], registry=registry)
         self.together = Histogram("gantry_pass_requests", "Requests drawn in one pass.", buckets=_SIZES, registry=registry)
         self.in_pass = Histogram("gantry_pass_samples", "Samples drawn in one pass.", buckets=_SIZES, registry=registry)

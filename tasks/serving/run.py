@@ -7,9 +7,11 @@ import os
 import socket
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 
 from gan_core.errors import ConfigError
 from tasks.serving.app import LOOPBACK, Limits, Server
+from tasks.system import cores
 from tasks.workspace import Workspace
 
 TOKEN = "GANTRY_SERVE_TOKEN"  # noqa: S105  the name of the variable that holds it
@@ -33,6 +35,21 @@ def limits_of(host: str, waiting: int) -> Limits:
     return Limits(waiting=waiting, token=token, hosts=() if token else LOOPBACK)
 
 
+def share_of(text: str) -> float:
+    """A share, written as 10% or 0.1.
+
+    Raises:
+        ConfigError: it is none, or not from 0 to below 1.
+    """
+    try:
+        share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share < 1:
+        raise ConfigError(f"--challenger {text[:80]}: is no share of the requests; write 10% or 0.1, below 100%")
+    return share
+
+
 def listening(host: str, port: int) -> socket.socket:
     """A socket that listens there; port 0 is a free one.
 
@@ -46,7 +63,9 @@ def listening(host: str, port: int) -> socket.socket:
         raise ConfigError(f"--host {host} --port {port}: {error.strerror or error}; choose another") from None
 
 
-def serve(workspace: Workspace, name: str, host: str, port: int, limits: Limits, say: Callable[[str], None]) -> None:
+def serve(
+    workspace: Workspace, name: str, host: str, port: int, limits: Limits, say: Callable[[str], None], challenger: float = 0.0
+) -> None:
     """Serve the champion of a generator until the process is told to end; what is asked by then is answered.
 
     Args:
@@ -56,6 +75,7 @@ def serve(workspace: Workspace, name: str, host: str, port: int, limits: Limits,
         port: 0 for a free one.
         limits: from `limits_of`.
         say: told where it listens, as a line.
+        challenger: share of the requests that the challenger draws.
 
     Raises:
         ConfigError: there is no champion, or the port is taken.
@@ -69,9 +89,10 @@ def serve(workspace: Workspace, name: str, host: str, port: int, limits: Limits,
     logging.getLogger("gantry.serve").setLevel(logging.INFO)
     with listening(host, port) as there:
         if "OMP_NUM_THREADS" not in os.environ:
-            torch.set_num_threads(1)  # several requests share a pass; more threads would wait for those that read and write
+            torch.set_num_threads(1)  # small networks gain more from a pass on each core than from a pass on all of them
+        limits = replace(limits, threads=max(1, cores.usable() // torch.get_num_threads()))
         sys.setswitchinterval(0.001)  # the thread that draws holds up those that read and write no longer than this
-        server = Server(workspace, name, limits)
+        server = Server(workspace, name, limits, challenger=challenger)
         served = server.champion.served
         how = "requests share passes" if served.together else "each request is drawn by itself, as its samples depend on their batch"
         address = f"[{host}]" if ":" in host else host

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -76,8 +77,8 @@ def registered(tmp_path_factory: pytest.TempPathFactory, mlflow_database: Path) 
 
 @pytest.fixture(scope="module")
 def server(registered: Registered) -> Server:
-    """Serves it, and looks at the registry only when told."""
-    return Server(registered.workspace, NAME, STRICT, look_every=3_600)
+    """Serves it by two threads, and looks at the registry only when told."""
+    return Server(registered.workspace, NAME, replace(STRICT, threads=2), look_every=3_600)
 
 
 @pytest.fixture(scope="module")

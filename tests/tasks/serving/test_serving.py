@@ -161,7 +161,9 @@ class TestTogether:
         server.batcher._on_batch = lambda requests, samples: passes.append((requests, samples))
         held = threading.Event()
         with running(server) as client, ThreadPoolExecutor(9) as clients:
-            first = server.batcher.submit(1, lambda generator: held.wait(30) and generator.order(1), lambda served, samples: None)
+            first = server.batcher.submit(
+                lambda: server.champion.served, 1, lambda generator: held.wait(30) and generator.order(1), lambda served, samples: None
+            )
             rest = [clients.submit(ask, client, n=2, seed=i) for i in range(8)]
             while server.batcher.waiting < 8:
                 time.sleep(0.01)
@@ -175,7 +177,9 @@ class TestTogether:
         server = Server(registered.workspace, NAME, Limits(waiting=3), look_every=3_600)
         held = threading.Event()
         with running(server) as client, ThreadPoolExecutor(9) as clients:
-            server.batcher.submit(1, lambda generator: held.wait(30) and generator.order(1), lambda served, samples: None)
+            server.batcher.submit(
+                lambda: server.champion.served, 1, lambda generator: held.wait(30) and generator.order(1), lambda served, samples: None
+            )
             while server.batcher.waiting:
                 time.sleep(0.01)
             rest = [clients.submit(ask, client, n=2) for _ in range(3)]
@@ -257,12 +261,50 @@ class TestSwap:
         assert "its bytes are not the ones" in str(server.champion.trouble)
 
 
+class TestChallenger:
+    def test_draws_its_share_and_both_are_counted(self, tmp_path: Path, mlflow_database: Path) -> None:
+        registered = Registered(tmp_path / "workspace", mlflow_database)
+        first, second = registered.add(tiny_generator(0)), registered.add(tiny_generator(1))
+        from tasks.records.registry import Registry
+
+        registry = Registry.open(registered.workspace)
+        registry.client.set_registered_model_alias(NAME, "challenger", str(first))
+        server = Server(registered.workspace, NAME, STRICT, look_every=3_600, challenger=0.25)
+        drawn = {version: tiny_generator(seed).sample(2, seed=5).samples for version, seed in ((first, 0), (second, 1))}
+        with running(server) as client:
+            answers = [ask(client, n=2, seed=5) for _ in range(40)]
+            for answer in answers:
+                np.testing.assert_array_equal(arrays(answer)["images"], drawn[int(answer.headers["x-gantry-version"])])
+            text = client.get("/metrics").text
+            assert 'gantry_drawn_requests_total{version="1"} 10.0' in text
+            assert 'gantry_drawn_requests_total{version="2"} 30.0' in text
+            assert client.get("/ready").json()["challenger"] == 1
+            registry.client.delete_registered_model_alias(NAME, "challenger")
+            server.champion.look()
+            assert {ask(client, n=1).headers["x-gantry-version"] for _ in range(8)} == {"2"}
+            # One that knows other labels cannot stand in.
+            registered.add(tiny_generator(2, classes=("cat",)))
+            registry.client.set_registered_model_alias(NAME, "challenger", "3")
+            registry.client.set_registered_model_alias(NAME, "champion", "2")
+            server.champion.look()
+            assert client.get("/ready").json()["challenger"] is None
+
+    def test_a_share_is_a_share(self) -> None:
+        from gan_core.errors import ConfigError
+        from tasks.serving.run import share_of
+
+        assert (share_of("10%"), share_of("0.25"), share_of("0")) == (0.1, 0.25, 0.0)
+        for text in ("100%", "-1%", "ten", "nan", "1"):
+            with pytest.raises(ConfigError, match=r"write 10% or 0\.1"):
+                share_of(text)
+
+
 class TestWatched:
     def test_health_readiness_and_request_ids(self, client: httpx.Client) -> None:
         assert client.get("/health").json() == {"status": "ok"}
         ready = client.get("/ready", headers={"X-Request-ID": "my-1"})
         assert ready.headers["x-request-id"] == "my-1"
-        assert ready.json() == {"ready": True, "name": NAME, "version": 1, "trouble": None, "together": True}
+        assert ready.json() == {"ready": True, "name": NAME, "version": 1, "challenger": None, "trouble": None, "together": True}
         refused = client.get("/samples?n=0", headers={"X-Request-ID": "not good"})
         assert refused.json()["request"] == refused.headers["x-request-id"] != "not good"
 
