@@ -74,7 +74,7 @@ def _retrain(workspace: Workspace, name: str, timeouts: Mapping[str, float], for
 
 
 def _run_stages(workspace: Workspace, name: str, entry: Entry, limits: Mapping[str, float], forced: Mapping[str, Any]) -> State[Any]:
-    with locks.retraining(workspace, name):
+    with locks.retraining(workspace, name), runs.Pause() as pause:
         runs.close_dead(workspace, name)
         if sharing.is_on():
             tracking.close_dead(workspace, name, runs.is_over)  # of workers that died; a lone workspace goes on with its own
@@ -84,6 +84,9 @@ def _run_stages(workspace: Workspace, name: str, entry: Entry, limits: Mapping[s
             try:
                 state = stage_task(stage, entry)(workspace, name, entry, stage, limits[stage], stage in forced, return_state=True)
             except KeyboardInterrupt:
+                if pause.was_asked:
+                    instead = f"instead of pausing it was stopped in {stage}, and its state is saved"
+                    return pause.replace(Cancelled(message=f"{instead}; start the deployment again to go on from there"))
                 return Cancelled(message=f"stopped by Ctrl-C in {stage}; the next run goes on from there")
             except TerminationSignal:
                 if runs.is_being_cancelled():

@@ -6,9 +6,13 @@ and only one run of a generator can hold the generator's lock. So whoever holds 
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
+import threading
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
 from prefect import runtime
@@ -35,6 +39,8 @@ if TYPE_CHECKING:
     from prefect.client.schemas.responses import DeploymentResponse
 
 FLOW = "retrain"
+PAUSE_SECONDS = 5.0
+"""How often a run looks whether it was paused."""
 
 
 def tag(workspace: Workspace) -> str:
@@ -82,6 +88,41 @@ def rename(title: str) -> None:
     """Have the present run's line in Prefect's list end with what came of it."""
     with get_client(sync_client=True) as client:
         client.update_flow_run(runtime.flow_run.id, name=f"{runtime.flow_run.name}: {title}")
+
+
+class Pause:
+    """Whether somebody has pressed Pause on Prefect's page, which changes a word there and reaches nobody.
+
+    The run would go on, without the place that it holds among the runs of its deployment; so its process is interrupted, as by Ctrl-C.
+    """
+
+    def __init__(self) -> None:
+        self.was_asked = False
+        self._over = threading.Event()
+
+    def __enter__(self) -> Self:
+        run, process = UUID(str(runtime.flow_run.id)), os.getpid()
+        threading.Thread(target=self._watch, args=(run, process), daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+
+    def replace(self, state: State[Any]) -> State[Any]:
+        """Put a final state in the place of the pause, which Prefect lets only a resumed run leave; returns it."""
+        with get_client(sync_client=True) as client:
+            client.set_flow_run_state(UUID(str(runtime.flow_run.id)), state, force=True)
+        return state
+
+    def _watch(self, run: UUID, process: int) -> None:
+        with get_client(sync_client=True) as client:
+            while not self._over.wait(PAUSE_SECONDS):
+                with suppress(Exception):  # a server that is away for a moment ends no run
+                    state = client.read_flow_run(run).state
+                    if state is not None and state.is_paused() and not self._over.is_set():
+                        self.was_asked = True
+                        os.kill(process, signal.SIGINT)
+                        return
 
 
 def is_being_cancelled() -> bool:

@@ -6,9 +6,12 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 import time
-from datetime import UTC, datetime
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import httpx
@@ -157,26 +160,33 @@ def test_a_schedule_runs_survives_a_kill_and_ends_cleanly(finished: Workspace, p
     assert not is_reachable(url)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_schedule_that_is_ended_says_so_of_its_run(finished: Workspace, prefect_server: str, number: signal.Signals) -> None:
-    every_minute(finished)  # which only a full server plans
-    path = finished.root / "params.yaml"
+@contextmanager
+def scheduled_training(workspace: Workspace, api: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A schedule on a server, and a run of it that trains until it is stopped: the process of the one, the id of the other."""
+    every_minute(workspace)  # which only a full server plans
+    path = workspace.root / "params.yaml"
     path.write_text(path.read_text().replace("images: 200_000", "images: 300_000", 1))
-    toy.behave(finished, train={"seconds": 300})
-    going = start(finished, "schedule", PREFECT_API_URL=prefect_server)
+    toy.behave(workspace, train={"seconds": 300})
+    going = start(workspace, "schedule", PREFECT_API_URL=api)
     try:
-        place = f"{prefect_server}/deployments/name/retrain/digits"
+        place = f"{api}/deployments/name/retrain/digits"
         while (found := httpx.get(place, timeout=30)).status_code != 200 or found.json()["status"] != "READY" or found.json()["paused"]:
             assert going.poll() is None
             time.sleep(0.2)
         body = {"parameters": {"name": "digits"}, "state": {"type": "SCHEDULED"}}
-        made = httpx.post(f"{prefect_server}/deployments/{found.json()['id']}/create_flow_run", json=body, timeout=30).json()["id"]
-        toy.wait_for(finished, "train", patience=120)
-        os.killpg(going.pid, number) if number == signal.SIGINT else going.send_signal(number)
-        going.communicate(timeout=90)
+        made = httpx.post(f"{api}/deployments/{found.json()['id']}/create_flow_run", json=body, timeout=30).json()["id"]
+        toy.wait_for(workspace, "train", patience=120)
+        yield going, made
     finally:
         going.kill()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_schedule_that_is_ended_says_so_of_its_run(finished: Workspace, prefect_server: str, number: signal.Signals) -> None:
+    with scheduled_training(finished, prefect_server) as (going, made):
+        os.killpg(going.pid, number) if number == signal.SIGINT else going.send_signal(number)
+        going.communicate(timeout=90)
     toy.assert_nothing_left(finished.root)
     assert (finished.root / "train.saved").exists()
     known = httpx.get(f"{prefect_server}/flow_runs/{made}", timeout=30).json()
@@ -187,6 +197,25 @@ def test_a_schedule_that_is_ended_says_so_of_its_run(finished: Workspace, prefec
     assert going.returncode == 128 + number
     rows = {row["name"]: row for row in json.loads(run(finished, "list", "--json", PREFECT_API_URL=prefect_server).stdout)}
     assert [rows[name]["paused"] for name in ("digits", "circle")] == [True, None]
+
+
+@pytest.mark.slow
+def test_pause_on_prefects_page_stops_the_run_in_words_and_its_state_is_kept(finished: Workspace, prefect_server: str) -> None:
+    with scheduled_training(finished, prefect_server) as (going, made):
+        until = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+        paused = {"type": "PAUSED", "name": "Suspended", "state_details": {"pause_timeout": until}}
+        answer = httpx.post(f"{prefect_server}/flow_runs/{made}/set_state", json={"state": paused}, timeout=30).json()
+        assert answer["status"] == "ACCEPT", answer
+        deadline = time.monotonic() + 25
+        while (state := httpx.get(f"{prefect_server}/flow_runs/{made}", timeout=30).json()["state"])["type"] == "PAUSED":
+            assert time.monotonic() < deadline, "it shows as Suspended for ever"
+            time.sleep(0.2)
+        assert (finished.root / "train.saved").exists()
+        assert state["type"] == "CANCELLED", state
+        assert state["message"].startswith("instead of pausing it was stopped in train, and its state is saved; start the deployment again")
+        going.terminate()
+        going.communicate(timeout=90)
+    toy.assert_nothing_left(finished.root)
 
 
 def _run_and_cancel(workspace: Workspace, url: str, deployment: str) -> str:
