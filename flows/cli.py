@@ -556,6 +556,35 @@ def copy_registry(
         typer.echo(f"to use it from now on: export MLFLOW_TRACKING_URI={there.address}")
 
 
+@app.command(epilog=_examples("gantry show digits"))
+def show(
+    name: Annotated[str, typer.Argument(metavar="NAME", autocompletion=_entries, help="An entry of params.yaml.")],
+    as_json: Json = False,
+) -> None:
+    """Show an entry's networks layer by layer: what each gives for one sample, its parameters, its multiply-adds."""
+    from gan_core.data.dataset import Dataset
+    from gan_core.layers import layers
+    from tasks.params import load_entry
+    from tasks.workspace import current
+
+    workspace = current()
+    entry = load_entry(workspace.root, name)
+    ready = workspace.ready(name)
+    if not (ready / "dataset.json").exists():
+        raise ConfigError(f"{name}: its data is not ready, and the networks depend on it; `gantry run {name}` first")
+    players = layers(entry.train, Dataset.open(ready))
+    if as_json:
+        _print_json({player: [vars(layer) for layer in found] for player, found in players.items()})
+        return
+    for number, (player, found) in enumerate(players.items()):
+        parameters, operations = sum(layer.parameters for layer in found), sum(layer.multiply_adds for layer in found)
+        typer.echo(f"{chr(10) if number else ''}{player}: {parameters:,} parameters, {operations:,} multiply-adds a sample")
+        _table(
+            ("layer", "kind", "gives", "parameters", "multiply-adds"),
+            [[one.name, one.kind, "x".join(map(str, one.shape or ())), f"{one.parameters:,}", f"{one.multiply_adds:,}"] for one in found],
+        )
+
+
 @app.command(epilog=_examples("gantry report digits --open"))
 def report(
     name: Annotated[str, typer.Argument(metavar="NAME", autocompletion=_entries, help="A generator of params.yaml.")],

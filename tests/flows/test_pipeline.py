@@ -74,6 +74,11 @@ def test_page_lineage_and_the_same_weights_again(trained: Workspace) -> None:
     shown = run(trained, "report", "circle")
     assert shown.stdout.strip() == str(trained.root.resolve() / "reports/circle/report.html")
     assert "circle, version 1" in Path(shown.stdout.strip()).read_text()
+    layers = run(trained, "show", "circle").stdout.splitlines()
+    assert layers[0] == "generator: 690 parameters, 640 multiply-adds a sample"  # 3 x 32 + 32 x 16 + 16 x 2, and 50 biases
+    assert [line.split()[:2] for line in layers[1:4]] == [["layer", "kind"], ["mixture", "Identity"], ["input", "LabelledLatent"]]
+    unknown = run(trained, "show", "digits")
+    assert (unknown.returncode, "digits: its data is not ready" in unknown.stderr) == (2, True)
     found = json.loads(run(trained, "lineage", "circle", "--json").stdout)
     assert found["training"]["flow_run"]
     assert found["data"]["ready"].endswith(".dir")
