@@ -466,13 +466,14 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: a free one.")] = 8080,
     host: Annotated[str, typer.Option(help="Any other address than loopback takes a token, in GANTRY_SERVE_TOKEN.")] = "127.0.0.1",
     waiting: Annotated[int, typer.Option(min=1, help="Requests that may wait; what comes then is answered with 429.")] = 128,
+    challenger: Annotated[str, typer.Option(metavar="SHARE", help="Share of the requests that the challenger draws, such as 10%.")] = "0",
 ) -> None:
     """Serve the champion over HTTP; a new champion takes its place while requests go on."""
-    from tasks.serving.run import limits_of
+    from tasks.serving.run import limits_of, share_of
     from tasks.serving.run import serve as run
     from tasks.workspace import current
 
-    run(current(), name, host, port, limits_of(host, waiting), typer.echo)
+    run(current(), name, host, port, limits_of(host, waiting), typer.echo, share_of(challenger))
 
 
 @app.command(epilog=_examples("gantry promote digits 2"))
