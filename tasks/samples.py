@@ -84,7 +84,13 @@ def formulas(samples: Samples, classes: tuple[str, ...] | None) -> list[str]:
     texts = {column.name: column.categories or () for column in samples.schema.columns if column.dtype == "string"}
     if samples.schema.label is not None and samples.schema.label_dtype == "string":
         texts[samples.schema.label] = classes or ()
-    names = [column.name for column in samples.schema.columns] + ([samples.schema.label] if samples.schema.label else [])
+    for one in samples.schema.invented:
+        # Of a counter, what stands before its number; otherwise all that the first place may hold.
+        begins = one.pattern[0] if one.pattern else ""
+        texts[one.name] = tuple(begins) if one.first is None else (begins,)
+    names = [*(column.name for column in samples.schema.columns), *(one.name for one in samples.schema.invented)] + (
+        [samples.schema.label] if samples.schema.label else []
+    )
     return [name for name in names if any(text.startswith(_FORMULA) for text in (name, *texts.get(name, ())))]
 
 

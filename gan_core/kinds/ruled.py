@@ -103,7 +103,8 @@ class Ruled:
         drawn = _rounded(base + beyond, column.decimals).clamp(max=column.extent[1])
         strict = self._strict[i]
         if column.decimals is None:
-            higher = torch.nextafter(base, torch.full_like(base, math.inf)) if strict else base
+            # The next double or the one behind it: ONNX knows no nextafter.
+            higher = base + (base.abs() * 2.0**-52).clamp_min(1e-300) if strict else base
         else:
             beside = _rounded(base, column.decimals)
             is_below = beside <= base if strict else beside < base

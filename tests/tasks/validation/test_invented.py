@@ -18,7 +18,7 @@ from gan_core.errors import ConfigError, DataError
 from gan_core.generator import Generator
 from tasks import invented as inventions
 from tasks import kinds
-from tasks.samples import table_frame
+from tasks.samples import formulas, table_frame
 from tasks.validation.table_files import read_table
 from tasks.validation.tables import TableRows, inspect_table
 
@@ -91,6 +91,16 @@ def test_telephone_numbers_begin_as_no_real_one_does() -> None:
     made = [str(one) for one in drawn("phone", values, 300)]
     assert all(re.fullmatch(r"\+47 0\d \d\d \d\d 17", one) for one in made)
     assert len({*made}) == 300
+
+
+def test_what_a_spreadsheet_computes_is_named() -> None:
+    cells = {
+        "call": [f"+47 {i // 100:02} {i % 100:02} 33" for i in range(1_000, 1_300)],
+        "x": DRAW.normal(size=300).round(2),
+        "=id": _id(str),
+    }
+    made = generator(cells, columns={"call": "phone", "=id": "id"}).sample(5)
+    assert formulas(made, None) == ["call", "=id"]
 
 
 def test_names_are_first_and_last_ones() -> None:
