@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
 from prefect import runtime
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import (
     DeploymentFilter,
     DeploymentFilterTags,
@@ -30,6 +30,7 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import DeploymentStatus, State, StateType
 from prefect.exceptions import ObjectNotFound
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_KEY, PREFECT_API_URL
 from prefect.states import Crashed
 
 from tasks.workspace import Workspace
@@ -102,7 +103,9 @@ class Pause:
 
     def __enter__(self) -> Self:
         run, process = UUID(str(runtime.flow_run.id)), os.getpid()
-        threading.Thread(target=self._watch, args=(run, process), daemon=True).start()
+        # Made here, since a thread does not see settings that hold for a while; a client of its own, since the run's is for one thread.
+        client = SyncPrefectClient(PREFECT_API_URL.value(), auth_string=PREFECT_API_AUTH_STRING.value(), api_key=PREFECT_API_KEY.value())
+        threading.Thread(target=self._watch, args=(client, run, process), daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -114,8 +117,8 @@ class Pause:
             client.set_flow_run_state(UUID(str(runtime.flow_run.id)), state, force=True)
         return state
 
-    def _watch(self, run: UUID, process: int) -> None:
-        with get_client(sync_client=True) as client:
+    def _watch(self, client: SyncPrefectClient, run: UUID, process: int) -> None:
+        with client:
             while not self._over.wait(PAUSE_SECONDS):
                 with suppress(Exception):  # a server that is away for a moment ends no run
                     state = client.read_flow_run(run).state
