@@ -198,7 +198,8 @@ def _result(sides: list[_Side], bare: Mapping[int, list[float]]) -> Result:
     return Result(
         "Serving",
         f"The networks of `digits`, untrained, as the champion; {_CLIENTS} clients that ask again and again. Each "
-        "round starts each server anew. One thread a server. Memory is of all processes of a server, shared pages by their share.",
+        "round starts each server anew. One thread a pass (`OMP_NUM_THREADS=1`). "
+        "Memory is of all processes of a server, shared pages by their share.",
         columns, rows, goals, {**{side.name: dict(side.measured) for side in sides}, "bare": {str(n): rates for n, rates in bare.items()}},
     )  # fmt: skip
 
