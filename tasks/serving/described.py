@@ -59,7 +59,7 @@ def openapi(served: Served) -> dict[str, Any]:
         "406": {"description": "No such form.", "content": refused},
         "429": {"description": "Too much waits.", "headers": {"Retry-After": {"schema": {"type": "integer"}}}, "content": refused},
     }
-    body: dict[str, Any] = {"application/json": {"schema": {"type": "object", "properties": asked, "additionalProperties": False}}}
+    body: dict[str, Any] = {"application/json": {"schema": {"type": "object", "properties": _bodies(asked), "additionalProperties": False}}}
     if config.inputs is not None:
         files = {"type": "array", "items": {"type": "string", "format": "binary"}}
         body["multipart/form-data"] = {"schema": {"type": "object", "properties": {"input": files}, "additionalProperties": False}}
@@ -118,6 +118,15 @@ def _about(served: Served) -> str:
 
 def _schema(one: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in one.items() if key != "description"}
+
+
+def _bodies(asked: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The keys as JSON takes them: what is asked by text may be a list, a text a sample."""
+    each = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+    return {
+        key: {**each, "description": one["description"], "default": one["default"]} if one["type"] == "string" else one
+        for key, one in asked.items()
+    }
 
 
 def _text(said: str) -> dict[str, str]:

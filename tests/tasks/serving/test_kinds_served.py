@@ -18,6 +18,7 @@ import planted_table
 import pytest
 import torch
 from conftest import STRICT, Registered, running
+from jsonschema import Draft202012Validator
 from numpy.typing import NDArray
 from openapi_spec_validator import validate
 from PIL import Image
@@ -177,9 +178,13 @@ class TestDescribed:
     def test_openapi_is_valid_and_names_what_can_be_said(self, clients: dict[str, httpx.Client], name: str) -> None:
         document = clients[name].get("/openapi.json").json()
         validate(document)
-        keys = document["paths"]["/samples"]["post"]["requestBody"]["content"]["application/json"]["schema"]["properties"].keys()
+        schema = document["paths"]["/samples"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+        keys = schema["properties"].keys()
         expected = {"points": "label", "rows": "label", "captioned": "prompt"}
         assert keys == ({"input"} if name == "translator" else {"n", "seed", "truncation", "walk", expected[name]})
+        if name == "captioned":
+            assert Draft202012Validator(schema).is_valid({"prompt": ["red heart", "heart"], "seed": 1})
+            assert not Draft202012Validator(schema).is_valid({"promt": "red heart"})
 
     def test_the_page_asks_no_other_host_for_anything(self, clients: dict[str, httpx.Client]) -> None:
         answer = clients["rows"].get("/")
