@@ -154,6 +154,14 @@ def deployment(name: str) -> DeploymentResponse | None:
             return None
 
 
+def pause(name: str) -> None:
+    """Have the server plan no more runs of an entry's deployment."""
+    found = deployment(name)
+    if found is not None:
+        with get_client(sync_client=True) as client:
+            client.pause_deployment(found.id)
+
+
 def is_paused(found: DeploymentResponse) -> bool:
     """Whether its times are not kept to: it is paused, or each of its schedules is."""
     return found.paused or (bool(found.schedules) and not any(schedule.active for schedule in found.schedules))

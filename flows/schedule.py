@@ -129,7 +129,12 @@ def _serve(workspace: Workspace, wanted: Mapping[str, Times], say: Callable[[str
     runner = Runner(pause_on_shutdown=True)
     for deployment in deployments:
         runner.add_deployment(deployment)
-    _run_until_ended(runner.start)
+    try:
+        _run_until_ended(runner.start)
+    finally:
+        for name in times:  # the runner does it too, unless it was ended while it began
+            with suppress(Exception):
+                runs.pause(name)
 
 
 def _run_until_ended(start: Callable[[], Coroutine[Any, Any, None]]) -> None:
