@@ -234,7 +234,7 @@ def test_the_doctor_finds_a_good_workspace_good(tmp_path: Path) -> None:
     assert set(checks) == looked_at
     assert {name for name, check in checks.items() if check["state"] == "broken"} == set()
     assert looked.returncode == 0
-    assert checks["stages"]["text"] == "10 have to run"
+    assert checks["stages"]["text"] == "12 have to run"
     assert "dvc.yaml as shipped" in checks["workspace"]["text"]
     assert "AVIF" in checks["pictures"]["text"]
 
