@@ -26,7 +26,7 @@ from tasks import kinds
 from tasks.inputs import Inputs
 from tasks.serving.answers import chosen, encoded
 from tasks.serving.asked import DEFAULTS, MAX_COUNT, Asked
-from tasks.serving.batching import Batcher, BusyError
+from tasks.serving.batching import Batcher, QueueFullError
 from tasks.serving.champion import Champion, Served
 from tasks.serving.described import openapi, page
 from tasks.serving.metrics import TYPE, Metrics
@@ -144,7 +144,7 @@ class Server:
             answer = self._route(scope["path"], scope["method"])
             with _Body(receive, headers, self._limits.body, self._bodies) as body:
                 await (await answer(Request(scope, body)))(scope, receive, named)
-        except BusyError as error:
+        except QueueFullError as error:
             await refuse(429, str(error), {"Retry-After": str(error.seconds)})
         except RefusedError as error:
             await refuse(error.status, str(error), error.headers)
@@ -245,10 +245,10 @@ class _Bodies:
         """Take some more, or, below 0, let them go.
 
         Raises:
-            BusyError: they would be too many.
+            QueueFullError: they would be too many.
         """
         if count > 0 and self._there + count > self._most:
-            raise BusyError(self._waiting(), 1)
+            raise QueueFullError(self._waiting(), 1)
         self._there += count
 
 

@@ -19,7 +19,7 @@ PASS = 256
 """Samples that are drawn together, at most; a request of more is drawn by itself."""
 
 
-class BusyError(GantryError):
+class QueueFullError(GantryError):
     """So much waits already that no more is taken."""
 
     def __init__(self, waiting: int, seconds: int) -> None:
@@ -85,11 +85,11 @@ class Batcher:
             answer: what the future is to give, made of that version and the samples.
 
         Raises:
-            BusyError: too much waits.
+            QueueFullError: too much waits.
         """
         with self._changed:
             if len(self._waiting) >= self._most_waiting or (self._waiting and self._samples + count > self._most_samples):
-                raise BusyError(len(self._waiting), max(1, math.ceil(self._samples / self._rate) if self._rate else 1))
+                raise QueueFullError(len(self._waiting), max(1, math.ceil(self._samples / self._rate) if self._rate else 1))
             job = _Job(served, count, order, answer)
             self._waiting.append(job)
             self._samples += count

@@ -15,7 +15,7 @@ import pytest
 import toy_workspace as toy
 from fsspec.implementations.memory import MemoryFileSystem
 
-from gan_core.errors import ConfigError, GantryError
+from gan_core.errors import BusyError, ConfigError
 from tasks.graph import repro
 from tasks.scaffold import init_workspace
 from tasks.workspace import Workspace
@@ -222,9 +222,9 @@ def test_a_stage_that_runs_already_is_refused_by_name(workspace: Workspace) -> N
     first = flow_process(workspace, "fetch")
     try:
         dvc = dvc_of(toy.wait_for(workspace, "fetch"))
-        with pytest.raises(repro.StageError, match=f"data/digits/raw is being worked on by process {dvc} "):
+        with pytest.raises(BusyError, match=f"data/digits/raw is being worked on by process {dvc} "):
             run(workspace, "fetch")
-        with pytest.raises(GantryError, match=f"data/digits/raw is being worked on by process {dvc} "):
+        with pytest.raises(BusyError, match=f"data/digits/raw is being worked on by process {dvc} "):
             repro.look(workspace, "fetch", NAME)
         assert repro.changed(workspace)["fetch@digits"] == "runs just now"
     finally:
