@@ -91,7 +91,7 @@ def test_an_entry_goes_through_all_five_stages(
     # What is fitted learns little from so few images anyway.
     for fitted in (features, matching, segmentation):
         monkeypatch.setattr(fitted, "_EPOCHS", 1)
-        monkeypatch.setattr(fitted, "_FEWEST", 100)
+        monkeypatch.setattr(fitted, "_FEWEST", 200)
     tiny = params.parse({"generators": {name: _made_tiny(entry)}})[name]
     stages: list[Callable[[Workspace, str, params.Entry], None]] = [fetch, validate, train, evaluate, register]
     for stage in stages:

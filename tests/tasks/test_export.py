@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -305,7 +306,9 @@ def test_the_command_exports_a_version_and_says_how_close_it_is(workspace: Works
     assert done.stderr == ""
     first, second = done.stdout.splitlines()
     assert first.startswith("digits, version 1 as torch-export in digits.pt2, ")
-    assert second == "read back and run on fresh inputs: its values differ from the generator's by 0 at most"
+    said = re.fullmatch(r"read back and run on fresh inputs: its values differ from the generator's by (\S+) at most", second)
+    assert said is not None
+    assert float(said[1]) < 1e-6  # another library multiplies there
     extra = {METADATA: ""}
     torch.export.load(workspace.root / "digits.pt2", extra_files=extra)
     about = json.loads(extra[METADATA])

@@ -50,7 +50,7 @@ def make(tmp_path_factory: pytest.TempPathFactory, mlflow_database: Path) -> Cal
 def undisturbed(make: Callable[..., Workspace]) -> dict[str, bytes]:
     """What two processes leave, started by DVC."""
     workspace = make()
-    command = [sys.executable, "-m", "dvc", "repro", "--single-item", f"train@{NAME}"]
+    command = [sys.executable, "-m", "dvc", "repro", "--single-item", f"start@{NAME}", f"train@{NAME}"]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(command, cwd=workspace.root, env=environment(PATH=path), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
