@@ -12,7 +12,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-_PATIENCE = 60.0  # seconds to wait while somebody else writes
+from tasks.records.moved import PATIENCE
+
 _DELETED = "Deleted_Internal"  # what MLflow calls the stage of a version whose row it keeps after it was deleted
 
 
@@ -31,7 +32,7 @@ class Held:
 def glance(database: Path, name: str) -> Held | None:
     """What MLflow's database holds of the generator `name`; None where it has to be asked through MLflow's client."""
     try:
-        with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True, timeout=_PATIENCE)) as connection:
+        with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True, timeout=PATIENCE)) as connection:
             generators = connection.execute(
                 "SELECT v.version, t.value FROM model_versions v LEFT JOIN model_version_tags t"
                 " ON t.workspace = v.workspace AND t.name = v.name AND t.version = v.version AND t.key = 'generator_sha256'"

@@ -20,7 +20,7 @@ from gan_core.errors import RegistryError
 ARTIFACTS = "mlartifacts"
 """The folder of a workspace that holds the files of its own registry, an experiment a folder."""
 
-_PATIENCE = 60.0  # seconds to wait while somebody else writes
+PATIENCE = 60.0  # seconds to wait while somebody else writes
 # Where MLflow keeps addresses of files. An older database may lack some.
 _COLUMNS = (
     ("experiments", "artifact_location"),
@@ -49,7 +49,7 @@ def settle(database: Path, root: Path, say: Callable[[str], None]) -> None:
         RegistryError: files that are only at a former place cannot be copied; no address was changed.
     """
     # Closed by hand: sqlite3's own `with` ends a transaction only.
-    with closing(sqlite3.connect(database, timeout=_PATIENCE, isolation_level=None)) as connection:
+    with closing(sqlite3.connect(database, timeout=PATIENCE, isolation_level=None)) as connection:
         if not _former_roots(connection, root):
             return
         try:
