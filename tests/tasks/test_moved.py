@@ -218,7 +218,7 @@ def test_a_database_that_may_not_be_written_can_be_looked_at(
     with closing(sqlite3.connect(database)) as writer:
         writer.execute("BEGIN IMMEDIATE")
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(moved, "_PATIENCE", 0.1)
+            patch.setattr(moved, "PATIENCE", 0.1)
             moved.settle(database, elsewhere.root, said.append)
     assert said == [f"warning: {database}: names files at another place, and cannot be changed (database is locked)"]
 
