@@ -25,7 +25,11 @@ _PATIENCE = 30
 """Seconds without an answer after which a request is given up; it is tried again a few times."""
 _PIECE = 8 << 20
 _OPTIONS: Mapping[str, Mapping[str, Any]] = {
-    "s3": {"config_kwargs": {"connect_timeout": _PATIENCE, "read_timeout": _PATIENCE, "retries": {"max_attempts": 2}}},
+    # More than one request at once for an object, and s3fs asks for its size before the first; Gantry has many objects under way instead.
+    "s3": {
+        "max_concurrency": 1,
+        "config_kwargs": {"connect_timeout": _PATIENCE, "read_timeout": _PATIENCE, "retries": {"max_attempts": 2}},
+    },
     "gs": {"timeout": _PATIENCE},
     "az": {"connection_timeout": _PATIENCE, "read_timeout": _PATIENCE},
 }

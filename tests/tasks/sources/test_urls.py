@@ -84,9 +84,13 @@ class S3:
 
     def transferred(self) -> list[str]:
         """The keys of objects that were sent since the last call."""
+        return [key for method, key in self.asked() if method == "GET"]
+
+    def asked(self) -> list[tuple[str, str]]:
+        """The requests for single objects since the last call: method and key."""
         text = self._log.read_text()
         new, self._read = text[self._read :], len(text)
-        return re.findall(r'"(?:\x1b\[\d+m)*GET /shop/([^? ]+) HTTP', new)
+        return re.findall(r'"(?:\x1b\[\d+m)*(GET|HEAD) /shop/([^? ]+) HTTP', new)
 
 
 class BadConnection:
@@ -238,6 +242,11 @@ class TestBuckets:
             assert run(address) == [f"fetch shop: unchanged, {said}"]
             assert s3.transferred() == []
         assert fetched(workspace) == {"table.csv": ROWS.encode()}
+
+    def test_a_first_fetch_asks_once_for_each_object(self, s3: S3, run: Callable[..., list[str]]) -> None:
+        s3.put({f"photos/{path}": data for path, data in PHOTOS.items()})
+        run("s3://shop/photos")
+        assert sorted(s3.asked()) == sorted(("GET", f"photos/{path}") for path in PHOTOS)
 
     def test_large_objects(self, workspace: Workspace, s3: S3, run: Callable[..., list[str]]) -> None:
         data = os.urandom(20 << 20)
