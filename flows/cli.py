@@ -51,6 +51,12 @@ def _numbers(context: typer.Context, incomplete: str) -> list[str]:
     return [number for number in _held(context.params.get("name") or "") if number.startswith(incomplete)]
 
 
+def _metrics(incomplete: str) -> list[str]:
+    from tasks.metrics import CURVES, METRICS
+
+    return [name for name in (*METRICS, *CURVES) if name.startswith(incomplete)]
+
+
 def _held(name: str) -> list[str]:
     from contextlib import suppress
 
@@ -605,6 +611,43 @@ def report(
         import webbrowser
 
         webbrowser.open(page.as_uri())
+
+
+@app.command(epilog=_examples("gantry explain fid", "gantry explain"))
+def explain(
+    metric: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="METRIC",
+            autocompletion=_metrics,
+            help="A score, or a number of a training's record; none lists them all.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Say what a score is, between what values it lies, which way it gets better, and which paper it is from."""
+    from dataclasses import asdict
+
+    from tasks.metrics import CURVES, METRICS, explained
+
+    if metric is None:
+        known = {**METRICS, **CURVES}
+        if as_json:
+            _print_json({name: asdict(one) for name, one in known.items()})
+        else:
+            _table(("name", "better", "what it is"), [[name, one.better, one.what] for name, one in known.items()])
+        return
+    found = explained(metric)
+    if as_json:
+        _print_json({"name": metric, **asdict(found)})
+        return
+    console = _console()
+    console.print(f"{metric}: {found.what}", style="bold", highlight=False, markup=False)
+    console.print(f"\n{found.meaning}\n", highlight=False, markup=False)
+    for title, said in (("range", found.range), ("better", found.better or "neither way by itself"), ("paper", found.paper)):
+        if said:
+            console.print(f"{title + ':':8}{said}", highlight=False, markup=False, soft_wrap=True)
 
 
 @app.command(epilog=_examples("gantry quarantine photos", "gantry quarantine photos --out looked-at"))

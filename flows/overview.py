@@ -9,9 +9,9 @@ from typing import Any
 from flows import server
 from gan_core.errors import ConfigError, GantryError, RegistryError
 from tasks import params
+from tasks.beside_real import BesideReal
 from tasks.cron import local_zone
 from tasks.graph import repro
-from tasks.metrics import BesideReal
 from tasks.params import Entry
 from tasks.promotion import gate
 from tasks.promotion.decision import LastDecision

@@ -1,48 +1,434 @@
-"""Every score by name: what it is, which way it gets better, and how far it is from real."""
+"""Every number that Gantry shows, by name: what it is, between what values it lies, and which way it gets better.
+
+`METRICS` holds the scores that the evaluate stage gives, `CURVES` the numbers of a training's record. The report page and the model card
+show the phrase, `gantry explain NAME` all of it.
+"""
 
 from __future__ import annotations
 
-import math
+import difflib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Self
+from dataclasses import dataclass
+
+from gan_core.errors import ConfigError
 
 LOWER, HIGHER = "lower", "higher"
 
-BETTER: Mapping[str, str] = {
-    "fid": LOWER,
-    "fid_infinity": LOWER,
-    "kid": LOWER,
-    "precision": HIGHER,
-    "recall": HIGHER,
-    "density": HIGHER,
-    "coverage": HIGHER,
-    "inception_score": HIGHER,
-    "copies": LOWER,
-    "modes": HIGHER,
-    "reverse_kl": LOWER,
-    "label_accuracy": HIGHER,
-    "translated": HIGHER,
-    "cycle_l1": LOWER,
-    "caption_recall": HIGHER,
-    "stage1_fid": LOWER,
-    "stage2_gain": HIGHER,
-    "radius_error": LOWER,
-    "bins_filled": HIGHER,
-    "high_quality": HIGHER,
-    "utility": HIGHER,
-    "detection": LOWER,
-    "column_distance": LOWER,
-    "correlation_distance": LOWER,
-    "l1": LOWER,
-    "psnr": HIGHER,
-    "ssim": HIGHER,
-    "segmentation_ratio": HIGHER,
-    "psnr_gain": HIGHER,
-    "fid_ratio": LOWER,
-    "hole_psnr": HIGHER,
-    "hole_psnr_gain": HIGHER,
+
+@dataclass(frozen=True)
+class Metric:
+    """What there is to know about a number."""
+
+    what: str
+    """In a phrase, for people who read it for the first time."""
+    meaning: str
+    """How it is computed, and how it is read."""
+    range: str
+    better: str = ""
+    """`LOWER` or `HIGHER`; empty for a number of the training's record that is good neither high nor low."""
+    paper: str = ""
+
+
+_FEATURES = (
+    "Features are the inner values of a network that sees images as a person would rather than pixel by pixel: by default a classifier "
+    "fitted on the entry's own training images, or a random network where they have no labels. It is fitted once and then frozen. "
+)
+_OWN_FEATURES = "Since the features are the entry's own, it can be compared between versions of one entry, not with published figures."
+_BALLS = (
+    "Each sample stands for the ball around it that reaches its fifth nearest neighbour of its own set, in feature space. As many "
+    "generated samples are looked at as there are real ones, at most. "
+)
+_HEUSEL = "Heusel et al., 2017, arXiv:1706.08500"
+_KYNKAANNIEMI = "Kynkaanniemi et al., 2019, arXiv:1904.06991"
+_NAEEM = "Naeem et al., 2020, arXiv:2002.09797"
+_ISOLA = "Isola et al., 2017, arXiv:1611.07004"
+_PACGAN = "Lin et al., 2018, arXiv:1712.04086 (PacGAN)"
+_WANG = "Wang et al., 2004, doi:10.1109/TIP.2003.819861"
+_ZHANG = "Zhang et al., 2017, arXiv:1612.03242 (StackGAN)"
+
+METRICS: Mapping[str, Metric] = {
+    "fid": Metric(
+        "Frechet distance between the features of generated and held-out samples: mean and spread together",
+        f"{_FEATURES}Both sets of features are seen as Gaussians, and the distance between the two counts: of their means, and of their "
+        "covariances. So samples that are implausible and samples that are all alike both raise it. It falls with the number of "
+        f"samples, so compare it at equal counts only. {_OWN_FEATURES} Beside it stands what real samples get, which is not quite 0.",
+        "0 upwards; real samples get a little above 0",
+        LOWER,
+        _HEUSEL,
+    ),
+    "fid_infinity": Metric(
+        "the Frechet distance, extrapolated to endlessly many generated samples",
+        "The Frechet distance is larger for few samples, by about 1 over their number. It is taken at fifteen counts of generated samples, "
+        "and a line through these is followed to endlessly many. `evaluate.fid_infinity: true` asks for it.",
+        "about 0 upwards; slightly below 0 is chance",
+        LOWER,
+        "Chong and Forsyth, 2020, arXiv:1911.07023",
+    ),
+    "kid": Metric(
+        "kernel distance between the features of generated and held-out samples; about 0 for real ones",
+        f"{_FEATURES}The squared maximum mean discrepancy of the features under a cubic kernel, by its unbiased estimator over all pairs. "
+        "Unlike the Frechet distance it does not depend on the number of samples, so it decides where there are few of them.",
+        "about 0 upwards; slightly below 0 is chance",
+        LOWER,
+        "Binkowski et al., 2018, arXiv:1801.01401",
+    ),
+    "precision": Metric(
+        "share of generated samples that lie among the real ones: how plausible they are",
+        f"{_BALLS}It is the share of generated samples inside the ball of some real one. Low: many samples look like nothing in the data. "
+        "High alone says little, since one good sample drawn again and again has precision 1; recall tells that.",
+        "0 to 1; what real samples get stands beside it where it was measured",
+        HIGHER,
+        _KYNKAANNIEMI,
+    ),
+    "recall": Metric(
+        "share of real samples that lie among the generated ones: how much of the variety is there",
+        f"{_BALLS}It is the share of real samples inside the ball of some generated one. Low: kinds of samples are missing, as after mode "
+        "collapse. It rises with the number of generated samples.",
+        "0 to 1",
+        HIGHER,
+        _KYNKAANNIEMI,
+    ),
+    "density": Metric(
+        "how many neighbourhoods of real samples a generated one lies in, on average, beside how many are expected",
+        f"{_BALLS}It counts the real balls that a generated sample lies in, divided by five. Like precision it says how "
+        "plausible samples are, and single outliers among the real ones do not flatter it.",
+        "0 upwards; about 1 for samples of the same distribution, above 1 where they crowd where real ones are densest",
+        HIGHER,
+        _NAEEM,
+    ),
+    "coverage": Metric(
+        "share of real samples with a generated one in their neighbourhood",
+        f"{_BALLS}It is the share of real balls with a generated sample inside. Like recall it says how much of the variety is there, and "
+        "single outliers among the generated ones do not flatter it. It rises with the number of generated samples.",
+        "0 to 1; about 0.97 for as many samples of the same distribution",
+        HIGHER,
+        _NAEEM,
+    ),
+    "inception_score": Metric(
+        "how clearly single samples show a class, and how evenly all show every class",
+        "A classifier says of each sample with what probability it shows which class. The score is high where each sample is clearly of "
+        "one class, and all classes occur. It knows nothing of real samples: one image a class, repeated, gets the best score. The "
+        "classifier is the entry's own, so it can be compared between versions of one entry, not with published figures.",
+        "1 to the number of classes",
+        HIGHER,
+        "Salimans et al., 2016, arXiv:1606.03498",
+    ),
+    "copies": Metric(
+        "share of generated samples that are near-copies of training samples",
+        "A generated sample is a near-copy where its nearest training sample is at most half as far away as the second nearest, in feature "
+        "space or by pixels. Held-out samples, which nobody copied, are put to the same test, and their share is subtracted. Only floors "
+        "look at it; no two versions are compared by it. The page shows the closest pairs.",
+        "0 to 1; what exceeds the share among held-out samples",
+        LOWER,
+        "Lowe, 2004, doi:10.1023/B:VISI.0000029664.99615.94 (the ratio of distances)",
+    ),
+    "modes": Metric(
+        "how many of the known kinds of sample are drawn",
+        "Of images the classes that a classifier finds at least once among the generated ones; of points the components of the mixture "
+        "that are the nearest to at least one point within three standard deviations. Fewer than there are is mode collapse.",
+        "0 to the number of classes or components",
+        HIGHER,
+        _PACGAN,
+    ),
+    "reverse_kl": Metric(
+        "how far the shares of the modes are from those in the training data",
+        "The Kullback-Leibler divergence of the shares of the classes, generated from real, in nats. A mode that is drawn too often or not "
+        "at all raises it.",
+        "0 upwards; 0 where the shares are equal",
+        LOWER,
+        _PACGAN,
+    ),
+    "label_accuracy": Metric(
+        "share of generated samples in which a classifier finds the class that was asked for",
+        "Samples are drawn by label, and a classifier that was fitted on real images says which class each shows. A low share means that "
+        "the generator does not follow its label. A classifier errs on real images too, so 1 is not always within reach.",
+        "0 to 1",
+        HIGHER,
+    ),
+    "translated": Metric(
+        "share of translations that a classifier takes for the target kind",
+        "A classifier that tells the two kinds of image apart is fitted on real training images and judges translations of held-out ones. "
+        " evaluation.json says how many real images it gets right, and what share of inputs it takes for the target kind as they are.",
+        "0 to 1",
+        HIGHER,
+    ),
+    "cycle_l1": Metric(
+        "mean absolute difference between an input and what comes back of its translation, in pixels of 0 to 1",
+        "An image is translated and translated back. What is lost on the way cannot come back: high values mean that a translation no "
+        "longer shows its input.",
+        "0 to 1",
+        LOWER,
+        "Zhu et al., 2017, arXiv:1703.10593 (CycleGAN)",
+    ),
+    "caption_recall": Metric(
+        "share of generated images whose caption a matcher finds among 100",
+        "A network that matches images with captions is fitted on real training pairs and then frozen. For each generated image it picks "
+        "one of 100 captions: its own, and 99 others. By chance 0.01 are right.",
+        "0 to 1; 0.01 by chance",
+        HIGHER,
+        "Xu et al., 2018, arXiv:1711.10485 (R-precision)",
+    ),
+    "stage1_fid": Metric(
+        "Frechet distance of the first stage's images",
+        "The same distance as fid, of the small images that the first stage of a text-to-image generator draws.",
+        "0 upwards",
+        LOWER,
+        f"{_HEUSEL}; {_ZHANG}",
+    ),
+    "stage2_gain": Metric(
+        "share of the first stage's Frechet distance which the second stage takes away",
+        "1 minus fid divided by stage1_fid: what the second stage of a text-to-image generator improves. Below 0 it makes images worse.",
+        "below 0 up to 1; 0 where the second stage changes nothing",
+        HIGHER,
+        _ZHANG,
+    ),
+    "radius_error": Metric(
+        "mean distance of the points from the true circle",
+        "How far each point's distance from the origin is from the circle's radius, in the points' own unit, the mean over 2,500 points.",
+        "0 upwards",
+        LOWER,
+    ),
+    "bins_filled": Metric(
+        "how many of 36 angles around the circle have a point",
+        "The circle is cut into 36 equal angles; those that hold at least one of 2,500 points count. Fewer than 36 is mode collapse.",
+        "0 to 36",
+        HIGHER,
+    ),
+    "high_quality": Metric(
+        "share of points within three standard deviations of a mode",
+        "Of 2,500 points, the share that lies within three standard deviations of the nearest mean of the mixture. Points between the "
+        "modes lower it.",
+        "0 to 1; the distribution itself gets 0.989",
+        HIGHER,
+        _PACGAN,
+    ),
+    "utility": Metric(
+        "what a classifier trained on generated rows is worth on real ones, beside one trained on real rows",
+        "Gradient boosted trees learn the label from generated rows, others from the real training rows; both are tested on held-out real "
+        "rows by the area under the ROC curve, and the score is the one divided by the other, the mean over three generated tables. Also "
+        "known as train on synthetic, test on real.",
+        "about 0.5 for rows that teach nothing of two classes; 1 where generated rows teach as much as real ones",
+        HIGHER,
+        "Esteban et al., 2017, arXiv:1706.02633",
+    ),
+    "detection": Metric(
+        "how well a classifier tells generated rows from real ones: 0.5 not at all, 1 always",
+        "Gradient boosted trees learn to tell generated from real rows, and are tested on held-out rows and generated ones that they have "
+        "not seen; the area under the ROC curve counts. It sees wrong columns, wrong relations between them and wrong labels alike.",
+        "0.5 to 1; a little below 0.5 is chance",
+        LOWER,
+        "Lopez-Paz and Oquab, 2017, arXiv:1610.06545",
+    ),
+    "column_distance": Metric(
+        "mean distance between the distributions of generated and real columns",
+        "Of a column of numbers the Wasserstein-1 distance in units of the real standard deviation, and the difference in the share of "
+        "gaps; of categories the total variation distance; the mean over the columns. evaluation.json has each column's. It looks at one "
+        "column at a time: relations between columns are for correlation_distance and detection.",
+        "0 upwards; 0 where they are alike",
+        LOWER,
+    ),
+    "correlation_distance": Metric(
+        "mean difference between the correlations of generated and real columns",
+        "The mean absolute difference between the two matrices of correlations, over all pairs of different columns; a category stands as "
+        "a column of 0 and 1 for each of its values.",
+        "0 to 2",
+        LOWER,
+    ),
+    "l1": Metric(
+        "mean absolute difference from the real partners, in pixels of 0 to 1",
+        "Each held-out input is translated and compared with its real partner, pixel by pixel. Blurred images get good values, so fid is "
+        "to be looked at beside it.",
+        "0 to 1",
+        LOWER,
+        _ISOLA,
+    ),
+    "psnr": Metric(
+        "peak signal-to-noise ratio beside the real partners, in decibels",
+        "10 times the decimal logarithm of 255 squared, divided by the mean squared difference from the real partner. 6 decibels more are "
+        "half the difference. Blurred images get good values.",
+        "0 to 100 dB, which an exact copy is given",
+        HIGHER,
+    ),
+    "ssim": Metric(
+        "structural similarity with the real partners, at most 1",
+        "Means, contrasts and correlation of small windows of the image are compared with those of the real partner: nearer to how people "
+        "see differences than pixels are.",
+        "-1 to 1; 1 for an exact copy",
+        HIGHER,
+        _WANG,
+    ),
+    "segmentation_ratio": Metric(
+        "share of pixels whose label is found again, divided by that in real images",
+        "The generator draws photos of label maps; a segmentation network that was fitted on real pairs finds labels in what was drawn. "
+        "The share of pixels where they are those that were asked for is divided by the share in real photos.",
+        "0 upwards; 1 where labels are found as well as in real images",
+        HIGHER,
+        f"{_ISOLA}, section 3.3",
+    ),
+    "psnr_gain": Metric(
+        "decibels above a plain restoration",
+        "psnr minus that of the plain restoration which needs no learning, such as enlarging by interpolation.",
+        "below 0 where the plain restoration is better",
+        HIGHER,
+    ),
+    "fid_ratio": Metric(
+        "Frechet distance, divided by that of a plain restoration",
+        "fid divided by that of the plain restoration which needs no learning, such as enlarging by interpolation.",
+        "0 upwards; below 1 where the generator is better than the plain restoration",
+        LOWER,
+        _HEUSEL,
+    ),
+    "hole_psnr": Metric(
+        "peak signal-to-noise ratio inside the hole, in decibels",
+        "psnr over the pixels that were missing in the input.",
+        "0 to 100 dB",
+        HIGHER,
+    ),
+    "hole_psnr_gain": Metric(
+        "decibels inside the hole above a plain restoration",
+        "hole_psnr minus that of the plain restoration which needs no learning.",
+        "below 0 where the plain restoration is better",
+        HIGHER,
+    ),
 }
+"""Each score of the evaluate stage."""
+
+_GOODFELLOW = "Goodfellow et al., 2014, arXiv:1406.2661"
+
+CURVES: Mapping[str, Metric] = {
+    "generator_loss": Metric(
+        "what the generator lowers: how well its samples pass for real",
+        "The two losses are those of opponents: neither falls steadily in a healthy training, and a low one is no sign of good samples. "
+        "What counts is that both keep moving. A generator_loss that climbs and climbs says that the discriminator is winning.",
+        "depends on train.loss",
+        paper=_GOODFELLOW,
+    ),
+    "discriminator_loss": Metric(
+        "what the discriminator lowers: how well it tells real samples from generated ones",
+        "Near 0 it tells them always, and the generator may learn nothing more; accuracy and generator_gradient show whether that is so.",
+        "depends on train.loss",
+        paper=_GOODFELLOW,
+    ),
+    "adversarial_loss": Metric(
+        "the part of the generator's loss that the discriminator gives",
+        "generator_loss is this part and reconstruction_loss, each with its weight.",
+        "depends on train.loss",
+        paper=_ISOLA,
+    ),
+    "reconstruction_loss": Metric(
+        "mean absolute difference from the real partners, in values of -1 to 1",
+        "The part of the generator's loss that compares with the real partner, pixel by pixel.",
+        "0 to 2",
+        LOWER,
+        _ISOLA,
+    ),
+    "identity_l1": Metric(
+        "how much an image changes that is of the target kind already, in pixels of 0 to 1",
+        "A translator should leave alone what need not be translated.",
+        "0 to 1",
+        LOWER,
+        "Zhu et al., 2017, arXiv:1703.10593 (CycleGAN)",
+    ),
+    "matching_loss": Metric(
+        "how badly the text encoder tells which caption belongs to which image of a batch",
+        "The cross-entropy of finding the caption of an image and the image of a caption, in nats.",
+        "0 upwards",
+        LOWER,
+        "Xu et al., 2018, arXiv:1711.10485",
+    ),
+    "matched": Metric("share of images that find their own caption first in the batch", "As the text encoder sees it.", "0 to 1", HIGHER),
+    "divergence": Metric(
+        "how far the conditioning of a caption is from a standard normal distribution",
+        "The Kullback-Leibler divergence that keeps captions from lying far apart, in nats.",
+        "0 upwards",
+        paper=_ZHANG,
+    ),
+    "accuracy_real": Metric(
+        "share of real samples that the discriminator calls real",
+        "With accuracy_fake near 1 the discriminator wins; with both near 0.5 it cannot tell.",
+        "0 to 1",
+    ),
+    "accuracy_fake": Metric(
+        "share of generated samples that the discriminator calls generated",
+        "With accuracy_real near 1 the discriminator wins; with both near 0.5 it cannot tell.",
+        "0 to 1",
+    ),
+    "accuracy_pairs": Metric(
+        "share of pairs whose real sample is rated above the generated one",
+        "0.5 where the discriminator cannot tell, 1 where it always can. Near 1 for long, with a generator_gradient near 0, the generator "
+        "learns nothing more, and the run is ended as lost.",
+        "0 to 1",
+    ),
+    "accuracy_wrong_caption": Metric(
+        "share of images that the discriminator rates higher with their own caption than with another's",
+        "0.5: it does not look at captions.",
+        "0 to 1",
+        HIGHER,
+        "Reed et al., 2016, arXiv:1605.05396",
+    ),
+    "real_score": Metric(
+        "the discriminator's mean output (logit) for real samples", "Far from fake_score: the discriminator tells them easily.", "unbounded"
+    ),
+    "fake_score": Metric(
+        "the discriminator's mean output (logit) for generated samples", "Far from real_score: it tells them easily.", "unbounded"
+    ),
+    "wrong_label_score": Metric(
+        "the discriminator's mean output (logit) for real samples under a wrong label",
+        "At real_score, the discriminator does not look at labels.",
+        "unbounded",
+        paper="Reed et al., 2016, arXiv:1605.05396",
+    ),
+    "critic_distance": Metric(
+        "the critic's estimate of how far generated samples are from real ones",
+        "The Wasserstein distance up to a factor, real_score minus fake_score. Unlike other losses it should fall as samples get better.",
+        "0 upwards",
+        LOWER,
+        "Arjovsky et al., 2017, arXiv:1701.07875",
+    ),
+    "r1": Metric(
+        "half the squared gradient of the discriminator at real samples",
+        "A penalty that keeps the discriminator from turning too steep. Its weight is in train.penalty.",
+        "0 upwards",
+        paper="Mescheder et al., 2018, arXiv:1801.04406",
+    ),
+    "r2": Metric(
+        "half the squared gradient of the discriminator at generated samples",
+        "A penalty that keeps the discriminator from turning too steep. Its weight is in train.penalty.",
+        "0 upwards",
+        paper="Mescheder et al., 2018, arXiv:1801.04406",
+    ),
+    "gradient_penalty": Metric(
+        "how far the critic's slope between real and generated samples is from 1, squared",
+        "Near 0 the critic is as smooth as the Wasserstein distance needs it.",
+        "0 upwards",
+        LOWER,
+        "Gulrajani et al., 2017, arXiv:1704.00028",
+    ),
+    "gradient": Metric(
+        "length of a player's last gradient",
+        "Near 0 it learns nothing more; growing without end it diverges.",
+        "0 upwards",
+    ),
+    "movement": Metric(
+        "how far a step moves the generator's weights, as a share of their length",
+        "0: the generator stands still.",
+        "0 upwards",
+    ),
+    "diversity": Metric(
+        "how much generated samples differ among themselves, beside how much real ones do: 1 is as much, 0 is collapse",
+        "The root of the mean variance of a pixel or column over the averaged generator's samples, divided by that of real ones. Below "
+        "0.02 for four lines of the record the run is ended as collapsed.",
+        "0 upwards; about 1 for real samples",
+    ),
+    "diversity_within_labels": Metric(
+        "how much samples of one label differ among themselves, beside how much real ones do",
+        "A generator that draws one sample a label has collapsed, although its samples as a whole differ.",
+        "0 upwards; about 1 for real samples",
+    ),
+}
+"""Each number of a training's record; where there are several players, with the player's or the side's name before it."""
+
+BETTER: Mapping[str, str] = {name: metric.better for name, metric in METRICS.items()}
 
 FLOOR_ONLY = ("copies",)
 """Scores of the challenger alone, which floors look at: no two generators are compared by them."""
@@ -61,105 +447,22 @@ def fewest_replicates(confidence: float) -> int:
     return round(5 / (1 - confidence))
 
 
-WHAT: Mapping[str, str] = {
-    "fid": "Frechet distance between the features of generated and held-out samples: mean and spread together",
-    "fid_infinity": "the Frechet distance, extrapolated to endlessly many generated samples",
-    "kid": "kernel distance between the features of generated and held-out samples; about 0 for real ones",
-    "precision": "share of generated samples that lie among the real ones: how plausible they are",
-    "recall": "share of real samples that lie among the generated ones: how much of the variety is there",
-    "density": "how many neighbourhoods of real samples a generated one lies in, on average, beside how many are expected",
-    "coverage": "share of real samples with a generated one in their neighbourhood",
-    "inception_score": "how clearly single samples show a class, and how evenly all show every class",
-    "copies": "share of generated samples that are near-copies of training samples",
-    "modes": "how many of the known kinds of sample are drawn",
-    "reverse_kl": "how far the shares of the modes are from those in the training data",
-    "label_accuracy": "share of generated samples in which a classifier finds the class that was asked for",
-    "translated": "share of translations that a classifier takes for the target kind",
-    "cycle_l1": "mean absolute difference between an input and what comes back of its translation, in pixels of 0 to 1",
-    "caption_recall": "share of generated images whose caption a matcher finds among 100",
-    "stage1_fid": "Frechet distance of the first stage's images",
-    "stage2_gain": "share of that distance which the second stage takes away",
-    "radius_error": "mean distance of the points from the true circle",
-    "bins_filled": "how many of 36 angles around the circle have a point",
-    "high_quality": "share of points within three standard deviations of a mode",
-    "utility": "what a classifier trained on generated rows is worth on real ones, beside one trained on real rows",
-    "detection": "how well a classifier tells generated rows from real ones: 0.5 not at all, 1 always",
-    "column_distance": "mean distance between the distributions of generated and real columns",
-    "correlation_distance": "mean difference between the correlations of generated and real columns",
-    "l1": "mean absolute difference from the real partners, in pixels of 0 to 1",
-    "psnr": "peak signal-to-noise ratio beside the real partners, in decibels",
-    "ssim": "structural similarity with the real partners, at most 1",
-    "segmentation_ratio": "share of pixels whose label is found again, divided by that in real images",
-    "psnr_gain": "decibels above a plain restoration",
-    "fid_ratio": "Frechet distance, divided by that of a plain restoration",
-    "hole_psnr": "peak signal-to-noise ratio inside the hole, in decibels",
-    "hole_psnr_gain": "the same, in decibels above a plain restoration",
-}
-"""In a phrase, for people who read a score for the first time."""
-
-FAR = 10.0
-"""Times the distance of real samples from which a generator counts as far from real."""
-
-_DISTANCES = ("fid", "fid_infinity", "kid", "stage1_fid", "column_distance", "correlation_distance", "radius_error", "reverse_kl")
-_PERFECT: Mapping[str, float] = {"utility": 1.0, "segmentation_ratio": 1.0, "high_quality": 1 - math.exp(-4.5)}
-"""What real samples get of these by their definition; of a normal distribution in the plane, so much lies within three deviations."""
+def curve(name: str) -> Metric | None:
+    """What a number of the record is, whichever player it is of: `photos_accuracy_pairs` is an `accuracy_pairs`; None for no such."""
+    endings = (name[at:] for at in (0, *(i + 1 for i, letter in enumerate(name) if letter == "_")))
+    return next((CURVES[ending] for ending in endings if ending in CURVES), None)
 
 
-@dataclass(frozen=True)
-class BesideReal:
-    """A score beside what real samples get of it: training data in the place of generated ones, against the same held-out samples."""
+def explained(name: str) -> Metric:
+    """What a score, or a number of a training's record, is; `champion.fid`, as MLflow's page has it, is `fid`.
 
-    metric: str
-    value: float
-    real: float
-    times: float | None
-    """value / real, where that means something: of distances, and of shares that real samples have more of."""
-
-    @classmethod
-    def of(cls, metric: str, value: float | None, real: Mapping[str, float]) -> Self | None:
-        """None where nothing is known of real samples.
-
-        Args:
-            metric: a name in `BETTER`.
-            value: the score; None where it is not finite.
-            real: evaluation.json's `real_against_real`.
-        """
-        known = real.get(metric, _PERFECT.get(metric))
-        if known is None or value is None:
-            return None
-        compared = known > 0 and (metric in _DISTANCES or BETTER[metric] == HIGHER)
-        return cls(metric, value, known, value / known if compared else None)
-
-    @property
-    def is_far(self) -> bool:
-        """Whether nobody would take the samples for real ones, as far as this score shows."""
-        if self.metric == "detection":
-            return self.value >= 0.9
-        if self.times is None:
-            return False
-        return self.times >= FAR if BETTER[self.metric] == LOWER else self.times <= 0.5
-
-    @property
-    def short(self) -> str:
-        """Such as `31 x real`; empty where there is no ratio."""
-        if self.times is None:
-            return ""
-        return f"{_times(self.times)} x real" if BETTER[self.metric] == LOWER else f"{100 * self.times:.0f} % of real"
-
-    @property
-    def in_words(self) -> str:
-        """Such as `fid 7.2 is 31 times real against real (0.23): far from real`."""
-        score, far = f"{self.metric} {self.value:.4g}", ": far from real" if self.is_far else ""
-        if self.times is None:
-            return f"{score}; real samples get {self.real:.4g}{far}"
-        if BETTER[self.metric] == LOWER:
-            return f"{score} is {_times(self.times)} times real against real ({self.real:.4g}){far}"
-        return f"{score} is {100 * self.times:.0f} % of what real samples get ({self.real:.4g}){far}"
-
-    def as_record(self) -> dict[str, Any]:
-        """What decision.json holds of it."""
-        return {**asdict(self), "far": self.is_far, "in_words": self.in_words}
-
-
-def _times(times: float) -> str:
-    return f"{times:,.0f}" if times >= FAR else f"{times:.2g}"
+    Raises:
+        ConfigError: there is no such number; says the nearest.
+    """
+    found = METRICS.get(name.removeprefix("champion.")) or curve(name)
+    if found is None:
+        known = [*METRICS, *CURVES]
+        near = difflib.get_close_matches(name.lower(), known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+        raise ConfigError(f"{name[:80]!r} is no metric; {hint}")
+    return found

@@ -23,7 +23,7 @@ from gan_core.files import write_whole
 from gan_core.generator import Generator, GeneratorConfig
 from gan_core.params.common import Kind
 from tasks import cron, kinds
-from tasks.metrics import BesideReal
+from tasks.beside_real import BesideReal
 from tasks.params import Entry, EvaluateParams
 from tasks.promotion import gate, loaded_back, served_back
 from tasks.promotion.comparison import Comparison, compare

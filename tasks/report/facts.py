@@ -15,7 +15,8 @@ from gan_core.data.dataset import Dataset
 from gan_core.errors import DataError, GantryError
 from gan_core.generator import GeneratorConfig, read_config
 from tasks import kinds
-from tasks.metrics import BETTER, LOWER, WHAT, BesideReal
+from tasks.beside_real import BesideReal
+from tasks.metrics import BETTER, LOWER, METRICS
 from tasks.promotion.gate import FLOORS, deciding_metric
 from tasks.records import lineage
 from tasks.records.curves import Curves, read_curves
@@ -56,7 +57,7 @@ class ScoreRow:
     @property
     def what(self) -> str:
         """What it measures, in a phrase; empty for one that is not known any more."""
-        return WHAT.get(self.metric, "")
+        return METRICS[self.metric].what if self.metric in METRICS else ""
 
     @property
     def beside_real(self) -> BesideReal | None:

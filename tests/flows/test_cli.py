@@ -33,6 +33,7 @@ COMMANDS = (
     "rollback",
     "schedule",
     "doctor",
+    "explain",
     "sweep",
     "clean",
     "export",
@@ -58,6 +59,17 @@ def test_help_loads_nothing_heavy() -> None:
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=clean_environment()).stdout
     assert out.splitlines()[-1] == "[]"
     assert all(f"  {command.split()[0]} " in out for command in COMMANDS)
+
+
+def test_a_metric_is_explained_with_range_direction_and_paper(tmp_path: Path) -> None:
+    here = Workspace(tmp_path)
+    said = run(here, "explain", "kid").stdout
+    assert said.startswith("kid: kernel distance between the features")
+    assert "range:  about 0 upwards" in said
+    assert "better: lower\npaper:  Binkowski et al., 2018, arXiv:1801.01401\n" in said
+    assert {"fid", "diversity"} <= set(json.loads(run(here, "explain", "--json").stdout))
+    wrong = run(here, "explain", "recal")
+    assert (wrong.returncode, wrong.stderr) == (2, "error: 'recal' is no metric; did you mean recall?\n")
 
 
 def test_the_version_is_the_packages(tmp_path: Path) -> None:
@@ -141,8 +153,15 @@ def registered(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     return workspace
 
 
-@pytest.mark.parametrize(("typed", "found"), [("sample digits/", ["digits/1", "digits/2"]), ("promote digits ", ["1", "2"])])
-def test_a_shell_completes_versions(registered: Workspace, typed: str, found: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("typed", "found"),
+    [
+        ("sample digits/", ["digits/1", "digits/2"]),
+        ("promote digits ", ["1", "2"]),
+        ("explain divers", ["diversity", "diversity_within_labels"]),
+    ],
+)
+def test_a_shell_completes_versions_and_metrics(registered: Workspace, typed: str, found: list[str]) -> None:
     words = clean_environment(_GANTRY_COMPLETE="complete_bash", COMP_WORDS=f"gantry {typed}", COMP_CWORD=str(typed.count(" ") + 1))
     gantry = str(Path(sys.executable).with_name("gantry"))
     done = subprocess.run([gantry], cwd=registered.root, env=words, capture_output=True, text=True, check=True)

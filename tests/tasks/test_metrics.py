@@ -6,12 +6,47 @@ from typing import Any
 
 import pytest
 
-from tasks.metrics import BETTER, WHAT, BesideReal
+from gan_core.errors import ConfigError
+from tasks.beside_real import BesideReal
+from tasks.metrics import BETTER, CURVES, HIGHER, LOWER, METRICS, curve, explained
 from tasks.promotion.decision import LastDecision
 
 
-def test_every_score_says_what_it_is() -> None:
-    assert set(WHAT) == set(BETTER)
+def test_every_number_says_what_it_is_and_every_score_which_way_it_gets_better() -> None:
+    assert not set(METRICS) & set(CURVES) - {"cycle_l1"}
+    for one in (*METRICS.values(), *CURVES.values()):
+        assert one.what
+        assert one.meaning.endswith(".")
+        assert one.range
+    assert set(BETTER.values()) == {LOWER, HIGHER}
+
+
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [
+        ("generator_loss", "generator_loss"),
+        ("second_discriminator_loss", "discriminator_loss"),
+        ("photos_accuracy_pairs", "accuracy_pairs"),
+        ("input_discriminator_gradient", "gradient"),
+        ("diversity_within_labels", "diversity_within_labels"),
+        ("loss", None),
+    ],
+)
+def test_a_number_of_the_record_is_known_whichever_player_it_is_of(name: str, known: str | None) -> None:
+    assert curve(name) == (None if known is None else CURVES[known])
+
+
+def test_what_mlflow_shows_of_the_champion_is_explained_too() -> None:
+    assert explained("champion.recall") is METRICS["recall"]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("fidd", r"'fidd' is no metric; did you mean fid\?"), ("FID", "did you mean fid"), ("zzzzz", "is no metric; there are fid, fid_inf")],
+)
+def test_an_unknown_name_is_answered_by_the_nearest(name: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        explained(name)
 
 
 @pytest.mark.parametrize(
