@@ -9,11 +9,12 @@ Several processes may run the loop side by side, each on its part of every batch
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +40,14 @@ from gan_core.params.common import OptimizerParams
 from gan_core.randomness import reseed
 from gan_core.recipes import build_recipe
 from gan_core.recipes.game import Recipe, Turn
+from gan_core.selection import Score, Scorer, Selection, in_words
 from gan_core.start import Takeover, check_fits, moments_taken, take_over
 
 _BUILD = 2**40  # apart from any count of images
 _NO_EFFECT = ("checkpoint_every", "start")
 """Parameters that change nothing about a training's result; not what a start is called, but what is in it."""
+_LATER: Mapping[str, object] = {"freeze": None, "select": "last", "select_every": None, "patience": None}
+"""Parameters, with their defaults, that trainings begun by an earlier Gantry do not know."""
 _MOMENTS: Mapping[type[torch.optim.Optimizer], frozenset[str]] = {
     torch.optim.Adam: frozenset({"step", "exp_avg", "exp_avg_sq"}),
     torch.optim.RMSprop: frozenset({"step", "square_avg"}),
@@ -69,22 +73,25 @@ def train(
     should_stop: Callable[[], bool] = lambda: False,  # asked after every step; True saves the state and ends
     group: Group = ALONE,  # of processes that train together, each of them in this function
     start: checkpoint.Checkpoint | None = None,  # the end of another training, from which what fits is taken over (`gan_core.start`)
+    scorer: Scorer | None = None,  # with `select: best` asked by the first process what a snapshot is worth (`gan_core.selection`)
 ) -> bool:
-    """Train until the budget is spent.
+    """Train until the budget is spent, or until no snapshot was better for as long as `patience` says.
 
-    Leaves in `folder`: generator/ (averaged, what is shipped), checkpoint/ (both players and their optimisers), samples/ (a picture
-    each `preview_every` images), metrics.jsonl, and with a start start.json, what was taken over. Of a group, the first process alone
-    reads and writes there.
+    Leaves in `folder`: generator/ (averaged, what is shipped), checkpoint/ (both players and their optimisers as they were then),
+    samples/ (a picture each `preview_every` images), metrics.jsonl, with a start start.json, what was taken over, and with `select: best`
+    selected.json, which snapshot is shipped and why. Of a group, the first process alone reads and writes there.
 
     Returns:
-        Whether the budget was spent; False where `should_stop` ended the run, which can then be resumed.
+        Whether the training is done; False where `should_stop` ended the run, which can then be resumed.
 
     Raises:
-        ConfigError: the parameters do not fit the data or this machine, or the start fits nothing.
+        ConfigError: the parameters do not fit the data or this machine, the start fits nothing, or `select: best` has no `scorer`.
         TrainingError: what lies in `folder` is of another training: other parameters, or other data.
         LostRunError: a loss or score is not finite, or the run has collapsed (`gan_core.watch`).
         PeerLostError: another process of the group is gone.
     """
+    if params.select == "best" and scorer is None and group.is_first:
+        raise ConfigError("train.select: best takes a function that scores snapshots; give one as `scorer`, or write select: last")
     device = choose_device(params.device)
     reseed(device, params.seed, _BUILD)
     recipe = build_recipe(params, dataset.spec, device)
@@ -98,12 +105,14 @@ def train(
     log_every = params.log_every or math.ceil(params.images / 200)
     preview_every = params.preview_every or math.ceil(params.images / 10)
     checkpoint_every = params.checkpoint_every or math.ceil(params.images / 20)
+    select_every = params.select_every or math.ceil(params.images / params.snapshots)
+    plays_from = recipe.generator_from * params.images
 
     training = identity(params, dataset, start)
     resumed = _resumed(folder, training, group, device, on_note)
-    images, sums, counts = 0, dict[str, Tensor](), dict[str, int]()
+    images, sums, counts, selection = 0, dict[str, Tensor](), dict[str, int](), Selection()
     if resumed is not None:
-        images, counts = resumed.images, dict(resumed.facts["counts"])
+        images, counts, selection = resumed.images, dict(resumed.facts["counts"]), Selection.of(resumed)
         sums = {name: value.to(device) for name, value in checkpoint.subtree(resumed.tensors, "sums").items()}
         _restore(resumed.tensors, recipe, optimizers, average)
         on_note(f"resumed at {images:,} of {params.images:,} {dataset.spec.unit}")
@@ -119,11 +128,12 @@ def train(
     real = batches.samples.rows(compared)
     real_labels = dataset.labels["train"][compared] if "train" in dataset.labels else None
 
-    while images < params.images:
+    while images < params.images and not selection.is_over(params.patience, params.images):
         before = images
         played = [turn for turn in recipe.turns if turn.is_played(before / params.images)]
         end = before + params.batch * sum(turn.repeats for turn in played if turn.draws)
-        logs = _is_due(log_every, before, end, params)
+        scores = params.select == "best" and end > plays_from and _is_due(select_every, before, end, params)
+        logs = scores or _is_due(log_every, before, end, params)
         shipped_before = [weight.detach().clone() for weight in shipped] if logs else []
         reseed(device, params.seed, images)
         _set_rates(optimizers, params, images)
@@ -146,15 +156,19 @@ def train(
                     counts[name] = counts.get(name, 0) + 1
         average.update(images, images - before)
 
+        if scores:
+            score = _scored(scorer, recipe, average, images, group, device)
+            selection = selection.after(score, images, lambda: _state(recipe, optimizers, average, {}) if group.is_first else {})
         if logs:
             movement = {f"{recipe.shipped}_movement": watch.movement(shipped_before, shipped) / _rate_left(params, before)}
             signs = {**_signs(recipe, average, images, dataset, real, real_labels), **movement}
+            if scores and selection.last is not None:
+                signs[f"selection_{selection.last.metric}"] = selection.last.value
             numbers = _numbers(f"{images:,} {dataset.spec.unit}", sums, counts, signs)
             if group.is_first:
                 _log(record, images, numbers)
             sums, counts = {}, {}
             lines.append({"images": images, **numbers})
-            plays_from = recipe.generator_from * params.images
             reason = watch.failure(lines, params.images, params.batch, plays_from, recipe.shipped) if params.watch == "stop" else None
             if reason:
                 raise _lost(f"at {images:,} {dataset.spec.unit} {reason}")
@@ -165,24 +179,31 @@ def train(
         if _is_due(checkpoint_every, before, images, params) or stop:
             _check_finite(sums, f"{images:,} {dataset.spec.unit}")
             if group.is_first:
-                state = _state(recipe, optimizers, average, sums)
-                facts = {"counts": counts, "training": training}
+                state = {**_state(recipe, optimizers, average, sums), **selection.tensors}
+                facts = {"counts": counts, "training": training, **({"selection": selection.facts} if selection.scored else {})}
                 checkpoint.save(checkpoint.Checkpoint(images, state, facts), folder / "checkpoints")
         on_progress(Progress(images, params.images, numbers))
         if stop:
             return False
 
     if group.is_first:
+        if params.select == "best":
+            told = selection.as_record(images, params.images)
+            write_whole(folder / "selected.json", json.dumps(told, indent=2) + "\n")
+            on_note(in_words(told, dataset.spec.unit))
+        shipped_at, state = images, _state(recipe, optimizers, average, {})
+        if selection.state is not None:
+            shipped_at, state = selection.images, dict(selection.state)
+            average.network.load_state_dict(checkpoint.subtree(state, "average"))
         shutil.rmtree(folder / "generator", ignore_errors=True)
-        Generator(recipe.generator_config(images), average.network).save(folder / "generator")
-        final = checkpoint.Checkpoint(images, _state(recipe, optimizers, average, {}), {"counts": {}})
-        checkpoint.write(final, folder / "checkpoint")
+        Generator(recipe.generator_config(shipped_at), average.network).save(folder / "generator")
+        checkpoint.write(checkpoint.Checkpoint(shipped_at, state, {"counts": {}}), folder / "checkpoint")
     return True
 
 
 def identity(params: TrainParams, dataset: Dataset, start: checkpoint.Checkpoint | None = None) -> dict[str, Any]:
     """All that the result of a training depends on, as JSON holds it: `train` takes up what was begun under the same alone."""
-    unset = ["freeze"] if getattr(params, "freeze", None) is None else []  # which trainings begun by an earlier Gantry do not know
+    unset = [key for key, default in _LATER.items() if getattr(params, key, default) == default]
     depends = {"train": params.model_dump(mode="json", exclude={*_NO_EFFECT, *unset}), "dataset": dataset.spec.digest}
     return depends if start is None else {**depends, "start": start.sha256}
 
@@ -218,6 +239,15 @@ def averaged(params: TrainParams, dataset: Dataset, folder: Path) -> Generator:
 def _is_due(every: int, before: int, images: int, params: TrainParams) -> bool:
     """Whether a step from `before` to `images` passes a multiple of `every`, or is the last."""
     return images // every > before // every or images >= params.images
+
+
+def _scored(scorer: Scorer | None, recipe: Recipe[Any], average: Average, images: int, group: Group, device: torch.device) -> Score | None:
+    """What the averaged generator is worth, which the first process asks for all; of a copy, which may be moved and changed."""
+    found = None
+    if scorer is not None and group.is_first:
+        found = scorer(Generator(recipe.generator_config(images), copy.deepcopy(average.network)))
+    told = json.loads(group.share(json.dumps(found and asdict(found)).encode(), device))
+    return told and Score(**told)
 
 
 def _is_convolutional(recipe: Recipe[Any]) -> bool:

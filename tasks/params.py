@@ -42,6 +42,12 @@ MISSING = ("?", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "None", "<NA>"
 """Texts that usually stand for a missing cell of a table: those of pandas, and the question mark of older sets."""
 
 
+def _is_part(value: object) -> object:
+    if value is None or (isinstance(value, float) and 0 < value < 1) or (type(value) is int and value >= 1):
+        return value
+    raise ValueError(f"{str(value)[:80]!r} is no part of the data; write a share, such as 0.1, or how many samples, such as 500")
+
+
 class DataParams(Strict):
     """Where the samples come from and how they are laid out. One of the sources:
 
@@ -111,6 +117,9 @@ class DataParams(Strict):
     """Tables: most normal distributions that a column of numbers is described by; 1 for columns with a single peak."""
     holdout: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """Share of the samples that training never sees; a function of content and seed, so equal files stay on one side."""
+    selection: Annotated[float | int | None, BeforeValidator(_is_part)] = None
+    """What of the rest is kept for choosing among the snapshots of a training (`train.select: best`), and neither trained on nor looked at
+    by what decides between two versions: a share of all samples, or how many. A function of content and seed, too."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """Seed of drawn points, of the held-out split, of `corruption` and of `stack`."""
 
@@ -204,6 +213,14 @@ class DataParams(Strict):
             raise ValueError(f"folders: only with layout {' or '.join(FOLDER_LAYOUTS)}, not {self.layout}")
         if "direction" in given and self.layout in ("images", "captions"):
             raise ValueError(f"direction: layout {self.layout} has none; set a layout of two kinds of images, or leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _something_is_left(self) -> Self:
+        if self.selection is not None and self.selection < 1 <= self.holdout + self.selection:
+            raise ValueError(
+                f"selection: {self.selection:g} beside a holdout of {self.holdout:g} leaves nothing to train on; lower one of them"
+            )
         return self
 
     @model_validator(mode="after")
@@ -458,6 +475,11 @@ class Entry(Strict):
             )
         if self.data.labels == "none" and getattr(self.train, "condition", "none") == "label":
             raise ValueError("train.condition: label, and data.labels: none leaves no labels; change one of the two")
+        if self.train.select == "best" and self.data.selection is None:
+            raise ValueError(
+                "train.select: best scores snapshots on a part of the data that is kept for it, and data.selection is not set; "
+                "write a share, such as 0.1, or how many samples"
+            )
         for problem in self.train.problems(self.data.kind, self.data.size):
             raise ValueError(problem)
         return self

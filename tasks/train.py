@@ -39,6 +39,7 @@ from tasks import kinds
 from tasks.params import Entry
 from tasks.records import logged, tracking
 from tasks.records.stage_files import run_begun
+from tasks.selecting import scorer
 from tasks.stage_main import stage_main
 from tasks.start import Pinned, pinned
 from tasks.system import cores, progress, ranks
@@ -170,7 +171,8 @@ def _try(
             def should_stop() -> bool:
                 return bool(received) or (until is not None and seen >= until)
 
-            done = train_generator(params, dataset, unfinished, on_progress, _note, should_stop, group, begin)
+            chosen = scorer(name, dataset, unfinished.parent / "selection", params.images) if params.select == "best" else None
+            done = train_generator(params, dataset, unfinished, on_progress, _note, should_stop, group, begin, chosen)
         record.level()
         if not done and not received and until is not None and seen >= until:
             return False
@@ -178,7 +180,7 @@ def _try(
             _note(f"stopped, the state is saved; run it again to go on (in {unfinished})")
             sys.exit(128 + (received or [signal.SIGTERM])[0])
         seconds = time.monotonic() - started
-        images = max(params.images - (first or 0), 0)
+        images = max(seen - (first or 0), 0)
         cost = {
             "run_id": run.id,
             "tracking_uri": tracking.address_in_words(workspace),
@@ -190,10 +192,12 @@ def _try(
         }
         if start is not None:
             cost["start"] = {**start.facts, **json.loads((unfinished / "start.json").read_text())}
+        if chosen is not None:
+            cost["selected"] = json.loads((unfinished / "selected.json").read_text())
         book.log(lambda run: logged.trained(run, unfinished, cost))
         _publish(unfinished, workspace.model(name), cost)
-    unit = dataset.spec.unit
-    print(f"train {name}: {params.images:,} {unit} in {seconds:,.0f} s, {cost['images_per_second']:,} {unit}/s on {cost['device']}")
+    unit, shown = dataset.spec.unit, min(seen, params.images) or params.images
+    print(f"train {name}: {shown:,} {unit} in {seconds:,.0f} s, {cost['images_per_second']:,} {unit}/s on {cost['device']}")
     return True
 
 

@@ -22,7 +22,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gan_core.data.dataset import SPLITS, Dataset
+from gan_core.data.dataset import Dataset, Split
 from gan_core.errors import ConfigError, DataError, RegistryError
 from tasks import kinds
 from tasks.kinds.kind import DataKind
@@ -63,7 +63,7 @@ def validate(workspace: Workspace, name: str, entry: Entry) -> None:
             print(f"note: {note}", flush=True)
         rows = set_conflicts_aside(inspection.rows)
         packed = packed_order(rows, entry.data, kind)
-        good = [row for split in SPLITS for row in packed[split]]
+        good = [row for of in packed.values() for row in of]
         write_quarantine(new_ready / "quarantine.csv", rows)
         manifest = manifest_frame(packed)
         tables = _tables(rows, packed, manifest, inspection.classes, entry.validation, kind)
@@ -74,6 +74,8 @@ def validate(workspace: Workspace, name: str, entry: Entry) -> None:
                 kind.pack(new_ready, Good(packed, inspection), entry.data, raw)
                 dataset = Dataset.open(new_ready)
                 kinds.check(name, dataset, entry.evaluation)
+                if entry.data.selection is not None:
+                    _check_selection(name, dataset, entry)
                 _check_drift(workspace, name, dataset, entry.validation, new_validation / "drift.json")
             except (ConfigError, DataError) as error:  # nothing must train on it
                 refused = error
@@ -87,7 +89,7 @@ def validate(workspace: Workspace, name: str, entry: Entry) -> None:
         raise DataError(_refusal(name, verdict, rows, ready, validation, entry.data))
     if refused is not None:
         raise refused
-    print(summary(name, rows, {split: len(packed[split]) for split in SPLITS}, verdict, duplicates(good)), flush=True)
+    print(summary(name, rows, {split: len(of) for split, of in packed.items()}, verdict, duplicates(good)), flush=True)
 
 
 def set_conflicts_aside(rows: Sequence[Row]) -> list[Row]:
@@ -111,8 +113,9 @@ def packed_order(rows: Sequence[Row], data: DataParams, kind: DataKind) -> dict[
     # Rows that are equal by chance are drawn each for itself; copies stay together.
     keys = [hashlib.sha256(f"{row.sha256}#{row.repeat}".encode()).hexdigest() if row.repeat else row.sha256 for row in good]
     labels = [row.label for row in good]
-    splits = splits_of(keys, labels, data.seed, data.holdout, kind.fewest, kind.fewest_of_each)
-    packed: dict[str, list[Row]] = {split: [] for split in SPLITS}
+    splits = splits_of(keys, labels, data.seed, data.holdout, kind.fewest, kind.fewest_of_each, data.selection)
+    parts: Sequence[Split] = ("train", "holdout") if data.selection is None else ("train", "holdout", "selection")
+    packed: dict[str, list[Row]] = {split: [] for split in parts}
     for row, split in zip(good, splits, strict=True):
         packed[split].append(row)
     return packed
@@ -124,10 +127,10 @@ def duplicates(good: Sequence[Row]) -> int:
 
 
 def manifest_frame(packed: dict[str, list[Row]]) -> DataFrame:
-    """The manifest: one row a good sample, in the order of the arrays, first `train`, then `holdout`."""
+    """The manifest: one row a good sample, in the order of the arrays, first `train`, then `holdout`, then `selection` if any."""
     import pandas as pd
 
-    good = [(split, row) for split in SPLITS for row in packed[split]]
+    good = [(split, row) for split, of in packed.items() for row in of]
     columns: dict[str, Any] = {
         "path": pd.Series([row.path for _, row in good], dtype="string"),
         "sha256": pd.Series([row.sha256 for _, row in good], dtype="string"),
@@ -154,7 +157,9 @@ def summary(name: str, rows: Sequence[Row], counts: dict[str, int], verdict: Ver
     """The line that a successful run ends with."""
     samples = sum(counts.values())
     return (
-        f"validate {name}: {samples:,} samples ({counts['train']:,} train, {counts['holdout']:,} held out), "
+        f"validate {name}: {samples:,} samples ({counts['train']:,} train, {counts['holdout']:,} held out"
+        + (f", {counts['selection']:,} for selection" if "selection" in counts else "")
+        + "), "
         f"{len(rows) - samples:,} quarantined, " + (f"{equal:,} equal to another, " if equal else "") + f"{verdict.met} expectations met"
     )
 
@@ -170,13 +175,13 @@ def _tables(
     import pandas as pd
 
     source = pd.DataFrame({key: pd.Series([getattr(row, key) for row in rows], dtype="string") for key in ("path", "sha256", "reason")})
-    tables = [source_table(source, limits), manifest_table(manifest, classes, limits, kind.expected(limits))]
+    tables = [source_table(source, limits), manifest_table(manifest, classes, limits, kind.expected(limits), tuple(packed))]
     if classes is not None:
-        counts = {split: Counter(row.label for row in packed[split]) for split in SPLITS}
+        counts = {split: Counter(row.label for row in of) for split, of in packed.items()}
         frame = pd.DataFrame({"label": pd.Series(classes, dtype="string")})
-        for split in SPLITS:
-            frame[split] = [counts[split][label] for label in classes]
-        frame["samples"] = frame["train"] + frame["holdout"]
+        for split, of in counts.items():
+            frame[split] = [of[label] for label in classes]
+        frame["samples"] = frame[list(counts)].sum(axis=1)
         frame["share"] = frame["samples"] / max(int(frame["samples"].sum()), 1)
         tables.append(classes_table(frame, limits, held_out=kind.holds_out_each_class))
     return tables
@@ -194,6 +199,24 @@ def _refusal(name: str, verdict: Verdict, rows: Sequence[Row], ready: Path, vali
     lines += [f"results of the check: {validation / page}" for page in pages]
     lines.append("repair or remove the samples at the source and fetch again, or change the limits in params.yaml")
     return "\n".join(lines)
+
+
+def _check_selection(name: str, dataset: Dataset, entry: Entry) -> None:
+    """See that snapshots can be scored on what is kept for selection.
+
+    Raises:
+        DataError: there is too little of it, or nothing can be told from it.
+    """
+    asked, there = entry.data.selection or 0, dataset.spec.counts["selection"]
+    if asked > there:
+        raise DataError(
+            f"data.selection: asks for {asked:,.0f} samples, and at most half of what is not held out is kept, {there:,}; lower it"
+        )
+    try:
+        kinds.check(name, dataset.selecting, entry.evaluation)
+    except DataError as error:
+        said = str(error).replace("data.holdout", "data.selection").replace("held-out", "selection")
+        raise DataError(f"data.selection: {said}") from None
 
 
 def _check_drift(workspace: Workspace, name: str, dataset: Dataset, limits: ValidateParams, out: Path) -> None:

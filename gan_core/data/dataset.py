@@ -7,6 +7,7 @@ A folder with
     train_labels.npy       int64 (N,), only where there are classes
     train_inputs.npy       what the generator is given to make each sample of, only where it is given something
     holdout.npy            as train.npy: samples that training never sees; and likewise the others
+    selection.npy          likewise, only where some are kept apart for choosing among the snapshots of a training
 
 Arrays are memory-mapped, so a data set may be larger than memory.
 """
@@ -17,7 +18,7 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar
 
@@ -35,10 +36,13 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 SPLITS = ("train", "holdout")
-Split = Literal["train", "holdout"]
+"""The parts that every data set has."""
+Split = Literal["train", "holdout", "selection"]
 PREVIEW_SEED = 0
 PROBE = 64
 """Samples that a look at the generator takes."""
+
+Part = TypeVar("Part")
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,11 @@ class DatasetSpec(ABC):
     """Shape of what the generator is given for one sample; None where it draws from latents alone."""
     sha256: Mapping[str, str] = field(default_factory=dict)
     """Digest of each array file's bytes."""
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The parts that there are: `SPLITS`, and where snapshots are selected by one of their own, that."""
+        return (*SPLITS, "selection") if "selection" in self.counts else SPLITS
 
     @property
     def n_classes(self) -> int:
@@ -195,7 +204,7 @@ class Dataset:
                 raise DataError(f"{path}: not of format {FORMAT}; run the validate stage again")
             kind: type[DatasetSpec] = KINDS.named(facts.pop("kind"))
             spec = kind.from_json(facts)
-            expected = {split: spec.arrays(split) for split in SPLITS}
+            expected = {split: spec.arrays(split) for split in spec.splits}
         except FileNotFoundError:
             raise DataError(f"{path}: not there; run the validate stage first") from None
         except OSError as error:
@@ -204,14 +213,32 @@ class Dataset:
             raise DataError(f"{path}: damaged ({error}); run the validate stage again") from None
         arrays = {
             split: {ending: _open_array(folder / f"{split}{ending}.npy", *array) for ending, array in expected[split].items()}
-            for split in SPLITS
+            for split in spec.splits
         }
-        captions = {split: spec.captions(folder, split, arrays[split]) for split in SPLITS}
+        captions = {split: spec.captions(folder, split, arrays[split]) for split in spec.splits}
 
         def of(ending: str) -> dict[str, NDArray[Any]]:
             return {split: found[ending] for split, found in arrays.items() if ending in found}
 
         return cls(spec, of(""), of("_labels"), of("_inputs"), {split: one for split, one in captions.items() if one is not None})
+
+    @property
+    def selecting(self) -> Dataset:
+        """The same with what is kept for selection in the place of what is held out, which it has no way to.
+
+        Raises:
+            DataError: nothing is kept for selection.
+        """
+        if "selection" not in self.spec.counts:
+            raise DataError("the data has no part that snapshots are selected by; set data.selection, such as 0.1")
+
+        def of(parts: Mapping[str, Part]) -> dict[str, Part]:
+            return {"train": parts["train"], "holdout": parts["selection"]} if parts else {}
+
+        facts = {one.name: getattr(self.spec, one.name) for one in fields(self.spec)}
+        counts: dict[str, Any] = {key: of(value) for key, value in facts.items() if isinstance(value, Mapping) and "selection" in value}
+        spec = replace(self.spec, **counts)
+        return Dataset(spec, of(self.samples), of(self.labels), of(self.inputs), of(self.captions))
 
 
 Spec = TypeVar("Spec", bound=DatasetSpec)
@@ -219,7 +246,7 @@ Spec = TypeVar("Spec", bound=DatasetSpec)
 
 def write_spec(folder: Path, spec: Spec) -> Spec:
     """Write dataset.json beside arrays that are already there; returns `spec` with their digests filled in."""
-    names = sorted(name for split in SPLITS for name in spec.files(split))
+    names = sorted(name for split in spec.splits for name in spec.files(split))
     complete = replace(spec, sha256={name: _digest(folder / name) for name in names})
     text = json.dumps({"format": FORMAT, **complete.as_json()}, indent=2, sort_keys=True)
     (folder / "dataset.json").write_text(text + "\n")

@@ -9,7 +9,6 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from gan_core.data.dataset import SPLITS
 from gan_core.errors import DataError
 
 
@@ -37,14 +36,14 @@ def pack(
     Raises:
         DataError: the rows of the splits differ in shape, or are of another type.
     """
-    for split in SPLITS:
+    for split in rows:
         if rows[split].shape[1:] != rows["train"].shape[1:] or rows[split].dtype != dtype:
-            had = " and ".join(f"{rows[one].dtype} {rows[one].shape}" for one in SPLITS)
-            raise DataError(f"{folder}: expected {np.dtype(dtype)} (N, ...) alike in both splits, train and holdout, and got {had}")
+            had = " and ".join(f"{rows[one].dtype} {rows[one].shape}" for one in rows)
+            raise DataError(f"{folder}: expected {np.dtype(dtype)} (N, ...) alike in all splits, {' and '.join(rows)}, and got {had}")
         write_rows(folder / f"{split}{ending}.npy", rows[split], rows[split].shape, dtype)
         if labels is not None:
             np.save(folder / f"{split}_labels.npy", np.asarray(labels[split], dtype=np.int64), allow_pickle=False)
-    return {split: rows[split].shape[0] for split in SPLITS}
+    return {split: rows[split].shape[0] for split in rows}
 
 
 def sample_shape(rows: Mapping[str, Rows]) -> tuple[int, ...]:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gan_core import pictures
-from gan_core.data.dataset import PREVIEW_SEED, SPLITS, Dataset, write_spec
+from gan_core.data.dataset import PREVIEW_SEED, Dataset, write_spec
 from gan_core.data.packing import Rows, pack, sample_shape
 from gan_core.errors import DataError
 from gan_core.kinds.pixels import Pixels
@@ -58,10 +58,10 @@ class Captioned(Pixels):
         The vocabulary is that of the training split.
         """
         counts = pack(folder, samples, cls.dtype)
-        texts = {split: [text for one in captions[split] for text in one] for split in SPLITS}
+        texts = {split: [text for one in of for text in one] for split, of in captions.items()}
         vocabulary = Vocabulary.of(texts["train"])
-        length = vocabulary.encode([*texts["train"], *texts["holdout"]]).shape[1]
-        for split in SPLITS:
+        length = vocabulary.encode([text for of in texts.values() for text in of]).shape[1]
+        for split in texts:
             owners = np.repeat(np.arange(len(captions[split])), [len(one) for one in captions[split]])
             np.save(folder / f"{split}_captioned.npy", owners.astype(np.int64), allow_pickle=False)
             np.save(folder / f"{split}_tokens.npy", vocabulary.encode(texts[split], length).astype(np.int32), allow_pickle=False)
@@ -73,7 +73,7 @@ class Captioned(Pixels):
             shape=sample_shape(samples),
             counts=counts,
             vocabulary=vocabulary.words,
-            caption_counts={split: len(texts[split]) for split in SPLITS},
+            caption_counts={split: len(of) for split, of in texts.items()},
             caption_length=length,
             examples=tuple(texts["train"][i] for i in spread),
         )

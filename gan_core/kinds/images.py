@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gan_core import pictures
-from gan_core.data.dataset import PREVIEW_SEED, SPLITS, Dataset, write_spec
+from gan_core.data.dataset import PREVIEW_SEED, Dataset, write_spec
 from gan_core.data.packing import Rows, pack, sample_shape, write_rows
 from gan_core.errors import DataError
 from gan_core.kinds.pixels import Pixels
@@ -59,7 +59,7 @@ class Images(Pixels):
                 "data.stack: the images have no labels, and the modes are combinations of them; name a source with a folder a class"
             )
         count, height, width = len(self.classes), *self.shape[1:]
-        for number, split in enumerate(SPLITS):
+        for number, split in enumerate(self.splits):
             images, labels = (np.load(folder / f"{split}{end}.npy", mmap_mode="r", allow_pickle=False) for end in ("", "_labels"))
             draw = np.random.default_rng((seed, number))
             members = np.stack([np.arange(len(images)), draw.permutation(len(images)), draw.permutation(len(images))], axis=1)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gan_core import pictures
-from gan_core.data.dataset import SPLITS, Dataset, write_spec
+from gan_core.data.dataset import Dataset, write_spec
 from gan_core.data.packing import Rows, pack, sample_shape, write_rows
 from gan_core.errors import DataError
 from gan_core.kinds.corruptions import FACTOR, corrupt
@@ -61,7 +61,7 @@ class Pairs(Translated):
                 f"data.corruption: downsample needs a size that {FACTOR} divides, and images have {sides[0]} pixels; set data.size"
             )
         inputs = (1 if corruption == "grey" else channels, *sides)
-        for split in SPLITS:
+        for split in images.splits:
             whole = np.load(folder / f"{split}.npy", mmap_mode="r", allow_pickle=False)
             spoiled = (corrupt(np.array(image), corruption, seed) for image, seed in zip(whole, seeds[split], strict=True))
             write_rows(folder / f"{split}_inputs.npy", spoiled, (len(whole), *inputs), cls.dtype)

@@ -100,6 +100,8 @@ class TrainParams(Strict):
     """The data that this game can be played on."""
     game: ClassVar[str | type]
     """The `Recipe` that plays it, as module:class or the class itself."""
+    snapshots: ClassVar[int] = 20
+    """How many are scored in a run, where `select_every` does not say."""
 
     recipe: str
     images: PositiveInt
@@ -133,8 +135,22 @@ class TrainParams(Strict):
     """None: 200 times in a run."""
     preview_every: PositiveInt | None = None
     """None: 10 times in a run."""
+    select: Literal["last", "best"] = "last"
+    """Which snapshot is shipped: the last, or the best by the metric that decides between versions, on the part of the data that
+    `data.selection` keeps for it. Both players of that snapshot are what later trainings start from, too."""
+    select_every: PositiveInt | None = None
+    """With select best: how often a snapshot is scored. None: `snapshots` times in a run."""
+    patience: Annotated[float, Field(gt=0, le=1)] | None = None
+    """With select best: the share of the budget in which no snapshot was better that ends a run. None: the budget is spent."""
     checkpoint_every: PositiveInt | None = None
     """None: 20 times in a run. Never changes the result, only how much a crash costs."""
+
+    @model_validator(mode="after")
+    def _is_selected(self) -> Self:
+        for key in ("select_every", "patience"):
+            if self.select == "last" and getattr(self, key) is not None:
+                raise ValueError(f"{key}: is about choosing among snapshots, and select is last; set select: best, or leave it out")
+        return self
 
     @model_validator(mode="after")
     def _is_even(self) -> Self:

@@ -24,6 +24,7 @@ class TabularParams(TrainParams):
 
     kinds = ("table",)
     game = "gan_core.recipes.tabular:Tabular"
+    snapshots = 5  # each takes forests, which cost as much as many steps
 
     recipe: Literal["tabular"] = "tabular"
     batch: Annotated[int, Field(ge=2, le=65_536)] = 100

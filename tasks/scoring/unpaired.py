@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gan_core.data.dataset import SPLITS, Dataset
+from gan_core.data.dataset import Dataset
 from gan_core.errors import ConfigError, DataError, TrainingError
 from gan_core.generator import Generator
 from gan_core.kinds.images import Images
@@ -53,9 +53,9 @@ class UnpairedScoring(Scoring):
     def extractor_data(self, dataset: Dataset) -> Dataset:
         """Both kinds as one data set of labelled images: first the inputs, class 0, then the samples, class 1."""
         spec = Unpaired.of(dataset.spec)
-        counts = {split: spec.input_counts[split] + spec.counts[split] for split in SPLITS}
-        samples = {split: np.concatenate([dataset.inputs[split], dataset.samples[split]]) for split in SPLITS}
-        labels = {split: (np.arange(counts[split]) >= spec.input_counts[split]).astype(np.int64) for split in SPLITS}
+        counts = {split: spec.input_counts[split] + spec.counts[split] for split in spec.splits}
+        samples = {split: np.concatenate([dataset.inputs[split], dataset.samples[split]]) for split in spec.splits}
+        labels = {split: (np.arange(counts[split]) >= spec.input_counts[split]).astype(np.int64) for split in spec.splits}
         return Dataset(Images(spec.shape, counts, spec.domains, sha256=spec.sha256), samples, labels)
 
     def fit(self, extractor: type[FeatureExtractor], dataset: Dataset, seed: int, device: torch.device) -> FeatureExtractor:

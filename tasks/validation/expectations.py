@@ -103,7 +103,11 @@ def source_table(source: DataFrame, limits: ValidateParams) -> CheckedTable:
 
 
 def manifest_table(
-    manifest: DataFrame, classes: Sequence[str] | None, limits: ValidateParams, expected: Sequence[Expected] = ()
+    manifest: DataFrame,
+    classes: Sequence[str] | None,
+    limits: ValidateParams,
+    expected: Sequence[Expected] = (),
+    splits: Sequence[str] = ("train", "holdout"),
 ) -> CheckedTable:
     """Expectations of the samples that are left; columns as in manifest.parquet. `expected`: what their kind of data adds."""
     from great_expectations.expectations.row_conditions import Column
@@ -116,7 +120,7 @@ def manifest_table(
         gxe.ExpectColumnValuesToBeUnique(column="path", description="no path occurs twice"),
         gxe.ExpectColumnValuesToNotBeNull(column="sha256", description="every sample has a sha256"),
         gxe.ExpectColumnValuesToNotBeNull(column="split", description="every sample has a split"),
-        gxe.ExpectColumnValuesToBeInSet(column="split", value_set=["train", "holdout"], description="splits are train and holdout"),
+        gxe.ExpectColumnValuesToBeInSet(column="split", value_set=list(splits), description=f"splits are {' and '.join(splits)}"),
         gxe.ExpectTableRowCountToBeBetween(
             min_value=1,
             row_condition=Column("split") == "train",
@@ -150,7 +154,7 @@ def _of_column(gxe: Any, expected: Expected) -> Expectation:
 
 
 def classes_table(classes: DataFrame, limits: ValidateParams, held_out: bool = False) -> CheckedTable:
-    """Expectations of the classes; columns label, samples, train, holdout, share. `held_out`: of each class some have to be."""
+    """Expectations of the classes; columns label, samples, those of the splits, share. `held_out`: of each class some have to be."""
     gxe = _expectations()
     between = gxe.ExpectColumnValuesToBeBetween
     some_held_out = between(column="holdout", min_value=1, description="at least 1 sample of each class held out (a larger data.holdout)")

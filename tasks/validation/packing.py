@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from gan_core.data.dataset import SPLITS, Split
+from gan_core.data.dataset import Split
 
 if TYPE_CHECKING:
     from gan_core.kinds.pixels import SpoolRows
@@ -31,18 +31,33 @@ def splits_of(
     holdout: float,
     fewest: int,  # held-out samples that scores need
     fewest_of_each: int,  # the same of each label
+    selection: float | None = None,  # kept apart for choosing among snapshots: the share, or how many
 ) -> list[Split]:
     """The split of each sample, as `split_of` has it; where that holds out fewer than scores need, those that are next in the draw too.
 
-    At most half of the samples, and of each label's, are held out that way: the rest is to train on.
+    At most half of the samples, and of each label's, are held out that way: the rest is to train on. What is kept for selection comes next
+    in the draw, so asking for it moves nothing that is held out; scores need as many of it, and again it is at most half of what is left
+    where a number is asked for, or needed.
     """
     held = {key for key in keys if split_of(key, seed, holdout) == "holdout"}
+    _top_up(held, keys, labels, seed, fewest, fewest_of_each)
+    chosen: set[str] = set()
+    if selection is not None:
+        left = [(key, label) for key, label in zip(keys, labels, strict=True) if key not in held]
+        share, number = (0.0, int(selection)) if selection >= 1 else (selection, 0)
+        chosen |= {key for key, _ in left if _draw(key, seed) < holdout + share} if share else set()
+        _top_up(chosen, [key for key, _ in left], [label for _, label in left], seed, max(number, fewest), fewest_of_each)
+    return ["holdout" if key in held else "selection" if key in chosen else "train" for key in keys]
 
-    def hold_out(members: Counter[str], fewest: int) -> None:
-        count, most = sum(members[key] for key in members if key in held), sum(members.values()) // 2
-        for key in sorted(members.keys() - held, key=lambda key: _draw(key, seed)):
+
+def _top_up(kept: set[str], keys: Sequence[str], labels: Sequence[str | None], seed: int, fewest: int, fewest_of_each: int) -> None:
+    """Add to what is kept those that are next in the draw, until they are enough; at most half of all, and of each label's."""
+
+    def add(members: Counter[str], fewest: int) -> None:
+        count, most = sum(members[key] for key in members if key in kept), sum(members.values()) // 2
+        for key in sorted(members.keys() - kept, key=lambda key: _draw(key, seed)):
             if count < fewest and count + members[key] <= most:
-                held.add(key)
+                kept.add(key)
                 count += members[key]
 
     if fewest_of_each:
@@ -50,9 +65,8 @@ def splits_of(
         for key, label in zip(keys, labels, strict=True):
             of_label[label][key] += 1
         for members in of_label.values():
-            hold_out(members, fewest_of_each)
-    hold_out(Counter(keys), fewest)
-    return ["holdout" if key in held else "train" for key in keys]
+            add(members, fewest_of_each)
+    add(Counter(keys), fewest)
 
 
 def _draw(sha256: str, seed: int) -> float:
@@ -96,10 +110,10 @@ class Good:
 
     def usual_channels(self, numbers: Mapping[str, Sequence[int]]) -> int:
         """1 where most of the pictures of these numbers are grey, 3 otherwise."""
-        usual: int = self.samples.usual_channels(number for split in SPLITS for number in numbers[split])
+        usual: int = self.samples.usual_channels(number for of in numbers.values() for number in of)
         return usual
 
     def pictures(self, numbers: Mapping[str, Sequence[int]], channels: int | None) -> dict[str, SpoolRows]:
         """Of each split the pictures of these numbers; `channels` None: as most of them have."""
         channels = channels or self.usual_channels(numbers)
-        return {split: self.samples.rows(numbers[split], channels) for split in SPLITS}
+        return {split: self.samples.rows(of, channels) for split, of in numbers.items()}

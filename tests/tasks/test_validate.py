@@ -105,6 +105,26 @@ class TestGoodData:
         )
         assert quarantine(place) == {"cats/broken.png": "empty file"}
 
+    def test_a_third_part_is_kept_for_selection_and_takes_nothing_that_is_held_out(
+        self, place: Workspace, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        write_files(place.raw("pets"), pets())
+        before = run(place)
+        held_out = np.array(before.samples["holdout"])
+        dataset = run(place, {**FOLDER, "selection": 14})
+        assert {split: len(dataset.samples[split]) for split in dataset.spec.splits} == {"train": 36, "holdout": 10, "selection": 14}
+        np.testing.assert_array_equal(dataset.samples["holdout"], held_out)
+        assert list(dict.fromkeys(manifest(place)["split"])) == ["train", "holdout", "selection"]
+        assert "(36 train, 10 held out, 14 for selection)" in capsys.readouterr().out
+        view = dataset.selecting
+        np.testing.assert_array_equal(view.samples["holdout"], dataset.samples["selection"])
+        np.testing.assert_array_equal(view.labels["holdout"], dataset.labels["selection"])
+        assert (view.spec.counts, list(view.samples)) == ({"train": 36, "holdout": 14}, ["train", "holdout"])
+        with pytest.raises(DataError, match=r"has no part that snapshots are selected by; set data\.selection"):
+            _ = before.selecting
+        with pytest.raises(DataError, match=r"data\.selection: asks for 30 samples, and at most half of what is not held out is kept, 25"):
+            run(place, {**FOLDER, "selection": 30})
+
     def test_without_labels(self, place: Workspace) -> None:
         write_files(place.raw("pets"), {path.replace("/", "-"): data for path, data in pets().items()})
         dataset = run(place)

@@ -50,6 +50,17 @@ class TestSplit:
         assert more.count("holdout") > 10
         assert all(there == "holdout" for here, there in zip(few, more, strict=True) if here == "holdout")
 
+    @pytest.mark.parametrize(("selection", "kept"), [(0.2, None), (40, 40), (0.001, 10), (10_000, 174)])
+    def test_what_is_kept_for_selection_is_next_in_the_draw(self, selection: float, kept: int | None) -> None:
+        keys = [hashlib.sha256(str(i // 2).encode()).hexdigest() for i in range(500)]  # equal twos
+        without, sides = (splits_of(keys, [None] * 500, 1, 0.3, 10, 0, asked) for asked in (None, selection))
+        assert [side == "holdout" for side in sides] == [side == "holdout" for side in without]
+        assert all(one == other for one, other in zip(sides[::2], sides[1::2], strict=True))
+        expected = [key for key in keys if split_of(key, 1, 0.3 + 0.2) != split_of(key, 1, 0.3)]
+        assert sides.count("selection") == (len(expected) if kept is None else kept)
+        more = splits_of(keys, [None] * 500, 1, 0.3, 10, 0, 0.4)
+        assert selection > 0.4 or all(there == "selection" for here, there in zip(sides, more, strict=True) if here == "selection")
+
     @pytest.mark.parametrize("seed", range(10))
     def test_some_of_each_label_are_held_out_and_most_stay(self, seed: int) -> None:
         keys = [hashlib.sha256(str(i).encode()).hexdigest() for i in range(400)]
