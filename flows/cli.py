@@ -324,6 +324,7 @@ def list_(as_json: Json = False) -> None:
         "gantry sample breast-cancer --count 500 --out rows.csv",
         'gantry sample clients --where plan=pro,country=NL --where "age>=65" --out rows.csv',
         "gantry sample facades --input label-map.png --out photo.png",
+        "gantry sample --identify found.png",
     )
 )
 def sample(
@@ -353,21 +354,37 @@ def sample(
     ] = None,
     out: Annotated[
         Path,
-        typer.Option(help="A .png (one picture), a .gif (a film), a .npz (arrays), a .csv or .parquet (rows of a table), or a new folder."),
+        typer.Option(
+            help="A .png, .webp or .jpg (a picture), .gif (a film), .npz (arrays), .csv or .parquet (rows of a table), or a new folder."
+        ),
     ] = Path("samples.png"),
+    provenance: Annotated[
+        bool, typer.Option("--provenance/--no-provenance", help="Whether pictures say in their metadata what drew them.")
+    ] = True,
+    identify: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Draw nothing new: say what drew this picture, and whether that draws it again.", show_default=False
+        ),
+    ] = None,
 ) -> None:
     """Draw samples from a generator, or have it translate or restore pictures."""
+    if identify is not None:
+        if (count, seed, label, where, prompt, truncation, walk) != (None, None, None, None, None, None, False):
+            raise ConfigError("--identify: the picture says how it was drawn; leave all but --from and --input out")
+        _identify(identify, reference, source, given)
+        return
     if (reference is None) == (source is None):
         raise ConfigError("sample: name a generator, `gantry sample NAME`, or a folder, `gantry sample --from models/NAME`; one of the two")
     from gan_core.kinds.pixels import Pixels
     from tasks.inputs import read_inputs
-    from tasks.records.registry import load_generator
+    from tasks.provenance import Origin
     from tasks.sample_files import write_samples
     from tasks.samples import formulas
     from tasks.sources.raw import safe_path
-    from tasks.workspace import current
 
-    generator = load_generator(current(), source if source is not None else str(reference))
+    name, version, generator = _named(reference, source)
+    asked: dict[str, Any] | None = None
     if generator.config.inputs is None:
         if given is not None:
             raise ConfigError("--input: this generator draws samples and is given no pictures; leave --input out, and say --count instead")
@@ -377,6 +394,9 @@ def sample(
             samples = _rows_where(generator, count, seed or 0, label, where, truncation, walk)
         else:
             samples = generator.sample(count, seed or 0, label, prompts=prompts, truncation=truncation, walk=walk)
+            told: dict[str, Any] = {"label": label, "truncation": truncation, "walk": walk or None}
+            told["prompt"] = prompts if prompt and len(prompt) > 1 else next(iter(prompt or ()), None)
+            asked = {"n": count, "seed": seed or 0, **{key: value for key, value in told.items() if value is not None}}
         if unknown := generator.unknown_words(prompt or ()):
             typer.echo(f"note: words that this generator was never shown, and that all mean the same to it: {', '.join(unknown)}", err=True)
     else:
@@ -390,11 +410,45 @@ def sample(
         samples = generator.translate(pictures.images)
     if samples.again:
         typer.echo(f"note: {samples.again:,} rows were drawn again, since they were equal to others where data.rules says unique", err=True)
-    write_samples(samples, out, generator.config.classes, pictures)
+    origin = Origin(name, version, generator.config.sha256, asked) if provenance else None
+    write_samples(samples, out, generator.config.classes, pictures, origin)
     typer.echo(f"{len(samples.samples)} {'samples' if samples.schema is None else 'rows'} in {out}")
     if out.suffix in ("", ".csv") and (named := formulas(samples, generator.config.classes)):
         what = "begin with =, +, - or @, as in the data; a spreadsheet computes them, unless they are imported as text"
         typer.echo(f"note: texts in {safe_path(', '.join(named))} {what}", err=True)
+
+
+def _named(reference: str | None, source: Path | None) -> tuple[str, int | None, Generator]:
+    """Name, version where it has one, and generator that a person names."""
+    from tasks.records.registry import is_reference, load_generator, resolve
+    from tasks.workspace import current
+
+    if source is None and is_reference(str(reference)):
+        registry, found = resolve(current(), str(reference))
+        return found.name, found.number, registry.load(found)
+    folder = Path(source if source is not None else str(reference))
+    generator = load_generator(current(), folder)
+    folder = folder.resolve()
+    return folder.parent.name if folder.name == "generator" else folder.name, None, generator
+
+
+def _identify(file: Path, reference: str | None, source: Path | None, given: Path | None) -> None:
+    """Ends with 1 where the generator that a picture names does not draw it."""
+    from gan_core.kinds.pixels import Pixels
+    from tasks.inputs import read_inputs
+    from tasks.provenance import claim, compare
+
+    origin = claim(file)
+    typer.echo(f"{file} says: {origin.in_words}")
+    if reference is None and source is None:
+        if origin.version is None:
+            raise ConfigError(f"{origin.name} was not registered when it drew this; say where it is, with --from FOLDER")
+        reference = f"{origin.name}/{origin.version}"
+    generator = _named(reference, source)[2]
+    found = compare(file, origin, generator, None if given is None else read_inputs(given, Pixels.of(generator.config.data)))
+    typer.echo(found.in_words)
+    if not found.same:
+        raise typer.Exit(1)
 
 
 def _rows_where(
@@ -439,18 +493,10 @@ def export(
     from tasks.export import check_place
     from tasks.export import export as write
     from tasks.fetch import size_in_words
-    from tasks.records.registry import load_generator, resolve
-    from tasks.workspace import current
 
     signal.signal(signal.SIGTERM, _terminated)
     check_place(form, out)
-    version = None
-    if source is not None:
-        generator, folder = load_generator(current(), source), source.resolve()
-        name = folder.parent.name if folder.name == "generator" else folder.name
-    else:
-        registry, found = resolve(current(), str(reference))
-        name, version, generator = found.name, found.number, registry.load(found)
+    name, version, generator = _named(reference, source)
     written = write(generator, form, out, name, version)
     if as_json:
         _print_json({"path": str(written.path), "bytes": written.size, "difference": written.difference, "name": name, "version": version})
@@ -473,13 +519,16 @@ def serve(
     host: Annotated[str, typer.Option(help="Any other address than loopback takes a token, in GANTRY_SERVE_TOKEN.")] = "127.0.0.1",
     waiting: Annotated[int, typer.Option(min=1, help="Requests that may wait; what comes then is answered with 429.")] = 128,
     challenger: Annotated[str, typer.Option(metavar="SHARE", help="Share of the requests that the challenger draws, such as 10%.")] = "0",
+    provenance: Annotated[
+        bool, typer.Option("--provenance/--no-provenance", help="Whether pictures say in their metadata what drew them.")
+    ] = True,
 ) -> None:
     """Serve the champion over HTTP; a new champion takes its place while requests go on."""
     from tasks.serving.run import limits_of, share_of
     from tasks.serving.run import serve as run
     from tasks.workspace import current
 
-    run(current(), name, host, port, limits_of(host, waiting), typer.echo, share_of(challenger))
+    run(current(), name, host, port, limits_of(host, waiting, provenance), typer.echo, share_of(challenger))
 
 
 @app.command(epilog=_examples("gantry promote digits 2"))

@@ -16,16 +16,21 @@ from numpy.typing import NDArray
 from gan_core.errors import ConfigError
 from gan_core.files import replacing
 from tasks import kinds
+from tasks.provenance import STAMPED, stamped
 
 if TYPE_CHECKING:
     from gan_core.generator import Samples
     from tasks.inputs import Inputs
+    from tasks.provenance import Origin
 
 
-def write_samples(samples: Samples, out: Path, classes: tuple[str, ...] | None = None, given: Inputs | None = None) -> None:
+def write_samples(
+    samples: Samples, out: Path, classes: tuple[str, ...] | None = None, given: Inputs | None = None, origin: Origin | None = None
+) -> None:
     """Write samples in the form that `out` asks for; whole or not at all, and the same samples give the same bytes.
 
     * `.png`: one picture, a grid of the images, with what each was made from on its left, or a scatter of the points.
+    * `.jpg`, `.jpeg`, `.webp`: the same picture, as JPEG, or as WebP without loss.
     * `.gif`: the images one after another, as an endless film.
     * `.npz`: `images`, uint8 (N, C, H, W), or `points`, float32 (N, D); and `labels`, int64 (N,), or `prompts`, text (N,), where there
       are any.
@@ -39,6 +44,7 @@ def write_samples(samples: Samples, out: Path, classes: tuple[str, ...] | None =
         out: replaced if it is a file; a folder must be new or empty.
         classes: names of the labels, for the files' names.
         given: what the samples were made from, one for each.
+        origin: what drew them, which a picture then says in its metadata (`tasks.provenance`).
 
     Raises:
         ConfigError: another suffix, a folder that holds something, or a place that cannot be written.
@@ -46,6 +52,8 @@ def write_samples(samples: Samples, out: Path, classes: tuple[str, ...] | None =
     kind = kinds.of(samples.kind)
     written = kind.written(samples, classes, given)
     writers: dict[str, Callable[[Path], None]] = {".npz": partial(write_arrays, samples, written.arrays), **written.files}
+    if ".png" in writers:
+        writers |= {suffix: partial(_write_stamped, writers[".png"], form, origin) for suffix, form in STAMPED.items()}
     is_folder = out.is_dir() or not out.suffix
     if not is_folder and out.suffix.lower() not in writers:
         forms = ", ".join(sorted(writers, reverse=True))
@@ -54,7 +62,7 @@ def write_samples(samples: Samples, out: Path, classes: tuple[str, ...] | None =
         )
     try:
         if is_folder:
-            _write_folder(out, written.each)
+            _write_folder(out, written.each, origin)
         else:
             out.parent.mkdir(parents=True, exist_ok=True)
             with replacing(out) as temporary:
@@ -74,7 +82,12 @@ def write_arrays(samples: Samples, of_kind: Mapping[str, NDArray[Any]], to: Path
         np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
-def _write_folder(out: Path, write: Callable[[Path], None]) -> None:
+def _write_stamped(write: Callable[[Path], None], form: str, origin: Origin | None, out: Path) -> None:
+    write(out)  # as PNG
+    out.write_bytes(stamped(out.read_bytes(), form, None if origin is None else origin.text(None)))
+
+
+def _write_folder(out: Path, write: Callable[[Path], None], origin: Origin | None) -> None:
     if out.is_dir() and any(out.iterdir()):
         raise ConfigError(f"{out}: holds files already; name a new folder")
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -82,6 +95,8 @@ def _write_folder(out: Path, write: Callable[[Path], None]) -> None:
     try:
         temporary.chmod(0o755)
         write(temporary)
+        for index, path in enumerate(sorted(temporary.glob("*.png")) if origin is not None else ()):
+            path.write_bytes(stamped(path.read_bytes(), "png", None if origin is None else origin.text(index)))
         temporary.replace(out)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

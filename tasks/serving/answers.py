@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from gan_core.generator import Generator, Samples
 from tasks import kinds
+from tasks.provenance import STAMPED, stamped
 from tasks.sample_files import write_arrays, write_samples
 from tasks.samples import encode_png
 
@@ -19,24 +20,28 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from tasks.inputs import Inputs
+    from tasks.provenance import Origin
 
 JSON = "application/json"
 _NPZ = "application/x-npz"
 _SUFFIXES = {
     _NPZ: ".npz",
     "image/png": ".png",
+    "image/webp": ".webp",
+    "image/jpeg": ".jpg",
     "image/gif": ".gif",
     "text/csv": ".csv",
     "application/vnd.apache.parquet": ".parquet",
 }
 """What `gantry sample` writes, by its type on the web."""
-_WEBP, _ZIP = "image/webp", "application/zip"
+_ZIP = "application/zip"
 
 
 def forms(samples: Samples) -> tuple[str, ...]:
     """The types in which samples such as these are answered; the first is for who takes anything."""
     there = {".npz", *kinds.of(samples.kind).written(samples, None, None).files}
-    return (JSON, *(form for form, suffix in _SUFFIXES.items() if suffix in there), *([_WEBP] if _is_images(samples) else []), _ZIP)
+    there |= set(STAMPED) if ".png" in there else set()
+    return (JSON, *(form for form, suffix in _SUFFIXES.items() if suffix in there), _ZIP)
 
 
 def chosen(accept: str, offered: Sequence[str]) -> str | None:
@@ -63,27 +68,29 @@ def chosen(accept: str, offered: Sequence[str]) -> str | None:
     return best if liked(best) > 0 else None
 
 
-def encoded(generator: Generator, version: int, samples: Samples, form: str, given: Inputs | None = None) -> bytes:
+def encoded(
+    generator: Generator, version: int, samples: Samples, form: str, given: Inputs | None = None, origin: Origin | None = None
+) -> bytes:
     """Samples as the bytes of one of their `forms`: those of the file that `gantry sample` writes, where it writes such a one.
 
-    A single image is that image as PNG or WebP; several are a grid, with what each was made from on its left.
+    A single image is that image as PNG, WebP or JPEG; several are a grid, with what each was made from on its left. A picture says in its
+    metadata what drew it, where `origin` is given.
     """
     if form == JSON:
         rows = kinds.of(samples.kind).records(samples, generator.config.classes)
         told = _of_prompts(generator, samples)
         rows = [row | {key: values[i] for key, values in told.items()} for i, row in enumerate(rows)] if told else rows
         return json.dumps({"version": version, "samples": rows}, ensure_ascii=False, default=_plain).encode()
-    if form == "image/png" and _is_images(samples) and len(samples.samples) == 1:
-        return encode_png(samples.samples[0])
-    if form == _WEBP:
-        return _as_webp(encoded(generator, version, samples, "image/png", given))
+    suffix = _SUFFIXES.get(form, "")
+    if suffix in STAMPED and samples.samples.ndim == 4 and len(samples.samples) == 1:
+        return stamped(encode_png(samples.samples[0]), STAMPED[suffix], None if origin is None else origin.text(0))
     if form == _NPZ:
         buffer = BytesIO()
         write_arrays(samples, kinds.of(samples.kind).written(samples, generator.config.classes, given).arrays, buffer)
         return buffer.getvalue()
     with tempfile.TemporaryDirectory(prefix="gantry-serve-") as folder:
-        out = Path(folder) / f"samples{_SUFFIXES.get(form, '')}"
-        write_samples(samples, out, generator.config.classes, given)
+        out = Path(folder) / f"samples{suffix}"
+        write_samples(samples, out, generator.config.classes, given, origin)
         return out.read_bytes() if form != _ZIP else _zipped(out)
 
 
@@ -98,21 +105,9 @@ def _of_prompts(generator: Generator, samples: Samples) -> dict[str, Sequence[st
     return {"prompt": samples.prompts, "unknown_words": [" ".join(generator.unknown_words([prompt])) for prompt in samples.prompts]}
 
 
-def _is_images(samples: Samples) -> bool:
-    return samples.samples.ndim == 4
-
-
 def _plain(value: Any) -> Any:
     """What JSON has no word for: NumPy's numbers, days and moments."""
     return value.item() if hasattr(value, "item") else value.isoformat()
-
-
-def _as_webp(png: bytes) -> bytes:
-    from PIL import Image
-
-    buffer = BytesIO()
-    Image.open(BytesIO(png)).save(buffer, format="webp", lossless=True)
-    return buffer.getvalue()
 
 
 def _zipped(folder: Path) -> bytes:

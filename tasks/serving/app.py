@@ -24,6 +24,7 @@ from gan_core.errors import GantryError
 from gan_core.generator import Generator, GeneratorConfig, Order, Samples
 from tasks import kinds
 from tasks.inputs import Inputs
+from tasks.provenance import Origin
 from tasks.serving.answers import chosen, encoded
 from tasks.serving.asked import DEFAULTS, MAX_COUNT, Asked
 from tasks.serving.batching import Batcher, QueueFullError
@@ -60,6 +61,8 @@ class Limits:
     """Passes of the network that are under way at once."""
     token: str | None = None
     """What `Authorization: Bearer` has to hold; None: nothing."""
+    provenance: bool = True
+    """Whether pictures say in their metadata what drew them."""
     hosts: tuple[str, ...] = ()
     """What a request may call this server, so that no page of another site reaches it by a name of its own; empty: anything."""
 
@@ -189,7 +192,11 @@ class Server:
             given, order = await self._decoded(asked, served.generator.config)
 
         def answer(drawn_by: Served, samples: Samples) -> tuple[int, bytes]:
-            return drawn_by.number, encoded(drawn_by.generator, drawn_by.number, samples, form, given)
+            origin = None
+            if self._limits.provenance:
+                ask = kinds.of(drawn_by.generator.config.kind).ask
+                origin = Origin(drawn_by.name, drawn_by.number, drawn_by.generator.config.sha256, asked.request(ask))
+            return drawn_by.number, encoded(drawn_by.generator, drawn_by.number, samples, form, given, origin)
 
         version, content = await asyncio.wrap_future(self.batcher.submit(self.champion.picked(), asked.count, order, answer))
         self.metrics.drawn.labels(str(version)).inc()

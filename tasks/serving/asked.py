@@ -78,6 +78,13 @@ class Asked:
             return len(self.files)
         return int(self.said["n"]) if self.each is None else len(self.each)
 
+    def request(self, ask: str) -> dict[str, Any] | None:
+        """The same as the JSON of a request, as short as it can be; None where pictures are translated."""
+        if ask == "input":
+            return None
+        told = {key: value for key, value in self.said.items() if value != DEFAULTS[key]}
+        return told | {"n": self.count, "seed": self.said["seed"]} | ({} if self.each is None else {ask: list(self.each)})
+
     def order(self, generator: Generator) -> Order:
         """The same, as this generator takes it.
 

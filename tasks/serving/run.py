@@ -19,7 +19,7 @@ _SHORTEST_TOKEN = 16
 _GRACE = 30  # seconds for requests that are under way when the server is told to end
 
 
-def limits_of(host: str, waiting: int) -> Limits:
+def limits_of(host: str, waiting: int, provenance: bool = True) -> Limits:
     """The limits of a server on this host, with the token from the environment.
 
     Raises:
@@ -32,7 +32,7 @@ def limits_of(host: str, waiting: int) -> Limits:
         raise ConfigError(
             f"{TOKEN}: has {len(token)} characters and is easily guessed; use {_SHORTEST_TOKEN} or more, as `openssl rand -hex 32`"
         )
-    return Limits(waiting=waiting, token=token, hosts=() if token else LOOPBACK)
+    return Limits(waiting=waiting, token=token, provenance=provenance, hosts=() if token else LOOPBACK)
 
 
 def share_of(text: str) -> float:

@@ -33,6 +33,7 @@ from gan_core.kinds.unpaired import Unpaired
 from gan_core.networks import build_generator
 from gan_core.params.networks import GENERATORS
 from tasks.inputs import Inputs
+from tasks.provenance import Origin
 from tasks.sample_files import write_samples
 from tasks.serving.answers import JSON, chosen
 from tasks.serving.app import Server
@@ -73,6 +74,11 @@ def clients(registered: Registered) -> Iterator[dict[str, httpx.Client]]:
         server.__exit__(None, None, None)
 
 
+def origin(name: str, asked: dict[str, Any] | None, folder: Path) -> Origin:
+    """What a picture of a server's says of it."""
+    return Origin(name, 1, MADE[name]().save(folder / "generator").config.sha256, asked)
+
+
 def png(image: NDArray[np.uint8]) -> bytes:
     buffer = BytesIO()
     Image.fromarray(image.transpose(1, 2, 0)).save(buffer, format="png")
@@ -94,7 +100,7 @@ class TestForms:
             np.testing.assert_array_equal(found["points"], drawn.samples)
         answer = clients["points"].post("/samples", json=said).json()["samples"]
         np.testing.assert_array_equal(np.float32([[one["x0"], one["x1"]] for one in answer]), drawn.samples)
-        write_samples(drawn, tmp_path / "a.png")
+        write_samples(drawn, tmp_path / "a.png", origin=origin("points", said, tmp_path))
         assert clients["points"].post("/samples", json=said, headers={"Accept": "image/*"}).content == (tmp_path / "a.png").read_bytes()
 
     def test_rows_of_a_table(self, clients: dict[str, httpx.Client], tmp_path: Path) -> None:
@@ -116,7 +122,8 @@ class TestForms:
         assert (answer["prompt"], answer["unknown_words"]) == ("blue heart", "blue")
 
     def test_a_zip_has_the_files_of_a_folder(self, clients: dict[str, httpx.Client], tmp_path: Path) -> None:
-        write_samples(captioned().sample(3, 1, prompts=["heart"]), tmp_path / "folder")
+        said = origin("captioned", {"n": 3, "seed": 1, "prompt": "heart"}, tmp_path)
+        write_samples(captioned().sample(3, 1, prompts=["heart"]), tmp_path / "folder", origin=said)
         answer = clients["captioned"].get("/samples?n=3&seed=1&prompt=heart", headers={"Accept": "application/zip"})
         with zipfile.ZipFile(BytesIO(answer.content)) as archive:
             assert {name: archive.read(name) for name in archive.namelist()} == {
@@ -133,7 +140,8 @@ class TestPictures:
     def test_several_in_a_form_come_back_in_a_grid_beside_what_they_were(self, clients: dict[str, httpx.Client], tmp_path: Path) -> None:
         files = [("input", (f"{i}.png", png(image))) for i, image in enumerate(PICTURES)]
         answer = clients["translator"].post("/samples", files=files, headers={"Accept": "image/png"})
-        write_samples(translator().translate(PICTURES), tmp_path / "a.png", None, Inputs(PICTURES, ("0", "1")))
+        said = origin("translator", None, tmp_path)
+        write_samples(translator().translate(PICTURES), tmp_path / "a.png", None, Inputs(PICTURES, ("0", "1")), said)
         assert answer.content == (tmp_path / "a.png").read_bytes()
 
     def test_in_base64_as_mlflow_takes_them(self, clients: dict[str, httpx.Client]) -> None:

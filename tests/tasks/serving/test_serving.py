@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from real_mlflow import tiny_generator
 
+from tasks.provenance import Origin, claim
 from tasks.sample_files import write_samples
 from tasks.serving.app import Limits, Server
 
@@ -41,9 +42,12 @@ def ask(client: httpx.Client, accept: str = "application/x-npz", **said: Any) ->
 
 class TestAnswers:
     def test_the_bytes_are_those_of_gantry_sample(self, client: httpx.Client, tmp_path: Path) -> None:
-        drawn = tiny_generator().sample(5, seed=7, label="dog")
-        for suffix, form in ((".npz", "application/x-npz"), (".png", "image/png"), (".gif", "image/gif")):
-            write_samples(drawn, tmp_path / f"samples{suffix}", tiny_generator().config.classes)
+        generator = tiny_generator().save(tmp_path / "generator")
+        drawn = generator.sample(5, seed=7, label="dog")
+        origin = Origin(NAME, 1, generator.config.sha256, {"n": 5, "seed": 7, "label": "dog"})
+        forms = {".npz": "application/x-npz", ".png": "image/png", ".webp": "image/webp", ".jpg": "image/jpeg", ".gif": "image/gif"}
+        for suffix, form in forms.items():
+            write_samples(drawn, tmp_path / f"samples{suffix}", generator.config.classes, None, origin)
             answer = ask(client, form, n=5, seed=7, label="dog")
             assert answer.content == (tmp_path / f"samples{suffix}").read_bytes()
             assert answer.headers["content-type"] == form
@@ -62,6 +66,12 @@ class TestAnswers:
         answer = ask(client, form, n=1, seed=3)
         picture = np.asarray(Image.open(BytesIO(answer.content)).convert("L"))
         np.testing.assert_array_equal(picture, tiny_generator().sample(1, seed=3).samples[0, 0])
+
+    def test_a_picture_says_what_was_asked_unless_it_is_not_to(self, client: httpx.Client, registered: Registered, tmp_path: Path) -> None:
+        (tmp_path / "a.png").write_bytes(ask(client, "image/png", label=["3", "cat"], seed=2).content)
+        assert claim(tmp_path / "a.png").asked == {"n": 2, "seed": 2, "label": ["3", "cat"]}
+        with running(Server(registered.workspace, NAME, Limits(provenance=False), look_every=3_600)) as silent:
+            assert Image.open(BytesIO(ask(silent, "image/png", n=2).content)).info == {}
 
     def test_each_by_its_own_label_and_what_else_can_be_said(self, client: httpx.Client) -> None:
         got = arrays(ask(client, label=["3", "cat"], seed=2))

@@ -1,0 +1,267 @@
+"""What drew a picture, in the picture's own metadata; and whether drawing it again gives it.
+
+PNG has it in text chunks, JPEG and WebP in EXIF (`Software`, `ImageDescription`). Beside it stands, as XMP, what the IPTC has for
+pictures by a trained model (Photo Metadata Standard 2023.1, Digital Source Type), which other programs look for.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import struct
+import tempfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib.metadata import version
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from gan_core.errors import ConfigError, DataError
+from tasks import kinds
+from tasks.params import NAME
+from tasks.sources.raw import safe_path
+
+if TYPE_CHECKING:
+    from gan_core.generator import Generator, Order
+    from tasks.inputs import Inputs
+
+STAMPED = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
+"""Forms of pictures that hold it, by their suffix, as Pillow names them."""
+TOLERANCE = 12.0
+"""Mean difference, of 255 levels, in any block of 8 x 8 pixels, up to which a picture that was compressed with losses is the same."""
+_ROUNDING = 1  # level that other numbers of threads may make
+_KEY = "gantry"
+_MOST_TEXT = 16 * 2**10
+_MOST_BYTES = 64 * 2**20
+_MOST_PIXELS = 50_000_000
+_SHA256 = re.compile("[0-9a-f]{64}")
+_SOFTWARE, _DESCRIPTION = 0x0131, 0x010E
+_XMP = (
+    '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about=""'
+    ' xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"'
+    ' Iptc4xmpExt:DigitalSourceType="http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"/></rdf:RDF></x:xmpmeta>'
+)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What drew samples, and what it was asked for."""
+
+    name: str
+    version: int | None
+    """None: it is not registered."""
+    sha256: str
+    """Of the generator's weights."""
+    asked: Mapping[str, Any] | None
+    """As a request to `gantry serve` says it; None where pictures were translated, or it is too long to be kept."""
+    index: int | None = None
+    """Of the sample that the picture shows; None: it shows all of them."""
+    gantry: str = ""
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """What a file claims.
+
+        Raises:
+            DataError: it is of another form.
+        """
+        try:
+            found = cls(**json.loads(text if len(text) <= _MOST_TEXT else ""))
+            texts = isinstance(found.name, str) and isinstance(found.sha256, str) and isinstance(found.gantry, str)
+            valid = (
+                texts
+                and len(found.name) <= 128
+                and (found.version is None or NAME.fullmatch(found.name))
+                and _SHA256.fullmatch(found.sha256)
+                and len(found.gantry) <= 40
+            )
+            valid = valid and all(value is None or (type(value) is int and 0 <= value < 10**9) for value in (found.version, found.index))
+            valid = valid and isinstance(found.asked, dict | None)
+        except (ValueError, TypeError, RecursionError):
+            valid = None
+        if not valid:
+            raise DataError("its metadata are not as Gantry writes them, so they say nothing of where it came from")
+        return found
+
+    def text(self, index: int | None) -> str:
+        """The same of one of the samples, as JSON in ASCII."""
+        facts = {**vars(self), "index": index, "gantry": _installed()}
+        text = json.dumps(facts, sort_keys=True)
+        return text if len(text) <= _MOST_TEXT else json.dumps({**facts, "asked": None}, sort_keys=True)
+
+    @property
+    def in_words(self) -> str:
+        """For people; nothing in it is more than a line of printable text."""
+        who = safe_path(self.name) if self.version is None else f"{self.name}, version {self.version}"
+        what = "the picture of all" if self.index is None else f"sample {self.index}"
+        asked = "what was asked is not kept" if self.asked is None else safe_path(json.dumps(self.asked, ensure_ascii=False))[:400]
+        return f"drawn by {who} (sha256 {self.sha256[:12]}...): {what}; {asked}; Gantry {safe_path(self.gantry)}"
+
+    def order(self, generator: Generator) -> Order:
+        """What the generator was asked for.
+
+        Raises:
+            ConfigError: it cannot be asked that, or it is not kept.
+        """
+        if self.asked is None:
+            raise ConfigError("what was asked is not in the file, so it cannot be drawn again; of a translation, give --input too")
+        from tasks.serving.asked import Asked
+
+        told, ask = dict(self.asked), kinds.of(generator.config.kind).ask
+        each = told.pop(ask) if isinstance(told.get(ask), list) else None
+        return Asked.of({} if each is None else {ask: each}, len(each or ()), told, ask).order(generator)
+
+
+def stamped(png: bytes, form: str, text: str | None) -> bytes:
+    """A picture in another form, with what an origin says in its metadata.
+
+    Args:
+        png: the picture, whose pixels stay as they are compressed where `form` is png.
+        form: of the values of `STAMPED`; WebP is without loss, JPEG of quality 95.
+        text: from `Origin.text`; None: nothing is said.
+    """
+    if form == "png":
+        if text is None:
+            return png
+        chunks = _chunk(b"tEXt", f"Software\0Gantry {_installed()}".encode("latin-1")), _chunk(b"tEXt", f"{_KEY}\0{text}".encode("latin-1"))
+        xmp = _chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + _XMP.encode())
+        head = 8 + 25  # the signature and IHDR
+        return png[:head] + b"".join([*chunks, xmp]) + png[head:]
+    told: dict[str, Any] = {"quality": 95, "subsampling": 0} if form == "jpeg" else {"lossless": True}
+    if text is not None:
+        exif = Image.Exif()
+        exif[_SOFTWARE], exif[_DESCRIPTION] = f"Gantry {_installed()}", text
+        told |= {"exif": exif, "xmp": _XMP.encode()}
+    buffer = BytesIO()
+    Image.open(BytesIO(png)).save(buffer, format=form, **told)
+    return buffer.getvalue()
+
+
+@dataclass(frozen=True)
+class Identified:
+    """A file beside what is drawn again by what it names."""
+
+    same: bool
+    in_words: str
+
+
+def claim(path: Path) -> Origin:
+    """What a file's metadata claim; not a pixel is decoded.
+
+    Raises:
+        ConfigError: it is not there.
+        DataError: it is too large, no PNG, JPEG or WebP, or claims nothing.
+    """
+    text = _opened(path)[1]
+    if text is None:
+        raise DataError(f"{path}: says nothing of what drew it")
+    try:
+        return Origin.read(text)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
+
+
+def compare(path: Path, origin: Origin, generator: Generator, given: Inputs | None = None) -> Identified:
+    """Draw again what `origin` says, and compare the pixels with those of the file.
+
+    Args:
+        given: what was translated.
+
+    Raises:
+        ConfigError: it cannot be drawn again.
+        DataError: the file is broken.
+    """
+    if generator.config.sha256 != origin.sha256:
+        return Identified(False, f"its weights are others (sha256 {generator.config.sha256[:12]}...), so this did not draw it")
+    image = _opened(path)[0]
+    order = origin.order(generator) if given is None else generator.order_of(given.images)
+    if origin.index is not None:
+        if origin.index >= len(order):
+            raise ConfigError(f"{path}: says that it is sample {origin.index} of {len(order)}, and there is none of that number")
+        order = _only(order, origin.index)
+    if len(generator.config.shape) == 3 and len(order) * math.prod(generator.config.shape[1:]) > image.width * image.height:
+        raise ConfigError(f"{path}: says that it shows {len(order):,} samples, for which it has too few pixels")
+    try:
+        found = np.asarray(image.convert("RGB"))
+    except (OSError, ValueError, SyntaxError) as error:
+        raise DataError(f"{path}: is broken ({error})") from None
+    again = np.asarray(Image.open(BytesIO(_drawn(generator, order, origin.index, given))).convert("RGB"))
+    if found.shape != again.shape:
+        sizes = [f"{picture.shape[1]} x {picture.shape[0]}" for picture in (again, found)]
+        return Identified(False, f"drawn again it has {sizes[0]} pixels, and the file has {sizes[1]}")
+    return _compared(found, again, lossy=image.format != "PNG")
+
+
+def _only(order: Order, index: int) -> Order:
+    """What one sample of an order is drawn from."""
+    one = slice(index, index + 1)
+    labels = None if order.labels is None else order.labels[one]
+    prompts = None if order.prompts is None else order.prompts[one]
+    return replace(order, first=order.first[one], given=None if order.given is None else order.given[one], labels=labels, prompts=prompts)
+
+
+def _drawn(generator: Generator, order: Order, index: int | None, given: Inputs | None) -> bytes:
+    """The picture as PNG, as it is written of all samples, or of one alone."""
+    from tasks.samples import encode_png
+
+    (samples,) = generator.draw([order])
+    if index is not None:
+        return encode_png(samples.samples[0])
+    with tempfile.TemporaryDirectory(prefix="gantry-") as folder:
+        path = Path(folder) / "again.png"
+        kinds.of(samples.kind).written(samples, None, given).files[".png"](path)
+        return path.read_bytes()
+
+
+def _compared(found: NDArray[np.uint8], again: NDArray[np.uint8], lossy: bool) -> Identified:
+    difference = np.abs(found.astype(np.int16) - again).mean(axis=2)
+    largest = int(np.abs(found.astype(np.int16) - again).max())
+    if largest == 0:
+        return Identified(True, "drawn again it is the same, to the pixel")
+    if largest <= _ROUNDING:
+        return Identified(True, "drawn again it is the same but for rounding: no value differs by more than 1 of 255")
+    rows, columns = (np.arange(0, side, 8) for side in difference.shape)
+    sums = np.add.reduceat(np.add.reduceat(difference, rows, axis=0), columns, axis=1)
+    in_block = float(
+        (sums / np.outer(*(np.diff([*starts, side]) for starts, side in zip((rows, columns), difference.shape, strict=True)))).max()
+    )
+    said = f"values differ by up to {largest} of 255, in a block of 8 x 8 pixels by up to {in_block:.1f} on average"
+    if lossy and in_block <= TOLERANCE:
+        return Identified(True, f"drawn again it is the same but for compression: {said}")
+    return Identified(False, f"drawn again it is another picture: {said}")
+
+
+def _opened(path: Path) -> tuple[Image.Image, str | None]:
+    """A picture of which not a pixel is decoded yet, and what its metadata say under Gantry's key."""
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise DataError(f"{path}: has more than {_MOST_BYTES // 2**20} MiB; no picture that is looked at has")
+        image = Image.open(BytesIO(path.read_bytes()), formats=("PNG", "JPEG", "WEBP"))
+    except FileNotFoundError:
+        raise ConfigError(f"--identify {path}: not there") from None
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        raise DataError(f"{path}: is no PNG, JPEG or WebP that can be read") from None
+    if image.width * image.height > _MOST_PIXELS:
+        raise DataError(f"{path}: has {image.width} x {image.height} pixels; at most {_MOST_PIXELS:,} are looked at")
+    try:
+        text = image.info.get(_KEY) if image.format == "PNG" else image.getexif().get(_DESCRIPTION)
+    except (OSError, ValueError, SyntaxError, KeyError, TypeError, struct.error):
+        text = None
+    return image, text if isinstance(text, str) else None
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+@cache
+def _installed() -> str:
+    return version("gantry-gan")
