@@ -57,7 +57,7 @@ def write_rows(path: Path, rows: Iterable[NDArray[Any]], shape: tuple[int, ...],
         np.save(path, np.ascontiguousarray(rows), allow_pickle=False)
         return
     header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
-    with path.open("wb") as file:
+    with path.open("wb", buffering=1 << 16) as file:  # rows are small, and calls to the system are not
         np.lib.format.write_array_header_1_0(file, header)
         for row in rows:
             file.write(row.tobytes())

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from gan_core.generator import Generator, Samples
 
 _PROBE_INPUTS = 16
+_BUFFER = 1 << 16  # bytes: pictures are small, and calls to the system are not
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Spool:
     """
 
     def __init__(self, path: Path, size: int) -> None:
-        self._file = path.open("w+b")
+        self._file = path.open("w+b", buffering=_BUFFER)
         self.size = size
         """Height and width of every picture."""
         self._channels = array("B")

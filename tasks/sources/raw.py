@@ -54,6 +54,8 @@ _SHARD = re.compile(r"shard-[0-9a-f]{2}-[0-9a-f]{16}\.tar")
 _SHARD_COUNTS = ((16 << 20, 1), (4 << 30, 16))
 """Number of shards for image files of at most so many bytes together; above the last, 256."""
 _CHUNK = 1 << 20
+_READ = 1 << 16
+"""Bytes that are read at once where a file has fewer."""
 _AHEAD = 8
 """Files that are transferred at once."""
 _BLOCK = tarfile.BLOCKSIZE
@@ -127,6 +129,8 @@ class RawReader:
         self.members = members
         """In order of their paths."""
         self._shards: dict[str, FileIO] = {}
+        self._there: dict[str, tuple[int, bytes]] = {}
+        """Of each shard where it was last read, and what was there: the next small file lies behind the one before."""
 
     @classmethod
     def open(cls, folder: Path) -> Self:
@@ -198,11 +202,19 @@ class RawReader:
         for file in self._shards.values():
             file.close()
         self._shards.clear()
+        self._there.clear()
 
     def _read(self, member: Member) -> bytes:
         if member.shard not in self._shards:
             self._shards[member.shard] = FileIO(self.folder / member.shard)
         descriptor = self._shards[member.shard].fileno()
+        if member.size <= _READ:
+            start, there = self._there.get(member.shard, (0, b""))
+            if not start <= member.offset <= start + len(there) - member.size:
+                start, there = member.offset, os.pread(descriptor, _READ, member.offset)
+                self._there[member.shard] = start, there
+            at = member.offset - start
+            return there[at : at + member.size]
         parts = []
         # One call gives at most 2 GiB.
         offset, end = member.offset, member.offset + member.size
@@ -477,7 +489,7 @@ def _read_index(folder: Path) -> tuple[About, list[list[Member]]]:
         if text["format"] != FORMAT:
             raise DataError(f"{path}: of format {text['format']!r}, and this version reads {FORMAT}; {_AGAIN}")
         about = About(text["kind"], text["source"], text["samples"], text["truth"])
-        shards = [[_member(shard["name"], *row) for row in shard["members"]] for shard in text["shards"]]
+        shards = [[_member(name, *row) for row in shard["members"]] for shard in text["shards"] if (name := _checked(shard["name"]))]
     except FileNotFoundError:
         raise DataError(f"{path}: not there; run the fetch stage first") from None
     except OSError as error:
@@ -489,9 +501,15 @@ def _read_index(folder: Path) -> tuple[About, list[list[Member]]]:
     return about, shards
 
 
+def _checked(name: str) -> str:
+    if not _SHARD.fullmatch(name):
+        raise ValueError(f"no shard {name!r}")
+    return name
+
+
 def _member(shard: str, path: str, size: int, offset: int, sha256: str) -> Member:
-    if not _SHARD.fullmatch(shard) or not isinstance(path, str) or not isinstance(sha256, str):
-        raise ValueError(f"no shard {shard!r} or member {path!r}")
+    if not isinstance(path, str) or not isinstance(sha256, str):
+        raise ValueError(f"no member {path!r}")
     if not (isinstance(size, int) and isinstance(offset, int)) or size < 0 or offset < 0:
         raise ValueError(f"{path}: {size!r} bytes at {offset!r}")
     return Member(path, size, sha256, shard, offset)

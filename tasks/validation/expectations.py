@@ -27,7 +27,7 @@ from gan_core.errors import DataError
 from tasks.kinds.kind import Expected
 from tasks.params import ValidateParams
 from tasks.system import cores
-from tasks.system.imports import quick_imports
+from tasks.system.imports import loaded_when_used, quick_imports
 
 if TYPE_CHECKING:
     from great_expectations.core import ExpectationSuite
@@ -295,15 +295,12 @@ def _great_expectations() -> Any:
     """Great Expectations, imported when it is needed (2 to 3 s) and told to keep to itself first."""
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     os.environ.setdefault("DO_NOT_TRACK", "true")
-    with quick_imports():
+    with quick_imports(), loaded_when_used("altair", "scipy.stats"):  # for expectations of distributions and their charts: a third of it
         import great_expectations
+        import great_expectations.expectations
 
     return great_expectations
 
 
 def _expectations() -> Any:
-    with quick_imports():
-        _great_expectations()
-        import great_expectations.expectations as expectations
-
-    return expectations
+    return _great_expectations().expectations

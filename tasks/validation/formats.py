@@ -15,6 +15,7 @@ import math
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.util import find_spec
 from io import BytesIO
 from typing import Any, Literal
@@ -268,6 +269,7 @@ class _Frame:
     """Whether the end of the picture is there."""
 
 
+@lru_cache(maxsize=1)  # asked twice of a file, one after another
 def _jpeg_frame(data: bytes) -> _Frame | None:
     """The frame of the first picture, or None where the markers are not in order."""
     at, tagged, frame = 2, False, None

@@ -52,3 +52,24 @@ def test_a_process_of_ours_collects_once_it_has_imported_what_it_needs(begins: b
     program = f"import sys, gc; sys.argv = {['-m' if begins else 'a.py']}; from tasks.system.imports import all_imported"
     program += f"; assert gc.isenabled() is {not begins}; all_imported(); assert gc.isenabled(); assert gc.get_freeze_count() > 1000"
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_a_module_is_loaded_with_the_first_look_into_it() -> None:
+    program = """
+import sys
+from tasks.system.imports import loaded_when_used
+with loaded_when_used("tabnanny", "email.mime.text"):
+    import tabnanny, email.mime.text
+    assert "tokenize" not in sys.modules and "email.mime.nonmultipart" not in sys.modules
+assert not sys.meta_path[0].__class__.__module__.startswith("tasks")
+assert tabnanny.check.__name__ == "check" and "tokenize" in sys.modules
+from email.mime.text import MIMEText
+assert "email.mime.nonmultipart" in sys.modules and MIMEText("a").get_payload() == "a"
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_great_expectations_leaves_out_what_draws_distributions() -> None:
+    program = "import sys; from tasks.validation.expectations import _expectations; gxe = _expectations()"
+    program += "; assert gxe.ExpectColumnKLDivergenceToBeLessThan; sys.exit('scipy.stats.distributions' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
