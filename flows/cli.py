@@ -531,6 +531,28 @@ def serve(
     run(current(), name, host, port, limits_of(host, waiting, provenance), typer.echo, share_of(challenger))
 
 
+@app.command(epilog=_examples("gantry studio", "gantry studio --open --port 8000"))
+def studio(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: a free one.")] = 8090,
+    host: Annotated[str, typer.Option(help="Any other address than loopback takes a token, in GANTRY_STUDIO_TOKEN.")] = "127.0.0.1",
+    show: Annotated[bool, typer.Option("--open", help="Open it in the browser too.")] = False,
+) -> None:
+    """Pages in the browser to look at registered generators and to play with them: draw, walk, compare versions, promote."""
+    from tasks.serving.run import limits_of
+    from tasks.studio.run import TOKEN
+    from tasks.studio.run import studio as run
+    from tasks.workspace import current
+
+    def say(address: str) -> None:
+        typer.echo(f"the studio is on {address}; Ctrl+C ends it")
+        if show:
+            import webbrowser
+
+            webbrowser.open(address)
+
+    run(current(), host, port, limits_of(host, 1, variable=TOKEN), say)
+
+
 @app.command(epilog=_examples("gantry promote digits 2"))
 def promote(
     name: Annotated[str, typer.Argument(metavar="NAME", autocompletion=_entries, help="A registered generator.")],

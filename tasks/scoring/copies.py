@@ -157,11 +157,11 @@ def picture(found: Copies, generated: NDArray[np.uint8], train: NDArray[np.uint8
 
 def of_images(extractor: FeatureExtractor) -> tuple[Embedding, Embedding]:
     """What images are compared by: features, and small pictures."""
-    return extractor.features, _shrunk
+    return extractor.features, shrunk
 
 
-def _shrunk(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+def shrunk(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Pixels (N, D) of uint8 images (N, C, H, W), averaged down to at most 16 x 16."""
     height, width = (min(_SIDE, side) for side in images.shape[2:])
-    shrunk: NDArray[np.float32] = F.adaptive_avg_pool2d(torch.from_numpy(images).float(), (height, width)).flatten(1).numpy()
-    return shrunk
+    pixels: NDArray[np.float32] = F.adaptive_avg_pool2d(torch.from_numpy(images).float(), (height, width)).flatten(1).numpy()
+    return pixels

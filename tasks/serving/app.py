@@ -8,7 +8,7 @@ import json
 import logging
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 from uuid import uuid4
@@ -75,6 +75,17 @@ class RefusedError(GantryError):
         self.status, self.headers = status, {key.replace("_", "-"): value for key, value in headers.items()}
 
 
+def check_host(hosts: Sequence[str], headers: Headers) -> None:
+    """Refuse who calls this server by another name than these, if there are any: a page of another site that gave its address its own.
+
+    Raises:
+        RefusedError: so it is.
+    """
+    host = re.sub(r":\d*$", "", headers.get("host", "")).strip("[]")
+    if hosts and host not in hosts:
+        raise RefusedError(421, f"this server is {hosts[0]}, and was asked as {host[:80]!r}; set its token to allow it")
+
+
 class Server:
     """One generator's server, as an ASGI application; started and ended by the ASGI lifespan."""
 
@@ -100,7 +111,7 @@ class Server:
         self.metrics = Metrics(lambda: self.batcher.waiting, lambda: self.champion.served.number, lambda: self.champion.trouble is None)
         self._limits, self._look_every = limits, look_every
         self._decoder = asyncio.Semaphore(1)
-        self._bodies = _Bodies(limits.bodies, lambda: self.batcher.waiting)
+        self._bodies = Bodies(limits.bodies, lambda: self.batcher.waiting)
         self._routes: Mapping[str, tuple[str, Callable[[Request], Awaitable[Response]]]] = {
             "/samples": ("GET, HEAD, POST", self._samples),
             "/health": ("GET, HEAD", self._health),
@@ -145,7 +156,7 @@ class Server:
         try:
             self._check(scope["path"], headers)
             answer = self._route(scope["path"], scope["method"])
-            with _Body(receive, headers, self._limits.body, self._bodies) as body:
+            with Body(receive, headers, self._limits.body, self._bodies) as body:
                 await (await answer(Request(scope, body)))(scope, receive, named)
         except QueueFullError as error:
             await refuse(429, str(error), {"Retry-After": str(error.seconds)})
@@ -171,11 +182,7 @@ class Server:
 
     def _check(self, path: str, headers: Headers) -> None:
         """Refuse who may not ask."""
-        host = re.sub(r":\d*$", "", headers.get("host", "")).strip("[]")
-        if self._limits.hosts and host not in self._limits.hosts:
-            raise RefusedError(
-                421, f"this server is {self._limits.hosts[0]}, and was asked as {host[:80]!r}; set GANTRY_SERVE_TOKEN to allow it"
-            )
+        check_host(self._limits.hosts, headers)
         if self._limits.token is not None and path not in _OPEN:
             kind, _, token = headers.get("authorization", "").partition(" ")
             if kind.lower() != "bearer" or not hmac.compare_digest(token.encode(), self._limits.token.encode()):
@@ -242,7 +249,7 @@ class Server:
         return Response(self.metrics.text(), headers={"content-type": TYPE})
 
 
-class _Bodies:
+class Bodies:
     """The bytes of all requests that are under way."""
 
     def __init__(self, most: int, waiting: Callable[[], int]) -> None:
@@ -259,10 +266,10 @@ class _Bodies:
         self._there += count
 
 
-class _Body:
+class Body:
     """What is received of one request, up to so many bytes and seconds."""
 
-    def __init__(self, receive: Receive, headers: Headers, most: int, all_bodies: _Bodies) -> None:
+    def __init__(self, receive: Receive, headers: Headers, most: int, all_bodies: Bodies) -> None:
         self._receive, self._most, self._all, self._there = receive, most, all_bodies, 0
         self._until = time.monotonic() + _PATIENCE
         self._check(int(length) if (length := headers.get("content-length", "0")).isdecimal() else 0)
@@ -295,7 +302,7 @@ async def _asked(request: Request, served: Served) -> Asked:
     ask = kinds.of(served.generator.config.kind).ask
     form = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if request.method != "POST":
-        told = _queried(request)
+        told = read_query(request)
     elif form == "multipart/form-data":
         return await _uploaded(request, ask)
     elif form.startswith("image/") or form == "application/octet-stream":
@@ -311,7 +318,8 @@ async def _asked(request: Request, served: Served) -> Asked:
     return Asked.of({} if each is None else {ask: each}, len(each or ()), told, ask)
 
 
-def _queried(request: Request) -> dict[str, Any]:
+def read_query(request: Request) -> dict[str, Any]:
+    """What an address says, of the types that the keys of a request have; a list where a key stands several times."""
     told: dict[str, Any] = {}
     for key, text in request.query_params.multi_items():
         value = _typed(key, text)

@@ -19,18 +19,18 @@ _SHORTEST_TOKEN = 16
 _GRACE = 30  # seconds for requests that are under way when the server is told to end
 
 
-def limits_of(host: str, waiting: int, provenance: bool = True) -> Limits:
-    """The limits of a server on this host, with the token from the environment.
+def limits_of(host: str, waiting: int, provenance: bool = True, variable: str = TOKEN) -> Limits:
+    """The limits of a server on this host, with the token from the environment's `variable`.
 
     Raises:
         ConfigError: it would listen for others without a token, or with one that is easily guessed.
     """
-    token = os.environ.get(TOKEN) or None
+    token = os.environ.get(variable) or None
     if token is None and host not in LOOPBACK:
-        raise ConfigError(f"--host {host}: whoever reaches this machine could ask; set {TOKEN} to a secret, or leave --host out")
+        raise ConfigError(f"--host {host}: whoever reaches this machine could ask; set {variable} to a secret, or leave --host out")
     if token is not None and len(token) < _SHORTEST_TOKEN:
         raise ConfigError(
-            f"{TOKEN}: has {len(token)} characters and is easily guessed; use {_SHORTEST_TOKEN} or more, as `openssl rand -hex 32`"
+            f"{variable}: has {len(token)} characters and is easily guessed; use {_SHORTEST_TOKEN} or more, as `openssl rand -hex 32`"
         )
     return Limits(waiting=waiting, token=token, provenance=provenance, hosts=() if token else LOOPBACK)
 

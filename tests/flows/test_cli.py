@@ -37,6 +37,7 @@ COMMANDS = (
     "sweep",
     "clean",
     "export",
+    "studio",
     "registry copy",
 )
 

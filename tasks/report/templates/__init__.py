@@ -9,11 +9,9 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 
-def environment() -> Environment:
-    """Jinja with everything escaped, and an error for whatever a template misspells."""
-    made = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
+def environment(folder: Path = Path(__file__).parent) -> Environment:
+    """Jinja for the templates of a folder, with everything escaped, and an error for whatever a template misspells."""
+    made = Environment(loader=FileSystemLoader(folder), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     made.filters.update(number=number, count=count, duration=duration)
     return made
 

@@ -17,13 +17,13 @@ import numpy as np
 import planted_table
 import pytest
 import torch
-from conftest import STRICT, Registered, running
 from jsonschema import Draft202012Validator
 from numpy.typing import NDArray
 from openapi_spec_validator import validate
 from PIL import Image
 from real_mlflow import tiny_generator
 from row_generator import untrained
+from served import STRICT, Registered, running
 
 from gan_core.data.dataset import DatasetSpec
 from gan_core.generator import Generator, GeneratorConfig

@@ -18,10 +18,10 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from conftest import NAME, STRICT, Registered, running
 from numpy.typing import NDArray
 from PIL import Image
 from real_mlflow import tiny_generator
+from served import NAME, STRICT, Registered, running
 
 from tasks.provenance import Origin, claim
 from tasks.sample_files import write_samples

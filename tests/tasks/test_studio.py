@@ -1,0 +1,235 @@
+"""The studio, as a client asks it and as a person in a real browser clicks through it."""
+
+from __future__ import annotations
+
+import re
+import struct
+import zlib
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+
+import browser
+import httpx
+import numpy as np
+import planted_table
+import pytest
+import torch
+from PIL import Image
+from row_generator import untrained
+from served import STRICT, Registered, running
+
+from gan_core.data.dataset import DatasetSpec
+from gan_core.generator import Generator, GeneratorConfig
+from gan_core.kinds.images import Images
+from gan_core.kinds.schema import Schema
+from gan_core.kinds.unpaired import Unpaired
+from gan_core.networks import build_generator
+from gan_core.params.networks import GENERATORS
+from tasks.provenance import claim
+from tasks.records.registry import Registry
+from tasks.serving.app import Limits
+from tasks.studio.app import Studio
+from tasks.workspace import Workspace
+
+CLASSES = ("cat", "<script>alert(1)</script>", '"><img src=x onerror=alert(1)>')
+
+
+def built(data: DatasetSpec, family: str, latent: int, seed: int = 0, **told: int) -> Generator:
+    params = GENERATORS[family].model_validate(told)
+    torch.manual_seed(seed)
+    network = build_generator(params, data, latent)
+    return Generator(GeneratorConfig("gan", data, latent, params, 640, seed, "d" * 64), network)
+
+
+def faces(seed: int) -> Generator:
+    return built(Images((1, 16, 16), classes=CLASSES), "dcgan", 8, seed, width=4)
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory, mlflow_database: Path) -> Iterator[Workspace]:
+    """Three versions of `faces`, of which the second is the champion and the third the challenger; a translator; a table."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        found = Registered(tmp_path_factory.mktemp("studio") / "workspace", mlflow_database)
+        for seed in range(3):
+            found.add(faces(seed), "faces")
+        registry = Registry.open(found.workspace)
+        registry.move_champion(registry.version("faces", 2), 3, "rolled back")
+        registry.set_challenger(registry.version("faces", 3))
+        registry.set_tags(
+            registry.version("faces", 3), {"metric.fid": "12.5", "decision_record": '{"outcome": "kept", "reasons": ["<i>"]}'}
+        )
+        found.add(built(Unpaired((3, 16, 16), inputs=(3, 16, 16)), "round-trip", 0, width=4, blocks=1), "photos")
+        values, labels = planted_table.rows(300)
+        found.add(untrained(Schema(planted_table.COLUMNS, "bought"), values, planted_table.CLASSES, labels), "clients")
+        ready = found.workspace.ready("faces")
+        ready.mkdir(parents=True)
+        train = np.concatenate([faces(1).sample(4, seed=5).samples, np.random.default_rng(0).integers(0, 256, (60, 1, 16, 16), np.uint8)])
+        Images.pack(ready, {"train": train, "holdout": train[:2]}, None, None)
+        yield found.workspace
+
+
+@pytest.fixture(scope="module")
+def client(workspace: Workspace) -> Iterator[httpx.Client]:
+    with running(Studio(workspace, STRICT), lifespan="off") as one:
+        yield one
+
+
+def picture(answer: httpx.Response) -> Image.Image:
+    assert answer.status_code == 200, answer.text
+    return Image.open(BytesIO(answer.content))
+
+
+class TestAsked:
+    def test_the_generators_and_the_views_of_each(self, client: httpx.Client) -> None:
+        assert re.findall(r'<a href="/g/(\w+)">', client.get("/").text) == ["clients", "faces", "photos"]
+        for name, views in (
+            ("faces", ["draw", "walk", "directions", "nearest", "versions"]),
+            ("photos", ["translate", "versions"]),
+            ("clients", ["draw", "versions"]),
+        ):
+            page = client.get(f"/g/{name}").text
+            assert list(dict.fromkeys(re.findall(r"view=(\w+)\"", page))) == views
+            for view in views:
+                assert client.get(f"/g/{name}?view={view}").status_code == 200
+
+    def test_a_picture_is_what_gantry_sample_draws(self, client: httpx.Client, tmp_path: Path) -> None:
+        answer = client.get("/g/faces/1/samples", params={"n": 1, "seed": 4, "label": CLASSES[1], "truncation": 1})
+        drawn = faces(0).sample(1, 4, CLASSES[1], truncation=1).samples[0, 0]
+        np.testing.assert_array_equal(np.asarray(picture(answer)), drawn)
+        (tmp_path / "a.png").write_bytes(answer.content)
+        assert (claim(tmp_path / "a.png").name, claim(tmp_path / "a.png").version) == ("faces", 1)
+
+    def test_a_walk_is_a_film(self, client: httpx.Client) -> None:
+        assert picture(client.get("/g/faces/1/samples?walk=true&form=gif&n=9")).n_frames == 9  # type: ignore[attr-defined]
+
+    def test_the_middle_of_a_direction_is_the_sample_itself(self, client: httpx.Client) -> None:
+        found = np.asarray(picture(client.get("/g/faces/1/directions", params={"seed": 3, "label": "cat"})))
+        assert found.shape == (5 * 34 + 2, 7 * 34 + 2, 3)
+        middle = found[2:34, 3 * 34 + 2 : 3 * 34 + 34, 0][::2, ::2]
+        assert np.abs(middle.astype(int) - faces(0).sample(1, 3, "cat").samples[0, 0]).max() <= 1
+        assert not np.array_equal(found[2:34, 2:34], found[2:34, 3 * 34 + 2 : 3 * 34 + 34])
+
+    def test_a_copy_of_the_training_data_is_seen_among_the_nearest(self, client: httpx.Client) -> None:
+        assert "4 of 4 are less than half as far" in client.get("/g/faces?view=nearest&version=2&n=4&seed=5").text
+        assert "0 of 4 are less than half as far" not in client.get("/g/faces?view=nearest&version=2&n=4&seed=5").text
+
+    def test_rows(self, client: httpx.Client) -> None:
+        assert client.get("/g/clients?n=7").text.count("<tr>") == 8
+        assert len(client.get("/g/clients/1/samples?form=csv&n=7").text.splitlines()) == 8
+
+    def test_what_is_the_datas_is_escaped(self, client: httpx.Client) -> None:
+        for view in ("draw", "versions"):
+            page = client.get("/g/faces", params={"view": view, "label": CLASSES[2], "seed": 1, "prompt": "<u>"})
+            assert all(one not in page.text for one in (*CLASSES[1:], "<i>", "<u>"))
+        assert "&lt;script&gt;" in page.text
+        assert "default-src 'none'" in page.headers["content-security-policy"]
+
+
+class TestRefused:
+    @pytest.mark.parametrize(
+        ("address", "status", "said"),
+        [
+            ("/g/nothing", 404, "no generator"),
+            ("/g/..%2f..%2fetc", 404, ""),
+            ("/g/faces?version=9", 400, "no version 9"),
+            ("/g/faces/1/samples?n=257", 400, "not in 1 to 256"),
+            ("/g/faces?view=nearest&n=100000", 400, "n: 100000"),
+            ("/g/faces/1/samples?sed=1", 400, "did you mean seed"),
+            ("/g/faces/1/samples?form=exe", 400, "there are png"),
+            ("/g/faces/1/samples?label=horse", 400, "no class"),
+            ("/g/photos/1/directions", 400, "families dcgan and residual"),
+            ("/g/faces/1/directions?reach=x", 400, "reach: is no number"),
+        ],
+    )
+    def test_what_cannot_be_answered(self, client: httpx.Client, address: str, status: int, said: str) -> None:
+        answer = client.get(address)
+        assert answer.status_code == status
+        assert said in answer.text
+
+    def test_other_names_and_pages_of_other_sites(self, client: httpx.Client) -> None:
+        assert client.get("/", headers={"Host": "evil.example"}).status_code == 421
+        told = {"version": "3", "confirmed": "yes"}
+        assert client.post("/g/faces/move", data=told, headers={"Origin": "http://evil.example"}).status_code == 403
+
+    def test_nothing_is_moved_without_being_confirmed(self, client: httpx.Client, workspace: Workspace) -> None:
+        assert client.get("/g/faces/move?version=3").status_code == 200
+        assert client.post("/g/faces/move", data={"version": "3"}).status_code == 400
+        assert Registry.open(workspace).aliases("faces")["champion"] == 2
+
+    @pytest.mark.parametrize(
+        ("content", "said"),
+        [(b"", "no picture was chosen"), (b"II*\0" + b"\0" * 60, "of a format that is not read here"), (b"\x89PNG\r\n\x1a\n", "picture: ")],
+    )
+    def test_uploads_that_are_no_pictures(self, client: httpx.Client, content: bytes, said: str) -> None:
+        answer = client.post("/g/photos/1/translate", files={"picture": ("a.png", content)})
+        assert answer.status_code == 400
+        assert said in answer.text
+
+    def test_uploads_that_would_be_too_large(self, client: httpx.Client) -> None:
+        file = BytesIO()
+        Image.new("1", (8, 8)).save(file, "png")
+        head = b"IHDR" + struct.pack(">II", 40_000, 40_000) + file.getvalue()[24:29]
+        large = file.getvalue()[:12] + head + struct.pack(">I", zlib.crc32(head)) + file.getvalue()[33:]
+        answer = client.post("/g/photos/1/translate", files={"picture": ("a.png", large)})
+        assert answer.status_code == 400
+        assert "decompression bomb: declares more than" in answer.text
+        assert client.post("/g/photos/1/translate", files={"picture": ("a.png", bytes(33 * 2**20))}).status_code == 413
+
+    def test_without_the_token(self, workspace: Workspace) -> None:
+        with running(Studio(workspace, Limits(token="a secret of some length")), lifespan="off") as one:
+            assert one.get("/g/faces").status_code == one.get("/g/faces/1/samples").status_code == 401
+            assert one.post("/enter", data={"token": "another one"}).status_code == 401
+            assert one.post("/enter", data={"token": "a secret of some length"}, follow_redirects=True).status_code == 200
+            assert one.get("/g/faces").status_code == 200
+            one.cookies.set("gantry-studio", "guessed", domain="127.0.0.1")
+
+
+def test_a_browser_clicks_through_it_and_asks_nobody_else(client: httpx.Client, workspace: Workspace, tmp_path: Path) -> None:
+    with browser.opened(tmp_path) as tab:
+
+        def whole() -> None:
+            """All pictures are there, and nothing is wider than the window."""
+            assert tab.run("[...document.images].every(one => one.naturalWidth > 1)")
+            assert tab.run("document.documentElement.scrollWidth") <= tab.run("innerWidth")
+
+        tab.resize(360, 740)
+        tab.go(str(client.base_url))
+        tab.click('a[href="/g/faces"]')
+        whole()
+        for view in ("walk", "directions", "nearest", "versions"):
+            tab.click(f'a[href*="view={view}"]')
+            assert tab.run("document.querySelector('nav a[aria-current]').href").endswith(view)
+            whole()
+        assert tab.run("document.images.length") == 3
+        tab.click('a[href="/g/faces/move?version=3"]')
+        assert "Whoever asks for the champion gets version 3" in tab.run("document.body.innerText")
+        tab.click("button[name=confirmed]")
+        assert "version 3 is the champion now" in tab.run("document.querySelector('[role=status]').innerText")
+        tab.click('a[href="/g/faces/move"]')
+        tab.click("button[name=confirmed]")
+        assert Registry.open(workspace).aliases("faces") == {"champion": 2}
+
+        # By the keyboard alone: the form's last field, a new seed, Enter.
+        tab.go(f"{client.base_url}/g/faces")
+        tab.run("document.querySelector('input[name=seed]').select()")
+        tab.send("Input.insertText", text="41")
+        tab.press("Enter", 13, leads_on=True)
+        assert "seed=41" in tab.run("location.search")
+        assert tab.run("document.images[0].src").count("seed=41") == 1
+        tab.press("Tab", 9)
+        assert tab.run("document.activeElement.tagName") == "A"
+
+        Image.new("RGB", (30, 20), "red").save(tmp_path / "a.png")
+        tab.resize(1_000, 900)
+        tab.go(f"{client.base_url}/g/photos")
+        tab.choose_file("input[type=file]", tmp_path / "a.png")
+        tab.click("form button")
+        whole()
+        tab.run("at.value = 20; at.oninput()")
+        assert tab.run("getComputedStyle(document.querySelector('.after')).clipPath") == "inset(0px 0px 0px 20%)"
+        tab.go(f"{client.base_url}/g/clients")
+        assert tab.run("document.querySelectorAll('tr').length") == 17
+        assert tab.hosts() == {client.base_url.netloc.decode()}
+        assert tab.complaints == []
