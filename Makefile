@@ -15,7 +15,7 @@ run: install  ## Train the digits generator through all five stages on embedded 
 
 test: install lint  ## Lint, types and the whole test suite
 # In their own order: by number, files of few and long tests would come last, to one worker while the others have nothing to do.
-	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --durations 20
 
 bench: install  ## Measure everything against the peers (they get an environment of their own) and write docs/performance.md
 	$(BIN)/python -m benchmarks

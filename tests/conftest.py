@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tasks.system import cores
+
 # Workers share the cores, and threads that wait for each other lose whole time slices.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -17,6 +19,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     """Bytes are named by their length: a gzip header holds the time, and workers that name a test differently run none."""
     return f"{argname}-{len(val)}-bytes" if isinstance(val, bytes) else None
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One worker more than there are cores: tests that wait for servers and processes leave a core idle in turn."""
+    return cores.usable() + 1
 
 
 @pytest.fixture(scope="session")
