@@ -531,6 +531,50 @@ def serve(
     run(current(), name, host, port, limits_of(host, waiting, provenance), typer.echo, share_of(challenger))
 
 
+@app.command(
+    epilog=_examples("gantry project digits --input seven.png --out beside.png", "gantry project digits/2 --input folder --out found.npz")
+)
+def project(
+    given: Annotated[Path, typer.Option("--input", help="A picture, or a folder of them.", show_default=False)],
+    reference: ReferenceOrSource = None,
+    source: Source = None,
+    out: Annotated[Path, typer.Option(help="A .png (each picture beside what was found), or a .npz (latents too).")] = Path(
+        "projected.png"
+    ),
+    steps: Annotated[int, typer.Option(min=0, max=10_000, help="Of the optimisation; 0: the nearest of 256 samples.")] = 200,
+    seed: Annotated[int, typer.Option(min=0, help="Of the samples that it begins with.")] = 0,
+    label: Annotated[str | None, typer.Option(help="The class to look in (default: all).", show_default=False)] = None,
+    as_json: Json = False,
+) -> None:
+    """Look for the latents whose samples are nearest to pictures, and say how near they come."""
+    if (reference is None) == (source is None):
+        raise ConfigError(
+            "project: name a generator, `gantry project NAME`, or a folder, `gantry project --from models/NAME`; one of the two"
+        )
+    from gan_core.kinds.pixels import Pixels
+    from gan_core.projection import check_target
+    from gan_core.projection import project as find
+    from tasks.inputs import read_inputs
+    from tasks.projection import check_place, features_of, write_projected
+    from tasks.workspace import current
+
+    check_place(out)
+    name, _, generator = _named(reference, source)
+    check_target(generator)
+    pictures = read_inputs(given, Pixels.of(generator.config.data), lambda note: typer.echo(f"note: {note}", err=True))
+    features = features_of(current(), name, generator)
+    found = [find(generator, image, steps, seed, label, features) for image in pictures.images]
+    write_projected(pictures.images, found, out)
+    if as_json:
+        _print_json([{"picture": one, "distance": it.distance, "drawn": it.drawn} for one, it in zip(pictures.names, found, strict=True)])
+        return
+    for one, it in zip(pictures.names, found, strict=True):
+        typer.echo(f"{one}: {it.in_words}")
+    typer.echo(
+        f"{len(found)} beside what was found, in {out}; looked for by pixels{'' if features is None else ' and the features of the scores'}"
+    )
+
+
 @app.command(epilog=_examples("gantry studio", "gantry studio --open --port 8000"))
 def studio(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: a free one.")] = 8090,

@@ -1,4 +1,4 @@
-"""Pictures that a person gives to a translating generator, treated as validation treats those that it was trained on."""
+"""Pictures that a person gives to a generator, treated as validation treats those that it was trained on."""
 
 from __future__ import annotations
 
@@ -30,18 +30,19 @@ class Inputs:
 
 
 def read_input(data: bytes, spec: Pixels, where: str) -> NDArray[np.uint8]:
-    """The picture in a file's bytes as a generator takes it: uint8 (C, H, W) of `spec.inputs`, scaled from `spec.range`.
+    """The picture in a file's bytes as a generator takes it: uint8 (C, H, W) of `spec.inputs`, or, where it takes none, as it makes them.
+
+    Values are scaled from `spec.range`.
 
     Args:
         data: of any of the formats that `tasks.validation.images` reads.
-        spec: of the data that the generator was trained on, with inputs.
+        spec: of the data that the generator was trained on.
         where: names the picture in an error.
 
     Raises:
         ConfigError: it is no picture, broken, or too large; begins with `where`.
     """
-    assert spec.inputs is not None  # noqa: S101
-    channels, size, _ = spec.inputs
+    channels, size, _ = spec.inputs or spec.shape
     try:
         return with_channels(decode(data, size, _LIMITS, spec.range).pixels, channels)
     except UnusableImageError as reason:

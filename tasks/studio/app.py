@@ -27,8 +27,12 @@ from starlette.types import Receive, Scope, Send
 from gan_core.data.dataset import Dataset
 from gan_core.errors import ConfigError, GantryError
 from gan_core.generator import Generator
+from gan_core.kinds.pixels import Pixels
+from gan_core.projection import check_target, project
 from tasks import kinds
+from tasks.inputs import read_input
 from tasks.params import NAME
+from tasks.projection import features_of
 from tasks.provenance import Origin
 from tasks.records.history import recorded
 from tasks.records.registry import CHALLENGER, CHAMPION, Registry, Version, promote, rollback
@@ -80,6 +84,7 @@ class Studio:
                 Route("/g/{name}/{version:int}/samples", self._samples),
                 Route("/g/{name}/{version:int}/directions", self._directions),
                 Route("/g/{name}/{version:int}/translate", self._translate, methods=["POST"]),
+                Route("/g/{name}/{version:int}/find", self._find, methods=["POST"]),
             ],
             exception_handlers={GantryError: self._refuse},
         )
@@ -181,6 +186,7 @@ class Studio:
                 if hasattr(self._generator(name, number).network, "dense")
                 else {"walk": "Walk"}
             )
+            views |= {"find": "Find"}
             views |= {"nearest": "Nearest"} if (self._workspace.ready(name) / "dataset.json").is_file() else {}
         views |= {"versions": "Versions"}
         view = told.get("view", "")
@@ -265,9 +271,11 @@ class Studio:
         told = read_query(request)
         said = Asked.of({}, 0, {key: told[key] for key in told.keys() & {"seed", "label"}}, "label").said
         try:
-            reach = min(max(float(told.get("reach", 3)), 0.0), 10.0)
+            reach = float(told.get("reach", 3))
         except (TypeError, ValueError):
-            raise ConfigError("reach: is no number") from None
+            reach = -1.0
+        if not 0 <= reach <= 10:
+            raise ConfigError("reach: is no number from 0 to 10")
         drawn = await self._aside(
             lambda: along(self._generator(name, number), _DIRECTIONS, reach, said["seed"], said["label"] or None).transpose(2, 0, 1)
         )
@@ -283,6 +291,21 @@ class Studio:
             (made,) = generator.draw([generator.order_of(given.images)])
             before, after = (_data_uri(encode_png(images[0])) for images in (given.images, made.samples))
             return self._shown(name, {"view": "translate", "version": str(number)}, before=before, after=after)
+
+        return await self._aside(work)
+
+    async def _find(self, request: Request) -> Response:
+        """The latent of a picture; a few seconds of optimisation."""
+        name, number = request.path_params["name"], request.path_params["version"]
+        content = await _uploaded(request)
+
+        def work() -> Response:
+            generator = self._generator(name, number)
+            check_target(generator)
+            image = read_input(content, Pixels.of(generator.config.data), "picture")
+            found = project(generator, image, features=features_of(self._workspace, name, generator))
+            before, after = _data_uri(encode_png(image)), _data_uri(encode_png(found.sample))
+            return self._shown(name, {"view": "find", "version": str(number)}, before=before, after=after, distance=found.in_words)
 
         return await self._aside(work)
 

@@ -85,7 +85,7 @@ class TestAsked:
     def test_the_generators_and_the_views_of_each(self, client: httpx.Client) -> None:
         assert re.findall(r'<a href="/g/(\w+)">', client.get("/").text) == ["clients", "faces", "photos"]
         for name, views in (
-            ("faces", ["draw", "walk", "directions", "nearest", "versions"]),
+            ("faces", ["draw", "walk", "directions", "find", "nearest", "versions"]),
             ("photos", ["translate", "versions"]),
             ("clients", ["draw", "versions"]),
         ):
@@ -141,6 +141,7 @@ class TestRefused:
             ("/g/faces/1/samples?label=horse", 400, "no class"),
             ("/g/photos/1/directions", 400, "families dcgan and residual"),
             ("/g/faces/1/directions?reach=x", 400, "reach: is no number"),
+            ("/g/faces/1/directions?reach=nan", 400, "reach: is no number"),
         ],
     )
     def test_what_cannot_be_answered(self, client: httpx.Client, address: str, status: int, said: str) -> None:
@@ -229,6 +230,11 @@ def test_a_browser_clicks_through_it_and_asks_nobody_else(client: httpx.Client, 
         whole()
         tab.run("at.value = 20; at.oninput()")
         assert tab.run("getComputedStyle(document.querySelector('.after')).clipPath") == "inset(0px 0px 0px 20%)"
+        tab.go(f"{client.base_url}/g/faces?view=find")
+        tab.choose_file("input[type=file]", tmp_path / "a.png")
+        tab.click("form button")
+        whole()
+        assert "Its pixels differ by" in tab.run("document.querySelector('section').innerText")
         tab.go(f"{client.base_url}/g/clients")
         assert tab.run("document.querySelectorAll('tr').length") == 17
         assert tab.hosts() == {client.base_url.netloc.decode()}
