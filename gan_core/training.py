@@ -29,6 +29,7 @@ from gan_core import checkpoint, pictures, watch
 from gan_core.averaging import Average
 from gan_core.data.batches import Batches
 from gan_core.data.dataset import Dataset
+from gan_core.data.replay import Replay
 from gan_core.device import choose_device, choose_precision
 from gan_core.distributed import ALONE, Group, Parts
 from gan_core.errors import ConfigError, LostRunError, TrainingError
@@ -46,7 +47,7 @@ from gan_core.start import Takeover, check_fits, moments_taken, take_over
 _BUILD = 2**40  # apart from any count of images
 _NO_EFFECT = ("checkpoint_every", "start")
 """Parameters that change nothing about a training's result; not what a start is called, but what is in it."""
-_LATER: Mapping[str, object] = {"freeze": None, "select": "last", "select_every": None, "patience": None}
+_LATER: Mapping[str, object] = {"freeze": None, "select": "last", "select_every": None, "patience": None, "replay": None}
 """Parameters, with their defaults, that trainings begun by an earlier Gantry do not know."""
 _MOMENTS: Mapping[type[torch.optim.Optimizer], frozenset[str]] = {
     torch.optim.Adam: frozenset({"step", "exp_avg", "exp_avg_sq"}),
@@ -73,6 +74,7 @@ def train(
     should_stop: Callable[[], bool] = lambda: False,  # asked after every step; True saves the state and ends
     group: Group = ALONE,  # of processes that train together, each of them in this function
     start: checkpoint.Checkpoint | None = None,  # the end of another training, from which what fits is taken over (`gan_core.start`)
+    replay: Dataset | None = None,  # what the start was trained on, of which `train.replay` says how much is shown again
     scorer: Scorer | None = None,  # with `select: best` asked by the first process what a snapshot is worth (`gan_core.selection`)
 ) -> bool:
     """Train until the budget is spent, or until no snapshot was better for as long as `patience` says.
@@ -99,7 +101,8 @@ def train(
     optimizers = {index: _optimizer(recipe, turn, params.optimizer) for index, turn in enumerate(recipe.turns)}
     half_life = min(params.images // 20, 500_000) if params.ema is None else params.ema
     average = Average(recipe.players[recipe.shipped], half_life, is_warm=start is not None)
-    batches = Batches(dataset, params.seed, device, recipe.paired)
+    again = None if replay is None or params.replay is None else Replay.of(dataset, replay, params.replay, params.batch)
+    batches = Batches(dataset, params.seed, device, recipe.paired, again)
     microbatches = Microbatches(recipe, batches, Parts(group, params.batch, params.accumulate), params, precision)
     record = folder / "metrics.jsonl"
     log_every = params.log_every or math.ceil(params.images / 200)
@@ -108,7 +111,7 @@ def train(
     select_every = params.select_every or math.ceil(params.images / params.snapshots)
     plays_from = recipe.generator_from * params.images
 
-    training = identity(params, dataset, start)
+    training = identity(params, dataset, start, replay)
     resumed = _resumed(folder, training, group, device, on_note)
     images, sums, counts, selection = 0, dict[str, Tensor](), dict[str, int](), Selection()
     if resumed is not None:
@@ -124,9 +127,9 @@ def train(
     lines = _record_so_far(record, images, group, device)
     numbers: dict[str, float] = {}
     shipped = list(recipe.players[recipe.shipped].parameters())
-    compared = np.sort(batches.order.indices(0, min(1_000, len(dataset.samples["train"]))))
+    compared = np.sort(batches.order.indices(0, min(1_000, len(batches.samples))))
     real = batches.samples.rows(compared)
-    real_labels = dataset.labels["train"][compared] if "train" in dataset.labels else None
+    real_labels = None if batches.labels is None else batches.labels[compared]
 
     while images < params.images and not selection.is_over(params.patience, params.images):
         before = images
@@ -201,11 +204,14 @@ def train(
     return True
 
 
-def identity(params: TrainParams, dataset: Dataset, start: checkpoint.Checkpoint | None = None) -> dict[str, Any]:
+def identity(
+    params: TrainParams, dataset: Dataset, start: checkpoint.Checkpoint | None = None, replay: Dataset | None = None
+) -> dict[str, Any]:
     """All that the result of a training depends on, as JSON holds it: `train` takes up what was begun under the same alone."""
     unset = [key for key, default in _LATER.items() if getattr(params, key, default) == default]
     depends = {"train": params.model_dump(mode="json", exclude={*_NO_EFFECT, *unset}), "dataset": dataset.spec.digest}
-    return depends if start is None else {**depends, "start": start.sha256}
+    started = {} if start is None else {"start": start.sha256}
+    return {**depends, **started, **({} if replay is None else {"replay": replay.spec.digest})}
 
 
 def fitting(params: TrainParams, dataset: Dataset, start: checkpoint.Checkpoint) -> Takeover:

@@ -29,10 +29,13 @@ from tasks.workspace import PIN, Workspace
 
 if TYPE_CHECKING:
     from gan_core.checkpoint import Checkpoint
+    from gan_core.data.dataset import Dataset
 
 FORMAT = 1
 START_FILE = "start.json"
-_KEY = "train.start"
+_KEY, _REPLAY = "train.start", "train.replay"
+_DATA = "data"
+"""What is to be shown again, beside the checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,8 @@ class Origin:
     """DVC's hash of a version's checkpoint."""
     folder: Path | None = None
     """Where a checkpoint that is none of a version lies."""
+    data: str | None = None
+    """With `train.replay`: DVC's hash of the data that a version was trained on."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +59,16 @@ class Pinned:
     named: str
     dvc: str | None
     checkpoint: Checkpoint
+    replay: Dataset | None = None
+    """What it was trained on, where that is to be shown again."""
+    data: str | None = None
+    """DVC's hash of that."""
 
     @property
     def facts(self) -> dict[str, Any]:
         """What run.json says of it."""
-        return {"from": self.named, "checkpoint": self.dvc, "sha256": self.checkpoint.sha256}
+        replayed = {} if self.data is None else {"data": self.data}
+        return {"from": self.named, "checkpoint": self.dvc, "sha256": self.checkpoint.sha256, **replayed}
 
 
 def start(workspace: Workspace, name: str, entry: Entry) -> None:
@@ -79,9 +89,9 @@ def start(workspace: Workspace, name: str, entry: Entry) -> None:
             if entry.train.start != SCRATCH:
                 print(f"start {name}: from scratch, no champion yet")
         else:
-            _bring(workspace, origin, Path(temporary) / "aside", made / "checkpoint")
-            taken = _check(workspace, name, entry.train, origin, made / "checkpoint")
-            text = _text(origin.named, origin.dvc)
+            _bring(workspace, origin, Path(temporary) / "aside", made)
+            taken = _check(workspace, name, entry.train, origin, made)
+            text = _text(origin.named, origin.dvc, origin.data)
             print(f"start {name}: from {origin.named}, {taken}")
         (made / START_FILE).write_text(text)
         there = workspace.start(name)
@@ -101,8 +111,8 @@ def write_scratch(folder: Path) -> None:
     (folder / START_FILE).write_text(scratch_text())
 
 
-def _text(named: str | None, dvc: str | None) -> str:
-    facts = {"format": FORMAT, "from": named, **({} if named is None else {"checkpoint": dvc})}
+def _text(named: str | None, dvc: str | None, data: str | None = None) -> str:
+    facts = {"format": FORMAT, "from": named, **({} if named is None else {"checkpoint": dvc}), **({} if data is None else {"data": data})}
     return json.dumps(facts, sort_keys=True) + "\n"
 
 
@@ -136,7 +146,9 @@ def _of_version(version: Version, params: TrainParams) -> Origin:
     _check_recipe(named, recipe, params)
     if not version.tags.get("dvc.checkpoint"):
         raise ConfigError(f"{_KEY}: {named} says not where its checkpoint is (tag 'dvc.checkpoint'); name another version, or a folder")
-    return Origin(named, version.tags["dvc.checkpoint"])
+    if params.replay is not None and not version.tags.get("dvc.ready"):
+        raise ConfigError(f"{_REPLAY}: {named} says not where the data is that it was trained on (tag 'dvc.ready'); leave {_REPLAY} out")
+    return Origin(named, version.tags["dvc.checkpoint"], data=version.tags["dvc.ready"] if params.replay is not None else None)
 
 
 def _of_folder(folder: Path, asked: str, params: TrainParams) -> Origin:
@@ -144,6 +156,10 @@ def _of_folder(folder: Path, asked: str, params: TrainParams) -> Origin:
     if found is None:
         what = "holds no checkpoint (state.json and state.safetensors)" if folder.is_dir() else "no such folder"
         raise ConfigError(f"{_KEY}: {folder}: {what}; write {SCRATCH}, {CHAMPION}, NAME, NAME/VERSION, or a folder such as models/NAME")
+    if params.replay is not None:
+        raise ConfigError(
+            f"{_REPLAY}: {asked} is a folder, which says not what it was trained on; name a version (NAME/VERSION), or leave {_REPLAY} out"
+        )
     recipe = str(stage_files.if_there(found.parent / "generator" / "config.json").get("recipe", params.recipe))
     _check_recipe(asked, recipe, params)
     return Origin(asked, None, found)
@@ -154,7 +170,8 @@ def _check_recipe(named: str, recipe: str, params: TrainParams) -> None:
         raise ConfigError(f"{_KEY}: {named} is of recipe {recipe}, and train.recipe is {params.recipe}; name a start of that recipe")
 
 
-def _bring(workspace: Workspace, origin: Origin, aside: Path, target: Path) -> None:
+def _bring(workspace: Workspace, origin: Origin, aside: Path, made: Path) -> None:
+    target = made / "checkpoint"
     if origin.folder is not None:
         target.mkdir()
         for file in ("state.json", "state.safetensors"):
@@ -165,26 +182,48 @@ def _bring(workspace: Workspace, origin: Origin, aside: Path, target: Path) -> N
         return
     aside.mkdir()
     there = Workspace(aside)
+    remedy, what = f"or start from another version, or from {SCRATCH}", _KEY
     try:
         with bringing(workspace, there) as bring:
             bring(str(origin.dvc), there.root / "checkpoint")
+            remedy, what = f"or leave {_REPLAY} out", _REPLAY
+            if origin.data is not None:
+                bring(origin.data, there.root / _DATA)
     except DataError as error:
-        raise DataError(f"{_KEY}: {origin.named}: {error}; or start from another version, or from {SCRATCH}") from None
+        raise DataError(f"{what}: {origin.named}: {error}; {remedy}") from None
     shutil.copytree(there.root / "checkpoint", target)
+    if origin.data is not None:
+        _copy_packed(there.root / _DATA, made / _DATA)
+
+
+def _copy_packed(ready: Path, target: Path) -> None:
+    """What training reads of a data set, without what validate says of it."""
+    from gan_core.data.dataset import Dataset
+
+    spec = Dataset.open(ready).spec
+    target.mkdir()
+    for file in ("dataset.json", *(file for split in spec.splits for file in spec.files(split))):
+        shutil.copyfile(ready / file, target / file)
 
 
 def _check(workspace: Workspace, name: str, params: TrainParams, origin: Origin, folder: Path) -> str:
-    """See that a checkpoint is whole and fits; returns what will be taken over, in words."""
+    """See that a checkpoint is whole and fits, and what is replayed too; returns what will be taken over, in words."""
     from gan_core import checkpoint
     from gan_core.data.dataset import Dataset
+    from gan_core.data.replay import Replay
     from gan_core.training import fitting
 
+    dataset = Dataset.open(workspace.ready(name))
+    replayed = ""
+    if origin.data is not None and params.replay is not None:
+        again = Replay.of(dataset, Dataset.open(folder / _DATA), params.replay, params.batch)
+        replayed = f"; {again.in_words}"
     try:
-        return fitting(params, Dataset.open(workspace.ready(name)), checkpoint.read(folder)).in_words
+        return fitting(params, dataset, checkpoint.read(folder / "checkpoint")).in_words + replayed
     except GantryError as error:
         # A file is named by where it came from, not by the folder that it was brought to for a moment.
         where = str(origin.folder or f"the checkpoint of {origin.named}")
-        raise type(error)(f"{_KEY}: {origin.named}: {re.sub(re.escape(str(folder)), where, str(error))}") from None
+        raise type(error)(f"{_KEY}: {origin.named}: {re.sub(re.escape(str(folder / 'checkpoint')), where, str(error))}") from None
 
 
 def pinned(workspace: Workspace, name: str, params: TrainParams) -> Pinned | None:
@@ -195,6 +234,7 @@ def pinned(workspace: Workspace, name: str, params: TrainParams) -> Pinned | Non
         DataError: the pinned checkpoint is damaged.
     """
     from gan_core import checkpoint
+    from gan_core.data.dataset import Dataset
 
     if params.start == SCRATCH:
         return None
@@ -207,7 +247,9 @@ def pinned(workspace: Workspace, name: str, params: TrainParams) -> Pinned | Non
     facts = stage_files.of_stage(folder / START_FILE, PIN, "from")
     if facts["from"] is None:
         return None
-    return Pinned(facts["from"], facts.get("checkpoint"), checkpoint.read(folder / "checkpoint"))
+    data = facts.get("data")
+    replay = None if data is None else Dataset.open(folder / _DATA)
+    return Pinned(facts["from"], facts.get("checkpoint"), checkpoint.read(folder / "checkpoint"), replay, data)
 
 
 def check_stage(workspace: Workspace, params: TrainParams) -> bool:

@@ -142,10 +142,12 @@ def _try(
     lost = (unfinished / _LOST).read_text() if group.is_first and (unfinished / _LOST).exists() else ""
     if lost := group.share(lost.encode(), choose_device(params.device)).decode():
         raise LostRunError(lost)
-    begin = None if start is None else start.checkpoint
+    begin, replay = (None, None) if start is None else (start.checkpoint, start.replay)
     if not group.is_first:
         with _stop_signals() as received:
-            if not train_generator(params, dataset, unfinished, should_stop=lambda: bool(received), group=group, start=begin):
+            if not train_generator(
+                params, dataset, unfinished, should_stop=lambda: bool(received), group=group, start=begin, replay=replay
+            ):
                 sys.exit(128 + (received or [signal.SIGTERM])[0])
         return True
     if ranks.was_restarted():
@@ -172,7 +174,7 @@ def _try(
                 return bool(received) or (until is not None and seen >= until)
 
             chosen = scorer(name, dataset, unfinished.parent / "selection", params.images) if params.select == "best" else None
-            done = train_generator(params, dataset, unfinished, on_progress, _note, should_stop, group, begin, chosen)
+            done = train_generator(params, dataset, unfinished, on_progress, _note, should_stop, group, begin, replay, chosen)
         record.level()
         if not done and not received and until is not None and seen >= until:
             return False
@@ -210,7 +212,8 @@ def state_key(params: TrainParams, dataset: Dataset, start: Pinned | None = None
 
 def _key(params: TrainParams, dataset: Dataset, start: Pinned | None) -> str:
     """Names a training by all that its result depends on."""
-    depends = {"format": _STATE_FORMAT, **identity(params, dataset, None if start is None else start.checkpoint)}
+    begin = (None, None) if start is None else (start.checkpoint, start.replay)
+    depends = {"format": _STATE_FORMAT, **identity(params, dataset, *begin)}
     return hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:16]
 
 

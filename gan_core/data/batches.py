@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,35 +13,9 @@ from torch import Tensor
 
 from gan_core.data.dataset import Dataset
 from gan_core.data.gather import Gather
+from gan_core.data.replay import Joined, Mixed, Replay
+from gan_core.data.shuffle import Shuffle
 from gan_core.randomness import mix
-
-
-class Shuffle:
-    """An endless order of 0..count-1: each epoch a fresh permutation, drawn from (seed, epoch)."""
-
-    def __init__(self, count: int, seed: int) -> None:
-        self.count = count
-        self.seed = seed
-        self._epochs: dict[int, NDArray[np.int64]] = {}
-
-    def indices(self, seen: int, size: int) -> NDArray[np.int64]:
-        """The `size` indices that follow the first `seen` ones: int64 (size,)."""
-        parts = []
-        while size:
-            epoch, start = divmod(seen, self.count)
-            part = self._permutation(epoch)[start : start + size]
-            parts.append(part)
-            seen, size = seen + len(part), size - len(part)
-        return np.concatenate(parts) if len(parts) > 1 else parts[0]
-
-    def _permutation(self, epoch: int) -> NDArray[np.int64]:
-        if epoch not in self._epochs:
-            for old in [key for key in self._epochs if key < epoch]:
-                del self._epochs[old]
-            generator = torch.Generator().manual_seed(mix(self.seed, epoch))
-            self._epochs[epoch] = torch.randperm(self.count, generator=generator).numpy()
-        return self._epochs[epoch]
-
 
 _INPUTS, _CAPTIONS = 1, 2  # apart from the order of the samples
 
@@ -61,18 +36,27 @@ class Batch:
 class Batches:
     """Batches of a data set's training split on a device, by the number of samples seen before them.
 
+    With `replay`, older samples are among them, whose numbers follow those of the new ones.
+
     Without `paired`, inputs come in an order of their own even where each belongs to a sample.
     """
 
-    def __init__(self, dataset: Dataset, seed: int, device: torch.device, paired: bool = True) -> None:
+    def __init__(self, dataset: Dataset, seed: int, device: torch.device, paired: bool = True, replay: Replay | None = None) -> None:
         self.spec = dataset.spec
-        self.samples = Gather(dataset.samples["train"])
         self.labels = dataset.labels.get("train")
+        if self.labels is not None and replay is not None and replay.labels is not None:
+            self.labels = np.concatenate([self.labels, replay.labels])
         self.captions = dataset.captions.get("train")
         self.seed = seed
         self.device = device
-        self.order = Shuffle(len(self.samples), seed)
-        self.inputs = Gather(dataset.inputs["train"]) if "train" in dataset.inputs else None
+        new = Shuffle(dataset.spec.counts["train"], seed)
+        self.order: Shuffle | Mixed = new if replay is None else Mixed(new, replay, seed)
+
+        def rows(arrays: Mapping[str, NDArray[Any]], old: Mapping[str, NDArray[Any]]) -> Gather | Joined:
+            return Gather(arrays["train"]) if replay is None else Joined(arrays["train"], old["train"], replay.rows)
+
+        self.samples = rows(dataset.samples, {} if replay is None else replay.dataset.samples)
+        self.inputs = rows(dataset.inputs, {} if replay is None else replay.dataset.inputs) if "train" in dataset.inputs else None
         apart = not (paired and self.spec.has_partners)
         self.input_order = Shuffle(len(self.inputs), mix(seed, _INPUTS)) if self.inputs is not None and apart else self.order
 

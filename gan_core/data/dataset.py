@@ -151,6 +151,10 @@ class DatasetSpec(ABC):
             return "knows other classes than the data has"
         return None
 
+    def stands_beside(self, other: DatasetSpec) -> bool:
+        """Whether samples of another data set of this kind and shape mean the same here."""
+        return True
+
     def comparable(self, samples: NDArray[Any]) -> NDArray[Any]:
         """Samples (N, ...) so scaled that no value counts for more than another where spreads are compared; by default as they are."""
         return samples

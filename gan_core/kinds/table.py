@@ -89,9 +89,12 @@ class Table(DatasetSpec):
 
     def misfit(self, other: DatasetSpec) -> str | None:
         found = super().misfit(other)
-        if found is None and isinstance(other, Table) and not self.schema.is_like(other.schema):
+        if found is None and not self.stands_beside(other):
             return "knows other columns than the data has"
         return found
+
+    def stands_beside(self, other: DatasetSpec) -> bool:
+        return isinstance(other, Table) and self.schema.is_like(other.schema)
 
     def comparable(self, samples: NDArray[Any]) -> NDArray[Any]:
         """Each column by its range: units are not comparable, and a single outlier must not make all else look collapsed."""

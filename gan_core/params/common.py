@@ -110,6 +110,9 @@ class TrainParams(Strict):
     """What the players, their optimisers' moments and the average begin with: `scratch`, nothing; `champion`, the one in use, and nothing
     while there is none; `NAME`, another generator's champion; `NAME/VERSION`; or the path of a folder with a checkpoint, such as
     models/NAME. What does not fit begins anew. Rates, noise and the order of the data begin anew in any case."""
+    replay: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """With a version as start: the share of each batch that is from the data that it was trained on, so that nothing is forgotten. None:
+    the new data alone."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     batch: Annotated[int, Field(ge=2, le=65_536)] = 64
     optimizer: OptimizerParams = OptimizerParams()
@@ -150,6 +153,14 @@ class TrainParams(Strict):
         for key in ("select_every", "patience"):
             if self.select == "last" and getattr(self, key) is not None:
                 raise ValueError(f"{key}: is about choosing among snapshots, and select is last; set select: best, or leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _has_something_to_replay(self) -> Self:
+        if self.replay is not None and self.start == SCRATCH:
+            raise ValueError(
+                "replay shows data that a start was trained on, and start is scratch; set start: champion, or leave replay out"
+            )
         return self
 
     @model_validator(mode="after")

@@ -54,6 +54,7 @@ def _start_tags(workspace: Workspace, name: str, start: Mapping[str, Any] | None
         "start": start["from"],
         "start_checkpoint": start.get("checkpoint"),
         "start_share": start.get("share"),
+        "start_data": start.get("data"),
         "dvc.start": tracking.dvc_hash(workspace, workspace.start(name)),
     }
 
@@ -137,6 +138,7 @@ def _start(registry: Registry, version: Version) -> dict[str, Any] | None:
         "from": said("start"),
         "checkpoint": said("start_checkpoint"),
         "share": None if said("start_share") is None else float(version.tags["start_share"]),
+        "replayed": said("start_data"),
         "pinned": said("dvc.start"),
         "before": ancestors(registry, version)[1:],
     }

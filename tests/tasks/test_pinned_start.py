@@ -42,15 +42,15 @@ def retrain(workspace: Workspace, data_seed: int, **options: Any) -> None:
 
 @pytest.fixture(scope="module")
 def warm_once(tmp_path_factory: pytest.TempPathFactory, mlflow_database: Path) -> Workspace:
-    """Three versions of three data sets, each begun with the champion before it, and the champion in its turn."""
+    """Three versions of three data sets, each begun with the champion before it, and the champion in its turn; the last replays."""
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         workspace = init_workspace(tmp_path_factory.mktemp("warm") / "w")
         shutil.copy(mlflow_database, workspace.root / "mlflow.db")
         patch.chdir(workspace.root)  # where DVC looks for stages
         repro.prepare(workspace)
-        for number in (1, 2, 3):
-            retrain(workspace, number, start="champion")
+        for number, options in ((1, {}), (2, {}), (3, {"replay": 0.25})):
+            retrain(workspace, number, start="champion", **options)
             assert register(workspace) == number
             registry = Registry.open(workspace)
             registry.move_champion(registry.version(NAME, number), number - 1 or None, "promoted")
@@ -79,13 +79,17 @@ def test_each_version_says_what_it_started_from_and_all_before(warm: Workspace) 
         "from": f"{NAME}/1", "checkpoint": one["checkpoint"], "share": 1.0, "before": [],
     }  # fmt: skip
     assert (three["start"]["from"], three["start"]["before"]) == (f"{NAME}/2", [f"{NAME}/1"])
+    before = lineage.lineage(warm, f"{NAME}/2")["data"]
+    assert (two["start"]["replayed"], three["start"]["replayed"]) == (None, before["ready"])
     said = json.loads((warm.model(NAME) / "run.json").read_text())["start"]
     weights = said["moments"]["of"]
     assert (said["from"], said["new"], said["moments"]) == (f"{NAME}/2", {}, {"taken": weights, "of": weights})
     # The checkpoint that was pinned is the one that version 2 left.
     found = pinned(warm, NAME, load_entry(warm.root, NAME).train)
     assert found is not None
-    assert said["sha256"] == found.checkpoint.sha256
+    assert found.replay is not None
+    assert (said["sha256"], said["data"]) == (found.checkpoint.sha256, before["ready"])
+    assert found.replay.spec.digest == before["digest"]
     assert three["start"]["pinned"] in (warm.root / "dvc.lock").read_text()
 
 
@@ -141,7 +145,7 @@ def test_the_remote_brings_a_start_to_another_worker(warm: Workspace) -> None:
         subprocess.run(command, cwd=warm.root, env=repro.environment(warm), check=True, capture_output=True)
 
     before = {path.name: path.read_bytes() for path in warm.start(NAME).rglob("*") if path.is_file()}
-    assert len(before) == 3
+    assert before.keys() == {"start.json", "state.json", "state.safetensors", "dataset.json", "train.npy", "holdout.npy"}
     dvc("remote", "add", "--default", "store", str(warm.root.parent / "store"))
     dvc("push", f"{PIN}@{NAME}")
     shutil.rmtree(warm.root / ".dvc" / "cache")
@@ -239,6 +243,27 @@ def test_a_version_whose_checkpoint_is_gone_is_refused(warm: Workspace) -> None:
         DataError, match=rf"train\.start: {NAME}/2: checkpoint of DVC hash .* is not whole in the cache, .* or from scratch"
     ):
         start(warm, NAME, asked(warm, f"{NAME}/2"))
+
+
+def test_what_cannot_be_replayed_is_refused(warm: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(
+        ConfigError, match=r"train\.replay: models/circle is a folder, .* name a version \(NAME/VERSION\), or leave train\.replay"
+    ):
+        check_start(warm, NAME, asked(warm, "models/circle", replay=0.5))
+    with pytest.raises(ConfigError, match=r"replay shows data that a start was trained on, and start is scratch"):
+        asked(warm, "scratch", replay=0.5)
+    start(warm, NAME, asked(warm, f"{NAME}/1", replay=0.5))
+    assert "; 32 samples of each batch of 64 are of the 250 that it was trained on" in capsys.readouterr().out
+    registry = Registry.open(warm)
+    digest = registry.version(NAME, 1).tags["dvc.ready"].removesuffix(".dir")
+    (warm.root / ".dvc" / "cache" / "files" / "md5" / digest[:2] / f"{digest[2:]}.dir").unlink()
+    with pytest.raises(
+        DataError, match=rf"train\.replay: {NAME}/1: data of DVC hash {digest}.* is not whole .*; or leave train\.replay out"
+    ):
+        start(warm, NAME, asked(warm, f"{NAME}/1", replay=0.5))
+    registry.client.delete_model_version_tag(NAME, "1", "dvc.ready")
+    with pytest.raises(ConfigError, match=rf"train\.replay: {NAME}/1 says not where the data is that it was trained on"):
+        check_start(warm, NAME, asked(warm, f"{NAME}/1", replay=0.5))
 
 
 def test_a_registry_out_of_reach_is_refused(warm: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,36 @@
+"""An order of samples that is a function of the seed."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from gan_core.randomness import mix
+
+
+class Shuffle:
+    """An endless order of 0..count-1: each epoch a fresh permutation, drawn from (seed, epoch)."""
+
+    def __init__(self, count: int, seed: int) -> None:
+        self.count = count
+        self.seed = seed
+        self._epochs: dict[int, NDArray[np.int64]] = {}
+
+    def indices(self, seen: int, size: int) -> NDArray[np.int64]:
+        """The `size` indices that follow the first `seen` ones: int64 (size,)."""
+        parts = []
+        while size:
+            epoch, start = divmod(seen, self.count)
+            part = self._permutation(epoch)[start : start + size]
+            parts.append(part)
+            seen, size = seen + len(part), size - len(part)
+        return np.concatenate(parts) if len(parts) > 1 else parts[0]
+
+    def _permutation(self, epoch: int) -> NDArray[np.int64]:
+        if epoch not in self._epochs:
+            for old in [key for key in self._epochs if key < epoch]:
+                del self._epochs[old]
+            generator = torch.Generator().manual_seed(mix(self.seed, epoch))
+            self._epochs[epoch] = torch.randperm(self.count, generator=generator).numpy()
+        return self._epochs[epoch]
