@@ -27,6 +27,7 @@ from gan_core.errors import ConfigError, DataError, RegistryError
 from tasks import kinds
 from tasks.params import NAME
 from tasks.records import tracking
+from tasks.records.curves import Curves
 from tasks.records.glance import Held
 from tasks.workspace import Workspace
 
@@ -166,6 +167,17 @@ class Registry:
         if matched is None or not matched["version"]:
             return None
         return self._find_version(matched["name"], int(matched["version"]))
+
+    def curves(self, version: Version) -> Curves:
+        """What MLflow holds of the record of a version's training: (images, value) by name.
+
+        Raises:
+            RegistryError: the registry cannot be reached, or has no such run any more.
+        """
+        with tracking.errors(self.address):
+            keys = self.client.get_run(version.run_id).data.metrics
+            found = {key: self.client.get_metric_history(version.run_id, key) for key in keys if not key.startswith("system/")}
+        return {key: sorted((point.step, point.value) for point in points) for key, points in found.items()}
 
     def champion(self, name: str) -> Version | None:
         """The version that the alias `champion` names; None where there is none."""

@@ -6,9 +6,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+Curves = Mapping[str, Sequence[tuple[int, float]]]
+"""(images, value) by name."""
+
 WIDTH, HEIGHT = 300, 110
 """Of a chart's plotting area, in SVG units."""
 
+_BESIDE = 4
 _SIDES = ("generator", "discriminator", "critic", "real", "fake")
 
 
@@ -59,6 +63,16 @@ def charts(curves: Mapping[str, Sequence[tuple[int, float]]]) -> list[Chart]:
     # One that has no counterpart keeps its whole name.
     whole = {title: f"{next(iter(lines))} {title}".strip() if len(lines) == 1 else title for title, lines in groups.items()}
     return [_chart(_in_words(whole[title]), lines) for title, lines in groups.items()]
+
+
+def charts_beside(curves: Curves, before: Curves, start: str) -> list[Chart]:
+    """The same number of a training and of what it started from in one chart each, (images, value); what selects first, a few at most."""
+    shared = [key for key, points in curves.items() if points and before.get(key)]
+    order = ("selection_", "diversity", "generator_loss", "discriminator_loss")
+    chosen = sorted(
+        (key for key in shared if key.startswith(order)), key=lambda key: next(i for i, one in enumerate(order) if key.startswith(one))
+    )
+    return [_chart(" ".join(key.split("_")), {"here": curves[key], start: before[key]}) for key in chosen[:_BESIDE]]
 
 
 def _in_words(title: str) -> str:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from gan_core.data.dataset import Dataset
 from gan_core.errors import DataError, GantryError
 from gan_core.generator import GeneratorConfig, read_config
+from gan_core.selection import in_words
 from tasks import kinds
 from tasks.beside_real import BesideReal
 from tasks.metrics import BETTER, LOWER, METRICS
@@ -119,6 +120,14 @@ class Facts:
     classes: Sequence[str] | None
     cost: Mapping[str, Any] = field(default_factory=dict)
     """What the training took: `seconds`, `images_per_second`, `device`, `processes`."""
+    start_curves: Mapping[str, Sequence[tuple[int, float]]] = field(default_factory=dict)
+    """Likewise of the training that this one started from, as far as they are at hand."""
+
+    @property
+    def selected(self) -> str | None:
+        """Which snapshot is shipped, and why; None where it is the last in any case."""
+        found = self.cost.get("selected")
+        return None if found is None else in_words(found, self.generator.data.unit)
 
 
 def gather(workspace: Workspace, name: str, entry: Entry, registry: Registry, version: Version, record: Mapping[str, Any]) -> Facts:
@@ -150,6 +159,7 @@ def gather(workspace: Workspace, name: str, entry: Entry, registry: Registry, ve
         counts=dataset.spec.counts,
         classes=dataset.spec.classes,
         cost=if_there(workspace.model(name) / "run.json"),
+        start_curves=_start_curves(registry, version),
     )
 
 
@@ -217,6 +227,14 @@ def _drawn(entry: Entry, dataset: Dataset, registry: Registry, name: str, number
         return kinds.of(spec.kind).scoring.grids(generator, dataset, entry.evaluation.seed).get("generated")
     except GantryError:
         return None  # the decision says what is wrong with the champion; the page only goes without its picture
+
+
+def _start_curves(registry: Registry, version: Version) -> Curves:
+    try:
+        start = registry.find_named(version.tags.get("start", ""))
+        return {} if start is None or not start.run_id else registry.curves(start)
+    except GantryError:
+        return {}  # the page only goes without
 
 
 def _curves(record: Path) -> Curves:

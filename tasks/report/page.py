@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tasks.report.charts import charts, interval
+from tasks.report.charts import charts, charts_beside, interval
 from tasks.report.facts import Facts, Figure
 from tasks.report.templates import environment
 
@@ -35,6 +35,7 @@ def render(facts: Facts) -> str:
         noise=noise,
         bar=bar,
         charts=charts(facts.curves),
+        beside_start=charts_beside(facts.curves, facts.start_curves, (facts.lineage["training"].get("start") or {}).get("from", "")),
         pictures=[(picture.caption, data_uri(picture)) for picture in facts.pictures],
         copies=None if facts.copies is None else (facts.copies.caption, data_uri(facts.copies)),
         earlier=[(picture.caption, data_uri(picture)) for picture in facts.earlier],

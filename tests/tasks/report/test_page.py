@@ -206,6 +206,28 @@ class TestPage:
         assert "digits/2, digits/1" in warm
         assert "It started from" not in page.render(base)
 
+    def test_its_curves_stand_beside_those_of_its_start(self) -> None:
+        base = facts()
+        start = {"from": f"models/{EVIL}", "share": 1.0, "before": ["digits/1"], "replayed": "0" * 32}
+        training = {"run": "r", "start": start}
+        selected = {"images": 320, "seen": 640, "budget": 640, "scored": 20, "metric": "fid", "value": 1.5, "last": 2.5}
+        warm = replace(
+            base,
+            lineage={**base.lineage, "training": training},
+            cost={"selected": selected},
+            start_curves={"diversity": [(0, 0.1), (1_280, 0.7)]},
+        )
+        section = page.render(warm).partition('<section id="start">')[2].partition("</section>")[0]
+        assert f"It started from models/{escape(EVIL)}, which in its turn came of digits/1." in section
+        assert "A part of each batch was of the data that" in section
+        assert "The snapshot at 320 of 640 images is shipped, its fid of 1.5 is the best of 20 (the last had 2.5)." in section
+        assert section.count("<polyline") == 2
+        assert section.count("<figure>") == 1
+        assert "here 0.9" in section
+        assert f"models/{escape(EVIL)} 0.7" in section
+        assert "The curves of its start are not at hand" in page.render(replace(warm, start_curves={}))
+        assert '<section id="start">' not in page.render(base)
+
     def test_what_scrolls_can_be_reached_by_keyboard_and_has_a_name(self) -> None:
         scrolled = [attributes for tag, attributes in _Tags(page.render(facts())).seen if attributes.get("class") == "scroll"]
         assert len(scrolled) == 5
