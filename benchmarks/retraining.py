@@ -1,4 +1,5 @@
 """What a warm start saves: `python -m benchmarks.retraining [--sets ring,rows,digits] [--seeds 3]`. Prints a Markdown table.
+With `--in-a-row 30` many retrainings, one from the other (`benchmarks.in_a_row`).
 
 For each case there are data before and data after. A training from scratch on the data before ends with the base. Then two trainings on the
 data after, with the same budget and parameters: from scratch, and from the base. Both are scored on the same held-out samples of the data
@@ -21,8 +22,9 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.spatial.distance import cdist
 
+from benchmarks import in_a_row
+from benchmarks.distances import energy
 from gan_core import checkpoint
 from gan_core.data.dataset import Dataset
 from gan_core.generator import Generator
@@ -49,11 +51,6 @@ class Case:
     after: Dataset
     params: TrainParams
     score: Score
-
-
-def energy(real: NDArray[Any], generated: NDArray[Any]) -> float:
-    """The energy distance between two sets of rows (N, D)."""
-    return float(2 * cdist(real, generated).mean() - cdist(real, real).mean() - cdist(generated, generated).mean())
 
 
 def ring(folder: Path) -> list[Case]:
@@ -199,8 +196,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sets", default=",".join(SETS))
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--in-a-row", type=int, metavar="STEPS", help="measure many retrainings in a row instead")
     asked = parser.parse_args()
     torch.set_num_threads(1)
+    if asked.in_a_row:
+        lines = [*in_a_row.HEADER]
+        for name in asked.sets.split(",") if asked.sets != parser.get_default("sets") else in_a_row.SETS:
+            with tempfile.TemporaryDirectory(prefix="gantry-retraining-") as temporary:
+                lines += in_a_row.table(name, in_a_row.in_a_row(name, asked.in_a_row, 0, Path(temporary)))
+        print("\n".join(lines))
+        return
     lines = [
         "| case | budget | warm is where scratch ends at | where scratch is best at | scratch at the end | warm at the end |",
         "|---|---|---|---|---|---|",

@@ -6,8 +6,8 @@ StyleGAN2-ADA's (Karras et al., 2020, `--resume`, which takes tensors by name), 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
@@ -29,19 +29,24 @@ class Takeover:
     """Why each of the others begins anew, by its name."""
     numbers: int
     """In all tensors that have to be filled."""
+    by_class: Mapping[str, str] = field(default_factory=dict)
+    """Of those that are taken row by row, what was taken and what is new, in words, by name."""
+    fresh: int = 0
+    """Numbers of new rows in them."""
     moments: tuple[int, int] = (0, 0)
     """Of how many weights the optimisers' moments were taken, and how many weights there are, each counted by each optimiser."""
 
     @property
     def share(self) -> float:
         """Of the numbers that have to be filled, those that were taken; 0 to 1."""
-        return sum(tensor.numel() for tensor in self.tensors.values()) / self.numbers if self.numbers else 0.0
+        return (sum(tensor.numel() for tensor in self.tensors.values()) - self.fresh) / self.numbers if self.numbers else 0.0
 
     @property
     def in_words(self) -> str:
         """In a line; up to three of the new tensors by name."""
         told = f"{len(self.tensors):,} of {len(self.tensors) + len(self.new):,} tensors taken over ({self.share:.1%} of the numbers)"
         told += f", with the moments of {self.moments[0]:,} of {self.moments[1]:,} weights" if self.moments[1] else ""
+        told += f"; by the names of the classes: {next(iter(self.by_class.values()))}" if self.by_class else ""
         first = [f"{name} ({why})" for name, why in list(self.new.items())[:3]]
         more = ["..."] if len(self.new) > len(first) else []
         return told + (f"; new: {', '.join([*first, *more])}" if first else "")
@@ -52,29 +57,52 @@ class Takeover:
             "share": round(self.share, 6),
             "taken": sorted(self.tensors),
             "new": dict(sorted(self.new.items())),
+            **({"by_class": dict(sorted(self.by_class.items()))} if self.by_class else {}),
             "moments": {"taken": self.moments[0], "of": self.moments[1]},
         }
 
 
-def take_over(mine: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> Takeover:
+def take_over(
+    mine: Mapping[str, Tensor],
+    theirs: Mapping[str, Tensor],
+    by_class: Collection[str] = (),
+    classes: tuple[Sequence[str], Sequence[str]] | None = None,
+) -> Takeover:
     """Choose from `theirs` what has the name, the shape and the type of one of `mine`.
 
     Args:
         mine: a fresh state, by name; it is not changed.
         theirs: the state of another training, by name.
+        by_class: names of the tensors that have a row for each class.
+        classes: mine and theirs, in the order of the rows. Where they differ, rows follow the names of their classes. None: theirs are not
+            known, and rows are taken as they stand.
     """
-    taken, new = {}, {}
+    taken, new, rows, fresh = dict[str, Tensor](), dict[str, str](), dict[str, str](), 0
     for name, tensor in mine.items():
         there = theirs.get(name)
         if there is None:
             new[name] = "not there"
+        elif name in by_class and classes is not None and list(classes[0]) != list(classes[1]) and _are_rows(tensor, there, classes):
+            of = {one: row for row, one in enumerate(classes[1])}
+            known = [one for one in classes[0] if one in of]
+            taken[name] = tensor.clone()
+            for row, one in enumerate(classes[0]):
+                taken[name][row] = there[of[one]] if one in of else tensor[row]
+            fresh += (len(classes[0]) - len(known)) * tensor[0].numel()
+            others = [one for one in classes[0] if one not in of]
+            rows[name] = f"{len(known)} of {len(classes[0])} rows" + (f", new: {', '.join(others[:3])}" if others else "")
         elif there.shape != tensor.shape:
             new[name] = f"{tuple(there.shape)} there, {tuple(tensor.shape)} here"
         elif there.dtype != tensor.dtype:
             new[name] = f"{str(there.dtype).removeprefix('torch.')} there, {str(tensor.dtype).removeprefix('torch.')} here"
         else:
             taken[name] = there
-    return Takeover(taken, new, sum(tensor.numel() for tensor in mine.values()))
+    return Takeover(taken, new, sum(tensor.numel() for tensor in mine.values()), rows, fresh)
+
+
+def _are_rows(mine: Tensor, theirs: Tensor, classes: tuple[Sequence[str], Sequence[str]]) -> bool:
+    alike = mine.shape[1:] == theirs.shape[1:] and mine.dtype == theirs.dtype
+    return alike and (len(mine), len(theirs)) == (len(classes[0]), len(classes[1]))
 
 
 def check_fits(found: Takeover) -> None:

@@ -36,6 +36,7 @@ from gan_core.errors import ConfigError, LostRunError, TrainingError
 from gan_core.files import write_whole
 from gan_core.generator import Generator
 from gan_core.microbatches import Microbatches
+from gan_core.networks.common import rows_by_class
 from gan_core.params import TrainParams
 from gan_core.params.common import OptimizerParams
 from gan_core.randomness import reseed
@@ -73,7 +74,8 @@ def train(
     on_note: Callable[[str], None] = lambda note: None,  # told what a person should know, such as a damaged checkpoint
     should_stop: Callable[[], bool] = lambda: False,  # asked after every step; True saves the state and ends
     group: Group = ALONE,  # of processes that train together, each of them in this function
-    start: checkpoint.Checkpoint | None = None,  # the end of another training, from which what fits is taken over (`gan_core.start`)
+    start: checkpoint.Checkpoint | None = None,  # the end of another training, from which what fits is taken over (`gan_core.start`);
+    # its facts may hold `classes`, the names of the labels there
     replay: Dataset | None = None,  # what the start was trained on, of which `train.replay` says how much is shown again
     scorer: Scorer | None = None,  # with `select: best` asked by the first process what a snapshot is worth (`gan_core.selection`)
 ) -> bool:
@@ -221,7 +223,7 @@ def fitting(params: TrainParams, dataset: Dataset, start: checkpoint.Checkpoint)
         ConfigError: the parameters do not fit the data or this machine, or the start fits nothing.
     """
     recipe = build_recipe(params, dataset.spec, torch.device("cpu"))
-    found = take_over(_fillable(recipe, Average(recipe.players[recipe.shipped], 0)), start.tensors)
+    found = _takeover(_fillable(recipe, Average(recipe.players[recipe.shipped], 0)), start, recipe)
     check_fits(found)
     _check_frozen(recipe, found)
     return found
@@ -333,6 +335,19 @@ def _fillable(recipe: Recipe[Any], average: Average) -> dict[str, Tensor]:
     return checkpoint.flatten({"players": players, "average": average.network.state_dict()})
 
 
+def _takeover(mine: Mapping[str, Tensor], start: checkpoint.Checkpoint, recipe: Recipe[Any]) -> Takeover:
+    """What fits of a start, whose facts may name its classes: those of a checkpoint alone do not."""
+    networks = {**{f"players/{name}": player for name, player in recipe.players.items()}, "average": recipe.players[recipe.shipped]}
+    by_class = {f"{place}/{name}" for place, network in networks.items() for name in rows_by_class(network)}
+    theirs, classes = start.facts.get("classes"), recipe.data.classes
+    return take_over(mine, start.tensors, by_class, None if theirs is None or classes is None else (classes, theirs))
+
+
+def _weights_by_name(recipe: Recipe[Any]) -> dict[str, Tensor]:
+    """Each weight by its name in a checkpoint."""
+    return {f"players/{name}/{path}": weight for name, player in recipe.players.items() for path, weight in player.named_parameters()}
+
+
 def _check_frozen(recipe: Recipe[Any], found: Takeover) -> None:
     """See that what is to stay as the start has it was taken from there.
 
@@ -340,7 +355,7 @@ def _check_frozen(recipe: Recipe[Any], found: Takeover) -> None:
         ConfigError: some of it is new.
     """
     frozen = {id(weight) for turn in recipe.turns for weight in recipe.frozen(turn, 0.0)}
-    named = {f"players/{name}/{path}": id(weight) for name, player in recipe.players.items() for path, weight in player.named_parameters()}
+    named = {name: id(weight) for name, weight in _weights_by_name(recipe).items()}
     if new := [f"{name} ({why})" for name, why in found.new.items() if named.get(name) in frozen]:
         raise ConfigError(
             f"train.freeze: would keep what the start does not have: {', '.join(new[:3])}; leave it out, or keep fewer layers"
@@ -356,18 +371,20 @@ def _begin_from(
         ConfigError: nothing does.
     """
     mine = _fillable(recipe, average)
-    found = take_over(mine, start.tensors)
+    found = _takeover(mine, start, recipe)
     check_fits(found)
     _check_frozen(recipe, found)
     with torch.no_grad():
         for name, tensor in found.tensors.items():
             mine[name].copy_(tensor)  # a state dict shares its memory with the network
+    by_rows = {id(weight) for name, weight in _weights_by_name(recipe).items() if name in found.by_class}
     kept = weights = 0
     for index, optimizer in optimizers.items():
         roots = tuple(f"players/{player.partition('.')[0]}/" for player in recipe.turns[index].players)
         names, theirs_named = ({name for name in tensors if name.startswith(roots)} for tensors in (mine, start.tensors))
         moved, theirs = optimizer.param_groups[0]["params"], checkpoint.subtree(start.tensors, f"optimizers/{index}")
         state = moments_taken(moved, theirs, _MOMENTS[type(optimizer)], same_network=names == theirs_named)
+        state = {number: moments for number, moments in state.items() if id(moved[number]) not in by_rows}  # rows have changed places
         _set_moments(optimizer, state)
         kept, weights = kept + len(state), weights + len(moved)
     return replace(found, moments=(kept, weights))

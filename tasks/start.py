@@ -12,7 +12,8 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +51,8 @@ class Origin:
     """Where a checkpoint that is none of a version lies."""
     data: str | None = None
     """With `train.replay`: DVC's hash of the data that a version was trained on."""
+    generator: str | None = None
+    """DVC's hash of a version's generator."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,8 @@ def start(workspace: Workspace, name: str, entry: Entry) -> None:
         else:
             _bring(workspace, origin, Path(temporary) / "aside", made)
             taken = _check(workspace, name, entry.train, origin, made)
-            text = _text(origin.named, origin.dvc, origin.data)
+            text = _text(origin.named, origin.dvc, origin.data, _classes(made / "generator"))
+            shutil.rmtree(made / "generator", ignore_errors=True)
             print(f"start {name}: from {origin.named}, {taken}")
         (made / START_FILE).write_text(text)
         there = workspace.start(name)
@@ -111,8 +115,21 @@ def write_scratch(folder: Path) -> None:
     (folder / START_FILE).write_text(scratch_text())
 
 
-def _text(named: str | None, dvc: str | None, data: str | None = None) -> str:
-    facts = {"format": FORMAT, "from": named, **({} if named is None else {"checkpoint": dvc}), **({} if data is None else {"data": data})}
+def _classes(generator: Path) -> list[str] | None:
+    """The names of a generator's labels, in their order; None where it has none, or does not say."""
+    from gan_core.generator import read_config
+
+    try:
+        classes = read_config(generator).classes
+    except DataError:
+        return None
+    return None if classes is None else list(classes)
+
+
+def _text(named: str | None, dvc: str | None, data: str | None = None, classes: list[str] | None = None) -> str:
+    said = {"data": data, "classes": classes}
+    facts: dict[str, Any] = {"format": FORMAT, "from": named, **({} if named is None else {"checkpoint": dvc})}
+    facts |= {key: value for key, value in said.items() if value is not None}
     return json.dumps(facts, sort_keys=True) + "\n"
 
 
@@ -148,7 +165,8 @@ def _of_version(version: Version, params: TrainParams) -> Origin:
         raise ConfigError(f"{_KEY}: {named} says not where its checkpoint is (tag 'dvc.checkpoint'); name another version, or a folder")
     if params.replay is not None and not version.tags.get("dvc.ready"):
         raise ConfigError(f"{_REPLAY}: {named} says not where the data is that it was trained on (tag 'dvc.ready'); leave {_REPLAY} out")
-    return Origin(named, version.tags["dvc.checkpoint"], data=version.tags["dvc.ready"] if params.replay is not None else None)
+    data = version.tags["dvc.ready"] if params.replay is not None else None
+    return Origin(named, version.tags["dvc.checkpoint"], data=data, generator=version.tags.get("dvc.generator"))
 
 
 def _of_folder(folder: Path, asked: str, params: TrainParams) -> Origin:
@@ -179,6 +197,8 @@ def _bring(workspace: Workspace, origin: Origin, aside: Path, made: Path) -> Non
                 shutil.copyfile(origin.folder / file, target / file)
             except FileNotFoundError:
                 raise DataError(f"{_KEY}: {origin.folder}: holds no {file}; name a folder with a whole checkpoint") from None
+        if (beside := origin.folder.parent / "generator").is_dir():
+            shutil.copytree(beside, made / "generator")
         return
     aside.mkdir()
     there = Workspace(aside)
@@ -186,12 +206,16 @@ def _bring(workspace: Workspace, origin: Origin, aside: Path, made: Path) -> Non
     try:
         with bringing(workspace, there) as bring:
             bring(str(origin.dvc), there.root / "checkpoint")
+            with suppress(DataError):  # whose labels are told apart by their names
+                bring(str(origin.generator), there.root / "generator")
             remedy, what = f"or leave {_REPLAY} out", _REPLAY
             if origin.data is not None:
                 bring(origin.data, there.root / _DATA)
     except DataError as error:
         raise DataError(f"{what}: {origin.named}: {error}; {remedy}") from None
     shutil.copytree(there.root / "checkpoint", target)
+    if (there.root / "generator").is_dir():
+        shutil.copytree(there.root / "generator", made / "generator")
     if origin.data is not None:
         _copy_packed(there.root / _DATA, made / _DATA)
 
@@ -219,11 +243,16 @@ def _check(workspace: Workspace, name: str, params: TrainParams, origin: Origin,
         again = Replay.of(dataset, Dataset.open(folder / _DATA), params.replay, params.batch)
         replayed = f"; {again.in_words}"
     try:
-        return fitting(params, dataset, checkpoint.read(folder / "checkpoint")).in_words + replayed
+        begin = _with_classes(checkpoint.read(folder / "checkpoint"), _classes(folder / "generator"))
+        return fitting(params, dataset, begin).in_words + replayed
     except GantryError as error:
         # A file is named by where it came from, not by the folder that it was brought to for a moment.
         where = str(origin.folder or f"the checkpoint of {origin.named}")
         raise type(error)(f"{_KEY}: {origin.named}: {re.sub(re.escape(str(folder / 'checkpoint')), where, str(error))}") from None
+
+
+def _with_classes(begin: Checkpoint, classes: list[str] | None) -> Checkpoint:
+    return begin if classes is None else replace(begin, facts={**begin.facts, "classes": classes})
 
 
 def pinned(workspace: Workspace, name: str, params: TrainParams) -> Pinned | None:
@@ -249,7 +278,8 @@ def pinned(workspace: Workspace, name: str, params: TrainParams) -> Pinned | Non
         return None
     data = facts.get("data")
     replay = None if data is None else Dataset.open(folder / _DATA)
-    return Pinned(facts["from"], facts.get("checkpoint"), checkpoint.read(folder / "checkpoint"), replay, data)
+    begin = _with_classes(checkpoint.read(folder / "checkpoint"), facts.get("classes"))
+    return Pinned(facts["from"], facts.get("checkpoint"), begin, replay, data)
 
 
 def check_stage(workspace: Workspace, params: TrainParams) -> bool:

@@ -93,12 +93,23 @@ class Flatten(nn.Flatten):
         return super().forward(features)
 
 
+class LabelEmbedding(nn.Embedding):
+    """What is learned of each class, a row a class, in the order of the data set's classes."""
+
+
+def rows_by_class(network: nn.Module) -> list[str]:
+    """Names of the tensors in a network's state that have a row for each class."""
+    found = {path: module for path, module in network.named_modules() if isinstance(module, LabelEmbedding)}
+    weights = ("weight", "parametrizations.weight.original")
+    return [f"{path}.{weight}".lstrip(".") for path, module in found.items() for weight in weights if weight in module.state_dict()]
+
+
 class LabelledLatent(nn.Module):
     """Joins a latent and an embedding of its label: (N, L), (N,) -> (N, L + E); the latent alone without classes."""
 
     def __init__(self, latent: int, classes: int) -> None:
         super().__init__()
-        self.embedding = nn.Embedding(classes, min(latent, 64)) if classes else None
+        self.embedding = LabelEmbedding(classes, min(latent, 64)) if classes else None
         self.width = latent + (self.embedding.embedding_dim if self.embedding else 0)
 
     def forward(self, latents: Tensor, labels: Tensor | None) -> Tensor:
@@ -146,7 +157,7 @@ class ProjectionHead(nn.Module):
         self.batch_distance = batch_distance
         features += self.batch_distance
         self.linear = wrap(Linear(features, 1))
-        self.embedding = wrap(nn.Embedding(classes, features)) if classes else None
+        self.embedding = wrap(LabelEmbedding(classes, features)) if classes else None
 
     def forward(self, features: Tensor, labels: Tensor | None) -> Tensor:
         if self.batch_distance:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from gan_core.data.dataset import DatasetSpec
-from gan_core.networks.common import Dropout, LabelledLatent, MixtureLatent, normalized
+from gan_core.networks.common import Dropout, LabelEmbedding, LabelledLatent, MixtureLatent, normalized
 from gan_core.networks.linear import Linear
 from gan_core.params.networks import MlpDiscriminatorParams, MlpGeneratorParams
 
@@ -55,7 +55,7 @@ class MlpDiscriminator(nn.Module):
         super().__init__()
         images = len(data.shape) == 3
         normalization = params.normalization or "none"
-        self.embedding = nn.Embedding(data.n_classes, 64) if data.n_classes else None
+        self.embedding = LabelEmbedding(data.n_classes, 64) if data.n_classes else None
         layers: list[nn.Module] = []
         width = math.prod(data.shape) + (64 if data.n_classes else 0)
         for hidden in params.widths or ((1024, 512, 256) if images else (128, 128)):

@@ -9,7 +9,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gan_core.data.dataset import DatasetSpec
-from gan_core.networks.common import Dropout, LabelledLatent, Normalization, ProjectionHead, batch_norm, normalized, resolutions
+from gan_core.networks.common import (
+    Dropout,
+    LabelEmbedding,
+    LabelledLatent,
+    Normalization,
+    ProjectionHead,
+    batch_norm,
+    normalized,
+    resolutions,
+)
 from gan_core.networks.linear import Linear
 from gan_core.params.networks import ResidualDiscriminatorParams, ResidualGeneratorParams
 
@@ -42,7 +51,7 @@ class ConditionalBatchNorm(nn.Module):
     def __init__(self, channels: int, classes: int) -> None:
         super().__init__()
         self.norm = nn.BatchNorm2d(channels, affine=not classes)
-        self.affine = nn.Embedding(classes, 2 * channels) if classes else None
+        self.affine = LabelEmbedding(classes, 2 * channels) if classes else None
         if self.affine is not None:
             with torch.no_grad():
                 self.affine.weight[:, :channels] = 1.0

@@ -68,6 +68,50 @@ def test_a_bias_that_fits_by_chance_makes_no_start() -> None:
         check_fits(take_over({}, {}))
 
 
+def test_rows_follow_the_names_of_their_classes() -> None:
+    mine = {"table": torch.tensor([[0.0, 0], [0, 0], [0, 0]]), "other": zeros(3, 2)}
+    theirs = {"table": torch.tensor([[1.0, 1], [2, 2], [3, 3]]), "other": ones(3, 2)}
+    found = take_over(mine, theirs, {"table"}, (("b", "c", "a"), ("a", "b", "gone")))
+    assert found.tensors["table"].tolist() == [[2, 2], [0, 0], [1, 1]]
+    assert (found.by_class, found.share) == ({"table": "2 of 3 rows, new: c"}, 10 / 12)
+    assert found.tensors["other"] is theirs["other"]
+    assert "by the names of the classes: 2 of 3 rows, new: c" in found.in_words
+    assert not mine["table"].any()
+    # Of the same names nothing is moved, and where theirs are not known, rows are taken as they stand.
+    for classes in ((("a", "b", "c"), ("a", "b", "c")), None):
+        assert take_over(mine, theirs, {"table"}, classes).tensors["table"] is theirs["table"]
+    narrower = take_over(mine, {"table": ones(3, 5)}, {"table"}, (("b", "c", "a"), ("a", "b", "gone")))
+    assert narrower.new["table"] == "(3, 5) there, (3, 2) here"
+
+
+@pytest.mark.parametrize("normalization", ["none", "spectral"])
+@pytest.mark.parametrize("network", ["dcgan", "residual", "mlp"])
+def test_with_an_added_class_each_label_keeps_what_was_learned_of_it(
+    make_dataset: Make, tmp_path: Path, network: str, normalization: str
+) -> None:
+    size = {"widths": [8]} if network == "mlp" else {"width": 4}
+    options: dict[str, Any] = {
+        "condition": "label", "generator": {"network": network, **size},
+        "discriminator": {"network": network, "normalization": normalization, **size},
+    }  # fmt: skip
+    first = make_dataset(classes=2)
+    start = trained(params(**options), first, tmp_path / "first")
+    start = replace(start, facts={**start.facts, "classes": ["class-1", "class-0"]})  # as if they had stood in this order
+    other = make_dataset(classes=3, folder=tmp_path / "other")
+    found = trained(barely(**options), other, tmp_path / "second", start=start)
+    fresh = trained(barely(**options), other, tmp_path / "fresh")
+    record = json.loads((tmp_path / "second" / "start.json").read_text())
+    assert set(record["by_class"].values()) == {"2 of 3 rows, new: class-2"}
+    players = {name.split("/")[1] for name in record["by_class"] if name.startswith("players")}
+    assert players == {"generator", "discriminator"}
+    assert any(name.startswith("average") for name in record["by_class"])
+    for name in record["by_class"]:
+        there, here = start.tensors[name], found.tensors[name]
+        torch.testing.assert_close(here[:2], there[[1, 0]], rtol=0, atol=1e-8, msg=name)
+        if not name.startswith("average"):
+            torch.testing.assert_close(here[2], fresh.tensors[name][2], rtol=0, atol=1e-8, msg=name)
+
+
 def moments(number: int, *shape: int) -> dict[str, Tensor]:
     return {f"{number}/step": ones(()), f"{number}/exp_avg": ones(shape), f"{number}/exp_avg_sq": ones(shape)}
 

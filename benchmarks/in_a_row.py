@@ -1,0 +1,144 @@
+"""Many retrainings in a row: `python -m benchmarks.retraining --in-a-row 30 [--sets ring,digits]`. Prints a Markdown table.
+
+At each step the data have grown and drifted, and one of their classes is away for a while: what a schedule meets over a month. Side by
+side, at the same budget a step: from scratch, from the step before (warm), and warm with a discriminator that begins anew at every fifth
+step. Each is scored on held-out samples of its own step: by the energy distance (Szekely and Rizzo, 2013; smaller is better), by recall
+(Kynkaanniemi et al., 2019), and by near-copies of training samples beyond those that held-out samples have of them. Classes that come back
+are the test of forgetting, later steps that of plasticity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.distances import energy
+from gan_core import checkpoint
+from gan_core.checkpoint import Checkpoint
+from gan_core.data.dataset import Dataset
+from gan_core.generator import Generator
+from gan_core.kinds.images import Images
+from gan_core.kinds.points import Points
+from gan_core.metrics.manifold import membership
+from gan_core.params import GanParams, TrainParams
+from gan_core.training import train
+from tasks.scoring.copies import find_copies
+
+DRAWN = 500
+"""Generated samples that are scored."""
+ANEW = 5
+"""Steps after which the discriminator begins anew, where it does."""
+
+Step = Callable[[Path, int], tuple[Dataset, float]]
+"""Writes a step's data into a folder; also the scale that samples are divided by."""
+Method = Callable[[Checkpoint, int], Checkpoint | None]
+"""What a step starts from, given the end of the one before and its number."""
+
+
+def ring(folder: Path, step: int) -> tuple[Dataset, float]:
+    """Seven of eight Gaussians on a ring that turns by two degrees a step; the one that is away changes every fourth."""
+    draw, count = np.random.default_rng(step), 500 + 100 * step
+    present = np.array([mode for mode in range(8) if mode != step // 4 % 8])
+    angle = np.pi / 4 * present[np.arange(count + DRAWN) % 7] + np.pi / 90 * step
+    points = (np.stack([2 * np.cos(angle), 2 * np.sin(angle)], 1) + draw.normal(0, 0.05, (count + DRAWN, 2))).astype(np.float32)
+    Points.pack(folder, {"train": points[DRAWN:], "holdout": points[:DRAWN]}, {"shape": "ring"})
+    return Dataset.open(folder), 1.0
+
+
+def digits(folder: Path, step: int) -> tuple[Dataset, float]:
+    """Scikit-learn's digits at 8 pixels, by label; the class that is away changes every third step, and the pictures grow brighter."""
+    from sklearn.datasets import load_digits
+
+    found = load_digits()
+    order = np.random.default_rng(0).permutation(len(found.images))
+    away, count = step // 3 % 10, 500 + 25 * step
+    images = np.clip(found.images[order][:, None] * (12 + step / 10), 0, 255).astype(np.uint8)
+    labels, held = found.target[order], np.arange(len(order)) < 500
+    names = [number for number in range(10) if number != away]
+    index = {number: place for place, number in enumerate(names)}
+    parts = {"train": np.flatnonzero(~held & (labels != away))[:count], "holdout": np.flatnonzero(held & (labels != away))}
+    of = {split: [index[int(label)] for label in labels[rows]] for split, rows in parts.items()}
+    Images.pack(folder, {split: images[rows] for split, rows in parts.items()}, of, tuple(map(str, names)))
+    return Dataset.open(folder), 64.0
+
+
+def _mlp(width: int, **options: Any) -> TrainParams:
+    network = {"network": "mlp", "widths": [width, width]}
+    return GanParams.model_validate({"generator": network, "discriminator": network, "watch": "off", **options})
+
+
+SETS: Mapping[str, tuple[Step, TrainParams]] = {
+    "ring": (ring, _mlp(64, images=40_000, batch=256, latent=8, penalty={"r1": 0.005, "r2": 0.005, "every": 4},
+                        optimizer={"learning_rate": 0.001, "decay": 0.9})),
+    "digits": (digits, _mlp(128, images=20_000, batch=64, condition="label", optimizer={"learning_rate": 0.0005, "decay": 0.5})),
+}  # fmt: skip
+
+
+def _without_discriminator(end: Checkpoint) -> Checkpoint:
+    kept = {name: tensor for name, tensor in end.tensors.items() if not name.startswith(("players/discriminator", "optimizers"))}
+    return replace(end, tensors=kept)
+
+
+METHODS: Mapping[str, Method] = {
+    "scratch": lambda end, step: None,
+    "warm": lambda end, step: end,
+    f"warm, discriminator anew each {ANEW}th": lambda end, step: end if step % ANEW else _without_discriminator(end),
+}
+
+
+def scored(generator: Generator, dataset: Dataset, scale: float) -> tuple[float, float, float]:
+    """The energy distance, recall, and near-copies beyond those of held-out samples."""
+    held, trained = (_rows(dataset.samples[split], scale) for split in ("holdout", "train"))
+    labels = None
+    if generator.config.classes is not None:
+        labels = np.resize(np.array(dataset.labels["holdout"]), DRAWN)
+    made = _rows(generator.sample(DRAWN, seed=1, labels=labels).samples, scale)
+    copies = find_copies(made, held, trained, (lambda rows: rows,))
+    return energy(held, made), membership(held, made).scores().recall, copies.generated_share - copies.held_out_share
+
+
+def _rows(samples: NDArray[Any], scale: float) -> NDArray[np.float64]:
+    return np.asarray(samples, dtype=np.float64).reshape(len(samples), -1) / scale
+
+
+def in_a_row(name: str, steps: int, seed: int, folder: Path) -> dict[str, list[tuple[float, float, float]]]:
+    """The scores after each step, by method."""
+    make, params = SETS[name]
+    found: dict[str, list[tuple[float, float, float]]] = {method: [] for method in METHODS}
+    ends: dict[str, Checkpoint] = {}
+    for step in range(steps):
+        (folder / f"{step}").mkdir()
+        dataset, scale = make(folder / f"{step}", step)
+        for method, start_of in METHODS.items():
+            # The first step is from scratch for all.
+            start, place = start_of(ends[method], step) if step else None, folder / f"{step}-{method}"
+            if start is not None and step:
+                before = Dataset.open(folder / f"{step - 1}").spec.classes
+                start = replace(start, facts={**start.facts, "classes": None if before is None else list(before)})
+            assert train(params.model_copy(update={"seed": seed * 1_000 + step}), dataset, place, start=start)
+            ends[method] = checkpoint.read(place / "checkpoint")
+            found[method].append(scored(Generator.load(place / "generator"), dataset, scale))
+        print(f"{name}, step {step}: " + "; ".join(f"{method} {of[-1][0]:.4g}" for method, of in found.items()), flush=True)
+    return found
+
+
+def table(name: str, found: Mapping[str, Sequence[tuple[float, float, float]]]) -> list[str]:
+    """Lines: the means over each third of the steps after the first."""
+    lines = []
+    for method, scores in found.items():
+        thirds = np.array_split(np.array(scores[1:]), 3)
+        cells = [" → ".join(f"{mean(third[:, column]):.3g}" for third in thirds) for column in range(3)]
+        lines.append(f"| {name} | {method} | {' | '.join(cells)} |")
+    return lines
+
+
+HEADER = (
+    "| data | each step | energy distance | recall | near-copies beyond held-out ones |",
+    "|---|---|---|---|---|",
+)
