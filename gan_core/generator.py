@@ -97,7 +97,8 @@ class GeneratorConfig:
 class Samples:
     """Generated samples, and their labels (N,) where there are any.
 
-    Images are uint8 (N, C, H, W), points float32 (N, D), and rows of a table float64 (N, D): numbers as they are, categories as index.
+    Images are uint8 (N, C, H, W), points float32 (N, D), sounds int16 (N, 1, T), and rows of a table float64 (N, D): numbers as they are,
+    categories as index.
     """
 
     samples: NDArray[Any]
@@ -110,6 +111,8 @@ class Samples:
     """What each was asked for, where that is text."""
     seed: int = 0
     """That they were drawn with; what is invented beside them follows it."""
+    data: DatasetSpec | None = None
+    """What their generator was trained on, which says how they are to be taken: a sound's rate."""
     again: int = 0
     """Tables: how many rows were drawn again since a rule wants them unique."""
 
@@ -277,6 +280,11 @@ class Generator:
             return self.order_of(np.random.default_rng(0).integers(0, 256, (n, *self.config.inputs), dtype=np.uint8))
         return self.order(n, prompts=None if self.config.prompts is None else (self.config.prompts or ("a",))[:1])
 
+    @torch.inference_mode()
+    def made(self, order: Order) -> Tensor:
+        """What the network makes of an order, in one pass, before it becomes samples."""
+        return self._made(self.network, order.first, order.given)
+
     def _in_passes(self, network: Callable[..., Tensor], order: Order) -> Samples:
         chunks = range(0, len(order), _CHUNK)
         given = [None if order.given is None else order.given[i : i + _CHUNK] for i in chunks]
@@ -285,7 +293,7 @@ class Generator:
 
     def _samples(self, made: NDArray[Any], order: Order) -> Samples:
         again = 0 if order.anew is None or self.config.schema is None else self._make_unique(made, order, order.anew, self.config.schema)
-        return Samples(made, order.labels, self.config.kind, self.config.schema, order.prompts, order.seed, again)
+        return Samples(made, order.labels, self.config.kind, self.config.schema, order.prompts, order.seed, self.config.data, again)
 
     def _make_unique(self, rows: NDArray[np.float64], order: Order, anew: Callable[[int, int], Tensor], schema: Schema) -> int:
         """Draw rows (N, D) that a rule wants unique again, in place, until they are; returns how many were drawn for it."""

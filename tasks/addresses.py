@@ -25,6 +25,14 @@ IMAGE_SUFFIXES = frozenset(
     )
 )
 """How the names of image files end, in lower case; also of kinds that validation refuses, so that it says so."""
+SOUND_SUFFIXES = frozenset(
+    f".{suffix}"
+    for suffix in (
+        *("aac", "aif", "aifc", "aiff", "amr", "ape", "au", "caf", "flac", "m4a", "mp2", "mp3", "oga", "ogg", "opus", "rf64", "snd", "w64"),
+        *("wav", "wave", "wma"),
+    )
+)
+"""How the names of sound files end, likewise."""
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 
 BUCKETS: Mapping[str, str] = {"s3": "s3fs", "gs": "gcsfs", "az": "adlfs"}

@@ -62,11 +62,12 @@ def evaluate(workspace: Workspace, name: str, entry: Entry) -> None:
         report = workspace.report(name)
         scoring = kinds.of(dataset.spec.kind).scoring
         grids = dict(scoring.grids(generator, dataset, entry.evaluation.seed))
+        heard = scoring.heard(generator, dataset, entry.evaluation.seed)
         copies = scoring.copies(generator, dataset, extractor, entry.evaluation)
         if copies is not None:
             found, grids["copies"] = copies
             scores, record = {**scores, "copies": rounded(found.share)}, {**record, "copies": found.as_record()}
-        _write(report, scores, record, curves, grids)
+        _write(report, scores, record, curves, grids, heard)
         tracking.Logbook(run).log(lambda run: logged.evaluated(run, report, generator.config.images))
     print(_said(name, scores, record))
 
@@ -102,7 +103,7 @@ def kept_or_fitted(folder: Path, name: str, dataset: Dataset, params: EvaluatePa
     with heard(_telling(name)):
         fitted = scoring.fit(wanted, dataset, params.features_seed, choose_device("auto")).to("cpu").save(folder)
     accuracy = fitted.config.holdout_accuracy
-    what = "pixels" if fitted.kind == "segmentation" else "images"
+    what = "pixels" if fitted.kind == "segmentation" else dataset.spec.unit
     right = "" if accuracy is None else f", {accuracy:.1%} of held-out {what} right"
     print(f"evaluate {name}: fitted a {fitted.kind} network for features{right}, {time.monotonic() - started:.1f} s", flush=True)
     return fitted
@@ -167,7 +168,12 @@ def _record(
 
 
 def _write(
-    report: Path, scores: Mapping[str, float], record: Mapping[str, Any], curves: Curves, grids: Mapping[str, NDArray[np.uint8]]
+    report: Path,
+    scores: Mapping[str, float],
+    record: Mapping[str, Any],
+    curves: Curves,
+    grids: Mapping[str, NDArray[np.uint8]],
+    heard: Mapping[str, bytes],
 ) -> None:
     """Write everything beside its place first, so that what has its name is whole; metrics.json comes last."""
     temporary = report / ".evaluate.tmp"
@@ -178,6 +184,8 @@ def _write(
         (temporary / "curves" / f"{key}.csv").write_text(f"images,{key}\n{rows}")
     for key, picture in grids.items():
         pictures.save_png(picture, temporary / "grids" / f"{key}.png")
+    for key, sound in heard.items():
+        (temporary / "grids" / f"{key}.wav").write_bytes(sound)
     (temporary / "evaluation.json").write_text(_json(record))
     (temporary / "metrics.json").write_text(_json(scores))
     for name in ("curves", "grids", "evaluation.json", "metrics.json"):

@@ -38,6 +38,8 @@ FOLDER_LAYOUTS = ("paired-folders", "unpaired-folders")
 """The layouts that `data.folders` is about."""
 NO_LABEL_FILE = ("none", "folders")
 """What `data.labels` may be beside a file."""
+LABELLED_LAYOUTS = ("images", "sounds")
+"""The layouts that `data.labels` is about."""
 MISSING = ("?", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "None", "<NA>", "#N/A")
 """Texts that usually stand for a missing cell of a table: those of pandas, and the question mark of older sets."""
 
@@ -70,9 +72,9 @@ class DataParams(Strict):
     4,095, of 16 bits 0 and 65,535); `data`, the lowest and the highest of all files; or two numbers, such as [0, 4095]. They are counted
     as the file does, of fewer than 8 bits as if there were 8; what is outside is cut off. Float and signed pixels need it."""
     layout: str = "images"
-    """Folders, archives and buckets of images. `images`: flat, or a folder a class. `captions`: images, and a file that says what they
-    show. For translation from image to image: `side-by-side`, both in one file, the left half is A and the right half is B;
-    `paired-folders`, two folders A and B, where a file's partner has the same name but for what follows the last dot;
+    """Folders, archives and buckets. `images`: flat, or a folder a class. `sounds`: the same of sound files. `captions`: images, and a
+    file that says what they show. For translation from image to image: `side-by-side`, both in one file, the left half is A and the right
+    half is B; `paired-folders`, two folders A and B, where a file's partner has the same name but for what follows the last dot;
     `unpaired-folders`, two folders of images, neither of which has partners in the other."""
     folders: Annotated[tuple[str, str], Field(strict=False)] = ("A", "B")
     """The two folders, A and B, that `layout` is about, by their names in the source."""
@@ -81,9 +83,17 @@ class DataParams(Strict):
     captions: str = "captions.csv"
     """layout captions: the captions file, as `tasks.sources.annotations` describes it; relative to the source's folder, and inside it."""
     labels: str = "folders"
-    """layout images: what an image's class is. `folders`: the first folder of its path, where images lie in several; `none`: nothing,
-    however they lie; otherwise what a file says, such as labels.csv (file,label) or StyleGAN's dataset.json, as
+    """layout images and sounds: what a file's class is. `folders`: the first folder of its path, where files lie in several; `none`:
+    nothing, however they lie; otherwise what a file says, such as labels.csv (file,label) or StyleGAN's dataset.json, as
     `tasks.sources.annotations` describes it; relative to the source's folder, and inside it."""
+    rate: Annotated[int, Field(ge=1_000, le=48_000)] = 16_000
+    """Sounds: values a second; files of another rate are resampled. The highest pitch is half of it."""
+    seconds: Annotated[float, Field(ge=0.1, le=16)] = 1.0
+    """Sounds: how long each is. Silence follows a shorter one."""
+    longer: Literal["cut", "refuse"] = "cut"
+    """Sounds: what becomes of a longer one. `cut`: its beginning is kept, and fades out; `refuse`: it goes to quarantine."""
+    bands: Literal[16, 32, 64, 128] = 64
+    """Sounds: how many bands of pitch a network sees every 16 ms; more cost more, and tell more pitches apart."""
     corruption: Corruption | None = None
     """Pairs from images, for restoration: a generator is given the image with a hole (`mask`), four times coarser (`downsample`), with
     noise of deviation 25 (`noise`), or without colour (`grey`). A function of content and seed."""
@@ -199,19 +209,19 @@ class DataParams(Strict):
         given, own = self.model_fields_set, kinds.of(self.kind).keys
         for one in map(kinds.of, kinds.KINDS):
             if wrong := given & one.keys - own:
-                raise ValueError(f"{', '.join(sorted(wrong))}: only for {one.family}, and {self.source} has none")
+                raise ValueError(f"{', '.join(sorted(wrong))}: only for {one.family}, and {self.source} has none{one.chosen_by}")
         if "root" in given and self.scheme != "torchvision":
             raise ValueError(f"root: only for torchvision://, not {self.source}")
         if self.layout != "images" and self.scheme != "folder" and not is_url(self.scheme):
             raise ValueError(f"layout: only for folders, archives and buckets of images, not {self.source}")
         if "captions" in given and self.layout != "captions":
             raise ValueError("captions: only with layout: captions")
-        if "labels" in given and (self.layout != "images" or (self.scheme != "folder" and not is_url(self.scheme))):
-            other = self.source if self.layout == "images" else f"layout {self.layout}"
-            raise ValueError(f"labels: only for folders, archives and buckets of images in layout images, not {other}")
+        if "labels" in given and (self.layout not in LABELLED_LAYOUTS or (self.scheme != "folder" and not is_url(self.scheme))):
+            other = self.source if self.layout in LABELLED_LAYOUTS else f"layout {self.layout}"
+            raise ValueError(f"labels: only for folders, archives and buckets in layout {' or '.join(LABELLED_LAYOUTS)}, not {other}")
         if "folders" in given and self.layout not in FOLDER_LAYOUTS:
             raise ValueError(f"folders: only with layout {' or '.join(FOLDER_LAYOUTS)}, not {self.layout}")
-        if "direction" in given and self.layout in ("images", "captions"):
+        if "direction" in given and self.layout in (*LABELLED_LAYOUTS, "captions"):
             raise ValueError(f"direction: layout {self.layout} has none; set a layout of two kinds of images, or leave it out")
         return self
 
@@ -263,7 +273,12 @@ class DataParams(Strict):
     @property
     def has_images(self) -> bool:
         """Whether the source holds images, however they are laid out."""
-        return not is_table(self.source) and self.scheme != "points"
+        return not is_table(self.source) and self.scheme != "points" and self.layout != "sounds"
+
+    @property
+    def length(self) -> int:
+        """Sounds: how many values each has."""
+        return round(self.seconds * self.rate)
 
     @property
     def table_rules(self) -> tuple[Rule, ...]:
@@ -295,13 +310,13 @@ class DataParams(Strict):
         """The file in the source that says something of its images, captions or labels."""
         if self.layout == "captions":
             return self.captions
-        return self.labels if self.layout == "images" and self.labels not in NO_LABEL_FILE else None
+        return self.labels if self.layout in LABELLED_LAYOUTS and self.labels not in NO_LABEL_FILE else None
 
     @property
     def folders_are_classes(self) -> bool:
-        """Whether the first folder of an image's path is its class."""
-        is_place = self.scheme == "folder" or is_url(self.scheme)
-        return is_place and self.has_images and self.layout == "images" and self.labels == "folders"
+        """Whether the first folder of a file's path is its class."""
+        is_place = (self.scheme == "folder" or is_url(self.scheme)) and not is_table(self.source)
+        return is_place and self.layout in LABELLED_LAYOUTS and self.labels == "folders"
 
     @property
     def given(self) -> int:
@@ -348,12 +363,17 @@ class ValidateParams(Strict):
     """Images larger than this on either side are quarantined, before they are decoded."""
     min_std: Annotated[float, Field(ge=0)] = 0.5
     """Images whose pixels (0 to 255) vary less than this are quarantined as blank."""
+    max_seconds: Annotated[float, Field(gt=0, le=36_000)] = 600.0
+    """Sounds longer than this are quarantined, before they are decoded."""
+    min_level: Annotated[float, Field(gt=0, lt=1)] = 0.001
+    """Sounds whose loudest tenth of a second has a root mean square below this, of full scale 1, are quarantined as silent."""
     min_per_class: Annotated[int, Field(ge=1)] = 2
     """Fewest good samples of each class."""
     drift: Literal["warn", "block", "off"] = "warn"
     """What happens where the data differs from that which the champion was trained on: it is said, or the run is stopped."""
     drift_shift: Annotated[float, Field(gt=0)] = 0.25
-    """By how many standard deviations brightness, contrast or a column may change, and the samples as a whole in feature space."""
+    """By how many standard deviations brightness, contrast, a sound's length or a column may change, and the samples as a whole in feature
+    space."""
     drift_share: Annotated[float, Field(gt=1)] = 1.5
     """By which factor a class may become more or less frequent beside the others."""
 

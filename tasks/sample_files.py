@@ -37,8 +37,9 @@ def write_samples(
     * `.csv`, `.parquet`: rows of a table under its columns' names, the label's last. They are written as the columns are, texts too:
       `formulas` says where a spreadsheet that opens the file would compute.
     * `.npz` of a table: `rows`, float64 (N, D), with the index of each category, and `columns`, their names.
-    * no suffix: a new folder with a PNG for each image, its name made of number and class, prompt, or the name of what it was made from;
-      or with `points.csv` or `rows.csv`.
+    * `.wav`, `.flac`: sounds one after another, a pause between; `.png`: their spectrograms; `.npz`: `sounds`, int16 (N, T), and `rate`.
+    * no suffix: a new folder with a PNG for each image, or a WAV for each sound, its name made of number and class, prompt, or the name of
+      what it was made from; or with `points.csv` or `rows.csv`.
 
     Args:
         out: replaced if it is a file; a folder must be new or empty.

@@ -49,11 +49,16 @@ def write_film(images: NDArray[np.uint8], path: Path) -> None:
 
 
 def write_pngs(samples: Samples, folder: Path, classes: tuple[str, ...] | None, given: Inputs | None) -> None:
-    """A PNG for each image, its name made of number and class, prompt, or the name of what it was made from."""
+    """A PNG for each image."""
+    for image, name in zip(samples.samples, file_names(samples, classes, given), strict=True):
+        (folder / f"{name}.png").write_bytes(encode_png(image))
+
+
+def file_names(samples: Samples, classes: tuple[str, ...] | None, given: Inputs | None = None) -> list[str]:
+    """Of each sample, without suffix: its number and its class, its prompt, or the name of what it was made from."""
     names = _names(samples, classes, given)
     digits = len(str(len(names) - 1))
-    for index, (image, name) in enumerate(zip(samples.samples, names, strict=True)):
-        (folder / f"{index:0{digits}}{name and f'-{_safe(name)}'}.png").write_bytes(encode_png(image))
+    return [f"{index:0{digits}}{name and f'-{_safe(name)}'}" for index, name in enumerate(names)]
 
 
 def table_frame(samples: Samples, classes: tuple[str, ...] | None) -> DataFrame:

@@ -139,10 +139,23 @@ def manifest_frame(packed: dict[str, list[Row]]) -> DataFrame:
         "mode": pd.Series([row.mode for _, row in good], dtype="string"),
         "mean": pd.Series([row.mean for _, row in good], dtype="Float64"),
         "std": pd.Series([row.std for _, row in good], dtype="Float64"),
+        **_facts([row for _, row in good]),
         "label": pd.Series([row.label for _, row in good], dtype="string"),
         "split": pd.Series([split for split, _ in good], dtype="string"),
     }
     return pd.DataFrame(columns)
+
+
+def _facts(good: Sequence[Row]) -> dict[str, Any]:
+    """The columns of the manifest that only some kinds of data have."""
+    import pandas as pd
+
+    types: dict[type, Any] = {int: "Int64", float: "Float64", str: "string"}
+    of_first = good[0].facts if good else None
+    return {
+        key: pd.Series([None if row.facts is None else row.facts[key] for row in good], dtype=types[type(value)])
+        for key, value in (of_first or {}).items()
+    }
 
 
 def write_quarantine(path: Path, rows: Sequence[Row]) -> None:

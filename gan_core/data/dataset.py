@@ -75,6 +75,11 @@ class DatasetSpec(ABC):
         return (*SPLITS, "selection") if "selection" in self.counts else SPLITS
 
     @property
+    def network_shape(self) -> tuple[int, ...]:
+        """Of one sample as networks see it; by default as it is stored."""
+        return self.shape
+
+    @property
     def n_classes(self) -> int:
         """Number of labels; 0 where samples have none."""
         return len(self.classes or ())

@@ -18,6 +18,7 @@ KINDS = Named(
         "unpaired": "gan_core.kinds.unpaired:Unpaired",
         "captions": "gan_core.kinds.captions:Captioned",
         "table": "gan_core.kinds.table:Table",
+        "sounds": "gan_core.kinds.sounds:Sounds",
     },
 )
 """By the name that `dataset.json` and `config.json` have."""

@@ -186,15 +186,17 @@ def distance_in_batch(features: Tensor, labels: Tensor | None) -> Tensor:
         return (mean + _LEAST).sqrt() - math.sqrt(_LEAST)
 
 
-def resolutions(shape: tuple[int, ...], family: str) -> tuple[int, int]:
-    """How often an image's side can be halved, and the smallest side, as `params.halvings` says.
+def resolutions(shape: tuple[int, ...], family: str) -> tuple[int, tuple[int, ...]]:
+    """How often the sides of an image (C, H, W) can be halved, and the smallest sides: the shorter one as `params.halvings` says.
 
     Raises:
-        ConfigError: the side is not 4 to 7 times a power of two.
+        ConfigError: the shorter side is not 4 to 7 times a power of two, or the other cannot be halved as often.
     """
-    found = halvings(shape[-1])
-    if found is None:
+    sides = shape[1:]
+    found = halvings(min(sides))
+    if found is None or any(side % 2 ** found[0] for side in sides):
         raise ConfigError(
-            f"network {family}: {shape[-1]} pixels cannot be halved down to 4, 5, 6 or 7; use a size such as 16, 28, 32, 64 or 128"
+            f"network {family}: {' x '.join(map(str, dict.fromkeys(sides)))} pixels cannot be halved down to 4, 5, 6 or 7; "
+            "use a size such as 16, 28, 32, 64 or 128"
         )
-    return found
+    return found[0], tuple(side // 2 ** found[0] for side in sides)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -24,12 +26,12 @@ DEFAULT_WIDTH = 64
 """Channels beside the image; each halving of the side doubles them."""
 
 
-def _channels(params: DcganGeneratorParams | DcganDiscriminatorParams, side: int, levels: int, what: str) -> tuple[int, ...]:
+def _channels(params: DcganGeneratorParams | DcganDiscriminatorParams, shape: tuple[int, ...], levels: int, what: str) -> tuple[int, ...]:
     """Channels at each resolution, from the image's side inwards for a discriminator, outwards for a generator."""
     if params.widths is not None:
         if len(params.widths) != levels + (what == "generator"):
             raise ConfigError(
-                f"{what}.widths: {len(params.widths)} given, and {side} pixels take {levels + (what == 'generator')} "
+                f"{what}.widths: {len(params.widths)} given, and {shape[-1]} pixels take {levels + (what == 'generator')} "
                 f"({'from the dense layer to the last but one' if what == 'generator' else 'one a strided convolution'})"
             )
         return params.widths
@@ -48,11 +50,11 @@ class DcganGenerator(nn.Module):
     def __init__(self, params: DcganGeneratorParams, data: DatasetSpec, latent: int) -> None:
         super().__init__()
         normalization = params.normalization or "batch"
-        levels, side = resolutions(data.shape, "dcgan")
-        widths = _channels(params, data.shape[-1], levels, "generator")
+        levels, sides = resolutions(data.network_shape, "dcgan")
+        widths = _channels(params, data.network_shape, levels, "generator")
         self.input = LabelledLatent(latent, data.n_classes)
-        self.dense = Linear(self.input.width, widths[0] * side * side, bias=normalization != "batch")
-        self.start = (widths[0], side, side)
+        self.dense = Linear(self.input.width, widths[0] * math.prod(sides), bias=normalization != "batch")
+        self.start = (widths[0], *sides)
         layers: list[nn.Module] = [batch_norm(widths[0], normalization), nn.ReLU()]
         for level in range(levels):
             layers += [
@@ -60,7 +62,7 @@ class DcganGenerator(nn.Module):
                 batch_norm(widths[level + 1], normalization),
                 nn.ReLU(),
             ]
-        layers += [nn.Conv2d(widths[-1], data.shape[0], 3, 1, 1), nn.Tanh()]
+        layers += [nn.Conv2d(widths[-1], data.network_shape[0], 3, 1, 1), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
         self.apply(dcgan_init)
 
@@ -79,10 +81,10 @@ class DcganDiscriminator(nn.Module):
     def __init__(self, params: DcganDiscriminatorParams, data: DatasetSpec) -> None:
         super().__init__()
         normalization = params.normalization or "none"
-        levels, side = resolutions(data.shape, "dcgan")
-        widths = _channels(params, data.shape[-1], levels, "discriminator")
+        levels, sides = resolutions(data.network_shape, "dcgan")
+        widths = _channels(params, data.network_shape, levels, "discriminator")
         layers: list[nn.Module] = []
-        channels = data.shape[0]
+        channels = data.network_shape[0]
         for level, width in enumerate(widths):
             layers.append(normalized(nn.Conv2d(channels, width, 4, 2, 1), normalization))
             if level:  # the paper leaves the layer beside the image without
@@ -92,7 +94,7 @@ class DcganDiscriminator(nn.Module):
                 layers.append(Dropout(params.dropout))
             channels = width
         layers.append(Flatten())
-        features = channels * side * side
+        features = channels * math.prod(sides)
         if params.hidden:
             layers += [normalized(Linear(features, params.hidden), normalization), nn.LeakyReLU(0.2)]
             features = params.hidden

@@ -22,8 +22,8 @@ class MlpGenerator(nn.Module):
 
     def __init__(self, params: MlpGeneratorParams, data: DatasetSpec, latent: int) -> None:
         super().__init__()
-        images = len(data.shape) == 3
-        self.shape = data.shape
+        images = len(data.network_shape) == 3
+        self.shape = data.network_shape
         self.mixture = MixtureLatent(latent, params.components) if params.components else nn.Identity()
         self.input = LabelledLatent(latent - bool(params.components), data.n_classes)
         layers: list[nn.Module] = []
@@ -35,7 +35,7 @@ class MlpGenerator(nn.Module):
                 layers.append(nn.BatchNorm1d(hidden, momentum=0.2))
             layers.append(nn.LeakyReLU(0.2))
             width = hidden
-        layers.append(Linear(width, math.prod(data.shape)))
+        layers.append(Linear(width, math.prod(data.network_shape)))
         if images:
             layers.append(nn.Tanh())
         self.layers = nn.Sequential(*layers)
@@ -53,11 +53,11 @@ class MlpDiscriminator(nn.Module):
 
     def __init__(self, params: MlpDiscriminatorParams, data: DatasetSpec) -> None:
         super().__init__()
-        images = len(data.shape) == 3
+        images = len(data.network_shape) == 3
         normalization = params.normalization or "none"
         self.embedding = LabelEmbedding(data.n_classes, 64) if data.n_classes else None
         layers: list[nn.Module] = []
-        width = math.prod(data.shape) + (64 if data.n_classes else 0)
+        width = math.prod(data.network_shape) + (64 if data.n_classes else 0)
         for hidden in params.widths or ((1024, 512, 256) if images else (128, 128)):
             layers += [normalized(Linear(width, hidden), normalization), nn.LeakyReLU(0.2)]
             if normalization == "batch":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 
 import torch
@@ -70,14 +71,14 @@ class ResidualGenerator(nn.Module):
 
     def __init__(self, params: ResidualGeneratorParams, data: DatasetSpec, latent: int) -> None:
         super().__init__()
-        levels, side = resolutions(data.shape, "residual")
+        levels, sides = resolutions(data.network_shape, "residual")
         width = params.width or DEFAULT_WIDTH
         self.input = LabelledLatent(latent, data.n_classes)
-        self.dense = Linear(self.input.width, width * side * side)
-        self.start = (width, side, side)
+        self.dense = Linear(self.input.width, width * math.prod(sides))
+        self.start = (width, *sides)
         self.blocks = nn.ModuleList(GeneratorBlock(width, width, data.n_classes) for _ in range(levels))
         self.norm = batch_norm(width, "batch")
-        self.to_image = nn.Conv2d(width, data.shape[0], 3, padding=1)
+        self.to_image = nn.Conv2d(width, data.network_shape[0], 3, padding=1)
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         x = self.dense(self.input(latents, labels)).view(-1, *self.start)
@@ -114,10 +115,10 @@ class ResidualDiscriminator(nn.Module):
     def __init__(self, params: ResidualDiscriminatorParams, data: DatasetSpec) -> None:
         super().__init__()
         spectral = params.normalization == "spectral"
-        levels, _ = resolutions(data.shape, "residual")
+        levels, _ = resolutions(data.network_shape, "residual")
         width = params.width or DEFAULT_WIDTH
         blocks: list[nn.Module] = []
-        channels = data.shape[0]
+        channels = data.network_shape[0]
         for level in range(levels):
             blocks.append(DiscriminatorBlock(channels, width, halve=True, first=level == 0, spectral=spectral))
             channels = width

@@ -39,9 +39,9 @@ class FirstStage(nn.Module):
 
     def __init__(self, shape: tuple[int, ...], given: int, width: int) -> None:
         super().__init__()
-        levels, side = resolutions(shape, "stack")
+        levels, sides = resolutions(shape, "stack")
         channels = [min(width * 2 ** (levels - level), 4 * width) for level in range(levels + 1)]
-        self.start = (channels[0], side, side)
+        self.start = (channels[0], *sides)
         self.dense = Linear(given, math.prod(self.start))
         self.blocks = nn.Sequential(*(_Doubling(*pair) for pair in pairwise(channels)))
         self.to_image = nn.Sequential(nn.BatchNorm2d(channels[-1]), nn.ReLU(), nn.Conv2d(channels[-1], shape[0], 3, padding=1))
@@ -127,13 +127,13 @@ class StackDiscriminator(nn.Module):
 
     def __init__(self, shape: tuple[int, ...], width: int) -> None:
         super().__init__()
-        levels, side = resolutions(shape, "stack")
+        levels, sides = resolutions(shape, "stack")
         channels = [shape[0], *(min(width * 2**level, 4 * width) for level in range(levels))]
         layers: list[nn.Module] = []
         for before, after in pairwise(channels):
             layers += [normalized(nn.Conv2d(before, after, 4, 2, 1), "spectral"), nn.LeakyReLU(0.2)]
         self.layers = nn.Sequential(*layers, Flatten())
-        features = channels[-1] * side * side
+        features = channels[-1] * math.prod(sides)
         self.linear = normalized(Linear(features, 1), "spectral")
         self.projection = normalized(Linear(TEXT_WIDTH, features, bias=False), "spectral")
 

@@ -37,9 +37,9 @@ class FreezeParams(Strict):
 
 
 class GanParams(TrainParams):
-    """The classic game: a generator of points or images against a discriminator, unconditional or by label."""
+    """The classic game: a generator of images, points or sounds against a discriminator, unconditional or by label."""
 
-    kinds = ("images", "points")
+    kinds = ("images", "points", "sounds")
     game = "gan_core.recipes.gan:Gan"
 
     recipe: Literal["gan"] = "gan"

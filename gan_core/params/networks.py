@@ -13,7 +13,7 @@ Widths = Annotated[tuple[PositiveInt, ...], Field(strict=False, min_length=1)]
 Dropout = Annotated[float, Field(ge=0, lt=1)]
 Components = Annotated[int, Field(ge=2, le=10_000)]
 
-_USUAL = {"images": "dcgan", "points": "mlp"}
+_USUAL = {"images": "dcgan", "points": "mlp", "sounds": "dcgan"}
 """What `auto` stands for, by kind of data."""
 
 
@@ -53,7 +53,7 @@ class MlpGeneratorParams(NetworkParams):
     """Dense layers."""
 
     module = "gan_core.networks.mlp:MlpGenerator"
-    kinds = ("images", "points")
+    kinds = ("images", "points", "sounds")
 
     network: Literal["mlp"] = "mlp"
     widths: Widths | None = None
@@ -67,7 +67,7 @@ class MlpDiscriminatorParams(NetworkParams):
     """Dense layers."""
 
     module = "gan_core.networks.mlp:MlpDiscriminator"
-    kinds = ("images", "points")
+    kinds = ("images", "points", "sounds")
 
     network: Literal["mlp"] = "mlp"
     widths: Widths | None = None
@@ -84,7 +84,7 @@ class DcganGeneratorParams(NetworkParams):
     """Transposed convolutions (DCGAN, Radford et al., 2016)."""
 
     module = "gan_core.networks.dcgan:DcganGenerator"
-    kinds = ("images",)
+    kinds = ("images", "sounds")
     halves = True
 
     network: Literal["dcgan"] = "dcgan"
@@ -97,7 +97,7 @@ class DcganGeneratorParams(NetworkParams):
 
 
 class _ConvolutionalDiscriminatorParams(NetworkParams):
-    kinds = ("images",)
+    kinds = ("images", "sounds")
     halves = True
 
     normalization: Literal["none", "batch", "spectral"] | None = None
@@ -137,7 +137,7 @@ class ResidualGeneratorParams(NetworkParams):
     """Residual blocks (SNGAN, Miyato et al., 2018)."""
 
     module = "gan_core.networks.residual:ResidualGenerator"
-    kinds = ("images",)
+    kinds = ("images", "sounds")
     halves = True
 
     network: Literal["residual"] = "residual"
@@ -178,7 +178,7 @@ class _AutoParams(NetworkParams):
 
 
 class AutoGeneratorParams(_AutoParams):
-    """`mlp` for points, `dcgan` for images."""
+    """`mlp` for points, `dcgan` for images and sounds."""
 
     network: Literal["auto"] = "auto"
     width: PositiveInt | None = None
@@ -192,7 +192,7 @@ class AutoGeneratorParams(_AutoParams):
 
 
 class AutoDiscriminatorParams(_AutoParams):
-    """`mlp` for points, `dcgan` for images."""
+    """`mlp` for points, `dcgan` for images and sounds."""
 
     network: Literal["auto"] = "auto"
     width: PositiveInt | None = None

@@ -34,7 +34,7 @@ class Gan(Recipe[GanParams]):
             raise ConfigError("train.condition: label was asked for, and the data has no labels; use none, or a folder a class")
         self.conditional = params.condition == "label"
         self.data = spec if self.conditional else replace(spec, classes=None)
-        self.penalty = params.settled_penalty(spec.shape)
+        self.penalty = params.settled_penalty(spec.network_shape)
         try:
             networks = params.settled_players(spec.kind)
         except ValueError as error:
@@ -44,7 +44,7 @@ class Gan(Recipe[GanParams]):
             "generator": build_generator(self.network, self.data, self.latent).to(device),
             "discriminator": build_discriminator(networks["discriminator"], self.data).to(device),
         }
-        if spec.kind == "images":
+        if len(spec.network_shape) == 3:
             for player in self.players.values():
                 player.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.turns = (Turn(("discriminator",), params.discriminator_steps, draws=True), Turn(("generator",)))

@@ -25,6 +25,7 @@ KINDS = Named(
         "unpaired": "tasks.kinds.unpaired:UnpairedKind",
         "captions": "tasks.kinds.captions:CaptionKind",
         "table": "tasks.kinds.table:TableKind",
+        "sounds": "tasks.kinds.sounds:SoundKind",
     },
 )
 """By the names of `gan_core.kinds.KINDS`."""

@@ -66,6 +66,8 @@ class DataKind(ABC):
     """What those kinds together are called in messages."""
     layouts: ClassVar[tuple[str, ...]] = ()
     """The values of `data.layout` that make it of images."""
+    chosen_by: ClassVar[str] = ""
+    """What makes a source hold it, as the end of a message that its keys are given where it does not."""
     hint: ClassVar[str] = ""
     """How a source comes to hold it, where the same source can hold another kind, too."""
     makes: ClassVar[str]
@@ -74,6 +76,8 @@ class DataKind(ABC):
     """What its samples are called in messages."""
     shown_as: ClassVar[str] = ".png"
     """The suffix of the file that shows them."""
+    no_graph: ClassVar[str] = ""
+    """Why its generators cannot be exported as a graph; empty where they can."""
     keeps_one_core: ClassVar[bool] = False
     """Whether nothing in a training step is large enough to share: a second thread only waits, and takes a core from the next training."""
     ask: ClassVar[str] = "label"

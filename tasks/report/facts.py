@@ -82,6 +82,8 @@ class Figure:
     caption: str
     pixels: NDArray[np.uint8] | Path
     """uint8 (H, W, 3), or a PNG file."""
+    sound: bytes | None = None
+    """What is heard of what it shows: a WAV file."""
 
 
 @dataclass(frozen=True)
@@ -195,12 +197,12 @@ def _pictures(
     shown = []
     former = record.get("former_champion")
     if former is not None:
-        picture = _drawn(entry, dataset, registry, name, former)
-        shown += [Figure(f"champion, version {former}", picture)] if picture is not None else []
-    if "generated" in files:
-        shown.append(Figure(f"version {record['version']}", files.pop("generated")))
-    if "real" in files:
-        shown.append(Figure("real, held out", files.pop("real")))
+        picture = _drawn(entry, dataset, registry, name, former, f"champion, version {former}")
+        shown += [picture] if picture is not None else []
+    for stem, caption in (("generated", f"version {record['version']}"), ("real", "real, held out")):
+        if stem in files:
+            heard = files[stem].with_suffix(".wav")
+            shown.append(Figure(caption, files.pop(stem), heard.read_bytes() if heard.is_file() else None))
     return shown + [Figure(stem.replace("_", " "), path) for stem, path in files.items()]
 
 
@@ -213,18 +215,20 @@ def _earlier(
 ) -> list[Figure]:
     numbers = dict.fromkeys(reign.version for reign in reversed(history))
     others = [number for number in numbers if number not in (record["version"], record.get("former_champion"))][:_EARLIER]
-    drawn = [(number, _drawn(entry, dataset, registry, name, number)) for number in others]
-    return [Figure(f"version {number}", picture) for number, picture in drawn if picture is not None]
+    drawn = [_drawn(entry, dataset, registry, name, number, f"version {number}") for number in others]
+    return [picture for picture in drawn if picture is not None]
 
 
-def _drawn(entry: Entry, dataset: Dataset, registry: Registry, name: str, number: int) -> NDArray[np.uint8] | None:
+def _drawn(entry: Entry, dataset: Dataset, registry: Registry, name: str, number: int, caption: str) -> Figure | None:
     """What a registered version makes of the latents of the evaluation; None where it is gone, or draws something else."""
     try:
         generator = registry.load(registry.version(name, number))
         spec = dataset.spec
         if (generator.config.kind, generator.config.shape, generator.config.inputs) != (spec.kind, spec.shape, spec.inputs):
             return None
-        return kinds.of(spec.kind).scoring.grids(generator, dataset, entry.evaluation.seed).get("generated")
+        scoring, seed = kinds.of(spec.kind).scoring, entry.evaluation.seed
+        picture = scoring.grids(generator, dataset, seed).get("generated")
+        return None if picture is None else Figure(caption, picture, scoring.heard(generator, dataset, seed).get("generated"))
     except GantryError:
         return None  # the decision says what is wrong with the champion; the page only goes without its picture
 

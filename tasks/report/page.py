@@ -36,9 +36,9 @@ def render(facts: Facts) -> str:
         bar=bar,
         charts=charts(facts.curves),
         beside_start=charts_beside(facts.curves, facts.start_curves, (facts.lineage["training"].get("start") or {}).get("from", "")),
-        pictures=[(picture.caption, data_uri(picture)) for picture in facts.pictures],
+        pictures=[(picture.caption, data_uri(picture), sound_uri(picture)) for picture in facts.pictures],
         copies=None if facts.copies is None else (facts.copies.caption, data_uri(facts.copies)),
-        earlier=[(picture.caption, data_uri(picture)) for picture in facts.earlier],
+        earlier=[(picture.caption, data_uri(picture), sound_uri(picture)) for picture in facts.earlier],
         lineage=leaves({key: value for key, value in facts.lineage.items() if key not in ("name", "version", "scores")}),
     )
 
@@ -60,6 +60,11 @@ def leaves(tree: Mapping[str, Any], path: str = "") -> list[tuple[str, Any]]:
         else:
             found.append((at, (", ".join(map(str, value)) or None) if isinstance(value, list) else value))
     return found
+
+
+def sound_uri(picture: Figure) -> str | None:
+    """What is heard of a picture, inside the page."""
+    return None if picture.sound is None else f"data:audio/wav;base64,{base64.b64encode(picture.sound).decode()}"
 
 
 def data_uri(picture: Figure) -> str:

@@ -14,6 +14,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -168,6 +169,11 @@ class ImageScoring(Scoring):
 
     def grids(self, generator: Generator, dataset: Dataset, seed: int) -> dict[str, NDArray[np.uint8]]:
         """Images by label stand in columns, a class each, in both pictures alike."""
+        generated, real, columns = self.shown(generator, dataset, seed)
+        return {"generated": pictures.grid(generated, columns), "real": pictures.grid(real, columns)}
+
+    def shown(self, generator: Generator, dataset: Dataset, seed: int) -> tuple[NDArray[Any], NDArray[Any], int]:
+        """The generated and the real samples that are shown, and in how many columns."""
         classes = generator.config.classes
         by_class = classes is not None and len(classes) <= _MOST_COLUMNS
         columns = len(classes) if classes is not None and by_class else int(math.sqrt(PICTURES))
@@ -177,7 +183,7 @@ class ImageScoring(Scoring):
         if by_class and generated.labels is not None:
             order = _in_turn(order, dataset.labels["holdout"][order], generated.labels)
         real = np.array(dataset.samples["holdout"][order[:n]])
-        return {"generated": pictures.grid(generated.samples, columns), "real": pictures.grid(real, columns)}
+        return generated.samples, real, columns
 
 
 @dataclass(frozen=True)

@@ -122,6 +122,10 @@ class Scoring(ABC):
     def grids(self, generator: Generator, dataset: Dataset, seed: int) -> Mapping[str, NDArray[np.uint8]]:
         """Pictures of generated and of real samples, uint8 (H, W, 3), by file name without suffix."""
 
+    def heard(self, generator: Generator, dataset: Dataset, seed: int) -> Mapping[str, bytes]:
+        """What can be heard of these, as WAV files by the same names; by default nothing."""
+        return {}
+
 
 def chosen(dataset: Dataset, split: Split, n: int, seed: int) -> NDArray[np.int64]:
     """Which `n` samples of a split are used, in random order (the packed order may follow the classes)."""

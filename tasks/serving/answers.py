@@ -30,6 +30,8 @@ _SUFFIXES = {
     "image/webp": ".webp",
     "image/jpeg": ".jpg",
     "image/gif": ".gif",
+    "audio/wav": ".wav",
+    "audio/flac": ".flac",
     "text/csv": ".csv",
     "application/vnd.apache.parquet": ".parquet",
 }

@@ -1,10 +1,10 @@
-"""Which files of a place are taken as images, and how they are laid out: the same for a folder, an archive and a bucket.
+"""Which files of a place are taken as images or sounds, and how they are laid out: the same for a folder, an archive and a bucket.
 
-What is taken: every file whose name ends as image files do, at any depth, broken ones too: validation judges them. Where folders are
-the labels, a file's class is the first folder of its path, whatever lies below; folders that are plainly no classes are refused. With a
-layout of two folders, the files of these alone; a file that holds captions or labels is taken too. Left out, and counted in a note:
-files of other names (an archive in an archive is one), what systems and programs leave beside data (`tasks.sources.litter`), and what a
-place cannot give, such as a link that leads out of it.
+What is taken: every file whose name ends as image files do, or sound files, at any depth, broken ones too: validation judges them. Where
+folders are the labels, a file's class is the first folder of its path, whatever lies below; folders that are plainly no classes are
+refused. With a layout of two folders, the files of these alone; a file that holds captions or labels is taken too. Left out, and counted
+in a note: files of other names (an archive in an archive is one), what systems and programs leave beside data (`tasks.sources.litter`),
+and what a place cannot give, such as a link that leads out of it.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from gan_core.errors import DataError
-from tasks.addresses import IMAGE_SUFFIXES
-from tasks.params import FOLDER_LAYOUTS, DataParams
+from tasks.addresses import IMAGE_SUFFIXES, SOUND_SUFFIXES
+from tasks.params import FOLDER_LAYOUTS, LABELLED_LAYOUTS, DataParams
 from tasks.sources.annotations import CAPTIONS, LABELS, read_told
 from tasks.sources.litter import litter_in
 from tasks.sources.raw import Kind, RawReader, class_of, safe_path
@@ -47,7 +47,7 @@ _REASONS = 8
 class Selection:
     """Which files of a place are taken, told by their paths alone, and what is left out."""
 
-    def __init__(self, folders: Sequence[str] | None, besides: frozenset[str]) -> None:
+    def __init__(self, folders: Sequence[str] | None, besides: frozenset[str], suffixes: frozenset[str] = IMAGE_SUFFIXES) -> None:
         self.folders = folders
         """The folders to take from, instead of all."""
         self.left_out: Counter[str] = Counter()
@@ -57,6 +57,7 @@ class Selection:
         self.texts: list[str] = []
         """Some files that were left out and may hold captions or labels."""
         self._besides = besides
+        self._suffixes = suffixes
         self._litter: set[str] = set()
 
     def looks_at(self, path: str) -> bool:
@@ -72,7 +73,7 @@ class Selection:
 
     def takes(self, path: str) -> bool:
         """Whether the file of a path that is looked at is taken; otherwise it is counted."""
-        if (suffix := _suffix(path)) in IMAGE_SUFFIXES or path in self._besides:
+        if (suffix := _suffix(path)) in self._suffixes or path in self._besides:
             return True
         if suffix in _TEXT_SUFFIXES and len(self.texts) < _TEXTS:
             self.texts.append(path)
@@ -121,7 +122,7 @@ class Place(Protocol):
 
 
 class ImageSource:
-    """The image files of a place."""
+    """The image files of a place, or its sound files."""
 
     kind: Kind = "files"
     truth = None
@@ -129,6 +130,7 @@ class ImageSource:
     def __init__(self, place: Place, data: DataParams) -> None:
         self._place = place
         self._layout = data.layout
+        self._what = "sounds" if data.layout == "sounds" else "images"
         self._folders = data.folders if data.layout in FOLDER_LAYOUTS else None
         self._labels = data.labels
         self._is_labelled = "labels" in data.model_fields_set
@@ -151,10 +153,11 @@ class ImageSource:
         if place is None:
             return None
         labels = [self._labels, self._is_labelled]
-        return json.dumps([place, self._layout, self._folders, self._annotations, labels if self._layout == "images" else None])
+        return json.dumps([place, self._layout, self._folders, self._annotations, labels if self._layout in LABELLED_LAYOUTS else None])
 
     def look(self) -> Sequence[SourceFile]:
-        choice = Selection(self._folders, frozenset(() if self._annotations is None else (self._annotations,)))
+        suffixes = SOUND_SUFFIXES if self._what == "sounds" else IMAGE_SUFFIXES
+        choice = Selection(self._folders, frozenset(() if self._annotations is None else (self._annotations,)), suffixes)
         files = list(self._place.files(choice))
         named = None if self._annotations is None else safe_path(self._annotations)
         self._annotations_file = next((file for file in files if file.path == named), None)
@@ -168,14 +171,15 @@ class ImageSource:
         self._count = len(paths)
         shown = counted(choice.left_out)
         if not self._count:
+            ends = ".wav, .flac, .ogg, .mp3, .aiff" if self._what == "sounds" else ".png, .jpg, .webp, .tif, .bmp, .gif, .ppm"
+            one = "a sound" if self._what == "sounds" else "an image"
             raise DataError(
-                f"{self._where}: no images in it{f' ({shown})' if shown else ''}; "
-                "an image file's name ends in .png, .jpg, .webp, .tif, .bmp, .gif, .ppm or the like"
+                f"{self._where}: no {self._what} in it{f' ({shown})' if shown else ''}; {one} file's name ends in {ends} or the like"
             )
         notes = [shown] if shown else []
         if self._folders is not None:
             notes += self._beside(self._folders, paths, choice)
-        elif self._layout == "images" and self._labels == "folders":
+        elif self._layout in LABELLED_LAYOUTS and self._labels == "folders":
             notes += self._classes(paths, choice)
         self._notes = notes + _alike(paths)
         return files
@@ -218,25 +222,25 @@ class ImageSource:
         flat = [path for path in paths if class_of(path) is None]
         if flat:
             raise DataError(
-                f"{self._where}: {len(flat):,} images beside {len(classes):,} folders with images, so it is neither flat nor a folder "
-                f"a class; move {_shown(sorted(flat))} into the folder of their class, name one of these folders as source: "
+                f"{self._where}: {len(flat):,} {self._what} beside {len(classes):,} folders with {self._what}, so it is neither flat "
+                f"nor a folder a class; move {_shown(sorted(flat))} into the folder of their class, name one of these folders as source: "
                 f"{_shown(classes)}, or set data.labels: none to take all without labels"
             )
         if len(classes) == 1:
             raise DataError(
-                f"{self._where}: all images lie in the folder {classes[0]}, and one folder is no class; "
+                f"{self._where}: all {self._what} lie in the folder {classes[0]}, and one folder is no class; "
                 f"add /{classes[0]} to data.source, or set data.labels: none"
             )
         if not self._is_labelled:
             self._refuse_parts(classes, choice)
         notes = []
         if any(path.count("/") > 1 for path in paths):
-            notes.append(f"some images lie several folders deep; the first folder is the class: {_shown(classes)}")
+            notes.append(f"some {self._what} lie several folders deep; the first folder is the class: {_shown(classes)}")
         few = len(paths) < _FEW_IMAGES * len(classes)
         if not self._is_labelled and (all(map(_DATE.fullmatch, classes)) or (len(classes) > _MANY_CLASSES and few)):
             notes.append(
-                f"{len(classes):,} folders with {len(paths):,} images are taken as classes: {_shown(classes)}; if they are something else, "
-                "such as months or people, set data.labels: none; otherwise data.labels: folders, and this note is gone"
+                f"{len(classes):,} folders with {len(paths):,} {self._what} are taken as classes: {_shown(classes)}; if they are something "
+                "else, such as months or people, set data.labels: none; otherwise data.labels: folders, and this note is gone"
             )
         return notes
 

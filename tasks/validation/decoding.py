@@ -19,7 +19,7 @@ from gan_core.errors import DataError
 from tasks.sources.raw import About, Member, RawReader
 from tasks.system import cores
 from tasks.system.processes import die_with
-from tasks.validation.formats import UnusableImageError, is_plain
+from tasks.validation.formats import UnusableError, is_plain
 
 MAX_BYTES = 1 << 30
 """Files larger than this are refused unread."""
@@ -39,7 +39,13 @@ _Decoded = TypeVar("_Decoded")
 _Decoder = Callable[[bytes], _Decoded]
 
 
-def decoded(raw: RawReader, members: Sequence[Member], decoder: _Decoder[_Decoded], size: int) -> Iterator[_Decoded | str]:
+def decoded(
+    raw: RawReader,
+    members: Sequence[Member],
+    decoder: _Decoder[_Decoded],
+    n_bytes: int,  # of what is decoded of one file
+    is_plain: Callable[[bytes], bool] = is_plain,  # whether its decoder may run in this process
+) -> Iterator[_Decoded | str]:
     """Of each of `members` in order what `decoder` makes of it, or the reason why that is nothing.
 
     By several processes where that pays, and by one where it does not; of rare formats never in this process, which a fault in their
@@ -60,7 +66,7 @@ def decoded(raw: RawReader, members: Sequence[Member], decoder: _Decoder[_Decode
                 else:
                     yield found
         return
-    length = max(1, min(_CHUNK_FILES, _CHUNK_BYTES // (3 * size * size)))
+    length = max(1, min(_CHUNK_FILES, _CHUNK_BYTES // n_bytes))
     with Decoders(workers, raw, decoder) as several:
         yield from several.decoded(members[start : start + length] for start in range(0, len(members), length))
 
@@ -139,7 +145,7 @@ def _file_decoded(raw: RawReader, member: Member, decoder: _Decoder[_Decoded]) -
         return f"too large: {member.size:,} bytes, more than {MAX_BYTES:,}"
     try:
         return decoder(raw.read(member))
-    except UnusableImageError as reason:
+    except UnusableError as reason:
         return str(reason)
 
 

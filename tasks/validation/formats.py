@@ -91,7 +91,11 @@ _AVIF_BRANDS = {b"avif", b"avis"}
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 
 
-class UnusableImageError(Exception):
+class UnusableError(Exception):
+    """Why a file cannot be used, in words."""
+
+
+class UnusableImageError(UnusableError):
     """A file that goes to quarantine; the message is the reason, in words for a person."""
 
 

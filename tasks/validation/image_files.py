@@ -42,7 +42,7 @@ class ImageFiles:
     def pictures(self, members: Sequence[Member]) -> Iterator[Picture | str]:
         """Of each of these in order the picture, or the reason why there is none."""
         decoder = partial(decode, size=self.spool.size, limits=self.limits, bounds=self.ranges.bounds)
-        for member, picture in zip(members, decoded(self.raw, members, decoder, self.spool.size), strict=True):
+        for member, picture in zip(members, decoded(self.raw, members, decoder, 3 * self.spool.size**2), strict=True):
             if not isinstance(picture, str):
                 self.ranges.add(picture.extent, class_of(member.path) if self.data.layout in FOLDER_LAYOUTS else None)
             yield picture
@@ -50,7 +50,7 @@ class ImageFiles:
     def halves(self) -> Iterator[tuple[Picture, Picture] | str]:
         """Of each file in order its two pictures, or the reason why there are none."""
         decoder = partial(decode_halves, size=self.spool.size, limits=self.limits, bounds=self.ranges.bounds)
-        for halves in decoded(self.raw, self.raw.members, decoder, self.spool.size):
+        for halves in decoded(self.raw, self.raw.members, decoder, 3 * self.spool.size**2):
             if not isinstance(halves, str):
                 self.ranges.add(halves[0].extent)
             yield halves
@@ -71,7 +71,9 @@ def inspect_files(
         DataError: raw is damaged.
     """
     size = data.size or DEFAULT_SIZE
-    extents = (one for one in decoded(raw, about.images, partial(extent_of, size=size, limits=limits), size) if not isinstance(one, str))
+    extents = (
+        one for one in decoded(raw, about.images, partial(extent_of, size=size, limits=limits), 3 * size**2) if not isinstance(one, str)
+    )
     files = ImageFiles(RawReader(raw.folder, raw.about, about.images), data, limits, Spool(spool, size), Ranges.of(data.range, extents))
     rows, total = rows_of(files, about)
     refused = [

@@ -44,6 +44,8 @@ class Row:
     mean: float | None = None
     std: float | None = None
     """As in `tasks.validation.images.Picture`; None for points."""
+    facts: Mapping[str, float | int | str] | None = None
+    """Of a good sample, what else stands in the manifest: the same columns in each row of a kind of data."""
     repeat: int = 0
     """Of a row of a table so common that it may well be there again by chance: how many equal ones stand before it."""
 

@@ -276,7 +276,15 @@ def test_dropout_acts_in_training_alone(family: Family) -> None:
      (64, (4, 4)), (128, (5, 4)), (1024, (8, 4))],
 )  # fmt: skip
 def test_resolutions(side: int, expected: tuple[int, int]) -> None:
-    assert resolutions((3, side, side), "dcgan") == expected
+    levels, smallest = expected
+    assert resolutions((3, side, side), "dcgan") == (levels, (smallest, smallest))
+
+
+def test_resolutions_of_sides_that_differ() -> None:
+    assert resolutions((1, 64, 96), "dcgan") == (4, (4, 6))
+    assert resolutions((1, 64, 16), "dcgan") == (2, (16, 4))
+    with pytest.raises(ConfigError, match="64 x 72 pixels cannot be halved"):
+        resolutions((1, 64, 72), "dcgan")
 
 
 @pytest.mark.parametrize("family", ["dcgan", "residual"])

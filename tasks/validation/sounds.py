@@ -1,0 +1,240 @@
+"""Sound files: decoded within bounds, made alike in rate, length, offset and loudness, or refused with the reason.
+
+Every format that libsndfile reads is taken: WAV, FLAC, Ogg (Vorbis, Opus), MP3, AIFF, AU and others. Two channels become their mean.
+Of a longer sound its beginning is kept, faded out, unless `data.longer` refuses it; silence follows a shorter one. Then its offset is
+taken off, so that the mean is 0, and it is made as loud as all others: the loudest tenth of a second gets a root mean square of a tenth
+of full scale, or less where a peak would pass full scale.
+
+This module is imported by processes that decode, and imports no torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import partial
+from io import BytesIO
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.params import DataParams, ValidateParams
+from tasks.sources.raw import Member, RawReader
+from tasks.validation.annotated import Annotated
+from tasks.validation.decoding import decoded
+from tasks.validation.formats import UnusableError
+from tasks.validation.inspection import Inspection, OnRow, Row, each_told
+
+FULL = 32_768
+LEVEL = 0.1
+"""Root mean square, of full scale 1, of the loudest tenth of a second of every sound."""
+CHANNELS = (1, 2)
+"""How many channels a file may have."""
+RATES = (1_000, 384_000)
+"""The lowest and the highest rate of a file."""
+
+_LOUD = 10  # the part of a second whose loudness counts
+_FADE = 100  # the part of a second over which what is cut off fades out
+_STREAMED = (0, 0x7FFFFFFF, 0xFFFFFFFF)  # lengths in a WAV's header that say nothing, from programs that could not go back
+_FINEST = 4_000  # of a ratio of rates: 48 kHz by 44.1 kHz is 160 by 147
+
+
+@dataclass(frozen=True)
+class Sound:
+    """A sound that can be used."""
+
+    wave: NDArray[np.int16]
+    """(1, T)."""
+    rate: int
+    """Of the file, in values a second."""
+    channels: int
+    seconds: float
+    """How long the file is."""
+    level: float
+    """Loudness of the file in decibels of full scale."""
+    offset: float
+    """Mean of the file's values, -1 to 1."""
+
+
+def decode_sound(data: bytes, wanted: DataParams, limits: ValidateParams) -> Sound:
+    """A file's sound, made like all others.
+
+    Raises:
+        UnusableError: it is none, broken, outside the limits, or silent.
+    """
+    import soundfile
+
+    _check_whole(data)
+    try:
+        with soundfile.SoundFile(BytesIO(data)) as file:
+            _check(file.channels, file.samplerate, file.frames, limits)
+            rate, channels, seconds = file.samplerate, file.channels, file.frames / file.samplerate
+            if wanted.longer == "refuse" and seconds > wanted.seconds:
+                raise UnusableError(
+                    f"longer than data.seconds: {seconds:.2f} s, and {wanted.seconds:g} are taken; data.longer: cut cuts it"
+                )
+            most = min(file.frames, math.ceil(wanted.seconds * rate) + rate // _FADE)
+            values = file.read(most, dtype="float64", always_2d=True)
+    except soundfile.LibsndfileError as error:
+        raise UnusableError(f"no sound that libsndfile reads ({error.error_string.strip().rstrip('.')})") from None
+    if len(values) < most:
+        raise UnusableError(f"broken: its header says {most:,} values more than the {len(values):,} that are there")
+    if not np.isfinite(values).all():
+        raise UnusableError("holds values that are not finite")
+    wave = values.mean(axis=1)
+    offset = float(wave.mean())
+    wave = _resampled(wave - offset, rate, wanted.rate)
+    wave = _of_length(wave, wanted.length, wanted.rate)
+    loudness = _loudness(wave, wanted.rate)
+    if loudness < limits.min_level:
+        mixed = ", its two channels mixed" if channels > 1 else ""
+        raise UnusableError(
+            f"silent{mixed}: a loudness of {_decibels(loudness)}, below {_decibels(limits.min_level)} "
+            f"(validate.min_level {limits.min_level:g})"
+        )
+    scaled = wave * min(LEVEL / loudness, (FULL - 1) / FULL / float(np.abs(wave).max()))
+    return Sound(np.rint(scaled * FULL).astype(np.int16)[None], rate, channels, seconds, 20 * math.log10(loudness), offset)
+
+
+def _check_whole(data: bytes) -> None:
+    """Refuse a WAV that was cut off, of which libsndfile would read what is left."""
+    if not data:
+        raise UnusableError("empty: no bytes")
+    if data[:4] == b"RIFF" and len(data) >= 8:
+        said = int.from_bytes(data[4:8], "little")
+        if said not in _STREAMED and said + 8 > len(data) + 1:
+            raise UnusableError(f"broken: cut off, {len(data):,} of {said + 8:,} bytes are there")
+
+
+def _check(channels: int, rate: int, frames: int, limits: ValidateParams) -> None:
+    if channels not in CHANNELS:
+        raise UnusableError(f"{channels} channels, and {' or '.join(map(str, CHANNELS))} are taken")
+    if not RATES[0] <= rate <= RATES[1]:
+        raise UnusableError(f"a rate of {rate:,} Hz, and {RATES[0]:,} to {RATES[1]:,} are taken")
+    if frames <= 0:
+        raise UnusableError("holds no sound: 0 values")
+    if frames > limits.max_seconds * rate:
+        raise UnusableError(f"too long: {frames / rate:,.1f} s, more than {limits.max_seconds:g} (validate.max_seconds)")
+
+
+def _resampled(wave: NDArray[np.float64], rate: int, wanted: int) -> NDArray[np.float64]:
+    if rate == wanted:
+        return wave
+    from scipy.signal import resample_poly
+
+    ratio = Fraction(wanted, rate).limit_denominator(_FINEST)
+    if not ratio:
+        ratio = Fraction(1, _FINEST)
+    resampled: NDArray[np.float64] = resample_poly(wave, ratio.numerator, ratio.denominator)
+    return resampled
+
+
+def _of_length(wave: NDArray[np.float64], length: int, rate: int) -> NDArray[np.float64]:
+    """The beginning of a longer sound, faded out and again with a mean of 0; a shorter one, and silence behind it."""
+    if len(wave) > length:
+        fade = min(length, rate // _FADE)
+        wave = wave[:length] - wave[:length].mean()
+        wave[length - fade :] *= np.linspace(1, 0, fade)
+    return np.pad(wave, (0, length - len(wave)))
+
+
+def _loudness(wave: NDArray[np.float64], rate: int) -> float:
+    """Root mean square of the loudest tenth of a second, or of the whole where that is shorter."""
+    window = min(len(wave), max(1, rate // _LOUD))
+    energy = np.concatenate([[0.0], np.cumsum(wave**2)])
+    return math.sqrt(max(0.0, float((energy[window:] - energy[:-window]).max()) / window))
+
+
+def _decibels(level: float) -> str:
+    return f"{20 * math.log10(level):.0f} dB" if level > 0 else "nothing at all"
+
+
+@dataclass(frozen=True)
+class SoundRows:
+    """Sounds of a file, gone through as the rows of an array, int16 (N, 1, T), one of them in memory at a time."""
+
+    path: Path
+    length: int
+    numbers: Sequence[int]
+
+    dtype: ClassVar[np.dtype[np.int16]] = np.dtype(np.int16)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return len(self.numbers), 1, self.length
+
+    def __iter__(self) -> Iterator[NDArray[np.int16]]:
+        with self.path.open("rb") as file:
+            for number in self.numbers:
+                file.seek(number * self.length * self.dtype.itemsize)
+                yield np.frombuffer(file.read(self.length * self.dtype.itemsize), dtype=self.dtype)[None]
+
+
+def inspect_sounds(raw: RawReader, about: Annotated, data: DataParams, limits: ValidateParams, spool: Path, on_row: OnRow) -> Inspection:
+    """Look at every sound file; good ones are put into `spool`.
+
+    Raises:
+        DataError: raw is damaged.
+    """
+    decoder = partial(decode_sound, wanted=data, limits=limits)
+    lengths: list[float] = []
+    lower = 0
+    with spool.open("wb") as file:
+
+        def row(member: Member, sound: Sound | str) -> Row:
+            nonlocal lower
+            label = about.labels.get(member.path)
+            reason = sound if isinstance(sound, str) else about.reasons.get(member.path)
+            if isinstance(sound, str) or reason is not None:
+                return Row(member.path, member.sha256, label, reason=reason)
+            file.write(sound.wave.tobytes())
+            lengths.append(sound.seconds)
+            lower += sound.rate < data.rate
+            facts = {
+                "rate": sound.rate,
+                "channels": sound.channels,
+                "seconds": round(sound.seconds, 4),
+                "level": round(sound.level, 2),
+                "offset": round(sound.offset, 5),
+            }
+            return Row(member.path, member.sha256, label, number=len(lengths) - 1, facts=facts)
+
+        found = decoded(raw, about.images, decoder, 2 * data.length, _is_plain)
+        rows = each_told(map(row, about.images, found), len(about.images), on_row)
+    refused = [
+        Row(where, hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest(), reason=reason)
+        for where, text, reason in about.refused
+    ]
+    notes = [*about.notes, *_notes(lengths, lower, data)]
+    return Inspection([*rows, *refused], about.classes, partial(SoundRows, spool, data.length), notes=notes)
+
+
+def _is_plain(data: bytes) -> bool:
+    """Whether a file is of a format with hardly anything to decode; all others are decoded by another process, which a fault may end."""
+    return data[:4] in (b"RIFF", b"FORM", b".snd", b"")
+
+
+def _notes(lengths: Sequence[float], lower: int, data: DataParams) -> list[str]:
+    longer = sum(length > data.seconds for length in lengths)
+    notes = []
+    if longer:
+        notes.append(
+            f"{longer:,} of {len(lengths):,} sounds are longer than {data.seconds:g} s (data.seconds), the longest {max(lengths):.2f} s; "
+            "of them the beginning is kept"
+        )
+    if lengths and max(lengths) < data.seconds / 2:
+        notes.append(
+            f"the longest sound has {max(lengths):.2f} s, and each is followed by silence up to {data.seconds:g} s (data.seconds); "
+            "a lower one is faster"
+        )
+    if lower:
+        notes.append(
+            f"{lower:,} of {len(lengths):,} files have a rate below {data.rate:,} Hz (data.rate), so nothing stands in the highest bands; "
+            "set data.rate to theirs"
+        )
+    return notes
