@@ -277,7 +277,7 @@ COMBINATIONS: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     (IMAGES, {"schedule": "0 3 30 2 *"}, "a.schedule: '0 3 30 2 *' is never due"),
     (IMAGES, {"schedule": "@daily", "timezone": "Mars"}, "a.timezone: 'Mars' is no time zone"),
     (IMAGES, {"timezone": "UTC"}, "a: timezone: says when a schedule is due, and there is none"),
-    (PAIRS, {"train": {"recipe": "gan", "images": 9}}, "a: train.recipe: gan takes images or points or sounds, and folder:///pairs has pairs"),
+    (PAIRS, {"train": {"recipe": "gan", "images": 9}}, "train.recipe: gan takes images or points or sounds, and folder:///pairs has pairs"),
     (PAIRS, {"data__layout": ...}, "a: train.recipe: pix2pix takes pairs, and folder:///pairs has images; data.layout: side-by"),
     (PAIRS, {"data__layout": "beside"}, "a.data.layout: 'beside' is not allowed; 'images', 'side-by-side', 'paired-folders', 'un"),
     (PAIRS, {"data__source": "sklearn://digits"}, "a.data: layout: only for folders, archives and buckets of images, not sklearn://digits"),
