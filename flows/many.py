@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from flows import server
+from gan_core.errors import BusyError
 from tasks import kinds
 from tasks.graph import repro
 from tasks.params import Entry
@@ -31,12 +32,18 @@ _MEMORY = 2**30
 _LONGEST_LINE = 2**20
 
 
+_End = Literal["done", "skipped", "failed", "stopped", "not started"]
+_ENDS: Mapping[int, _End] = {0: "done", BusyError.exit_code: "skipped"}
+"""By exit code of a run; what others mean depends on whether it was told to stop."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """How the run of one generator ended."""
 
     name: str
-    ended: Literal["done", "failed", "stopped", "not started"]
+    ended: _End
+    """Skipped: somebody else is at work on it."""
     said: str
     """Its last word: the decision, or the first line of the error."""
     seconds: float
@@ -147,8 +154,8 @@ async def _run_all(
             last = await _follow(child, name, lambda line: listener.line(name, line))
             code = await child.wait()
             under_way.discard(child)
-        ended: Literal["done", "failed", "stopped"] = "done" if code == 0 else "stopped" if is_stopped else "failed"
         listener.ended(name)
+        ended = _ENDS.get(code, "stopped" if is_stopped else "failed")
         return Outcome(name, ended, last or f"ended with exit code {code}", time.monotonic() - start)
 
     loop = asyncio.get_running_loop()

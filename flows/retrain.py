@@ -64,6 +64,7 @@ def retrain(name: str, timeouts: dict[str, float] | None = None, force: list[str
 
 def _retrain(workspace: Workspace, name: str, timeouts: Mapping[str, float], force: Sequence[str]) -> State[Any]:
     runs.mark(workspace)
+    runs.keep_expected_ends_quiet()
     try:
         entry = preflight(workspace, name)
         limits, forced = {**TIMEOUTS, **_of_stages("timeouts", timeouts)}, _of_stages("force", dict.fromkeys(force, True))
@@ -74,13 +75,14 @@ def _retrain(workspace: Workspace, name: str, timeouts: Mapping[str, float], for
 
 
 def _run_stages(workspace: Workspace, name: str, entry: Entry, limits: Mapping[str, float], forced: Mapping[str, Any]) -> State[Any]:
-    with locks.retraining(workspace, name), runs.Pause() as pause:
+    with locks.retraining(workspace, name), runs.Pause() as pause, runs.Witness() as witness:
         runs.close_dead(workspace, name)
         if sharing.is_on():
             tracking.close_dead(workspace, name, runs.is_over)  # of workers that died; a lone workspace goes on with its own
             sharing.begin(workspace, name, get_run_logger().info)
         states = []
         for stage in STAGES:
+            witness.tell(stage)
             try:
                 state = stage_task(stage, entry)(workspace, name, entry, stage, limits[stage], stage in forced, return_state=True)
             except KeyboardInterrupt:

@@ -6,9 +6,14 @@ and only one run of a generator can hold the generator's lock. So whoever holds 
 
 from __future__ import annotations
 
+import base64
+import json
+import logging
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
@@ -29,10 +34,11 @@ from prefect.client.schemas.filters import (
     FlowRunFilterTags,
 )
 from prefect.client.schemas.objects import DeploymentStatus, State, StateType
-from prefect.exceptions import ObjectNotFound
+from prefect.exceptions import CancelledRun, ObjectNotFound
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_KEY, PREFECT_API_URL
 from prefect.states import Crashed
 
+from tasks.stages import STOPPED
 from tasks.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -40,7 +46,7 @@ if TYPE_CHECKING:
     from prefect.client.schemas.responses import DeploymentResponse
 
 FLOW = "retrain"
-PAUSE_SECONDS = 5.0
+PAUSE_SECONDS = 2.0
 """How often a run looks whether it was paused."""
 
 
@@ -122,10 +128,59 @@ class Pause:
             while not self._over.wait(PAUSE_SECONDS):
                 with suppress(Exception):  # a server that is away for a moment ends no run
                     state = client.read_flow_run(run).state
-                    if state is not None and state.is_paused() and not self._over.is_set():
+                    # Resumed before this look, it waits for a worker to begin it a second time.
+                    asked = state is not None and (state.is_paused() or state.is_scheduled() or state.is_pending())
+                    if asked and not self._over.is_set():
                         self.was_asked = True
                         os.kill(process, signal.SIGINT)
                         return
+
+
+class Witness:
+    """Has somebody say of a run of a worker that it is over, should it be killed; see `flows.witness`."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        if runtime.deployment.id is not None:
+            command = [sys.executable, "-P", "-m", "flows.witness"]
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+            )
+            about = {"url": PREFECT_API_URL.value(), "headers": _login(), "run": runtime.flow_run.id, "name": STOPPED}
+            self.tell(json.dumps(about))  # not in its environment or on its command line, which others may read
+        return self
+
+    def tell(self, line: str) -> None:
+        """Tell it which stage begins."""
+        if self._process is not None and self._process.stdin is not None:
+            with suppress(BrokenPipeError):  # who killed it has no need of it
+                self._process.stdin.write(f"{line}\n".encode())
+                self._process.stdin.flush()
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is not None:
+            self._process.kill()  # before its input ends, which it would take for this process's death
+            self._process.communicate()
+
+
+def _login() -> dict[str, str]:
+    """What tells the server who asks, as Prefect's own client does."""
+    if name_and_password := PREFECT_API_AUTH_STRING.value():
+        name_and_password = getattr(name_and_password, "get_secret_value", lambda: name_and_password)()
+        return {"Authorization": f"Basic {base64.b64encode(name_and_password.encode()).decode()}"}
+    key = PREFECT_API_KEY.value()
+    return {"Authorization": f"Bearer {key}"} if key else {}
+
+
+def keep_expected_ends_quiet() -> None:
+    """Leave out of the log the traceback that Prefect writes for a run that returns a cancelled state to its worker."""
+    logging.getLogger("prefect.flow_runs").addFilter(_is_alarm)
+
+
+def _is_alarm(record: logging.LogRecord) -> bool:
+    return not (record.exc_info and isinstance(record.exc_info[1], CancelledRun))
 
 
 def is_being_cancelled() -> bool:

@@ -16,6 +16,8 @@ class GantryError(Exception):
 class BusyError(GantryError):
     """Somebody else is at work on the same thing, which is no fault of anybody."""
 
+    exit_code = 7
+
 
 class ConfigError(GantryError):
     """params.yaml, a command's arguments or the environment ask for something impossible."""

@@ -18,6 +18,7 @@ from command_line import run, start
 from flows.many import _Room, cores_of
 from tasks import params
 from tasks.params import Entry
+from tasks.system import locks
 from tasks.workspace import Workspace
 
 
@@ -65,6 +66,18 @@ def test_ctrl_c_reaches_all_and_later_one_that_fails_keeps_nobody_else(workspace
     assert "version 1 is the champion (first)" in " ".join(rows["circle"])
     assert toy.ran(workspace, "circle") == ["fetch", "train", "evaluate", "register"]
     assert toy.ran(workspace, "digits") == ["fetch", "train"]
+
+
+def test_what_somebody_else_is_at_work_on_is_skipped_and_no_failure(finished: Workspace, prefect_server: str) -> None:
+    path = finished.root / "params.yaml"
+    path.write_text(path.read_text().partition("  circle:")[0])
+    with locks.retraining(finished, "digits"):
+        many = run(finished, "run", "--all", PREFECT_API_URL=prefect_server)
+        one = run(finished, "run", "digits", PREFECT_API_URL=prefect_server)
+    assert many.returncode == 0, many.stdout + many.stderr
+    assert ended(many.stdout)["digits"][1] == "skipped"
+    assert f"digits is being retrained by process {os.getpid()} since" in many.stdout
+    assert (one.returncode, "is being retrained by process" in one.stderr, "Traceback" in one.stderr) == (7, True, False)
 
 
 def test_runs_end_with_the_one_that_started_them(workspace: Workspace, prefect_server: str) -> None:

@@ -186,7 +186,8 @@ def scheduled_training(workspace: Workspace, api: str) -> Iterator[tuple[subproc
 def test_a_schedule_that_is_ended_says_so_of_its_run(finished: Workspace, prefect_server: str, number: signal.Signals) -> None:
     with scheduled_training(finished, prefect_server) as (going, made):
         os.killpg(going.pid, number) if number == signal.SIGINT else going.send_signal(number)
-        going.communicate(timeout=90)
+        _, err = going.communicate(timeout=90)
+    assert "Traceback" not in err
     toy.assert_nothing_left(finished.root)
     assert (finished.root / "train.saved").exists()
     known = httpx.get(f"{prefect_server}/flow_runs/{made}", timeout=30).json()
@@ -203,7 +204,7 @@ def test_a_schedule_that_is_ended_says_so_of_its_run(finished: Workspace, prefec
 def test_pause_on_prefects_page_stops_the_run_in_words_and_its_state_is_kept(finished: Workspace, prefect_server: str) -> None:
     with scheduled_training(finished, prefect_server) as (going, made):
         until = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
-        paused = {"type": "PAUSED", "name": "Suspended", "state_details": {"pause_timeout": until}}
+        paused = {"type": "PAUSED", "name": "Suspended", "state_details": {"pause_timeout": until, "pause_reschedule": True}}
         answer = httpx.post(f"{prefect_server}/flow_runs/{made}/set_state", json={"state": paused}, timeout=30).json()
         assert answer["status"] == "ACCEPT", answer
         deadline = time.monotonic() + 60
