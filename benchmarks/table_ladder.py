@@ -1,15 +1,11 @@
-"""Whether tables are ranked rightly: `python -m benchmarks.table_ladder [--adult $GANTRY_DATA/adult]`.
+"""Tables for a ladder of generators of known order (`python -m benchmarks.ladders table-numbers table-mixed table-adult`).
 
-Twelve generators of known order on each table: the first draws real rows, and each of the others has every fault of the one before it
-and one more. Nothing is trained. A trial draws training, held-out and generated rows anew, and compares each two generators as the
-register stage does. Prints how often scores put two in the right order, how often the default rule promotes the better and the worse one
-of two, and by which scores each fault alone is called worse than real rows. `docs/gate.md` holds a run.
+Twelve generators on each table: the first draws real rows, and each of the others has every fault of the one before it and one more.
+Nothing is trained. A trial draws training, held-out and generated rows anew.
 """
 
 from __future__ import annotations
 
-import argparse
-import itertools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -17,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gan_core.kinds.schema import Column
-from tasks import kinds
 from tasks.metrics import BETTER, LOWER
 from tasks.params import RegisterParams
 from tasks.promotion.comparison import compare
@@ -203,57 +198,3 @@ def right_order(better: float, worse: float, metric: str) -> float:
     """1 where two scores are in the right order, 0.5 where they are equal."""
     gain = (worse - better) if BETTER[metric] == LOWER else (better - worse)
     return 0.5 if gain == 0 else float(gain > 0)
-
-
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--adult", type=Path, help="the census table as CSV or Parquet, its label last, or a folder with it alone")
-    parser.add_argument("--trials", type=int, default=5)
-    parser.add_argument("--replicates", type=int, default=400)
-    arguments = parser.parse_args()
-    sources = {"numbers": numbers(), "mixed": mixed(), **({"adult": adult(arguments.adult)} if arguments.adult else {})}
-    rules: dict[str, tuple[str, ...]] = {
-        "detection": ("detection",),
-        "utility": ("utility",),
-        "default": ("detection", *kinds.of("table").beside),
-    }
-    order: dict[str, list[float]] = {}
-    said: dict[tuple[str, str], list[str]] = {}
-    alone: dict[tuple[str, str], list[bool]] = {}
-    equals: dict[str, list[str]] = {rule: [] for rule in rules}
-    for (name, source), seed in itertools.product(sources.items(), range(arguments.trials)):
-        rungs = [evidence_of(source, list(FAULTS.values())[:rung], seed, rung) for rung in range(len(FAULTS) + 1)]
-        scores = [rung.scores() for rung in rungs]
-        for better, worse in itertools.combinations(range(len(rungs)), 2):
-            for metric in scores[0]:
-                order.setdefault(metric, []).append(right_order(scores[better][metric], scores[worse][metric], metric))
-            for rule, metrics in rules.items():
-                said.setdefault((rule, "better"), []).append(outcome(rungs[better], rungs[worse], metrics, arguments.replicates))
-                said.setdefault((rule, "worse"), []).append(outcome(rungs[worse], rungs[better], metrics, arguments.replicates))
-        again = evidence_of(source, [], seed, 99)
-        for rule, metrics in rules.items():
-            equals[rule].append(outcome(again, rungs[0], metrics, arguments.replicates))
-        for number, (title, fault) in enumerate(FAULTS.items()):
-            spoiled = evidence_of(source, [fault], seed, 100 + number)
-            for rule, metrics in rules.items():
-                alone.setdefault((title, rule), []).append(outcome(rungs[0], spoiled, metrics, arguments.replicates) == "promoted")
-            for metric, value in spoiled.scores().items():
-                alone.setdefault((title, f"{metric}, in order"), []).append(right_order(scores[0][metric], value, metric) == 1)
-        shown = ", ".join(f"{found['detection']:.3f} {found['utility']:.3f}" for found in scores)
-        print(f"{name}, trial {seed}: detection and utility from best to worst: {shown}", flush=True)
-    print("\n| score | pairs in the right order |\n|---|---|")
-    for metric, found in order.items():
-        print(f"| {metric} | {np.mean(found):.1%} of {len(found):,} |")
-    print("\n| rule | the better one promoted | the worse one promoted | equals promoted |\n|---|---|---|---|")
-    for rule in rules:
-        shares = [np.mean([one == "promoted" for one in found]) for found in (said[rule, "better"], said[rule, "worse"], equals[rule])]
-        print(f"| {' with '.join(rules[rule])} | {' | '.join(f'{share:.1%}' for share in shares)} |")
-    by = list(dict.fromkeys(rule for _, rule in alone))
-    print(f"\n| real rows promoted over rows with one fault, by, and in order by | {' | '.join(by)} |\n|---|{'---|' * len(by)}")
-    for title in FAULTS:
-        print(f"| {title} | {' | '.join(f'{np.mean(alone[title, rule]):.0%}' for rule in by)} |")
-
-
-if __name__ == "__main__":
-    main()

@@ -26,7 +26,8 @@ from tasks import cron, kinds
 from tasks.beside_real import BesideReal
 from tasks.params import Entry, EvaluateParams
 from tasks.promotion import gate, loaded_back, served_back
-from tasks.promotion.comparison import Comparison, compare
+from tasks.promotion.comparison import Comparison
+from tasks.promotion.contest import Side, contest
 from tasks.promotion.decision import LastDecision
 from tasks.promotion.gate import Decision, Measured, Record
 from tasks.promotion.loaded_back import FreshProcess
@@ -239,13 +240,9 @@ def _contest(champion: Generator, challenger: _Challenger, entry: Entry) -> _Jud
     if metric not in mine.scores or metric not in old.scores or old.conditions != mine.conditions:
         return _Judged(gate.decide(Record(mine, old), rule, challenger.kind), old)
     rival = gather(challenger.generator, challenger.dataset, extractor, params)
-    both = {key: mine.scores[key] for key in mine.scores if key in old.scores}
-    metrics = gate.deciding_together(both, rule, challenger.kind, mine.undecided)
-    confidence = gate.confidence_of_each(rule, len(metrics))
-    comparison, *beside = (compare(rival, evidence, by, rule.replicates, confidence, params.seed) for by in metrics)
-    decision = gate.decide(Record(mine, old, comparison, tuple(beside)), rule, challenger.kind)
-    fresh = _from_other_latents(challenger, extractor, params, metric) if decision.promotes else None
-    return _Judged(decision, old, comparison, fresh)
+    found = contest(Side(rival, mine), Side(evidence, old), rule, challenger.kind, params.seed)
+    fresh = _from_other_latents(challenger, extractor, params, metric) if found.decision.promotes else None
+    return _Judged(found.decision, old, found.comparisons[0], fresh)
 
 
 def _score_formers_again(

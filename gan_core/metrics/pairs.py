@@ -1,14 +1,22 @@
-"""How near images come to their real partners: a score each, float64 (N,), of uint8 (N, C, H, W) against uint8 (N, C, H, W)."""
+"""How near images come to their real partners: a score each, float64 (N,), of uint8 (N, C, H, W) against uint8 (N, C, H, W); by features,
+whether each lies nearest to its own.
+"""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
+from gan_core.errors import DataError
+
 MOST_PSNR = 100.0
 """Decibels that an exact copy is given, whose ratio is infinite."""
+CANDIDATES = 100
+"""Real samples among which an image has to find its partner."""
 
 _WINDOW, _SIGMA = 11, 1.5
 
@@ -57,3 +65,31 @@ def _ssim(image: torch.Tensor, partner: torch.Tensor, window: torch.Tensor) -> f
     c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
     likeness = (2 * mean_x * mean_y + c1) * (2 * covariance + c2) / ((mean_x**2 + mean_y**2 + c1) * (variance_x + variance_y + c2))
     return float(likeness.mean())
+
+
+def partners_found(real: NDArray[Any], generated: NDArray[Any], seed: int = 0) -> NDArray[np.bool_]:
+    """Whether each generated sample is no further from its own partner than from 99 others: bool (N,). By chance 1 % are.
+
+    What a generator makes of a wrong input is a good sample all the same: distances between sets do not see it, and this does. Unlike a
+    difference from the partner it does not favour the blurred mean of all that the input allows.
+
+    Args:
+        real: features (N, D) of the partners; of all of them where there are fewer than 100.
+        generated: features (N, D), in the same order.
+        seed: chooses the others, the same for every generator.
+
+    Raises:
+        DataError: they are of different shapes, or fewer than two.
+    """
+    if real.shape != generated.shape or len(real) < 2:
+        raise DataError(f"partners: features of {real.shape} and {generated.shape} are no pairs of two or more")
+    n = len(real)
+    order = np.random.default_rng(seed).permutation(n)  # neighbours in the packed order may be of one class
+    first, second = real[order].astype(np.float64), generated[order].astype(np.float64)
+    own = np.square(second - first).sum(axis=1)
+    found = np.ones(n, dtype=bool)
+    for step in range(1, min(n, CANDIDATES)):
+        found &= own <= np.square(second - np.roll(first, step, axis=0)).sum(axis=1)
+    in_order = np.empty(n, dtype=bool)
+    in_order[order] = found
+    return in_order

@@ -29,6 +29,7 @@ class PairKind(PixelKind):
     makes = "images from images"
     ask = "input"
     scores = "tasks.scoring.pairs:PairScoring"
+    beside = ("partner_recall",)
 
     def is_in(self, data: DataParams) -> bool:
         return super().is_in(data) or (data.has_images and data.corruption is not None)

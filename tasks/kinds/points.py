@@ -33,6 +33,7 @@ class PointKind(DataKind):
     keeps_one_core = True
     scores = "tasks.scoring.points:PointScoring"
     deciding = ("radius_error", "high_quality")
+    beside = ("reverse_kl",)
     fewest = 1  # the truth is known
 
     def is_in(self, data: DataParams) -> bool:

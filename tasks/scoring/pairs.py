@@ -23,7 +23,7 @@ from gan_core.kinds.pairs import Pairs
 from gan_core.metrics.bootstrap import Draws
 from gan_core.metrics.features import FeatureExtractor
 from gan_core.metrics.frechet import FeatureStatistics, frechet_distance
-from gan_core.metrics.pairs import mean_absolute_errors, psnrs, ssims
+from gan_core.metrics.pairs import mean_absolute_errors, partners_found, psnrs, ssims
 from gan_core.metrics.segmentation import SegmentationExtractor
 from tasks.params import EvaluateParams
 from tasks.scoring.by_features import FeatureEvidence
@@ -41,9 +41,10 @@ Columns = Mapping[str, NDArray[np.float64]]
 class PairEvidence(FeatureEvidence):
     """Scores of each pair, and the features of generated and of real images; of the plain restoration too, where there is one.
 
-    fid, kid, l1, psnr, ssim; segmentation_ratio: the share of pixels whose label is found in generated images, divided by that in real
-    ones. Beside a plain restoration psnr_gain, its decibels above it, and fid_ratio, its distance divided by that one's; where the input
-    has a hole hole_psnr and hole_psnr_gain, the same inside the hole alone. Pairs are drawn as wholes.
+    fid, kid, l1, psnr, ssim; partner_recall: the share of generated images that lie nearest to their own partner, which alone sees that
+    one was made for another input; segmentation_ratio: the share of pixels whose label is found in generated images, divided by that in
+    real ones. Beside a plain restoration psnr_gain, its decibels above it, and fid_ratio, its distance divided by that one's; where the
+    input has a hole hole_psnr and hole_psnr_gain, the same inside the hole alone. Pairs are drawn as wholes.
     """
 
     def __init__(
@@ -58,7 +59,8 @@ class PairEvidence(FeatureEvidence):
         self.plain = plain
         self.plain_columns = plain_columns or {}
         gains = {f"{key}_gain": columns[key] - self.plain_columns[key] for key in ("psnr", "hole_psnr") if key in self.plain_columns}
-        super().__init__(real, generated, {key: columns[key] for key in _EACH if key in columns} | gains, paired=True)
+        each = {key: columns[key] for key in _EACH if key in columns} | {"partner_recall": partners_found(real, generated)}
+        super().__init__(real, generated, each | gains, paired=True)
 
     @property
     def measured(self) -> list[str]:

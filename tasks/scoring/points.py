@@ -13,28 +13,33 @@ from gan_core.data.dataset import Dataset
 from gan_core.errors import TrainingError
 from gan_core.generator import Generator
 from gan_core.kinds.points import Points
+from gan_core.metrics.bootstrap import Draws
 from gan_core.metrics.features import FeatureExtractor
-from gan_core.metrics.points import SAMPLES, point_scores
+from gan_core.metrics.points import SAMPLES, PointMeasures
 from tasks.params import EvaluateParams
 from tasks.scoring.scoring import Evidence, Scoring, rounded
 
 
 class PointEvidence(Evidence):
-    """Generated points and the known truth: radius_error and bins_filled, or modes and high_quality."""
+    """Generated points and the known truth: radius_error and bins_filled, or modes and high_quality; with both reverse_kl."""
 
     n_real = 0
 
     def __init__(self, points: NDArray[np.float32], truth: Mapping[str, Any], held_out: NDArray[np.float32]) -> None:
         self.points = points
-        self.truth = truth
+        self.measures = PointMeasures.of(points, truth)
         self.held_out = held_out
         self.n_generated = len(points)
 
     def scores(self) -> dict[str, float]:
-        return point_scores(self.points, self.truth)
+        return {metric: self.measures.score(metric) for metric in self.measures.scores}
 
     def resampled(self, metric: str, real: NDArray[np.int64], generated: NDArray[np.int64]) -> float:
-        return point_scores(self.points[generated], self.truth)[metric]
+        return self.measures.score(metric, generated)
+
+    def replicates(self, metric: str, real: Draws, generated: Draws) -> NDArray[np.float64]:
+        each = self.measures.each.get(metric)
+        return super().replicates(metric, real, generated) if each is None else generated.means(each)
 
     def details(self) -> dict[str, Any]:
         """Statistics of each column, of held-out and of generated points."""

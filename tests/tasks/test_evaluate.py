@@ -299,7 +299,8 @@ class TestPoints:
 
     def test_a_perfect_circle(self, circle: Dataset) -> None:
         generator = of_points(lambda latents: 2 * nn.functional.normalize(latents[:, :2]))
-        assert score(generator, circle, None, EvaluateParams()) == {"radius_error": pytest.approx(0, abs=1e-6), "bins_filled": 36}
+        perfect = {"radius_error": pytest.approx(0, abs=1e-6), "bins_filled": 36, "reverse_kl": pytest.approx(0, abs=0.02)}
+        assert score(generator, circle, None, EvaluateParams()) == perfect
 
     def test_each_column_is_described_beside_the_held_out_one(self, circle: Dataset) -> None:
         generator = of_points(lambda latents: latents[:, :1] * 0 + torch.tensor([1.0, -3.0]))
@@ -310,7 +311,8 @@ class TestPoints:
 
     def test_half_a_circle(self, circle: Dataset) -> None:
         generator = of_points(lambda latents: 3 * nn.functional.normalize(latents[:, :2]).abs() * torch.tensor([1, -1]))
-        assert score(generator, circle, None, EvaluateParams()) == {"radius_error": pytest.approx(1), "bins_filled": 9}
+        quarter = {"radius_error": pytest.approx(1), "bins_filled": 9, "reverse_kl": pytest.approx(np.log(4), abs=0.02)}
+        assert score(generator, circle, None, EvaluateParams()) == quarter
 
     def test_not_finite(self, circle: Dataset) -> None:
         with pytest.raises(TrainingError, match="not finite"):
@@ -487,13 +489,14 @@ class TestStage:
         trained(workspace, tiny_generator(kind="points", classes=None))
         evaluate(workspace, "it", an_entry("points://circle"))
         scores = json.loads((workspace.report("it") / "metrics.json").read_text())
-        assert set(scores) == {"radius_error", "bins_filled"}
+        assert set(scores) == {"radius_error", "bins_filled", "reverse_kl"}
         assert isinstance(scores["bins_filled"], int)
         assert json.loads((workspace.report("it") / "evaluation.json").read_text())["extractor"] is None
         assert set(tree(workspace.features("it"))) == {"config.json"}  # DVC wants the output to be there
         assert capsys.readouterr().out == (
             "evaluate it: scoring the generator of 640 images\n"
-            f"evaluate it: radius_error {scores['radius_error']:.4g}, bins_filled {scores['bins_filled']} (n=200)\n"
+            f"evaluate it: radius_error {scores['radius_error']:.4g}, bins_filled {scores['bins_filled']}, "
+            f"reverse_kl {scores['reverse_kl']:.4g} (n=200)\n"
         )
 
     def test_unlabelled_images(self, workspace: Workspace, real_digits: tuple[NDArray[np.uint8], NDArray[np.int64]]) -> None:
@@ -598,7 +601,7 @@ def test_dvc_runs_the_stage_and_shows_its_metrics_and_plots(tmp_path: Path, mlfl
     assert reproduced.returncode == 0, reproduced.stdout + reproduced.stderr
     assert "evaluate circle: radius_error " in reproduced.stdout
     metrics = json.loads(dvc("metrics", "show", "--json").stdout)
-    assert set(metrics[""]["data"]["reports/circle/metrics.json"]["data"]) == {"radius_error", "bins_filled"}
+    assert set(metrics[""]["data"]["reports/circle/metrics.json"]["data"]) == {"radius_error", "bins_filled", "reverse_kl"}
     plots = dvc("plots", "show", "reports/circle/curves", "reports/circle/grids")
     assert plots.returncode == 0, plots.stderr
     page = (workspace.root / "dvc_plots" / "index.html").read_text()

@@ -75,7 +75,7 @@ def test_label_maps_become_photos_in_all_five_stages(workspace: Workspace, tmp_p
         (source / f"{number:02}.png").write_bytes(png(np.concatenate(photo_and_map(number), axis=1)))
     one = entry({"source": f"folder://{source}", "layout": "side-by-side", "direction": "b-to-a"}, features="segmentation")
     found = run(workspace, one)
-    assert list(found["metrics"]) == ["copies", "fid", "kid", "l1", "psnr", "segmentation_ratio", "ssim"]
+    assert list(found["metrics"]) == ["copies", "fid", "kid", "l1", "partner_recall", "psnr", "segmentation_ratio", "ssim"]
     assert 0 < found["metrics"]["segmentation_ratio"] < 1.1
     assert found["evaluation"]["extractor"]["kind"] == "segmentation"
     assert found["evaluation"]["extractor"]["holdout_accuracy"] > 0.9
@@ -116,7 +116,7 @@ def test_spoiled_images_are_restored_in_all_five_stages(workspace: Workspace, tm
         (folder / f"{number}.png").write_bytes(png(photo // 2 + label_map // 2))
     found = run(workspace, entry({"source": f"folder://{tmp_path / 'source'}", "corruption": corruption}))
     more = {"hole_psnr", "hole_psnr_gain"} if corruption == "mask" else set()
-    assert set(found["metrics"]) == {"copies", "fid", "kid", "l1", "psnr", "ssim", "psnr_gain", "fid_ratio"} | more
+    assert set(found["metrics"]) == {"copies", "fid", "kid", "l1", "partner_recall", "psnr", "ssim", "psnr_gain", "fid_ratio"} | more
     baseline = found["evaluation"]["baseline"]
     assert found["metrics"]["fid_ratio"] == pytest.approx(found["metrics"]["fid"] / baseline["fid"], rel=1e-4)
     assert found["metrics"]["psnr_gain"] == pytest.approx(found["metrics"]["psnr"] - baseline["psnr"], abs=1e-3)

@@ -54,9 +54,9 @@ def test_a_mode_needs_one_point_of_high_quality() -> None:
 
 def test_scores_follow_the_shape() -> None:
     points = at(*range(0, 360, 5), radius=2.0)
-    assert point_scores(points, CIRCLE).keys() == {"radius_error", "bins_filled"}
+    assert point_scores(points, CIRCLE).keys() == {"radius_error", "bins_filled", "reverse_kl"}
     ring = {"shape": "ring", "centers": RING.tolist(), "sigma": 0.02}
-    assert point_scores(points, ring) == {"modes": 8, "high_quality": pytest.approx(8 / 72)}
+    assert point_scores(points, ring) == {"modes": 8, "high_quality": pytest.approx(8 / 72), "reverse_kl": pytest.approx(0)}
 
 
 def test_refuses_what_cannot_be_scored() -> None:

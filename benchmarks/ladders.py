@@ -1,0 +1,361 @@
+"""Whether generators are ranked rightly: `python -m benchmarks.ladders [LADDER ...] [--root $GANTRY_DATA] [--trials 3]`.
+
+A ladder is a dozen generators of known order: the first is sound, and each of the others has every fault of the one before it and one
+more. Nothing is trained (`benchmarks.imitations`, for tables `benchmarks.table_ladder`). Each two are compared as the register stage does,
+with the default rule: how often are they put in the right order, the truly better one promoted, the worse one promoted, and how often
+is one of two equals? Then each fault alone, and some more: what the gate says of it beside a sound champion, and which scores see it.
+Prints Markdown tables; `docs/gate.md` holds a run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from benchmarks import imitations as of
+from benchmarks import table_ladder
+from gan_core.params.common import Kind
+from tasks.metrics import FLOOR_ONLY
+from tasks.params import RegisterParams
+from tasks.promotion.comparison import compare
+from tasks.promotion.contest import Side, contest
+from tasks.promotion.gate import PROMOTING, WORSE, Measured, Record, decide
+
+CONFIDENCE = 0.95
+Faults = Mapping[str, Any]
+
+
+class Trial(Protocol):
+    """Generators judged beside the same held-out samples."""
+
+    def side(self, faults: list[Any], draw: int, copies: bool = True) -> Side | None:
+        """One with these faults; None where the evaluate stage refuses it. `copies`: whether near-copies are looked for."""
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """Generators of known order."""
+
+    kind: Kind
+    size: str
+    """Held-out and generated samples."""
+    trial: Callable[[int], Trial]
+    rungs: Faults
+    """In the order in which they are added."""
+    alone: Faults = field(default_factory=dict)
+    """Others, which are planted alone."""
+
+
+def of_source(source: of.Source, rungs: Faults, alone: Faults | None = None) -> Ladder:
+    """A ladder of imitations, whose features are fitted once."""
+    kept: list[of.Judged] = []
+
+    def trial(number: int) -> Trial:
+        kept.append(of.Judged(source, number, kept[0].extractor if kept else None))
+        return kept[-1]
+
+    return Ladder(source.kind, source.size, trial, rungs, alone or {})
+
+
+def images(root: Path, labelled: bool) -> Ladder:
+    """MNIST, by label or without."""
+    asked = {
+        "5 % shuffled labels": of.shuffled(0.05),
+        "15 % shuffled labels": of.shuffled(0.15),
+        "half of the labels shuffled": of.shuffled(0.5),
+    }
+    rungs = {
+        "noise of 15 grey levels": of.noise(15),
+        "blur of 0.5 pixels": of.blur(0.5),
+        "10 % of 20 images": of.repeated(0.1),
+        "half of the nines lost": of.lost(9, share=0.5),
+        "noise of 30": of.noise(30),
+        "no nines": of.lost(9),
+        "blur of 0.8": of.blur(0.8),
+        "25 % of 20 images": of.repeated(0.25),
+        "no eights": of.lost(8),
+        "noise of 60": of.noise(60),
+        "no sevens, sixes": of.lost(6, 7),
+    }
+    if labelled:
+        (one, first), (two, second), (three, third) = asked.items()
+        many = list(rungs.items())
+        rungs = dict([*many[:2], (one, first), *many[2:5], (two, second), *many[5:9], (three, third), *many[9:]])
+    alone = {
+        "20 % training images": of.training_copies(0.2),
+        "training images, noise of 10": of.training_copies(1.0, 10),
+        "all of 20 images": of.repeated(1.0),
+        "5 % noise alone": of.noise(150, share=0.05),
+        **({"all labels shuffled": of.shuffled(1.0)} if labelled else {"half contrast": of.faded(0.5)}),
+    }
+    return of_source(of.Digits(root, labelled), rungs, alone)
+
+
+def pairs(root: Path) -> Ladder:
+    """Facades."""
+    rungs = {
+        "noise of 4 grey levels": of.noise(4),
+        "blur of 0.4 pixels": of.blur(0.4),
+        "10 % for another input": of.shuffled(0.1),
+        "noise of 10": of.noise(10),
+        "blur of 0.7": of.blur(0.7),
+        "10 % of 20 images": of.repeated(0.1),
+        "contrast of 0.8": of.faded(0.8),
+        "30 % for another input": of.shuffled(0.3),
+        "blur of 1": of.blur(1.0),
+        "noise of 30": of.noise(30),
+        "30 % of 20 images": of.repeated(0.3),
+    }
+    alone = {
+        "all for another input": of.shuffled(1.0),
+        "30 % training images": of.training_copies(0.3),
+        "training images, noise of 5": of.training_copies(1.0, 5),
+    }
+    return of_source(of.Facades(root), rungs, alone)
+
+
+def unpaired(root: Path) -> Ladder:
+    """MNIST, white on black to dark on yellow."""
+    rungs = {
+        "noise of 10 grey levels": of.noise(10),
+        "blur of 0.5 pixels": of.blur(0.5),
+        "5 % not translated": of.untranslated(0.05),
+        "15 % of 20 images": of.repeated(0.15),
+        "noise of 20": of.noise(20),
+        "15 % not translated": of.untranslated(0.15),
+        "blur of 0.8": of.blur(0.8),
+        "contrast of 0.8": of.faded(0.8),
+        "noise of 40": of.noise(40),
+        "30 % of 20 images": of.repeated(0.3),
+        "40 % not translated": of.untranslated(0.4),
+    }
+    alone = {
+        "30 % for another input": of.shuffled(0.3),
+        "all for another input": of.shuffled(1.0),
+        "30 % training images": of.training_copies(0.3),
+        "training images, noise of 5": of.training_copies(1.0, 5),
+    }
+    return of_source(of.Stained(root), rungs, alone)
+
+
+def captions(_: Path) -> Ladder:
+    """Made pictures of shapes."""
+    rungs = {
+        "noise of 6 grey levels": of.noise(6),
+        "blur of 0.5 pixels": of.blur(0.5),
+        "10 % for another caption": of.shuffled(0.1),
+        "10 % of 20 images": of.repeated(0.1),
+        "noise of 12": of.noise(12),
+        "half of the discs lost": of.lost(1, share=0.5),
+        "contrast of 0.8": of.faded(0.8),
+        "30 % for another caption": of.shuffled(0.3),
+        "blur of 0.8": of.blur(0.8),
+        "30 % of 20 images": of.repeated(0.3),
+        "noise of 30": of.noise(30),
+    }
+    alone = {
+        "no discs": of.lost(1),
+        "all for another caption": of.shuffled(1.0),
+        "20 % training images": of.training_copies(0.2),
+        "training images, noise of 5": of.training_copies(1.0, 5),
+        "all of 20 images": of.repeated(1.0),
+    }
+    return of_source(of.Shapes(), rungs, alone)
+
+
+def circle(_: Path) -> Ladder:
+    """Points on a circle of radius 2."""
+    rungs = {
+        "noise of 0.01": of.noise(0.01),
+        "half of a twelfth lost": of.lost(0, share=0.5),
+        "2 % too large": of.scaled(1.02),
+        "a twelfth lost": of.lost(0),
+        "noise of 0.05": of.noise(0.05),
+        "20 % of 20 points": of.repeated(0.2),
+        "two more twelfths lost": of.lost(3, 4),
+        "noise of 0.1": of.noise(0.1),
+        "half of the points of 20": of.repeated(0.5),
+        "half of the circle lost": of.lost(*range(6)),
+        "10 % too large": of.scaled(1.1),
+    }
+    return of_source(of.Plane("circle"), rungs, {"all of 20 points": of.repeated(1.0), "5 % noise of 1": of.noise(1.0, share=0.05)})
+
+
+def ring(_: Path) -> Ladder:
+    """Points of eight modes."""
+    rungs = {
+        "2 % between the modes": of.noise(0.3, share=0.02),
+        "half of a mode lost": of.lost(0, share=0.5),
+        "noise of 0.01": of.noise(0.01),
+        "a mode lost": of.lost(0),
+        "5 % between the modes": of.noise(0.3, share=0.05),
+        "noise of 0.02": of.noise(0.02),
+        "a second mode lost": of.lost(1),
+        "20 % of 20 points": of.repeated(0.2),
+        "10 % between the modes": of.noise(0.3, share=0.1),
+        "four modes lost": of.lost(0, 1, 2, 3),
+        "2 % too large": of.scaled(1.02),
+    }
+    return of_source(of.Plane("ring"), rungs, {"all of 20 points": of.repeated(1.0), "5 % noise of 1": of.noise(1.0, share=0.05)})
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """A trial of rows of one table."""
+
+    source: table_ladder.Source
+    number: int
+
+    def side(self, faults: list[table_ladder.Fault], draw: int, copies: bool = True) -> Side:
+        evidence = table_ladder.evidence_of(self.source, faults, self.number, draw)
+        return Side(evidence, Measured(evidence.scores(), {}))
+
+
+def table(source: table_ladder.Source) -> Ladder:
+    """Rows of a table."""
+    size = f"{table_ladder.HELD_OUT} x {3 * table_ladder.TRAIN:,}"
+    return Ladder("table", size, lambda number: _Rows(source, number), table_ladder.FAULTS)
+
+
+LADDERS: Mapping[str, Callable[[Path], Ladder]] = {
+    "images": lambda root: images(root, labelled=False),
+    "labels": lambda root: images(root, labelled=True),
+    "circle": circle,
+    "ring": ring,
+    "pairs": pairs,
+    "captions": captions,
+    "unpaired": unpaired,
+    "table-numbers": lambda root: table(table_ladder.numbers()),
+    "table-mixed": lambda root: table(table_ladder.mixed()),
+    "table-adult": lambda root: table(table_ladder.adult(root / "adult" / "adult.csv")),
+}
+
+
+@dataclass
+class Found:
+    """What came of a ladder's trials."""
+
+    ordered: list[float] = field(default_factory=list)
+    better: list[bool] = field(default_factory=list)
+    """Whether the better one of two was promoted over the worse one."""
+    worse: list[bool] = field(default_factory=list)
+    equals: list[bool] = field(default_factory=list)
+    decides: Counter[str] = field(default_factory=Counter)
+    by_score: dict[str, list[float]] = field(default_factory=dict)
+    said: dict[str, list[str]] = field(default_factory=dict)
+    """Of a fault alone, what the gate says."""
+    seen: dict[str, Counter[str]] = field(default_factory=dict)
+    """Of a fault alone, how often each score sees it."""
+
+
+def run(ladder: Ladder, trials: int, rule: RegisterParams) -> Found:
+    """Judge and compare them all."""
+    found = Found()
+    for number in range(trials):
+        trial, faults = ladder.trial(number), list(ladder.rungs.values())
+        rungs = [trial.side(faults[:height], height, copies=False) for height in range(len(faults) + 1)]
+        again = [trial.side(faults[:height], 100 + height, copies=False) for height in range(len(faults) + 1)]
+        assert all(rung is not None for rung in (*rungs, *again)), "every rung can be judged"
+        sides = [rung for rung in rungs if rung is not None]
+        for one, other in itertools.combinations(sides, 2):
+            _tell(found, one, other, rule, ladder.kind)
+        for one, two in zip(sides, again, strict=True):
+            assert two is not None
+            found.equals.append(contest(one, two, rule, ladder.kind, number).decision.outcome in PROMOTING)
+        for place, (title, fault) in enumerate({**ladder.rungs, **ladder.alone}.items()):
+            spoiled, seen = trial.side([fault], 200 + place), found.seen.setdefault(title, Counter())
+            said = found.said.setdefault(title, [])
+            if spoiled is None:
+                said.append("refused")
+                continue
+            said.append(_said(contest(spoiled, sides[0], rule, ladder.kind, number).decision.outcome))
+            seen.update(_seen(sides[0], spoiled, rule, ladder.kind, number))
+    return found
+
+
+def _tell(found: Found, better: Side, worse: Side, rule: RegisterParams, kind: Kind) -> None:
+    right = contest(better, worse, rule, kind, 0)
+    # In order by the score that is the surest of those that decide.
+    surest = max(right.comparisons, key=lambda comparison: abs(comparison.probability_better - 0.5))
+    found.ordered.append(0.5 if surest.gain == 0 else float(surest.gain > 0))
+    found.better.append(right.decision.outcome in PROMOTING)
+    found.worse.append(contest(worse, better, rule, kind, 0).decision.outcome in PROMOTING)
+    found.decides[" with ".join(comparison.metric for comparison in right.comparisons)] += 1
+    for metric, value in better.measured.scores.items():
+        found.by_score.setdefault(metric, []).append(table_ladder.right_order(value, worse.measured.scores[metric], metric))
+
+
+def _said(outcome: str) -> str:
+    return outcome.removeprefix("kept: ").split(":")[0]
+
+
+def _seen(sound: Side, spoiled: Side, rule: RegisterParams, kind: Kind, seed: int) -> list[str]:
+    """The scores that tell a sound generator from a spoiled one, each by itself; of those that only floors look at, which veto."""
+    scores = [metric for metric in sound.measured.scores if metric in spoiled.measured.scores]
+    vetoed = decide(Record(spoiled.measured), rule, kind).outcome.startswith("vetoed")
+    asked = (1 + CONFIDENCE) / 2
+    found = [metric for metric in scores if metric in FLOOR_ONLY and vetoed]
+    for metric in scores:
+        if metric not in FLOOR_ONLY and metric not in sound.measured.undecided:
+            comparison = compare(sound.evidence, spoiled.evidence, metric, rule.replicates, CONFIDENCE, seed)
+            if comparison.gain > 0 and comparison.probability_better >= asked:
+                found.append(metric)
+    return found
+
+
+def missed(found: Found, trials: int) -> list[str]:
+    """Faults that some score sees in every trial, and that the gate did not always keep away from the champion's place."""
+    kept = (_said(WORSE), "vetoed", "refused")
+    return [
+        title
+        for title, said in found.said.items()
+        if any(count == trials for count in found.seen[title].values()) and not all(one in kept for one in said)
+    ]
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("ladders", nargs="*", default=list(LADDERS), metavar="LADDER", help=f"of {', '.join(LADDERS)}; all by default")
+    parser.add_argument("--root", type=Path, default=Path(), help="a folder with MNIST, facades and adult, for the ladders of these")
+    parser.add_argument("--trials", type=int, default=3)
+    parser.add_argument("--replicates", type=int, default=400)
+    arguments = parser.parse_args()
+    if unknown := set(arguments.ladders) - set(LADDERS):
+        parser.error(f"no such ladder: {', '.join(sorted(unknown))}; there are {', '.join(LADDERS)}")
+    torch.set_num_threads(1)
+    rule, told = RegisterParams(replicates=arguments.replicates), {}
+    for name in arguments.ladders:
+        started = time.monotonic()
+        ladder = LADDERS[name](arguments.root)
+        found = run(ladder, arguments.trials, rule)
+        told[name] = (ladder, found)
+        print(f"{name}: {time.monotonic() - started:.0f} s", flush=True)
+        by_score = ", ".join(f"{metric} {np.mean(values):.1%}" for metric, values in found.by_score.items())
+        print(f"in order by each score: {by_score}", flush=True)
+    print("\n| ladder | real x generated | decides | pairs | in order | better promoted | worse promoted | equals promoted | missed |")
+    print("|---" * 9 + "|")
+    for name, (ladder, found) in told.items():
+        decides = "; ".join(metrics for metrics, _ in found.decides.most_common())
+        shares = [f"{np.mean(values):.1%}" for values in (found.ordered, found.better, found.worse, found.equals)]
+        lost = ", ".join(missed(found, arguments.trials)) or "none"
+        print(f"| {name} | {ladder.size} | {decides} | {len(found.ordered)} | {' | '.join(shares)} | {lost} |")
+    print("\n| ladder | fault alone, beside a sound champion | the gate says | seen by |\n|---|---|---|---|")
+    for name, (_, found) in told.items():
+        for title, said in found.said.items():
+            outcomes = ", ".join(f"{outcome} {count}" if count < len(said) else outcome for outcome, count in Counter(said).most_common())
+            by = [metric if count == len(said) else f"{metric} ({count})" for metric, count in found.seen[title].items()]
+            print(f"| {name} | {title} | {outcomes} | {', '.join(by) or 'none'} |")
+
+
+if __name__ == "__main__":
+    main()
