@@ -132,8 +132,8 @@ METRICS: Mapping[str, Metric] = {
     ),
     "reverse_kl": Metric(
         "how far the shares of the modes are from those in the training data",
-        "The Kullback-Leibler divergence of the shares of the classes, generated from real, in nats; of points the shares of the components "
-        "of the mixture, or of 36 angles of the circle. A mode that is drawn too often or not at all raises it.",
+        "The Kullback-Leibler divergence of the shares of the classes, generated from real, in nats; of points the shares of the mixture's "
+        "components, or of 36 angles of the circle. A mode that is drawn too often or not at all raises it.",
         "0 upwards; 0 where the shares are equal",
         LOWER,
         _PACGAN,
