@@ -25,6 +25,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
+from flows import prefect_page
 from gan_core.errors import GantryError
 from tasks.system.imports import all_imported, quick_imports
 from tasks.system.processes import die_with, end
@@ -205,6 +206,7 @@ def _server_settings(port: int, full: bool) -> Mapping[str, str]:
         # In memory, a killed server would forget who holds a deployment's only slot, and the slot would be taken for ever.
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
         "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
+        "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
     }
     return common if full else {**common, **_BARE}
 
@@ -219,9 +221,8 @@ def _serve(parent: int, listener: int, lock: int) -> None:
         _create_database(database)
     with quick_imports():  # a sixth of the start-up
         import uvicorn
-        from prefect.server.api.server import create_app
 
-        app = create_app(final=True)
+        app = prefect_page.create()
     all_imported()
     uvicorn.run(app, fd=listener, log_level="warning", lifespan="on", timeout_graceful_shutdown=3)
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
+import subprocess
 from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 import pytest
 import toy_workspace as toy
+from chromium import Watched, chromium
 from command_line import run
 
 from flows import up
@@ -22,30 +27,56 @@ def free_ports() -> list[str]:
         return [str(listener.getsockname()[1]) for listener in (one, other)]
 
 
-@pytest.fixture
-def taken_down(finished: Workspace) -> Iterator[Workspace]:
-    yield finished
-    up.down(finished)
+@dataclass(frozen=True)
+class Pair:
+    """Both servers, started by `gantry up`; the tests that share them end with the one that ends them."""
+
+    workspace: Workspace
+    options: list[str]
+    first: subprocess.CompletedProcess[str]
+    prefect: str
+    mlflow: str
 
 
-def test_both_servers_come_up_once_and_go_whole(taken_down: Workspace) -> None:
-    workspace = taken_down
+@pytest.fixture(scope="module")
+def pair(_finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    workspace = Workspace(Path(shutil.copytree(_finished, tmp_path_factory.mktemp("up") / "w", symlinks=True)))
     prefect, mlflow = free_ports()
     options = ["up", "--prefect-port", prefect, "--mlflow-port", mlflow]
     first = run(workspace, *options, MLFLOW_TRACKING_URI="http://127.0.0.1:9")
-    assert first.returncode == 0, first.stderr
-    variables = dict(pair.split("=", 1) for pair in first.stdout.rpartition("export ")[2].split())
-    assert variables == {"PREFECT_API_URL": f"http://127.0.0.1:{prefect}/api", "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{mlflow}"}
-    for page in (f"http://127.0.0.1:{prefect}", f"http://127.0.0.1:{mlflow}"):
-        assert "<html" in httpx.get(page, timeout=30, follow_redirects=True).text
+    yield Pair(workspace, options, first, f"http://127.0.0.1:{prefect}", f"http://127.0.0.1:{mlflow}")
+    up.down(workspace)
 
-    again = run(workspace, *options)
+
+def test_both_servers_come_up_once(pair: Pair) -> None:
+    assert pair.first.returncode == 0, pair.first.stderr
+    variables = dict(one.split("=", 1) for one in pair.first.stdout.rpartition("export ")[2].split())
+    assert variables == {"PREFECT_API_URL": f"{pair.prefect}/api", "MLFLOW_TRACKING_URI": pair.mlflow}
+    for page in (pair.prefect, pair.mlflow):
+        assert "<html" in httpx.get(page, timeout=30, follow_redirects=True).text
+    again = run(pair.workspace, *pair.options)
     assert "starting" not in again.stdout
-    assert again.stdout.endswith(first.stdout.splitlines()[-1] + "\n")
-    assert run(workspace, "down").stdout == "ended: mlflow, prefect\n"
-    assert not is_reachable(variables["PREFECT_API_URL"])
-    assert run(workspace, "down").stdout.startswith("no servers")
-    toy.assert_nothing_left(workspace.root)
+    assert again.stdout.endswith(pair.first.stdout.splitlines()[-1] + "\n")
+
+
+def test_their_pages_ask_no_other_host_for_anything(pair: Pair) -> None:
+    # Both of Prefect's pages, whichever it opens by itself: a browser keeps the one that was chosen last.
+    pages = {f"{pair.prefect}{path}": "Prefect Server" for path in ("", "/v2/runs", "/v2/deployments", "/dashboard", "/runs")}
+    pages |= {f"{pair.mlflow}{path}": "MLflow" for path in ("", "/#/experiments", "/#/models")}
+    with chromium() as browser:
+        for address, title in pages.items():
+            watched = Watched(browser)
+            watched.page.goto(address, wait_until="networkidle")
+            watched.page.wait_for_function("title => document.title.includes(title) && document.body.innerText.length > 100", arg=title)
+            assert watched.elsewhere == [], address
+            watched.page.context.close()
+
+
+def test_both_servers_go_whole(pair: Pair) -> None:
+    assert run(pair.workspace, "down").stdout == "ended: mlflow, prefect\n"
+    assert not is_reachable(f"{pair.prefect}/api")
+    assert run(pair.workspace, "down").stdout.startswith("no servers")
+    toy.assert_nothing_left(pair.workspace.root)
 
 
 def test_a_taken_port_is_named_with_its_option(workspace: Workspace) -> None:

@@ -96,7 +96,10 @@ class Production:
         self.s3 = self._process("s3", way)
         self.prefect = self._process(
             "prefect",
-            [str(SCRIPTS / "prefect"), "server", "start", "--host", "127.0.0.1", "--port", str(self.ports["prefect"])],
+            [
+                *[sys.executable, "-m", "uvicorn", "--factory", "flows.prefect_page:create"],
+                *["--host", "127.0.0.1", "--port", str(self.ports["prefect"])],
+            ],
             PREFECT_HOME=str(self.folder / "prefect-home"),
             PREFECT_API_DATABASE_CONNECTION_URL=self._database_url("prefect", "postgresql+asyncpg"),
             PREFECT_SERVER_API_AUTH_STRING=f"gantry:{self.secrets['prefect']}",

@@ -10,7 +10,10 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import typer.main
+import uvicorn
 from ruamel.yaml import YAML
+
+from flows import prefect_page
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 CLUSTER = sorted((DEPLOY / "kubernetes").glob("*.yaml"))
@@ -88,3 +91,12 @@ def test_the_commands_are_ones_that_this_gantry_and_this_mlflow_take() -> None:
         command.make_context(name, [str(argument) for argument in arguments], resilient_parsing=False)
         seen.add(program)
     assert seen == set(known)
+
+
+def test_prefects_server_is_the_one_whose_pages_ask_nobody_else() -> None:
+    started = [arguments for program, *arguments in commands() if program == "python" and "uvicorn" in arguments]
+    assert len(started) == 2
+    for arguments in started:
+        options = uvicorn.main.make_context("uvicorn", [str(one) for one in arguments[2:]]).params
+        assert (options["app"], options["factory"], options["port"]) == ("flows.prefect_page:create", True, 4200)
+    assert callable(prefect_page.create)
