@@ -38,11 +38,12 @@ from gan_core.training import train as train_generator
 from tasks import kinds
 from tasks.params import Entry
 from tasks.records import logged, tracking
-from tasks.records.stage_files import run_begun
+from tasks.records.stage_files import if_there, run_begun
 from tasks.selecting import scorer
 from tasks.stage_main import stage_main
 from tasks.start import Pinned, pinned
 from tasks.system import cores, progress, ranks
+from tasks.system.spent import Meter, Spent
 from tasks.workspace import Workspace
 
 _STATE_FORMAT = 2
@@ -155,43 +156,56 @@ def _try(
     unfinished.mkdir(parents=True, exist_ok=True)
     write_whole(unfinished.parent / _THREADS, f"{torch.get_num_threads()}\n")
     with _stop_signals() as received, tracking.run(workspace, name, run_begun(unfinished), system_metrics=True) as run:
-        _write_json(unfinished / "run.json", {"run_id": run.id})
+        device, meter = choose_device(params.device), Meter()
+        before = Spent.of(if_there(unfinished / "run.json"))
+
+        def note_spent() -> Spent:
+            """Kept with the state, so that what a later start goes on from counts, too."""
+            held = torch.cuda.max_memory_reserved(device) if device.type == "cuda" else 0
+            spent = before.and_then(meter.spent(group.size, held))
+            _write_json(unfinished / "run.json", {"run_id": run.id, **spent.as_record()})
+            return spent
+
+        note_spent()
         book = tracking.Logbook(run)
         book.log(lambda run: logged.begun(run, workspace, name, entry, params, dataset.spec))
         record = _Record(book, unfinished / "metrics.jsonl")
-        started, first, seen = time.monotonic(), None, 0
+        seen = 0
         with progress.shown(name, dataset.spec.unit) as show:
 
             def on_progress(now: Progress) -> None:
-                nonlocal started, first, seen
+                nonlocal seen
                 seen = now.images
-                if first is None:
-                    started, first = time.monotonic(), now.images
+                meter.step(seen)
                 show(now)
-                record.follow()
+                if record.follow():
+                    note_spent()
 
             def should_stop() -> bool:
                 return bool(received) or (until is not None and seen >= until)
 
             chosen = scorer(name, dataset, unfinished.parent / "selection", params.images) if params.select == "best" else None
             done = train_generator(params, dataset, unfinished, on_progress, _note, should_stop, group, begin, replay, chosen)
+        spent = note_spent()
         record.level()
         if not done and not received and until is not None and seen >= until:
             return False
         if not done:
             _note(f"stopped, the state is saved; run it again to go on (in {unfinished})")
             sys.exit(128 + (received or [signal.SIGTERM])[0])
-        seconds = time.monotonic() - started
-        images = max(seen - (first or 0), 0)
         cost = {
             "run_id": run.id,
             "tracking_uri": tracking.address_in_words(workspace),
-            "device": choose_device(params.device).type,
+            "device": device.type,
             "processes": group.size,
             "threads": torch.get_num_threads(),
-            "seconds": round(seconds, 1),
-            "images_per_second": round(images / seconds) if seconds else 0,
+            "seconds": round(spent.seconds, 1),
+            "images_per_second": spent.images_per_second,
+            "processor_seconds": round(spent.processor_seconds, 1),
+            "peak_memory": spent.peak_memory,
         }
+        if spent.peak_device_memory:
+            cost["peak_device_memory"] = spent.peak_device_memory
         if start is not None:
             cost["start"] = {**start.facts, **json.loads((unfinished / "start.json").read_text())}
         if chosen is not None:
@@ -199,7 +213,7 @@ def _try(
         book.log(lambda run: logged.trained(run, unfinished, cost))
         _publish(unfinished, workspace.model(name), cost)
     unit, shown = dataset.spec.unit, min(seen, params.images) or params.images
-    print(f"train {name}: {shown:,} {unit} in {seconds:,.0f} s, {cost['images_per_second']:,} {unit}/s on {cost['device']}")
+    print(f"train {name}: {shown:,} {unit} in {spent.seconds:,.0f} s, {cost['images_per_second']:,} {unit}/s on {cost['device']}")
     return True
 
 
@@ -226,10 +240,12 @@ class _Record:
         self.logged = 0
         self.last = time.monotonic()
 
-    def follow(self) -> None:
-        """Bring MLflow level, if that was not done just now."""
-        if time.monotonic() - self.last >= _LEVEL_SECONDS:
-            self.level()
+    def follow(self) -> bool:
+        """Bring MLflow level, if that was not done just now; whether it was time for it."""
+        if time.monotonic() - self.last < _LEVEL_SECONDS:
+            return False
+        self.level()
+        return True
 
     def level(self) -> None:
         self.logged = self.book.log(lambda run: run.log_record(self.path, self.logged), in_passing=True) or self.logged

@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from tasks.metrics import METRICS, curve
+
 Curves = Mapping[str, Sequence[tuple[int, float]]]
 """(images, value) by name."""
 
@@ -36,6 +38,8 @@ class Chart:
     high: float
     images: int
     """Where the horizontal axis ends."""
+    explained: Sequence[tuple[str, str]] = ()
+    """What its numbers are, and how they are read; those of both sides that are told alike once."""
 
 
 @dataclass(frozen=True)
@@ -57,12 +61,16 @@ _PAIRS = "accuracy pairs"
 def charts(curves: Mapping[str, Sequence[tuple[int, float]]]) -> list[Chart]:
     """Curves by name, (images, value) each, as charts: both sides of a number (`generator_loss`, `discriminator_loss`) in one."""
     groups: dict[str, dict[str, Sequence[tuple[int, float]]]] = {}
+    explained: dict[str, dict[str, str]] = {}
     for key, points in curves.items():
         side, title = _side(key)
         groups.setdefault(title, {})[side] = points
+        metric = METRICS.get(key) or curve(key)
+        if metric is not None:
+            explained.setdefault(title, {})[metric.what] = metric.meaning
     # One that has no counterpart keeps its whole name.
     whole = {title: f"{next(iter(lines))} {title}".strip() if len(lines) == 1 else title for title, lines in groups.items()}
-    return [_chart(_in_words(whole[title]), lines) for title, lines in groups.items()]
+    return [_chart(_in_words(whole[title]), lines, tuple(explained.get(title, {}).items())) for title, lines in groups.items()]
 
 
 def charts_beside(curves: Curves, before: Curves, start: str) -> list[Chart]:
@@ -102,7 +110,7 @@ def interval(low: float, high: float, value: float, noise: float | None) -> Inte
     return Interval(at(0.0), at(low), at(high), at(value), *spread)
 
 
-def _chart(title: str, curves: Mapping[str, Sequence[tuple[int, float]]]) -> Chart:
+def _chart(title: str, curves: Curves, explained: Sequence[tuple[str, str]] = ()) -> Chart:
     finite = {key: [(x, y) for x, y in points if math.isfinite(y)] for key, points in curves.items()}
     values = [y for points in finite.values() for _, y in points] or [0.0]
     low, high = min(values), max(values)
@@ -113,4 +121,4 @@ def _chart(title: str, curves: Mapping[str, Sequence[tuple[int, float]]]) -> Cha
         if points:
             drawn = " ".join(f"{x / end * WIDTH:.1f},{HEIGHT - (y - low) / spread * HEIGHT:.1f}" for x, y in points)
             lines.append(Line(key, drawn, points[-1][1]))
-    return Chart(title, lines, low, high, end)
+    return Chart(title, lines, low, high, end, explained)

@@ -17,7 +17,7 @@ from gan_core.generator import GeneratorConfig, read_config
 from gan_core.selection import in_words
 from tasks import kinds
 from tasks.beside_real import BesideReal
-from tasks.metrics import BETTER, LOWER, METRICS
+from tasks.metrics import BETTER, LOWER, METRICS, Metric
 from tasks.promotion.gate import FLOORS, deciding_metric
 from tasks.records import lineage
 from tasks.records.curves import Curves, read_curves
@@ -56,9 +56,9 @@ class ScoreRow:
     """Whether the gate found the floor met."""
 
     @property
-    def what(self) -> str:
-        """What it measures, in a phrase; empty for one that is not known any more."""
-        return METRICS[self.metric].what if self.metric in METRICS else ""
+    def explained(self) -> Metric | None:
+        """What it measures; None for one that is not known any more."""
+        return METRICS.get(self.metric)
 
     @property
     def beside_real(self) -> BesideReal | None:
@@ -121,7 +121,7 @@ class Facts:
     """Samples of each split."""
     classes: Sequence[str] | None
     cost: Mapping[str, Any] = field(default_factory=dict)
-    """What the training took: `seconds`, `images_per_second`, `device`, `processes`."""
+    """What the training took, as run.json has it."""
     start_curves: Mapping[str, Sequence[tuple[int, float]]] = field(default_factory=dict)
     """Likewise of the training that this one started from, as far as they are at hand."""
 
@@ -207,7 +207,7 @@ def _pictures(
 
 
 def _copies(path: Path) -> Figure | None:
-    return Figure("generated samples beside the nearest training samples", path) if path.is_file() else None
+    return Figure("the worst: generated samples beside the nearest training samples", path) if path.is_file() else None
 
 
 def _earlier(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
+from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
@@ -11,10 +12,12 @@ import numpy as np
 
 from tasks.report.charts import charts, charts_beside, interval
 from tasks.report.facts import Facts, Figure
-from tasks.report.templates import environment
+from tasks.report.templates import duration, environment, memory, number
 
 _LARGEST = 1_440
 """Pixels of a picture's longer side; larger ones are scaled down, so that the page stays small enough to send."""
+_SMALL = 320
+"""Pixels that a picture's column is at least wide."""
 
 
 def render(facts: Facts) -> str:
@@ -36,9 +39,10 @@ def render(facts: Facts) -> str:
         bar=bar,
         charts=charts(facts.curves),
         beside_start=charts_beside(facts.curves, facts.start_curves, (facts.lineage["training"].get("start") or {}).get("from", "")),
-        pictures=[(picture.caption, data_uri(picture), sound_uri(picture)) for picture in facts.pictures],
-        copies=None if facts.copies is None else (facts.copies.caption, data_uri(facts.copies)),
-        earlier=[(picture.caption, data_uri(picture), sound_uri(picture)) for picture in facts.earlier],
+        took=took(facts.cost, facts.generator.data.unit),
+        pictures=[Shown.of(picture) for picture in facts.pictures],
+        copies=None if facts.copies is None else Shown.of(facts.copies),
+        earlier=[Shown.of(picture) for picture in facts.earlier],
         lineage=leaves({key: value for key, value in facts.lineage.items() if key not in ("name", "version", "scores")}),
     )
 
@@ -62,20 +66,56 @@ def leaves(tree: Mapping[str, Any], path: str = "") -> list[tuple[str, Any]]:
     return found
 
 
-def sound_uri(picture: Figure) -> str | None:
-    """What is heard of a picture, inside the page."""
-    return None if picture.sound is None else f"data:audio/wav;base64,{base64.b64encode(picture.sound).decode()}"
+def took(cost: Mapping[str, Any], unit: str) -> list[tuple[str, str]]:
+    """What a training took, as run.json says it, in titles and words; a version that an earlier Gantry made lacks some of it."""
+    if "seconds" not in cost:
+        return []
+    processes, threads = cost.get("processes", 1), cost.get("threads")
+    by = cost["device"] if processes == 1 else f"{cost['device']}, {processes} processes"
+    known: list[tuple[str, str]] = [
+        ("training", duration(cost["seconds"])),
+        (f"{unit} a second", number(cost["images_per_second"])),
+        ("on", by if threads is None else f"{by}, {threads} thread{'s' if threads > 1 else ''}{' each' if processes > 1 else ''}"),
+    ]
+    if "processor_seconds" in cost:
+        known.append(("time of processors", duration(cost["processor_seconds"])))
+    for key, title in (("peak_memory", "memory at most"), ("peak_device_memory", "GPU memory at most")):
+        if key in cost:
+            known.append((title, memory(cost[key])))
+    return known
 
 
-def data_uri(picture: Figure) -> str:
+@dataclass(frozen=True)
+class Shown:
     """A picture inside the page."""
-    from PIL import Image
 
-    pixels = picture.pixels
-    with Image.fromarray(pixels) if isinstance(pixels, np.ndarray) else Image.open(pixels) as image:
-        image.load()
-        if max(image.size) > _LARGEST:
-            image.thumbnail((_LARGEST, _LARGEST), Image.Resampling.LANCZOS)
-        file = BytesIO()
-        image.save(file, "png", optimize=True)
-    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+    caption: str
+    uri: str
+    width: int
+    height: int
+    sound: str | None
+    """What is heard of it, likewise."""
+
+    @classmethod
+    def of(cls, figure: Figure) -> Shown:
+        """As PNG; one that is too large is scaled down."""
+        from PIL import Image
+
+        pixels = figure.pixels
+        with Image.fromarray(pixels) if isinstance(pixels, np.ndarray) else Image.open(pixels) as image:
+            image.load()
+            if max(image.size) > _LARGEST:
+                image.thumbnail((_LARGEST, _LARGEST), Image.Resampling.LANCZOS)
+            file = BytesIO()
+            image.save(file, "png", optimize=True)
+            sound = None if figure.sound is None else _uri("audio/wav", figure.sound)
+            return cls(figure.caption, _uri("image/png", file.getvalue()), *image.size, sound)
+
+    @property
+    def is_small(self) -> bool:
+        """Whether it is enlarged wherever it is shown, and then by whole pixels."""
+        return self.width <= _SMALL
+
+
+def _uri(kind: str, content: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"

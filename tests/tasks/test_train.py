@@ -37,6 +37,7 @@ from tasks import train as stage
 from tasks.params import Entry, load_entry, parse
 from tasks.records import logged, stage_files, tracking
 from tasks.system import progress
+from tasks.system.spent import Spent
 from tasks.workspace import Workspace
 
 NAME = "shapes"
@@ -195,7 +196,10 @@ class TestUndisturbed:
     def test_run_json_says_what_it_cost(self, undisturbed: Undisturbed) -> None:
         workspace = undisturbed.workspace
         cost = json.loads((workspace.model(NAME) / "run.json").read_text())
-        assert set(cost) == {"run_id", "tracking_uri", "device", "processes", "threads", "seconds", "images_per_second"}
+        took = {"seconds", "images_per_second", "processor_seconds", "peak_memory"}
+        assert set(cost) - {"peak_device_memory"} == {"run_id", "tracking_uri", "device", "processes", "threads", *took}
+        assert cost["processor_seconds"] > 0
+        assert cost["peak_memory"] > 50_000_000, "torch alone takes as much"
         assert cost["tracking_uri"] == "mlflow.db", "the workspace's own, wherever that is"
         assert cost["device"] in ("cpu", "cuda")
         assert cost["seconds"] > 0
@@ -288,6 +292,10 @@ def test_stopped_by_sigterm_and_by_ctrl_c_it_saves_its_state_and_goes_on(
     lines = lines_of_record(workspace)
     assert len(mlflow_history(workspace, run, "generator_loss")) == lines
     assert not workspace.model(NAME).exists()
+    folder = state(workspace)
+    assert folder is not None
+    spent = Spent.of(json.loads((folder / "run.json").read_text()))
+    assert spent.images > 0
 
     person, program = terminal
 
@@ -321,6 +329,8 @@ def test_stopped_by_sigterm_and_by_ctrl_c_it_saves_its_state_and_goes_on(
     assert child.returncode == 0, stderr
     assert outs(workspace) == undisturbed.outs
     assert_mlflow_is_level(workspace)
+    took = json.loads((workspace.model(NAME) / "run.json").read_text())
+    assert took["processor_seconds"] > round(spent.processor_seconds, 1), "what the stopped ones took counts, too"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel tells a child of its parent's death on Linux alone")

@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 def environment(folder: Path = Path(__file__).parent) -> Environment:
     """Jinja for the templates of a folder, with everything escaped, and an error for whatever a template misspells."""
     made = Environment(loader=FileSystemLoader(folder), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    made.filters.update(number=number, count=count, duration=duration)
+    made.filters.update(number=number, count=count, capitalize_first=capitalize_first)
     return made
 
 
@@ -28,6 +28,16 @@ def number(value: Any) -> str:
 def duration(seconds: float) -> str:
     """`45 s`, `12 min`, `3.4 h`."""
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min" if seconds < 7_200 else f"{seconds / 3_600:.1f} h"
+
+
+def memory(amount: float) -> str:
+    """Of bytes: `512 MB`, `3.4 GB`."""
+    return f"{amount / 1e6:,.0f} MB" if amount < 1e9 else f"{amount / 1e9:.1f} GB"
+
+
+def capitalize_first(text: str) -> str:
+    """A phrase as the beginning of a sentence."""
+    return text[:1].upper() + text[1:]
 
 
 def count(value: int) -> str:
