@@ -454,22 +454,27 @@ def fewest_replicates(confidence: float) -> int:
     return round(5 / (1 - confidence))
 
 
-def curve(name: str) -> Metric | None:
-    """What a number of the record is, whichever player it is of: `photos_accuracy_pairs` is an `accuracy_pairs`; None for no such."""
+def known(name: str) -> Metric | None:
+    """What a number is; None for one that is not known.
+
+    Of a score that is also one of somebody else, `champion.fid` or `selection_fid`, what the score is; of the record whichever player it
+    is of: `photos_accuracy_pairs` is an `accuracy_pairs`.
+    """
     endings = (name[at:] for at in (0, *(i + 1 for i, letter in enumerate(name) if letter == "_")))
-    return next((CURVES[ending] for ending in endings if ending in CURVES), None)
+    score = METRICS.get(name.removeprefix("champion.").removeprefix("selection_"))
+    return score or next((CURVES[ending] for ending in endings if ending in CURVES), None)
 
 
 def explained(name: str) -> Metric:
-    """What a score, or a number of a training's record, is; `champion.fid`, as MLflow's page has it, is `fid`.
+    """What a number is, as `known` has it.
 
     Raises:
         ConfigError: there is no such number; says the nearest.
     """
-    found = METRICS.get(name.removeprefix("champion.")) or curve(name)
+    found = known(name)
     if found is None:
-        known = [*METRICS, *CURVES]
-        near = difflib.get_close_matches(name.lower(), known, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+        names = [*METRICS, *CURVES]
+        near = difflib.get_close_matches(name.lower(), names, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}"
         raise ConfigError(f"{name[:80]!r} is no metric; {hint}")
     return found

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tasks.metrics import METRICS, curve
+from tasks.metrics import known
 
 Curves = Mapping[str, Sequence[tuple[int, float]]]
 """(images, value) by name."""
@@ -65,7 +65,7 @@ def charts(curves: Mapping[str, Sequence[tuple[int, float]]]) -> list[Chart]:
     for key, points in curves.items():
         side, title = _side(key)
         groups.setdefault(title, {})[side] = points
-        metric = METRICS.get(key) or curve(key)
+        metric = known(key)
         if metric is not None:
             explained.setdefault(title, {})[metric.what] = metric.meaning
     # One that has no counterpart keeps its whole name.

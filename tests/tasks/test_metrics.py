@@ -8,7 +8,7 @@ import pytest
 
 from gan_core.errors import ConfigError
 from tasks.beside_real import BesideReal
-from tasks.metrics import BETTER, CURVES, HIGHER, LOWER, METRICS, curve, explained
+from tasks.metrics import BETTER, CURVES, HIGHER, LOWER, METRICS, explained, known
 from tasks.promotion.decision import LastDecision
 
 
@@ -22,22 +22,21 @@ def test_every_number_says_what_it_is_and_every_score_which_way_it_gets_better()
 
 
 @pytest.mark.parametrize(
-    ("name", "known"),
+    ("name", "of"),
     [
         ("generator_loss", "generator_loss"),
         ("second_discriminator_loss", "discriminator_loss"),
         ("photos_accuracy_pairs", "accuracy_pairs"),
         ("input_discriminator_gradient", "gradient"),
         ("diversity_within_labels", "diversity_within_labels"),
+        ("selection_fid", "fid"),
+        ("champion.recall", "recall"),
+        ("cycle_l1", "cycle_l1"),
         ("loss", None),
     ],
 )
-def test_a_number_of_the_record_is_known_whichever_player_it_is_of(name: str, known: str | None) -> None:
-    assert curve(name) == (None if known is None else CURVES[known])
-
-
-def test_what_mlflow_shows_of_the_champion_is_explained_too() -> None:
-    assert explained("champion.recall") is METRICS["recall"]
+def test_a_number_is_known_whoever_it_is_of(name: str, of: str | None) -> None:
+    assert known(name) == (None if of is None else {**CURVES, **METRICS}[of])
 
 
 @pytest.mark.parametrize(
