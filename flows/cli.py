@@ -575,6 +575,38 @@ def project(
     )
 
 
+@app.command(epilog=_examples("gantry watch digits", "gantry watch digits --json"))
+def watch(
+    name: Annotated[str, typer.Argument(metavar="NAME", autocompletion=_entries, help="A registered generator that was served here.")],
+    as_json: Json = False,
+) -> None:
+    """Compare what the champion draws in use with what it was promoted on; ends with 1, and a Prefect event, where they differ."""
+    from tasks.watching import watch as look
+    from tasks.workspace import current
+
+    workspace = current()
+    found = look(workspace, name)
+    if found.findings:
+        from flows.watching import EVENT, tell
+
+        heard = f"Prefect's event {EVENT} was sent" if tell(workspace, found) else "no event was sent, since PREFECT_API_URL is not set"
+        typer.echo(f"note: {heard}", err=True)
+    if as_json:
+        _print_json(vars(found))
+    else:
+        typer.echo(found.in_words)
+        typer.echo(f"samples: {found.distance:.3g} standard deviations from its own draws of the same labels (noise {found.noise:.3g})")
+        if found.copies is not None:
+            typer.echo(f"near-copies of training samples: {found.copies[0]:.1%}, by itself {found.copies[1]:.1%}")
+        if found.seconds is not None:
+            beside = "" if found.before is None else f"; version {found.before[0]} had a median of {1_000 * found.before[1]:.1f} ms"
+            typer.echo(
+                f"a request: {1_000 * found.seconds[0]:.1f} ms in the median, 99 of 100 within {1_000 * found.seconds[1]:.1f} ms{beside}"
+            )
+    if found.findings:
+        raise typer.Exit(1)
+
+
 @app.command(epilog=_examples("gantry studio", "gantry studio --open --port 8000"))
 def studio(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: a free one.")] = 8090,

@@ -61,6 +61,10 @@ class Workspace:
         """Where the processes of one training meet."""
         return self.private / "ranks" / name
 
+    def served(self, name: str) -> Path:
+        """What servers kept of what they drew, a file a version."""
+        return self.private / "served" / name
+
     def sweeps(self, name: str) -> Path:
         """Sweeps of a generator's parameters, a folder each, named by what its trials share."""
         return self.private / "sweeps" / name

@@ -123,6 +123,7 @@ class Browser:
 def opened(folder: Path) -> Iterator[Browser]:
     """A browser with a profile of its own below `folder`."""
     profile = folder / "profile"
+    (profile / "DevToolsActivePort").unlink(missing_ok=True)  # of an earlier one
     command = [chromium(), *OPTIONS, f"--user-data-dir={profile}", "about:blank"]
     child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:

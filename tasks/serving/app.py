@@ -30,6 +30,7 @@ from tasks.serving.asked import DEFAULTS, MAX_COUNT, Asked
 from tasks.serving.batching import Batcher, QueueFullError
 from tasks.serving.champion import Champion, Served
 from tasks.serving.described import openapi, page
+from tasks.serving.kept import Keeper
 from tasks.serving.metrics import TYPE, Metrics
 from tasks.validation.formats import is_plain
 from tasks.workspace import Workspace
@@ -110,6 +111,7 @@ class Server:
         self.batcher = Batcher(limits.waiting, limits.samples, self._on_batch, limits.threads)
         self.metrics = Metrics(lambda: self.batcher.waiting, lambda: self.champion.served.number, lambda: self.champion.trouble is None)
         self._limits, self._look_every = limits, look_every
+        self.keeper = Keeper(workspace.served(name))
         self._decoder = asyncio.Semaphore(1)
         self._bodies = Bodies(limits.bodies, lambda: self.batcher.waiting)
         self._routes: Mapping[str, tuple[str, Callable[[Request], Awaitable[Response]]]] = {
@@ -131,9 +133,11 @@ class Server:
         await receive()
         with self.batcher:
             self.champion.follow(self._look_every)
+            self.keeper.begin()
             await send({"type": "lifespan.startup.complete"})
             await receive()
             self.champion.close()
+        self.keeper.end()
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -203,9 +207,14 @@ class Server:
             if self._limits.provenance:
                 ask = kinds.of(drawn_by.generator.config.kind).ask
                 origin = Origin(drawn_by.name, drawn_by.number, drawn_by.generator.config.sha256, asked.request(ask))
+            config = drawn_by.generator.config
+            plain = config.inputs is None and not (asked.said["truncation"] or asked.said["walk"])  # pictures of clients are not kept
+            self.keeper.add(drawn_by.number, config.sha256, samples, config.classes, plain)
             return drawn_by.number, encoded(drawn_by.generator, drawn_by.number, samples, form, given, origin)
 
+        began = time.monotonic()
         version, content = await asyncio.wrap_future(self.batcher.submit(self.champion.picked(), asked.count, order, answer))
+        self.keeper.took(version, time.monotonic() - began)
         self.metrics.drawn.labels(str(version)).inc()
         self.metrics.samples.labels(str(version)).inc(asked.count)
         return Response(content, media_type=form, headers={"x-gantry-version": str(version), "vary": "Accept"})

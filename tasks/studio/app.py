@@ -31,6 +31,7 @@ from gan_core.kinds.pixels import Pixels
 from gan_core.projection import check_target, project
 from tasks import kinds
 from tasks.inputs import read_input
+from tasks.kinds.kind import DataKind
 from tasks.params import NAME
 from tasks.projection import features_of
 from tasks.provenance import Origin
@@ -204,7 +205,7 @@ class Studio:
             samples = self._generator(name, number).draw([_read(asked).order(self._generator(name, number))])[0]
             facts |= {"rows": kind.records(samples, config.classes)}
         if view == "versions":
-            facts |= self._versions(registry, versions, aliases)
+            facts |= self._versions(registry, versions, aliases, kind)
         return self._html(view, **facts, **more)
 
     def _nearest(self, name: str, number: int, asked: dict[str, Any]) -> dict[str, Any]:
@@ -216,13 +217,14 @@ class Studio:
         picture = encode_png(found.picture.transpose(2, 0, 1))
         return {"picture": _data_uri(picture), "closer": found.closer, "among": len(dataset.samples["train"])}
 
-    def _versions(self, registry: Registry, versions: Sequence[Version], aliases: Mapping[str, int]) -> dict[str, Any]:
+    def _versions(self, registry: Registry, versions: Sequence[Version], aliases: Mapping[str, int], kind: DataKind) -> dict[str, Any]:
         """The versions as a table, and which of them are drawn beside each other: champion, challenger, champions before."""
         history = registry.history(versions[0].name)
         there = [version.number for version in versions]
         order = [aliases.get(CHAMPION), aliases.get(CHALLENGER), *(reign.version for reign in reversed(history)), *there]
         beside = list(dict.fromkeys(number for number in order if number in there))[:_COMPARED]
-        metrics = list(dict.fromkeys(metric for version in versions for metric in version.metrics))[:_METRICS]
+        there_are = {metric for version in versions for metric in version.metrics}
+        metrics = [metric for metric in dict.fromkeys([*kind.deciding, *kind.beside, *sorted(there_are)]) if metric in there_are][:_METRICS]
         said = {version.number: "; ".join(map(str, recorded(version).get("reasons", ()))) for version in versions}
         outcomes = {version.number: str(recorded(version).get("outcome", "")) for version in versions}
         return {

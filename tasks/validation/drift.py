@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from gan_core.data.dataset import Dataset
+from gan_core.data.dataset import Dataset, DatasetSpec
 from gan_core.errors import DataError
 from gan_core.metrics.frechet import FeatureStatistics, frechet_distance
 from gan_core.metrics.rows import spread
@@ -78,31 +78,54 @@ class Statistics:
         Raises:
             DataError: it has fewer than four training samples.
         """
-        spec = dataset.spec
-        total = spec.counts["train"]
+        spec, samples = dataset.spec, dataset.samples["train"]
+        labels = None
+        if spec.classes is not None:
+            counts = np.bincount(dataset.labels["train"], minlength=len(spec.classes))
+            labels = {name: int(count) for name, count in zip(spec.classes, counts, strict=True)}
+        return cls.of_samples(samples, spec, labels, kinds.of(spec.kind).drift_categories(dataset), spec.digest)
+
+    @classmethod
+    def of_samples(
+        cls,
+        samples: NDArray[Any],
+        spec: DatasetSpec,
+        labels: Mapping[str, int] | None,
+        categories: Mapping[str, Mapping[str, int]],
+        digest: str = "",
+    ) -> Self:
+        """The same of any samples; a function of the arguments.
+
+        Args:
+            samples: (N, ...), of which 2,000 are looked at.
+            spec: of data like them.
+            labels: of each class, how many.
+            categories: the same of each column of categories.
+            digest: of the data set that they are.
+
+        Raises:
+            DataError: they are fewer than four.
+        """
+        total = len(samples)
         if total < 4:
-            raise DataError(f"{total} training samples are too few for statistics")
+            raise DataError(f"{total} training samples are too few for statistics" if digest else f"{total} samples are too few to compare")
         # Evenly spread, since the packed order may follow the classes.
         chosen = np.unique(np.linspace(0, total - 1, min(total, _MOST)).astype(np.int64))
         kind = kinds.of(spec.kind)
-        numbers, features = zip(*(kind.drift_of(chunk, spec) for chunk in _chunks(dataset.samples["train"], chosen)), strict=True)
+        numbers, features = zip(*(kind.drift_of(chunk, spec) for chunk in _chunks(samples, chosen)), strict=True)
         halves = [FeatureStatistics.of(part) for part in _halves(np.concatenate(features))]
         whole = FeatureStatistics(len(halves[0].mean))
         for half in halves:
             whole.merge(half)
         mean, covariance = whole.mean, whole.covariance
-        labels = None
-        if spec.classes is not None:
-            counts = np.bincount(dataset.labels["train"], minlength=len(spec.classes))
-            labels = {name: int(count) for name, count in zip(spec.classes, counts, strict=True)}
         return cls(
-            digest=spec.digest,
+            digest=digest,
             kind=spec.kind,
             shape=spec.shape,
             count=len(chosen),
             columns={name: _column(np.concatenate([part[name] for part in numbers])) for name in numbers[0]},
             labels=labels,
-            categories=kind.drift_categories(dataset),
+            categories=categories,
             mean=_rounded(mean),
             covariance=tuple(_rounded(row) for row in covariance),
             noise=float(f"{_distance(halves[0].mean, halves[0].covariance, halves[1].mean, halves[1].covariance, covariance):.6g}"),

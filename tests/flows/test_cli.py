@@ -38,6 +38,7 @@ COMMANDS = (
     "clean",
     "export",
     "studio",
+    "watch",
     "project",
     "registry copy",
 )

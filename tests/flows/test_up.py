@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +17,10 @@ import toy_workspace as toy
 from chromium import Watched, chromium
 from command_line import run
 
-from flows import up
+from flows import up, watching
 from flows.server import is_reachable
 from gan_core.errors import GantryError
+from tasks import watching as used
 from tasks.workspace import Workspace
 
 
@@ -57,6 +59,24 @@ def test_both_servers_come_up_once(pair: Pair) -> None:
     again = run(pair.workspace, *pair.options)
     assert "starting" not in again.stdout
     assert again.stdout.endswith(pair.first.stdout.splitlines()[-1] + "\n")
+
+
+def test_prefect_hears_of_what_differs_in_use(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = used.Watched("digits", 3, 5, 300, 300, "a", "b", ("brightness is lower",), 0.5, 0.01, 0.0, None, None, None, {})
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    assert not watching.tell(pair.workspace, found)
+    from prefect import settings
+
+    address = f"{pair.prefect}/api"
+    monkeypatch.setenv("PREFECT_API_URL", address)
+    with settings.temporary_settings({settings.PREFECT_API_URL: address}):
+        assert watching.tell(pair.workspace, found)
+    asked, until = {"filter": {"event": {"name": [watching.EVENT]}}}, time.monotonic() + 120
+    while not (events := httpx.post(f"{address}/events/filter", json=asked, timeout=60).json()["events"]):
+        assert time.monotonic() < until, "the event did not arrive"
+        time.sleep(0.2)
+    assert events[0]["resource"]["prefect.resource.id"] == "gantry.generator.digits"
+    assert events[0]["payload"]["findings"] == ["brightness is lower"]
 
 
 def test_their_pages_ask_no_other_host_for_anything(pair: Pair) -> None:
