@@ -321,6 +321,7 @@ def list_(as_json: Json = False) -> None:
         "gantry sample digits --walk --label 3 --out walk.gif",
         'gantry sample emoji --prompt "red heart" --count 16',
         "gantry sample --from models/digits --out folder",
+        "gantry sample spoken-digits --label 7 --count 8 --out sevens.wav",
         "gantry sample breast-cancer --count 500 --out rows.csv",
         'gantry sample clients --where plan=pro,country=NL --where "age>=65" --out rows.csv',
         "gantry sample facades --input label-map.png --out photo.png",
@@ -355,7 +356,8 @@ def sample(
     out: Annotated[
         Path,
         typer.Option(
-            help="A .png, .webp or .jpg (a picture), .gif (a film), .npz (arrays), .csv or .parquet (rows of a table), or a new folder."
+            help="A .png, .webp or .jpg (a picture), .gif (a film), .wav or .flac (sounds), .npz (arrays), .csv or .parquet (rows of a "
+            "table), or a new folder."
         ),
     ] = Path("samples.png"),
     provenance: Annotated[
