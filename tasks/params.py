@@ -369,6 +369,9 @@ class ValidateParams(Strict):
     """Sounds whose loudest tenth of a second has a root mean square below this, of full scale 1, are quarantined as silent."""
     min_per_class: Annotated[int, Field(ge=1)] = 2
     """Fewest good samples of each class."""
+    near_twins: Literal["warn", "together", "off"] = "warn"
+    """Images that are nearly the same, as re-encoded uploads and neighbouring frames: it is said where held-out ones have them in training;
+    or they are kept on one side of the split, which may move a few when images are added; or they are not looked for."""
     drift: Literal["warn", "block", "off"] = "warn"
     """What happens where the data differs from that which the champion was trained on: it is said, or the run is stopped."""
     drift_shift: Annotated[float, Field(gt=0)] = 0.25
