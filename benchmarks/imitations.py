@@ -43,6 +43,7 @@ from tasks.sources.points import draw as draw_points
 
 Random = np.random.Generator
 Pixels = NDArray[np.uint8]
+FEW = 20
 
 
 @dataclass(frozen=True)
@@ -198,17 +199,28 @@ class Imitation(Generator):
         self.goes_back_too = type(source).back is not Source.back
 
     @cached_property
-    def _few(self) -> NDArray[Any]:
-        first = self.dataset.inputs["holdout"][:20] if self.config.inputs else None
-        prompts = self.dataset.captions["holdout"].texts[:20] if self.dataset.captions else None
-        return self.source.draw(20, first if first is not None else prompts, np.random.default_rng((self.seed, 1)))[0]
+    def _few(self) -> list[NDArray[Any]]:
+        """Twenty samples that may come again and again: before the first fault, after it, and so on."""
+        inputs = self.dataset.inputs["holdout"][:FEW] if self.config.inputs else None
+        prompts = self.dataset.captions["holdout"].texts[:FEW] if self.dataset.captions else None
+        asked = prompts if inputs is None else inputs
+        if asked is None and self.config.classes is not None:
+            asked = np.arange(FEW) % len(self.config.classes)
+        random = np.random.default_rng((self.seed, 1))
+        samples, sorts = self.source.draw(FEW, asked, random)
+        drawn = Drawn(samples, sorts, samples, np.asarray(self.dataset.samples["train"]), inputs)
+        after = [drawn.samples]
+        for fault in self.faults:
+            drawn = fault(replace(drawn, few=drawn.samples), random)
+            after.append(drawn.samples)
+        return after
 
     def _spoiled(self, n: int, asked: Any, seed: int, given: NDArray[Any] | None = None) -> NDArray[Any]:
         random = np.random.default_rng((self.seed, 2, seed))
         samples, sorts = self.source.draw(n, asked, random)
-        drawn = Drawn(samples, sorts, self._few, np.asarray(self.dataset.samples["train"]), given)
-        for fault in self.faults:
-            drawn = fault(drawn, random)
+        drawn = Drawn(samples, sorts, self._few[0], np.asarray(self.dataset.samples["train"]), given)
+        for fault, few in zip(self.faults, self._few, strict=False):
+            drawn = fault(replace(drawn, few=few), random)
         return drawn.samples
 
     def sample(self, n: int, seed: int = 0, label: Any = None, labels: Any = None, prompts: Any = None, **options: Any) -> Samples:
@@ -324,7 +336,7 @@ def _stained(images: Pixels) -> Pixels:
 
 
 class Facades(Source):
-    """CMP facades at 64 pixels: a photograph of each label map."""
+    """CMP facades at 64 pixels: the photograph of each label map, a little soft and noisy, since no generator makes the very photograph."""
 
     kind: Kind = "pairs"
     train, held_out, generated = 400, 150, 150
@@ -347,7 +359,9 @@ class Facades(Source):
         )
 
     def draw(self, n: int, asked: Any, random: Random) -> tuple[Pixels, NDArray[np.int64]]:
-        return self.photos[[self.partner[image.tobytes()] for image in np.asarray(asked)]], np.zeros(n, dtype=np.int64)
+        photos = self.photos[[self.partner[image.tobytes()] for image in np.asarray(asked)]]
+        soft = ndimage.gaussian_filter(photos + random.normal(0, 8, photos.shape), (0, 0, 0.5, 0.5))
+        return _as(soft, photos.dtype), np.zeros(n, dtype=np.int64)
 
 
 class Shapes(Source):

@@ -74,17 +74,17 @@ def images(root: Path, labelled: bool) -> Ladder:
         "half of the labels shuffled": of.shuffled(0.5),
     }
     rungs = {
-        "noise of 15 grey levels": of.noise(15),
-        "blur of 0.5 pixels": of.blur(0.5),
+        "noise of 40 grey levels in 10 %": of.noise(40, 0.1),
+        "blur of 1 pixel in 10 %": of.blur(1, 0.1),
         "10 % of 20 images": of.repeated(0.1),
         "half of the nines lost": of.lost(9, share=0.5),
-        "noise of 30": of.noise(30),
+        "noise of 40 in 20 % more": of.noise(40, 0.2),
         "no nines": of.lost(9),
-        "blur of 0.8": of.blur(0.8),
-        "25 % of 20 images": of.repeated(0.25),
+        "blur of 1 in 20 % more": of.blur(1, 0.2),
+        "25 % more of 20 images": of.repeated(0.25),
         "no eights": of.lost(8),
-        "noise of 60": of.noise(60),
-        "no sevens, sixes": of.lost(6, 7),
+        "noise of 80 in half": of.noise(80, 0.5),
+        "no sixes and sevens": of.lost(6, 7),
     }
     if labelled:
         (one, first), (two, second), (three, third) = asked.items()
@@ -103,17 +103,17 @@ def images(root: Path, labelled: bool) -> Ladder:
 def pairs(root: Path) -> Ladder:
     """Facades."""
     rungs = {
-        "noise of 4 grey levels": of.noise(4),
-        "blur of 0.4 pixels": of.blur(0.4),
-        "10 % for another input": of.shuffled(0.1),
-        "noise of 10": of.noise(10),
-        "blur of 0.7": of.blur(0.7),
+        "noise of 20 grey levels in 10 %": of.noise(20, 0.1),
+        "blur of 1 pixel in 10 %": of.blur(1, 0.1),
+        "5 % for another input": of.shuffled(0.05),
+        "noise of 20 in 20 % more": of.noise(20, 0.2),
         "10 % of 20 images": of.repeated(0.1),
-        "contrast of 0.8": of.faded(0.8),
-        "30 % for another input": of.shuffled(0.3),
-        "blur of 1": of.blur(1.0),
-        "noise of 30": of.noise(30),
-        "30 % of 20 images": of.repeated(0.3),
+        "blur of 1 in 20 % more": of.blur(1, 0.2),
+        "15 % more for another input": of.shuffled(0.15),
+        "20 % more of 20 images": of.repeated(0.2),
+        "noise of 40 in half": of.noise(40, 0.5),
+        "blur of 2 in half": of.blur(2, 0.5),
+        "half for another input": of.shuffled(0.5),
     }
     alone = {
         "all for another input": of.shuffled(1.0),
@@ -126,17 +126,17 @@ def pairs(root: Path) -> Ladder:
 def unpaired(root: Path) -> Ladder:
     """MNIST, white on black to dark on yellow."""
     rungs = {
-        "noise of 10 grey levels": of.noise(10),
-        "blur of 0.5 pixels": of.blur(0.5),
+        "noise of 30 grey levels in 10 %": of.noise(30, 0.1),
+        "blur of 1 pixel in 10 %": of.blur(1, 0.1),
         "5 % not translated": of.untranslated(0.05),
-        "15 % of 20 images": of.repeated(0.15),
-        "noise of 20": of.noise(20),
-        "15 % not translated": of.untranslated(0.15),
-        "blur of 0.8": of.blur(0.8),
-        "contrast of 0.8": of.faded(0.8),
-        "noise of 40": of.noise(40),
-        "30 % of 20 images": of.repeated(0.3),
-        "40 % not translated": of.untranslated(0.4),
+        "10 % of 20 images": of.repeated(0.1),
+        "noise of 30 in 20 % more": of.noise(30, 0.2),
+        "10 % more not translated": of.untranslated(0.1),
+        "blur of 1 in 20 % more": of.blur(1, 0.2),
+        "25 % more of 20 images": of.repeated(0.25),
+        "noise of 60 in half": of.noise(60, 0.5),
+        "20 % more not translated": of.untranslated(0.2),
+        "blur of 2 in half": of.blur(2, 0.5),
     }
     alone = {
         "30 % for another input": of.shuffled(0.3),
@@ -150,17 +150,17 @@ def unpaired(root: Path) -> Ladder:
 def captions(_: Path) -> Ladder:
     """Made pictures of shapes."""
     rungs = {
-        "noise of 6 grey levels": of.noise(6),
-        "blur of 0.5 pixels": of.blur(0.5),
-        "10 % for another caption": of.shuffled(0.1),
+        "noise of 15 grey levels in 10 %": of.noise(15, 0.1),
+        "blur of 1 pixel in 10 %": of.blur(1, 0.1),
+        "5 % for another caption": of.shuffled(0.05),
         "10 % of 20 images": of.repeated(0.1),
-        "noise of 12": of.noise(12),
+        "noise of 15 in 20 % more": of.noise(15, 0.2),
         "half of the discs lost": of.lost(1, share=0.5),
-        "contrast of 0.8": of.faded(0.8),
-        "30 % for another caption": of.shuffled(0.3),
-        "blur of 0.8": of.blur(0.8),
-        "30 % of 20 images": of.repeated(0.3),
-        "noise of 30": of.noise(30),
+        "15 % more for another caption": of.shuffled(0.15),
+        "blur of 1 in 20 % more": of.blur(1, 0.2),
+        "20 % more of 20 images": of.repeated(0.2),
+        "noise of 30 in half": of.noise(30, 0.5),
+        "half for another caption": of.shuffled(0.5),
     }
     alone = {
         "no discs": of.lost(1),
@@ -248,6 +248,8 @@ class Found:
     better: list[bool] = field(default_factory=list)
     """Whether the better one of two was promoted over the worse one."""
     worse: list[bool] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+    """The worse one that was promoted and the better one, each by the fault that was added last."""
     equals: list[bool] = field(default_factory=list)
     decides: Counter[str] = field(default_factory=Counter)
     by_score: dict[str, list[float]] = field(default_factory=dict)
@@ -266,8 +268,9 @@ def run(ladder: Ladder, trials: int, rule: RegisterParams) -> Found:
         again = [trial.side(faults[:height], 100 + height, copies=False) for height in range(len(faults) + 1)]
         assert all(rung is not None for rung in (*rungs, *again)), "every rung can be judged"
         sides = [rung for rung in rungs if rung is not None]
-        for one, other in itertools.combinations(sides, 2):
-            _tell(found, one, other, rule, ladder.kind)
+        for (one, better), (other, worse) in itertools.combinations(zip(("sound", *ladder.rungs), sides, strict=True), 2):
+            _tell(found, better, worse, rule, ladder.kind)
+            found.wrong += [f"{other} over {one}"] if found.worse[-1] else []
         for one, two in zip(sides, again, strict=True):
             assert two is not None
             found.equals.append(contest(one, two, rule, ladder.kind, number).decision.outcome in PROMOTING)
@@ -303,7 +306,7 @@ def _seen(sound: Side, spoiled: Side, rule: RegisterParams, kind: Kind, seed: in
     scores = [metric for metric in sound.measured.scores if metric in spoiled.measured.scores]
     vetoed = decide(Record(spoiled.measured), rule, kind).outcome.startswith("vetoed")
     asked = (1 + CONFIDENCE) / 2
-    found = [metric for metric in scores if metric in FLOOR_ONLY and vetoed]
+    found = [metric for metric in spoiled.measured.scores if metric in FLOOR_ONLY and vetoed]
     for metric in scores:
         if metric not in FLOOR_ONLY and metric not in sound.measured.undecided:
             comparison = compare(sound.evidence, spoiled.evidence, metric, rule.replicates, CONFIDENCE, seed)
@@ -342,6 +345,7 @@ def main() -> None:
         print(f"{name}: {time.monotonic() - started:.0f} s", flush=True)
         by_score = ", ".join(f"{metric} {np.mean(values):.1%}" for metric, values in found.by_score.items())
         print(f"in order by each score: {by_score}", flush=True)
+        print(f"promoted though worse, by the last fault of each: {'; '.join(found.wrong) or 'none'}", flush=True)
     print("\n| ladder | real x generated | decides | pairs | in order | better promoted | worse promoted | equals promoted | missed |")
     print("|---" * 9 + "|")
     for name, (ladder, found) in told.items():
