@@ -65,8 +65,8 @@ def validate(workspace: Workspace, name: str, entry: Entry) -> None:
         pictures = twins.of_spool(inspection)
         packed = packed_order(rows, entry.data, kind, pictures if entry.validation.near_twins == "together" else None)
         good = [row for of in packed.values() for row in of]
-        if entry.validation.near_twins == "warn" and pictures is not None and (note := twins.across(packed, pictures)):
-            print(f"note: {note}", flush=True)
+        if entry.validation.near_twins == "warn" and pictures is not None and (met := twins.across(packed, pictures)):
+            print(f"note: {met}", flush=True)
         write_quarantine(new_ready / "quarantine.csv", rows)
         manifest = manifest_frame(packed)
         tables = _tables(rows, packed, manifest, inspection.classes, entry.validation, kind)

@@ -67,7 +67,8 @@ def small(images: Iterable[NDArray[np.uint8]]) -> NDArray[np.float32]:
     rows = [np.asarray(_rgb(image).resize((_SIDE, _SIDE), Image.Resampling.BOX), dtype=np.float32).ravel() for image in images]
     pictures: NDArray[np.float32] = np.stack(rows) if rows else np.zeros((0, 3 * _SIDE**2), dtype=np.float32)
     pictures -= pictures.mean(axis=1, keepdims=True)
-    return pictures / np.maximum(np.linalg.norm(pictures, axis=1, keepdims=True), 1e-6)
+    pictures /= np.maximum(np.linalg.norm(pictures, axis=1, keepdims=True), 1e-6)
+    return pictures
 
 
 def _rgb(image: NDArray[np.uint8]) -> Image.Image:
@@ -85,9 +86,9 @@ def pairs_of_twins(pictures: NDArray[np.float32], others: NDArray[np.float32]) -
     tree = cKDTree(others @ directions)
     distances, nearest = tree.query(pictures @ directions, k=min(_CANDIDATES, len(others)), distance_upper_bound=_APART * 1.001)
     rows, columns = np.nonzero(np.isfinite(distances.reshape(len(pictures), -1)))
-    found = np.stack([rows, nearest.reshape(len(pictures), -1)[rows, columns]], axis=1).astype(np.int64)
-    close = np.linalg.norm(pictures[found[:, 0]] - others[found[:, 1]], axis=1) <= _APART
-    return found[close]
+    found: NDArray[np.int64] = np.stack([rows, nearest.reshape(len(pictures), -1)[rows, columns]], axis=1).astype(np.int64)
+    found = found[np.linalg.norm(pictures[found[:, 0]] - others[found[:, 1]], axis=1) <= _APART]
+    return found
 
 
 def together(keys: Sequence[str], pictures: NDArray[np.float32]) -> list[str]:
