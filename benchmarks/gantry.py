@@ -27,8 +27,8 @@ ENDLESS = 10**12
 
 def endless(params: TrainParams) -> TrainParams:
     """The same training without an end: what depends on the budget keeps the value that it has with the entry's own."""
-    cadences = {f"{what}_every": getattr(params, f"{what}_every") or -(-params.images // times) for what, times in _TIMES.items()}
-    half_life = min(params.images // 20, 500_000) if params.ema is None else params.ema
+    cadences = {f"{what}_every": getattr(params, f"{what}_every") or -(-params.budget // times) for what, times in _TIMES.items()}
+    half_life = min(params.budget // 20, 500_000) if params.ema is None else params.ema
     return params.model_copy(update={**cadences, "ema": half_life, "images": ENDLESS})
 
 

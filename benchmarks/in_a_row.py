@@ -74,9 +74,9 @@ def _mlp(width: int, **options: Any) -> TrainParams:
 
 
 SETS: Mapping[str, tuple[Step, TrainParams]] = {
-    "ring": (ring, _mlp(64, images=40_000, batch=256, latent=8, penalty={"r1": 0.005, "r2": 0.005, "every": 4},
+    "ring": (ring, _mlp(64, images=20_000, batch=256, latent=8, penalty={"r1": 0.005, "r2": 0.005, "every": 4},
                         optimizer={"learning_rate": 0.001, "decay": 0.9})),
-    "digits": (digits, _mlp(128, images=20_000, batch=64, condition="label", optimizer={"learning_rate": 0.0005, "decay": 0.5})),
+    "digits": (digits, _mlp(128, images=10_000, batch=64, condition="label", optimizer={"learning_rate": 0.0005, "decay": 0.5})),
 }  # fmt: skip
 
 

@@ -159,7 +159,7 @@ def curve(case: Case, dataset: Dataset, seed: int, folder: Path, start: checkpoi
     """The score after each twentieth of the budget."""
     params, scores = case.params.model_copy(update={"seed": seed}), []
     for number in range(1, POINTS + 1):
-        until, seen = number * params.images // POINTS, 0
+        until, seen = number * params.budget // POINTS, 0
 
         def on_progress(now: Any) -> None:
             nonlocal seen
@@ -216,7 +216,7 @@ def main() -> None:
                 found = [measured(case, seed, Path(temporary) / f"{index}-{seed}") for seed in range(asked.seeds)]
                 at = [", ".join(reached(warm, of(scratch)) for scratch, warm in found) for of in (lambda curve: curve[-1], min)]
                 ends = [f"{median(one[place][-1] for one in found):.4g}" for place in (0, 1)]
-                lines.append("| " + " | ".join([case.name, f"{case.params.images:,}", *at, *ends]) + " |")
+                lines.append("| " + " | ".join([case.name, f"{case.params.budget:,}", *at, *ends]) + " |")
     print("\n".join(lines))
 
 

@@ -95,7 +95,7 @@ def ended(dataset: Dataset, data: str, loss: str, plant: str, seed: int) -> floa
         with tempfile.TemporaryDirectory() as folder:
             train(params, dataset, Path(folder), on_progress)
     except LostRunError:
-        return seen[0] / params.images
+        return seen[0] / params.budget
     finally:
         recipes.RECIPES["gan"] = Gan
     return None

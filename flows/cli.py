@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import signal
 import sys
 from pathlib import Path
@@ -219,6 +220,12 @@ def run(
     timeout: Annotated[
         list[str] | None, typer.Option("--timeout", metavar="STAGE=SECONDS", help="End a stage that takes longer; what it saved is kept.")
     ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            "--budget", metavar="TIME", help="Train for about so long: 90s, 20m, 1.5h; as many images are pinned.", show_default=False
+        ),
+    ] = None,
     as_json: Json = False,
     exit_code: Annotated[
         bool, typer.Option("--exit-code", help="End with 0 where the version is the champion, 20 where it was kept out, 21 where vetoed.")
@@ -233,20 +240,24 @@ def run(
         raise ConfigError("run: --jobs is for --all and --changed; one generator's stages run one after the other")
     if exit_code and name is None:
         raise ConfigError("run: --exit-code tells of one decision, so name one generator; --json tells of each")
-    limits = _timeouts(timeout or [])
+    if budget is not None and name is None:
+        raise ConfigError("run: --budget is about one training, so name one generator")
+    limits, seconds = _timeouts(timeout or []), None if budget is None else _seconds(budget)
     signal.signal(signal.SIGTERM, _terminated)
     try:
         if name is None:
             options = [*(["--changed"] if changed else []), *(f"--force={stage}" for stage in force or ())]
             _run_many([*options, *(f"--timeout={stage}={seconds}" for stage, seconds in limits.items())], jobs, as_json)
         else:
-            _run_one(name, changed, force or [], limits, as_json, exit_code)
+            _run_one(name, changed, force or [], limits, as_json, exit_code, seconds)
     except KeyboardInterrupt:
         typer.echo(f"stopped; what was done is kept, and `gantry run {name or '--all'}` goes on from there", err=True)
         raise typer.Exit(128 + signal.SIGINT) from None
 
 
-def _run_one(name: str, changed: bool, force: list[str], limits: dict[str, float], as_json: bool, exit_code: bool) -> None:
+def _run_one(
+    name: str, changed: bool, force: list[str], limits: dict[str, float], as_json: bool, exit_code: bool, budget: float | None
+) -> None:
     from tasks.preflight import preflight
     from tasks.workspace import current
 
@@ -260,7 +271,7 @@ def _run_one(name: str, changed: bool, force: list[str], limits: dict[str, float
     if not changed or found is not None:
         from flows.single_run import run_once
 
-        run_once(workspace, name, force, limits, to_stderr=as_json)
+        run_once(workspace, name, force, limits, to_stderr=as_json, budget=budget)
     from tasks.promotion.decision import LastDecision
 
     decision = LastDecision.read(workspace, name)
@@ -1114,6 +1125,19 @@ def deploy(
     if done.removed:
         typer.echo(f"removed: {', '.join(done.removed)}")
     typer.echo(f"next, where a workspace is: GANTRY_WORKSPACE=$PWD prefect worker start --pool {pool}")
+
+
+def _seconds(text: str) -> float:
+    """Of `90s`, `20m` or `1.5h`.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text.strip())
+    seconds = float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2]] if found else 0.0
+    if not 1 <= seconds <= 30 * 24 * 3600:
+        raise ConfigError(f"--budget {text[:80]}: write seconds, minutes or hours, such as 90s, 20m or 1.5h; 30 days at most")
+    return seconds
 
 
 def _timeouts(given: list[str]) -> dict[str, float]:

@@ -38,13 +38,14 @@ def _run_name() -> str:
 
 
 @flow(name=runs.FLOW, flow_run_name=_run_name, persist_result=False)
-def retrain(name: str, timeouts: dict[str, float] | None = None, force: list[str] | None = None) -> State[Any]:
+def retrain(name: str, timeouts: dict[str, float] | None = None, force: list[str] | None = None, budget: float | None = None) -> State[Any]:
     """Bring the data of generator `name`, train, score, and register it, as far as anything has changed.
 
     Args:
         name: an entry of params.yaml.
         timeouts: seconds that a stage may take, for those that differ from `tasks.stages.TIMEOUTS`.
         force: stages to run although nothing has changed.
+        budget: seconds that the training is given, which say how many images it sees (`tasks.start`); None: as params.yaml says.
 
     Raises:
         ConfigError: params.yaml or an argument is wrong.
@@ -53,7 +54,7 @@ def retrain(name: str, timeouts: dict[str, float] | None = None, force: list[str
     """
     try:
         processes.follow_scheduler()
-        return _retrain(current(), name, timeouts or {}, force or [])
+        return _retrain(current(), name, timeouts or {}, force or [], budget)
     except BaseException:
         if processes.is_scheduler_gone():
             # The stage has saved its state and ended. Prefect's client would try for minutes to tell a server that died with the
@@ -62,19 +63,21 @@ def retrain(name: str, timeouts: dict[str, float] | None = None, force: list[str
         raise
 
 
-def _retrain(workspace: Workspace, name: str, timeouts: Mapping[str, float], force: Sequence[str]) -> State[Any]:
+def _retrain(workspace: Workspace, name: str, timeouts: Mapping[str, float], force: Sequence[str], budget: float | None) -> State[Any]:
     runs.mark(workspace)
     runs.keep_expected_ends_quiet()
     try:
         entry = preflight(workspace, name)
         limits, forced = {**TIMEOUTS, **_of_stages("timeouts", timeouts)}, _of_stages("force", dict.fromkeys(force, True))
-        return _run_stages(workspace, name, entry, limits, forced)
+        return _run_stages(workspace, name, entry, limits, forced, budget)
     except BusyError as busy:  # expected, so nobody is alarmed
         get_run_logger().info(str(busy))
         return Cancelled(name=SKIPPED, message=str(busy))
 
 
-def _run_stages(workspace: Workspace, name: str, entry: Entry, limits: Mapping[str, float], forced: Mapping[str, Any]) -> State[Any]:
+def _run_stages(
+    workspace: Workspace, name: str, entry: Entry, limits: Mapping[str, float], forced: Mapping[str, Any], budget: float | None
+) -> State[Any]:
     with locks.retraining(workspace, name), runs.Pause() as pause, runs.Witness() as witness:
         runs.close_dead(workspace, name)
         if sharing.is_on():
@@ -84,7 +87,7 @@ def _run_stages(workspace: Workspace, name: str, entry: Entry, limits: Mapping[s
         for stage in STAGES:
             witness.tell(stage)
             try:
-                state = stage_task(stage, entry)(workspace, name, entry, stage, limits[stage], stage in forced, return_state=True)
+                state = stage_task(stage, entry)(workspace, name, entry, stage, limits[stage], stage in forced, budget, return_state=True)
             except KeyboardInterrupt:
                 if pause.was_asked:
                     instead = f"instead of pausing it was stopped in {stage}, and its state is saved"

@@ -17,7 +17,14 @@ from tasks.system.imports import quick_imports
 from tasks.workspace import Workspace
 
 
-def run_once(workspace: Workspace, name: str, force: Sequence[str], timeouts: Mapping[str, float], to_stderr: bool = False) -> None:
+def run_once(
+    workspace: Workspace,
+    name: str,
+    force: Sequence[str],
+    timeouts: Mapping[str, float],
+    to_stderr: bool = False,
+    budget: float | None = None,
+) -> None:
     """Run the flow here, shown on the terminal; with a Prefect server of its own where PREFECT_API_URL is not set.
 
     Args:
@@ -25,6 +32,7 @@ def run_once(workspace: Workspace, name: str, force: Sequence[str], timeouts: Ma
         name: of the entry.
         force: stages that run although nothing changed.
         timeouts: seconds by stage.
+        budget: seconds that the training is given.
         to_stderr: leave standard output to what a program reads.
 
     Raises:
@@ -56,7 +64,7 @@ def run_once(workspace: Workspace, name: str, force: Sequence[str], timeouts: Ma
         token = listener.set(terminal)
         try:
             with settings.temporary_settings(beat):
-                state = retrain(name, timeouts=dict(timeouts) or None, force=list(force) or None, return_state=True)
+                state = retrain(name, timeouts=dict(timeouts) or None, force=list(force) or None, budget=budget, return_state=True)
         finally:
             listener.reset(token)
     if state.name == SKIPPED:

@@ -25,7 +25,7 @@ from tasks.metrics import BETTER, LOWER
 from tasks.params import Entry, load_entry
 from tasks.preflight import check_features, check_registry
 from tasks.records import tracking
-from tasks.start import pinned_now
+from tasks.start import images_of, pinned_now
 from tasks.system import locks
 from tasks.trials import aside, search_space
 from tasks.trials.search_space import Range, Scalar, Space, in_words
@@ -203,7 +203,7 @@ class _Going:
         title = f"trial {len(_ended(self.study)) + 1}"
         self.say(f"{title} of {self.name}: {in_words(values)}")
         there = self._workspace(values)
-        images = self._entry(values).train.images
+        images = images_of(there, self.name, self._entry(values).train)
         try:
             for number, share in enumerate((*_PAUSES, None)):
                 score = self._score(there, Step(title, None if share is None else math.ceil(share * images)))

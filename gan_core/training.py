@@ -96,22 +96,22 @@ def train(
     """
     if params.select == "best" and scorer is None and group.is_first:
         raise ConfigError("train.select: best takes a function that scores snapshots; give one as `scorer`, or write select: last")
+    params = params.settled(dataset.spec.counts["train"], start is not None)
     device = choose_device(params.device)
     reseed(device, params.seed, _BUILD)
     recipe = build_recipe(params, dataset.spec, device)
     precision = choose_precision(params.precision, device, convolutional=_is_convolutional(recipe))
     optimizers = {index: _optimizer(recipe, turn, params.optimizer) for index, turn in enumerate(recipe.turns)}
-    half_life = min(params.images // 20, 500_000) if params.ema is None else params.ema
+    half_life = min(params.budget // 20, 500_000) if params.ema is None else params.ema
     average = Average(recipe.players[recipe.shipped], half_life, is_warm=start is not None)
     again = None if replay is None or params.replay is None else Replay.of(dataset, replay, params.replay, params.batch)
     batches = Batches(dataset, params.seed, device, recipe.paired, again)
     microbatches = Microbatches(recipe, batches, Parts(group, params.batch, params.accumulate), params, precision)
     record = folder / "metrics.jsonl"
-    log_every = params.log_every or math.ceil(params.images / 200)
-    preview_every = params.preview_every or math.ceil(params.images / 10)
-    checkpoint_every = params.checkpoint_every or math.ceil(params.images / 20)
-    select_every = params.select_every or math.ceil(params.images / params.snapshots)
-    plays_from = recipe.generator_from * params.images
+    log_every = params.log_every or math.ceil(params.budget / 200)
+    preview_every = params.preview_every or math.ceil(params.budget / 10)
+    checkpoint_every = params.checkpoint_every or math.ceil(params.budget / 20)
+    plays_from = recipe.generator_from * params.budget
 
     training = identity(params, dataset, start, replay)
     resumed = _resumed(folder, training, group, device, on_note)
@@ -120,7 +120,7 @@ def train(
         images, counts, selection = resumed.images, dict(resumed.facts["counts"]), Selection.of(resumed)
         sums = {name: value.to(device) for name, value in checkpoint.subtree(resumed.tensors, "sums").items()}
         _restore(resumed.tensors, recipe, optimizers, average)
-        on_note(f"resumed at {images:,} of {params.images:,} {dataset.spec.unit}")
+        on_note(f"resumed at {images:,} of {params.budget:,} {dataset.spec.unit}")
     elif start is not None:
         taken = _begin_from(start, recipe, optimizers, average)
         if group.is_first:
@@ -133,11 +133,11 @@ def train(
     real = batches.samples.rows(compared)
     real_labels = None if batches.labels is None else batches.labels[compared]
 
-    while images < params.images and not selection.is_over(params.patience, params.images):
+    while images < params.budget and not selection.is_over(params.patience, params.budget):
         before = images
-        played = [turn for turn in recipe.turns if turn.is_played(before / params.images)]
+        played = [turn for turn in recipe.turns if turn.is_played(before / params.budget)]
         end = before + params.batch * sum(turn.repeats for turn in played if turn.draws)
-        scores = params.select == "best" and end > plays_from and _is_due(select_every, before, end, params)
+        scores = params.select == "best" and end > plays_from and _is_due(params.scored_every, before, end, params)
         logs = scores or _is_due(log_every, before, end, params)
         shipped_before = [weight.detach().clone() for weight in shipped] if logs else []
         reseed(device, params.seed, images)
@@ -151,7 +151,7 @@ def train(
             for repeat in range(turn.repeats):
                 optimizer.zero_grad(set_to_none=True)
                 logged = group.average(weights, microbatches.backward(turn, weights, images, last=repeat == turn.repeats - 1))
-                for weight in recipe.frozen(turn, before / params.images):
+                for weight in recipe.frozen(turn, before / params.budget):
                     weight.grad = None
                 optimizer.step()
                 recipe.after_move(turn)
@@ -174,7 +174,7 @@ def train(
                 _log(record, images, numbers)
             sums, counts = {}, {}
             lines.append({"images": images, **numbers})
-            reason = watch.failure(lines, params.images, params.batch, plays_from, recipe.shipped) if params.watch == "stop" else None
+            reason = watch.failure(lines, params.budget, params.batch, plays_from, recipe.shipped) if params.watch == "stop" else None
             if reason:
                 raise _lost(f"at {images:,} {dataset.spec.unit} {reason}")
         if _is_due(preview_every, before, images, params) and group.is_first:
@@ -187,13 +187,13 @@ def train(
                 state = {**_state(recipe, optimizers, average, sums), **selection.tensors}
                 facts = {"counts": counts, "training": training, **({"selection": selection.facts} if selection.scored else {})}
                 checkpoint.save(checkpoint.Checkpoint(images, state, facts), folder / "checkpoints")
-        on_progress(Progress(images, params.images, numbers))
+        on_progress(Progress(images, params.budget, numbers))
         if stop:
             return False
 
     if group.is_first:
         if params.select == "best":
-            told = selection.as_record(images, params.images)
+            told = selection.as_record(images, params.budget)
             write_whole(folder / "selected.json", json.dumps(told, indent=2) + "\n")
             on_note(in_words(told, dataset.spec.unit))
         shipped_at, state = images, _state(recipe, optimizers, average, {})
@@ -210,6 +210,7 @@ def identity(
     params: TrainParams, dataset: Dataset, start: checkpoint.Checkpoint | None = None, replay: Dataset | None = None
 ) -> dict[str, Any]:
     """All that the result of a training depends on, as JSON holds it: `train` takes up what was begun under the same alone."""
+    params = params.settled(dataset.spec.counts["train"], start is not None)
     unset = [key for key, default in _LATER.items() if getattr(params, key, default) == default]
     depends = {"train": params.model_dump(mode="json", exclude={*_NO_EFFECT, *unset}), "dataset": dataset.spec.digest}
     started = {} if start is None else {"start": start.sha256}
@@ -246,7 +247,7 @@ def averaged(params: TrainParams, dataset: Dataset, folder: Path) -> Generator:
 
 def _is_due(every: int, before: int, images: int, params: TrainParams) -> bool:
     """Whether a step from `before` to `images` passes a multiple of `every`, or is the last."""
-    return images // every > before // every or images >= params.images
+    return images // every > before // every or images >= params.budget
 
 
 def _scored(scorer: Scorer | None, recipe: Recipe[Any], average: Average, images: int, group: Group, device: torch.device) -> Score | None:
@@ -283,7 +284,7 @@ def _set_rates(optimizers: Mapping[int, torch.optim.Optimizer], params: TrainPar
 def _rate_left(params: TrainParams, images: int) -> float:
     """The share of its learning rate that a player has after `images`: above 0, at most 1."""
     decay = params.optimizer.decay
-    return min((params.images - images) / (decay * params.images), 1.0) if decay else 1.0
+    return min((params.budget - images) / (decay * params.budget), 1.0) if decay else 1.0
 
 
 def _state(

@@ -134,15 +134,16 @@ def _sweep(folder: Path, before: float) -> Iterator[Item]:
 def _outdated(workspace: Workspace, state: Path, entry: Entry) -> str | None:
     """Why the present training would not go on from a state; None where it would, or where that cannot be told."""
     from gan_core.data.dataset import Dataset
-    from tasks.start import pinned
+    from tasks.start import pinned, settled
     from tasks.train import state_key
 
     try:
         dataset = Dataset.open(workspace.ready(state.parent.name))
         start = pinned(workspace, state.parent.name, entry.train)
+        params = settled(workspace, state.parent.name, entry.train, dataset, start)
     except GantryError:
         return None
-    return None if state.name == state_key(entry.train, dataset, start) else "of other parameters or data than now"
+    return None if state.name == state_key(params, dataset, start) else "of other parameters or data than now"
 
 
 def _named(state: Path) -> str:

@@ -24,7 +24,7 @@ from tasks.params import EvaluateParams
 from tasks.scoring.scoring import rounded
 
 _SEED = 2**31 - 1  # apart from those that the gate draws with by default, or latents that it likes would be chosen
-_SAMPLES, _SHARE = (500, 10_000), 100  # of the budget, a hundredth is drawn for each snapshot, within these bounds
+_SAMPLES, _SHARE = (500, 10_000), 250  # of the budget, this part is drawn for each snapshot, within these bounds
 
 
 def scorer(name: str, dataset: Dataset, folder: Path, budget: int) -> Scorer:
@@ -41,7 +41,7 @@ def scorer(name: str, dataset: Dataset, folder: Path, budget: int) -> Scorer:
     data, kind = dataset.selecting, kinds.of(dataset.spec.kind)
     params = EvaluateParams(seed=_SEED, samples=min(max(budget // _SHARE, _SAMPLES[0]), _SAMPLES[1]))
     extractor = _extractor(name, data, folder, params)
-    metric: str | None = None
+    metric = kind.deciding[0] if len(kind.deciding) == 1 else None
 
     def score(generator: Generator) -> Score | None:
         nonlocal metric

@@ -114,13 +114,13 @@ def stage_task(stage: str, entry: Entry) -> Task[..., State[Any]]:
     )
 
 
-def _run(workspace: Workspace, name: str, entry: Entry, stage: str, timeout: float, force: bool) -> State[Any]:
+def _run(workspace: Workspace, name: str, entry: Entry, stage: str, timeout: float, force: bool, budget: float | None = None) -> State[Any]:
     """Run a stage, if it has to be."""
     listening = listener.get()
     listening.started(stage)
     start = time.monotonic()
     try:
-        outcome, reason = _reproduce(workspace, name, entry, stage, timeout, force)
+        outcome, reason = _reproduce(workspace, name, entry, stage, timeout, force, budget)
     except BusyError as busy:
         listening.ended(StageResult(stage, "stopped", str(busy), time.monotonic() - start))
         return Cancelled(name=SKIPPED, message=str(busy))
@@ -135,7 +135,7 @@ def _run(workspace: Workspace, name: str, entry: Entry, stage: str, timeout: flo
 
 
 def _reproduce(
-    workspace: Workspace, name: str, entry: Entry, stage: str, timeout: float, force: bool
+    workspace: Workspace, name: str, entry: Entry, stage: str, timeout: float, force: bool, budget: float | None
 ) -> tuple[Literal["ran", "cached"], str]:
     logger = get_run_logger()
     listening = listener.get()
@@ -145,7 +145,7 @@ def _reproduce(
         listening.line(stage, line)
 
     if stage == "train":
-        pin(workspace, name, entry.train, say, timeout)
+        pin(workspace, name, entry.train, say, timeout, budget)
     status = repro.look(workspace, stage, name)
     # DVC sees what the stage reads and writes here, and not what it did to the registry.
     if not status.changed and stage == STAGES[-1] and (reason := lost(workspace, name)) is not None:

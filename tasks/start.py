@@ -8,6 +8,7 @@ champion that was promoted meanwhile causes no training by itself; nor does a tr
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import tempfile
@@ -33,8 +34,12 @@ if TYPE_CHECKING:
     from gan_core.data.dataset import Dataset
 
 FORMAT = 1
+BUDGET = "GANTRY_BUDGET"
+"""The seconds that a person gives the training, in the environment of the stage."""
 START_FILE = "start.json"
 _KEY, _REPLAY = "train.start", "train.replay"
+_SHARE_OF_BUDGET = 0.95
+"""Of a person's seconds, what is spent on steps at the measured pace; the rest goes into pictures and checkpoints."""
 _DATA = "data"
 """What is to be shown again, beside the checkpoint."""
 
@@ -97,11 +102,31 @@ def start(workspace: Workspace, name: str, entry: Entry) -> None:
             text = _text(origin.named, origin.dvc, origin.data, _classes(made / "generator"))
             shutil.rmtree(made / "generator", ignore_errors=True)
             print(f"start {name}: from {origin.named}, {taken}")
+        if seconds := os.environ.get(BUDGET):
+            text = _with_budget(workspace, name, entry.train, made, text, float(seconds))
         (made / START_FILE).write_text(text)
         there = workspace.start(name)
         shutil.rmtree(there, ignore_errors=True)
         there.parent.mkdir(parents=True, exist_ok=True)
         made.rename(there)
+
+
+def _with_budget(workspace: Workspace, name: str, params: TrainParams, made: Path, text: str, seconds: float) -> str:
+    """start.json with as many images as fit into the seconds, by the pace of a training that is begun for a moment."""
+    from gan_core.data.dataset import Dataset
+    from tasks.pace import measured
+
+    if params.processes != 1:
+        raise ConfigError("--budget: the pace of one process is measured, and train.processes asks for more; set train.images instead")
+    facts, dataset = json.loads(text), Dataset.open(workspace.ready(name))
+    pace = measured(params, dataset, made / "pace", seconds)
+    shutil.rmtree(made / "pace")
+    images = max(int(seconds * pace * _SHARE_OF_BUDGET) // params.batch, 1) * params.batch
+    unit = dataset.spec.unit
+    print(f"start {name}: {images:,} {unit} fit into {seconds:,.0f} s, at {pace:,.0f} {unit}/s; the budget until data or train change")
+    return (
+        json.dumps({**facts, "images": images, "budget": {"seconds": seconds, "images_per_second": round(pace, 1)}}, sort_keys=True) + "\n"
+    )
 
 
 def scratch_text() -> str:
@@ -282,6 +307,19 @@ def pinned(workspace: Workspace, name: str, params: TrainParams) -> Pinned | Non
     return Pinned(facts["from"], facts.get("checkpoint"), begin, replay, data)
 
 
+def settled(workspace: Workspace, name: str, params: TrainParams, dataset: Dataset, start: Pinned | None) -> TrainParams:
+    """The parameters with the number of images: as `gantry run --budget` had it pinned, as they say, or by the size of the data.
+
+    Raises:
+        DataError: what is pinned is damaged.
+    """
+    file = workspace.start(name) / START_FILE
+    images = stage_files.of_stage(file, PIN, "from").get("images") if file.exists() else None
+    if images is not None:
+        return params.model_copy(update={"images": int(images)})
+    return params.settled(dataset.spec.counts["train"], start is not None)
+
+
 def check_stage(workspace: Workspace, params: TrainParams) -> bool:
     """Whether dvc.yaml has the start stage.
 
@@ -294,15 +332,50 @@ def check_stage(workspace: Workspace, params: TrainParams) -> bool:
     return found
 
 
-def pin(workspace: Workspace, name: str, params: TrainParams, say: Callable[[str], None], timeout: float | None = None) -> None:
-    """Have DVC run the start stage, if it has to be run.
+def pin(
+    workspace: Workspace,
+    name: str,
+    params: TrainParams,
+    say: Callable[[str], None],
+    timeout: float | None = None,
+    budget: float | None = None,
+) -> None:
+    """Have DVC run the start stage, if it has to be run: also where a person's budget is another one than what is pinned.
+
+    Args:
+        budget: seconds that the training is given.
 
     Raises:
         ConfigError: dvc.yaml has no such stage, and one is needed.
         StageError: it ended in error.
     """
-    if check_stage(workspace, params) and repro.look(workspace, PIN, name).changed:
-        repro.reproduce(workspace, PIN, name, on_line=say, timeout=timeout)
+    if not check_stage(workspace, params):
+        if budget is not None:
+            raise ConfigError(
+                f"{workspace.root / 'dvc.yaml'}: has no stage {PIN!r}, which --budget takes; `gantry upgrade` brings it up to date"
+            )
+        return
+    is_other = budget is not None and _budget_pinned(workspace, name) != budget
+    if is_other or repro.look(workspace, PIN, name).changed:
+        extra = None if budget is None else {BUDGET: str(budget)}
+        repro.reproduce(workspace, PIN, name, force=is_other, on_line=say, timeout=timeout, extra_environment=extra)
+
+
+def images_of(workspace: Workspace, name: str, params: TrainParams) -> int:
+    """How many images a training of `name` sees.
+
+    Raises:
+        ConfigError, DataError: as `pinned`, or the data is not there.
+    """
+    from gan_core.data.dataset import Dataset
+
+    dataset = Dataset.open(workspace.ready(name))
+    return settled(workspace, name, params, dataset, pinned(workspace, name, params)).budget
+
+
+def _budget_pinned(workspace: Workspace, name: str) -> float | None:
+    found = stage_files.if_there(workspace.start(name) / START_FILE).get("budget")
+    return found.get("seconds") if isinstance(found, dict) else None
 
 
 def pinned_now(workspace: Workspace, name: str, params: TrainParams, say: Callable[[str], None]) -> Pinned | None:

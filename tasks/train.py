@@ -41,7 +41,7 @@ from tasks.records import logged, tracking
 from tasks.records.stage_files import if_there, run_begun
 from tasks.selecting import scorer
 from tasks.stage_main import stage_main
-from tasks.start import Pinned, pinned
+from tasks.start import Pinned, pinned, settled
 from tasks.system import cores, progress, ranks
 from tasks.system.spent import Meter, Spent
 from tasks.workspace import Workspace
@@ -73,8 +73,8 @@ def train(workspace: Workspace, name: str, entry: Entry, until: int | None = Non
     device = choose_device(entry.train.device)
     hosts = ranks.Hosts.from_environment()
     here = ranks.processes_here(entry.train, hosts, device)
-    params = entry.train.model_copy(update={"processes": here * hosts.count})
     start = pinned(workspace, name, entry.train)
+    params = settled(workspace, name, entry.train, dataset, start).model_copy(update={"processes": here * hosts.count})
     key = _key(params, dataset, start)
     if here * hosts.count > 1 and not ranks.is_rank():
         ranks.launch(name, key, workspace.ranks(name), hosts, here)
@@ -184,7 +184,7 @@ def _try(
             def should_stop() -> bool:
                 return bool(received) or (until is not None and seen >= until)
 
-            chosen = scorer(name, dataset, unfinished.parent / "selection", params.images) if params.select == "best" else None
+            chosen = scorer(name, dataset, unfinished.parent / "selection", params.budget) if params.select == "best" else None
             done = train_generator(params, dataset, unfinished, on_progress, _note, should_stop, group, begin, replay, chosen)
         spent = note_spent()
         record.level()
@@ -206,13 +206,15 @@ def _try(
         }
         if spent.peak_device_memory:
             cost["peak_device_memory"] = spent.peak_device_memory
+        if entry.train.images != params.images:
+            cost["images"] = params.budget
         if start is not None:
             cost["start"] = {**start.facts, **json.loads((unfinished / "start.json").read_text())}
         if chosen is not None:
             cost["selected"] = json.loads((unfinished / "selected.json").read_text())
         book.log(lambda run: logged.trained(run, unfinished, cost))
         _publish(unfinished, workspace.model(name), cost)
-    unit, shown = dataset.spec.unit, min(seen, params.images) or params.images
+    unit, shown = dataset.spec.unit, min(seen, params.budget) or params.budget
     print(f"train {name}: {shown:,} {unit} in {spent.seconds:,.0f} s, {cost['images_per_second']:,} {unit}/s on {cost['device']}")
     return True
 

@@ -1,6 +1,6 @@
 """What a training run can be told: the `train` section of an entry in params.yaml, a module a recipe.
 
-Everything is optional but the budget; the defaults are the ones that `docs/recipes.md` measures. Strict: an unknown key, a
+Everything is optional; the defaults are the ones that `docs/recipes.md` measures. Strict: an unknown key, a
 wrong type or an impossible combination is refused before anything is loaded. No torch in here, so that reading params.yaml
 stays fast.
 """

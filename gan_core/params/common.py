@@ -100,12 +100,19 @@ class TrainParams(Strict):
     """The data that this game can be played on."""
     game: ClassVar[str | type]
     """The `Recipe` that plays it, as module:class or the class itself."""
-    snapshots: ClassVar[int] = 20
-    """How many are scored in a run, where `select_every` does not say."""
+    apart: ClassVar[int] = 0
+    """Images between two snapshots that are scored, at least, where `select_every` does not say."""
+    least: ClassVar[int] = 200_000
+    """Of the images of a budget that nobody has set."""
+    rounds: ClassVar[int] = 15
+    """Such a budget shows each training sample at least so often."""
+    warm_share: ClassVar[float] = 1.0
+    """Of such a budget, what a training with a start has."""
 
     recipe: str
-    images: PositiveInt
-    """The budget: training ends when this many real samples were shown."""
+    images: PositiveInt | None = None
+    """The budget: training ends when this many real samples were shown. None: by the number of training samples and the start
+    (`settled`)."""
     start: Annotated[str, Field(min_length=1, max_length=1_024)] = SCRATCH
     """What the players, their optimisers' moments and the average begin with: `scratch`, nothing; `champion`, the one in use, and nothing
     while there is none; `NAME`, another generator's champion; `NAME/VERSION`; or the path of a folder with a checkpoint, such as
@@ -142,7 +149,7 @@ class TrainParams(Strict):
     """Which snapshot is shipped: the last, or the best by the metric that decides between versions, on the part of the data that
     `data.selection` keeps for it. Both players of that snapshot are what later trainings start from, too."""
     select_every: PositiveInt | None = None
-    """With select best: how often a snapshot is scored. None: `snapshots` times in a run."""
+    """With select best: how often a snapshot is scored. None: 20 times in a run, tables at most once in 50,000 rows."""
     patience: Annotated[float, Field(gt=0, le=1)] | None = None
     """With select best: the share of the budget in which no snapshot was better that ends a run. None: the budget is spent."""
     checkpoint_every: PositiveInt | None = None
@@ -169,6 +176,29 @@ class TrainParams(Strict):
         if processes * self.accumulate > 1 and not self.is_even(processes):
             raise ValueError(f"batch: {self.batch} samples do not come out even in {self._parts(processes)}; change one of them")
         return self
+
+    def settled(self, samples: int, is_warm: bool) -> Self:
+        """With the number of images, where it was left open.
+
+        Args:
+            samples: in the training split.
+            is_warm: whether the training has a start.
+        """
+        if self.images is not None:
+            return self
+        whole = max(self.least, self.rounds * samples)
+        return self.model_copy(update={"images": round(whole * self.warm_share) if is_warm else whole})
+
+    @property
+    def scored_every(self) -> int:
+        """Images between two snapshots that are scored."""
+        return self.select_every or max(-(-self.budget // 20), self.apart)
+
+    @property
+    def budget(self) -> int:
+        """`images`, once that is settled."""
+        assert self.images is not None, "settle the parameters first"  # noqa: S101
+        return self.images
 
     def is_even(self, processes: int) -> bool:
         """Whether the batch can be split among so many processes into parts of equal size."""

@@ -29,6 +29,7 @@ class CycleGanParams(TrainParams):
 
     kinds = ("unpaired", "pairs")
     game = "gan_core.recipes.cyclegan:CycleGan"
+    least = 12_000
 
     recipe: Literal["cyclegan"] = "cyclegan"
     batch: Annotated[int, Field(ge=1, le=65_536)] = 1

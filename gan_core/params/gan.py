@@ -41,6 +41,7 @@ class GanParams(TrainParams):
 
     kinds = ("images", "points", "sounds")
     game = "gan_core.recipes.gan:Gan"
+    warm_share = 0.25  # docs/retraining.md has what earned it
 
     recipe: Literal["gan"] = "gan"
     condition: Literal["none", "label"] = "none"

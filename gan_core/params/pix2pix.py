@@ -35,6 +35,7 @@ class Pix2pixParams(TrainParams):
 
     kinds = ("pairs",)
     game = "gan_core.recipes.pix2pix:Pix2pix"
+    least = 5_000
 
     recipe: Literal["pix2pix"] = "pix2pix"
     batch: Annotated[int, Field(ge=1, le=65_536)] = 8

@@ -24,7 +24,8 @@ class TabularParams(TrainParams):
 
     kinds = ("table",)
     game = "gan_core.recipes.tabular:Tabular"
-    snapshots = 5  # each takes forests, which cost as much as many steps
+    least = 100_000
+    apart = 50_000  # each takes a hundred trees, however few the rows
 
     recipe: Literal["tabular"] = "tabular"
     batch: Annotated[int, Field(ge=2, le=65_536)] = 100

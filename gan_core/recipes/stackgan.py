@@ -75,7 +75,7 @@ class Stackgan(Recipe[StackganParams]):
         if turn is self.matching:
             return self._match(batch.real, batch.tokens)
         if turn is self.judging:
-            both = moves * self.params.batch >= self.params.second_from * self.params.images
+            both = moves * self.params.batch >= self.params.second_from * self.params.budget
             return self._judge(batch.real, batch.tokens, self.stages if both else self.stages[:1])
         return self._draw()
 

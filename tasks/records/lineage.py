@@ -34,6 +34,7 @@ def tags(workspace: Workspace, name: str, entry: Entry, training: Mapping[str, A
         "dvc.checkpoint": tracking.dvc_hash(workspace, workspace.model(name) / "checkpoint"),
         "extractor_hash": (evaluation.get("extractor") or {}).get("hash"),
         **_start_tags(workspace, name, training.get("start")),
+        "images": training.get("images"),
         "device": training.get("device"),
         "processes": training.get("processes"),
         "threads": training.get("threads"),

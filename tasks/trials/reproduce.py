@@ -93,10 +93,13 @@ def reproduce(workspace: Workspace, reference: str, output: int | None = None) -
 
 
 def _entry(version: Version) -> Entry:
-    """The entry that a version was made by, with as many processes and threads as it had."""
+    """The entry that a version was made by, with as many processes, threads and images as it had."""
     try:
         section = json.loads(version.tags["params"])
-        section["train"] = {**section["train"], **{key: int(version.tags[key]) for key in ("processes", "threads") if key in version.tags}}
+        section["train"] = {
+            **section["train"],
+            **{key: int(version.tags[key]) for key in ("processes", "threads", "images") if key in version.tags},
+        }
         return params.parse({"generators": {version.name: section}}, where=f"{version.name} version {version.number}")[version.name]
     except (KeyError, ValueError, TypeError):
         raise ConfigError(

@@ -22,7 +22,7 @@ from tasks.preflight import check_start
 from tasks.records import lineage
 from tasks.records.registry import Registry
 from tasks.scaffold import init_workspace
-from tasks.start import pinned, scratch_text, start
+from tasks.start import BUDGET, images_of, pin, pinned, scratch_text, start
 from tasks.train import train
 from tasks.trials.reproduce import reproduce
 from tasks.upgrade import _scratch
@@ -264,6 +264,43 @@ def test_what_cannot_be_replayed_is_refused(warm: Workspace, capsys: pytest.Capt
     registry.client.delete_model_version_tag(NAME, "1", "dvc.ready")
     with pytest.raises(ConfigError, match=rf"train\.replay: {NAME}/1 says not where the data is that it was trained on"):
         check_start(warm, NAME, asked(warm, f"{NAME}/1", replay=0.5))
+
+
+def test_a_persons_patience_is_pinned_as_a_number_of_images(warm: Workspace) -> None:
+    """Once, from the pace that is measured then; what trains afterwards, by whichever door, reads the number."""
+    entry, lines = load_entry(warm.root, NAME), list[str]()
+    assert entry.train.images == 640
+    before = (warm.start(NAME) / "state.json").exists()
+    pin(warm, NAME, entry.train, lines.append, budget=2.0)
+    facts = json.loads((warm.start(NAME) / "start.json").read_text())
+    assert facts["budget"]["seconds"] == 2.0
+    assert facts["images"] == max(int(2.0 * facts["budget"]["images_per_second"] * 0.95) // 64, 1) * 64 or facts["images"] % 64 == 0
+    assert any(f"{facts['images']:,} images fit into 2 s" in line for line in lines)
+    assert (warm.start(NAME) / "state.json").exists() == before
+    assert not (warm.start(NAME) / "pace").exists()
+    # Asked for the same again, nothing runs, or each run would train anew; DVC sees what train depends on.
+    pin(warm, NAME, entry.train, lines.append, budget=2.0)
+    assert json.loads((warm.start(NAME) / "start.json").read_text()) == facts
+    assert repro.look(warm, "train", NAME).changed
+    file = warm.start(NAME) / "start.json"
+    file.write_text(json.dumps({**facts, "images": 192}, sort_keys=True))  # as a far slower machine would have it
+    assert images_of(warm, NAME, entry.train) == 192
+    shutil.rmtree(warm.model(NAME))
+    train(warm, NAME, entry)
+    run = json.loads((warm.model(NAME) / "run.json").read_text())
+    assert (run["images"], checkpoint.read(warm.model(NAME) / "checkpoint").images) == (192, 192)
+    # With other data the number is decided anew; without a budget params.yaml says it again.
+    write_data(warm, 5)
+    pin(warm, NAME, entry.train, lines.append)
+    assert images_of(warm, NAME, entry.train) == 640
+    with pytest.raises(ConfigError, match=r"--budget: the pace of one process is measured, and train\.processes asks for more"):
+        start_with_budget(warm, asked(warm, "scratch", processes=2))
+
+
+def start_with_budget(workspace: Workspace, entry: Any) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(BUDGET, "2")
+        start(workspace, NAME, entry)
 
 
 def test_a_registry_out_of_reach_is_refused(warm: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
