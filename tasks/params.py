@@ -225,6 +225,16 @@ class DataParams(Strict):
             raise ValueError(f"direction: layout {self.layout} has none; set a layout of two kinds of images, or leave it out")
         return self
 
+    def of_kind(self) -> dict[str, Any]:
+        """The section with its defaults, without what only other kinds of data or layouts have, and without what is left open."""
+        own = kinds.of(self.kind).keys
+        others = {key for one in kinds.KINDS for key in kinds.of(one).keys} - own
+        others |= {"root"} if self.scheme != "torchvision" else set()
+        others |= {"folders"} if self.layout not in FOLDER_LAYOUTS else set()
+        others |= {"direction"} if self.layout in (*LABELLED_LAYOUTS, "captions") else set()
+        others |= {"captions"} if self.layout != "captions" else set()
+        return {key: value for key, value in self.model_dump().items() if key not in others and value is not None}
+
     @model_validator(mode="after")
     def _something_is_left(self) -> Self:
         if self.selection is not None and self.selection < 1 <= self.holdout + self.selection:

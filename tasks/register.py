@@ -138,11 +138,15 @@ def _challenger(workspace: Workspace, name: str, entry: Entry) -> _Challenger:
 
 def _add(registry: Registry, run_id: str, entry: Entry, challenger: _Challenger) -> Version:
     config = challenger.generator.config
+    metric = gate.deciding_metric(challenger.scores, entry.registration, challenger.kind, challenger.measured.undecided)
+    deciding = {key: value for key, value in challenger.scores.items() if key == metric}
+    # MLflow's page shows them in this order: how it was decided, by which score, and last what only programs read.
     tags = {
+        "decision": "none yet",
+        **metric_tags({**deciding, **challenger.scores}),
         "training_run": challenger.training_run,
         "generator_sha256": config.sha256,
         "dataset_digest": challenger.dataset.spec.digest,
-        **metric_tags(challenger.scores),
         **lineage.tags(challenger.workspace, challenger.name, entry, challenger.training, challenger.evaluation),
     }
     folder = challenger.workspace.model(challenger.name) / "generator"

@@ -27,7 +27,7 @@ def begun(run: tracking.Run, workspace: Workspace, name: str, entry: Entry, para
     Args:
         params: the entry's, with the seed of this try and the processes of all hosts.
     """
-    run.log_params({"data": entry.data.model_dump(), "train": params.model_dump()})
+    run.log_params({"data": entry.data.of_kind(), "train": params.model_dump(exclude_none=True)})
     run.log_dataset(spec, entry.data.source, tracking.dvc_hash(workspace, workspace.ready(name)))
     run.set_tags({_BEGUN: str(params.seed)})
 
@@ -37,7 +37,7 @@ def trained(run: tracking.Run, folder: Path, cost: Mapping[str, Any]) -> None:
     run.log_record(folder / "metrics.jsonl")
     for picture in sorted((folder / "samples").glob("*.png")):
         run.log_image(picture, key="samples", step=int(picture.stem))
-    took = {key: str(cost[key]) for key in ("device", "images_per_second") if key in cost}
+    took = {key: str(cost[key]) for key in ("device", "seconds", "images_per_second", "processor_seconds", "peak_memory") if key in cost}
     run.set_tags({**took, _TRAINED: _hash(folder / "metrics.jsonl")})
 
 

@@ -175,8 +175,10 @@ class Registry:
             RegistryError: the registry cannot be reached, or has no such run any more.
         """
         with tracking.errors(self.address):
-            keys = self.client.get_run(version.run_id).data.metrics
-            found = {key: self.client.get_metric_history(version.run_id, key) for key in keys if not key.startswith("system/")}
+            # A run that was resumed after an earlier Gantry began it has a number under two keys, of which the one with a section is whole.
+            keys = sorted(self.client.get_run(version.run_id).data.metrics, key=lambda key: "/" in key)
+            named = [(name, key) for key in keys if (name := tracking.curve_name(key)) is not None]
+            found = {name: self.client.get_metric_history(version.run_id, key) for name, key in named}
         return {key: sorted((point.step, point.value) for point in points) for key, points in found.items()}
 
     def champion(self, name: str) -> Version | None:

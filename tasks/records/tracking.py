@@ -569,6 +569,21 @@ class Run:
         return self._points[key]
 
 
+def curve_key(name: str) -> str:
+    """By which MLflow knows a number of a training's record.
+
+    Its page shows a section for what stands before a slash, in alphabetical order, and last what has none: so the losses come first, then
+    the other curves, and then the scores, which are single points.
+    """
+    return f"losses/{name}" if name.endswith("_loss") else f"training/{name}"
+
+
+def curve_name(key: str) -> str | None:
+    """The number of the record that MLflow's page shows under `key`; None where it is none. An earlier Gantry put no section before it."""
+    section, _, name = key.rpartition("/")
+    return name if section in ("", "losses", "training") else None
+
+
 def _sqlite_path(uri: str) -> Path | None:
     prefix = "sqlite:///"
     return Path(uri.removeprefix(prefix)) if uri.startswith(prefix) and ":memory:" not in uri else None
@@ -792,4 +807,4 @@ def _points_of(line: str, where: str) -> list[tuple[str, int, float]]:
     except (ValueError, KeyError, TypeError) as error:
         raise RegistryError(f"{where}: not a line of a training's record ({error!r}); run the train stage again") from None
     numeric = {key: value for key, value in numbers.items() if key != "images" and isinstance(value, int | float)}
-    return [(key, step, float(value)) for key, value in numeric.items()]
+    return [(curve_key(key), step, float(value)) for key, value in numeric.items()]

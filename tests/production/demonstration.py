@@ -122,7 +122,7 @@ class Stage:
                 found.append(f"MLflow run {run['info']['run_id'][:8]} is left {run['info']['status']}")
         (newest,) = [version for version in versions if f'"seed":{self.seed}' in _tag(version, "params")]
         record = self.record_of(_tag(newest, "generator_sha256"))
-        history = f"metrics/get-history?run_id={_tag(newest, 'training_run')}&metric_key=generator_loss&max_results=25000"
+        history = f"metrics/get-history?run_id={_tag(newest, 'training_run')}&metric_key=losses/generator_loss&max_results=25000"
         lost = {line["images"] for line in record} - {int(point["step"]) for point in self.records.mlflow(history).get("metrics", [])}
         return [*found, *([f"{len(lost)} of {len(record)} points are not in MLflow"] if lost else [])]
 

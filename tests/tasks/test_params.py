@@ -56,6 +56,18 @@ def problem(wrong: Any) -> str:
     return str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("entry", "own"),
+    [
+        (IMAGES, {"source", "size", "range", "layout", "labels", "stack", "holdout", "seed"}),
+        (POINTS, {"source", "count", "radius", "holdout", "seed"}),
+        (PAIRS, {"source", "size", "range", "layout", "direction", "labels", "stack", "holdout", "seed"}),
+    ],
+)
+def test_of_the_data_only_what_its_kind_has_is_shown(entry: dict[str, Any], own: set[str]) -> None:
+    assert set(parse(document(entry))["a"].data.of_kind()) == own
+
+
 def test_a_short_entry_takes_the_defaults() -> None:
     entry = parse(document())["a"]
     assert entry.data.size == 16

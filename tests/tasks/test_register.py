@@ -171,6 +171,8 @@ class TestSecond:
         rollback(workspace, "circle")
         assert registry.version("circle", 1).tags["validation_status"] == "approved"
         assert registry.version("circle", 2).tags["validation_status"] == "rolled back"
+        # As MLflow's page shows them: how it was decided, and by which score.
+        assert list(tags[2])[:2] == ["decision", "metric.radius_error"]
 
     def test_former_champions_are_shown_with_comparable_scores_only(
         self, workspace: Workspace, entry: Entry, generators: list[Generator]

@@ -157,7 +157,8 @@ def assert_mlflow_is_level(workspace: Workspace) -> None:
     assert json.loads((workspace.model(NAME) / "run.json").read_text())["run_id"] == run.info.run_id
     record = [json.loads(line) for line in (workspace.model(NAME) / "metrics.jsonl").read_text().splitlines()]
     for key in ("generator_loss", "discriminator_loss", "accuracy_pairs", "r1"):
-        assert mlflow_history(workspace, run, key) == [(line["images"], line[key]) for line in record if key in line]
+        shown = mlflow_history(workspace, run, tracking.curve_key(key))
+        assert shown == [(line["images"], line[key]) for line in record if key in line]
 
 
 @dataclass
@@ -221,6 +222,12 @@ class TestUndisturbed:
         assert run.data.params["train.condition"] == "label"
         assert run.data.params["train.generator.width"] == "8"
         assert run.data.params["data.source"] == "sklearn://digits"
+        assert "data.layout" in run.data.params
+        assert not {"data.count", "data.label", "data.rate", "data.captions", "data.folders", "data.root"} & set(run.data.params)
+        assert "None" not in run.data.params.values()
+        # MLflow's page sorts by the section before the slash, what has none last: losses, the other curves, then the scores.
+        sections = {key.rpartition("/")[0] for key in run.data.metrics if not key.startswith("system/")}
+        assert sections == {"losses", "training"}
         assert run.data.tags["device"] in ("cpu", "cuda")
         assert run.data.tags["dataset_digest"] == Dataset.open(workspace.ready(NAME)).spec.digest
         assert [one.dataset.name for one in run.inputs.dataset_inputs] == ["sklearn://digits"]
@@ -290,7 +297,7 @@ def test_stopped_by_sigterm_and_by_ctrl_c_it_saves_its_state_and_goes_on(
     (run,) = mlflow_runs(workspace)
     assert run.info.status == "KILLED"
     lines = lines_of_record(workspace)
-    assert len(mlflow_history(workspace, run, "generator_loss")) == lines
+    assert len(mlflow_history(workspace, run, "losses/generator_loss")) == lines
     assert not workspace.model(NAME).exists()
     folder = state(workspace)
     assert folder is not None
@@ -411,7 +418,7 @@ def test_a_token_that_expires_during_a_training_costs_warnings_and_register_brin
         for _ in range(2):
             logged.level(run, workspace, NAME, entry, entry.train, Dataset.open(workspace.ready(NAME)).spec, IMAGES)
         held = run.client.get_run(run.id)
-        losses = run.client.get_metric_history(run.id, "generator_loss")
+        losses = run.client.get_metric_history(run.id, "losses/generator_loss")
         frames = [file.path for file in run.client.list_artifacts(run.id, "images") if file.path.endswith(".png")]
     lines = [json.loads(line) for line in (model / "metrics.jsonl").read_text().splitlines()]
     assert sorted((point.step, point.value) for point in losses) == [(line["images"], line["generator_loss"]) for line in lines]

@@ -79,6 +79,16 @@ class TestVersions:
         assert registry.find(name, "r3", "b") is None
         assert registry.find("nobody", "r2", "b") is None
 
+    def test_the_curves_of_a_training_come_back_by_their_names(self, workspace: Workspace) -> None:
+        version = add(workspace, "digits")
+        registry = Registry.open(workspace)
+        with tracking.run(workspace, "digits", version.run_id) as run:
+            # An earlier Gantry put no section before them; of a run that was resumed since, the whole one counts.
+            run.log_metrics({"generator_loss": 2.0, "diversity": 0.1, "system/cpu": 1.0}, step=64)
+            for step, loss in ((64, 2.0), (128, 1.0)):
+                run.log_metrics({tracking.curve_key("generator_loss"): loss}, step=step)
+        assert registry.curves(version) == {"generator_loss": [(64, 2.0), (128, 1.0)], "diversity": [(64, 0.1)]}
+
     def test_the_run_shows_the_model(self, workspace: Workspace) -> None:
         version = add(workspace, "digits")
         outputs = Registry.open(workspace).client.get_run(version.run_id).outputs.model_outputs

@@ -304,8 +304,8 @@ class TestRecord:
             logged = run.log_record(write_record(tmp_path / "metrics.jsonl", range(1, 4)), logged)
             assert logged == 3
             assert run.log_record(write_record(tmp_path / "metrics.jsonl", range(1, 6)), logged) == 5
-        assert history(run, "generator_loss") == [(step, 1 / step) for step in range(1, 6)]
-        assert history(run, "images_per_second") == [(step, 7.0) for step in range(1, 6)]
+        assert history(run, "losses/generator_loss") == [(step, 1 / step) for step in range(1, 6)]
+        assert history(run, "training/images_per_second") == [(step, 7.0) for step in range(1, 6)]
 
     def test_a_resumed_run_gets_no_point_twice(self, anywhere: Workspace, tmp_path: Path) -> None:
         record = write_record(tmp_path / "metrics.jsonl", range(1, 5))
@@ -316,7 +316,7 @@ class TestRecord:
         with tracking.run(anywhere, "digits", run.id) as run:
             logged = run.log_record(record)
             run.log_record(write_record(record, range(1, 8)), logged)
-        assert history(run, "generator_loss") == [(step, 1 / step) for step in range(1, 8)]
+        assert history(run, "losses/generator_loss") == [(step, 1 / step) for step in range(1, 8)]
 
     def test_a_clock_that_goes_back_leaves_the_points_in_order(
         self, anywhere: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -327,13 +327,13 @@ class TestRecord:
             logged = 0
             for end in (3, 5, 7):
                 logged = run.log_record(write_record(tmp_path / "metrics.jsonl", range(1, end)), logged)
-        assert sorted(history(run, "generator_loss")) == [(step, 1 / step) for step in range(1, 7)]
-        assert run.client.get_run(run.id).data.metrics["generator_loss"] == 1 / 6  # the last step's, not the latest clock's
+        assert sorted(history(run, "losses/generator_loss")) == [(step, 1 / step) for step in range(1, 7)]
+        assert run.client.get_run(run.id).data.metrics["losses/generator_loss"] == 1 / 6  # the last step's, not the latest clock's
 
     def test_more_points_than_one_request_takes(self, workspace: Workspace, tmp_path: Path) -> None:
         with tracking.run(workspace, "digits") as run:
             assert run.log_record(write_record(tmp_path / "metrics.jsonl", range(1, 1_501))) == 1_500
-        assert len(history(run, "generator_loss")) == 1_500
+        assert len(history(run, "losses/generator_loss")) == 1_500
 
     def test_a_line_that_is_still_being_written_waits(self, workspace: Workspace, tmp_path: Path) -> None:
         record = tmp_path / "metrics.jsonl"
@@ -369,7 +369,7 @@ class TestRecord:
             network.losses = network.refusals = {}
             assert book.log(lambda run: run.log_record(record)) == 3
             assert "again" in capsys.readouterr().err
-            assert len(history(run, "generator_loss")) == 3
+            assert len(history(run, "losses/generator_loss")) == 3
 
 
 class TestDvcHash:
