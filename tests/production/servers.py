@@ -85,6 +85,8 @@ class Production:
     folder: Path
     secrets: dict[str, str] = field(default_factory=lambda: {name: f"planted-{name}-{secrets.token_hex(8)}" for name in _SECRETS})
     """Password of the database, secret key of the store, passwords of Prefect's and MLflow's servers."""
+    way_to_mlflow: str | None = None
+    """By which workers and people reach MLflow's server; None: straight."""
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -130,12 +132,16 @@ class Production:
         )
 
     @property
+    def mlflow_address(self) -> str:
+        return f"http://127.0.0.1:{self.ports['mlflow']}"
+
+    @property
     def environment(self) -> dict[str, str]:
         """What a worker, or a person, is told of them."""
         return {
             "PREFECT_API_URL": f"http://127.0.0.1:{self.ports['prefect']}/api",
             "PREFECT_API_AUTH_STRING": f"gantry:{self.secrets['prefect']}",
-            "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{self.ports['mlflow']}",
+            "MLFLOW_TRACKING_URI": self.way_to_mlflow or self.mlflow_address,
             "MLFLOW_TRACKING_USERNAME": "gantry",
             "MLFLOW_TRACKING_PASSWORD": self.secrets["mlflow"],
             "GANTRY_REMOTE": "shared",
@@ -162,7 +168,7 @@ class Production:
     def wait(self) -> None:
         """Return when Prefect and MLflow answer."""
         self.prefect.wait(f"http://127.0.0.1:{self.ports['prefect']}/api/health")
-        self.mlflow.wait(f"http://127.0.0.1:{self.ports['mlflow']}/health")
+        self.mlflow.wait(f"{self.mlflow_address}/health")
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         for process in (self.mlflow, self.prefect, self.s3, self.store):

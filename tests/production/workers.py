@@ -94,12 +94,11 @@ class Clock:
         self.file.write_text(f"{hours * 3600:.0f}")
 
 
-def gantry(servers: Production, workspace: Workspace, *arguments: str) -> str:
-    """What `gantry ARGUMENTS` says in a workspace."""
+def gantry(servers: Production, workspace: Workspace, *arguments: str, **variables: str) -> str:
+    """What `gantry ARGUMENTS` says in a workspace, with `variables` in its environment."""
     command = [sys.executable, "-P", "-m", "flows.cli", *arguments]
-    done = subprocess.run(
-        command, cwd=workspace.root, env=environment(servers, workspace), capture_output=True, text=True, timeout=300, check=False
-    )
+    told = environment(servers, workspace) | variables
+    done = subprocess.run(command, cwd=workspace.root, env=told, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -130,7 +129,7 @@ class Records:
     def mlflow(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """Asks with POST where there is a body, and with GET otherwise."""
         user, password = "gantry", self.servers.secrets["mlflow"]
-        url = f"{self.servers.environment['MLFLOW_TRACKING_URI']}/api/2.0/mlflow/{path}"
+        url = f"{self.servers.mlflow_address}/api/2.0/mlflow/{path}"
         answer = httpx.request("GET" if body is None else "POST", url, json=body, auth=(user, password), timeout=60)
         answer.raise_for_status()
         return answer.json()

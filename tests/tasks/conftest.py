@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import http.client
 import os
 import shutil
 import sqlite3
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, nullcontext
 from functools import cache
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
-from real_mlflow import Network, free_port, kill_group, tiny_generator, wait_until_it_answers
+from real_mlflow import free_port, kill_group, tiny_generator, wait_until_it_answers
+from unruly_network import Network, unruly
 
 from tasks.promotion import loaded_back
 from tasks.records import tracking
@@ -70,46 +66,10 @@ def mlflow_server(tmp_path_factory: pytest.TempPathFactory, mlflow_database: Pat
 def network(workspace: Workspace, mlflow_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Network]:
     """The server, by way of such a network; what the workspace asks goes through it."""
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def _pass_on(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            time.sleep(network.delay)
-            if (status := network.refusal()) is not None:
-                self.send_response(status)
-                if status == 429:
-                    self.send_header("Retry-After", "1")
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-                return
-            connection = http.client.HTTPConnection(urlsplit(mlflow_server).netloc, timeout=60)
-            headers = {key: value for key, value in self.headers.items() if key.lower() not in ("host", "connection", "accept-encoding")}
-            connection.request(self.command, self.path, body, headers)
-            answer = connection.getresponse()
-            content = answer.read()
-            connection.close()
-            if network.is_lost(self.command, urlsplit(self.path).path):
-                self.close_connection = True
-                return
-            self.send_response(answer.status)
-            self.send_header("Content-Type", answer.getheader("Content-Type", "application/json"))
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _pass_on  # noqa: N815
-
-        def log_message(self, *arguments: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        network = Network(f"http://127.0.0.1:{server.server_address[1]}")
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with unruly(mlflow_server) as network:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", network.address)
         monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_JITTER", "0")
         yield network
-        server.shutdown()
 
 
 @pytest.fixture

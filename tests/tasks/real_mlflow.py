@@ -9,7 +9,6 @@ import subprocess
 import time
 import urllib.request
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -19,38 +18,6 @@ from gan_core.kinds.images import Images
 from gan_core.kinds.points import Points
 from gan_core.networks import build_generator
 from gan_core.params.networks import MlpGeneratorParams
-
-
-@dataclass
-class Network:
-    """A way to a server on which answers are lost after the server has done what was asked, or come late; or which asks for a password."""
-
-    address: str
-    losses: dict[str, int] = field(default_factory=dict)
-    """How many answers to POST requests are still to be lost, by the end of their path."""
-    lost: list[str] = field(default_factory=list)
-    refusals: dict[int, float] = field(default_factory=dict)
-    """How many requests are still to be refused, by the status that they are answered with; 429 asks to come back after a second."""
-    refused: list[int] = field(default_factory=list)
-    delay: float = 0.0
-    """Seconds that each answer takes."""
-
-    def refusal(self) -> int | None:
-        """The status that the next request is refused with."""
-        for status, left in self.refusals.items():
-            if left > 0:
-                self.refusals[status] -= 1
-                self.refused.append(status)
-                return status
-        return None
-
-    def is_lost(self, method: str, path: str) -> bool:
-        for end, left in self.losses.items():
-            if method == "POST" and path.endswith(end) and left > 0:
-                self.losses[end] -= 1
-                self.lost.append(end)
-                return True
-        return False
 
 
 def free_port() -> int:

@@ -24,7 +24,7 @@ import numpy as np
 import pytest
 from mlflow.entities import Run as MlflowRun
 from mlflow.tracking import MlflowClient
-from real_mlflow import Network
+from unruly_network import Network
 
 from gan_core import checkpoint, training, watch
 from gan_core.data.dataset import Dataset, write_spec

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from real_mlflow import Network
+from unruly_network import Network
 
 from gan_core.errors import RegistryError
 from tasks.records import registry as registry_module

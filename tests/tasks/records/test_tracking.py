@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from real_mlflow import Network
+from unruly_network import Network
 
 from gan_core.errors import RegistryError
 from gan_core.kinds.images import Images
