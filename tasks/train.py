@@ -43,6 +43,7 @@ from tasks.selecting import scorer
 from tasks.stage_main import stage_main
 from tasks.start import Pinned, pinned, settled
 from tasks.system import cores, progress, ranks
+from tasks.system.energy import EnergyMeter
 from tasks.system.spent import Meter, Spent
 from tasks.workspace import Workspace
 
@@ -156,7 +157,8 @@ def _try(
     unfinished.mkdir(parents=True, exist_ok=True)
     write_whole(unfinished.parent / _THREADS, f"{torch.get_num_threads()}\n")
     with _stop_signals() as received, tracking.run(workspace, name, run_begun(unfinished), system_metrics=True) as run:
-        device, meter = choose_device(params.device), Meter()
+        device, energy = choose_device(params.device), EnergyMeter.asked_for()
+        meter = Meter(energy)
         before = Spent.of(if_there(unfinished / "run.json"))
 
         def note_spent() -> Spent:
@@ -187,6 +189,8 @@ def _try(
             chosen = scorer(name, dataset, unfinished.parent / "selection", params.budget) if params.select == "best" else None
             done = train_generator(params, dataset, unfinished, on_progress, _note, should_stop, group, begin, replay, chosen)
         spent = note_spent()
+        if energy is not None:
+            energy.end()
         record.level()
         if not done and not received and until is not None and seen >= until:
             return False
@@ -208,6 +212,8 @@ def _try(
             cost["peak_device_memory"] = spent.peak_device_memory
         if entry.train.images != params.images:
             cost["images"] = params.budget
+        if spent.energy_kwh:
+            cost |= {"energy_kwh": float(f"{spent.energy_kwh:.4g}"), "co2_kg": float(f"{spent.co2_kg:.4g}")}
         if start is not None:
             cost["start"] = {**start.facts, **json.loads((unfinished / "start.json").read_text())}
         if chosen is not None:

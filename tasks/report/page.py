@@ -82,6 +82,8 @@ def took(cost: Mapping[str, Any], unit: str) -> list[tuple[str, str]]:
     for key, title in (("peak_memory", "memory at most"), ("peak_device_memory", "GPU memory at most")):
         if key in cost:
             known.append((title, memory(cost[key])))
+    if "energy_kwh" in cost:
+        known.append(("energy, estimated", f"{number(cost['energy_kwh'])} kWh ({number(cost['co2_kg'])} kg CO2e)"))
     return known
 
 

@@ -11,6 +11,8 @@ from typing import Any, Self
 
 import psutil
 
+from tasks.system.energy import EnergyMeter
+
 
 @dataclass(frozen=True)
 class Spent:
@@ -26,11 +28,15 @@ class Spent:
     """Bytes of main memory at the most, of all processes together."""
     peak_device_memory: int = 0
     """Bytes of a GPU's memory that torch held at the most; 0 without one."""
+    energy_kwh: float = 0.0
+    """Estimated; 0 where nobody asked for it."""
+    co2_kg: float = 0.0
+    """What that energy stands for, in kilograms of CO2 equivalent."""
 
     @classmethod
     def of(cls, noted: Mapping[str, Any]) -> Self:
         """What `as_record` noted; nothing spent where that is not what stands there."""
-        known = {one.name: noted.get(one.name) for one in fields(cls)}
+        known = {one.name: noted.get(one.name, 0) for one in fields(cls)}
         if not all(isinstance(value, int | float) for value in known.values()):
             return cls()
         return cls(**known)  # type: ignore[arg-type]
@@ -43,6 +49,8 @@ class Spent:
             self.processor_seconds + later.processor_seconds,
             max(self.peak_memory, later.peak_memory),
             max(self.peak_device_memory, later.peak_device_memory),
+            self.energy_kwh + later.energy_kwh,
+            self.co2_kg + later.co2_kg,
         )
 
     @property
@@ -56,7 +64,13 @@ class Spent:
 class Meter:
     """Measures what this process spends from now on."""
 
-    def __init__(self) -> None:
+    def __init__(self, energy: EnergyMeter | None = None) -> None:
+        """Begin.
+
+        Args:
+            energy: what estimates that.
+        """
+        self._energy = energy
         self._processor = time.process_time()
         self._first: tuple[float, int] | None = None
         self._seen = 0
@@ -76,7 +90,9 @@ class Meter:
         now = time.monotonic()
         began, images = self._first or (now, self._seen)
         processor = time.process_time() - self._processor
-        return Spent(now - began, self._seen - images, processes * processor, processes * peak_memory(), device_memory)
+        energy, co2 = (0.0, 0.0) if self._energy is None else self._energy.read()
+        memory = processes * peak_memory()
+        return Spent(now - began, self._seen - images, processes * processor, memory, device_memory, processes * energy, processes * co2)
 
 
 def peak_memory() -> int:

@@ -214,6 +214,8 @@ class TestPage:
     def test_what_an_earlier_gantry_did_not_measure_is_left_out(self) -> None:
         earlier = {"seconds": 60.0, "images_per_second": 1_602, "device": "cuda", "processes": 4}
         assert page.took(earlier, "rows") == [("training", "60 s"), ("rows a second", "1,602"), ("on", "cuda, 4 processes")]
+        estimated = page.took({**earlier, "energy_kwh": 0.0123, "co2_kg": 0.00412}, "rows")
+        assert estimated[-1] == ("energy, estimated", "0.0123 kWh (0.00412 kg CO2e)")
         assert page.took({"run_id": "r"}, "images") == []
 
     def test_what_a_version_started_from_is_said(self) -> None:
