@@ -27,15 +27,21 @@ _PAGE = """<!doctype html>
 <head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>{{ name }}</title>
 <style>
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1f2328; background: #fff }
+body { overflow-wrap: break-word }
 table { border-collapse: collapse; width: 100% } td, th { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid #d0d7de }
-pre { background: #f6f8fa; padding: .8rem; overflow-x: auto }
+@media (max-width: 30rem) { table { font-size: .8125rem } td, th { padding: .3rem .4rem .3rem 0 } }
+pre { background: #f6f8fa; padding: .8rem; white-space: pre-wrap }
+@media (prefers-color-scheme: dark) {
+  :root { color-scheme: dark } body { color: #e6e4df; background: #15181b } a { color: #7db4ea }
+  td, th { border-color: #32383d } pre { background: #1d2125 }
+}
 </style></head>
 <body>
 <h1>{{ name }}, version {{ version }}</h1>
 <p>{{ about }} As <a href="openapi.json">OpenAPI</a>; <a href="ready">readiness</a>, <a href="metrics">metrics</a>.</p>
 <h2>Ask</h2>
 <pre>{{ example }}</pre>
-<table><tr><th>key</th><th>type</th><th>default</th><th></th></tr>
+<table><tr><th>key</th><th>type</th><th>default</th><th>what it is</th></tr>
 {% for key, one in asked.items() %}
 <tr><td>{{ key }}</td><td>{{ one.type }}</td><td>{{ one.default }}</td><td>{{ one.description }}</td></tr>
 {% endfor %}</table>
