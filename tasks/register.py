@@ -245,7 +245,7 @@ def _contest(champion: Generator, challenger: _Challenger, entry: Entry) -> _Jud
         return _Judged(gate.decide(Record(mine, old), rule, challenger.kind), old)
     rival = gather(challenger.generator, challenger.dataset, extractor, params)
     found = contest(Side(rival, mine), Side(evidence, old), rule, challenger.kind, params.seed)
-    fresh = _from_other_latents(challenger, extractor, params, metric) if found.decision.promotes else None
+    fresh = scored_afresh(challenger.generator, challenger.dataset, extractor, params, metric) if found.decision.promotes else None
     return _Judged(found.decision, old, found.comparisons[0], fresh)
 
 
@@ -275,23 +275,25 @@ def _score_formers_again(
             print(f"a former champion, version {version.number}, has no score by the new features: {obstacle}", flush=True)
 
 
-def _from_other_latents(
-    challenger: _Challenger, extractor: FeatureExtractor | None, params: EvaluateParams, metric: str
+def scored_afresh(
+    generator: Generator, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams, metric: str
 ) -> dict[str, Any] | None:
     """A new champion's score from latents that had no part in its choice: what it was chosen by is better by chance too.
 
-    None for a generator that draws from none.
+    `score` is beside the same held-out samples; `elsewhere` beside those that `data.selection` keeps, which the gate does not look at
+    otherwise, None where there are none. None in all for a generator that draws from no latents.
     """
     from gan_core.randomness import mix
     from tasks.judging import gather
 
-    if not challenger.generator.config.latent:
+    if not generator.config.latent:
         return None
-    seed = mix(params.seed, 1) % 2**31
-    again = gather(challenger.generator, challenger.dataset, extractor, params.model_copy(update={"seed": seed}))
-    score = again.score(metric)
-    print(f"the new champion from other latents: {metric} {score:.4g}", flush=True)
-    return {"metric": metric, "seed": seed, "score": score}
+    again = params.model_copy(update={"seed": mix(params.seed, 1) % 2**31})
+    parts = {"score": dataset, **({"elsewhere": dataset.selecting} if "selection" in dataset.spec.counts else {})}
+    scores = {key: gather(generator, part, extractor, again).score(metric) for key, part in parts.items()}
+    other = f", beside the part for selection {scores['elsewhere']:.4g}" if "elsewhere" in scores else ""
+    print(f"the new champion from other latents: {metric} {scores['score']:.4g}{other}", flush=True)
+    return {"metric": metric, "seed": again.seed, "elsewhere": None, **scores}
 
 
 def _looks(entry: Entry) -> dict[str, Any] | None:
