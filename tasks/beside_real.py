@@ -13,7 +13,10 @@ FAR = 10.0
 """Times the distance of real samples from which a generator counts as far from real."""
 
 _DISTANCES = ("fid", "fid_infinity", "kid", "stage1_fid", "column_distance", "correlation_distance", "radius_error", "reverse_kl")
-_PERFECT: Mapping[str, float] = {"utility": 1.0, "segmentation_ratio": 1.0, "partner_recall": 1.0, "high_quality": 1 - math.exp(-4.5)}
+_PERFECT: Mapping[str, float] = {
+    **dict.fromkeys(("utility", "segmentation_ratio", "partner_recall", "input_recall"), 1.0),
+    "high_quality": 1 - math.exp(-4.5),
+}
 """What real samples get of these by their definition; of a normal distribution in the plane, so much lies within three deviations."""
 
 

@@ -160,6 +160,14 @@ METRICS: Mapping[str, Metric] = {
         LOWER,
         "Zhu et al., 2017, arXiv:1703.10593 (CycleGAN)",
     ),
+    "input_recall": Metric(
+        "share of inputs that what comes back of their translations is nearest to, of 100",
+        "An image is translated and translated back. What comes back is held against the image itself and 99 other inputs, in pixels "
+        "averaged down to 16 x 16: nearest to its own counts. A generator that draws fine images of the target kind and does not look at "
+        "its input is seen by this.",
+        "0 to 1; 0.01 by chance",
+        HIGHER,
+    ),
     "caption_recall": Metric(
         "share of generated images whose caption a matcher finds among 100",
         "A network that matches images with captions is fitted on real training pairs and then frozen. For each generated image it picks "

@@ -413,8 +413,8 @@ class RegisterParams(Strict):
 
     improve: str | None = None
     """The metric that decides, alone. None: `fid` for images, or `kid` where they are too few for it, `radius_error` or `high_quality` for
-    points, `detection` for tables; together with `label_accuracy`, `caption_recall`, `partner_recall`, `translated`, `reverse_kl` or
-    `utility`, where there is one: a challenger has to be better by one of the two, and worse by neither."""
+    points, `detection` for tables; together with `label_accuracy`, `caption_recall`, `partner_recall`, `reverse_kl`, `utility`, or
+    `translated` and `input_recall`, where there are any: a challenger has to be better by one of these, and worse by none."""
     require: dict[str, str] = Field(default_factory=dict)
     """Floors that veto, as `recall: ">= 0.4"`. Where it is not named, `copies: "<= 0.05"` holds; it vetoes what chance does not explain."""
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95

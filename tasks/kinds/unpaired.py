@@ -25,7 +25,7 @@ class UnpairedKind(PixelKind):
     makes = "images from images without partners"
     ask = "input"
     scores = "tasks.scoring.unpaired:UnpairedScoring"
-    beside = ("translated",)
+    beside = ("translated", "input_recall")
     holds_out_each_class = True
     fewest_of_each = PixelKind.fewest
 

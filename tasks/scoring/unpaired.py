@@ -2,7 +2,9 @@
 
 A classifier that tells the two kinds apart is fitted on real training images alone. `translated` is the share of held-out inputs
 whose translation it takes for the target kind; fid and kid compare, in its features, translations with held-out images of the target
-kind; `cycle_l1` is the mean absolute difference, of pixels in 0 to 1, between an input and what comes back of its translation.
+kind; `cycle_l1` is the mean absolute difference, of pixels in 0 to 1, between an input and what comes back of its translation;
+`input_recall` the share of inputs that what comes back of them is nearest to, of 100, in pixels averaged down: it alone sees a
+translation that shows another input, or the same whatever the input.
 
 The classifier is no better than its data: evaluation.json says how many real held-out images it gets right, and what share of inputs it
 takes for the target kind before they are translated.
@@ -23,10 +25,11 @@ from gan_core.generator import Generator
 from gan_core.kinds.images import Images
 from gan_core.kinds.unpaired import Unpaired, round_trip_picture
 from gan_core.metrics.features import ClassifierExtractor, FeatureExtractor
+from gan_core.metrics.pairs import partners_found
 from gan_core.pictures import grid
 from tasks.params import EvaluateParams
 from tasks.scoring.by_features import FeatureEvidence, real_distance
-from tasks.scoring.copies import Copies, find_copies, most_compared, of_images, picture
+from tasks.scoring.copies import Copies, find_copies, most_compared, of_images, picture, shrunk
 from tasks.scoring.scoring import PICTURES, Scoring, on_best_device, rounded
 
 _COLUMNS = 12  # inputs in the picture of translations
@@ -42,8 +45,10 @@ class UnpairedEvidence(FeatureEvidence):
         translated: NDArray[np.float32],  # (M, D) of translations
         taken: NDArray[np.bool_] | None,  # (M,) whether each is taken for the target kind, where there is a classifier
         cycle: NDArray[np.float64] | None,  # (M,) mean absolute difference of each to what comes back, where there is a way back
+        recalled: NDArray[np.bool_] | None = None,  # (M,) whether what comes back is nearest to its own input
     ) -> None:
-        each = {key: value for key, value in (("translated", taken), ("cycle_l1", cycle)) if value is not None}
+        told = (("translated", taken), ("cycle_l1", cycle), ("input_recall", recalled))
+        each = {key: value for key, value in told if value is not None}
         super().__init__(real, translated, each)
 
 
@@ -74,17 +79,18 @@ class UnpairedScoring(Scoring):
                 translations = generator.translate(inputs).samples
             except ConfigError as error:
                 raise DataError(f"the generator does not fit the data ({error}); train it again") from None
-            cycle = None
+            cycle = recalled = None
             if generator.goes_back:
                 returned = generator.translate(translations, back=True).samples
                 cycle = np.abs(returned.astype(np.float64) - inputs).mean(axis=(1, 2, 3)) / 255
+                recalled = partners_found(shrunk(inputs), shrunk(returned))
             real, translated = extractor.features(targets), extractor.features(translations)
             if _alike(translated) and not _alike(extractor.features(inputs)):
                 raise TrainingError(
                     "the generator makes the same image of every input: it has collapsed; train it again with other settings"
                 )
             taken = extractor.classify(translated) == _TARGET if isinstance(extractor, ClassifierExtractor) else None
-        return UnpairedEvidence(real, translated, taken, cycle)
+        return UnpairedEvidence(real, translated, taken, cycle, recalled)
 
     def real_against_real(self, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams) -> dict[str, float]:
         """What perfect translations would get, and the shares of both kinds that the classifier takes for the target kind as they are."""

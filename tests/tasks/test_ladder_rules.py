@@ -13,6 +13,7 @@ from tasks.params import RegisterParams
 from tasks.promotion.contest import Side, contest
 from tasks.promotion.gate import Measured
 from tasks.scoring.pairs import PairEvidence
+from tasks.scoring.unpaired import UnpairedEvidence
 
 RULE = RegisterParams(replicates=200)
 
@@ -42,6 +43,20 @@ def test_images_for_the_wrong_input_are_worse() -> None:
     wrong = right.copy()
     wrong[:60] = np.roll(wrong[:60], 1, axis=0)
     assert contest(pairs(real, wrong), pairs(real, right), RULE, "pairs", 0).decision.outcome == "kept: worse"
+
+
+def test_translations_that_show_another_input_are_worse() -> None:
+    random = np.random.default_rng(0)
+    real, translated = (random.normal(size=(200, 8)).astype(np.float32) for _ in range(2))
+    taken, cycle = np.ones(200, dtype=bool), np.zeros(200)
+
+    def side(recalled: np.ndarray) -> Side:
+        evidence = UnpairedEvidence(real, translated, taken, cycle, recalled)
+        return Side(evidence, Measured(evidence.scores(), {}))
+
+    sound, astray = side(random.random(200) < 0.98), side(random.random(200) < 0.7)
+    assert contest(astray, sound, RULE, "unpaired", 0).decision.outcome == "kept: worse"
+    assert contest(sound, astray, RULE, "unpaired", 0).decision.outcome == "promoted"
 
 
 def test_a_partner_is_found_where_no_other_is_nearer() -> None:

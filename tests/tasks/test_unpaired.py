@@ -107,7 +107,7 @@ def test_all_five_stages(workspace: Workspace, tmp_path: Path, capsys: pytest.Ca
     assert dataset.spec.counts["holdout"] == ((manifest.label == "blue") & (manifest.split == "holdout")).sum()
 
     metrics = json.loads((workspace.report("paint") / "metrics.json").read_text())
-    assert metrics.keys() == {"fid", "kid", "translated", "cycle_l1", "copies"}
+    assert metrics.keys() == {"fid", "kid", "translated", "cycle_l1", "input_recall", "copies"}
     assert metrics["translated"] > 0.5
     assert 0 < metrics["cycle_l1"] < 0.25
     record = json.loads((workspace.report("paint") / "evaluation.json").read_text())

@@ -151,7 +151,7 @@ def of_pairs(seed: int) -> PairEvidence:
 
 def of_two_kinds(seed: int) -> UnpairedEvidence:
     random = np.random.default_rng(seed)
-    return UnpairedEvidence(features(200, 0), features(150, seed), random.random(150) < 0.5, random.random(150))
+    return UnpairedEvidence(features(200, 0), features(150, seed), random.random(150) < 0.5, random.random(150), random.random(150) < 0.5)
 
 
 def of_points(seed: int, shape: str) -> PointEvidence:
