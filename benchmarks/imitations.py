@@ -206,7 +206,7 @@ class Imitation(Generator):
         asked = prompts if inputs is None else inputs
         if asked is None and self.config.classes is not None:
             asked = np.arange(FEW) % len(self.config.classes)
-        random = np.random.default_rng((self.seed, 1))
+        random = np.random.default_rng((self.seed % 100, 1))  # what repeats belongs to the generator, and its twin has it too
         samples, sorts = self.source.draw(FEW, asked, random)
         drawn = Drawn(samples, sorts, samples, np.asarray(self.dataset.samples["train"]), inputs)
         after = [drawn.samples]
@@ -256,7 +256,8 @@ class Judged:
     def side(self, faults: Sequence[Fault], draw: int, copies: bool = True) -> Side | None:
         """A generator with these faults, as evaluated; None where the stage refuses it, since it has collapsed.
 
-        Without `copies` it is not held against what it was trained on, which takes longest.
+        Draws that are 100 apart are of one generator, whose few samples come again and again, from other latents. Without `copies` it is
+        not held against what it was trained on, which takes longest.
         """
         generator = Imitation(self.source, self.dataset, faults, 1_000 * self.trial + draw)
         try:
