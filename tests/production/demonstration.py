@@ -172,7 +172,7 @@ def until(look: Callable[[], Any], otherwise: str, patience: float = _PATIENCE) 
     """What `look` finds, once it finds something."""
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
-        with suppress(httpx.HTTPError):  # a server that is starting again
+        with suppress(httpx.HTTPError, OSError):  # a server that is starting again, a file that has just gone
             if found := look():
                 return found
         time.sleep(1)
@@ -291,9 +291,9 @@ def faults(scene: Stage, only: Sequence[str]) -> Iterator[Happened]:
 
     def wait_for_the_last_step(trainer: str) -> None:
         def is_over() -> bool:
-            records = unfinished_records(scene.workspaces[trainer])
-            lines = [path.read_text().splitlines()[-1:] for path in records]
-            return any(json.loads(line)["images"] >= scene.images for (line,) in filter(None, lines))
+            lines = [path.read_text().splitlines()[-1:] for path in unfinished_records(scene.workspaces[trainer])]
+            # Without a record the training has ended between two looks.
+            return not lines or any(json.loads(line)["images"] >= scene.images for (line,) in filter(None, lines))
 
         until(is_over, "the training did not come to its last step")
 
