@@ -132,7 +132,7 @@ class TestFirst:
         assert run.info.status == "FINISHED"
         assert run.data.tags["decision"] == "first"
         assert "decision.json" in [file.path for file in registry.client.list_artifacts(run_id)]
-        assert len(registry.client.get_metric_history(run_id, "generator_loss")) == 2
+        assert len(registry.client.get_metric_history(run_id, "losses/generator_loss")) == 2
 
     def test_a_floor_keeps_it_out(
         self, workspace: Workspace, entry: Entry, generators: list[Generator], capsys: pytest.CaptureFixture[str]
@@ -315,7 +315,7 @@ class TestOnceOnly:
         registry = Registry.open(workspace)
         assert registry.versions("circle") == [1]
         assert len(registry.history("circle")) == 1
-        assert len(registry.client.get_metric_history(run_id, "generator_loss")) == 2
+        assert len(registry.client.get_metric_history(run_id, "losses/generator_loss")) == 2
 
     def test_a_challenger_is_judged_again_when_the_rule_changes(
         self, workspace: Workspace, entry: Entry, generators: list[Generator]
