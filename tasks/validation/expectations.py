@@ -12,10 +12,12 @@ its way with scripts from other hosts; `Verdict.pages` names the pages that show
 
 from __future__ import annotations
 
+import gc
 import html
 import json
 import logging
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -295,10 +297,13 @@ def _great_expectations() -> Any:
     """Great Expectations, imported when it is needed (2 to 3 s) and told to keep to itself first."""
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     os.environ.setdefault("DO_NOT_TRACK", "true")
+    is_new = "great_expectations" not in sys.modules
     with quick_imports(), loaded_when_used("altair", "scipy.stats"):  # for expectations of distributions and their charts: a third of it
         import great_expectations
         import great_expectations.expectations
 
+    if is_new:
+        gc.freeze()  # it stays, so no search for garbage need go through it
     return great_expectations
 
 

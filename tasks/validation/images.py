@@ -354,8 +354,8 @@ def fit(image: Image.Image, size: int) -> Image.Image:
 
 def statistics(image: Image.Image) -> tuple[float, float]:
     """Mean, and standard deviation within each channel, of an `L` or `RGB` picture, in units of 0..255."""
-    counts = np.frombuffer(array("d", image.histogram()), dtype=np.float64).reshape(-1, 256)
-    moments = (counts @ _POWERS / (image.width * image.height)).tolist()
+    counts = np.frombuffer(array("q", image.histogram()), dtype=np.int64).reshape(-1, 256)
+    moments = (counts.astype(np.float64) @ _POWERS / (image.width * image.height)).tolist()
     mean = sum(first for first, _ in moments) / len(moments)
     variance = sum(second - first**2 for first, second in moments) / len(moments)
     return mean, math.sqrt(max(variance, 0.0))

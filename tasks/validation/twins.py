@@ -4,18 +4,20 @@ A held-out image with a near-twin in training is no new one: scores look better 
 what the data are like. `data.seed` draws equal files together, since they have one digest; near-twins have to be looked for.
 
 Images are averaged down to 16 x 16 pixels, and two are near-twins where these correlate by 0.995 or more: brightness and contrast do not
-count, and colours do. Candidates are the nearest in a few main directions, in which no two images are further apart than in all.
+count, and colours do. Candidates are the nearest in a few main directions of 4 x 4 pixels, in which no two images are further apart than
+in all.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from itertools import groupby, islice
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from gan_core.kinds.pixels import Spool
 from tasks.validation.inspection import Inspection, Row
@@ -25,8 +27,10 @@ CORRELATION = 0.995
 
 _SIDE = 16
 _APART = math.sqrt(2 * (1 - CORRELATION))  # of two such pictures, each of mean 0 and length 1
+_COARSE = 4
 _DIRECTIONS, _CANDIDATES = 12, 16
-_FITTED_ON = 5_000  # images that the directions are found on
+_FEW = 1 << 24  # pairs of images of which each is looked at, before a tree would be there
+_BATCH = 256
 
 
 _MOST_HELD_OUT, _MOST = 1_000, 20_000  # images that are looked at for a word about them
@@ -63,32 +67,70 @@ def across(packed: Mapping[str, Sequence[Row]], pictures: Pictures) -> str | Non
 
 
 def small(images: Iterable[NDArray[np.uint8]]) -> NDArray[np.float32]:
-    """Pictures (N, 768), each of mean 0 and length 1, of uint8 images (C, H, W) with 1 or 3 channels."""
-    rows = [np.asarray(_rgb(image).resize((_SIDE, _SIDE), Image.Resampling.BOX), dtype=np.float32).ravel() for image in images]
-    pictures: NDArray[np.float32] = np.stack(rows) if rows else np.zeros((0, 3 * _SIDE**2), dtype=np.float32)
-    pictures -= pictures.mean(axis=1, keepdims=True)
-    pictures /= np.maximum(np.linalg.norm(pictures, axis=1, keepdims=True), 1e-6)
-    return pictures
+    """Pictures (N, 768), each of mean 0 and length 1, of uint8 images (C, H, W) of one size with 1 or 3 channels."""
+    pictures = [_averaged(np.stack(list(batch)), _SIDE) for batch in _alike(images)]
+    if not pictures:
+        return np.zeros((0, 3 * _SIDE**2), dtype=np.float32)
+    found = np.concatenate(pictures).reshape(-1, 3 * _SIDE**2)
+    found -= found.mean(axis=1, keepdims=True)
+    found /= np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-6)
+    return found
 
 
-def _rgb(image: NDArray[np.uint8]) -> Image.Image:
-    return Image.fromarray(np.ascontiguousarray(np.repeat(image, 3 // image.shape[0], axis=0).transpose(1, 2, 0)))
+def _alike(images: Iterable[NDArray[np.uint8]]) -> Iterator[list[NDArray[np.uint8]]]:
+    """Runs of images of one shape, at most `_BATCH` of them."""
+    for _, run in groupby(images, key=lambda image: image.shape):
+        while batch := list(islice(run, _BATCH)):
+            yield batch
+
+
+def _averaged(images: NDArray[Any], side: int) -> NDArray[np.float32]:
+    """Images (N, C, H, W) with 1 or 3 channels averaged down to (N, 3, side, side); a pixel on a border counts on both sides in part."""
+    down, across = (_boxes(length, side) for length in images.shape[2:])
+    made: NDArray[np.float32] = down @ (images.astype(np.float32) @ across.T)
+    return np.broadcast_to(made, (len(made), 3, side, side))
+
+
+@lru_cache
+def _boxes(length: int, side: int) -> NDArray[np.float32]:
+    """The share (side, length) that each of `length` pixels has of each of `side` boxes of equal width."""
+    edges = np.linspace(0, length, side + 1)
+    pixels = np.arange(length)
+    covered = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
+    shares: NDArray[np.float32] = (np.maximum(covered, 0) * side / length).astype(np.float32)
+    return shares
 
 
 def pairs_of_twins(pictures: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.int64]:
     """Near-twins of pictures (N, D) among others (M, D), as `small` gives them: rows of two indices (P, 2)."""
-    from scipy.spatial import cKDTree  # slow to import
-
     if not len(pictures) or not len(others):
         return np.zeros((0, 2), dtype=np.int64)
-    some = others[:: math.ceil(len(others) / _FITTED_ON)].astype(np.float64)
-    directions = np.linalg.eigh(some.T @ some)[1][:, -_DIRECTIONS:]
-    tree = cKDTree(others @ directions)
-    distances, nearest = tree.query(pictures @ directions, k=min(_CANDIDATES, len(others)), distance_upper_bound=_APART * 1.001)
-    rows, columns = np.nonzero(np.isfinite(distances.reshape(len(pictures), -1)))
-    found: NDArray[np.int64] = np.stack([rows, nearest.reshape(len(pictures), -1)[rows, columns]], axis=1).astype(np.int64)
-    found = found[np.linalg.norm(pictures[found[:, 0]] - others[found[:, 1]], axis=1) <= _APART]
-    return found
+    coarse = _coarse(others)
+    directions = np.linalg.eigh(coarse.T @ coarse)[1][:, -_DIRECTIONS:]
+    found = _candidates(_coarse(pictures) @ directions, coarse @ directions)
+    near: NDArray[np.int64] = found[np.linalg.norm(pictures[found[:, 0]] - others[found[:, 1]], axis=1) <= _APART]
+    return near
+
+
+def _coarse(pictures: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Pictures (N, 768) in the directions (N, 48) that blocks of their pixels share."""
+    block = _SIDE // _COARSE  # of so many pixels square, whose mean times it is a length in their common direction
+    return block * _averaged(pictures.reshape(-1, 3, _SIDE, _SIDE), _COARSE).reshape(len(pictures), -1).astype(np.float64)
+
+
+def _candidates(points: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Of each point (N, D) the nearest others (M, D) that are near enough for a twin, at most 16 where they are many: (P, 2)."""
+    bound = _APART * 1.001
+    if len(points) * len(others) <= _FEW:
+        # Squared, and without the part that is the points' own.
+        beyond = np.square(others).sum(axis=1) - 2 * points @ others.T
+        found: NDArray[np.int64] = np.argwhere(beyond <= (bound**2 - np.square(points).sum(axis=1))[:, None])
+        return found
+    from scipy.spatial import cKDTree  # slow to import
+
+    distances, nearest = cKDTree(others).query(points, k=min(_CANDIDATES, len(others)), distance_upper_bound=bound)
+    rows, columns = np.nonzero(np.isfinite(distances.reshape(len(points), -1)))
+    return np.stack([rows, nearest.reshape(len(points), -1)[rows, columns]], axis=1).astype(np.int64)
 
 
 def together(keys: Sequence[str], pictures: NDArray[np.float32]) -> list[str]:
