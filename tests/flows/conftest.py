@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 import toy_workspace as toy
 from command_line import Record, Retrain
@@ -32,11 +33,18 @@ def _private_prefect(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 @pytest.fixture(scope="session")
-def prefect_server(tmp_path_factory: pytest.TempPathFactory, _private_prefect: None) -> Iterator[str]:
-    """The API's address of a real Prefect server."""
+def _server(tmp_path_factory: pytest.TempPathFactory, _private_prefect: None) -> Iterator[str]:
     with server.Server.start(Workspace(tmp_path_factory.mktemp("prefect"))) as own:
         own.wait()
         yield own.url
+
+
+@pytest.fixture(scope="module")
+def prefect_server(_server: str) -> Iterator[str]:
+    """The API's address of a real Prefect server. What a module's tests deploy there is gone for the next one's."""
+    yield _server
+    for one in httpx.post(f"{_server}/deployments/filter", json={}, timeout=30).raise_for_status().json():
+        httpx.delete(f"{_server}/deployments/{one['id']}", timeout=30).raise_for_status()
 
 
 @pytest.fixture(scope="session")

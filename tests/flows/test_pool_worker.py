@@ -89,6 +89,13 @@ def test_what_ends_a_run_of_a_worker_is_said_and_the_next_one_goes_on(finished: 
         assert (finished.root / "train.saved").exists()
 
         released = trains()
+        seen = Record(prefect_server, finished)
+        last = next(one for one in seen.runs() if released.endswith(one["id"]))
+        reason = "has to run: generators.digits.train modified; the last training was stopped before its end"
+        deadline = time.monotonic() + 60
+        while reason not in (said := seen.log(last)):  # lines reach the server every few seconds, and those of a killed run never
+            assert time.monotonic() < deadline, said
+            time.sleep(0.2)
         going.send_signal(signal.SIGTERM)
         state = state_of(released, lambda state: state["type"] != "RUNNING")
         assert state["name"] == "Stopped", state
@@ -96,7 +103,4 @@ def test_what_ends_a_run_of_a_worker_is_said_and_the_next_one_goes_on(finished: 
         assert (finished.root / "train.saved").exists()
         assert going.wait(30) == 0
         toy.assert_nothing_left(finished.root)
-        seen = Record(prefect_server, finished)
-        last = next(one for one in seen.runs() if released.endswith(one["id"]))
         assert seen.stages(last)["train"] == ("Stopped", state["message"])
-        assert "has to run: generators.digits.train modified; the last training was stopped before its end" in seen.log(last)
