@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from gan_core.errors import ConfigError, DataError
 from tasks.kinds.kind import DataKind, Expected, Written, label_column
@@ -92,24 +92,12 @@ class PixelKind(DataKind):
         return dict(zip(("brightness", "contrast"), array_statistics(samples.transpose(0, 2, 3, 1)), strict=True)), projections(samples)
 
     def features(self, name: str, spec: DatasetSpec, params: EvaluateParams) -> ExtractorKind:
-        classes = len(spec.classes or ())
         refuse_segmentation(name, params)
-        if params.features == "classifier" and classes < 2:
-            raise ConfigError(
-                f"generators.{name}.evaluate.features: a classifier needs at least two classes, and the data has {classes}; "
-                "use auto or random"
-            )
-        if params.features == "inception":
-            return "inception"
-        return "random" if params.features == "random" or classes < 2 else "classifier"
+        return "inception" if params.features == "inception" else classifier_or_random(name, spec, params)
 
     def check(self, dataset: Dataset, params: EvaluateParams) -> None:
-        import numpy as np
-
         super().check(dataset, params)
-        held_out = dataset.samples["holdout"]
-        if all(np.array_equal(image, held_out[0]) for image in held_out):
-            raise DataError("all held-out images are the same, so there is nothing to compare with; check the source")
+        refuse_all_alike(dataset, "images")
 
     def measured_by(self) -> Mapping[str, str]:
         from tasks.validation.images import RESIZER
@@ -144,6 +132,33 @@ class PixelKind(DataKind):
 
     def answered(self, config: GeneratorConfig) -> Sequence[tuple[str, str]]:
         return [("string", "png"), *label_column(config)]
+
+
+def classifier_or_random(name: str, spec: DatasetSpec, params: EvaluateParams) -> Literal["classifier", "random"]:
+    """A classifier where there are labels and nothing else is asked, fixed random features otherwise.
+
+    Raises:
+        ConfigError: entry `name` asks for a classifier, and has no classes to tell apart.
+    """
+    classes = len(spec.classes or ())
+    if params.features == "classifier" and classes < 2:
+        raise ConfigError(
+            f"generators.{name}.evaluate.features: a classifier needs at least two classes, and the data has {classes}; use auto or random"
+        )
+    return "random" if params.features == "random" or classes < 2 else "classifier"
+
+
+def refuse_all_alike(dataset: Dataset, called: str) -> None:
+    """Where scores compare with held-out samples; `called`: what these are.
+
+    Raises:
+        DataError: all held-out samples are the same.
+    """
+    import numpy as np
+
+    held_out = dataset.samples["holdout"]
+    if all(np.array_equal(one, held_out[0]) for one in held_out):
+        raise DataError(f"all held-out {called} are the same, so there is nothing to compare with; check the source")
 
 
 def refuse_segmentation(name: str, params: EvaluateParams) -> None:

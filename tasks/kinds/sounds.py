@@ -7,9 +7,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from gan_core.errors import ConfigError, DataError
+from gan_core.errors import ConfigError
 from tasks.kinds.kind import DataKind, Expected, Written, label_column, with_labels
-from tasks.kinds.pixels import refuse_segmentation
+from tasks.kinds.pixels import classifier_or_random, refuse_all_alike, refuse_segmentation
 
 if TYPE_CHECKING:
     import numpy as np
@@ -81,24 +81,14 @@ class SoundKind(DataKind):
         return {"length": lengths(samples, spec.rate), "pitch": middles(pictures)}, projections(pictures)
 
     def features(self, name: str, spec: DatasetSpec, params: EvaluateParams) -> ExtractorKind:
-        classes = len(spec.classes or ())
         refuse_segmentation(name, params)
         if params.features == "inception":
             raise ConfigError(f"generators.{name}.evaluate.features: inception knows photographs, and these are sounds; use auto or random")
-        if params.features == "classifier" and classes < 2:
-            raise ConfigError(
-                f"generators.{name}.evaluate.features: a classifier needs at least two classes, and the data has {classes}; "
-                "use auto or random"
-            )
-        return "random" if params.features == "random" or classes < 2 else "classifier"
+        return classifier_or_random(name, spec, params)
 
     def check(self, dataset: Dataset, params: EvaluateParams) -> None:
-        import numpy as np
-
         super().check(dataset, params)
-        held_out = dataset.samples["holdout"]
-        if all(np.array_equal(sound, held_out[0]) for sound in held_out):
-            raise DataError("all held-out sounds are the same, so there is nothing to compare with; check the source")
+        refuse_all_alike(dataset, self.called)
 
     def written(self, samples: Samples, classes: tuple[str, ...] | None, given: Inputs | None) -> Written:
         import numpy as np
