@@ -24,8 +24,7 @@ def measured(params: TrainParams, dataset: Dataset, folder: Path, seconds: float
     Raises:
         GantryError: the parameters do not fit the data, or the training is lost at once.
     """
-    alone = kinds.of(dataset.spec.kind).keeps_one_core
-    torch.set_num_threads(params.threads or (1 if alone else max(min(torch.get_num_threads(), cores.usable()), 1)))
+    torch.set_num_threads(params.threads or cores.threads(kinds.of(dataset.spec.kind).keeps_one_core, torch.get_num_threads()))
     last = min(_SHARE * seconds, _MOST)
     steps: list[tuple[float, int]] = []
 

@@ -93,8 +93,7 @@ def _threads(dataset: Dataset, state: Path, here: int) -> int:
     """
     with suppress(OSError, ValueError):
         return max(int((state / _THREADS).read_text()), 1)
-    alone = kinds.of(dataset.spec.kind).keeps_one_core
-    return 1 if alone else max(min(torch.get_num_threads(), cores.usable()) // here, 1)
+    return cores.threads(kinds.of(dataset.spec.kind).keeps_one_core, torch.get_num_threads(), here)
 
 
 def _train(

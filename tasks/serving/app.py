@@ -8,7 +8,7 @@ import json
 import logging
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self
 from uuid import uuid4
@@ -62,6 +62,8 @@ class Limits:
     """Passes of the network that are under way at once."""
     token: str | None = None
     """What `Authorization: Bearer` has to hold; None: nothing."""
+    variable: str = "GANTRY_SERVE_TOKEN"
+    """Of the environment, where the token comes from."""
     provenance: bool = True
     """Whether pictures say in their metadata what drew them."""
     hosts: tuple[str, ...] = ()
@@ -76,15 +78,15 @@ class RefusedError(GantryError):
         self.status, self.headers = status, {key.replace("_", "-"): value for key, value in headers.items()}
 
 
-def check_host(hosts: Sequence[str], headers: Headers) -> None:
-    """Refuse who calls this server by another name than these, if there are any: a page of another site that gave its address its own.
+def check_host(limits: Limits, headers: Headers) -> None:
+    """Refuse who calls this server by another name than its own, where it has any: a page of another site that gave its address its own.
 
     Raises:
         RefusedError: so it is.
     """
     host = re.sub(r":\d*$", "", headers.get("host", "")).strip("[]")
-    if hosts and host not in hosts:
-        raise RefusedError(421, f"this server is {hosts[0]}, and was asked as {host[:80]!r}; set its token to allow it")
+    if limits.hosts and host not in limits.hosts:
+        raise RefusedError(421, f"this server is {limits.hosts[0]}, and was asked as {host[:80]!r}; set {limits.variable} to allow it")
 
 
 class Server:
@@ -186,7 +188,7 @@ class Server:
 
     def _check(self, path: str, headers: Headers) -> None:
         """Refuse who may not ask."""
-        check_host(self._limits.hosts, headers)
+        check_host(self._limits, headers)
         if self._limits.token is not None and path not in _OPEN:
             kind, _, token = headers.get("authorization", "").partition(" ")
             if kind.lower() != "bearer" or not hmac.compare_digest(token.encode(), self._limits.token.encode()):

@@ -32,7 +32,7 @@ def limits_of(host: str, waiting: int, provenance: bool = True, variable: str = 
         raise ConfigError(
             f"{variable}: has {len(token)} characters and is easily guessed; use {_SHORTEST_TOKEN} or more, as `openssl rand -hex 32`"
         )
-    return Limits(waiting=waiting, token=token, provenance=provenance, hosts=() if token else LOOPBACK)
+    return Limits(waiting=waiting, token=token, variable=variable, provenance=provenance, hosts=() if token else LOOPBACK)
 
 
 def share_of(text: str) -> float:

@@ -109,7 +109,7 @@ class Studio:
         return self._html("refused", status=error.status if isinstance(error, RefusedError) else 400, said=str(error))
 
     def _check(self, headers: Headers, method: str) -> None:
-        check_host(self._limits.hosts, headers)
+        check_host(self._limits, headers)
         origin = headers.get("origin")
         if method == "POST" and origin is not None and origin.partition("://")[2] != headers.get("host"):
             raise RefusedError(403, "a page of another site may not ask this one to do something")

@@ -15,6 +15,11 @@ def usable() -> int:
     return int(loky.cpu_count())
 
 
+def threads(alone: bool, most: int, processes: int = 1) -> int:
+    """Of a training, or of each of its processes: a share of the cores that may be used, and of `most`; one where it runs `alone`."""
+    return 1 if alone else max(min(most, usable()) // processes, 1)
+
+
 def described() -> str:
     """How many, in words."""
     count, there = usable(), os.cpu_count() or 1
