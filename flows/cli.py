@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import re
+import shlex
 import signal
 import sys
 from pathlib import Path
@@ -184,9 +185,9 @@ def _init_from(folder: Path, source: Path, name: str | None, label: str | None, 
     if is_new:
         init_workspace(folder)
     add_text(workspace, found.text, str(source))
-    typer.echo(
-        f"added {found.name} to {folder / 'params.yaml'}; next: {'' if folder == Path() else f'cd {folder} && '}gantry run {found.name}"
-    )
+    typer.echo(f"added {found.name} to {folder / 'params.yaml'}; next:")
+    typer.echo(f"  {'' if folder == Path() else f'cd {shlex.quote(str(folder))} && '}gantry run {found.name} --budget 20m")
+    typer.echo("without --budget it trains for all of the entry's images, and its first lines say how long that takes here")
     if label is None and found.labels:
         typer.echo(f"note: rows can be drawn by a column, such as {found.labels[-1]}; `label: {found.labels[-1]}` below data says so")
 

@@ -168,6 +168,8 @@ def _try(
             return spent
 
         note_spent()
+        meanwhile, after = ((folder / "samples").relative_to(workspace.root) for folder in (unfinished, workspace.model(name)))
+        _note(f"pictures of what it draws: in {meanwhile} while it trains, then in {after}")
         book = tracking.Logbook(run)
         book.log(lambda run: logged.begun(run, workspace, name, entry, params, dataset.spec))
         record = _Record(book, unfinished / "metrics.jsonl")

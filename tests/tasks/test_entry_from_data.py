@@ -110,12 +110,12 @@ def test_the_command_makes_the_workspace_and_asks_only_on_a_terminal(table: Path
     silent = gantry(tmp_path, "init", "w", "--from", table.name)
     assert silent.returncode == 0, silent.stderr
 
-    assert "added our-clients to w/params.yaml; next: cd w && gantry run our-clients\n" in silent.stdout
+    assert "added our-clients to w/params.yaml; next:\n  cd w && gantry run our-clients --budget 20m\n" in silent.stdout
     assert "note: rows can be drawn by a column, such as churned; `label: churned` below data says so\n" in silent.stdout
     asked = gantry(tmp_path / "w", "init", "--from", f"../{table.name}", typed="churned\nmine\ny\n")
     assert asked.returncode == 0, asked.stderr
     assert "rows can be drawn by one of: plan #1, churned\n" in asked.stdout
-    assert asked.stdout.endswith("added mine to params.yaml; next: gantry run mine\n")
+    assert "added mine to params.yaml; next:\n  gantry run mine --budget 20m\n" in asked.stdout
     assert {name: entry.data.label for name, entry in params.load(tmp_path / "w").items()} == {
         "digits": None, "circle": None, "our-clients": None, "mine": "churned",
     }  # fmt: skip

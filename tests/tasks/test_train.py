@@ -293,7 +293,11 @@ def test_stopped_by_sigterm_and_by_ctrl_c_it_saves_its_state_and_goes_on(
     child.terminate()
     _, stderr = child.communicate(timeout=60)
     assert child.returncode == 128 + signal.SIGTERM
-    assert re.fullmatch(r"note: stopped, the state is saved; run it again to go on \(in .*\)\n", stderr)
+    pictures, stopped = stderr.splitlines()
+    assert re.fullmatch(r"note: stopped, the state is saved; run it again to go on \(in .*\)", stopped)
+    drawn = re.fullmatch(r"note: pictures of what it draws: in (\S+) while it trains, then in models/\S+/samples", pictures)
+    assert drawn is not None
+    assert list((workspace.root / drawn[1]).glob("*.png")) != []
     (run,) = mlflow_runs(workspace)
     assert run.info.status == "KILLED"
     lines = lines_of_record(workspace)
