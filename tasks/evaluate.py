@@ -67,6 +67,9 @@ def evaluate(workspace: Workspace, name: str, entry: Entry) -> None:
         if copies is not None:
             found, grids["copies"] = copies
             scores, record = {**scores, "copies": rounded(found.share)}, {**record, "copies": found.as_record()}
+        privacy = scoring.privacy(evidence, dataset, entry.evaluation)
+        if privacy is not None:
+            scores, record = {**scores, **privacy.scores()}, {**record, **privacy.as_record()}
         _write(report, scores, record, curves, grids, heard)
         tracking.Logbook(run).log(lambda run: logged.evaluated(run, report, generator.config.images))
     print(_said(name, scores, record))

@@ -42,6 +42,7 @@ _HEUSEL = "Heusel et al., 2017, arXiv:1706.08500"
 _KYNKAANNIEMI = "Kynkaanniemi et al., 2019, arXiv:1904.06991"
 _NAEEM = "Naeem et al., 2020, arXiv:2002.09797"
 _ISOLA = "Isola et al., 2017, arXiv:1611.07004"
+_CHEN = "Chen et al., 2020, arXiv:1909.03935 (GAN-Leaks)"
 _PACGAN = "Lin et al., 2018, arXiv:1712.04086 (PacGAN)"
 _WANG = "Wang et al., 2004, doi:10.1109/TIP.2003.819861"
 _ZHANG = "Zhang et al., 2017, arXiv:1612.03242 (StackGAN)"
@@ -121,6 +122,24 @@ METRICS: Mapping[str, Metric] = {
         "0 to 1; what exceeds the share among held-out samples",
         LOWER,
         "Lowe, 2004, doi:10.1023/B:VISI.0000029664.99615.94 (the ratio of distances)",
+    ),
+    "membership": Metric(
+        "how well generated rows tell whose row was trained on: 0 not at all, 1 always",
+        "Whoever has the generated rows and somebody's row may guess that it was trained on where a generated one lies close. This "
+        "attack is run on training rows and on held-out ones, which nobody was trained on: 2 A - 1, where A is the share of pairs of "
+        "one of each in which the training row is the closer one. evaluation.json has its interval, and how far generated and held-out "
+        "rows lie from the closest training row. Only floors look at it; no two versions are compared by it.",
+        "0 to 1; 0 for rows of other people",
+        LOWER,
+        _CHEN,
+    ),
+    "class_membership": Metric(
+        "the same among rows of the class of which the most is told",
+        "The attack of membership on the rows of each class; the class counts whose interval begins the highest, and which evaluation.json "
+        "names. Rows of a rare class are the easiest to find.",
+        "0 to 1; 0 for rows of other people",
+        LOWER,
+        _CHEN,
     ),
     "modes": Metric(
         "how many of the known kinds of sample are drawn",
@@ -445,7 +464,7 @@ CURVES: Mapping[str, Metric] = {
 
 BETTER: Mapping[str, str] = {name: metric.better for name, metric in METRICS.items()}
 
-FLOOR_ONLY = ("copies",)
+FLOOR_ONLY = ("copies", "membership", "class_membership")
 """Scores of the challenger alone, which floors look at: no two generators are compared by them."""
 
 _INSTEAD: Mapping[str, str] = {"fid": "kid", "fid_ratio": "kid", "fid_infinity": "kid"}

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from gan_core.params.common import Kind
 from tasks import kinds
-from tasks.metrics import instead_of
+from tasks.metrics import FLOOR_ONLY, instead_of
 from tasks.params import RegisterParams
 from tasks.promotion.comparison import Comparison
 
@@ -20,7 +20,7 @@ PROMOTING = ("first", "promoted")
 WORSE = "kept: worse"
 
 # Floors that hold unless `require` names their metric; looked at only where it was measured.
-FLOORS: Mapping[str, str] = {"copies": "<= 0.05"}
+FLOORS: Mapping[str, str] = {"copies": "<= 0.05", "membership": "<= 0.1", "class_membership": "<= 0.1"}
 
 _SHOWN = 0.01  # part of a difference, or of its deviation, from which on a bias is spoken of
 _NONE: Mapping[str, str] = {}
@@ -48,8 +48,8 @@ class Measured:
     @classmethod
     def of(cls, scores: Mapping[str, float], evaluation: Mapping[str, Any]) -> Self:
         """From metrics.json and evaluation.json."""
-        copies = evaluation.get("copies") or {}
-        intervals = {"copies": (float(copies["interval"][0]), float(copies["interval"][1]))} if "interval" in copies else {}
+        found = {key: (evaluation.get(key) or {}).get("interval") for key in FLOOR_ONLY}
+        intervals = {key: (float(bounds[0]), float(bounds[1])) for key, bounds in found.items() if bounds is not None}
         return cls(scores, conditions_of(evaluation), evaluation.get("undecided") or {}, intervals)
 
 

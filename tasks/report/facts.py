@@ -23,6 +23,7 @@ from tasks.records import lineage
 from tasks.records.curves import Curves, read_curves
 from tasks.records.history import Former, formers
 from tasks.records.stage_files import if_there
+from tasks.scoring import privacy
 from tasks.validation import drift
 from tasks.validation.quarantine import set_aside
 from tasks.workspace import Workspace
@@ -124,6 +125,11 @@ class Facts:
     """What the training took, as run.json has it."""
     start_curves: Mapping[str, Sequence[tuple[int, float]]] = field(default_factory=dict)
     """Likewise of the training that this one started from, as far as they are at hand."""
+
+    @property
+    def privacy(self) -> Sequence[str]:
+        """What generated rows tell of those that were trained on, a sentence each."""
+        return privacy.in_words(self.record.get("evaluation") or {})
 
     @property
     def selected(self) -> str | None:

@@ -22,6 +22,7 @@ from tasks.params import EvaluateParams
 
 if TYPE_CHECKING:
     from tasks.scoring.copies import Copies
+    from tasks.scoring.privacy import Privacy
 
 PICTURES = 64
 """Samples on a grid."""
@@ -116,6 +117,10 @@ class Scoring(ABC):
         self, generator: Generator, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams
     ) -> tuple[Copies, NDArray[np.uint8]] | None:
         """Whether the generator repeats its training samples, and a picture of the closest pairs; None where that is not asked."""
+        return None
+
+    def privacy(self, evidence: Any, dataset: Dataset, params: EvaluateParams) -> Privacy | None:
+        """What samples that were gathered tell of those that the generator was trained on; None where that is not asked."""
         return None
 
     @abstractmethod

@@ -36,6 +36,7 @@ from gan_core.metrics.rows import Forest, area, class_areas, column_distances, c
 from gan_core.randomness import mix
 from tasks.params import EvaluateParams
 from tasks.scoring.copies import COMPARED, Copies, Embedding, find_copies
+from tasks.scoring.privacy import Privacy, find_privacy
 from tasks.scoring.scoring import Evidence, Scoring, chosen, rounded
 
 TABLES = 3
@@ -194,6 +195,19 @@ class TableScoring(Scoring):
         found = replace(found, repeated=(repeated_rows(train), len(train)))
         pairs = np.array(found.pairs)
         return found, pictures.profiles(generated[pairs[:, 0]], train[pairs[:, 1]], columns)
+
+    def privacy(self, evidence: TableEvidence, dataset: Dataset, params: EvaluateParams) -> Privacy | None:
+        """Labels are told apart as the values of a category are."""
+        columns, classes = Table.of(dataset.spec).schema.columns, dataset.spec.classes or ()
+        train, held_out, drawn, labels = np.array(dataset.samples["train"]), np.array(dataset.samples["holdout"]), evidence.generated, {}
+        if classes and evidence.generated_labels is not None:
+            labels = {split: np.array(dataset.labels[split]) for split in ("train", "holdout")}
+            columns = (*columns, Column("", "category", "string", classes))
+            train, held_out = np.column_stack([train, labels["train"]]), np.column_stack([held_out, labels["holdout"]])
+            drawn = np.column_stack([drawn, evidence.generated_labels])
+        embed = deviations(train, columns)
+        known = labels.get("train"), labels.get("holdout")
+        return find_privacy(embed(drawn), embed(train), embed(held_out), classes, *known, seed=params.seed)
 
     def grids(self, generator: Generator, dataset: Dataset, seed: int) -> dict[str, NDArray[np.uint8]]:
         """Histograms: generated rows over held-out ones, and for comparison training rows over the same."""

@@ -108,6 +108,22 @@ def facts(outcome: str = "promoted", **changes: Any) -> Facts:
     return replace(made, **changes)
 
 
+def test_what_rows_tell_of_training_rows_is_said_on_page_and_card() -> None:
+    told = {"value": 0.123, "interval": [0.01, 0.2], "compared": [900, 600]}
+    near = {"generated": {"median": 1.5}, "held_out": {"median": 1.75}}
+    evaluation = {
+        "membership": told,
+        "class_membership": {**told, "value": 0.5, "class": EVIL},
+        "closest_training_row": {"distances": near},
+    }
+    shown = facts()
+    shown = replace(shown, record={**shown.record, "evaluation": {**shown.record["evaluation"], **evaluation}})
+    for text in (page.render(shown), card.render(shown)):
+        assert "0.12 (0.01 to 0.20 by chance)" in text
+        assert f"rows of {escape(EVIL)}: 0.50" in text
+        assert "median: 1.5 against 1.75" in text
+
+
 class _Tags(HTMLParser):
     def __init__(self, html: str) -> None:
         super().__init__()

@@ -62,7 +62,7 @@ def done(workspace: Workspace, tmp_path: Path) -> Workspace:
 
 def test_from_a_file_to_a_champion_and_back_to_files(done: Workspace, tmp_path: Path) -> None:
     scores = json.loads((done.report("rows") / "metrics.json").read_text())
-    assert set(scores) == {"detection", "utility", "column_distance", "correlation_distance", "copies"}
+    assert set(scores) == {"detection", "utility", "column_distance", "correlation_distance", "copies", "membership", "class_membership"}
     assert scores["copies"] < 0.05
     assert scores["utility"] > 0.9  # classes that lie 20 deviations apart
     assert scores["column_distance"] < 0.4
