@@ -1,8 +1,8 @@
 """Changes that make a small data set larger.
 
-`augment` is for images (DiffAugment, Zhao et al., 2020): the same family of changes for real and generated ones, and differentiable, so
-that only what the discriminator sees is changed and the generator never learns to draw the changes. `mirrored_and_shifted` is for pairs,
-whose two images change alike.
+`augment` is for images and volumes (DiffAugment, Zhao et al., 2020): the same family of changes for real and generated ones, and
+differentiable, so that only what the discriminator sees is changed and the generator never learns to draw the changes.
+`mirrored_and_shifted` is for pairs, whose two images change alike.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 def augment(images: Tensor, colour: bool = True) -> Tensor:
-    """Colour (unless told not to), translation and cutout, each image by its own draw: float (N, C, H, W) in -1..1, the same shape."""
+    """Colour (unless told not to), translation and cutout, each sample by its own draw: float (N, C, ...) in -1..1, the same shape."""
     return _cutout(_translation(_colour(images) if colour else images))
 
 
@@ -81,23 +81,28 @@ def _colour(images: Tensor) -> Tensor:
 
 
 def _translation(images: Tensor, share: float = 0.125) -> Tensor:
-    """Shifts by up to an eighth of the side, filled with grey (0)."""
-    n, _, height, width = images.shape
-    limits = int(height * share + 0.5), int(width * share + 0.5)
-    padded = F.pad(images, (limits[1], limits[1], limits[0], limits[0]))
-    rows = torch.randint(0, 2 * limits[0] + 1, (n, 1), device=images.device) + torch.arange(height, device=images.device)
-    columns = torch.randint(0, 2 * limits[1] + 1, (n, 1), device=images.device) + torch.arange(width, device=images.device)
-    samples = torch.arange(n, device=images.device)[:, None, None]
-    return padded.permute(0, 2, 3, 1)[samples, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+    """Shifts by up to an eighth of each side, filled with grey (0)."""
+    n, _, *sides = images.shape
+    limits = [int(side * share + 0.5) for side in sides]
+    padded = F.pad(images, [limit for limit in reversed(limits) for _ in range(2)])
+    places = [torch.arange(n, device=images.device).view(n, *[1] * len(sides))]
+    for axis, (side, limit) in enumerate(zip(sides, limits, strict=True)):
+        moved = torch.randint(0, 2 * limit + 1, (n, 1), device=images.device) + torch.arange(side, device=images.device)
+        places.append(_along(moved, axis, len(sides)))
+    return padded.movedim(1, -1)[tuple(places)].movedim(-1, 1)
 
 
 def _cutout(images: Tensor, share: float = 0.5) -> Tensor:
-    """A square of half the side, at a random place that may reach over the edge, set to grey (0)."""
-    n, _, height, width = images.shape
-    size = int(height * share + 0.5), int(width * share + 0.5)
-    top = torch.randint(0, height + (1 - size[0] % 2), (n, 1), device=images.device) - size[0] // 2
-    left = torch.randint(0, width + (1 - size[1] % 2), (n, 1), device=images.device) - size[1] // 2
-    rows, columns = torch.arange(height, device=images.device), torch.arange(width, device=images.device)
-    in_rows = (rows >= top) & (rows < top + size[0])
-    in_columns = (columns >= left) & (columns < left + size[1])
-    return images.masked_fill((in_rows[:, :, None] & in_columns[:, None, :])[:, None], 0.0)
+    """A square (a cube) of half of each side, at a random place that may reach over the edge, set to grey (0)."""
+    n, _, *sides = images.shape
+    inside = torch.ones(n, *[1] * len(sides), dtype=torch.bool, device=images.device)
+    for axis, side in enumerate(sides):
+        size, places = int(side * share + 0.5), torch.arange(side, device=images.device)
+        first = torch.randint(0, side + (1 - size % 2), (n, 1), device=images.device) - size // 2
+        inside = inside & _along((places >= first) & (places < first + size), axis, len(sides))
+    return images.masked_fill(inside[:, None], 0.0)
+
+
+def _along(rows: Tensor, axis: int, axes: int) -> Tensor:
+    """What is said of the places of one axis of each sample, (N, side), beside the other axes: (N, 1, ..., side, ..., 1)."""
+    return rows.view(len(rows), *[1] * axis, -1, *[1] * (axes - 1 - axis))

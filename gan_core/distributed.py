@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from gan_core.data.scaling import channels_last
 from gan_core.errors import PeerLostError, TrainingError
 
 
@@ -286,8 +287,8 @@ class _AsWhole(TorchFunctionMode):
 
 def _wide(like: Tensor, count: int) -> Tensor:
     """An uninitialised tensor `count` times as long as `like`, that lies in memory in the same order."""
-    channels_last = like.dim() == 4 and like.is_contiguous(memory_format=torch.channels_last)
-    memory_format = torch.channels_last if channels_last else torch.contiguous_format
+    layout = channels_last(like.dim())
+    memory_format = layout if like.is_contiguous(memory_format=layout) else torch.contiguous_format
     return torch.empty((len(like) * count, *like.shape[1:]), dtype=like.dtype, device=like.device, memory_format=memory_format)
 
 

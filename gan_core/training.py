@@ -260,7 +260,11 @@ def _scored(scorer: Scorer | None, recipe: Recipe[Any], average: Average, images
 
 
 def _is_convolutional(recipe: Recipe[Any]) -> bool:
-    return any(isinstance(module, torch.nn.Conv2d) for player in recipe.players.values() for module in player.modules())
+    return any(
+        isinstance(module, torch.nn.Conv1d | torch.nn.Conv2d | torch.nn.Conv3d)
+        for player in recipe.players.values()
+        for module in player.modules()
+    )
 
 
 def _optimizer(recipe: Recipe[Any], turn: Turn, params: OptimizerParams) -> torch.optim.Optimizer:

@@ -32,9 +32,10 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from gan_core.augment import augment, varied
 from gan_core.data.batches import Batches
 from gan_core.data.dataset import Dataset, DatasetSpec
-from gan_core.data.scaling import images_to_unit
+from gan_core.data.scaling import channels_last, images_to_unit
 from gan_core.errors import DataError
 from gan_core.metrics.fitting import one_cycle, steps_for
+from gan_core.networks.common import Layers
 from gan_core.randomness import reseed
 
 FORMAT = 1
@@ -59,8 +60,8 @@ class ExtractorConfig:
     """What an extractor is, apart from its weights."""
 
     kind: ExtractorKind
-    shape: tuple[int, int, int]
-    """(C, H, W) of the images it takes."""
+    shape: tuple[int, ...]
+    """(C, H, W) of the images it takes, or (C, X, Y, Z) of volumes."""
     classes: tuple[str, ...] | None
     """Names of the labels that a classifier tells apart."""
     seed: int
@@ -112,7 +113,7 @@ class FeatureExtractor(ABC):
         return self.config.shape == spec.shape and self.config.classes in (None, spec.classes)
 
     def features(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Features of uint8 images (N, C, H, W): float32 (N, D).
+        """Features of uint8 images (N, C, H, W), or volumes (N, C, X, Y, Z): float32 (N, D).
 
         Raises:
             DataError: the images are of another shape or type.
@@ -200,12 +201,12 @@ class ClassifierExtractor(FeatureExtractor):
             TrainingError: the loss is not finite.
         """
         spec = dataset.spec
-        if len(spec.shape) != 3 or spec.classes is None or len(spec.classes) < 2:
+        if len(spec.shape) < 3 or spec.classes is None or len(spec.classes) < 2:
             raise DataError("features: a classifier needs labelled images of at least two classes; use evaluate.features: random")
         device = torch.device(device)
         network = _channels_last(_seeded_network(spec, len(spec.classes), seed).to(device))
         _fit(network, Batches(dataset, seed, device), spec.counts["train"], seed, augmented)
-        config = ExtractorConfig(cls.kind, image_shape(spec), spec.classes, seed, spec.digest)
+        config = ExtractorConfig(cls.kind, spec.shape, spec.classes, seed, spec.digest)
         fitted = cls(config, network)
         right = fitted.classify(fitted.features(dataset.samples["holdout"])) == dataset.labels["holdout"]
         return cls(replace(config, holdout_accuracy=round(float(right.mean()), 6) if len(right) else None), network)
@@ -233,7 +234,7 @@ class ClassifierExtractor(FeatureExtractor):
 
 
 class RandomConvExtractor(FeatureExtractor):
-    """A random convolutional network for images without labels (as in Naeem et al., 2020, arXiv:2002.09797).
+    """A random convolutional network for images or volumes without labels (as in Naeem et al., 2020, arXiv:2002.09797).
 
     Its weights are a function of the seed; the scale and offset of each channel are set once, so that the training images' activations
     have mean 0 and deviation 1 in front of each non-linearity.
@@ -249,26 +250,26 @@ class RandomConvExtractor(FeatureExtractor):
             DataError: the data set has no images.
         """
         spec = dataset.spec
-        if len(spec.shape) != 3:
-            raise DataError("features: a convolutional network needs images")
+        if len(spec.shape) < 3:
+            raise DataError("features: a convolutional network needs images or volumes")
         device = torch.device(device)
         network = _channels_last(_seeded_network(spec, 0, seed).to(device))
         for module in network.modules():
-            if isinstance(module, nn.BatchNorm2d):
+            if isinstance(module, nn.BatchNorm2d | nn.BatchNorm3d):
                 module.momentum = None  # the plain mean over the batches that follow
-        batches, size = Batches(dataset, seed, device), _chunk(image_shape(spec))
+        batches, size = Batches(dataset, seed, device), _chunk(spec.shape)
         with torch.no_grad(), in_float32():
             network.train()
             for start in range(0, min(_CALIBRATION, spec.counts["train"]), size):
                 network.features(batches.after(start, size).real)
-        return cls(ExtractorConfig(cls.kind, image_shape(spec), None, seed, spec.digest), network)
+        return cls(ExtractorConfig(cls.kind, spec.shape, None, seed, spec.digest), network)
 
 
 class ImageNetwork(nn.Module):
     """A network that an extractor's features come from."""
 
     def features(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) in -1..1 -> (N, 128)."""
+        """(N, C, ...) in -1..1 -> (N, 128)."""
         raise NotImplementedError
 
     def for_inference(self) -> Callable[[Tensor], Tensor]:
@@ -277,28 +278,28 @@ class ImageNetwork(nn.Module):
 
 
 class FeatureNetwork(ImageNetwork):
-    """Strided 3x3 convolutions down to 4 pixels, then the mean of each of 128 channels: (N, C, H, W) in -1..1 -> (N, 128).
+    """Strided convolutions of side 3 down to 4 pixels, then the mean of each of 128 channels: (N, C, ...) in -1..1 -> (N, 128).
 
     Channels double with each halving. `forward` adds a linear layer to the classes' logits, where there are classes.
     """
 
-    def __init__(self, shape: tuple[int, int, int], classes: int) -> None:
+    def __init__(self, shape: tuple[int, ...], classes: int) -> None:
         super().__init__()
         channels, *sides = shape
         stride = _first_stride(max(sides))
         side = math.ceil(max(sides) / stride)
-        layers = _layer(channels, _FIRST_CHANNELS, kernel=stride + 2, stride=stride)
+        nd = Layers.of(shape)
+        layers = _layer(nd, channels, _FIRST_CHANNELS, kernel=stride + 2, stride=stride)
         channels = _FIRST_CHANNELS
         while side > _LAST_SIDE or channels < WIDTH:
             halve = side > _LAST_SIDE
-            layers += _layer(channels, min(2 * channels, WIDTH), kernel=3, stride=2 if halve else 1)
+            layers += _layer(nd, channels, min(2 * channels, WIDTH), kernel=3, stride=2 if halve else 1)
             channels, side = min(2 * channels, WIDTH), math.ceil(side / 2) if halve else side
         self.trunk = nn.Sequential(*layers)
         self.head = nn.Linear(WIDTH, classes) if classes else None
 
     def features(self, images: Tensor) -> Tensor:
-        pooled: Tensor = self.trunk(images).mean(dim=(2, 3))
-        return pooled
+        return _pooled(self.trunk(images))
 
     def for_inference(self) -> Callable[[Tensor], Tensor]:
         """With each normalisation folded into the convolution before it, which saves a third."""
@@ -307,7 +308,7 @@ class FeatureNetwork(ImageNetwork):
         for convolution, normalisation in zip(layers[::3], layers[1::3], strict=True):
             folded += [fuse_conv_bn_eval(convolution, normalisation), nn.ReLU(inplace=True)]
         trunk = nn.Sequential(*folded)
-        return lambda images: trunk(images).mean(dim=(2, 3))
+        return lambda images: _pooled(trunk(images))
 
     def forward(self, images: Tensor) -> Tensor:
         assert self.head is not None, "a random network has no classes"  # noqa: S101
@@ -323,17 +324,21 @@ def _first_stride(side: int) -> int:
     return 1 if side < 24 else max(2, round(side / 32))
 
 
-def _layer(channels: int, out: int, kernel: int, stride: int) -> list[nn.Module]:
-    return [nn.Conv2d(channels, out, kernel, stride, padding=1, bias=False), nn.BatchNorm2d(out), nn.ReLU()]
+def _layer(nd: Layers, channels: int, out: int, kernel: int, stride: int) -> list[nn.Module]:
+    return [nd.convolution(channels, out, kernel, stride, padding=1, bias=False), nd.batch_norm(out), nn.ReLU()]
+
+
+def _pooled(features: Tensor) -> Tensor:
+    return features.mean(dim=tuple(range(2, features.dim())))
 
 
 def _seeded_network(spec: DatasetSpec, classes: int, seed: int) -> FeatureNetwork:
     """A network whose first weights are a function of the seed; torch's global random state stays as it is."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = FeatureNetwork(image_shape(spec), classes)
+        network = FeatureNetwork(spec.shape, classes)
         for module in network.modules():
-            if isinstance(module, nn.Conv2d):
+            if isinstance(module, nn.Conv2d | nn.Conv3d):
                 nn.init.kaiming_normal_(module.weight)
     return network
 
@@ -347,9 +352,9 @@ def _fit(network: FeatureNetwork, batches: Batches, count: int, seed: int, augme
     def loss_at(step: int) -> Tensor:
         batch = batches.after(step * size, size)
         real = _augmented(batch.real, seed, step) if augmented else batch.real
-        deviations = _NOISE * torch.rand(size, 1, 1, 1, generator=noise)
+        deviations = _NOISE * torch.rand(size, *[1] * (real.dim() - 1), generator=noise)
         noisy = real + (deviations * torch.randn(real.shape, generator=noise)).to(real)
-        return F.cross_entropy(network(noisy.contiguous(memory_format=torch.channels_last)), cast(Tensor, batch.labels))
+        return F.cross_entropy(network(noisy.contiguous(memory_format=channels_last(noisy.dim()))), cast(Tensor, batch.labels))
 
     network.train()
     with in_float32():
@@ -374,20 +379,21 @@ def in_float32() -> Iterator[None]:
         yield
 
 
-def _chunk(shape: tuple[int, int, int]) -> int:
+def _chunk(shape: tuple[int, ...]) -> int:
     """How many images of a shape go through the network at once."""
     return max(1, min(_CHUNK, _CHUNK_VALUES // math.prod(shape)))
 
 
 def _channels_last(network: _Network) -> _Network:
     """The memory layout in which convolutions are fastest on either device."""
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    most = max(weight.dim() for weight in network.parameters())
+    network.to(memory_format=channels_last(most))  # type: ignore[call-overload]
     return network
 
 
 def prepared(images: Tensor) -> Tensor:
-    """uint8 images as an extractor's network takes them: float32 in -1..1, channels last."""
-    return images_to_unit(images).contiguous(memory_format=torch.channels_last)
+    """uint8 images or volumes as an extractor's network takes them: float32 in -1..1, channels last."""
+    return images_to_unit(images).contiguous(memory_format=channels_last(images.dim()))
 
 
 def image_shape(spec: DatasetSpec) -> tuple[int, int, int]:

@@ -40,7 +40,7 @@ _CHECKED = 2_000  # held-out captions that tell how well a matcher does
 class MatchingNetwork(FeatureNetwork):
     """The random network of `RandomConvExtractor`, and beside it an encoder of images and one of captions."""
 
-    def __init__(self, shape: tuple[int, int, int], words: int) -> None:
+    def __init__(self, shape: tuple[int, ...], words: int) -> None:
         super().__init__(shape, 0)
         channels, *sides = shape
         # At most 32 pixels a side: what a picture shows does not hang on more, and larger ones cost several times as much.

@@ -31,7 +31,7 @@ _BATCH = 8
 _LEARNING_RATE, _WEIGHT_DECAY = 3e-3, 1e-2
 
 
-def _halvings(shape: tuple[int, int, int]) -> int:
+def _halvings(shape: tuple[int, ...]) -> int:
     halvings = min(4, *((side & -side).bit_length() - 1 for side in shape[1:]))
     if not halvings:
         raise DataError(f"features: a segmentation network needs even sides, and images have {shape[1]} x {shape[2]} pixels")
@@ -41,7 +41,7 @@ def _halvings(shape: tuple[int, int, int]) -> int:
 class SegmentationNetwork(ImageNetwork):
     """A small U-Net: images (N, C, H, W) in -1..1 -> the classes' logits (N, K, H, W). Its features are the mean of its deepest level."""
 
-    def __init__(self, shape: tuple[int, int, int], classes: int) -> None:
+    def __init__(self, shape: tuple[int, ...], classes: int) -> None:
         super().__init__()
         halvings = _halvings(shape)
         self.unet = Unet(shape[0], classes, tuple(WIDTH // 2**level for level in range(halvings - 1, -1, -1)))

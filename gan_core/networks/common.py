@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal, cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import spectral_norm
 
+from gan_core.data.scaling import channels_last
 from gan_core.distributed import own_part, whole
 from gan_core.errors import ConfigError
 from gan_core.networks.linear import Linear
@@ -27,20 +30,48 @@ def normalized(module: nn.Module, normalization: Normalization) -> nn.Module:
     return spectral_norm(module) if normalization == "spectral" else module
 
 
-def batch_norm(channels: int, normalization: Normalization) -> nn.Module:
-    """Normalisation of features (N, C, H, W) by batch or by instance where that is asked for, nothing otherwise."""
+@dataclass(frozen=True)
+class Layers:
+    """What networks are made of, for samples of one number of dimensions."""
+
+    convolution: type[nn.Conv1d | nn.Conv2d | nn.Conv3d]
+    transposed: type[nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d]
+    batch_norm: type[nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d]
+    instance_norm: type[nn.InstanceNorm1d | nn.InstanceNorm2d | nn.InstanceNorm3d]
+    average_pool: Callable[[Tensor, int], Tensor]
+
+    @classmethod
+    def of(cls, shape: tuple[int, ...]) -> Layers:
+        """For samples of a shape: series (C, T), images (C, H, W) or volumes (C, X, Y, Z)."""
+        return _LAYERS[len(shape) - 1]
+
+
+_LAYERS = {
+    1: Layers(nn.Conv1d, nn.ConvTranspose1d, nn.BatchNorm1d, nn.InstanceNorm1d, F.avg_pool1d),
+    2: Layers(nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d, nn.InstanceNorm2d, F.avg_pool2d),
+    3: Layers(nn.Conv3d, nn.ConvTranspose3d, nn.BatchNorm3d, nn.InstanceNorm3d, F.avg_pool3d),
+}
+IMAGE_LAYERS = _LAYERS[2]
+
+
+def batch_norm(channels: int, normalization: Normalization, layers: Layers = IMAGE_LAYERS) -> nn.Module:
+    """Normalisation of features (N, C, ...) by batch or by instance where that is asked for, nothing otherwise."""
     if normalization == "instance":
-        return nn.InstanceNorm2d(channels)
-    return nn.BatchNorm2d(channels) if normalization == "batch" else nn.Identity()
+        return layers.instance_norm(channels)
+    return layers.batch_norm(channels) if normalization == "batch" else nn.Identity()
+
+
+_WEIGHTED = (*(one for layers in _LAYERS.values() for one in (layers.convolution, layers.transposed)), nn.Linear)
+_NORMALIZED = tuple(layers.batch_norm for layers in _LAYERS.values())
 
 
 def dcgan_init(module: nn.Module) -> None:
     """Weights from N(0, 0.02), as in the DCGAN paper (Radford et al., 2016)."""
-    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+    if isinstance(module, _WEIGHTED):
         nn.init.normal_(module.weight, 0.0, 0.02)
         if module.bias is not None:
             nn.init.zeros_(module.bias)
-    elif isinstance(module, nn.BatchNorm2d | nn.BatchNorm1d):
+    elif isinstance(module, _NORMALIZED):
         nn.init.normal_(module.weight, 1.0, 0.02)
         nn.init.zeros_(module.bias)
 
@@ -82,14 +113,15 @@ class Dropout(nn.Dropout):
 
 
 class Flatten(nn.Flatten):
-    """`nn.Flatten` of channels-last features (N, C, H, W), whose gradient comes back channels-last as well.
+    """`nn.Flatten` of channels-last features (N, C, ...), whose gradient comes back channels-last as well.
 
     Otherwise each operation behind it in the backward pass meets two layouts, and takes five times as long.
     """
 
     def forward(self, features: Tensor) -> Tensor:
-        if features.requires_grad and features.is_contiguous(memory_format=torch.channels_last):
-            features.register_hook(lambda gradient: gradient.contiguous(memory_format=torch.channels_last))  # type: ignore[no-untyped-call]
+        layout = channels_last(features.dim())
+        if features.requires_grad and features.is_contiguous(memory_format=layout):
+            features.register_hook(lambda gradient: gradient.contiguous(memory_format=layout))  # type: ignore[no-untyped-call]
         return super().forward(features)
 
 
@@ -187,10 +219,10 @@ def distance_in_batch(features: Tensor, labels: Tensor | None) -> Tensor:
 
 
 def resolutions(shape: tuple[int, ...], family: str) -> tuple[int, tuple[int, ...]]:
-    """How often the sides of an image (C, H, W) can be halved, and the smallest sides: the shorter one as `params.halvings` says.
+    """How often the sides of a sample (C, ...) can be halved, and the smallest sides: the shortest one as `params.halvings` says.
 
     Raises:
-        ConfigError: the shorter side is not 4 to 7 times a power of two, or the other cannot be halved as often.
+        ConfigError: the shortest side is not 4 to 7 times a power of two, or another cannot be halved as often.
     """
     sides = shape[1:]
     found = halvings(min(sides))

@@ -1,18 +1,22 @@
-"""Plain convolutional networks: transposed convolutions up, strided convolutions down (DCGAN, Radford et al., 2016)."""
+"""Plain convolutional networks: transposed convolutions up, strided convolutions down (DCGAN, Radford et al., 2016).
+
+Of images (C, H, W), and by the same code of series (C, T) and of volumes (C, X, Y, Z) (3D-GAN, Wu et al., 2016).
+"""
 
 from __future__ import annotations
 
 import math
 
-import torch
 from torch import Tensor, nn
 
 from gan_core.data.dataset import DatasetSpec
+from gan_core.data.scaling import channels_last
 from gan_core.errors import ConfigError
 from gan_core.networks.common import (
     Dropout,
     Flatten,
     LabelledLatent,
+    Layers,
     ProjectionHead,
     batch_norm,
     dcgan_init,
@@ -23,11 +27,11 @@ from gan_core.networks.linear import Linear
 from gan_core.params.networks import DcganDiscriminatorParams, DcganGeneratorParams
 
 DEFAULT_WIDTH = 64
-"""Channels beside the image; each halving of the side doubles them."""
+"""Channels beside the sample; each halving of the side doubles them."""
 
 
 def _channels(params: DcganGeneratorParams | DcganDiscriminatorParams, shape: tuple[int, ...], levels: int, what: str) -> tuple[int, ...]:
-    """Channels at each resolution, from the image's side inwards for a discriminator, outwards for a generator."""
+    """Channels at each resolution, from the sample's side inwards for a discriminator, outwards for a generator."""
     if params.widths is not None:
         if len(params.widths) != levels + (what == "generator"):
             raise ConfigError(
@@ -50,26 +54,27 @@ class DcganGenerator(nn.Module):
     def __init__(self, params: DcganGeneratorParams, data: DatasetSpec, latent: int) -> None:
         super().__init__()
         normalization = params.normalization or "batch"
+        nd = Layers.of(data.network_shape)
         levels, sides = resolutions(data.network_shape, "dcgan")
         widths = _channels(params, data.network_shape, levels, "generator")
         self.input = LabelledLatent(latent, data.n_classes)
         self.dense = Linear(self.input.width, widths[0] * math.prod(sides), bias=normalization != "batch")
         self.start = (widths[0], *sides)
-        layers: list[nn.Module] = [batch_norm(widths[0], normalization), nn.ReLU()]
+        layers: list[nn.Module] = [batch_norm(widths[0], normalization, nd), nn.ReLU()]
         for level in range(levels):
             layers += [
-                normalized(nn.ConvTranspose2d(widths[level], widths[level + 1], 4, 2, 1, bias=normalization != "batch"), normalization),
-                batch_norm(widths[level + 1], normalization),
+                normalized(nd.transposed(widths[level], widths[level + 1], 4, 2, 1, bias=normalization != "batch"), normalization),
+                batch_norm(widths[level + 1], normalization, nd),
                 nn.ReLU(),
             ]
-        layers += [nn.Conv2d(widths[-1], data.network_shape[0], 3, 1, 1), nn.Tanh()]
+        layers += [nd.convolution(widths[-1], data.network_shape[0], 3, 1, 1), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
         self.apply(dcgan_init)
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         seed = self.dense(self.input(latents, labels)).view(-1, *self.start)
-        images: Tensor = self.layers(seed.contiguous(memory_format=torch.channels_last))
-        return images
+        samples: Tensor = self.layers(seed.contiguous(memory_format=channels_last(seed.dim())))
+        return samples
 
 
 class DcganDiscriminator(nn.Module):
@@ -81,14 +86,15 @@ class DcganDiscriminator(nn.Module):
     def __init__(self, params: DcganDiscriminatorParams, data: DatasetSpec) -> None:
         super().__init__()
         normalization = params.normalization or "none"
+        nd = Layers.of(data.network_shape)
         levels, sides = resolutions(data.network_shape, "dcgan")
         widths = _channels(params, data.network_shape, levels, "discriminator")
         layers: list[nn.Module] = []
         channels = data.network_shape[0]
         for level, width in enumerate(widths):
-            layers.append(normalized(nn.Conv2d(channels, width, 4, 2, 1), normalization))
-            if level:  # the paper leaves the layer beside the image without
-                layers.append(batch_norm(width, normalization))
+            layers.append(normalized(nd.convolution(channels, width, 4, 2, 1), normalization))
+            if level:  # the paper leaves the layer beside the sample without
+                layers.append(batch_norm(width, normalization, nd))
             layers.append(nn.LeakyReLU(0.2))
             if params.dropout:
                 layers.append(Dropout(params.dropout))

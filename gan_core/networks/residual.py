@@ -1,4 +1,7 @@
-"""Residual networks: blocks that double or halve the side (SNGAN, Miyato et al., 2018; Gulrajani et al., 2017)."""
+"""Residual networks: blocks that double or halve the side (SNGAN, Miyato et al., 2018; Gulrajani et al., 2017).
+
+Of images (C, H, W), and by the same code of series (C, T) and of volumes (C, X, Y, Z).
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gan_core.data.dataset import DatasetSpec
+from gan_core.data.scaling import channels_last
 from gan_core.networks.common import (
+    IMAGE_LAYERS,
     Dropout,
     LabelEmbedding,
     LabelledLatent,
+    Layers,
     Normalization,
     ProjectionHead,
     batch_norm,
@@ -28,15 +34,15 @@ DEFAULT_WIDTH = 128
 
 
 class GeneratorBlock(nn.Module):
-    """(N, C, H, W) -> (N, C', 2H, 2W); by label through the scale and shift of its batch normalisation (de Vries et al., 2017)."""
+    """(N, C, ...) -> (N, C', ...) with every side doubled; by label in its normalisation's scale and shift (de Vries et al., 2017)."""
 
-    def __init__(self, channels: int, out: int, classes: int) -> None:
+    def __init__(self, channels: int, out: int, classes: int, layers: Layers = IMAGE_LAYERS) -> None:
         super().__init__()
-        self.norm1 = ConditionalBatchNorm(channels, classes)
-        self.conv1 = nn.Conv2d(channels, out, 3, padding=1)
-        self.norm2 = ConditionalBatchNorm(out, classes)
-        self.conv2 = nn.Conv2d(out, out, 3, padding=1)
-        self.skip = nn.Conv2d(channels, out, 1, bias=False) if channels != out else nn.Identity()
+        self.norm1 = ConditionalBatchNorm(channels, classes, layers)
+        self.conv1 = layers.convolution(channels, out, 3, padding=1)
+        self.norm2 = ConditionalBatchNorm(out, classes, layers)
+        self.conv2 = layers.convolution(out, out, 3, padding=1)
+        self.skip = layers.convolution(channels, out, 1, bias=False) if channels != out else nn.Identity()
 
     def forward(self, x: Tensor, labels: Tensor | None) -> Tensor:
         hidden = F.interpolate(F.relu(self.norm1(x, labels)), scale_factor=2.0)
@@ -49,9 +55,9 @@ class GeneratorBlock(nn.Module):
 class ConditionalBatchNorm(nn.Module):
     """Batch normalisation whose scale and shift depend on the label; a plain one without classes."""
 
-    def __init__(self, channels: int, classes: int) -> None:
+    def __init__(self, channels: int, classes: int, layers: Layers = IMAGE_LAYERS) -> None:
         super().__init__()
-        self.norm = nn.BatchNorm2d(channels, affine=not classes)
+        self.norm = layers.batch_norm(channels, affine=not classes)
         self.affine = LabelEmbedding(classes, 2 * channels) if classes else None
         if self.affine is not None:
             with torch.no_grad():
@@ -62,7 +68,8 @@ class ConditionalBatchNorm(nn.Module):
         normal: Tensor = self.norm(x)
         if self.affine is None:
             return normal
-        scale, shift = self.affine(labels).to(normal.dtype)[:, :, None, None].chunk(2, dim=1)
+        affine = self.affine(labels).to(normal.dtype)
+        scale, shift = affine.view(*affine.shape, *[1] * (x.dim() - 2)).chunk(2, dim=1)
         return torch.addcmul(shift, normal, scale)
 
 
@@ -71,40 +78,41 @@ class ResidualGenerator(nn.Module):
 
     def __init__(self, params: ResidualGeneratorParams, data: DatasetSpec, latent: int) -> None:
         super().__init__()
+        layers = Layers.of(data.network_shape)
         levels, sides = resolutions(data.network_shape, "residual")
         width = params.width or DEFAULT_WIDTH
         self.input = LabelledLatent(latent, data.n_classes)
         self.dense = Linear(self.input.width, width * math.prod(sides))
         self.start = (width, *sides)
-        self.blocks = nn.ModuleList(GeneratorBlock(width, width, data.n_classes) for _ in range(levels))
-        self.norm = batch_norm(width, "batch")
-        self.to_image = nn.Conv2d(width, data.network_shape[0], 3, padding=1)
+        self.blocks = nn.ModuleList(GeneratorBlock(width, width, data.n_classes, layers) for _ in range(levels))
+        self.norm = batch_norm(width, "batch", layers)
+        self.to_image = layers.convolution(width, data.network_shape[0], 3, padding=1)
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         x = self.dense(self.input(latents, labels)).view(-1, *self.start)
-        x = x.contiguous(memory_format=torch.channels_last)
+        x = x.contiguous(memory_format=channels_last(x.dim()))
         for block in self.blocks:
             x = block(x, labels)
         return torch.tanh(self.to_image(F.relu(self.norm(x))))
 
 
 class DiscriminatorBlock(nn.Module):
-    """(N, C, H, W) -> (N, C', H/2, W/2), or the same side where it does not halve."""
+    """(N, C, ...) -> (N, C', ...) with every side halved, or the same where it does not halve."""
 
-    def __init__(self, channels: int, out: int, halve: bool, first: bool, spectral: bool) -> None:
+    def __init__(self, channels: int, out: int, halve: bool, first: bool, spectral: bool, layers: Layers) -> None:
         super().__init__()
         norm: Normalization = "spectral" if spectral else "none"
         self.first = first
-        self.halve = halve
-        self.conv1 = normalized(nn.Conv2d(channels, out, 3, padding=1), norm)
-        self.conv2 = normalized(nn.Conv2d(out, out, 3, padding=1), norm)
-        self.skip = normalized(nn.Conv2d(channels, out, 1), norm) if channels != out or halve else nn.Identity()
+        self.pool = layers.average_pool if halve else None
+        self.conv1 = normalized(layers.convolution(channels, out, 3, padding=1), norm)
+        self.conv2 = normalized(layers.convolution(out, out, 3, padding=1), norm)
+        self.skip = normalized(layers.convolution(channels, out, 1), norm) if channels != out or halve else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         hidden: Tensor = self.conv2(F.relu(self.conv1(x if self.first else F.relu(x))))
-        if self.halve:
+        if self.pool is not None:
             # A 1x1 convolution and a pooling commute; this order costs a quarter.
-            hidden, x = F.avg_pool2d(hidden, 2), F.avg_pool2d(x, 2)
+            hidden, x = self.pool(hidden, 2), self.pool(x, 2)
         summed: Tensor = hidden + self.skip(x)
         return summed
 
@@ -115,20 +123,21 @@ class ResidualDiscriminator(nn.Module):
     def __init__(self, params: ResidualDiscriminatorParams, data: DatasetSpec) -> None:
         super().__init__()
         spectral = params.normalization == "spectral"
+        layers = Layers.of(data.network_shape)
         levels, _ = resolutions(data.network_shape, "residual")
         width = params.width or DEFAULT_WIDTH
         blocks: list[nn.Module] = []
         channels = data.network_shape[0]
         for level in range(levels):
-            blocks.append(DiscriminatorBlock(channels, width, halve=True, first=level == 0, spectral=spectral))
+            blocks.append(DiscriminatorBlock(channels, width, halve=True, first=level == 0, spectral=spectral, layers=layers))
             channels = width
-        blocks.append(DiscriminatorBlock(width, width, halve=False, first=False, spectral=spectral))
+        blocks.append(DiscriminatorBlock(width, width, halve=False, first=False, spectral=spectral, layers=layers))
         self.blocks = nn.Sequential(*blocks)
         self.dropout = Dropout(params.dropout)
         wrap = partial(normalized, normalization="spectral" if spectral else "none")
         self.head = ProjectionHead(width, data.n_classes, params.batch_distance, wrap)
 
     def forward(self, samples: Tensor, labels: Tensor | None = None) -> Tensor:
-        features = F.relu(self.blocks(samples)).sum(dim=(2, 3))
+        features = F.relu(self.blocks(samples)).sum(dim=tuple(range(2, samples.dim())))
         logits: Tensor = self.head(self.dropout(features), labels)
         return logits

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from gan_core.augment import augment
 from gan_core.data.batches import Batch
 from gan_core.data.dataset import DatasetSpec
+from gan_core.data.scaling import channels_last
 from gan_core.errors import ConfigError
 from gan_core.losses import LOSSES
 from gan_core.networks import build_discriminator, build_generator
@@ -44,9 +45,8 @@ class Gan(Recipe[GanParams]):
             "generator": build_generator(self.network, self.data, self.latent).to(device),
             "discriminator": build_discriminator(networks["discriminator"], self.data).to(device),
         }
-        if len(spec.network_shape) == 3:
-            for player in self.players.values():
-                player.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        for player in self.players.values():
+            player.to(memory_format=channels_last(1 + len(spec.network_shape)))  # type: ignore[call-overload]
         self.turns = (Turn(("discriminator",), params.discriminator_steps, draws=True), Turn(("generator",)))
         self.discriminator_loss, self.generator_loss = LOSSES[params.loss]
         # What looks at a batch must not see real and generated samples as one; every other discriminator judges both in one pass.
@@ -107,7 +107,7 @@ class Gan(Recipe[GanParams]):
         return torch.randn(n, self.params.latent, device=self.device)
 
     def _seen(self, samples: Tensor) -> Tensor:
-        return augment(samples) if self.params.augment else samples
+        return augment(samples, colour=samples.dim() == 4) if self.params.augment else samples
 
     def _judge_both(self, real: Tensor, fake: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor]:
         """Float32 logits (N,) of real and of generated samples."""

@@ -161,7 +161,8 @@ def of_images(extractor: FeatureExtractor) -> tuple[Embedding, Embedding]:
 
 
 def shrunk(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Pixels (N, D) of uint8 images (N, C, H, W), averaged down to at most 16 x 16."""
-    height, width = (min(_SIDE, side) for side in images.shape[2:])
-    pixels: NDArray[np.float32] = F.adaptive_avg_pool2d(torch.from_numpy(images).float(), (height, width)).flatten(1).numpy()
+    """Pixels (N, D) of uint8 images (N, C, H, W), or voxels of volumes (N, C, X, Y, Z), averaged down to at most 16 along each side."""
+    sides = tuple(min(_SIDE, side) for side in images.shape[2:])
+    average = F.adaptive_avg_pool2d if len(sides) == 2 else F.adaptive_avg_pool3d
+    pixels: NDArray[np.float32] = average(torch.from_numpy(images).float(), sides).flatten(1).numpy()
     return pixels

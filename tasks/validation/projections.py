@@ -1,4 +1,4 @@
-"""Images as a few numbers each, by which two sets of them are compared."""
+"""Images and volumes as a few numbers each, by which two sets of them are compared."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ _SEED = 20_070
 
 
 def projections(images: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Random projections of images (N, C, H, W), averaged down to 16 pixels: (N, 32)."""
-    rows, columns = _averaging(images.shape[2]), _averaging(images.shape[3])
+    """Random projections of images (N, C, H, W), or volumes (N, C, X, Y, Z), averaged down to 16 along each side: (N, 32)."""
+    *outer, rows, columns = map(_averaging, images.shape[2:])
     small = rows @ ((images.astype(np.float32) / 127.5 - 1) @ columns.T)
+    for slices in outer:
+        small = np.einsum("sx,ncxyz->ncsyz", slices, small, optimize=True)
     flat = small.reshape(len(images), -1).astype(np.float64)
     weights = np.random.default_rng(_SEED).standard_normal((flat.shape[1], MOST_FEATURES)) / math.sqrt(flat.shape[1])
     projected: NDArray[np.float64] = flat @ weights

@@ -163,3 +163,17 @@ def test_mirrored_images_are_as_they_are_or_turned_each_by_its_own_draw() -> Non
     same = torch.tensor([torch.equal(one, two) for one, two in zip(seen, before, strict=True)])
     assert bool((turned ^ same).all())
     assert 0.42 < turned.float().mean().item() < 0.58
+
+
+def test_volumes_are_shifted_and_lose_a_cube_each_by_its_own_draw() -> None:
+    torch.manual_seed(0)
+    before = torch.full((32, 1, 16, 8, 16), 1.0)
+    shifted = _translation(before)
+    assert shifted.shape == before.shape
+    filled = (shifted == 1).flatten(1).sum(dim=1).float() / before[0].numel()
+    assert filled.min() >= (7 / 8) ** 3  # at most an eighth of each side is gone
+    assert len(filled.unique()) > 3
+    cut = (_cutout(before) == 0).flatten(1).sum(dim=1)
+    assert cut.max() <= 8 * 4 * 8
+    assert cut.max() > 4 * 2 * 4
+    assert len(cut.unique()) > 3

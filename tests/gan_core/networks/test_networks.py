@@ -36,10 +36,14 @@ CASES += [
     for family, (side, channels), classes in itertools.product(("mlp", "dcgan", "residual"), [(16, 1), (28, 1), (32, 3), (64, 3)], (0, 3))
 ]
 
+CASES += [  # series and volumes, by the same code
+    (family, shape, classes) for family, shape, classes in itertools.product(("dcgan", "residual"), [(2, 32), (1, 16, 8, 16)], (0, 3))
+]
+
 
 def data(shape: tuple[int, ...], classes: int = 0) -> DatasetSpec:
     names = tuple(map(str, range(classes))) or None
-    return Images(shape, classes=names) if len(shape) == 3 else Points(shape, classes=names)
+    return Images(shape, classes=names) if len(shape) > 1 else Points(shape, classes=names)
 
 
 def generator_of(family: str, shape: tuple[int, ...], classes: int = 0, latent: int = LATENT, **options: Any) -> nn.Module:
@@ -85,7 +89,7 @@ def test_a_generator_gives_samples_of_its_shape_and_learns_with_all_its_weights(
     samples = generator(torch.randn(N, LATENT), labels(classes))
     assert samples.shape == (N, *shape)
     assert samples.dtype == torch.float32
-    if len(shape) == 3:
+    if len(shape) > 1:
         assert samples.abs().max() <= 1
     assert samples.flatten(1).std(dim=0).max() > 0  # latents matter
     assert_gradient_reaches_every_weight(generator, samples)
