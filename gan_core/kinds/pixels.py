@@ -85,7 +85,7 @@ class Spool:
         channels = pixels.shape[0]
         if pixels.dtype != np.uint8 or pixels.shape != (channels, self.size, self.size) or channels not in (1, 3):
             raise ValueError(f"expected uint8 (1 or 3, {self.size}, {self.size}), not {pixels.dtype} {pixels.shape}")
-        self._file.write(pixels.tobytes())
+        self._file.write(np.ascontiguousarray(pixels).data)
         self._channels.append(channels)
         self._offsets.append(self._end)
         self._end += pixels.nbytes

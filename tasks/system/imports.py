@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.abc import MetaPathFinder
@@ -59,3 +60,30 @@ class _Later(MetaPathFinder):
         if spec is not None and spec.loader is not None:
             spec.loader = LazyLoader(spec.loader)
         return spec
+
+
+@contextmanager
+def taken_as_missing(*names: str) -> Iterator[None]:
+    """Packages of these names cannot be imported inside, by this thread; those that are there already, from before or by another, can.
+
+    For a library that does without them where they are not installed: it then does without them in this process.
+    """
+    finder = _Missing(names)
+    sys.meta_path.insert(0, finder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)
+
+
+class _Missing(MetaPathFinder):
+    """Finds nothing, and lets no other finder look."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names, self._thread = frozenset(names), threading.get_ident()
+
+    def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+        package = fullname.partition(".")[0]
+        if package in self._names and package not in sys.modules and threading.get_ident() == self._thread:
+            raise ModuleNotFoundError(f"{fullname} is taken as missing here, since nothing here uses it", name=fullname)
+        return None

@@ -29,7 +29,7 @@ from gan_core.errors import DataError
 from tasks.kinds.kind import Expected
 from tasks.params import ValidateParams
 from tasks.system import cores
-from tasks.system.imports import loaded_when_used, quick_imports
+from tasks.system.imports import loaded_when_used, quick_imports, taken_as_missing
 
 if TYPE_CHECKING:
     from great_expectations.core import ExpectationSuite
@@ -298,7 +298,9 @@ def _great_expectations() -> Any:
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     os.environ.setdefault("DO_NOT_TRACK", "true")
     is_new = "great_expectations" not in sys.modules
-    with quick_imports(), loaded_when_used("altair", "scipy.stats"):  # for expectations of distributions and their charts: a third of it
+    # Half of its time is for what tables in memory do not need: charts, tests of distributions, and databases and clouds, which may be missing.
+    optional = taken_as_missing("sqlalchemy", "boto3", "botocore", "google", "psycopg2")
+    with quick_imports(), loaded_when_used("altair", "scipy.stats"), optional:
         import great_expectations
         import great_expectations.expectations
 

@@ -30,6 +30,7 @@ _APART = math.sqrt(2 * (1 - CORRELATION))  # of two such pictures, each of mean 
 _COARSE = 4
 _DIRECTIONS, _CANDIDATES = 12, 16
 _FEW = 1 << 24  # pairs of images of which each is looked at, before a tree would be there
+_ROWS = 32
 _BATCH = 256
 
 
@@ -112,20 +113,24 @@ def pairs_of_twins(pictures: NDArray[np.float32], others: NDArray[np.float32]) -
     return near
 
 
-def _coarse(pictures: NDArray[np.float32]) -> NDArray[np.float64]:
+def _coarse(pictures: NDArray[np.float32]) -> NDArray[np.float32]:
     """Pictures (N, 768) in the directions (N, 48) that blocks of their pixels share."""
     block = _SIDE // _COARSE  # of so many pixels square, whose mean times it is a length in their common direction
-    return block * _averaged(pictures.reshape(-1, 3, _SIDE, _SIDE), _COARSE).reshape(len(pictures), -1).astype(np.float64)
+    return block * _averaged(pictures.reshape(-1, 3, _SIDE, _SIDE), _COARSE).reshape(len(pictures), -1)
 
 
-def _candidates(points: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.int64]:
+def _candidates(points: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.int64]:
     """Of each point (N, D) the nearest others (M, D) that are near enough for a twin, at most 16 where they are many: (P, 2)."""
     bound = _APART * 1.001
     if len(points) * len(others) <= _FEW:
-        # Squared, and without the part that is the points' own.
-        beyond = np.square(others).sum(axis=1) - 2 * points @ others.T
-        found: NDArray[np.int64] = np.argwhere(beyond <= (bound**2 - np.square(points).sum(axis=1))[:, None])
-        return found
+        of_others, directions = np.square(others).sum(axis=1), np.ascontiguousarray(-2 * others.T)
+        most = bound**2 - np.square(points).sum(axis=1)
+        found: list[NDArray[np.int64]] = []
+        for start in range(0, len(points), _ROWS):  # so few at once that they stay in the processor's cache
+            # Squared, and without the part that is the points' own.
+            beyond = points[start : start + _ROWS] @ directions + of_others
+            found.append(np.argwhere(beyond <= most[start : start + _ROWS, None]) + np.array([start, 0]))
+        return np.concatenate(found)
     from scipy.spatial import cKDTree  # slow to import
 
     distances, nearest = cKDTree(others).query(points, k=min(_CANDIDATES, len(others)), distance_upper_bound=bound)
