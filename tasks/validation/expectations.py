@@ -298,7 +298,7 @@ def _great_expectations() -> Any:
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     os.environ.setdefault("DO_NOT_TRACK", "true")
     is_new = "great_expectations" not in sys.modules
-    # Half of its time is for what tables in memory do not need: charts, tests of distributions, and databases and clouds, which may be missing.
+    # Half of its time is for what tables in memory do not need: charts, distributions, and databases and clouds, which may be missing.
     optional = taken_as_missing("sqlalchemy", "boto3", "botocore", "google", "psycopg2")
     with quick_imports(), loaded_when_used("altair", "scipy.stats"), optional:
         import great_expectations
