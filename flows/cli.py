@@ -187,7 +187,7 @@ def _init_from(folder: Path, source: Path, name: str | None, label: str | None, 
     add_text(workspace, found.text, str(source))
     typer.echo(f"added {found.name} to {folder / 'params.yaml'}; next:")
     typer.echo(f"  {'' if folder == Path() else f'cd {shlex.quote(str(folder))} && '}gantry run {found.name} --budget 20m")
-    typer.echo("without --budget it trains for all of the entry's images, and its first lines say how long that takes here")
+    typer.echo("without --budget it trains for all that the entry's train.images says, and its first lines say how long that takes here")
     if label is None and found.labels:
         typer.echo(f"note: rows can be drawn by a column, such as {found.labels[-1]}; `label: {found.labels[-1]}` below data says so")
 

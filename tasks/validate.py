@@ -92,7 +92,7 @@ def validate(workspace: Workspace, name: str, entry: Entry) -> None:
         raise DataError(_refusal(name, verdict, rows, ready, validation, entry.data))
     if refused is not None:
         raise refused
-    print(summary(name, rows, {split: len(of) for split, of in packed.items()}, verdict, duplicates(good)), flush=True)
+    print(summary(name, dataset.spec.unit, rows, {split: len(of) for split, of in packed.items()}, verdict, duplicates(good)), flush=True)
 
 
 def set_conflicts_aside(rows: Sequence[Row]) -> list[Row]:
@@ -170,11 +170,11 @@ def write_quarantine(path: Path, rows: Sequence[Row]) -> None:
         writer.writerows([row.path, row.reason] for row in rows if row.reason is not None)
 
 
-def summary(name: str, rows: Sequence[Row], counts: dict[str, int], verdict: Verdict, equal: int) -> str:
-    """The line that a successful run ends with."""
+def summary(name: str, unit: str, rows: Sequence[Row], counts: dict[str, int], verdict: Verdict, equal: int) -> str:
+    """The line that a successful run ends with; `unit` is what the samples are called."""
     samples = sum(counts.values())
     return (
-        f"validate {name}: {samples:,} samples ({counts['train']:,} train, {counts['holdout']:,} held out"
+        f"validate {name}: {samples:,} {unit} ({counts['train']:,} train, {counts['holdout']:,} held out"
         + (f", {counts['selection']:,} for selection" if "selection" in counts else "")
         + "), "
         f"{len(rows) - samples:,} quarantined, " + (f"{equal:,} equal to another, " if equal else "") + f"{verdict.met} expectations met"

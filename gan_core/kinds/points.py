@@ -28,6 +28,7 @@ class Points(DatasetSpec):
     """Points (D,)."""
 
     kind: ClassVar[str] = "points"
+    unit: ClassVar[str] = "points"
     dtype: ClassVar[type[np.generic]] = np.float32
 
     mean: tuple[float, ...] = ()

@@ -32,7 +32,7 @@ from gan_core.kinds.schema import Column
 from gan_core.kinds.table import Table
 from gan_core.metrics.bootstrap import Draws
 from gan_core.metrics.features import FeatureExtractor
-from gan_core.metrics.rows import Forest, area, class_areas, column_distances, correlation_distance, expanded, spread
+from gan_core.metrics.rows import Forest, area, class_areas, column_distances, correlation_influences, expanded, spread
 from gan_core.randomness import mix
 from tasks.params import EvaluateParams
 from tasks.scoring.copies import COMPARED, Copies, Embedding, find_copies
@@ -74,7 +74,7 @@ class TableEvidence(Evidence):
         if metric == "detection":
             return self._detected[0]
         if metric == "correlation_distance":
-            return correlation_distance(self.real[real], self.generated[generated], self.columns)
+            return self._correlated[0]
         return float(np.mean(list(self._column_distances(real, generated).values())))
 
     def replicates(self, metric: str, real: Draws, generated: Draws) -> NDArray[np.float64]:
@@ -82,8 +82,8 @@ class TableEvidence(Evidence):
 
         What their fit adds to `utility` is told by how far the trees of its few tables differ: Student's t, since they are few.
         """
-        if metric == "detection":
-            found, of_real, of_generated = self._detected
+        if metric in ("detection", "correlation_distance"):
+            found, of_real, of_generated = self._detected if metric == "detection" else self._correlated
             return found + real.shifts(of_real) + generated.shifts(of_generated)
         if metric == "utility":
             (worth, weights), (most, weights_of_most) = self._worth, self._worth_of_real
@@ -110,18 +110,31 @@ class TableEvidence(Evidence):
         return column_distances(self.real[real], self.generated[generated], self.columns)
 
     @cached_property
+    def _correlated(self) -> tuple[float, NDArray[np.float64], NDArray[np.float64]]:
+        """The distance, and what each held-out (N,) and each generated row (M,) moves it by; of mean 0."""
+        real, drawn = (self._with_label(*side) for side in ((self.real, self.real_labels), (self.generated, self.generated_labels)))
+        return correlation_influences(real, drawn, self._columns)
+
+    @cached_property
+    def _columns(self) -> tuple[Column, ...]:
+        """With the label's, where there is one."""
+        if self.classes is None:
+            return self.columns
+        return (*self.columns, Column("", "category", "string", tuple(map(str, range(self.classes)))))
+
+    def _with_label(self, rows: NDArray[np.float64], labels: NDArray[np.int64] | None) -> NDArray[np.float64]:
+        return rows if self.classes is None or labels is None else np.column_stack([rows, labels])
+
+    @cached_property
     def _detected(self) -> tuple[float, NDArray[np.float64], NDArray[np.float64]]:
         """The area, and what each held-out (N,) and each generated row (M,) weighs in it; of mean 0."""
-        known = self.classes is not None
         real, drawn, train = (
-            np.column_stack([rows, labels]) if known and labels is not None else rows
-            for rows, labels in (
-                (self.real, self.real_labels), (self.generated, self.generated_labels), (self.train, self.train_labels)
-            )
-        )  # fmt: skip
+            self._with_label(*side)
+            for side in ((self.real, self.real_labels), (self.generated, self.generated_labels), (self.train, self.train_labels))
+        )
         learnt = min(len(train), self.n_generated // 2)
         told = np.repeat([0, 1], [len(train), learnt])
-        trees = Forest(np.concatenate([train, drawn[:learnt]]), told, self.columns, self.classes)
+        trees = Forest(np.concatenate([train, drawn[:learnt]]), told, self._columns)
         found, of_generated, of_real = area(*(trees.probabilities(rows, 2)[:, 1] for rows in (drawn[learnt:], real)))
         weights = np.zeros(self.n_generated)
         weights[learnt:] = of_generated * self.n_generated / (self.n_generated - learnt)

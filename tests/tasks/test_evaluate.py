@@ -494,7 +494,7 @@ class TestStage:
         assert json.loads((workspace.report("it") / "evaluation.json").read_text())["extractor"] is None
         assert set(tree(workspace.features("it"))) == {"config.json"}  # DVC wants the output to be there
         assert capsys.readouterr().out == (
-            "evaluate it: scoring the generator of 640 images\n"
+            "evaluate it: scoring the generator of 640 points\n"
             f"evaluate it: radius_error {scores['radius_error']:.4g}, bins_filled {scores['bins_filled']}, "
             f"reverse_kl {scores['reverse_kl']:.4g} (n=200)\n"
         )

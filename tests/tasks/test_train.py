@@ -443,8 +443,11 @@ def test_what_goes_wrong_ends_with_its_code_a_line_and_nothing_half_written(make
     expected = {
         "shape": (2, r"error: .*params\.yaml: no generator 'shape'; did you mean shapes\?\n"),
         "absent": (3, r"error: .*data/absent/ready/dataset\.json: not there; run the validate stage first\n"),
-        "misfit": (2, r"error: generator\.widths: 2 given, and 16 pixels take 3 .*\n"),
-        "poisoned": (4, r"error: discriminator_loss is not finite at 64 images; lower train\.optimizer\.learning_rate.*\n"),
+        "misfit": (2, r"note: pictures of .*\nerror: generator\.widths: 2 given, and 16 pixels take 3 .*\n"),
+        "poisoned": (
+            4,
+            r"note: pictures of .*\nerror: discriminator_loss is not finite at 64 points; lower train\.optimizer\.learning_rate.*\n",
+        ),
         NAME: (5, r"error: http://127\.0\.0\.1:9: the MLflow server does not answer .*\n"),
     }
     children = {

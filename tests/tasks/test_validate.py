@@ -101,7 +101,7 @@ class TestGoodData:
         dataset = run(place, limits={**FEW, "max_quarantined": 0.1})
         train, held_out = dataset.spec.counts["train"], dataset.spec.counts["holdout"]
         assert capsys.readouterr().out.splitlines()[-1] == (
-            f"validate pets: 61 samples ({train} train, {held_out} held out), 1 quarantined, 1 equal to another, 22 expectations met"
+            f"validate pets: 61 images ({train} train, {held_out} held out), 1 quarantined, 1 equal to another, 22 expectations met"
         )
         assert quarantine(place) == {"cats/broken.png": "empty file"}
 

@@ -165,7 +165,7 @@ class TestPage:
         assert "fid 12.5 against 14.75 (lower is better). The difference lies between -3.1 and -1.2 in 95 % of 1,000 resamples" in text
         assert "better in 99.8 % of them. Chance alone makes two equal generators differ by 0.25 (one standard deviation)." in text
         assert "The new champion from other latents, which had no part in its choice: fid 12.75." in text
-        assert "3 % of 500 generated samples are near-copies" in text
+        assert "3 % of 500 generated images are near-copies" in text
         assert "12 samples were set aside: empty file (11)" in text
         assert "measured otherwise" in text
 

@@ -139,7 +139,7 @@ def test_a_lost_run_is_said_once_and_not_tried_again(make: Callable[..., Workspa
     child = start(workspace)
     _, stderr = child.communicate(timeout=120)
     assert child.returncode == 4
-    assert re.fullmatch(r"error: discriminator_loss is not finite at 64 images; .*\n", stderr)
+    assert re.fullmatch(r"note: pictures of .*\nerror: discriminator_loss is not finite at 64 points; .*\n", stderr)
     assert [run.info.status for run in mlflow_runs(workspace)] == ["FAILED"]
 
 
