@@ -8,7 +8,16 @@ from __future__ import annotations
 
 
 class GantryError(Exception):
-    """Base of all expected errors."""
+    """Base of all expected errors: what was wrong, where, and what to do.
+
+    >>> import numpy as np
+    >>> from gan_core import GantryError, data_from_arrays
+    >>> try:
+    ...     data_from_arrays(np.zeros((50, 8, 8)))
+    ... except GantryError as error:
+    ...     print(error)
+    samples: points are floats (N, D), and images uint8; these are float64 (50, 8, 8); bring images to 0..255 and make them uint8
+    """
 
     exit_code = 1
 

@@ -99,6 +99,12 @@ class Samples:
 
     Images are uint8 (N, C, H, W), points float32 (N, D), sounds int16 (N, 1, T), and rows of a table float64 (N, D): numbers as they are,
     categories as index.
+
+    >>> import numpy as np
+    >>> from gan_core import Samples, grid
+    >>> drawn = Samples(np.zeros((9, 3, 32, 32), dtype=np.uint8), labels=None, kind="images")
+    >>> grid(drawn.samples).shape
+    (104, 104, 3)
     """
 
     samples: NDArray[Any]
@@ -137,11 +143,16 @@ class Order:
 
 
 class Generator:
-    """A trained generator.
+    """A trained generator: `load` it from the folder that a training leaves, and `sample`, or `translate` images.
 
-    >>> generator = Generator.load(Path("models/digits/generator"))  # doctest: +SKIP
-    >>> generator.sample(16, seed=0, label="7").samples.shape  # doctest: +SKIP
-    (16, 1, 16, 16)
+    >>> import numpy as np
+    >>> from gan_core import GanParams, Generator, data_from_arrays, train
+    >>> data = data_from_arrays(np.random.default_rng(0).normal(size=(100, 2)))
+    >>> train(GanParams(images=1_000, batch=100), data, Path("points"))
+    True
+    >>> generator = Generator.load(Path("points/generator"))
+    >>> generator.sample(16, seed=0).samples.shape
+    (16, 2)
     """
 
     def __init__(self, config: GeneratorConfig, network: nn.Module) -> None:

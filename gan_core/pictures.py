@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,11 @@ def grid(images: NDArray[np.uint8], columns: int | None = None, gap: int = 2, mi
 
     Returns:
         uint8 (rows, columns, 3).
+
+    >>> import numpy as np
+    >>> from gan_core import grid
+    >>> grid(np.zeros((4, 1, 32, 32), dtype=np.uint8)).shape
+    (70, 70, 3)
     """
     factor = math.ceil(min_side / images.shape[-1])
     tiles = images.repeat(factor, axis=2).repeat(factor, axis=3).transpose(0, 2, 3, 1)
@@ -50,7 +55,13 @@ def rows(*columns: NDArray[np.uint8], gap: int = 2, min_side: int = 32) -> NDArr
 
 
 def scatter(points: NDArray[np.float32], real: NDArray[np.float32] | None = None, size: int = 512) -> NDArray[np.uint8]:
-    """Generated points (N, 2) in red over real ones (M, 2) in grey: uint8 (size, size, 3). More columns than two are left out."""
+    """Generated points (N, 2) in red over real ones (M, 2) in grey: uint8 (size, size, 3). More columns than two are left out.
+
+    >>> import numpy as np
+    >>> from gan_core import scatter
+    >>> scatter(np.array([[0.0, 1.0]], dtype=np.float32), size=256).shape
+    (256, 256, 3)
+    """
     clouds = [(cloud, colour) for cloud, colour in ((real, _REAL), (points, _GENERATED)) if cloud is not None]
     extent = 1.15 * max(float(np.abs(clouds[0][0][:, :2]).max()), 1e-6)
     sheet = np.full((size, size, 3), _PAPER, dtype=np.uint8)
@@ -63,10 +74,54 @@ def scatter(points: NDArray[np.float32], real: NDArray[np.float32] | None = None
     return sheet
 
 
+def curves(series: Mapping[str, Sequence[tuple[float, float]]], width: int = 640, height: int = 400) -> NDArray[np.uint8]:
+    """Lines over common axes, with their names and the ends of both axes.
+
+    Args:
+        series: points (x, y) of each line, by its name.
+        width: of the picture, pixels.
+        height: of the picture, pixels.
+
+    Returns:
+        uint8 (height, width, 3).
+
+    >>> from gan_core import curves
+    >>> curves({"generator_loss": [(0, 2.0), (100, 1.0)], "discriminator_loss": [(0, 0.5), (100, 0.7)]}).shape
+    (400, 640, 3)
+    """
+    sheet = Image.new("RGB", (width, height), (_PAPER,) * 3)
+    draw = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(size=13)
+    points = np.array([point for line in series.values() for point in line if math.isfinite(point[1])]).reshape(-1, 2)
+    low, high = (points.min(axis=0), points.max(axis=0)) if len(points) else (np.zeros(2), np.ones(2))
+    span = np.where(high > low, high - low, 1.0)
+    left, top, right, bottom = 64, 40, width - 16, height - 32
+    draw.line([(left, top), (left, bottom), (right, bottom)], fill=_INK)
+    for value, y in ((high[1], top), (low[1], bottom)):
+        draw.text((left - 6, y), f"{value:.3g}", fill=_INK, font=font, anchor="rm")
+    for value, x, anchor in ((low[0], left, "lt"), (high[0], right, "rt")):
+        draw.text((x, bottom + 8), f"{value:,.0f}", fill=_INK, font=font, anchor=anchor)
+    at = float(left)
+    for number, (name, line) in enumerate(series.items()):
+        colour = _LINES[number % len(_LINES)]
+        draw.text((at, 10), name.replace("_", " "), fill=colour, font=font)
+        at += font.getlength(name) + 24
+        pixels = [
+            (left + (x - low[0]) / span[0] * (right - left), bottom - (y - low[1]) / span[1] * (bottom - top))
+            for x, y in line
+            if math.isfinite(y)
+        ]
+        if len(pixels) > 1:
+            draw.line(pixels, fill=colour, width=2)
+    return np.asarray(sheet)
+
+
 _PANEL = (220, 120)  # width and height, pixels
 _TITLE, _MARGIN, _BINS, _MOST_BARS = 18, 8, 24, 24
 _LINE, _MOST_LINES = 15, 8  # of a picture's key
 _INK = (31, 35, 40)
+_LINES = ((208, 62, 41), (9, 105, 218), (26, 127, 55), (130, 80, 223), (191, 135, 0))
+"""Of curves, one after the other."""
 
 
 def histograms(real: NDArray[np.float64], generated: NDArray[np.float64], columns: Sequence[Column]) -> NDArray[np.uint8]:
@@ -200,7 +255,12 @@ def _shortened(text: str, width: float, font: Any) -> str:
 
 
 def save_png(picture: NDArray[Any], path: Path) -> None:
-    """Write uint8 (H, W, 3) as PNG, whole or not at all; the same picture gives the same bytes."""
+    """Write uint8 (H, W, 3) as PNG, whole or not at all; the same picture gives the same bytes.
+
+    >>> import numpy as np
+    >>> from gan_core import save_png
+    >>> save_png(np.zeros((8, 8, 3), dtype=np.uint8), Path("pictures/black.png"))
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as unfinished:
         Image.fromarray(picture).save(unfinished, format="png")

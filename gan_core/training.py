@@ -59,7 +59,13 @@ _MOMENTS: Mapping[type[torch.optim.Optimizer], frozenset[str]] = {
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run stands: images seen, the budget, and the latest line of the record."""
+    """Where a run stands: images seen, the budget, and the latest line of the record.
+
+    >>> from gan_core import Progress
+    >>> now = Progress(images=500, budget=2_000, numbers={"generator_loss": 0.7})
+    >>> now.images / now.budget
+    0.25
+    """
 
     images: int
     budget: int
@@ -93,6 +99,15 @@ def train(
         TrainingError: what lies in `folder` is of another training: other parameters, or other data.
         LostRunError: a loss or score is not finite, or the run has collapsed (`gan_core.watch`).
         PeerLostError: another process of the group is gone.
+
+    >>> import numpy as np
+    >>> from gan_core import GanParams, data_from_arrays, train
+    >>> angle = np.random.default_rng(0).uniform(0, 2 * np.pi, 1_000)
+    >>> data = data_from_arrays(np.stack([np.cos(angle), np.sin(angle)], axis=1))
+    >>> train(GanParams(images=2_000, batch=100), data, Path("circle"))
+    True
+    >>> sorted(path.name for path in Path("circle").iterdir())
+    ['checkpoint', 'checkpoints', 'generator', 'metrics.jsonl', 'samples']
     """
     if params.select == "best" and scorer is None and group.is_first:
         raise ConfigError("train.select: best takes a function that scores snapshots; give one as `scorer`, or write select: last")

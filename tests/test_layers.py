@@ -57,7 +57,7 @@ def test_gan_core_knows_no_floor_above_it_and_no_orchestration() -> None:
 
 def test_gan_core_needs_only_torch_numpy_and_small_helpers() -> None:
     allowed = {
-        "gan_core", "torch", "torchvision", "torch_fidelity", "numpy", "scipy", "sklearn", "safetensors", "PIL", "pydantic",
+        "gan_core", "torch", "torchvision", "torch_fidelity", "numpy", "scipy", "sklearn", "safetensors", "PIL", "IPython", "pydantic",
         "pydantic_core", *sys.stdlib_module_names,
     }  # fmt: skip
     others = {

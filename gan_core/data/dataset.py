@@ -175,7 +175,17 @@ class DatasetSpec(ABC):
 
 @dataclass(frozen=True)
 class Dataset:
-    """A packed data set, opened."""
+    """A packed data set, opened: its specification, and the arrays of each split.
+
+    Samples are (N, *spec.shape), such as uint8 (N, C, H, W) for images and float32 (N, D) for points; labels int64 (N,), where there are
+    any. `open` reads what the validate stage wrote; in a notebook `gan_core.data_from_arrays` and `data_from_folder` make one.
+
+    >>> import numpy as np
+    >>> from gan_core import Dataset, data_from_arrays
+    >>> data = data_from_arrays(np.random.default_rng(0).normal(size=(100, 2)))
+    >>> isinstance(data, Dataset), data.samples["train"].shape, data.samples["holdout"].shape
+    (True, (90, 2), (10, 2))
+    """
 
     spec: DatasetSpec
     samples: Mapping[str, NDArray[Any]]

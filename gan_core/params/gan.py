@@ -37,7 +37,15 @@ class FreezeParams(Strict):
 
 
 class GanParams(TrainParams):
-    """The classic game: a generator of images, points or sounds against a discriminator, unconditional or by label."""
+    """The classic game: a generator of images, points or sounds against a discriminator, unconditional or by label.
+
+    Sections may be given as in params.yaml. What does not exist or fit is refused.
+
+    >>> from gan_core import GanParams
+    >>> params = GanParams(images=60_000, condition="label", loss="hinge", optimizer={"learning_rate": 0.001})
+    >>> params.batch, params.optimizer.betas
+    (64, (0.0, 0.99))
+    """
 
     kinds = ("images", "points", "sounds")
     game = "gan_core.recipes.gan:Gan"
