@@ -774,20 +774,23 @@ def report(
         webbrowser.open(page.as_uri())
 
 
-@app.command(epilog=_examples("gantry explain fid", "gantry explain"))
+@app.command(epilog=_examples("gantry explain fid", "gantry explain train.loss", "gantry explain"))
 def explain(
     metric: Annotated[
         str | None,
         typer.Argument(
-            metavar="METRIC",
+            metavar="METRIC|KEY",
             autocompletion=_metrics,
-            help="A score, or a number of a training's record; none lists them all.",
+            help="A score, a number of a training's record, or a key of params.yaml such as train.loss; none lists the scores.",
             show_default=False,
         ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Say what a score is, between what values it lies, which way it gets better, and which paper it is from."""
+    """Say what a score is, its range, which way it gets better and its paper; or what a key of params.yaml does and takes."""
+    if metric is not None and ("." in metric or metric in ("schedule", "timezone")):
+        _explain_key(metric, as_json)
+        return
     from dataclasses import asdict
 
     from tasks.metrics import CURVES, METRICS, explained
@@ -809,6 +812,23 @@ def explain(
     for title, said in (("range", found.range), ("better", found.better or "neither way by itself"), ("paper", found.paper)):
         if said:
             console.print(f"{title + ':':8}{said}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _explain_key(path: str, as_json: bool) -> None:
+    from flows.keys import explained
+
+    found = explained(path)
+    if as_json:
+        facts = ("takes", "default", "example", "what")
+        _print_json([{"key": path, "section": section.title, **{fact: getattr(key, fact) for fact in facts}} for section, key in found])
+        return
+    console = _console()
+    for number, (section, key) in enumerate(found):
+        name = path.rpartition(".")[2]
+        console.print(f"{chr(10) if number else ''}{path} ({section.title})", style="bold", highlight=False, markup=False)
+        console.print(f"\n{key.what}\n", highlight=False, markup=False)
+        for title, said in (("takes", key.takes), ("default", key.default), ("example", f"{name}: {key.example}")):
+            console.print(f"{title + ':':9}{said}", highlight=False, markup=False, soft_wrap=True)
 
 
 @app.command(epilog=_examples("gantry quarantine photos", "gantry quarantine photos --out looked-at"))
