@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from gan_core.errors import ConfigError, DataError, GantryError
 from gan_core.kinds.pixels import Pixels, with_channels
+from gan_core.params.common import Fit
 from tasks.params import ValidateParams
 from tasks.validation.formats import UnusableImageError
-from tasks.validation.images import decode
+from tasks.validation.images import Shape, decode
 
 _LIMITS = ValidateParams(min_side=1, min_std=0)  # a blank picture is a poor one to train on; to translate it is a person's choice
 
@@ -42,9 +43,11 @@ def read_input(data: bytes, spec: Pixels, where: str) -> NDArray[np.uint8]:
     Raises:
         ConfigError: it is no picture, broken, or too large; begins with `where`.
     """
-    channels, size, _ = spec.inputs or spec.shape
+    channels, *sides = spec.inputs or spec.shape
+    # A picture for a generator of crops is one, whatever its size: as much of its middle as it takes.
+    way: Fit = "crop" if spec.fit is None or spec.fit == "random-crop" else spec.fit
     try:
-        return with_channels(decode(data, size, _LIMITS, spec.range).pixels, channels)
+        return with_channels(decode(data, Shape((*sides,), way), _LIMITS, spec.range).pixels, channels)
     except UnusableImageError as reason:
         raise ConfigError(f"{where}: {reason}") from None
 
@@ -54,7 +57,7 @@ def read_inputs(path: Path, spec: Pixels, on_note: Callable[[str], None] = lambd
 
     Args:
         path: of a file or a folder.
-        spec: as of `read_input`: the central square of each picture is scaled to its inputs.
+        spec: as of `read_input`: each picture is brought to the size of its inputs as `data.fit` did it.
         on_note: told what of a folder was left out.
 
     Raises:

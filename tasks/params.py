@@ -25,7 +25,7 @@ from ruamel.yaml.error import YAMLError
 
 from gan_core.errors import ConfigError
 from gan_core.params import AnyRecipe
-from gan_core.params.common import Corruption, Kind, OneOf, Probability, Strict
+from gan_core.params.common import Corruption, Fit, Kind, OneOf, Probability, Sides, Strict, nearest_sides, sides_in_words
 from gan_core.rules import Rule, contradiction, names_in
 from tasks import cron, kinds
 from tasks.addresses import check_address, is_table, is_url, without_query
@@ -38,6 +38,9 @@ FOLDER_LAYOUTS = ("paired-folders", "unpaired-folders")
 """The layouts that `data.folders` is about."""
 NO_LABEL_FILE = ("none", "folders")
 """What `data.labels` may be beside a file."""
+Side = Annotated[int, Field(ge=4, le=1024)]
+DEFAULT_SIZE = 64
+"""Height and width of image files after validation, where the entry does not say."""
 LABELLED_LAYOUTS = ("images", "sounds")
 """The layouts that `data.labels` is about."""
 MISSING = ("?", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "None", "<NA>", "#N/A")
@@ -48,6 +51,19 @@ def _is_part(value: object) -> object:
     if value is None or (isinstance(value, float) and 0 < value < 1) or (type(value) is int and value >= 1):
         return value
     raise ValueError(f"{str(value)[:80]!r} is no part of the data; write a share, such as 0.1, or how many samples, such as 500")
+
+
+def _as_size(value: object) -> object:
+    if isinstance(value, list | tuple):
+        value = tuple(value)
+        sides: tuple[Any, ...] = value
+    else:
+        sides = (value,) * 2
+    if value is not None and (len(sides) != 2 or any(type(side) is not int or not 4 <= side <= 1024 for side in sides)):
+        raise ValueError(f"{str(value)[:80]!r} is no size; write a number of pixels from 4 to 1024, or two of them, [height, width]")
+    if value is not None and max(sides) > 32 * min(sides):
+        raise ValueError(f"{sides[0]} x {sides[1]} pixels are too long for any network; one side may be 32 times the other at most")
+    return value
 
 
 class DataParams(Strict):
@@ -63,8 +79,14 @@ class DataParams(Strict):
     source: str
     root: str | None = None
     """torchvision only: a filled data set folder (the one that holds `MNIST/raw`); None downloads below `.gantry/downloads`."""
-    size: Annotated[int, Field(ge=4, le=1024)] | None = None
-    """Images: height and width in pixels after validation. None keeps the source's own size (arrays) or 64 (files)."""
+    size: Annotated[Side | tuple[Side, Side] | None, BeforeValidator(_as_size)] = None
+    """Images: their side in pixels after validation, or [height, width]. None keeps the source's own size (arrays) or 64 (files)."""
+    fit: Fit = "crop"
+    """Images of another shape: `crop`, the largest central part of the right shape, scaled; `pad`, the whole, scaled and with white beside
+    it; `stretch`, the whole, scaled to the shape; `random-crop`, parts as large as `size`, not scaled. Partners are treated alike."""
+    crops: Annotated[int, Field(ge=1, le=10_000)] = 16
+    """fit random-crop: how many are taken of each file, at most; of a small one, no more than fit beside each other. A function of content
+    and seed."""
     channels: Literal[1, 3] | None = None
     """Images: grey or RGB; None takes what most of the files are."""
     range: Literal["type", "data"] | tuple[float, float] = "type"
@@ -233,6 +255,7 @@ class DataParams(Strict):
         others |= {"folders"} if self.layout not in FOLDER_LAYOUTS else set()
         others |= {"direction"} if self.layout in (*LABELLED_LAYOUTS, "captions") else set()
         others |= {"captions"} if self.layout != "captions" else set()
+        others |= {"crops"} if self.fit != "random-crop" else set()
         return {key: value for key, value in self.model_dump().items() if key not in others and value is not None}
 
     @model_validator(mode="after")
@@ -271,9 +294,31 @@ class DataParams(Strict):
             raise ValueError("stack: takes grey images, one a colour channel; leave channels out")
         if self.corruption == "grey" and self.channels == 1:
             raise ValueError("corruption: grey takes the colour from images, and channels: 1 leaves none; leave channels out")
-        if self.corruption == "downsample" and self.size is not None and self.size % 4:
-            raise ValueError(f"corruption: downsample makes images four times smaller, and size {self.size} is no multiple of 4")
+        if self.corruption == "downsample" and self.sides is not None and any(side % 4 for side in self.sides):
+            nearest = sides_in_words(nearest_sides(self.sides, lambda other: not any(side % 4 for side in other)))
+            raise ValueError(
+                f"corruption: downsample makes images four times smaller, and size {sides_in_words(self.sides)} is no multiple of 4; the "
+                f"nearest is {nearest}"
+            )
         return self
+
+    @model_validator(mode="after")
+    def _crops_fit(self) -> Self:
+        if self.fit != "random-crop":
+            if "crops" in self.model_fields_set:
+                raise ValueError(f"crops: only with fit: random-crop, and fit is {self.fit}")
+        elif self.layout == "captions":
+            raise ValueError("fit: random-crop shows parts of a picture, and a caption says what the whole shows; use crop, pad or stretch")
+        elif self.scheme != "folder" and not is_url(self.scheme):
+            raise ValueError(f"fit: random-crop takes parts of large files, and {self.source} has none; use crop, pad or stretch")
+        return self
+
+    @property
+    def sides(self) -> Sides | None:
+        """Images: height and width after validation, as far as they are known before."""
+        if self.size is None:
+            return (DEFAULT_SIZE, DEFAULT_SIZE) if self.has_images and (self.scheme == "folder" or is_url(self.scheme)) else None
+        return (self.size, self.size) if isinstance(self.size, int) else self.size
 
     @property
     def kind(self) -> Kind:
@@ -514,7 +559,7 @@ class Entry(Strict):
                 "train.select: best scores snapshots on a part of the data that is kept for it, and data.selection is not set; "
                 "write a share, such as 0.1, or how many samples"
             )
-        for problem in self.train.problems(self.data.kind, self.data.size):
+        for problem in self.train.problems(self.data.kind, self.data.sides):
             raise ValueError(problem)
         return self
 

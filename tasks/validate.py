@@ -127,7 +127,7 @@ def packed_order(rows: Sequence[Row], data: DataParams, kind: DataKind, pictures
 
 def duplicates(good: Sequence[Row]) -> int:
     """How many samples are equal to one before them."""
-    return len(good) - len({row.sha256 for row in good})
+    return len(good) - len({row.content for row in good})
 
 
 def manifest_frame(packed: dict[str, list[Row]]) -> DataFrame:

@@ -17,6 +17,7 @@ from PIL import Image
 
 from gan_core.data.dataset import Dataset, DatasetSpec
 from gan_core.data.scaling import images_to_bytes, images_to_unit
+from gan_core.params.common import FITS, Fit, Sides
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,6 +36,13 @@ class Pixels(DatasetSpec):
 
     range: tuple[float, float] | None = None
     """The values of the files that became 0 and 255; None: those of each file's type."""
+    fit: Fit | None = None
+    """How files of another shape were brought to this one, as `data.fit` has it; None: by their central part."""
+
+    @property
+    def fit_in_words(self) -> str:
+        """How files of another shape were brought to this one."""
+        return FITS[self.fit or "crop"]
 
     def to_networks(self, samples: Tensor) -> Tensor:
         import torch
@@ -54,13 +62,13 @@ class Translated(Pixels):
 
 
 class Spool:
-    """Pictures (C, size, size) with C = 1 or 3, put down one after another in a file and read back by number.
+    """Pictures (C, H, W) of one size with C = 1 or 3, put down one after another in a file and read back by number.
 
     The number of samples in each split and the number of channels are only known when every source file was read once, and neither side
     ever holds more than a few samples in memory.
     """
 
-    def __init__(self, path: Path, size: int) -> None:
+    def __init__(self, path: Path, size: Sides) -> None:
         self._file = path.open("w+b", buffering=_BUFFER)
         self.size = size
         """Height and width of every picture."""
@@ -81,10 +89,10 @@ class Spool:
         return len(self._channels)
 
     def append(self, pixels: NDArray[np.uint8]) -> int:
-        """Put down one picture, uint8 (C, size, size); returns its number."""
-        channels = pixels.shape[0]
-        if pixels.dtype != np.uint8 or pixels.shape != (channels, self.size, self.size) or channels not in (1, 3):
-            raise ValueError(f"expected uint8 (1 or 3, {self.size}, {self.size}), not {pixels.dtype} {pixels.shape}")
+        """Put down one picture, uint8 (C, H, W); returns its number."""
+        channels, *size = pixels.shape
+        if pixels.dtype != np.uint8 or (*size,) != self.size or channels not in (1, 3):
+            raise ValueError(f"expected uint8 (1 or 3, {', '.join(map(str, self.size))}), not {pixels.dtype} {pixels.shape}")
         self._file.write(np.ascontiguousarray(pixels).data)
         self._channels.append(channels)
         self._offsets.append(self._end)
@@ -93,7 +101,7 @@ class Spool:
 
     def read(self, number: int) -> NDArray[np.uint8]:
         """The picture of that number."""
-        shape = (self._channels[number], self.size, self.size)
+        shape = (self._channels[number], *self.size)
         self._file.flush()
         data = os.pread(self._file.fileno(), math.prod(shape), self._offsets[number])
         return np.frombuffer(data, dtype=np.uint8).reshape(shape)
@@ -112,7 +120,7 @@ class Spool:
 
 @dataclass(frozen=True)
 class SpoolRows:
-    """Pictures of a spool that are gone through as the rows of an array, uint8 (N, C, size, size), one of them in memory at a time."""
+    """Pictures of a spool that are gone through as the rows of an array, uint8 (N, C, H, W), one of them in memory at a time."""
 
     spool: Spool
     numbers: Sequence[int]
@@ -122,7 +130,7 @@ class SpoolRows:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return len(self.numbers), self.channels, self.spool.size, self.spool.size
+        return len(self.numbers), self.channels, *self.spool.size
 
     def __iter__(self) -> Iterator[NDArray[np.uint8]]:
         return (with_channels(self.spool.read(number), self.channels) for number in self.numbers)

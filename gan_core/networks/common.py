@@ -17,7 +17,7 @@ from gan_core.data.scaling import channels_last
 from gan_core.distributed import own_part, whole
 from gan_core.errors import ConfigError
 from gan_core.networks.linear import Linear
-from gan_core.params.common import halvings
+from gan_core.params.common import common_halvings, nearest_sides, sides_in_words
 
 _LEAST = 1e-4  # under a root, as a share of features of size 1
 
@@ -225,10 +225,11 @@ def resolutions(shape: tuple[int, ...], family: str) -> tuple[int, tuple[int, ..
         ConfigError: the shortest side is not 4 to 7 times a power of two, or another cannot be halved as often.
     """
     sides = shape[1:]
-    found = halvings(min(sides))
-    if found is None or any(side % 2 ** found[0] for side in sides):
+    found = common_halvings(sides)
+    if found is None:
+        nearest = nearest_sides(sides, lambda other: common_halvings(other) is not None)
         raise ConfigError(
             f"network {family}: {' x '.join(map(str, dict.fromkeys(sides)))} pixels cannot be halved down to 4, 5, 6 or 7; "
-            "use a size such as 16, 28, 32, 64 or 128"
+            f"use a size such as {sides_in_words(nearest)}"
         )
-    return found[0], tuple(side // 2 ** found[0] for side in sides)
+    return found

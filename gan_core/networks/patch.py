@@ -31,7 +31,7 @@ class PatchDiscriminator(nn.Module):
         super().__init__()
         widths = tuple(width * 2**level for level in range(HALVINGS[patch] + 1))
         if min(shape[1:]) < 2 ** (len(widths) + 1):
-            raise ConfigError(f"network patch: {shape[-1]} pixels are too few for {len(widths)} convolutions; choose a smaller patch")
+            raise ConfigError(f"network patch: {min(shape[1:])} pixels are too few for {len(widths)} convolutions; choose a smaller patch")
         layers: list[nn.Module] = []
         channels = shape[0] + (inputs[0] if inputs is not None else 0)
         for level, width in enumerate(widths):

@@ -33,7 +33,7 @@ class Translator(nn.Module):
 
     def __init__(self, params: TranslatorParams, data: DatasetSpec) -> None:
         super().__init__()
-        blocks = params.blocks if params.blocks is not None else 9 if data.shape[-1] >= 256 else 6
+        blocks = params.blocks if params.blocks is not None else 9 if min(data.shape[1:]) >= 256 else 6
         images, width = data.shape[0], params.width
         layers = [*_convolution(images, width, 7), nn.ReLU(inplace=True)]
         for _ in range(params.downsamplings):

@@ -21,14 +21,15 @@ def unet_widths(shape: tuple[int, ...], width: int | None, widths: tuple[int, ..
     """Channels at each halving of images of `shape`, (C, H, W): `widths`, or as many as the side can be halved.
 
     Raises:
-        ConfigError: the side cannot be halved so often.
+        ConfigError: the sides cannot be halved so often.
     """
     if widths is None:
         levels, _ = resolutions(shape, "unet")
         base = width or DEFAULT_WIDTH
         return tuple(base * 2 ** min(level, 3) for level in range(levels))
     if any(side % 2 ** len(widths) for side in shape[1:]):
-        raise ConfigError(f"generator.widths: {len(widths)} given, one a halving, and {shape[-1]} pixels cannot be halved so often")
+        sides = " x ".join(map(str, dict.fromkeys(shape[1:])))
+        raise ConfigError(f"generator.widths: {len(widths)} given, one a halving, and {sides} pixels cannot be halved so often")
     return widths
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -63,12 +64,77 @@ class OneOf:
         return chosen.model_validate(section)
 
 
+Fit = Literal["crop", "pad", "stretch", "random-crop"]
+"""How images of another shape are brought to the one that is asked for."""
+FITS: Mapping[Fit, str] = {
+    "crop": "their central part, scaled",
+    "pad": "the whole, scaled, with white beside it",
+    "stretch": "the whole, stretched",
+    "random-crop": "parts of them, not scaled",
+}
+"""The same in words."""
+FEWEST_PIXELS: Mapping[Patch, int] = {16: 8, 34: 16, 70: 32}
+"""On the shorter side of an image, for a discriminator of such patches."""
+
+Sides = tuple[int, ...]
+"""Height and width of an image, in pixels."""
+
+
+def sides_in_words(sides: Sides) -> str:
+    """Height and width as params.yaml has them: 64, or [96, 64]."""
+    return f"{sides[0]}" if len({*sides}) == 1 else f"[{', '.join(map(str, sides))}]"
+
+
+def nearest_sides(sides: Sides, fits: Callable[[Sides], bool]) -> Sides:
+    """The sides that fit and are nearest: those that change least in all, smaller ones first; a square stays one."""
+    for change in range(1, 2 * max(sides) + 64):
+        if len({*sides}) == 1:
+            shifts: Iterable[tuple[int, ...]] = ((by,) * len(sides) for by in (-change, change))
+        else:
+            each = itertools.product(range(-change, change + 1), repeat=len(sides))
+            shifts = (shift for shift in each if sum(map(abs, shift)) == change)
+        for shift in shifts:
+            found = tuple(side + by for side, by in zip(sides, shift, strict=True))
+            if min(found) > 0 and fits(found):
+                return found
+    return sides
+
+
 def halvings(side: int) -> tuple[int, int] | None:
     """How often a side can be halved, at least once, down to between 4 and 7 pixels, and that smallest side; None where it cannot."""
     smallest, count = side, 0
     while smallest % 2 == 0 and smallest >= 8:
         smallest, count = smallest // 2, count + 1
     return (count, smallest) if count and 4 <= smallest <= 7 else None
+
+
+def common_halvings(sides: Sides) -> tuple[int, Sides] | None:
+    """How often all sides of an image can be halved, the shorter one as `halvings` says, and the smallest sides; None where they cannot."""
+    found = halvings(min(sides))
+    if found is None or any(side % 2 ** found[0] for side in sides):
+        return None
+    return found[0], tuple(side // 2 ** found[0] for side in sides)
+
+
+def misfit_of_halvings(sides: Sides, what: str) -> str | None:
+    """What is wrong with `data.size` where a network, `what`, halves both sides down to 4 to 7 pixels, in words; None where it can."""
+    if common_halvings(sides) is not None:
+        return None
+    how = "4, 5, 6 or 7" if len({*sides}) == 1 else "4, 5, 6 or 7 on the shorter side, and the other one as often,"
+    nearest = nearest_sides(sides, lambda other: common_halvings(other) is not None)
+    return f"data.size: {sides_in_words(sides)} cannot be halved down to {how} as {what}; the nearest that can is {sides_in_words(nearest)}"
+
+
+def misfit_of_multiple(sides: Sides, multiple: int, least: int = 1) -> str | None:
+    """What is wrong with `data.size` where both sides have to be multiples from `least` on, in words; None where they are."""
+
+    def fits(other: Sides) -> bool:
+        return all(side % multiple == 0 and side >= least for side in other)
+
+    if fits(sides):
+        return None
+    what = f"no multiple of {multiple}" + (f" from {least} on" if least > 1 else "")
+    return f"{sides_in_words(sides)}, {what}; the nearest that fits is {sides_in_words(nearest_sides(sides, fits))}"
 
 
 def _is_number_of_processes(value: object) -> object:
@@ -208,11 +274,11 @@ class TrainParams(Strict):
         """What the batch is split by, in words."""
         return f"{processes} x {self.accumulate} parts (train.processes x train.accumulate)"
 
-    def problems(self, kind: str, size: int | None) -> list[str]:
+    def problems(self, kind: str, size: Sides | None) -> list[str]:
         """What does not fit the data, as lines that begin with the key below the entry.
 
         Args:
             kind: of the data.
-            size: images' height and width in pixels, where it is known.
+            size: images' height and width in pixels, where they are known.
         """
         return []

@@ -6,7 +6,18 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from gan_core.params.common import AbsoluteLoss, OptimizerParams, Patch, PositiveInt, Strict, TrainParams
+from gan_core.params.common import (
+    FEWEST_PIXELS,
+    AbsoluteLoss,
+    OptimizerParams,
+    Patch,
+    PositiveInt,
+    Sides,
+    Strict,
+    TrainParams,
+    misfit_of_multiple,
+    sides_in_words,
+)
 from gan_core.params.networks import TranslatorParams
 
 
@@ -49,20 +60,21 @@ class CycleGanParams(TrainParams):
     """Differentiable augmentation of what the discriminators see (Zhao et al., 2020), for small data sets."""
 
     def blocks(self, side: int) -> int:
-        """Residual blocks of either generator, for images of `side` pixels."""
+        """Residual blocks of either generator, for images whose shorter side has `side` pixels."""
         return self.generator.blocks if self.generator.blocks is not None else 9 if side >= 256 else 6
 
     def patch(self, side: int) -> Patch:
-        """Side of the patches that a discriminator judges, for images of `side` pixels."""
+        """Side of the patches that a discriminator judges, for images whose shorter side has `side` pixels."""
         return self.discriminator.patch or (70 if side >= 64 else 34 if side >= 32 else 16)
 
-    def problems(self, kind: str, size: int | None) -> list[str]:
+    def problems(self, kind: str, size: Sides | None) -> list[str]:
         if size is None:
             return []
         found = []
         step = 2**self.generator.downsamplings
-        if size % step or size // step < 4:
-            found.append(f"train.generator.downsamplings: {size} pixels are no multiple of {step} from {4 * step} on; use fewer")
-        if size < (fewest := {16: 8, 34: 16, 70: 32}[self.patch(size)]):
-            found.append(f"train.discriminator.patch: {self.patch(size)} needs at least {fewest} pixels, and data.size is {size}")
+        if misfit := misfit_of_multiple(size, step, 4 * step):
+            found.append(f"train.generator.downsamplings: data.size is {misfit}, or use fewer")
+        patch = self.patch(min(size))
+        if min(size) < (fewest := FEWEST_PIXELS[patch]):
+            found.append(f"train.discriminator.patch: {patch} needs at least {fewest} pixels, and data.size is {sides_in_words(size)}")
         return found

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from gan_core.params.common import SCRATCH, PositiveInt, Strict, TrainParams, halvings
+from gan_core.params.common import SCRATCH, PositiveInt, Sides, Strict, TrainParams, misfit_of_halvings
 from gan_core.params.networks import AnyDiscriminator, AnyGenerator, AutoDiscriminatorParams, AutoGeneratorParams, NetworkParams
 
 Loss = Literal["non-saturating", "minimax", "least-squares", "hinge", "wasserstein", "relativistic"]
@@ -95,7 +96,8 @@ class GanParams(TrainParams):
             return self.penalty
         if self.loss != "relativistic":
             return PenaltyParams()
-        weight = 2.0 * (shape[-1] / 28) ** 2 if len(shape) == 3 else 0.1
+        # By way of the side of a square with as many pixels, which is exact for a square.
+        weight = 2.0 * (math.sqrt(math.prod(shape[1:])) / 28) ** 2 if len(shape) == 3 else 0.1
         return PenaltyParams(r1=weight, r2=weight, every=8)
 
     def settled_players(self, kind: str) -> dict[str, NetworkParams]:
@@ -112,7 +114,7 @@ class GanParams(TrainParams):
                 raise ValueError(f"{role}.{error}") from None
         return settled
 
-    def problems(self, kind: str, size: int | None) -> list[str]:
+    def problems(self, kind: str, size: Sides | None) -> list[str]:
         found = []
         if kind == "points":
             found += ["train.condition: points have no labels; use none"] if self.condition == "label" else []
@@ -121,6 +123,6 @@ class GanParams(TrainParams):
             players = self.settled_players(kind).values()
         except ValueError as error:
             return [f"train.{error}", *found]
-        if any(player.halves for player in players) and size is not None and halvings(size) is None:
-            found.append(f"data.size: {size} cannot be halved down to 4, 5, 6 or 7 as convolutions need; use 16, 28, 32, 64 or 128")
+        if any(player.halves for player in players) and size is not None and (misfit := misfit_of_halvings(size, "convolutions need")):
+            found.append(misfit)
         return found

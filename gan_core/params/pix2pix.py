@@ -6,7 +6,20 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from gan_core.params.common import AbsoluteLoss, OptimizerParams, Patch, PositiveInt, Probability, Strict, TrainParams, halvings
+from gan_core.params.common import (
+    FEWEST_PIXELS,
+    AbsoluteLoss,
+    OptimizerParams,
+    Patch,
+    PositiveInt,
+    Probability,
+    Sides,
+    Strict,
+    TrainParams,
+    misfit_of_halvings,
+    misfit_of_multiple,
+    sides_in_words,
+)
 from gan_core.params.networks import UnetParams
 
 
@@ -53,12 +66,12 @@ class Pix2pixParams(TrainParams):
     """Shift a pair by up to this share of its side, what is missing reflected (the paper scales by 286/256 and crops); 0 leaves it out."""
 
     def settled_patch(self, side: int) -> Patch:
-        """`discriminator.patch`, or its default for images of `side` pixels."""
+        """`discriminator.patch`, or its default for images whose shorter side has `side` pixels."""
         if self.discriminator.patch is not None:
             return self.discriminator.patch
         return 70 if side >= 128 else 34 if side >= 32 else 16
 
-    def problems(self, kind: str, size: int | None) -> list[str]:
+    def problems(self, kind: str, size: Sides | None) -> list[str]:
         found = []
         if self.generator.width is not None and self.generator.widths is not None:
             found.append("train.generator.widths: give width or widths, not both")
@@ -66,11 +79,11 @@ class Pix2pixParams(TrainParams):
             found.append("train.reconstruction: with adversarial 0 too there is nothing to learn; set one of them above 0")
         if size is None:
             return found
-        if self.generator.widths is None and halvings(size) is None:
-            found.append(f"data.size: {size} cannot be halved down to 4, 5, 6 or 7 as the U-Net needs; use 16, 32, 64, 128 or 256")
-        if self.generator.widths is not None and size % 2 ** len(self.generator.widths):
-            found.append(f"train.generator.widths: {len(self.generator.widths)} halvings, and data.size is {size}; give fewer widths")
-        fewest = {16: 8, 34: 16, 70: 32}[self.settled_patch(size)]
-        if size < fewest:
-            found.append(f"train.discriminator.patch: {self.settled_patch(size)} needs at least {fewest} pixels, and data.size is {size}")
+        if self.generator.widths is None and (misfit := misfit_of_halvings(size, "the U-Net needs")):
+            found.append(misfit)
+        if self.generator.widths is not None and (misfit := misfit_of_multiple(size, 2 ** len(self.generator.widths))):
+            found.append(f"train.generator.widths: {len(self.generator.widths)} halvings, and data.size is {misfit}, or give fewer widths")
+        patch = self.settled_patch(min(size))
+        if min(size) < (fewest := FEWEST_PIXELS[patch]):
+            found.append(f"train.discriminator.patch: {patch} needs at least {fewest} pixels, and data.size is {sides_in_words(size)}")
         return found

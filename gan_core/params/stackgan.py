@@ -6,7 +6,16 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from gan_core.params.common import AbsoluteLoss, OptimizerParams, PositiveInt, TrainParams, halvings
+from gan_core.params.common import (
+    AbsoluteLoss,
+    OptimizerParams,
+    PositiveInt,
+    Sides,
+    TrainParams,
+    common_halvings,
+    nearest_sides,
+    sides_in_words,
+)
 
 
 class StackganParams(TrainParams):
@@ -46,7 +55,13 @@ class StackganParams(TrainParams):
             raise ValueError(f"second_from: {self.second_from} is not above text_share, {self.text_share}; the first stage needs a part")
         return self
 
-    def problems(self, kind: str, size: int | None) -> list[str]:
-        if size is not None and (size % 2 or halvings(size // 2) is None):
-            return [f"data.size: half of {size} cannot be halved down to 4, 5, 6 or 7 as the first stage needs; use 32, 64 or 128"]
-        return []
+    def problems(self, kind: str, size: Sides | None) -> list[str]:
+        if size is None or _has_halves(size):
+            return []
+        nearest = sides_in_words(nearest_sides(size, _has_halves))
+        words = f"half of {sides_in_words(size)} cannot be halved down to 4, 5, 6 or 7 on its shorter side, and the other as often"
+        return [f"data.size: {words}, as the first stage needs; the nearest that can is {nearest}"]
+
+
+def _has_halves(size: Sides) -> bool:
+    return not any(side % 2 for side in size) and common_halvings(tuple(side // 2 for side in size)) is not None

@@ -47,18 +47,19 @@ class CycleGan(Recipe[CycleGanParams]):
 
     def __init__(self, params: CycleGanParams, spec: DatasetSpec, device: torch.device) -> None:
         super().__init__(params, spec, device)
-        misfits = params.problems(spec.kind, spec.shape[-1])
+        sides = spec.shape[1:]
+        misfits = params.problems(spec.kind, sides)
         if misfits:
             raise ConfigError(misfits[0])
         if spec.inputs != spec.shape:
             raise ConfigError(f"unpaired translation is between images of one shape, and these are of {spec.inputs} and {spec.shape}")
         discriminator = params.discriminator
-        self.network = params.generator.model_copy(update={"blocks": params.blocks(spec.shape[-1])})
+        self.network = params.generator.model_copy(update={"blocks": params.blocks(min(sides))})
         normalization = discriminator.normalization or ("spectral" if params.loss == "hinge" else "instance")
         networks = {
             "generators": build_generator(self.network, spec, self.latent),
             **{
-                f"{side}_discriminator": PatchDiscriminator(spec.shape, params.patch(spec.shape[-1]), discriminator.width, normalization)
+                f"{side}_discriminator": PatchDiscriminator(spec.shape, params.patch(min(sides)), discriminator.width, normalization)
                 for side in ("target", "input")
             },
         }

@@ -38,7 +38,7 @@ class Pix2pix(Recipe[Pix2pixParams]):
         generator_network = build_generator(self.network, spec, self.latent)
         judge = PatchDiscriminator(
             spec.shape,
-            params.settled_patch(spec.shape[-1]),
+            params.settled_patch(min(spec.shape[1:])),
             discriminator.width or DEFAULT_WIDTH,
             normalization,
             discriminator.dropout,

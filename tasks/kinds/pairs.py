@@ -64,7 +64,7 @@ class PairKind(PixelKind):
 
         if data.corruption is not None:
             images = pack_images(folder, good, data.channels)
-            seeds = {split: [corruption_seed(row.sha256, data.seed) for row in rows] for split, rows in good.rows.items()}
+            seeds = {split: [corruption_seed(row.content, data.seed) for row in rows] for split, rows in good.rows.items()}
             return Pairs.spoil(folder, images, data.corruption, seeds)
         made, given = (good.pictures(good.numbers(attribute), data.channels) for attribute in ("number", "given"))
         return Pairs.pack(folder, made, given)

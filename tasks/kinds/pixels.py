@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 class PixelKind(DataKind):
     """A kind of data whose samples are images of one size."""
 
-    keys = frozenset({"root", "size", "channels", "range", "layout", "folders", "direction", "labels", "corruption", "stack"})
+    keys = frozenset(
+        {"root", "size", "fit", "crops", "channels", "range", "layout", "folders", "direction", "labels", "corruption", "stack"}
+    )
     family = "images"
     deciding = ("fid", "kid")
 
@@ -79,8 +81,9 @@ class PixelKind(DataKind):
 
         with closing(good.samples):
             spec = self._pack(folder, good, data)
-        bounds = good.inspection.range  # what reads pictures for its generator needs them
-        return spec if bounds is None else write_spec(folder, replace(spec, range=bounds))
+        # What reads pictures for its generator needs both; what is as usual is left out, and digests stay as they were.
+        bounds, way = good.inspection.range, None if data.fit == "crop" else data.fit
+        return spec if bounds is None and way is None else write_spec(folder, replace(spec, range=bounds, fit=way))
 
     @abstractmethod
     def _pack(self, folder: Path, good: Good, data: DataParams) -> Pixels: ...

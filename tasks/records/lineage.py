@@ -28,6 +28,7 @@ def tags(workspace: Workspace, name: str, entry: Entry, training: Mapping[str, A
     found: dict[str, Any] = {
         "params": params_text(entry),
         "source": entry.data.source,
+        "fit": entry.data.fit if entry.data.has_images else None,
         "dvc.raw": tracking.dvc_hash(workspace, workspace.raw(name)),
         "dvc.ready": tracking.dvc_hash(workspace, workspace.ready(name)),
         "dvc.generator": tracking.dvc_hash(workspace, workspace.model(name) / "generator"),
@@ -115,7 +116,13 @@ def of_version(registry: Registry, version: Version) -> dict[str, Any]:
         "former_champion": None if former is None else int(former),
         "scores": version.metrics,
         "generator": {"sha256": said("generator_sha256"), "dvc": said("dvc.generator"), "artifacts": version.source},
-        "data": {"source": said("source"), "digest": said("dataset_digest"), "raw": said("dvc.raw"), "ready": said("dvc.ready")},
+        "data": {
+            "source": said("source"),
+            "fit": said("fit"),
+            "digest": said("dataset_digest"),
+            "raw": said("dvc.raw"),
+            "ready": said("dvc.ready"),
+        },
         "training": {
             "params": _params(said("params")),
             "run": version.run_id or None,

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from gan_core.data.dataset import Dataset
 from gan_core.errors import DataError, GantryError
 from gan_core.generator import GeneratorConfig, read_config
+from gan_core.kinds.pixels import Pixels
 from gan_core.selection import in_words
 from tasks import kinds
 from tasks.beside_real import BesideReal
@@ -130,6 +131,12 @@ class Facts:
     def privacy(self) -> Sequence[str]:
         """What generated rows tell of those that were trained on, a sentence each."""
         return privacy.in_words(self.record.get("evaluation") or {})
+
+    @property
+    def fit(self) -> str | None:
+        """What became of pictures of another shape, in words; None where the data are no pictures."""
+        data = self.generator.data
+        return data.fit_in_words if isinstance(data, Pixels) else None
 
     @property
     def selected(self) -> str | None:

@@ -19,7 +19,7 @@ from tasks.params import DataParams, ValidateParams
 from tasks.sources.idx import CLASSES, read_idx
 from tasks.sources.raw import RawReader
 from tasks.validation.formats import UnusableImageError
-from tasks.validation.images import Bounds, Extent, array_statistics, check_blank, check_size, fit, to_levels
+from tasks.validation.images import Bounds, Extent, Shape, array_statistics, as_pixels, check_blank, check_size, fit, to_levels
 from tasks.validation.inspection import Inspection, OnRow, Row, each_told, read_npy
 from tasks.validation.ranges import Ranges
 
@@ -41,12 +41,13 @@ def inspect_arrays(raw: RawReader, data: DataParams, limits: ValidateParams, spo
         DataError: a file does not hold what it should, or raw is damaged.
     """
     arrays, classes = _read_idx_files(raw) if raw.kind == "idx" else _read_npy_files(raw)
-    images = Spool(spool, data.size or min(arrays[0].images.shape[1:3]))
+    shape = Shape(data.sides or (min(arrays[0].images.shape[1:3]),) * 2, data.fit)
+    images = Spool(spool, shape.size)
     extents = [Extent(int(one.images.min()), int(one.images.max()), 255) for one in arrays if one.images.size]
     ranges = Ranges.of(data.range, extents)
     for extent in extents:
         ranges.add(extent)
-    rows = (row for one in arrays for row in _array_rows(one, classes, limits, ranges.bounds, images))
+    rows = (row for one in arrays for row in _array_rows(one, classes, limits, ranges.bounds, images, shape))
     counted = each_told(rows, sum(len(one.images) for one in arrays), on_row)
     return Inspection(counted, classes, images, range=ranges.bounds, notes=ranges.notes())
 
@@ -94,7 +95,9 @@ def _check_pair(images: NDArray[Any], images_path: str, labels: NDArray[Any], la
         )
 
 
-def _array_rows(array: _Array, classes: tuple[str, ...], limits: ValidateParams, bounds: Bounds | None, spool: Spool) -> Iterator[Row]:
+def _array_rows(
+    array: _Array, classes: tuple[str, ...], limits: ValidateParams, bounds: Bounds | None, spool: Spool, shape: Shape
+) -> Iterator[Row]:
     count, height, width = array.images.shape[:3]
     mode = "RGB" if array.images.ndim == 4 and array.images.shape[3] == 3 else "L"
     for start in range(0, count, _ARRAY_BLOCK):
@@ -111,12 +114,12 @@ def _array_rows(array: _Array, classes: tuple[str, ...], limits: ValidateParams,
             except UnusableImageError as reason:
                 yield Row(path, sha256, label, str(reason))
             else:
-                yield Row(path, sha256, label, None, spool.append(_fitted(image, spool.size)), None, width, height, mode, mean, std)
+                yield Row(path, sha256, label, None, spool.append(_fitted(image, shape)), None, width, height, mode, mean, std)
 
 
-def _fitted(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """One picture (H, W) or (H, W, C) as (C, size, size)."""
-    if image.shape[:2] != (size, size):
+def _fitted(image: NDArray[np.uint8], shape: Shape) -> NDArray[np.uint8]:
+    """One picture (H, W) or (H, W, C) as (C, *size)."""
+    if image.shape[:2] != shape.size:
         flat = image[..., 0] if image.shape[2:] == (1,) else image
-        image = np.asarray(fit(Image.fromarray(flat), size))
+        return as_pixels(fit(Image.fromarray(flat), shape))
     return np.atleast_3d(image).transpose(2, 0, 1)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from gan_core.kinds.pixels import Spool
@@ -13,12 +14,9 @@ from tasks.params import FOLDER_LAYOUTS, DataParams, ValidateParams
 from tasks.sources.raw import Member, RawReader, class_of
 from tasks.validation.annotated import Annotated
 from tasks.validation.decoding import decoded
-from tasks.validation.images import Picture, decode, decode_halves, extent_of
+from tasks.validation.images import Picture, Shape, decode, decode_halves, extent_of
 from tasks.validation.inspection import Inspection, OnRow, Row, each_told
 from tasks.validation.ranges import Ranges
-
-DEFAULT_SIZE = 64
-"""Height and width of image files after validation, where the entry does not say."""
 
 
 @dataclass(frozen=True)
@@ -30,27 +28,48 @@ class ImageFiles:
     limits: ValidateParams
     spool: Spool
     ranges: Ranges
+    shape: Shape
 
-    def row(self, about: Annotated, member: Member, picture: Picture | str) -> Row:
-        """Of a file that is a sample, or of one that is none."""
+    def rows(self, about: Annotated, member: Member, picture: Picture | str) -> Iterator[Row]:
+        """Of a file that is a sample, or several, or of one that is none."""
         label = about.labels.get(member.path)
         reason = picture if isinstance(picture, str) else about.reasons.get(member.path)
         if isinstance(picture, str) or reason is not None:
-            return Row(member.path, member.sha256, label, reason=reason)
-        return row_of(member.path, member.sha256, label, picture, self.spool.append(picture.pixels))
+            yield Row(member.path, member.sha256, label, reason=reason)
+        elif picture.crops:
+            yield from self.crop_rows(member.path, member.sha256, label, picture)
+        else:
+            yield row_of(member.path, member.sha256, label, picture, self.spool.append(picture.pixels))
+
+    def crop_rows(self, path: str, sha256: str, label: str | None, picture: Picture, given: Picture | None = None) -> Iterator[Row]:
+        """A row for each crop of a picture, and of what a generator is given to make it of, but for blank ones; at least one."""
+        shown = [
+            number
+            for number, crop in enumerate(picture.crops)
+            if min(crop.std, crop.std if given is None else given.crops[number].std) >= self.limits.min_std
+        ]
+        if not shown:
+            why = f"blank: in each of {len(picture.crops)} crops pixels vary less than {self.limits.min_std:g} (validate.min_std)"
+            yield Row(path, sha256, label, reason=why)
+        for number in shown:
+            crop = picture.crops[number]
+            facts = {"left": crop.left, "top": crop.top}
+            places = [self.spool.append(one.crops[number].pixels) for one in (picture, given) if one is not None]
+            row = row_of(f"{path}#{number}", sha256, label, picture, *places)
+            yield replace(row, mean=crop.mean, std=crop.std, facts=facts, part=number)
 
     def pictures(self, members: Sequence[Member]) -> Iterator[Picture | str]:
         """Of each of these in order the picture, or the reason why there is none."""
-        decoder = partial(decode, size=self.spool.size, limits=self.limits, bounds=self.ranges.bounds)
-        for member, picture in zip(members, decoded(self.raw, members, decoder, 3 * self.spool.size**2), strict=True):
+        decoder = partial(decode, size=self.shape, limits=self.limits, bounds=self.ranges.bounds)
+        for member, picture in zip(members, decoded(self.raw, members, decoder, self.shape.n_bytes), strict=True):
             if not isinstance(picture, str):
                 self.ranges.add(picture.extent, class_of(member.path) if self.data.layout in FOLDER_LAYOUTS else None)
             yield picture
 
     def halves(self) -> Iterator[tuple[Picture, Picture] | str]:
         """Of each file in order its two pictures, or the reason why there are none."""
-        decoder = partial(decode_halves, size=self.spool.size, limits=self.limits, bounds=self.ranges.bounds)
-        for halves in decoded(self.raw, self.raw.members, decoder, 3 * self.spool.size**2):
+        decoder = partial(decode_halves, size=self.shape, limits=self.limits, bounds=self.ranges.bounds)
+        for halves in decoded(self.raw, self.raw.members, decoder, self.shape.n_bytes):
             if not isinstance(halves, str):
                 self.ranges.add(halves[0].extent)
             yield halves
@@ -63,18 +82,17 @@ def inspect_files(
     limits: ValidateParams,
     spool: Path,
     on_row: OnRow,
-    rows_of: Callable[[ImageFiles, Annotated], tuple[Iterator[Row], int]],  # the rows, and how many there are
+    rows_of: Callable[[ImageFiles, Annotated], tuple[Iterator[Row], int]],  # the rows, and how many there are, of crops at most
 ) -> Inspection:
     """Look at every image file.
 
     Raises:
         DataError: raw is damaged.
     """
-    size = data.size or DEFAULT_SIZE
-    extents = (
-        one for one in decoded(raw, about.images, partial(extent_of, size=size, limits=limits), 3 * size**2) if not isinstance(one, str)
-    )
-    files = ImageFiles(RawReader(raw.folder, raw.about, about.images), data, limits, Spool(spool, size), Ranges.of(data.range, extents))
+    shape = Shape.of(data)
+    extents = (one for one in decoded(raw, about.images, partial(extent_of, limits=limits), shape.n_bytes) if not isinstance(one, str))
+    ranges = Ranges.of(data.range, extents)
+    files = ImageFiles(RawReader(raw.folder, raw.about, about.images), data, limits, Spool(spool, shape.size), ranges, shape)
     rows, total = rows_of(files, about)
     refused = [
         Row(where, hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest(), reason=reason)
@@ -85,9 +103,10 @@ def inspect_files(
 
 
 def file_rows(files: ImageFiles, about: Annotated) -> tuple[Iterator[Row], int]:
-    """A row a file."""
+    """A row a file, or a crop of it."""
     pictures = files.pictures(about.images)
-    return map(partial(files.row, about), about.images, pictures), len(about.images)
+    rows = chain.from_iterable(map(partial(files.rows, about), about.images, pictures))
+    return rows, len(about.images) * files.shape.most
 
 
 def row_of(path: str, sha256: str, label: str | None, picture: Picture, number: int, given: int | None = None) -> Row:

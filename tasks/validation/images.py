@@ -17,10 +17,11 @@ How each kind of picture becomes 8-bit grey (1 channel) or RGB (3 channels):
     EXIF orientation          applied; metadata that cannot be read counts as upright
     animated, several pages   the first frame
     colour profile, gamma     not applied: values count as sRGB
-    odd shapes                the central square of the short side, scaled to the asked size: Lanczos with antialiasing (after a
-                              reduction to no less than 3 times the size where the picture is more than 6 times as large: of a
-                              JPEG while it is decoded, of others and of halves by boxes) to make smaller, bicubic to make
-                              larger; a square of the asked size is passed on bit for bit
+    odd shapes                by `data.fit` the largest central part of the asked shape, the whole with white beside it, or the whole
+                              stretched, scaled to the asked size: Lanczos with antialiasing (after a reduction to no less than 3
+                              times the size where the picture is more than 6 times as large: of a JPEG while it is decoded, of
+                              others and of halves by boxes) to make smaller, bicubic to make larger; what has the asked size is
+                              passed on bit for bit; or parts of the asked size, not scaled
 
 With bounds (`data.range`), values are scaled from these to 0..255 instead, alike in every file and channel, and cut off outside. They
 are counted in the file's own numbers, of files below 8 bits as if they had 8.
@@ -30,11 +31,13 @@ Sizes are checked from the header, before a pixel is decoded.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import warnings
 from array import array
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from io import BytesIO
 from typing import Any
 
@@ -43,7 +46,8 @@ import PIL
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from tasks.params import ValidateParams
+from gan_core.params.common import Fit, Sides
+from tasks.params import DEFAULT_SIZE, DataParams, ValidateParams
 from tasks.validation.formats import FORMATS, Format, Raster, UnusableImageError, format_of, read
 
 RESIZER = f"Pillow {PIL.__version__}: JPEG reduced while decoded, then Lanczos to make smaller, bicubic to make larger"
@@ -95,6 +99,56 @@ class Extent:
 
 
 @dataclass(frozen=True, slots=True)
+class Crop:
+    """A part of a picture, not scaled."""
+
+    left: int
+    top: int
+    """Where in the upright picture it begins."""
+    pixels: NDArray[np.uint8]
+    """uint8 (C, H, W)."""
+    mean: float
+    std: float
+    """As of `Picture`, of the part."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What pictures of all shapes are brought to."""
+
+    size: Sides
+    """Height and width."""
+    fit: Fit = "crop"
+    crops: int = 1
+    """With fit random-crop, how many, at most."""
+    seed: int = 0
+    """Of their places."""
+    by_content: bool = True
+    """Whether the places are each file's own; otherwise pictures of one size have the same, as partners in two files need."""
+
+    @classmethod
+    def of(cls, data: DataParams) -> Shape:
+        """What an entry says, of files."""
+        sides = data.sides or (DEFAULT_SIZE, DEFAULT_SIZE)
+        return cls(sides, data.fit, data.crops, data.seed, by_content=data.layout != "paired-folders")
+
+    @property
+    def least(self) -> int | None:
+        """What no side may fall below where a decoder makes a picture smaller; None: it may not."""
+        return None if self.fit == "random-crop" else _GAP * max(self.size)
+
+    @property
+    def most(self) -> int:
+        """Samples that a picture becomes, at most."""
+        return self.crops if self.fit == "random-crop" else 1
+
+    @property
+    def n_bytes(self) -> int:
+        """Of what is kept of a picture, at most."""
+        return 3 * math.prod(self.size) * self.most
+
+
+@dataclass(frozen=True, slots=True)
 class Picture:
     """A decoded file."""
 
@@ -108,52 +162,62 @@ class Picture:
     std: float
     """Standard deviation within each channel (root of the mean variance), so that a picture of one plain colour has 0."""
     pixels: NDArray[np.uint8]
-    """uint8 (C, size, size), C = 1 for grey pictures and 3 for others."""
+    """uint8 (C, H, W), C = 1 for grey pictures and 3 for others; the first of `crops`."""
     extent: Extent
     """Of the file, before its values were scaled."""
     upright: tuple[int, int]
-    """Width and height in pixels of what the central square was cut of: the file's, after any orientation is applied, or its half's."""
+    """Width and height in pixels of what `fit` was given: the file's, after any orientation is applied, or its half's."""
+    crops: tuple[Crop, ...] = ()
+    """With fit random-crop, what was cut out."""
 
 
-def decode(data: bytes, size: int, limits: ValidateParams, bounds: Bounds | None = None) -> Picture:
-    """Decode one image file and scale its central square to `size` x `size` pixels.
+def decode(data: bytes, size: int | Shape, limits: ValidateParams, bounds: Bounds | None = None) -> Picture:
+    """Decode one image file and bring it to one size and shape.
 
     Args:
         data: the whole file.
-        size: height and width of the result.
+        size: of the result; a number is the side of a square, which is cropped.
         limits: what is refused.
         bounds: the values that become 0 and 255; None: those of the file's type.
 
     Raises:
         UnusableImageError: not an image, broken, outside the limits, blank, or without a range of values.
     """
-    opened = _open(data, limits, bounds, least=_GAP * size)
-    return _fitted(opened.image, opened, size, limits)
+    shape = Shape((size, size)) if isinstance(size, int) else size
+    opened = _open(data, limits, bounds, least=shape.least)
+    if shape.fit == "random-crop":
+        return _with_crops(opened.image, opened, shape, places(data, opened.image.size, shape), limits)
+    return _fitted(opened.image, opened, shape, limits)
 
 
-def decode_halves(data: bytes, size: int, limits: ValidateParams, bounds: Bounds | None = None) -> tuple[Picture, Picture]:
+def decode_halves(data: bytes, size: int | Shape, limits: ValidateParams, bounds: Bounds | None = None) -> tuple[Picture, Picture]:
     """Decode one file that holds two images side by side: the left and the right half, each as `decode` gives an image.
 
     Raises:
         UnusableImageError: as `decode`, of either half; or the file has no two halves.
     """
+    shape = Shape((size, size)) if isinstance(size, int) else size
     opened = _open(data, limits, bounds)
     width, height = opened.image.size
     if width % 2 or width <= height:
         problem = "is odd" if width % 2 else f"is not above the height, {height}"
         raise UnusableImageError(f"no two images side by side: the width, {width}, {problem}")
     left, right = (opened.image.crop((start, 0, start + width // 2, height)) for start in (0, width // 2))
+    fitted: Callable[[Image.Image], Picture] = partial(_fitted, opened=opened, shape=shape, limits=limits)
+    if shape.fit == "random-crop":
+        of_both = places(data, left.size, shape)
+        fitted = partial(_with_crops, opened=opened, shape=shape, found=of_both, limits=limits)
     try:
-        first = _fitted(left, opened, size, limits)
+        first = fitted(left)
     except UnusableImageError as error:
         raise UnusableImageError(f"left half: {error}") from None
     try:
-        return first, _fitted(right, opened, size, limits)
+        return first, fitted(right)
     except UnusableImageError as error:
         raise UnusableImageError(f"right half: {error}") from None
 
 
-def extent_of(data: bytes, size: int, limits: ValidateParams) -> Extent:
+def extent_of(data: bytes, limits: ValidateParams) -> Extent:
     """Which values one image file has, also where its type says nothing of black and white; arguments as of `decode`.
 
     Raises:
@@ -286,13 +350,41 @@ def _table(dtype: np.dtype[Any], bounds: Bounds) -> NDArray[np.uint8]:
     return _scaled(np.arange(1 << (8 * dtype.itemsize), dtype=np.float64), bounds)
 
 
-def _fitted(image: Image.Image, opened: _Opened, size: int, limits: ValidateParams) -> Picture:
+def _fitted(image: Image.Image, opened: _Opened, shape: Shape, limits: ValidateParams) -> Picture:
     """An image of an opened file, checked and scaled."""
     mean, std = statistics(image)
     check_blank(std, limits, opened.extent)
-    pixels = np.ascontiguousarray(np.atleast_3d(np.asarray(fit(image, size))).transpose(2, 0, 1))
+    pixels = as_pixels(fit(image, shape))
     upright = opened.upright if image is opened.image else image.size
     return Picture(opened.width, opened.height, opened.mode, mean, std, pixels, opened.extent, upright)
+
+
+def _with_crops(image: Image.Image, opened: _Opened, shape: Shape, found: list[tuple[int, int]], limits: ValidateParams) -> Picture:
+    """An image of an opened file, checked, with parts of it."""
+    mean, std = statistics(image)
+    check_blank(std, limits, opened.extent)
+    height, width = shape.size
+    parts = [(left, top, image.crop((left, top, left + width, top + height))) for left, top in found]
+    crops = tuple(Crop(left, top, as_pixels(part), *statistics(part)) for left, top, part in parts)
+    return Picture(opened.width, opened.height, opened.mode, mean, std, crops[0].pixels, opened.extent, image.size, crops)
+
+
+def places(data: bytes, upright: tuple[int, int], shape: Shape) -> list[tuple[int, int]]:
+    """Left and top of the parts that are cut out of a picture: a function of the file's bytes, or the picture's size, and of the seed.
+
+    Raises:
+        UnusableImageError: the picture is smaller than a part.
+    """
+    (width, height), (down, across) = upright, shape.size
+    if width < across or height < down:
+        raise UnusableImageError(
+            f"smaller than a crop: {width} x {height} pixels, and crops are {across} x {down} (data.size, data.fit: random-crop)"
+        )
+    count = min(shape.crops, (width // across) * (height // down))
+    key = int.from_bytes(hashlib.sha256(data).digest()[:8], "big") if shape.by_content else width << 32 | height
+    draw = np.random.default_rng([shape.seed, key])
+    found = [(int(draw.integers(width - across + 1)), int(draw.integers(height - down + 1))) for _ in range(count)]
+    return list(dict.fromkeys(found))
 
 
 def check_size(width: int, height: int, limits: ValidateParams) -> None:
@@ -339,17 +431,39 @@ def _on_white(image: Image.Image, alpha: Image.Image | None) -> Image.Image:
     return white
 
 
-def fit(image: Image.Image, size: int) -> Image.Image:
-    """The central square of a picture's short side, scaled to `size` x `size` pixels."""
-    width, height = image.size
-    side = min(width, height)
-    left, top = (width - side) // 2, (height - side) // 2
-    square = image.crop((left, top, left + side, top + side)) if width != height else image
-    if side == size:
-        return square
-    if side > size:
-        return square.resize((size, size), Image.Resampling.LANCZOS, reducing_gap=_GAP)
-    return square.resize((size, size), Image.Resampling.BICUBIC)
+def fit(image: Image.Image, shape: Shape) -> Image.Image:
+    """A picture brought to a size and shape, by any way but random-crop."""
+    (width, height), (down, across) = image.size, shape.size
+    if shape.fit == "stretch":
+        return _scaled_to(image, (across, down))
+    if shape.fit == "pad":
+        size = (across, min(down, max(1, round(height * across / width))))
+        if width * down < height * across:
+            size = (min(across, max(1, round(width * down / height))), down)
+        white = Image.new(image.mode, (across, down), "white")
+        white.paste(_scaled_to(image, size), ((across - size[0]) // 2, (down - size[1]) // 2))
+        return white
+    if width * down > height * across:
+        part_width, part_height = max(1, round(height * across / down)), height
+    else:
+        part_width, part_height = width, max(1, round(width * down / across))
+    left, top = (width - part_width) // 2, (height - part_height) // 2
+    part = image.crop((left, top, left + part_width, top + part_height)) if (part_width, part_height) != image.size else image
+    return _scaled_to(part, (across, down))
+
+
+def _scaled_to(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """A picture of another width and height."""
+    if image.size == size:
+        return image
+    if image.width > size[0] or image.height > size[1]:
+        return image.resize(size, Image.Resampling.LANCZOS, reducing_gap=_GAP)
+    return image.resize(size, Image.Resampling.BICUBIC)
+
+
+def as_pixels(image: Image.Image) -> NDArray[np.uint8]:
+    """An `L` or `RGB` picture as uint8 (1 or 3, H, W)."""
+    return np.ascontiguousarray(np.atleast_3d(np.asarray(image)).transpose(2, 0, 1))
 
 
 def statistics(image: Image.Image) -> tuple[float, float]:

@@ -48,6 +48,13 @@ class Row:
     """Of a good sample, what else stands in the manifest: the same columns in each row of a kind of data."""
     repeat: int = 0
     """Of a row of a table so common that it may well be there again by chance: how many equal ones stand before it."""
+    part: int = 0
+    """Of a crop of a file, which one it is."""
+
+    @property
+    def content(self) -> str:
+        """What two samples have in common that are equal: the digest, of crops with their number."""
+        return f"{self.sha256}#{self.part}" if self.part else self.sha256
 
 
 @dataclass(frozen=True)

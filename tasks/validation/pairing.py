@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import PurePosixPath
 
+from gan_core.params.common import Fit
 from tasks.sources.raw import Member
 from tasks.validation.annotated import Annotated
 from tasks.validation.image_files import ImageFiles, row_of
 from tasks.validation.images import Picture
 from tasks.validation.inspection import Row
+
+_DIFFERENT: Mapping[Fit, str] = {
+    "crop": "partners of different shape, whose central squares show different parts",
+    "pad": "partners of different shape, which would not lie upon each other (data.fit: pad)",
+    "stretch": "partners of different shape, which would be stretched differently (data.fit: stretch)",
+    "random-crop": "partners of different size, whose crops would show different parts (data.fit: random-crop)",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +64,7 @@ def pair_up(members: Sequence[Member], folders: tuple[str, str]) -> list[Partner
 
 
 def have_one_shape(first: tuple[int, int], second: tuple[int, int]) -> bool:
-    """Whether the central squares of two pictures show the same part of what the pictures show.
+    """Whether the central parts of two pictures show the same part of what the pictures show.
 
     They do where one picture is the other at another size, whose sides were rounded to whole pixels, both up or both down.
 
@@ -70,19 +79,21 @@ def have_one_shape(first: tuple[int, int], second: tuple[int, int]) -> bool:
 
 def side_by_side_rows(files: ImageFiles, about: Annotated) -> tuple[Iterator[Row], int]:
     """A row a file, whose halves are a pair."""
-    return map(partial(_row_of_halves, files), about.images, files.halves()), len(about.images)
+    rows = chain.from_iterable(map(partial(_rows_of_halves, files), about.images, files.halves()))
+    return rows, len(about.images) * files.shape.most
 
 
-def _row_of_halves(files: ImageFiles, member: Member, halves: tuple[Picture, Picture] | str) -> Row:
+def _rows_of_halves(files: ImageFiles, member: Member, halves: tuple[Picture, Picture] | str) -> Iterator[Row]:
     if isinstance(halves, str):
-        return Row(member.path, member.sha256, reason=halves)
-    return _pair_row(member.path, member.sha256, halves, files)
+        yield Row(member.path, member.sha256, reason=halves)
+    else:
+        yield from _pair_rows(member.path, member.sha256, halves, files)
 
 
 def partner_rows(files: ImageFiles, about: Annotated) -> tuple[Iterator[Row], int]:
     """A row a pair, under the path of the image that a generator is to make; a row for each file that is in no pair."""
     partners = pair_up(about.images, files.data.folders)
-    return _partner_rows(files, partners), len(partners)
+    return _partner_rows(files, partners), len(partners) * files.shape.most
 
 
 def _partner_rows(files: ImageFiles, partners: Sequence[Partners]) -> Iterator[Row]:
@@ -98,17 +109,20 @@ def _partner_rows(files: ImageFiles, partners: Sequence[Partners]) -> Iterator[R
         if isinstance(first, str) or isinstance(second, str):
             broken = [f"{member.path}: {what}" for member, what in zip(one.members, (first, second), strict=True) if isinstance(what, str)]
             yield Row(target.path, sha256, reason="; ".join(broken))
-        elif not have_one_shape(first.upright, second.upright):
+        elif not (have_one_shape(first.upright, second.upright) if files.shape.fit != "random-crop" else first.upright == second.upright):
             shapes = " and ".join(
                 f"{member.path} is {picture.upright[0]} x {picture.upright[1]} pixels"
                 for member, picture in zip(one.members, (first, second), strict=True)
             )
-            yield Row(target.path, sha256, reason=f"partners of different shape, whose central squares show different parts: {shapes}")
+            yield Row(target.path, sha256, reason=f"{_DIFFERENT[files.shape.fit]}: {shapes}")
         else:
-            yield _pair_row(target.path, sha256, (first, second), files)
+            yield from _pair_rows(target.path, sha256, (first, second), files)
 
 
-def _pair_row(path: str, sha256: str, pair: tuple[Picture, Picture], files: ImageFiles) -> Row:
+def _pair_rows(path: str, sha256: str, pair: tuple[Picture, Picture], files: ImageFiles) -> Iterator[Row]:
     given, target = pair[files.data.given], pair[1 - files.data.given]
-    number, given_number = files.spool.append(target.pixels), files.spool.append(given.pixels)
-    return row_of(path, sha256, None, target, number, given_number)
+    if target.crops:
+        yield from files.crop_rows(path, sha256, None, target, given)
+    else:
+        number, given_number = files.spool.append(target.pixels), files.spool.append(given.pixels)
+        yield row_of(path, sha256, None, target, number, given_number)

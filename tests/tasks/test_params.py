@@ -59,9 +59,9 @@ def problem(wrong: Any) -> str:
 @pytest.mark.parametrize(
     ("entry", "own"),
     [
-        (IMAGES, {"source", "size", "range", "layout", "labels", "stack", "holdout", "seed"}),
+        (IMAGES, {"source", "size", "fit", "range", "layout", "labels", "stack", "holdout", "seed"}),
         (POINTS, {"source", "count", "radius", "holdout", "seed"}),
-        (PAIRS, {"source", "size", "range", "layout", "direction", "labels", "stack", "holdout", "seed"}),
+        (PAIRS, {"source", "size", "fit", "range", "layout", "direction", "labels", "stack", "holdout", "seed"}),
     ],
 )
 def test_of_the_data_only_what_its_kind_has_is_shown(entry: dict[str, Any], own: set[str]) -> None:
@@ -163,8 +163,8 @@ WRONG_VALUES: list[tuple[dict[str, Any], str, str]] = [
     ({"train__optimizer": {"betas": [0.5]}}, "train.optimizer.betas.1", "missing"),
     ({"train": None}, "train", "valid dictionary"),
     ({"train": "gan"}, "train", "valid dictionary"),
-    ({"data__size": 2}, "data.size", "greater than or equal to 4"),
-    ({"data__size": 4096}, "data.size", "less than or equal to 1024"),
+    ({"data__size": 2}, "data.size", "write a number of pixels from 4 to 1024"),
+    ({"data__size": 4096}, "data.size", "4096"),
     ({"data__holdout": 0}, "data.holdout", "greater than 0"),
     ({"data__holdout": 1.0}, "data.holdout", "less than 1"),
     ({"data__source": 7}, "data.source", "text is expected, and YAML reads 7 as a number"),
@@ -304,7 +304,7 @@ COMBINATIONS: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     (IMAGES, {"data__corruption": "downsample", "data__size": 10}, "a.data: corruption: downsample makes images four times smaller"),
     (IMAGES, {"data__corruption": "noise"}, "a: train.recipe: gan takes images or points or sounds, and sklearn://digits has pairs"),
     (POINTS, {"data__corruption": "noise"}, "a.data: corruption: only for images, and points://circle has none"),
-    (PAIRS, {"data__size": 50}, "a: data.size: 50 cannot be halved down to 4, 5, 6 or 7 as the U-Net needs"),
+    (PAIRS, {"data__size": 50}, "a: data.size: 50 cannot be halved down to 4, 5, 6 or 7 as the U-Net needs; the nearest that can is 48"),
     (PAIRS, {"train__generator": {"widths": [8, 8, 8, 8, 8, 8, 8]}}, "a: train.generator.widths: 7 halvings, and data.size is 64"),
     (PAIRS, {"train__generator": {"widths": [8], "width": 8}}, "a: train.generator.widths: give width or widths, not both"),
     (PAIRS, {"data__size": 16, "train__discriminator": {"patch": 70}}, "a: train.discriminator.patch: 70 needs at least 32 pixels"),

@@ -77,7 +77,7 @@ class TestSpool:
     def test_gives_back_what_was_put_down(self, tmp_path: Path) -> None:
         generator = np.random.default_rng(0)
         pictures = [generator.integers(0, 256, (channels, 5, 5), dtype=np.uint8) for channels in (1, 3, 3, 1, 3)]
-        with Spool(tmp_path / "spool", 5) as spool:
+        with Spool(tmp_path / "spool", (5, 5)) as spool:
             assert [spool.append(picture) for picture in pictures] == [0, 1, 2, 3, 4]
             for number in (3, 0, 4, 1, 2):
                 np.testing.assert_array_equal(spool.read(number), pictures[number])
@@ -87,7 +87,7 @@ class TestSpool:
             np.testing.assert_array_equal(spool.read(2), pictures[2])
 
     def test_usual_channels(self, tmp_path: Path) -> None:
-        with Spool(tmp_path / "spool", 4) as spool:
+        with Spool(tmp_path / "spool", (4, 4)) as spool:
             for channels in (1, 1, 3, 1, 3):
                 spool.append(np.zeros((channels, 4, 4), dtype=np.uint8))
             assert spool.usual_channels(range(5)) == 1
@@ -96,7 +96,7 @@ class TestSpool:
 
     @pytest.mark.parametrize("shape", [(2, 4, 4), (1, 4, 5), (1, 5, 5)])
     def test_refuses_other_shapes(self, tmp_path: Path, shape: tuple[int, ...]) -> None:
-        with Spool(tmp_path / "spool", 4) as spool, pytest.raises(ValueError, match="expected uint8"):
+        with Spool(tmp_path / "spool", (4, 4)) as spool, pytest.raises(ValueError, match="expected uint8"):
             spool.append(np.zeros(shape, dtype=np.uint8))
 
 
@@ -104,7 +104,7 @@ class TestImages:
     def test_packed_and_opened(self, tmp_path: Path) -> None:
         generator = np.random.default_rng(0)
         pictures = [generator.integers(0, 256, (3, 4, 4), dtype=np.uint8) for _ in range(7)]
-        with Spool(tmp_path / "spool", 4) as spool:
+        with Spool(tmp_path / "spool", (4, 4)) as spool:
             for picture in pictures:
                 spool.append(picture)
             numbers = {"train": [6, 0, 3, 1], "holdout": [5, 2]}
@@ -131,7 +131,7 @@ class TestImages:
         held = data.draw(st.integers(1, count - 1))
         numbers = {"train": order[held:], "holdout": order[:held]}
         labels = {split: [number % 2 for number in some] for split, some in numbers.items()}
-        with tempfile.TemporaryDirectory() as folder, Spool(Path(folder) / "spool", size) as spool:
+        with tempfile.TemporaryDirectory() as folder, Spool(Path(folder) / "spool", (size, size)) as spool:
             for picture in pictures:
                 spool.append(picture)
             Images.pack(Path(folder), rows(spool, numbers, channels), labels, ("even", "odd"))
@@ -142,7 +142,7 @@ class TestImages:
 
     def test_same_bytes_as_numpy_writes(self, tmp_path: Path) -> None:
         pictures = np.random.default_rng(0).integers(0, 256, (5, 1, 4, 4), dtype=np.uint8)
-        with Spool(tmp_path / "spool", 4) as spool:
+        with Spool(tmp_path / "spool", (4, 4)) as spool:
             for picture in pictures:
                 spool.append(picture)
             Images.pack(tmp_path, rows(spool, {"train": range(4), "holdout": [4]}, 1))
@@ -152,7 +152,7 @@ class TestImages:
 
     def test_mixed_channels_become_the_asked_ones(self, tmp_path: Path) -> None:
         grey, colour = np.full((1, 4, 4), 7, dtype=np.uint8), np.full((3, 4, 4), 9, dtype=np.uint8)
-        with Spool(tmp_path / "spool", 4) as spool:
+        with Spool(tmp_path / "spool", (4, 4)) as spool:
             spool.append(grey)
             spool.append(colour)
             Images.pack(tmp_path, rows(spool, {"train": [0], "holdout": [1]}, 3))
@@ -166,7 +166,7 @@ class TestStacked:
         """Stacks of 4 x 4 pictures, each filled with its own number; and the class of each number."""
         numbers = {"train": list(range(30)), "holdout": list(range(30, 40))}
         labels = {split: [number % 3 for number in some] for split, some in numbers.items()}
-        with Spool(folder / "spool", 4) as spool:
+        with Spool(folder / "spool", (4, 4)) as spool:
             for number in range(40):
                 spool.append(np.full((1, 4, 4), number, dtype=np.uint8))
             (folder / "ready").mkdir()

@@ -295,7 +295,7 @@ def test_resolutions_of_sides_that_differ() -> None:
 @pytest.mark.parametrize("side", [1, 2, 4, 5, 7, 9, 15, 18, 22, 30, 31, 36, 100])
 def test_a_side_that_cannot_be_halved_is_refused_with_sizes_that_can(family: Family, side: int) -> None:
     for build in (narrow_generator, narrow_discriminator):
-        with pytest.raises(ConfigError, match=rf"network {family}: {side} pixels cannot be halved.*use a size such as 16, 28, 32"):
+        with pytest.raises(ConfigError, match=rf"network {family}: {side} pixels cannot be halved.*use a size such as [0-9]+$"):
             build(family, (1, side, side))
 
 

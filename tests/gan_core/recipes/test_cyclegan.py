@@ -162,14 +162,22 @@ def test_mirrored_inputs_are_those_that_come_back(dataset: Dataset) -> None:
 @pytest.mark.parametrize(
     ("size", "changes", "key"),
     [
-        (30, {"generator": {"downsamplings": 2}}, "train.generator.downsamplings: 30 pixels are no multiple of 4 from 16 on"),
-        (8, {"generator": {"downsamplings": 2}}, "train.generator.downsamplings: 8 pixels are no multiple of 4 from 16 on"),
+        (
+            30,
+            {"generator": {"downsamplings": 2}},
+            "train.generator.downsamplings: data.size is 30, no multiple of 4 from 16 on; the nearest that fits is 28",
+        ),
+        (
+            8,
+            {"generator": {"downsamplings": 2}},
+            "train.generator.downsamplings: data.size is 8, no multiple of 4 from 16 on; the nearest",
+        ),
         (16, {"discriminator": {"patch": 70}}, "train.discriminator.patch: 70 needs at least 32 pixels, and data.size is 16"),
     ],
 )
 def test_what_does_not_fit_the_size_is_named(tmp_path: Path, size: int, changes: dict[str, Any], key: str) -> None:
     options = CycleGanParams.model_validate({"images": 10, **changes})
-    assert any(problem.startswith(key) for problem in options.problems("unpaired", size))
+    assert any(problem.startswith(key) for problem in options.problems("unpaired", (size, size)))
     dataset = write_unpaired(tmp_path / "odd", random_images(0, 12, size), random_images(1, 12, size))
     with pytest.raises(ConfigError, match=key.split(":")[0]):
         build_recipe(options, dataset.spec, CPU)
@@ -179,7 +187,7 @@ def test_what_does_not_fit_the_size_is_named(tmp_path: Path, size: int, changes:
 def test_sizes_that_are_left_open_follow_the_image(side: int, blocks: int, patch: int) -> None:
     options = CycleGanParams.model_validate({"images": 10})
     assert (options.blocks(side), options.patch(side)) == (blocks, patch)
-    assert not options.problems("unpaired", side)
+    assert not options.problems("unpaired", (side, side))
 
 
 class KilledError(Exception):

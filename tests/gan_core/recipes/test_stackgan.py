@@ -137,7 +137,7 @@ def test_prompts_of_a_generator(captioned: Make, tmp_path: Path) -> None:
 def test_parts_of_the_budget_and_sizes_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match="second_from"):
         params(text_share=0.5, second_from=0.5)
-    assert params().problems("captions", 64) == []
+    assert params().problems("captions", (64, 64)) == []
     assert params().problems("captions", None) == []
     for size in (8, 36, 33):
-        assert "data.size" in params().problems("captions", size)[0], size
+        assert "data.size" in params().problems("captions", (size, size))[0], size

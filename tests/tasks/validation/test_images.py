@@ -17,7 +17,7 @@ from PIL import Image, ImageCms, ImageFile
 from gan_core.kinds.pixels import with_channels
 from tasks.params import ValidateParams
 from tasks.validation.formats import UnusableImageError
-from tasks.validation.images import MAX_PIXELS, _open, decode, fit, statistics
+from tasks.validation.images import MAX_PIXELS, Shape, _open, decode, fit, statistics
 
 LIMITS = ValidateParams()
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "AVIF", "JPEG2000")
@@ -241,7 +241,7 @@ class TestShapes:
 
     def test_fit_returns_the_same_picture_where_nothing_is_to_do(self) -> None:
         image = Image.fromarray(ramp())
-        assert fit(image, 16) is image
+        assert fit(image, Shape((16, 16))) is image
 
     def test_channels(self) -> None:
         colour = colours().transpose(2, 0, 1)
