@@ -49,7 +49,9 @@ class Translator(nn.Module):
             width //= 2
         layers += [nn.ReflectionPad2d(3), nn.Conv2d(width, images, 7), *([] if params.skip else [nn.Tanh()])]
         self.skip = params.skip
-        self.side_multiple = 2**params.downsamplings
+        self.side_multiple = deepest = 2**params.downsamplings
+        # Both convolutions of 7 pixels, one of 3 each halving and each doubling, two in each block.
+        self.reach = 3 + 3 + (deepest - 1) + 2 * (deepest - 1) + 2 * blocks * deepest
         self.layers = nn.Sequential(*layers)
         self.apply(dcgan_init)
 

@@ -33,6 +33,19 @@ def unet_widths(shape: tuple[int, ...], width: int | None, widths: tuple[int, ..
     return widths
 
 
+def unet_reach(halvings: int) -> int:
+    """How far, in pixels, those of the input lie that one of the output depends on, at most."""
+    furthest = 0
+    for place in range(2**halvings):
+        low, high = place - 1, place + 1  # the last convolution, 3 x 3
+        for _ in range(halvings):  # transposed ones, 4 x 4, stride 2, padding 1
+            low, high = -((2 - low) // 2), (high + 1) // 2
+        for _ in range(halvings):  # strided ones, alike
+            low, high = 2 * low - 1, 2 * high + 2
+        furthest = max(furthest, place - low, high - place)
+    return furthest
+
+
 class Unet(nn.Module):
     """Strided convolutions down, transposed ones up, each joined with what lies across: (N, C, H, W) -> (N, C', H, W), linear.
 
@@ -98,6 +111,7 @@ class UnetGenerator(nn.Module):
         self.skip = bool(params.skip)
         widths = unet_widths(data.shape, params.width, params.widths)
         self.side_multiple = 2 ** len(widths)
+        self.reach = unet_reach(len(widths))
         self.unet = Unet(data.inputs[0], data.shape[0], widths, params.normalization, params.dropout)
 
     def forward(self, inputs: Tensor) -> Tensor:
