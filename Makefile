@@ -8,7 +8,7 @@ FITTING := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info
 PYTHON ?= $(shell for name in python3.14 python3.13 python3.12 python3.11 python3; do \
 	$$name -c '$(FITTING)' 2>/dev/null && echo $$name && break; done)
 
-.PHONY: run test bench install lint pins audit demo-production clean
+.PHONY: run test bench install lint docs pins audit demo-production clean
 
 run: install  ## Train the digits generator through all five stages on embedded defaults
 	$(BIN)/gantry run digits
@@ -37,6 +37,11 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+docs: install  ## The pages as a site in site/, searchable, with nothing from other hosts; a broken link or a stale reference ends it
+	$(BIN)/python -m flows.keys
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+	@echo "site/index.html"
+
 pins: install  ## Resolve what pyproject.toml asks for, for all Pythons and systems, into constraints.txt; what it pins already stays
 # pip and setuptools are left as the environment has them: installing is theirs.
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes \
@@ -51,4 +56,4 @@ demo-production: install  ## Real servers, two workers, three schedules, and wha
 	PYTHONPATH=tests $(BIN)/python tests/production/demonstration.py
 
 clean:  ## Remove the virtual environment, caches, and what runs left in this workspace
-	rm -rf $(VENV) .gantry .dvc/cache .dvc/tmp .mypy_cache .ruff_cache .pytest_cache .hypothesis data models reports mlflow.db mlartifacts dvc.lock
+	rm -rf $(VENV) .gantry .dvc/cache .dvc/tmp .mypy_cache .ruff_cache .pytest_cache .hypothesis data models reports mlflow.db mlartifacts dvc.lock site

@@ -240,7 +240,7 @@ def page() -> str:
     ]
     for section in sections():
         lines += ["", f"## {section.title}", "", *([section.what, ""] if section.what else [])]
-        lines += ["| key | takes | default | example | |", "|---|---|---|---|---|"]
+        lines += ["| key | takes | default | example | what it does |", "|---|---|---|---|---|"]
         lines += [
             f"| `{key.path}` | {_cell(key.takes)} | {_code(key.default)} | {_code(key.example)} | {_cell(key.what)} |"
             for key in section.keys
