@@ -458,8 +458,9 @@ class RegisterParams(Strict):
 
     improve: str | None = None
     """The metric that decides, alone. None: `fid` for images, or `kid` where they are too few for it, `radius_error` or `high_quality` for
-    points, `detection` for tables; together with `label_accuracy`, `caption_recall`, `partner_recall`, `reverse_kl`, `utility`, or
-    `translated` and `input_recall`, where there are any: a challenger has to be better by one of these, and worse by none."""
+    points, `detection` for tables; together with `label_accuracy`, `caption_recall`, `partner_recall`, `reverse_kl`, `translated` and
+    `input_recall`, or `correlation_distance` and `utility`, where there are any: a challenger has to be better by one of these, and worse
+    by none."""
     require: dict[str, str] = Field(default_factory=dict)
     """Floors that veto, as `recall: ">= 0.4"`. Where they are not named, `copies: "<= 0.05"` holds, and for tables
     `membership: "<= 0.1"` and `class_membership: "<= 0.1"`; they veto what chance does not explain."""

@@ -41,7 +41,7 @@ class TableKind(DataKind):
     keeps_one_core = True
     scores = "tasks.scoring.table:TableScoring"
     deciding = ("detection",)
-    beside = ("utility",)
+    beside = ("correlation_distance", "utility")
     fewest_of_each = 1
 
     def is_in(self, data: DataParams) -> bool:

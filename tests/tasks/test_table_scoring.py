@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.table_ladder import FAULTS, Fault, evidence_of, mixed, outcome, shuffled
+from benchmarks.table_ladder import FAULTS, Fault, evidence_of, flipped, mixed, numbers, outcome, shuffled
 from tasks import kinds
 from tasks.promotion.comparison import compare
 
@@ -28,6 +28,14 @@ def test_shuffled_columns_that_utility_takes_for_real_are_seen() -> None:
     real, spoiled = evidence_of(mixed(), [], 1, 0), evidence_of(mixed(), [fault], 1, 1)
     assert spoiled.scores()["utility"] > real.scores()["utility"] - 0.03
     assert outcome(real, spoiled, RULE, 200) == "promoted"
+
+
+def test_of_two_that_are_easily_detected_the_one_with_wrong_labels_too_is_worse() -> None:
+    """Trees tell both from real rows at a glance, and nearly as well the one as the other: relations between columns still differ."""
+    shuffled_rows, wrong = (evidence_of(numbers(), [shuffled(1.0), *more], 0, rung) for rung, more in enumerate(([], [flipped(0.2)])))
+    assert outcome(shuffled_rows, wrong, ("detection", "utility"), 300) == "kept: inconclusive"
+    assert outcome(shuffled_rows, wrong, RULE, 300) == "promoted"
+    assert outcome(wrong, shuffled_rows, RULE, 300) == "kept: worse"
 
 
 def test_two_that_draw_real_rows_are_equal() -> None:

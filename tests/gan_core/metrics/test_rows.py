@@ -11,7 +11,16 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from gan_core.kinds.schema import Column
-from gan_core.metrics.rows import Forest, area, class_areas, column_distances, correlation_distance, expanded, spread
+from gan_core.metrics.rows import (
+    Forest,
+    area,
+    class_areas,
+    column_distances,
+    correlation_distance,
+    correlation_influences,
+    expanded,
+    spread,
+)
 
 NUMBERS = (Column("a", "number", "float64"), Column("b", "number", "float64"))
 COLOUR = Column("colour", "category", "string", ("blue", "green", "red"))
@@ -84,6 +93,25 @@ class TestCorrelations:
         # The constant correlates with nothing, where numpy has 0 / 0.
         pairs = [np.nan_to_num(difference[i, j]) for i in range(9) for j in range(9) if owners[i] < owners[j]]
         assert correlation_distance(values, other, planted_table.COLUMNS) == pytest.approx(np.mean(pairs))
+
+    def test_what_a_row_moves_it_by_against_the_jackknife(self) -> None:
+        """Without a row, the distance is less by about what the row moves it by, over the number of rows."""
+        columns = (*NUMBERS, COLOUR)
+        random = np.random.default_rng(0)
+        real, generated = (np.column_stack([normal(80, r, seed=s), random.integers(0, 3, 80)]) for r, s in ((0.8, 1), (-0.2, 2)))
+        found, of_real, of_generated = correlation_influences(real, generated, columns)
+        without = [
+            [
+                correlation_distance(np.delete(real, i, 0), generated, columns),
+                correlation_distance(real, np.delete(generated, i, 0), columns),
+            ]
+            for i in range(80)
+        ]
+        moved = 79 * (found - np.array(without))
+        for each, expected in zip((of_real, of_generated), moved.T, strict=True):
+            assert each.mean() == pytest.approx(0, abs=1e-12)
+            assert np.corrcoef(each, expected)[0, 1] > 0.95
+            assert each.std() == pytest.approx(expected.std(), rel=0.15)
 
     def test_a_single_column_has_none(self) -> None:
         assert correlation_distance(normal(10)[:, :1], normal(10)[:, :1], NUMBERS[:1]) == 0
