@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from flows.sweep import Sweep
     from gan_core.generator import Generator, Samples
+    from tasks.provenance import Origin
     from tasks.records.registry import Moved
 
 
@@ -337,6 +338,7 @@ def list_(as_json: Json = False) -> None:
         "gantry sample breast-cancer --count 500 --out rows.csv",
         'gantry sample clients --where plan=pro,country=NL --where "age>=65" --out rows.csv',
         "gantry sample facades --input label-map.png --out photo.png",
+        "gantry sample denoise --input scans --tile 512 --out clean",
         "gantry sample --identify found.png",
     )
 )
@@ -365,6 +367,14 @@ def sample(
         Path | None,
         typer.Option("--input", help="A picture, or a folder of them, for a generator that translates or restores.", show_default=False),
     ] = None,
+    tile: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Keep the size and shape of pictures given: they are translated whole, in overlapping tiles of so many pixels.",
+            show_default=False,
+        ),
+    ] = None,
     out: Annotated[
         Path,
         typer.Option(
@@ -384,7 +394,7 @@ def sample(
 ) -> None:
     """Draw samples from a generator, or have it translate or restore pictures."""
     if identify is not None:
-        if (count, seed, label, where, prompt, truncation, walk) != (None, None, None, None, None, None, False):
+        if (count, seed, label, where, prompt, truncation, walk, tile) != (None, None, None, None, None, None, False, None):
             raise ConfigError("--identify: the picture says how it was drawn; leave all but --from and --input out")
         _identify(identify, reference, source, given)
         return
@@ -400,8 +410,10 @@ def sample(
     name, version, generator = _named(reference, source)
     asked: dict[str, Any] | None = None
     if generator.config.inputs is None:
-        if given is not None:
-            raise ConfigError("--input: this generator draws samples and is given no pictures; leave --input out, and say --count instead")
+        for option, value in (("--input", given), ("--tile", tile)):
+            if value is not None:
+                message = f"this generator draws samples and is given no pictures; leave {option} out, and say --count instead"
+                raise ConfigError(f"{option}: {message}")
         count, pictures = 64 if count is None else count, None
         prompts = None if not prompt else [prompt[i % len(prompt)] for i in range(count)]
         if where:
@@ -418,8 +430,11 @@ def sample(
             raise ConfigError("this generator makes pictures of pictures; say which with --input FILE, or --input FOLDER")
         if (count, seed, label, where, prompt, truncation, walk) != (None, None, None, None, None, None, False):
             raise ConfigError(
-                "this generator makes a picture of each that it is given; of the options, leave all but --input and --out out"
+                "this generator makes a picture of each that it is given; of the options, leave all but --input, --tile and --out out"
             )
+        if tile is not None or Pixels.of(generator.config.data).fit == "random-crop":
+            _translate_whole(generator, given, out, tile, Origin(name, version, generator.config.sha256, None) if provenance else None)
+            return
         pictures = read_inputs(given, Pixels.of(generator.config.data), lambda note: typer.echo(f"note: {note}", err=True))
         samples = generator.translate(pictures.images)
     if samples.again:
@@ -430,6 +445,34 @@ def sample(
     if out.suffix in ("", ".csv") and (named := formulas(samples, generator.config.classes)):
         what = "begin with =, +, - or @, as in the data; a spreadsheet computes them, unless they are imported as text"
         typer.echo(f"note: texts in {safe_path(', '.join(named))} {what}", err=True)
+
+
+def _translate_whole(generator: Generator, given: Path, out: Path, tile: int | None, origin: Origin | None) -> None:
+    """Pictures of any size to pictures of the same; shows how far it is."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from tasks.sources.raw import safe_path
+    from tasks.whole import translate_files
+
+    console = _console(stderr=True)
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn("{task.completed} / {task.total} tiles"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        tasks: dict[str, Any] = {}
+
+        def on_tile(name: str, done: int, total: int) -> None:
+            if name not in tasks:
+                for before in tasks.values():
+                    bar.update(before, visible=False)
+                tasks[name] = bar.add_task(safe_path(name), total=total)
+            bar.update(tasks[name], completed=done)
+
+        count = translate_files(generator, given, out, tile, origin, lambda note: typer.echo(f"note: {note}", err=True), on_tile)
+    typer.echo(f"{count} whole {'picture' if count == 1 else 'pictures'} in {out}")
 
 
 def _named(reference: str | None, source: Path | None) -> tuple[str, int | None, Generator]:

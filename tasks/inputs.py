@@ -63,12 +63,8 @@ def read_inputs(path: Path, spec: Pixels, on_note: Callable[[str], None] = lambd
     Raises:
         ConfigError: nothing is there, or some files are no usable pictures; names each.
     """
-    from tasks.sources.source import open_file
-
-    if not path.is_dir() and not path.is_file():
-        raise ConfigError(f"--input {path}: not there; name a picture, or a folder with some")
     images, problems = [], []
-    files = _in_folder(path, on_note) if path.is_dir() else [(path.name, partial(open_file, path.resolve()))]
+    files = input_files(path, on_note)
     for name, opened in files:
         where = path / name if path.is_dir() else path
         try:
@@ -81,6 +77,19 @@ def read_inputs(path: Path, spec: Pixels, on_note: Callable[[str], None] = lambd
     if problems:
         raise ConfigError("\n".join(problems))
     return Inputs(np.stack(images), tuple(PurePosixPath(name).stem for name, _ in files))
+
+
+def input_files(path: Path, on_note: Callable[[str], None]) -> list[tuple[str, Callable[[], BinaryIO]]]:
+    """The file at a path, or the pictures in a folder at any depth: their paths in it, and what opens each.
+
+    Raises:
+        ConfigError: nothing is there.
+    """
+    from tasks.sources.source import open_file
+
+    if not path.is_dir() and not path.is_file():
+        raise ConfigError(f"--input {path}: not there; name a picture, or a folder with some")
+    return _in_folder(path, on_note) if path.is_dir() else [(path.name, partial(open_file, path.resolve()))]
 
 
 def _in_folder(path: Path, on_note: Callable[[str], None]) -> list[tuple[str, Callable[[], BinaryIO]]]:

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 STAMPED = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
 """Forms of pictures that hold it, by their suffix, as Pillow names them."""
+FAITHFUL: Mapping[str, Mapping[str, Any]] = {"png": {}, "jpeg": {"quality": 95, "subsampling": 0}, "webp": {"lossless": True}}
+"""How Pillow writes each of these forms."""
 TOLERANCE = 12.0
 """Mean difference, of 255 levels, in any block of 8 x 8 pixels, up to which a picture that was compressed with losses is the same."""
 _ROUNDING = 1  # level that other numbers of threads may make
@@ -135,14 +137,16 @@ def stamped(png: bytes, form: str, text: str | None) -> bytes:
         xmp = _chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + _XMP.encode())
         head = 8 + 25  # the signature and IHDR
         return png[:head] + b"".join([*chunks, xmp]) + png[head:]
-    told: dict[str, Any] = {"quality": 95, "subsampling": 0} if form == "jpeg" else {"lossless": True}
-    if text is not None:
-        exif = Image.Exif()
-        exif[_SOFTWARE], exif[_DESCRIPTION] = f"Gantry {_installed()}", text
-        told |= {"exif": exif, "xmp": _XMP.encode()}
+    told = {**FAITHFUL[form], **({} if text is None else in_exif(Image.Exif(), text))}
     buffer = BytesIO()
     Image.open(BytesIO(png)).save(buffer, format=form, **told)
     return buffer.getvalue()
+
+
+def in_exif(exif: Image.Exif, text: str) -> dict[str, Any]:
+    """How Pillow is told to write what an origin says into JPEG or WebP, beside other EXIF data."""
+    exif[_SOFTWARE], exif[_DESCRIPTION] = f"Gantry {_installed()}", text
+    return {"exif": exif, "xmp": _XMP.encode()}
 
 
 @dataclass(frozen=True)

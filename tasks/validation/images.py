@@ -35,7 +35,8 @@ import hashlib
 import math
 import warnings
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from io import BytesIO
@@ -48,7 +49,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from gan_core.params.common import Fit, Sides
 from tasks.params import DEFAULT_SIZE, DataParams, ValidateParams
-from tasks.validation.formats import FORMATS, Format, Raster, UnusableImageError, format_of, read
+from tasks.validation.formats import FORMATS, CheckSize, Format, Raster, UnusableImageError, format_of, read
 
 RESIZER = f"Pillow {PIL.__version__}: JPEG reduced while decoded, then Lanczos to make smaller, bicubic to make larger"
 """What brings pictures to the size of the data set (`fit`); scores of images belong to it."""
@@ -253,9 +254,39 @@ def _open(data: bytes, limits: ValidateParams, bounds: Bounds | None = None, lea
     if not data:
         raise UnusableImageError("empty file")
     kind = format_of(data)
-    try:
+    with _reasons(kind):
         raster = read(kind, data, lambda width, height: check_size(width, height, limits), least)
         return _pillow(kind, data, limits, bounds, least) if raster is None else _levelled(raster, bounds)
+
+
+def values_of(data: bytes, check: CheckSize) -> Raster:
+    """The values of one image file as it has them, with no range applied, and as it lies; of 8 bits as `to_plain` makes them.
+
+    Args:
+        check: what is refused by its size.
+
+    Raises:
+        UnusableImageError: as `decode`.
+    """
+    kind = format_of(data)
+    with _reasons(kind):
+        if (raster := read(kind, data, check, None)) is not None:
+            return raster
+        with _pillow_of(kind, data) as source:
+            check(*source.size)
+            source.load()
+            orientation = _orientation(source)
+            if source.mode in _WIDE_MODES:
+                return _wide(source, orientation)
+            plain, alpha = to_plain(source)
+            return Raster(np.array(plain), 255, source.mode, None if alpha is None else np.array(alpha), orientation=orientation)
+
+
+@contextmanager
+def _reasons(kind: Format) -> Iterator[None]:
+    """What goes wrong while a file is decoded becomes the reason why it cannot be used."""
+    try:
+        yield
     except UnusableImageError:
         raise
     except UnidentifiedImageError:
@@ -270,12 +301,7 @@ def _open(data: bytes, limits: ValidateParams, bounds: Bounds | None = None, lea
 
 def _pillow(kind: Format, data: bytes, limits: ValidateParams, bounds: Bounds | None, least: int | None) -> _Opened:
     """A file as Pillow reads it."""
-    if kind == "HEIC":
-        import pillow_heif
-
-        pillow_heif.register_heif_opener()
-    # Warnings of decoders (odd metadata, large pictures) are either harmless or become a reason.
-    with warnings.catch_warnings(action="ignore"), Image.open(BytesIO(data), formats=[FORMATS[kind]]) as source:
+    with _pillow_of(kind, data) as source:
         width, height, mode = *source.size, source.mode
         check_size(width, height, limits)
         if least is not None:
@@ -292,6 +318,27 @@ def _pillow(kind: Format, data: bytes, limits: ValidateParams, bounds: Bounds | 
         if bounds is not None:
             plain = plain.point(_table(np.dtype(np.uint8), bounds).tolist() * len(plain.getbands()))
         return _Opened(_upright(_on_white(plain, alpha), orientation), width, height, mode, extent)
+
+
+@contextmanager
+def _pillow_of(kind: Format, data: bytes) -> Iterator[Image.Image]:
+    """A file opened by Pillow, of which not a pixel is decoded yet."""
+    if kind == "HEIC":
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+    # Warnings of decoders (odd metadata, large pictures) are either harmless or become a reason.
+    with warnings.catch_warnings(action="ignore"), Image.open(BytesIO(data), formats=[FORMATS[kind]]) as source:
+        yield source
+
+
+def tags_of(data: bytes) -> tuple[bytes | None, bytes | None]:
+    """The colour profile and the EXIF data of an image file, where it has them and Pillow finds them."""
+    try:
+        with _pillow_of(format_of(data), data) as source:
+            return source.info.get("icc_profile"), source.info.get("exif")
+    except Exception:  # Broken metadata raises anything; the picture itself may be fine.
+        return None, None
 
 
 def _wide(image: Image.Image, orientation: int) -> Raster:

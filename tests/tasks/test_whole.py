@@ -1,0 +1,182 @@
+"""Pictures of any size, translated whole by `gantry sample --tile`, and written back as they came."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageCms
+from raw_sets import png
+
+from flows import cli
+from gan_core.errors import ConfigError
+from gan_core.generator import Generator, GeneratorConfig
+from gan_core.kinds.pairs import Pairs
+from gan_core.networks import build_generator
+from gan_core.params.common import Fit
+from gan_core.params.networks import UnetParams
+from tasks.inputs import read_inputs
+from tasks.provenance import claim
+from tasks.validation import formats
+from tasks.whole import translate_files
+
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+def generator_of(channels: int = 3, inputs: int = 3, fit: Fit | None = None) -> Generator:
+    """One that hardly changes what it is given, so that what went wrong on the way would be seen."""
+    params = UnetParams(widths=(4,), normalization="none", skip=True)
+    data = Pairs(shape=(channels, 16, 16), inputs=(inputs, 16, 16), fit=fit)
+    torch.manual_seed(0)
+    network = build_generator(params, data, 1)
+    return Generator(GeneratorConfig("pix2pix", data, 1, params, 1, 0, ""), network)
+
+
+def photo(height: int, width: int, top: int = 255) -> NDArray[Any]:
+    rows, columns = np.mgrid[0:height, 0:width]
+    parts = [rows / height, columns / width, (rows + columns) / (height + width)]
+    return (np.stack(parts, axis=2) * top).astype(np.uint8 if top == 255 else np.uint16)
+
+
+def saved(path: Path, image: Image.Image, **options: Any) -> Path:
+    image.save(path, **options)
+    return path
+
+
+def exif(orientation: int) -> Image.Exif:
+    told = Image.Exif()
+    told[0x0112], told[0x010F] = orientation, "a camera"
+    return told
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp"])
+@pytest.mark.parametrize("orientation", [1, 2, 6, 7])
+def test_size_profile_and_turn_are_kept(tmp_path: Path, suffix: str, orientation: int) -> None:
+    image = Image.fromarray(photo(70, 110))
+    given = saved(tmp_path / f"given{suffix}", image, exif=exif(orientation), icc_profile=SRGB, quality=95)
+    out = tmp_path / f"made{suffix}"
+    assert translate_files(generator_of(), given, out, 64) == 1
+    made = Image.open(out)
+    assert (made.size, made.mode, made.info["icc_profile"]) == (image.size, "RGB", SRGB)
+    assert (made.getexif()[0x0112], made.getexif()[0x010F]) == (orientation, "a camera")
+    assert np.abs(np.asarray(made).astype(int) - np.asarray(image)).mean() < 6
+
+
+def test_a_picture_that_is_turned_goes_upright_through_the_generator(tmp_path: Path) -> None:
+    lying = saved(tmp_path / "lying.png", Image.fromarray(np.rot90(photo(70, 110), 1).copy()), exif=exif(6))
+    upright = saved(tmp_path / "upright.png", Image.fromarray(photo(70, 110)))
+    for given in (lying, upright):
+        translate_files(generator_of(), given, tmp_path / f"made-{given.name}", 64)
+    turned = np.asarray(Image.open(tmp_path / "made-lying.png"))
+    np.testing.assert_array_equal(np.rot90(turned, -1), np.asarray(Image.open(tmp_path / "made-upright.png")))
+
+
+def test_sixteen_bits_stay_sixteen_bits(tmp_path: Path) -> None:
+    deep = photo(60, 90, 65_535)
+    (tmp_path / "deep.png").write_bytes(formats_png(deep))
+    tifffile.imwrite(tmp_path / "deep.tif", deep, photometric="rgb", iccprofile=SRGB, extratags=[(274, "H", 1, 8, True)])
+    translate_files(generator_of(), tmp_path / "deep.png", tmp_path / "made.png", 64)
+    translate_files(generator_of(), tmp_path / "deep.tif", tmp_path / "made.tif", 64)
+    by_png = formats.read("PNG", (tmp_path / "made.png").read_bytes(), lambda width, height: None, None)
+    assert by_png is not None
+    with tifffile.TiffFile(tmp_path / "made.tif") as file:
+        page = file.pages.first
+        by_tiff = page.asarray()
+        assert (page.tags[274].value, page.tags[34_675].value) == (8, SRGB)
+    for made in (by_png.values, by_tiff):
+        assert (made.dtype, made.shape) == (np.uint16, deep.shape)
+        assert len(np.unique(made & 0xFF)) > 200  # the low bytes hold something
+        assert np.abs(made.astype(int) - deep).mean() < 6 * 257
+    for suffix, message in ((".jpg", "name it .png or .tif"), (".bmp", "written as .png, .jpg, .webp or .tif")):
+        with pytest.raises(ConfigError, match=message):
+            translate_files(generator_of(), tmp_path / "deep.png", tmp_path / f"made{suffix}", 64)
+
+
+def formats_png(values: NDArray[np.uint16]) -> bytes:
+    import imagecodecs
+
+    return bytes(imagecodecs.png_encode(values))
+
+
+def test_float_pixels_come_back_as_float_within_the_range_of_the_data(tmp_path: Path) -> None:
+    generator = generator_of()
+    ranged = Generator(replace(generator.config, data=replace(Pairs.of(generator.config.data), range=(200.0, 300.0))), generator.network)
+    kelvin = (photo(40, 50, 65_535) / 65_535 * 100 + 200).astype(np.float32)
+    tifffile.imwrite(tmp_path / "kelvin.tif", kelvin, photometric="rgb")
+    translate_files(ranged, tmp_path / "kelvin.tif", tmp_path / "made.tif", 64)
+    made = tifffile.imread(tmp_path / "made.tif")
+    assert made.dtype == np.float32
+    assert np.abs(made - kelvin).mean() < 3
+    with pytest.raises(ConfigError, match=r"kelvin\.tif: float or signed pixels.*data\.range"):
+        translate_files(generator, tmp_path / "kelvin.tif", tmp_path / "again.tif", 64)
+
+
+def test_what_cannot_be_kept_is_said(tmp_path: Path) -> None:
+    folder = tmp_path / "given"
+    (folder / "deeper").mkdir(parents=True)
+    image = Image.fromarray(photo(40, 50))
+    image.convert("CMYK").save(folder / "print.tif", icc_profile=SRGB)
+    see_through = image.convert("RGBA")
+    see_through.putalpha(Image.new("L", image.size, 0))
+    see_through.save(folder / "deeper" / "glass.png")
+    image.convert("L").save(folder / "grey.jpg", icc_profile=SRGB)
+    notes: list[str] = []
+    assert translate_files(generator_of(), folder, tmp_path / "made", 64, on_note=notes.append) == 3
+    assert sorted(notes) == [
+        "deeper/glass.png: its transparent parts are on white now",
+        "grey.jpg: its colour profile is left out, since the number of channels is another now",
+        "print.tif: CMYK has become RGB, without its colour profile",
+    ]
+    assert {str(path.relative_to(tmp_path / "made")) for path in (tmp_path / "made").rglob("*.*")} == {
+        "print.tif", "deeper/glass.png", "grey.jpg",
+    }  # fmt: skip
+    assert np.asarray(Image.open(tmp_path / "made" / "deeper" / "glass.png")).min() > 230
+
+
+def test_what_is_wrong_with_a_file_is_named_and_the_others_are_done(tmp_path: Path) -> None:
+    folder = tmp_path / "given"
+    folder.mkdir()
+    Image.fromarray(photo(40, 50)).save(folder / "good.png")
+    (folder / "dot.png").write_bytes(png(np.zeros((1, 1, 3), dtype=np.uint8)))
+    (folder / "torn.png").write_bytes(png(photo(40, 50))[:200])
+    with pytest.raises(ConfigError) as raised:
+        translate_files(generator_of(), folder, tmp_path / "made", 64)
+    told = str(raised.value).split("\n")
+    assert "dot.png: too small: 1 x 1 pixels" in told[0]
+    assert "torn.png: truncated" in told[1]
+    assert told[2].startswith("1 of 3 are in")
+    assert (tmp_path / "made" / "good.png").exists()
+    for out, message in ((tmp_path / "one.png", "name a folder without a dot"), (tmp_path / "made", "holds files already")):
+        with pytest.raises(ConfigError, match=message):
+            translate_files(generator_of(), folder, out, 64)
+    with pytest.raises(ConfigError, match="tile: 8 is too small"):
+        translate_files(generator_of(), folder, tmp_path / "other", 8)
+
+
+def test_the_command_keeps_the_size_with_tile_and_for_generators_of_crops(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = saved(tmp_path / "scan.png", Image.fromarray(photo(90, 130)))
+    for name, fit in (("plain", None), ("crops", "random-crop")):
+        generator_of(fit=fit).save(tmp_path / "models" / name / "generator")  # type: ignore[arg-type]
+    sizes = {}
+    for name, tile in (("plain", []), ("plain", ["--tile", "64"]), ("crops", [])):
+        out = f"{name}{''.join(tile)}.png"
+        monkeypatch.setattr("sys.argv", ["gantry", "sample", "--from", f"models/{name}", "--input", str(given), "--out", out, *tile])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert ended.value.code in (0, None), capsys.readouterr()
+        sizes[out] = Image.open(out).size
+    assert sizes["plain--tile64.png"] == sizes["crops.png"] == (130, 90)
+    assert sizes["plain.png"] == (32 * 2 + 6, 32 + 4)  # a grid: given, made
+    assert claim(tmp_path / "crops.png").name == "crops"
+    assert "1 whole picture in crops.png" in capsys.readouterr().out
+    # As `--input` did before, a square of the size that it was trained on.
+    assert read_inputs(given, Pairs(shape=(3, 16, 16), inputs=(3, 16, 16))).images.shape == (1, 3, 16, 16)
