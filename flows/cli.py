@@ -435,7 +435,10 @@ def sample(
         if tile is not None or Pixels.of(generator.config.data).fit == "random-crop":
             _translate_whole(generator, given, out, tile, Origin(name, version, generator.config.sha256, None) if provenance else None)
             return
-        pictures = read_inputs(given, Pixels.of(generator.config.data), lambda note: typer.echo(f"note: {note}", err=True))
+        from gan_core.tiling import can_tile
+
+        on_note = lambda note: typer.echo(f"note: {note}", err=True)  # noqa: E731
+        pictures = read_inputs(given, Pixels.of(generator.config.data), on_note, can_tile(generator))
         samples = generator.translate(pictures.images)
     if samples.again:
         typer.echo(f"note: {samples.again:,} rows were drawn again, since they were equal to others where data.rules says unique", err=True)

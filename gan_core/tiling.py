@@ -54,10 +54,10 @@ class Tiling:
         """
         if generator.config.inputs is None:
             raise ConfigError("tile: this generator draws from latents and is given no pictures; leave it out")
-        network = _translating(generator)
-        multiple, reach = getattr(network, "side_multiple", None), getattr(network, "reach", None)
-        if multiple is None or reach is None:
+        if not can_tile(generator):
             raise ConfigError("tile: this generator's network takes pictures of one size alone; leave it out")
+        network = _translating(generator)
+        multiple, reach = int(network.side_multiple), int(network.reach)  # type: ignore[arg-type]
         fewest = _up(2 * reach + _BLEND + multiple, multiple)
         wanted = max(DEFAULT_TILE, 4 * reach) if tile is None else tile
         if wanted < fewest:
@@ -82,6 +82,12 @@ class Tiling:
         ones = np.ones(size)
         before, behind = ramp if start else ones, ramp[::-1] if start + size < length else ones
         return np.asarray(np.minimum(before, behind), dtype=np.float32)
+
+
+def can_tile(generator: Generator) -> bool:
+    """Whether a generator takes pictures of any size."""
+    network = _translating(generator)
+    return generator.config.inputs is not None and all(hasattr(network, name) for name in ("side_multiple", "reach"))
 
 
 def _up(value: int, multiple: int) -> int:

@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 
 from gan_core.errors import ConfigError, DataError, GantryError
 from gan_core.kinds.pixels import Pixels, with_channels
-from gan_core.params.common import Fit
 from tasks.params import ValidateParams
 from tasks.validation.formats import UnusableImageError
-from tasks.validation.images import Shape, decode
+from tasks.validation.images import Picture, Shape, decode
 
 _LIMITS = ValidateParams(min_side=1, min_std=0)  # a blank picture is a poor one to train on; to translate it is a person's choice
 
@@ -43,39 +42,49 @@ def read_input(data: bytes, spec: Pixels, where: str) -> NDArray[np.uint8]:
     Raises:
         ConfigError: it is no picture, broken, or too large; begins with `where`.
     """
-    channels, *sides = spec.inputs or spec.shape
-    # A picture for a generator of crops is one, whatever its size: as much of its middle as it takes.
-    way: Fit = "crop" if spec.fit is None or spec.fit == "random-crop" else spec.fit
+    return with_channels(_picture(data, spec, where).pixels, (spec.inputs or spec.shape)[0])
+
+
+def _picture(data: bytes, spec: Pixels, where: str) -> Picture:
+    """As `read_input`, with what is known of the file."""
     try:
-        return with_channels(decode(data, Shape((*sides,), way), _LIMITS, spec.range).pixels, channels)
+        # A generator of crops is given one, from the middle.
+        return decode(data, Shape((spec.inputs or spec.shape)[1:], spec.fit or "crop", crops=0), _LIMITS, spec.range)
     except UnusableImageError as reason:
         raise ConfigError(f"{where}: {reason}") from None
 
 
-def read_inputs(path: Path, spec: Pixels, on_note: Callable[[str], None] = lambda note: None) -> Inputs:
+def read_inputs(path: Path, spec: Pixels, on_note: Callable[[str], None] = lambda note: None, can_tile: bool = False) -> Inputs:
     """The picture in a file, or those in a folder at any depth, in the order of their paths; taken as `folder://` takes them.
 
     Args:
         path: of a file or a folder.
         spec: as of `read_input`: each picture is brought to the size of its inputs as `data.fit` did it.
         on_note: told what of a folder was left out.
+        can_tile: whether the generator could keep the size of larger ones, which is then told too.
 
     Raises:
         ConfigError: nothing is there, or some files are no usable pictures; names each.
     """
-    images, problems = [], []
+    images, problems, larger = [], [], 0
+    channels, height, width = spec.inputs or spec.shape
     files = input_files(path, on_note)
     for name, opened in files:
         where = path / name if path.is_dir() else path
         try:
             with opened() as file:
-                images.append(read_input(file.read(), spec, f"--input {where}"))
+                picture = _picture(file.read(), spec, f"--input {where}")
+            images.append(with_channels(picture.pixels, channels))
+            larger += min(picture.upright) > min(height, width) or max(picture.upright) > max(height, width)
         except ConfigError as error:
             problems.append(str(error))
         except GantryError as error:
             problems.append(f"--input {error}")
     if problems:
         raise ConfigError("\n".join(problems))
+    if larger and can_tile:
+        whose = "the picture is" if len(images) == 1 else f"{larger:,} of {len(images):,} pictures are"
+        on_note(f"{whose} larger than {width} x {height} and brought to that size; --tile 512 keeps size and shape")
     return Inputs(np.stack(images), tuple(PurePosixPath(name).stem for name, _ in files))
 
 

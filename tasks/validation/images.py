@@ -121,7 +121,7 @@ class Shape:
     """Height and width."""
     fit: Fit = "crop"
     crops: int = 1
-    """With fit random-crop, how many, at most."""
+    """With fit random-crop, how many, at most; 0: one from the middle."""
     seed: int = 0
     """Of their places."""
     by_content: bool = True
@@ -186,7 +186,7 @@ def decode(data: bytes, size: int | Shape, limits: ValidateParams, bounds: Bound
     """
     shape = Shape((size, size)) if isinstance(size, int) else size
     opened = _open(data, limits, bounds, least=shape.least)
-    if shape.fit == "random-crop":
+    if shape.fit == "random-crop" and shape.crops:
         return _with_crops(opened.image, opened, shape, places(data, opened.image.size, shape), limits)
     return _fitted(opened.image, opened, shape, limits)
 
@@ -479,8 +479,11 @@ def _on_white(image: Image.Image, alpha: Image.Image | None) -> Image.Image:
 
 
 def fit(image: Image.Image, shape: Shape) -> Image.Image:
-    """A picture brought to a size and shape, by any way but random-crop."""
+    """A picture brought to a size and shape; by random-crop the part in the middle, not scaled but where the picture is too small."""
     (width, height), (down, across) = image.size, shape.size
+    if shape.fit == "random-crop" and width >= across and height >= down:
+        left, top = (width - across) // 2, (height - down) // 2
+        return image.crop((left, top, left + across, top + down))
     if shape.fit == "stretch":
         return _scaled_to(image, (across, down))
     if shape.fit == "pad":

@@ -177,6 +177,11 @@ def test_the_command_keeps_the_size_with_tile_and_for_generators_of_crops(
     assert sizes["plain--tile64.png"] == sizes["crops.png"] == (130, 90)
     assert sizes["plain.png"] == (32 * 2 + 6, 32 + 4)  # a grid: given, made
     assert claim(tmp_path / "crops.png").name == "crops"
-    assert "1 whole picture in crops.png" in capsys.readouterr().out
+    told = capsys.readouterr()
+    assert "1 whole picture in crops.png" in told.out
+    assert told.err.count("note: the picture is larger than 16 x 16 and brought to that size; --tile 512 keeps size and shape") == 1
     # As `--input` did before, a square of the size that it was trained on.
     assert read_inputs(given, Pairs(shape=(3, 16, 16), inputs=(3, 16, 16))).images.shape == (1, 3, 16, 16)
+    # One crop, from the middle, where it is asked for as such: by the served model, and to be identified.
+    crop = read_inputs(given, Pairs(shape=(3, 16, 16), inputs=(3, 16, 16), fit="random-crop")).images[0]
+    np.testing.assert_array_equal(crop, photo(90, 130)[37:53, 57:73].transpose(2, 0, 1))
