@@ -321,7 +321,8 @@ def _example(path: str, field: FieldInfo, default: Any, model: type[BaseModel]) 
         return not default
     if isinstance(default, BaseModel) or any(params._models_in(field.annotation)):
         return {}
-    return default
+    near = [2 * default, default / 2, default // 2] if isinstance(default, int | float) else [1, 0.5, 2]
+    return next((value for value in near if _yaml(value) != _yaml(default) and _fits(field, model, value)), default)
 
 
 def _fits(field: FieldInfo, model: type[BaseModel], value: Any) -> bool:

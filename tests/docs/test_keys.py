@@ -49,9 +49,9 @@ def test_every_key_that_a_model_has_is_there() -> None:
 def test_each_key_says_what_it_does_and_has_an_example_that_is_none_of_its_default() -> None:
     for section in ALL:
         for key in section.keys:
-            assert key.what, f"{section.title}: {key.path}"
+            assert key.what, f"{section.title}: {key.path} is not described; write a text below it in its model"
             if key.path not in ONE_OF_ONE:
-                assert key.example != key.default, f"{section.title}: {key.path}"
+                assert key.example != key.default, f"{section.title}: {key.path} has no example; give it one in flows/keys.py"
                 assert key.takes != "value", f"{section.title}: {key.path}"
 
 
