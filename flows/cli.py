@@ -378,8 +378,8 @@ def sample(
     out: Annotated[
         Path,
         typer.Option(
-            help="A .png, .webp or .jpg (a picture), .gif (a film), .wav or .flac (sounds), .npz (arrays), .csv or .parquet (rows of a "
-            "table), or a new folder."
+            help="A .png, .webp or .jpg (a picture), .gif (a film), .wav or .flac (sounds), .ply, .stl, .obj or .binvox (volumes), "
+            ".npz (arrays), .csv or .parquet (rows of a table), or a new folder."
         ),
     ] = Path("samples.png"),
     provenance: Annotated[

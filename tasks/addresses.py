@@ -33,6 +33,12 @@ SOUND_SUFFIXES = frozenset(
     )
 )
 """How the names of sound files end, likewise."""
+MESH_SUFFIXES = (".ply", ".stl", ".obj", ".off")
+"""Of files of meshes that are read."""
+VOLUME_SUFFIXES = frozenset(
+    (*MESH_SUFFIXES, ".mat", ".npy", ".npz", ".binvox", *(".3mf", ".dae", ".fbx", ".glb", ".gltf", ".nrrd", ".vox", ".vti"))
+)
+"""How the names of files of voxels and meshes end, likewise."""
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 
 BUCKETS: Mapping[str, str] = {"s3": "s3fs", "gs": "gcsfs", "az": "adlfs"}

@@ -38,6 +38,7 @@ _BALLS = (
     "Each sample stands for the ball around it that reaches its fifth nearest neighbour of its own set, in feature space. As many "
     "generated samples are looked at as there are real ones, at most. "
 )
+_ACHLIOPTAS = "Achlioptas et al., 2018, arXiv:1707.02392"
 _HEUSEL = "Heusel et al., 2017, arXiv:1706.08500"
 _KYNKAANNIEMI = "Kynkaanniemi et al., 2019, arXiv:1904.06991"
 _NAEEM = "Naeem et al., 2020, arXiv:2002.09797"
@@ -113,6 +114,30 @@ METRICS: Mapping[str, Metric] = {
         "1 to the number of classes",
         HIGHER,
         "Salimans et al., 2016, arXiv:1606.03498",
+    ),
+    "iou_coverage": Metric(
+        "share of real volumes that are the nearest, by overlap, of a generated one",
+        "Two volumes overlap by the voxels that both fill, over those that either fills (intersection over union). As many generated ones "
+        "are drawn as there are held-out ones, and each points at the held-out one that it overlaps with most; the share of these that "
+        "are pointed at. Low: whole sorts of shapes are missing. High alone says little of how good each one is.",
+        "0 to 1; what real samples get stands beside it",
+        HIGHER,
+        _ACHLIOPTAS,
+    ),
+    "iou_nna": Metric(
+        "how often the volume that overlaps most with one is of the same set, real or generated; 0.5 for real ones",
+        "1-NNA: real and generated volumes, as many of both, are thrown together, and each is taken for what its nearest neighbour is, by "
+        "intersection over union. Half are right where the two sets cannot be told apart, all where the generated ones lie among "
+        "themselves, being implausible or too much alike. It sees where a shape is, which features averaged over all places do not.",
+        "0.5 to 1; below 0.5 generated ones lie closer to single held-out ones than these to each other",
+        LOWER,
+        "Yang et al., 2019, arXiv:1906.12320 (PointFlow); Lopez-Paz and Oquab, 2017, arXiv:1610.06545",
+    ),
+    "connected": Metric(
+        "what the largest piece has of all filled voxels, in the median generated volume",
+        "Voxels that touch by a face are one piece. Below 1, crumbs float beside the object, or a leg does not reach it.",
+        "0 to 1; what real samples get stands beside it",
+        HIGHER,
     ),
     "copies": Metric(
         "share of generated samples that are near-copies of training samples",

@@ -41,8 +41,10 @@ NO_LABEL_FILE = ("none", "folders")
 Side = Annotated[int, Field(ge=4, le=1024)]
 DEFAULT_SIZE = 64
 """Height and width of image files after validation, where the entry does not say."""
-LABELLED_LAYOUTS = ("images", "sounds")
+LABELLED_LAYOUTS = ("images", "sounds", "volumes")
 """The layouts that `data.labels` is about."""
+MOST_VOXELS = 128
+"""Along each side of a volume."""
 MISSING = ("?", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "None", "<NA>", "#N/A")
 """Texts that usually stand for a missing cell of a table: those of pandas, and the question mark of older sets."""
 
@@ -80,13 +82,16 @@ class DataParams(Strict):
     root: str | None = None
     """torchvision only: a filled data set folder (the one that holds `MNIST/raw`); None downloads below `.gantry/downloads`."""
     size: Annotated[Side | tuple[Side, Side] | None, BeforeValidator(_as_size)] = None
-    """Images: their side in pixels after validation, or [height, width]. None keeps the source's own size (arrays) or 64 (files)."""
+    """Images: their side in pixels after validation, or [height, width]. None keeps the source's own size (arrays) or 64 (files).
+    Volumes: voxels along each side, at most 128; None: 32."""
     fit: Fit = "crop"
     """Images of another shape: `crop`, the largest central part of the right shape, scaled; `pad`, the whole, scaled and with white beside
     it; `stretch`, the whole, scaled to the shape; `random-crop`, parts as large as `size`, not scaled. Partners are treated alike."""
     crops: Annotated[int, Field(ge=1, le=10_000)] = 16
     """fit random-crop: how many are taken of each file, at most; of a small one, no more than fit beside each other. A function of content
     and seed."""
+    up: Literal["x", "y", "z"] = "z"
+    """Volumes: the axis of the files that is upright; of .binvox files it is always y."""
     channels: Literal[1, 3] | None = None
     """Images: grey or RGB; None takes what most of the files are."""
     range: Literal["type", "data"] | tuple[float, float] = "type"
@@ -94,10 +99,10 @@ class DataParams(Strict):
     4,095, of 16 bits 0 and 65,535); `data`, the lowest and the highest of all files; or two numbers, such as [0, 4095]. They are counted
     as the file does, of fewer than 8 bits as if there were 8; what is outside is cut off. Float and signed pixels need it."""
     layout: str = "images"
-    """Folders, archives and buckets. `images`: flat, or a folder a class. `sounds`: the same of sound files. `captions`: images, and a
-    file that says what they show. For translation from image to image: `side-by-side`, both in one file, the left half is A and the right
-    half is B; `paired-folders`, two folders A and B, where a file's partner has the same name but for what follows the last dot;
-    `unpaired-folders`, two folders of images, neither of which has partners in the other."""
+    """Folders, archives and buckets. `images`: flat, or a folder a class. `sounds`: the same of sound files. `volumes`: the same of voxels
+    and meshes. `captions`: images, and a file that says what they show. For translation from image to image: `side-by-side`, both in one
+    file, the left half is A and the right half is B; `paired-folders`, two folders A and B, where a file's partner has the same name but
+    for what follows the last dot; `unpaired-folders`, two folders of images, neither of which has partners in the other."""
     folders: Annotated[tuple[str, str], Field(strict=False)] = ("A", "B")
     """The two folders, A and B, that `layout` is about, by their names in the source."""
     direction: Literal["a-to-b", "b-to-a"] = "a-to-b"
@@ -105,9 +110,13 @@ class DataParams(Strict):
     captions: str = "captions.csv"
     """layout captions: the captions file, as `tasks.sources.annotations` describes it; relative to the source's folder, and inside it."""
     labels: str = "folders"
-    """layout images and sounds: what a file's class is. `folders`: the first folder of its path, where files lie in several; `none`:
-    nothing, however they lie; otherwise what a file says, such as labels.csv (file,label) or StyleGAN's dataset.json, as
+    """layout images, sounds and volumes: what a file's class is. `folders`: the first folder of its path, where files lie in several;
+    `none`: nothing, however they lie; otherwise what a file says, such as labels.csv (file,label) or StyleGAN's dataset.json, as
     `tasks.sources.annotations` describes it; relative to the source's folder, and inside it."""
+    group: Annotated[str, Field(min_length=1, max_length=1_000)] | None = None
+    """Files: which belong together, such as views of one object or pictures of one person, so that all are held out or none: a regular
+    expression (Python's) that is looked for in a file's path. What its first parentheses hold, or all that it finds, names the group, as
+    'chair_([0-9]+)_' for chair_182_7.mat. A file in which it is not found stands for itself."""
     rate: Annotated[int, Field(ge=1_000, le=48_000)] = 16_000
     """Sounds: values a second; files of another rate are resampled. The highest pitch is half of it."""
     seconds: Annotated[float, Field(ge=0.1, le=16)] = 1.0
@@ -193,6 +202,15 @@ class DataParams(Strict):
             raise ValueError(f"{folders[0]!r} stands there twice; name two folders")
         return folders
 
+    @field_validator("group")
+    @classmethod
+    def _is_pattern(cls, group: str | None) -> str | None:
+        try:
+            re.compile(group or "")
+        except (re.error, OverflowError, RecursionError) as error:
+            raise ValueError(f"{str(group)[:80]!r} is no regular expression: {error}") from None
+        return group
+
     @field_validator("captions")
     @classmethod
     def _known_captions(cls, captions: str) -> str:
@@ -236,6 +254,12 @@ class DataParams(Strict):
             raise ValueError(f"root: only for torchvision://, not {self.source}")
         if self.layout != "images" and self.scheme != "folder" and not is_url(self.scheme):
             raise ValueError(f"layout: only for folders, archives and buckets of images, not {self.source}")
+        if "group" in given and self.scheme != "folder" and not is_url(self.scheme):
+            raise ValueError(f"group: only for folders, archives and buckets, whose files have names, not {self.source}")
+        if self.layout == "volumes" and not isinstance(self.size, int | None):
+            raise ValueError(f"size: volumes are cubes; write one number of voxels, not {list(self.size)}")
+        if self.layout == "volumes" and self.side > MOST_VOXELS:
+            raise ValueError(f"size: volumes have at most {MOST_VOXELS} voxels along each side, not {self.size}; lower it")
         if "captions" in given and self.layout != "captions":
             raise ValueError("captions: only with layout: captions")
         if "labels" in given and (self.layout not in LABELLED_LAYOUTS or (self.scheme != "folder" and not is_url(self.scheme))):
@@ -328,12 +352,17 @@ class DataParams(Strict):
     @property
     def has_images(self) -> bool:
         """Whether the source holds images, however they are laid out."""
-        return not is_table(self.source) and self.scheme != "points" and self.layout != "sounds"
+        return not is_table(self.source) and self.scheme != "points" and self.layout not in ("sounds", "volumes")
 
     @property
     def length(self) -> int:
         """Sounds: how many values each has."""
         return round(self.seconds * self.rate)
+
+    @property
+    def side(self) -> int:
+        """Volumes: voxels along each side."""
+        return self.size if isinstance(self.size, int) else 32
 
     @property
     def table_rules(self) -> tuple[Rule, ...]:
@@ -422,6 +451,8 @@ class ValidateParams(Strict):
     """Sounds longer than this are quarantined, before they are decoded."""
     min_level: Annotated[float, Field(gt=0, lt=1)] = 0.001
     """Sounds whose loudest tenth of a second has a root mean square below this, of full scale 1, are quarantined as silent."""
+    max_voxels: Annotated[int, Field(ge=8, le=2**30)] = 2**24
+    """Files of more voxels than this (2**24: 256 along each side) are quarantined, before they are decoded."""
     min_per_class: Annotated[int, Field(ge=1)] = 2
     """Fewest good samples of each class."""
     near_twins: Literal["warn", "together", "off"] = "warn"
@@ -430,8 +461,8 @@ class ValidateParams(Strict):
     drift: Literal["warn", "block", "off"] = "warn"
     """What happens where the data differs from that which the champion was trained on: it is said, or the run is stopped."""
     drift_shift: Annotated[float, Field(gt=0)] = 0.25
-    """By how many standard deviations brightness, contrast, a sound's length or a column may change, and the samples as a whole in feature
-    space."""
+    """By how many standard deviations brightness, contrast, a sound's length, what is filled of a volume, or a column may change, and the
+    samples as a whole in feature space."""
     drift_share: Annotated[float, Field(gt=1)] = 1.5
     """By which factor a class may become more or less frequent beside the others."""
 
@@ -457,10 +488,10 @@ class RegisterParams(Strict):
     """When a new version becomes the champion."""
 
     improve: str | None = None
-    """The metric that decides, alone. None: `fid` for images, or `kid` where they are too few for it, `radius_error` or `high_quality` for
-    points, `detection` for tables; together with `label_accuracy`, `caption_recall`, `partner_recall`, `reverse_kl`, `translated` and
-    `input_recall`, or `correlation_distance` and `utility`, where there are any: a challenger has to be better by one of these, and worse
-    by none."""
+    """The metric that decides, alone. None: `fid` for images, sounds and volumes, or `kid` where they are too few for it, `radius_error` or
+    `high_quality` for points, `detection` for tables; together with `label_accuracy`, `caption_recall`, `partner_recall`, `reverse_kl`,
+    `iou_nna`, `translated` and `input_recall`, or `correlation_distance` and `utility`, where there are any: a challenger has to be better
+    by one of these, and worse by none."""
     require: dict[str, str] = Field(default_factory=dict)
     """Floors that veto, as `recall: ">= 0.4"`. Where they are not named, `copies: "<= 0.05"` holds, and for tables
     `membership: "<= 0.1"` and `class_membership: "<= 0.1"`; they veto what chance does not explain."""

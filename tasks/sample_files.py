@@ -38,8 +38,10 @@ def write_samples(
       `formulas` says where a spreadsheet that opens the file would compute.
     * `.npz` of a table: `rows`, float64 (N, D), with the index of each category, and `columns`, their names.
     * `.wav`, `.flac`: sounds one after another, a pause between; `.png`: their spectrograms; `.npz`: `sounds`, int16 (N, T), and `rate`.
-    * no suffix: a new folder with a PNG for each image, or a WAV for each sound, its name made of number and class, prompt, or the name of
-      what it was made from; or with `points.csv` or `rows.csv`.
+    * `.ply`, `.stl`, `.obj`: the surfaces of volumes, one behind the other; `.binvox`: a single volume; `.png`: what is seen of them;
+      `.npz`: `volumes`, bool (N, X, Y, Z).
+    * no suffix: a new folder with a PNG for each image, a WAV for each sound, or a PLY for each volume, its name made of number and class,
+      prompt, or the name of what it was made from; or with `points.csv` or `rows.csv`.
 
     Args:
         out: replaced if it is a file; a folder must be new or empty.

@@ -29,7 +29,7 @@ from tasks.kinds.kind import DataKind
 from tasks.params import DataParams, Entry, ValidateParams
 from tasks.sources.raw import RawReader
 from tasks.stage_main import stage_main
-from tasks.validation import drift, twins
+from tasks.validation import drift, groups, twins
 from tasks.validation.expectations import CheckedTable, Verdict, check, classes_table, import_beside, manifest_table, source_table
 from tasks.validation.inspection import Row
 from tasks.validation.packing import Good, splits_of
@@ -67,6 +67,9 @@ def validate(workspace: Workspace, name: str, entry: Entry) -> None:
         good = [row for of in packed.values() for row in of]
         if entry.validation.near_twins == "warn" and pictures is not None and (met := twins.across(packed, pictures)):
             print(f"note: {met}", flush=True)
+        if entry.data.group is not None:
+            paths = [row.path for row in good]
+            print(f"note: {groups.note(paths, groups.groups_of(paths, entry.data.group))}", flush=True)
         write_quarantine(new_ready / "quarantine.csv", rows)
         manifest = manifest_frame(packed)
         tables = _tables(rows, packed, manifest, inspection.classes, entry.validation, kind)
@@ -111,10 +114,12 @@ def set_conflicts_aside(rows: Sequence[Row]) -> list[Row]:
 
 
 def packed_order(rows: Sequence[Row], data: DataParams, kind: DataKind, pictures: twins.Pictures | None = None) -> dict[str, list[Row]]:
-    """The good rows of each split, in the order of the source; with `pictures`, near-twins are on one side."""
+    """The good rows of each split, in the order of the source; groups of `data.group` are on one side, and with
+    `pictures` near-twins."""
     good = [row for row in rows if row.reason is None]
     # Rows that are equal by chance are drawn each for itself; copies stay together.
     keys = [hashlib.sha256(f"{row.sha256}#{row.repeat}".encode()).hexdigest() if row.repeat else row.sha256 for row in good]
+    keys = keys if data.group is None else groups.keys_by_group(keys, groups.groups_of([row.path for row in good], data.group))
     keys = keys if pictures is None else twins.together(keys, pictures(good))
     labels = [row.label for row in good]
     splits = splits_of(keys, labels, data.seed, data.holdout, kind.fewest, kind.fewest_of_each, data.selection)

@@ -19,6 +19,7 @@ KINDS = Named(
         "captions": "gan_core.kinds.captions:Captioned",
         "table": "gan_core.kinds.table:Table",
         "sounds": "gan_core.kinds.sounds:Sounds",
+        "volumes": "gan_core.kinds.volumes:Volumes",
     },
 )
 """By the name that `dataset.json` and `config.json` have."""

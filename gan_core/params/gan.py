@@ -38,7 +38,8 @@ class FreezeParams(Strict):
 
 
 class GanParams(TrainParams):
-    """The classic game: a generator of images, points or sounds against a discriminator, unconditional or by label.
+    """The classic game: a generator of images, points, sounds or volumes against a discriminator, unconditional or by
+    label.
 
     Sections may be given as in params.yaml. What does not exist or fit is refused.
 
@@ -48,7 +49,7 @@ class GanParams(TrainParams):
     (64, (0.0, 0.99))
     """
 
-    kinds = ("images", "points", "sounds")
+    kinds = ("images", "points", "sounds", "volumes")
     game = "gan_core.recipes.gan:Gan"
     warm_share = 0.25  # docs/retraining.md has what earned it
 
@@ -60,7 +61,7 @@ class GanParams(TrainParams):
     loss: Loss = "relativistic"
     penalty: PenaltyParams | None = None
     """None: r1 and r2 every 8 steps for the relativistic loss, which needs them (Huang et al., 2024), nothing for the others. Their
-    weight grows with the number of pixels from 2 at 28 x 28 on, a rule of ours; 0.1 for points. It is strong: StyleGAN2-ADA's rule
+    weight grows with the square of the side from 2 at 28 x 28 on, a rule of ours; 0.1 for points. It is strong: StyleGAN2-ADA's rule
     (Karras et al., 2020), 0.0002 * pixels / batch, gives 0.0025 there at 64 a batch. Photos by label want less (docs/recipes.md)."""
     freeze: FreezeParams | None = None
     """With a start: layers of the discriminator that are kept. None: all learn."""
@@ -71,7 +72,7 @@ class GanParams(TrainParams):
     """By label: weight of a second loss of the discriminator, which learns to refuse real samples under wrong labels as well (Reed et al.,
     2016). Generated samples are then more surely of their class."""
     augment: bool = False
-    """Differentiable augmentation of real and generated images alike (Zhao et al., 2020), for small data sets."""
+    """Differentiable augmentation of real and generated images or volumes alike (Zhao et al., 2020), for small data sets."""
 
     @model_validator(mode="after")
     def _combinations(self) -> Self:
@@ -91,13 +92,15 @@ class GanParams(TrainParams):
         return self
 
     def settled_penalty(self, shape: tuple[int, ...]) -> PenaltyParams:
-        """`penalty`, or its default for the loss and samples of `shape`, (C, H, W) or (D,)."""
+        """`penalty`, or its default for the loss and samples of `shape`, (C, H, W), (C, X, Y, Z) or (D,)."""
         if self.penalty is not None:
             return self.penalty
         if self.loss != "relativistic":
             return PenaltyParams()
-        # By way of the side of a square with as many pixels, which is exact for a square.
-        weight = 2.0 * (math.sqrt(math.prod(shape[1:])) / 28) ** 2 if len(shape) == 3 else 0.1
+        # By way of the side of a square, or of a cube, with as many pixels or voxels, which is exact for a square.
+        pixels = math.prod(shape[1:])
+        side = math.sqrt(pixels) if len(shape) == 3 else math.cbrt(pixels)
+        weight = 2.0 * (side / 28) ** 2 if len(shape) > 2 else 0.1
         return PenaltyParams(r1=weight, r2=weight, every=8)
 
     def settled_players(self, kind: str) -> dict[str, NetworkParams]:
@@ -118,7 +121,7 @@ class GanParams(TrainParams):
         found = []
         if kind == "points":
             found += ["train.condition: points have no labels; use none"] if self.condition == "label" else []
-            found += ["train.augment: only for images"] if self.augment else []
+            found += ["train.augment: only for images, sounds and volumes"] if self.augment else []
         try:
             players = self.settled_players(kind).values()
         except ValueError as error:

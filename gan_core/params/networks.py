@@ -13,7 +13,7 @@ Widths = Annotated[tuple[PositiveInt, ...], Field(strict=False, min_length=1)]
 Dropout = Annotated[float, Field(ge=0, lt=1)]
 Components = Annotated[int, Field(ge=2, le=10_000)]
 
-_USUAL = {"images": "dcgan", "points": "mlp", "sounds": "dcgan"}
+_USUAL = {"images": "dcgan", "points": "mlp", "sounds": "dcgan", "volumes": "dcgan"}
 """What `auto` stands for, by kind of data."""
 
 
@@ -28,7 +28,7 @@ class NetworkParams(Strict):
     """The data that it draws or judges."""
 
     halves: ClassVar[bool] = False
-    """Whether it takes only images whose side can be halved down to 4 to 7 pixels."""
+    """Whether it takes only samples whose side can be halved down to 4 to 7 pixels."""
 
     network: str
 
@@ -84,12 +84,12 @@ class DcganGeneratorParams(NetworkParams):
     """Transposed convolutions (DCGAN, Radford et al., 2016)."""
 
     module = "gan_core.networks.dcgan:DcganGenerator"
-    kinds = ("images", "sounds")
+    kinds = ("images", "sounds", "volumes")
     halves = True
 
     network: Literal["dcgan"] = "dcgan"
     width: PositiveInt | None = None
-    """Channels beside the image; each halving of the side doubles them. None: 64."""
+    """Channels beside the sample; each halving of the side doubles them. None: 64."""
     widths: Widths | None = None
     """Channels from the dense layer to the last doubling but one, instead of `width`."""
     normalization: Literal["none", "batch", "spectral"] | None = None
@@ -97,7 +97,7 @@ class DcganGeneratorParams(NetworkParams):
 
 
 class _ConvolutionalDiscriminatorParams(NetworkParams):
-    kinds = ("images", "sounds")
+    kinds = ("images", "sounds", "volumes")
     halves = True
 
     normalization: Literal["none", "batch", "spectral"] | None = None
@@ -125,7 +125,7 @@ class DcganDiscriminatorParams(_ConvolutionalDiscriminatorParams):
 
     network: Literal["dcgan"] = "dcgan"
     width: PositiveInt | None = None
-    """Channels beside the image; each halving of the side doubles them. None: 64."""
+    """Channels beside the sample; each halving of the side doubles them. None: 64."""
     widths: Widths | None = None
     """Channels of each convolution, instead of `width`."""
     hidden: PositiveInt | None = None
@@ -137,7 +137,7 @@ class ResidualGeneratorParams(NetworkParams):
     """Residual blocks (SNGAN, Miyato et al., 2018)."""
 
     module = "gan_core.networks.residual:ResidualGenerator"
-    kinds = ("images", "sounds")
+    kinds = ("images", "sounds", "volumes")
     halves = True
 
     network: Literal["residual"] = "residual"
@@ -178,7 +178,7 @@ class _AutoParams(NetworkParams):
 
 
 class AutoGeneratorParams(_AutoParams):
-    """`mlp` for points, `dcgan` for images and sounds."""
+    """`mlp` for points, `dcgan` for images, sounds and volumes."""
 
     network: Literal["auto"] = "auto"
     width: PositiveInt | None = None
@@ -192,7 +192,7 @@ class AutoGeneratorParams(_AutoParams):
 
 
 class AutoDiscriminatorParams(_AutoParams):
-    """`mlp` for points, `dcgan` for images and sounds."""
+    """`mlp` for points, `dcgan` for images, sounds and volumes."""
 
     network: Literal["auto"] = "auto"
     width: PositiveInt | None = None

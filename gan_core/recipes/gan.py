@@ -1,4 +1,4 @@
-"""The classic game: a generator of points or images against a discriminator (a critic, with the Wasserstein loss).
+"""The classic game: a generator of points, images, sounds or volumes against a discriminator (a critic, with the Wasserstein loss).
 
 Unconditional or by label; the losses of `losses.py` and the penalties of `penalties.py`, in any combination that params.py allows.
 """

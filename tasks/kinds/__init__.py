@@ -26,6 +26,7 @@ KINDS = Named(
         "captions": "tasks.kinds.captions:CaptionKind",
         "table": "tasks.kinds.table:TableKind",
         "sounds": "tasks.kinds.sounds:SoundKind",
+        "volumes": "tasks.kinds.volumes:VolumeKind",
     },
 )
 """By the names of `gan_core.kinds.KINDS`."""

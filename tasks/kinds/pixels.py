@@ -34,7 +34,7 @@ class PixelKind(DataKind):
     """A kind of data whose samples are images of one size."""
 
     keys = frozenset(
-        {"root", "size", "fit", "crops", "channels", "range", "layout", "folders", "direction", "labels", "corruption", "stack"}
+        {"root", "size", "fit", "crops", "channels", "range", "layout", "folders", "direction", "labels", "group", "corruption", "stack"}
     )
     family = "images"
     deciding = ("fid", "kid")

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 class SoundKind(DataKind):
     """Sounds (1, T)."""
 
-    keys = frozenset({"rate", "seconds", "longer", "bands", "layout", "labels"})
+    keys = frozenset({"rate", "seconds", "longer", "bands", "layout", "labels", "group"})
     family = "sounds"
     layouts = ("sounds",)
     chosen_by = "; data.layout: sounds takes the sound files of a folder, archive or bucket"

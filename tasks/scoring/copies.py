@@ -146,13 +146,18 @@ def find_copies(generated: NDArray[Any], held_out: NDArray[Any], train: NDArray[
     )
 
 
-def picture(found: Copies, generated: NDArray[np.uint8], train: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The closest pairs, the likeliest copy first: a row of generated images, below it their nearest training images, and so on."""
+def picture(
+    found: Copies,
+    generated: NDArray[np.uint8],
+    train: NDArray[np.uint8],
+    pictured: Callable[[NDArray[Any]], NDArray[np.uint8]] = np.asarray,  # what is shown of samples, where they are no images
+) -> NDArray[np.uint8]:
+    """The closest pairs, the likeliest copy first: a row of generated samples, below it their nearest training samples, and so on."""
     rows = []
     for start in range(0, len(found.pairs), _COLUMNS):
         pairs = found.pairs[start : start + _COLUMNS]
         rows += [generated[index] for index, _ in pairs] + [np.array(train[index]) for _, index in pairs]
-    return pictures.grid(np.stack(rows), min(_COLUMNS, len(found.pairs)))
+    return pictures.grid(pictured(np.stack(rows)), min(_COLUMNS, len(found.pairs)))
 
 
 def of_images(extractor: FeatureExtractor) -> tuple[Embedding, Embedding]:

@@ -165,12 +165,16 @@ class ImageScoring(Scoring):
             generated = generator.sample(min(counts.generated, most), seed=params.seed).samples
             held_out = np.concatenate(list(_read(dataset, "holdout", min(counts.real, most), params.seed)))
             found = find_copies(generated, held_out, train, of_images(extractor))
-        return found, picture(found, generated, train)
+        return found, picture(found, generated, train, self.pictured)
+
+    def pictured(self, samples: NDArray[Any]) -> NDArray[np.uint8]:
+        """What is shown of samples, uint8 (N, C, H, W); by default they are images."""
+        return samples
 
     def grids(self, generator: Generator, dataset: Dataset, seed: int) -> dict[str, NDArray[np.uint8]]:
         """Images by label stand in columns, a class each, in both pictures alike."""
         generated, real, columns = self.shown(generator, dataset, seed)
-        return {"generated": pictures.grid(generated, columns), "real": pictures.grid(real, columns)}
+        return {"generated": pictures.grid(self.pictured(generated), columns), "real": pictures.grid(self.pictured(real), columns)}
 
     def shown(self, generator: Generator, dataset: Dataset, seed: int) -> tuple[NDArray[Any], NDArray[Any], int]:
         """The generated and the real samples that are shown, and in how many columns."""

@@ -32,6 +32,8 @@ _SUFFIXES = {
     "image/gif": ".gif",
     "audio/wav": ".wav",
     "audio/flac": ".flac",
+    "model/stl": ".stl",
+    "model/obj": ".obj",
     "text/csv": ".csv",
     "application/vnd.apache.parquet": ".parquet",
 }

@@ -1,4 +1,4 @@
-"""Which files of a place are taken as images or sounds, and how they are laid out: the same for a folder, an archive and a bucket.
+"""Which files of a place are taken as images, sounds or volumes, and how they are laid out: the same for a folder, an archive and a bucket.
 
 What is taken: every file whose name ends as image files do, or sound files, at any depth, broken ones too: validation judges them. Where
 folders are the labels, a file's class is the first folder of its path, whatever lies below; folders that are plainly no classes are
@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from gan_core.errors import DataError
-from tasks.addresses import IMAGE_SUFFIXES, SOUND_SUFFIXES
+from tasks.addresses import IMAGE_SUFFIXES, SOUND_SUFFIXES, VOLUME_SUFFIXES
 from tasks.params import FOLDER_LAYOUTS, LABELLED_LAYOUTS, DataParams
 from tasks.sources.annotations import CAPTIONS, LABELS, read_told
 from tasks.sources.litter import litter_in
@@ -41,6 +41,12 @@ _MANY_CLASSES, _FEW_IMAGES = 20, 20
 _NAMED = 5
 """Names in a message, at most."""
 _REASONS = 8
+_TAKEN = {
+    "images": (IMAGE_SUFFIXES, "an image", ".png, .jpg, .webp, .tif, .bmp, .gif, .ppm"),
+    "sounds": (SOUND_SUFFIXES, "a sound", ".wav, .flac, .ogg, .mp3, .aiff"),
+    "volumes": (VOLUME_SUFFIXES, "a volume", ".mat, .npy, .npz, .binvox, .ply, .stl, .obj, .off"),
+}
+"""By what a layout consists of: how the files' names end, what messages call one, and the endings that they name."""
 """Reasons why files were left out that are told apart, at most."""
 
 
@@ -122,7 +128,7 @@ class Place(Protocol):
 
 
 class ImageSource:
-    """The image files of a place, or its sound files."""
+    """The image files of a place, or its sound files, or its voxels and meshes."""
 
     kind: Kind = "files"
     truth = None
@@ -130,7 +136,7 @@ class ImageSource:
     def __init__(self, place: Place, data: DataParams) -> None:
         self._place = place
         self._layout = data.layout
-        self._what = "sounds" if data.layout == "sounds" else "images"
+        self._what = data.layout if data.layout in _TAKEN else "images"
         self._folders = data.folders if data.layout in FOLDER_LAYOUTS else None
         self._labels = data.labels
         self._is_labelled = "labels" in data.model_fields_set
@@ -156,7 +162,7 @@ class ImageSource:
         return json.dumps([place, self._layout, self._folders, self._annotations, labels if self._layout in LABELLED_LAYOUTS else None])
 
     def look(self) -> Sequence[SourceFile]:
-        suffixes = SOUND_SUFFIXES if self._what == "sounds" else IMAGE_SUFFIXES
+        suffixes, one, ends = _TAKEN[self._what]
         choice = Selection(self._folders, frozenset(() if self._annotations is None else (self._annotations,)), suffixes)
         files = list(self._place.files(choice))
         named = None if self._annotations is None else safe_path(self._annotations)
@@ -171,8 +177,6 @@ class ImageSource:
         self._count = len(paths)
         shown = counted(choice.left_out)
         if not self._count:
-            ends = ".wav, .flac, .ogg, .mp3, .aiff" if self._what == "sounds" else ".png, .jpg, .webp, .tif, .bmp, .gif, .ppm"
-            one = "a sound" if self._what == "sounds" else "an image"
             raise DataError(
                 f"{self._where}: no {self._what} in it{f' ({shown})' if shown else ''}; {one} file's name ends in {ends} or the like"
             )

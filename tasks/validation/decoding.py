@@ -51,6 +51,8 @@ def decoded(
     By several processes where that pays, and by one where it does not; of rare formats never in this process, which a fault in their
     decoders could end.
     """
+    length = max(1, min(_CHUNK_FILES, _CHUNK_BYTES // n_bytes))
+    chunks = (members[start : start + length] for start in range(0, len(members), length))
     workers = cores.usable()
     total = sum(member.size for member in members)
     if workers == 1 or (len(members) < _POOL_FILES and total < _POOL_BYTES):
@@ -59,16 +61,14 @@ def decoded(
             return decoder(data) if is_plain(data) else None
 
         with Decoders(1, raw, decoder) as apart:
-            for member in members:
-                found = _file_decoded(raw, member, here)
-                if found is None:
-                    yield from apart.decoded([[member]])
-                else:
-                    yield found
+            for chunk in chunks:
+                found = [_file_decoded(raw, member, here) for member in chunk]
+                left = [member for member, one in zip(chunk, found, strict=True) if one is None]
+                others = apart.decoded([left] if left else [])
+                yield from (next(others) if one is None else one for one in found)
         return
-    length = max(1, min(_CHUNK_FILES, _CHUNK_BYTES // n_bytes))
     with Decoders(workers, raw, decoder) as several:
-        yield from several.decoded(members[start : start + length] for start in range(0, len(members), length))
+        yield from several.decoded(chunks)
 
 
 class Decoders(Generic[_Decoded]):

@@ -50,6 +50,20 @@ def splits_of(
     return ["holdout" if key in held else "selection" if key in chosen else "train" for key in keys]
 
 
+def joined(keys: Sequence[str], pairs: Sequence[Sequence[int]]) -> list[str]:
+    """The keys (N) that sides are drawn by, with one for all that pairs of indices join, however far: the first of theirs by alphabet."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    n, (one, other) = len(keys), zip(*pairs, strict=True) if pairs else ((), ())
+    graph = coo_array(([1] * len(pairs), (one, other)), shape=(n, n))
+    parts: list[int] = connected_components(graph, directed=False)[1].tolist()
+    first: dict[int, str] = {}
+    for part, key in zip(parts, keys, strict=True):
+        first[part] = min(key, first.get(part, key))
+    return [first[part] for part in parts]
+
+
 def _top_up(kept: set[str], keys: Sequence[str], labels: Sequence[str | None], seed: int, fewest: int, fewest_of_each: int) -> None:
     """Add to what is kept those that are next in the draw, until they are enough; at most half of all, and of each label's."""
 

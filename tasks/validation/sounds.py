@@ -12,13 +12,12 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 from io import BytesIO
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +28,7 @@ from tasks.validation.annotated import Annotated
 from tasks.validation.decoding import decoded
 from tasks.validation.formats import UnusableError
 from tasks.validation.inspection import Inspection, OnRow, Row, each_told
+from tasks.validation.spooled import SpooledRows
 
 FULL = 32_768
 LEVEL = 0.1
@@ -154,27 +154,6 @@ def _decibels(level: float) -> str:
     return f"{20 * math.log10(level):.0f} dB" if level > 0 else "nothing at all"
 
 
-@dataclass(frozen=True)
-class SoundRows:
-    """Sounds of a file, gone through as the rows of an array, int16 (N, 1, T), one of them in memory at a time."""
-
-    path: Path
-    length: int
-    numbers: Sequence[int]
-
-    dtype: ClassVar[np.dtype[np.int16]] = np.dtype(np.int16)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return len(self.numbers), 1, self.length
-
-    def __iter__(self) -> Iterator[NDArray[np.int16]]:
-        with self.path.open("rb") as file:
-            for number in self.numbers:
-                file.seek(number * self.length * self.dtype.itemsize)
-                yield np.frombuffer(file.read(self.length * self.dtype.itemsize), dtype=self.dtype)[None]
-
-
 def inspect_sounds(raw: RawReader, about: Annotated, data: DataParams, limits: ValidateParams, spool: Path, on_row: OnRow) -> Inspection:
     """Look at every sound file; good ones are put into `spool`.
 
@@ -211,7 +190,7 @@ def inspect_sounds(raw: RawReader, about: Annotated, data: DataParams, limits: V
         for where, text, reason in about.refused
     ]
     notes = [*about.notes, *_notes(lengths, lower, data)]
-    return Inspection([*rows, *refused], about.classes, partial(SoundRows, spool, data.length), notes=notes)
+    return Inspection([*rows, *refused], about.classes, partial(SpooledRows, spool, (1, data.length), np.dtype(np.int16)), notes=notes)
 
 
 def _is_plain(data: bytes) -> bool:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from gan_core.kinds.pixels import Spool
 from tasks.validation.inspection import Inspection, Row
+from tasks.validation.packing import joined
 
 CORRELATION = 0.995
 """Of the small pictures of two near-twins, at least."""
@@ -140,14 +141,4 @@ def _candidates(points: NDArray[np.float32], others: NDArray[np.float32]) -> NDA
 
 def together(keys: Sequence[str], pictures: NDArray[np.float32]) -> list[str]:
     """The keys (N) that sides are drawn by, with one for all near-twins, and twins of twins: the first of theirs by alphabet."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    pairs = pairs_of_twins(pictures, pictures)
-    n = len(keys)
-    graph: Any = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(n, n))
-    groups = connected_components(graph, directed=False)[1]
-    first: dict[int, str] = {}
-    for group, key in zip(groups.tolist(), keys, strict=True):
-        first[group] = min(key, first.get(group, key))
-    return [first[group] for group in groups.tolist()]
+    return joined(keys, pairs_of_twins(pictures, pictures).tolist())

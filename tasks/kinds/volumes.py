@@ -1,0 +1,112 @@
+"""Volumes of one size, with labels or without."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gan_core.errors import ConfigError
+from tasks.kinds.kind import DataKind, Expected, Written, label_column, with_labels
+from tasks.kinds.pixels import classifier_or_random, refuse_all_alike, refuse_segmentation
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from pandas import DataFrame
+
+    from gan_core.data.dataset import Dataset, DatasetSpec
+    from gan_core.generator import GeneratorConfig, Samples
+    from gan_core.kinds.volumes import Volumes
+    from gan_core.metrics.features import ExtractorKind
+    from tasks.inputs import Inputs
+    from tasks.params import DataParams, EvaluateParams, ValidateParams
+    from tasks.sources.raw import RawReader
+    from tasks.validation.inspection import Inspection, OnRow
+    from tasks.validation.packing import Good
+
+
+class VolumeKind(DataKind):
+    """Volumes (1, X, Y, Z)."""
+
+    keys = frozenset({"size", "up", "layout", "labels", "group"})
+    family = "volumes"
+    layouts = ("volumes",)
+    chosen_by = "; data.layout: volumes takes the voxels and meshes of a folder, archive or bucket"
+    hint = "data.layout: volumes takes the voxels and meshes of it"
+    makes = "objects in three dimensions"
+    called = "volumes"
+    no_graph = "of volumes no graph is written yet"
+    scores = "tasks.scoring.volumes:VolumeScoring"
+    deciding = ("fid", "kid")
+    beside = ("iou_nna", "label_accuracy")
+
+    def is_in(self, data: DataParams) -> bool:
+        return data.layout in self.layouts
+
+    def inspect(self, raw: RawReader, data: DataParams, limits: ValidateParams, spool: Path, on_row: OnRow) -> Inspection:
+        from tasks.validation.annotated import by_folder, by_label_file
+        from tasks.validation.volumes import inspect_volumes
+
+        about = by_folder(raw, data.folders_are_classes) if data.annotations is None else by_label_file(raw, data.annotations)
+        return inspect_volumes(raw, about, data, limits, spool, on_row)
+
+    def expected(self, limits: ValidateParams) -> Sequence[Expected]:
+        return (
+            Expected("voxels", f"at most {limits.max_voxels:,} voxels (validate.max_voxels)", between=(1, limits.max_voxels)),
+            Expected("filled", "something is filled, and not everything", between=(1e-9, 1 - 1e-9)),
+            Expected("pieces", "every volume has a number of pieces"),
+        )
+
+    def pack(self, folder: Path, good: Good, data: DataParams, raw: RawReader) -> Volumes:
+        from gan_core.kinds.volumes import Volumes
+
+        rows = {split: good.samples(numbers) for split, numbers in good.numbers().items()}
+        return Volumes.pack(folder, rows, good.labels, good.classes)
+
+    def drift_of(self, samples: NDArray[np.uint8], spec: Volumes) -> tuple[Mapping[str, NDArray[np.float64]], NDArray[np.float64]]:
+        """What is filled of each, and how high its middle is, both as shares; and its voxels."""
+        import numpy as np
+
+        from tasks.validation.projections import projections
+
+        levels = samples[:, 0].mean(axis=(1, 2), dtype=np.float64) / 255
+        heights = (levels * np.linspace(0, 1, levels.shape[1])).sum(axis=1) / np.maximum(levels.sum(axis=1), 1e-12)
+        return {"filled": levels.mean(axis=1), "height": heights}, projections(samples)
+
+    def features(self, name: str, spec: DatasetSpec, params: EvaluateParams) -> ExtractorKind:
+        refuse_segmentation(name, params)
+        if params.features == "inception":
+            raise ConfigError(
+                f"generators.{name}.evaluate.features: inception knows photographs, and these are volumes; use auto or random"
+            )
+        return classifier_or_random(name, spec, params)
+
+    def check(self, dataset: Dataset, params: EvaluateParams) -> None:
+        super().check(dataset, params)
+        refuse_all_alike(dataset, self.called)
+
+    def written(self, samples: Samples, classes: tuple[str, ...] | None, given: Inputs | None) -> Written:
+        from gan_core.pictures import grid, save_png
+        from gan_core.shading import shaded
+        from tasks.volumes import write_folder, writers
+
+        volumes = samples.samples
+        return Written(
+            {"volumes": volumes[:, 0] > 0},
+            {".png": lambda path: save_png(grid(shaded(volumes)), path), **writers(volumes)},
+            lambda folder: write_folder(samples, folder, classes),
+        )
+
+    def answer(self, samples: Samples, classes: tuple[str, ...] | None) -> DataFrame:
+        import base64
+
+        import pandas as pd
+
+        from tasks.volumes import encode_binvox
+
+        texts = [base64.b64encode(encode_binvox(volume)).decode() for volume in samples.samples]
+        return with_labels(pd.DataFrame({"binvox": texts}), samples, classes)
+
+    def answered(self, config: GeneratorConfig) -> Sequence[tuple[str, str]]:
+        return [("string", "binvox"), *label_column(config)]

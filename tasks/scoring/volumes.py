@@ -1,0 +1,116 @@
+"""Volumes: by features as images are, and by how much they overlap with held-out ones.
+
+Of a network's features the mean over all places is taken, so they see what a shape is made of better than where it is. Overlap sees the
+latter. As many generated volumes are compared by it as there are held-out ones.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gan_core import pictures
+from gan_core.data.dataset import Dataset
+from gan_core.generator import Generator
+from gan_core.metrics.bootstrap import Draws
+from gan_core.metrics.features import FeatureExtractor
+from gan_core.metrics.shapes import Matches, in_one_piece, matches
+from gan_core.randomness import mix
+from gan_core.shading import AZIMUTH, shaded
+from tasks.params import EvaluateParams
+from tasks.scoring.copies import most_compared
+from tasks.scoring.images import ImageScoring
+from tasks.scoring.scoring import Evidence, chosen, rounded
+
+_APART = 3  # drawn with a seed of their own
+_TURNED, _TURNS = 8, 4  # volumes that are shown from several sides, and from how many
+
+
+class VolumeEvidence(Evidence):
+    """The scores of features, and iou_coverage, iou_nna and connected."""
+
+    def __init__(self, by_features: Evidence, found: Matches, connected: NDArray[np.float64]) -> None:
+        self.by_features = by_features
+        self.found = found
+        self.connected = connected
+        self.n_real, self.n_generated = by_features.n_real, by_features.n_generated
+
+    def scores(self) -> dict[str, float]:
+        return {
+            **self.by_features.scores(),
+            "iou_coverage": self.found.coverage,
+            "iou_nna": self.found.accuracy,
+            "connected": float(np.median(self.connected)),
+        }
+
+    def resampled(self, metric: str, real: NDArray[np.int64], generated: NDArray[np.int64]) -> float:
+        """Of the overlaps neighbours stay as they were found: a copy that a resample draws is nobody's neighbour."""
+        if metric == "iou_coverage":
+            return self._share(self.found.covered, real)
+        if metric == "iou_nna":
+            return (self._share(self.found.told_real, real) + self._share(self.found.told_generated, generated)) / 2
+        if metric == "connected":
+            return float(np.median(self.connected[generated[generated < len(self.connected)]]))
+        return self.by_features.resampled(metric, real, generated)
+
+    def _share(self, each: NDArray[np.float64], indices: NDArray[np.int64]) -> float:
+        """The mean over those of some indices that were compared: all, where these are fewer than were gathered."""
+        return float(each[indices[indices < len(each)]].mean())
+
+    def replicates(self, metric: str, real: Draws, generated: Draws) -> NDArray[np.float64]:
+        if metric in ("iou_coverage", "iou_nna", "connected"):
+            return super().replicates(metric, real, generated)
+        return self.by_features.replicates(metric, real, generated)
+
+    def unbiased(self, metric: str, real: Draws, generated: Draws) -> float:
+        if metric in ("iou_coverage", "iou_nna", "connected"):
+            return super().unbiased(metric, real, generated)
+        return self.by_features.unbiased(metric, real, generated)
+
+    def undecided(self, metric: str) -> str | None:
+        return self.by_features.undecided(metric)
+
+    def details(self) -> dict[str, Any]:
+        return {**self.by_features.details(), "compared_by_overlap": {"real": len(self.found.covered), "generated": len(self.connected)}}
+
+
+class VolumeScoring(ImageScoring):
+    """By a classifier's features where there are labels, by those of a fixed random network otherwise; and by overlap."""
+
+    def gather(self, generator: Generator, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams) -> Evidence:
+        by_features = super().gather(generator, dataset, extractor, params)
+        real = _held_out(dataset, params)
+        labels = None
+        if generator.config.classes is not None:
+            labels = np.resize(dataset.labels["train"][chosen(dataset, "train", len(real), params.seed)], len(real)).astype(np.int64)
+        generated = generator.sample(len(real), seed=mix(params.seed, _APART), labels=labels).samples
+        return VolumeEvidence(by_features, matches(real, generated), in_one_piece(generated))
+
+    def real_against_real(self, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams) -> dict[str, float]:
+        """By overlap one half of the held-out volumes beside the other."""
+        held_out = _held_out(dataset, params)
+        half = len(held_out) // 2
+        found = matches(held_out[:half], held_out[half : 2 * half])
+        return {
+            **super().real_against_real(dataset, extractor, params),
+            "iou_coverage": rounded(found.coverage),
+            "iou_nna": rounded(found.accuracy),
+            "connected": rounded(float(np.median(in_one_piece(held_out)))),
+        }
+
+    def pictured(self, samples: NDArray[Any]) -> NDArray[np.uint8]:
+        return shaded(samples)
+
+    def grids(self, generator: Generator, dataset: Dataset, seed: int) -> dict[str, NDArray[np.uint8]]:
+        """Beside the two, the first of the generated ones from several sides, a row each."""
+        generated, _, _ = self.shown(generator, dataset, seed)
+        sides = [shaded(generated[:_TURNED], azimuth=AZIMUTH + 360 * turn / _TURNS) for turn in range(_TURNS)]
+        return {**super().grids(generator, dataset, seed), "turned": pictures.rows(*sides)}
+
+
+def _held_out(dataset: Dataset, params: EvaluateParams) -> NDArray[np.uint8]:
+    """Held-out volumes that overlaps are looked at with."""
+    most = min(params.samples, most_compared(dataset.spec.shape), dataset.spec.counts["holdout"])
+    return np.array(dataset.samples["holdout"][chosen(dataset, "holdout", most, params.seed)])
