@@ -18,6 +18,7 @@ from typing import Any, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
@@ -467,6 +468,10 @@ def read_config(folder: Path) -> GeneratorConfig:
         return GeneratorConfig(**{**facts, "data": kind.from_json(data), "network": network_of(facts["network"], former=written == 1)})
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in ("network", *first["loc"]))
+        raise DataError(f"{path}: damaged, or of a version of Gantry between two releases ({where}: {first['msg']})") from None
     except (ValueError, TypeError, KeyError, AttributeError, ConfigError) as error:
         raise DataError(f"{path}: damaged ({error})") from None
 

@@ -58,7 +58,7 @@ section = {"fetch": "data", "validate": "validate", "train": "train", "evaluate"
 text = json.dumps(entry[section]) + manner.get("source", "")
 if stage == "register":
     metrics = {"challenger": {"fid": 12.5}, "champion": None}
-    decided = {"outcome": manner.get("outcome", "first"), "reasons": ["there is no champion yet"], "version": 1}
+    decided = {"outcome": manner.get("outcome", "first"), "reasons": ["there was no champion before it"], "version": 1}
     text = json.dumps({**decided, "metrics": metrics})
 out = Path(outs[stage])
 out.parent.mkdir(parents=True, exist_ok=True)

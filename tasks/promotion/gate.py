@@ -101,7 +101,7 @@ def decide(record: Record, rule: RegisterParams, kind: Kind) -> Decision:
     if vetoes:
         return Decision(f"vetoed: {vetoes[0]}", tuple(vetoes))
     if record.champion is None:
-        return Decision("first", ("there is no champion yet",))
+        return Decision("first", ("there was no champion before it",))
     difference = _measured_differently(record.challenger.conditions, record.champion.conditions)
     if difference:
         return veto(difference)

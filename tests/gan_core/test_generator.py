@@ -262,6 +262,13 @@ class TestOnDisk:
         with pytest.raises(DataError, match=r"generator/config\.json: "):
             Generator.load(tmp_path / "generator")
 
+    def test_a_network_with_settings_that_it_does_not_have_is_named_in_one_line(self, tmp_path: Path) -> None:
+        make().save(tmp_path / "generator")
+        change(tmp_path / "generator", network={"network": "mlp", "widths": "wide"})
+        with pytest.raises(DataError, match=r"config\.json: damaged, or of .* releases \(network\.\S*widths\S*: .*\)") as caught:
+            Generator.load(tmp_path / "generator")
+        assert "\n" not in str(caught.value)
+
     def test_another_format_is_named(self, tmp_path: Path) -> None:
         make().save(tmp_path / "generator")
         change(tmp_path / "generator", format=3)

@@ -81,10 +81,10 @@ FID = "fid 7.2 is 31 times real against real (0.23)"
     ("record", "words"),
     [
         (
-            {"outcome": "first", "reasons": ["there is no champion yet"], "beside_real": {"in_words": FID}},
+            {"outcome": "first", "reasons": ["there was no champion before it"], "beside_real": {"in_words": FID}},
             f"version 3 is the champion (first): {FID}",
         ),
-        ({"outcome": "first", "reasons": ["there is no champion yet"]}, "version 3 is the champion (first)"),
+        ({"outcome": "first", "reasons": ["there was no champion before it"]}, "version 3 is the champion (first)"),
         (
             {"outcome": "kept: worse", "reasons": ["fid 9 against 7"], "beside_real": {"in_words": FID}},
             f"version 3 is the challenger (kept: worse): fid 9 against 7; {FID}",

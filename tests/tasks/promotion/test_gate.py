@@ -44,7 +44,7 @@ def test_every_metric_of_the_schema_has_a_direction() -> None:
 
 def test_the_first_becomes_the_champion() -> None:
     decision = alone(GOOD)
-    assert (decision.outcome, decision.reasons, decision.promotes) == ("first", ("there is no champion yet",), True)
+    assert (decision.outcome, decision.reasons, decision.promotes) == ("first", ("there was no champion before it",), True)
 
 
 def test_a_better_one_is_promoted() -> None:

@@ -222,10 +222,10 @@ class TestPage:
 
     def test_a_first_decision_is_one_clear_sentence(self) -> None:
         base = facts("first")
-        html = page.render(replace(base, record={**base.record, "former_champion": None, "reasons": ["there is no champion yet"]}))
+        html = page.render(replace(base, record={**base.record, "former_champion": None, "reasons": ["there was no champion before it"]}))
         assert "<p>Version 3 is the champion, the first: <span>fid 12.5 is 8.3 times real against real (1.5)</span>.</p>" in html
         assert html.count("real against real (1.5)") == 1
-        assert "there is no champion yet" not in html
+        assert "there was no champion before it" not in html
 
     def test_what_an_earlier_gantry_did_not_measure_is_left_out(self) -> None:
         earlier = {"seconds": 60.0, "images_per_second": 1_602, "device": "cuda", "processes": 4}
