@@ -76,6 +76,7 @@ def _place_of(workspace: Workspace, path: Path) -> str:
 
 def _of_table(workspace: Workspace, path: Path, name: str, label: str | None) -> Draft:
     from tasks.validation.table_files import read_table
+    from tasks.validation.table_rules import as_lines
     from tasks.validation.tables import inspect_table
 
     data = DataParams(source=f"table://{_place_of(workspace, path)}", label=label)
@@ -92,7 +93,12 @@ def _of_table(workspace: Workspace, path: Path, name: str, label: str | None) ->
     columns = [one for one in table.found if one.name and not one.is_label]
     widest = min(max(len(one.yaml) for one in columns), 40)
     lines += ["columns:", *(f"  {one.yaml.ljust(widest)}  # {_remark(one)}" for one in columns)]
+    if table.suggested:
+        lines.append("rules:  # what holds in every row, and so in every generated one; rows that come to break it go to quarantine")
+        lines += [f"  {line}" for line in as_lines(table.suggested)]
     said = [*table.said(path.name)][: len(table.notes) + 1]
+    if table.suggested:
+        said.append(f"in every row holds, and stands in the entry as rules: {'; '.join(map(str, table.suggested))}")
     if faults:
         said.append(f"{len(faults):,} of {len(rows):,} rows go to quarantine, the first since {faults[0]}")
     labels = tuple(one.name for one in columns if one.kind.kind in ("category", "boolean") and 1 < one.values <= _MOST_SUGGESTED)

@@ -122,16 +122,19 @@ def read_column(name: str, cells: Sequence[Any], decimal: str | None, asked: Ask
         if not whole or number.format is not None or len({number.parse(value) for value in values}) > FEW_VALUES:
             return number
         return Reading("category", _category_type(values))
+    is_named = len(values) > FEW_VALUES and _NAME.fullmatch(name) is not None
+    may_be_people = is_named and share(lambda value: isinstance(value, str) and bool(_PERSON.fullmatch(value))) >= _MOSTLY
     if len(values) > MOST_CATEGORIES or (len(values) > FEW_VALUES and 2 * len(values) > total):
         shares = f"({len(values):,} different ones in {total:,})"
-        if _NAME.fullmatch(name) and share(lambda value: isinstance(value, str) and bool(_PERSON.fullmatch(value))) >= _MOSTLY:
+        if may_be_people:
             return Reading("drop", note=f"it holds names of people {shares}; name invents others", suggested="name")
         if any(" " in str(value) for value in values):
             return Reading("drop", note=f"it holds a text of its own in most rows {shares}")
         is_told = len(values) >= _MOSTLY * total
         note = f"it holds an id, another one in most rows {shares}" + ("; id draws new ones" if is_told else "")
         return Reading("drop", note=note, suggested="id" if is_told else None)
-    return Reading("boolean" if _is_pair(values, _PAIRS) else "category", _category_type(values))
+    drawn = "real ones are drawn; if they are people's, name invents others" if may_be_people else None
+    return Reading("boolean" if _is_pair(values, _PAIRS) else "category", _category_type(values), note=drawn)
 
 
 def _as_asked(asked: Asked, values: Sequence[Any], share: Callable[[Callable[[Any], bool]], float], decimal: str | None) -> Reading:

@@ -80,7 +80,7 @@ def remark_on(column: Column, values: NDArray[np.float64], note: str | None) -> 
     frequent = sorted(shares, key=lambda text: -shares[text])
     if len(frequent) == 1:
         return _joined(f"always {_short(frequent[0])}", note)
-    shown = ", ".join(f"{_short(text)} {shares[text]:.0%}" for text in frequent[:_SHOWN])
+    shown = ", ".join(f"{_short(text)} {_percent(shares[text])}" for text in frequent[:_SHOWN])
     rest = len(frequent) - _SHOWN
     return _joined(f"{len(frequent):,} values: {shown}" + (f" and {rest:,} more" if rest > 0 else ""), note)
 
@@ -96,6 +96,14 @@ def _range(column: Column, values: NDArray[np.float64]) -> str:
     if low == high:
         return f"always {low:.12g}"
     return f"{'whole, ' if column.dtype == 'int64' else ''}{low:.6g} to {high:.6g}"
+
+
+def _percent(share: float) -> str:
+    """Without decimals, unless that would make none of a few, or all of nearly all."""
+    shown = f"{share:.0%}"
+    if shown not in ("0%", "100%") or share in (0.0, 1.0):
+        return shown
+    return f"{min(max(share, 0.0001), 0.9999):.2%}"
 
 
 def _short(text: str) -> str:

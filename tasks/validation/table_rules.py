@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -14,9 +16,17 @@ from numpy.typing import NDArray
 from gan_core.kinds.schema import Column, decimals_of
 from gan_core.rules import Rule, names_in
 from tasks.sources.raw import safe_path
+from tasks.validation.column_kinds import as_yaml
 from tasks.validation.columns import MOST_CATEGORIES, Reading
 
 Values = NDArray[np.float64]
+
+_FEWEST_ROWS = 50
+"""Below which nothing is suggested."""
+_SOME_ROWS = 5_000  # in which is looked first
+_BROKEN_BY_CHANCE = 0.05
+_FEWEST_TOLD, _MOST_TOLD = 3, 100  # values of a column
+_NEARLY = 0.9
 
 
 def counted_columns(rules: Sequence[Rule]) -> set[str]:
@@ -110,6 +120,77 @@ def resolved(rules: Sequence[Rule], columns: Sequence[Column], values: Sequence[
         return replace(rule, occurring=tuple(sorted(occurring, key=lambda one: [-math.inf if value is None else value for value in one])))
 
     return tuple(map(seen, rules))
+
+
+def suggested(columns: Sequence[Column], values: Sequence[Values], rules: Sequence[Rule]) -> tuple[Rule, ...]:
+    """What holds in every row and is no rule yet: orders of two dates, and combinations of a column with those that it tells.
+
+    An order counts where independent columns would break it in a row of twenty at least. A column tells another where each of its values
+    has one beside it, in ten rows on the average, and neither has fewer than three or nearly always the same.
+
+    Args:
+        columns: those that rules can be about.
+        values: (N,) each, as they are packed.
+        rules: those that there are; what they name is left alone.
+    """
+    count = len(values[0]) if values else 0
+    if count < _FEWEST_ROWS:
+        return ()
+    taken = {name for _, name in names_in(rules)}
+    free = {column.name: (column, numbers) for column, numbers in zip(columns, values, strict=True) if column.name not in taken}
+    return (*_orders(free), *_combinations(free, count))
+
+
+def _orders(free: Mapping[str, tuple[Column, Values]]) -> Iterator[Rule]:
+    dated = [name for name, (column, _) in free.items() if column.dtype in ("date", "datetime") and column.categories is None]
+    found = set()
+    for low, high in itertools.permutations(dated, 2):
+        if free[low][0].dtype == free[high][0].dtype:
+            first, second = free[low][1], free[high][1]
+            both = ~np.isnan(first) & ~np.isnan(second)
+            first, second = first[both], second[both]
+            by_chance = np.random.default_rng(0).permutation(second)
+            if 2 * both.sum() >= len(both) and (first <= second).all() and (first > by_chance).mean() >= _BROKEN_BY_CHANCE:
+                found.add((low, high))
+    for low, high in sorted(found, key=lambda pair: (dated.index(pair[0]), dated.index(pair[1]))):
+        follows = any((low, between) in found and (between, high) in found for between in dated)
+        rule = Rule("order", (low, high))
+        with suppress(ValueError):  # of names that cannot stand in a rule
+            if not follows and Rule.of(str(rule)) == rule:
+                yield rule
+
+
+def _combinations(free: Mapping[str, tuple[Column, Values]], count: int) -> Iterator[Rule]:
+    some = slice(None, None, max(1, count // _SOME_ROWS))
+    codes: dict[str, NDArray[np.int64]] = {}
+    for name, (column, numbers) in free.items():
+        if column.categories is not None or (column.dtype == "int64" and len(np.unique(numbers[some])) <= _MOST_TOLD):
+            distinct, code, shares = np.unique(numbers, return_inverse=True, return_counts=True)
+            if len(distinct) >= _FEWEST_TOLD and shares.max() < _NEARLY * count and 10 * len(distinct) <= count:
+                codes[name] = code.ravel()
+    claimed: set[str] = set()
+    for name in sorted(codes, key=lambda name: -int(codes[name].max())):
+        many = int(codes[name].max()) + 1
+
+        def is_told(other: str, rows: slice, name: str = name) -> bool:
+            mine, theirs = codes[name][rows], codes[other][rows]
+            pairs = np.unique(mine * (int(codes[other].max()) + 1) + theirs)
+            return len(pairs) == len(np.unique(mine))
+
+        others = [other for other in codes if other != name and not {name, other} & claimed]
+        told = [other for other in others if is_told(other, some) and is_told(other, slice(None))]
+        if told and many <= MOST_CATEGORIES:
+            claimed |= {name, *told}
+            yield Rule("combinations", (name, *told))
+
+
+def as_lines(rules: Sequence[Rule]) -> Iterator[str]:
+    """Rules as items of a list in YAML."""
+    for rule in rules:
+        if rule.kind in ("combinations", "unique"):
+            yield f"- {rule.kind}: [{', '.join(map(as_yaml, rule.columns))}]"
+        else:
+            yield f"- {as_yaml(str(rule))}"
 
 
 def notes_on(rules: Sequence[Rule], columns: Sequence[Column], values: Sequence[Values]) -> Iterator[str]:

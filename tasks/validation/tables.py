@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 
 from gan_core.errors import DataError
 from gan_core.kinds.schema import GAP, Column, Invented, Schema
+from gan_core.rules import Rule
 from tasks.params import DataParams
 from tasks.sources.raw import safe_path
 from tasks.validation.column_kinds import Asked
 from tasks.validation.columns import MOST_CATEGORIES, Reading, is_whole, read_column
 from tasks.validation.columns_shown import FoundColumn, block_of, remark_on, table_of
 from tasks.validation.table_files import Cells
-from tasks.validation.table_rules import broken, counted_columns, misfits, notes_on, resolved
+from tasks.validation.table_rules import as_lines, broken, counted_columns, misfits, notes_on, resolved, suggested
 
 LONGEST_CELL = 1_000
 """Characters of a cell; rows with longer ones go to quarantine."""
@@ -60,6 +61,8 @@ class TableRows:
     """Every column of the file, used or not, in its order."""
     missing_texts: tuple[str, ...] = ()
     """Those that stand for missing cells in it."""
+    suggested: tuple[Rule, ...] = ()
+    """What holds in every row, and is no rule of the entry."""
 
     def said(self, name: str) -> Iterator[str]:
         """What people should know of how the table, a file of that name, was read: a note each, some of several lines."""
@@ -67,6 +70,9 @@ class TableRows:
         yield f"the columns of {name}:\n{table_of(self.found, self.missing_texts)}"
         if block := block_of(self.found):
             yield f"to hold them to that, to have others invented, or to change it, in params.yaml below data:\n{block}"
+        if self.suggested:
+            listed = "\n".join(f"    {line}" for line in as_lines(self.suggested))
+            yield f"this holds in every row; to have it hold in every generated one, in params.yaml below data:\n  rules:\n{listed}"
 
 
 def inspect_table(cells: Cells, data: DataParams, path: str) -> tuple[list[TableRow], tuple[str, ...] | None, TableRows]:
@@ -110,10 +116,11 @@ def inspect_table(cells: Cells, data: DataParams, path: str) -> tuple[list[Table
     classes = None if label is None or not good else _classes(columns[label], values[label], path)
     texts = None if label is None else _texts(columns[label], values[label])
     used = {name: (*one, reading) for name, one, reading in zip(names, packed, known, strict=True)}
+    beside = [k for k in range(len(names)) if k != label]
     table = TableRows(
-        np.stack([values[k] for k in range(len(names)) if k != label], axis=1) if len(names) > (label is not None) else np.empty((0, 0)),
+        np.stack([values[k] for k in beside], axis=1) if beside else np.empty((0, 0)),
         Schema(
-            tuple(column for k, column in enumerate(columns) if k != label),
+            tuple(columns[k] for k in beside),
             data.label,
             "string" if label is None else columns[label].dtype,
             rules=rules,
@@ -122,6 +129,7 @@ def inspect_table(cells: Cells, data: DataParams, path: str) -> tuple[list[Table
         (*cells.notes, *notes_on(rules, columns, values)),
         tuple(_found(name, used.get(name), told.get(name) or left_out.get(name), data) for name in cells.names),
         tuple(sorted({cell for row in good for cell in row if isinstance(cell, str) and cell in missing})),
+        suggested([columns[k] for k in beside], [values[k] for k in beside], rules),
     )
     return list(_rows(rows, reasons, texts, _common(values))), classes, table
 

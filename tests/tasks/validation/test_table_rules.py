@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from row_generator import untrained
+from ruamel.yaml import YAML
 from test_columns_asked import entry_with
 from test_table_cases import NOISE, csv, read
 
@@ -137,3 +138,36 @@ def test_education_of_adult(gantry_data: Path) -> None:
     pairs = [set(zip(rows["education"], rows["education-num"].astype(int), strict=True)) for rows in (real, frame)]
     assert len(pairs[0]) == 16
     assert pairs[1] <= pairs[0]
+
+
+class TestSuggested:
+    def test_what_holds_in_every_row_is_said_as_rules_that_can_stand_there(self) -> None:
+        columns = orders()
+        _, table, _ = read(csv({**columns, "born": _days(-9_000, -6_000), "shop": DRAW.choice(list("abc"), 400)}))
+        assert [str(rule) for rule in table.suggested] == ["start <= end", "combinations: city, zip"]
+        said = [*table.said("t.csv")][-1]
+        rules = YAML(typ="safe").load(said.partition("below data:")[2])["rules"]
+        again = read(csv(columns), rules=rules)
+        assert not any(row.reason for row in again[0])
+        assert again[1].suggested == ()
+
+    def test_neither_what_breaks_once_nor_what_cannot_break(self) -> None:
+        columns = orders()
+        columns["end"] = columns["end"].to_numpy().copy()
+        columns["end"][7], columns["zip"][7] = "01.01.2020", 150 if columns["zip"][7] == 118 else 118
+        columns["later"] = _days(20_000, 20_100)  # after all others, as the ranges say
+        assert read(csv(columns))[1].suggested == ()
+
+    def test_a_column_that_tells_two_is_one_rule(self) -> None:
+        kind = DRAW.integers(0, 4, 400)
+        columns = {
+            "kind": np.array(list("abcd"))[kind],
+            "code": kind * 11,
+            "group": np.array(list("xxyz"))[kind],
+            "n": DRAW.normal(size=400),
+        }
+        assert [str(rule) for rule in read(csv(columns))[1].suggested] == ["combinations: kind, code, group"]
+
+
+def _days(low: int, high: int) -> Any:
+    return pd.to_datetime(DRAW.integers(low, high, 400), unit="D").strftime("%Y-%m-%d")
