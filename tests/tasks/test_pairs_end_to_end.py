@@ -155,8 +155,8 @@ class TestAsking:
             ({}, "makes pictures of pictures; say which with --input FILE"),
             ({"given": Path("nowhere.png")}, "--input nowhere.png: not there"),
             ({"given": Path()}, "no pictures in it"),
-            ({"given": Path("x.png"), "count": 3}, "leave all but --input and --out out"),
-            ({"given": Path("x.png"), "label": "cat"}, "leave all but --input and --out out"),
+            ({"given": Path("x.png"), "count": 3}, "leave all but --input, --tile and --out out"),
+            ({"given": Path("x.png"), "label": "cat"}, "leave all but --input, --tile and --out out"),
         ],
     )
     def test_a_translating_generator_needs_pictures_and_nothing_else(
