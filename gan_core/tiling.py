@@ -136,22 +136,24 @@ def translated(
     total, done = len(tops) * len(lefts), 0
     with _one_normalisation(network, tiling, rows_from, scaled, columns_at, len(rows_at), device) if total > 1 else _as_it_is():
         band = rows_from(0, tiling.tile)
-        carried: NDArray[np.float32] | None = None  # rows that the band before has a part in, weighted, and its weights last
+        # What the band before has a part in: weighted rows, and what they weigh.
+        carried, weighed = np.zeros((0, 0, 0), dtype=np.float32), np.zeros(0, dtype=np.float32)
         for number, top in enumerate(tops):
-            size = len(band)
+            size, is_last = len(band), number + 1 == len(tops)
             sums = _across(partial(made_of, band), tiling, lefts, len(columns_at))
             done += len(lefts)
-            down = tiling.weights(top, len(rows_at))[:, None, None]
-            parts = np.concatenate([sums * down, np.broadcast_to(down, (*sums.shape[:2], 1))], axis=2)
-            if carried is not None:
-                parts[: len(carried)] += carried
-            end = tops[number + 1] - top if number + 1 < len(tops) else size
-            if number + 1 < len(tops):
+            down = tiling.weights(top, len(rows_at))
+            sums *= down[:, None, None]
+            if number:
+                sums[: len(carried)] += carried
+                down[: len(weighed)] += weighed
+            end = size if is_last else tops[number + 1] - top
+            if not is_last:
                 # Read before anything is written over it.
                 band = np.concatenate([band[end:], rows_from(top + size, top + end + size)])
-                carried = parts[end:].copy()
-            ready = parts[: min(end, height - top), :width]
-            ready = ready[..., :-1] / ready[..., -1:]
+                carried, weighed = sums[end:].copy(), down[end:]
+            ready = sums[: min(end, height - top), :width]
+            ready /= down[: len(ready), None, None]
             into[top : top + len(ready)] = stored(torch.from_numpy(ready).permute(2, 0, 1))
             on_tile(done, total)
 

@@ -141,8 +141,8 @@ def translate_whole(generator: Generator, whole: Whole, tile: int | None, on_til
         return given.expand(3, -1, -1) if len(given) == 1 else (given * luma).sum(dim=0, keepdim=True)
 
     def stored(made: Tensor) -> NDArray[Any]:
-        values = made.clamp(-1, 1).add_(1).mul_((high - low) / 2).add_(low).permute(1, 2, 0).numpy()
-        return np.asarray((np.rint(values) if kind.kind in "iu" else values).astype(kind))
+        values = made.clamp(-1, 1).add_(1).mul_((high - low) / 2).add_(low)
+        return np.asarray((values.round_() if kind.kind in "iu" else values).permute(1, 2, 0).numpy().astype(kind))
 
     into = whole.values if whole.values.shape[2] == channels else np.empty((*whole.values.shape[:2], channels), dtype=kind)
     translated(generator, whole.values, tiling, scaled, stored, into, on_tile)

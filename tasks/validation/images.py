@@ -279,7 +279,15 @@ def values_of(data: bytes, check: CheckSize) -> Raster:
             if source.mode in _WIDE_MODES:
                 return _wide(source, orientation)
             plain, alpha = to_plain(source)
-            return Raster(np.array(plain), 255, source.mode, None if alpha is None else np.array(alpha), orientation=orientation)
+            return Raster(_in_strips(plain), 255, source.mode, None if alpha is None else _in_strips(alpha), orientation=orientation)
+
+
+def _in_strips(image: Image.Image) -> NDArray[np.uint8]:
+    """A picture's values; copied some rows at a time, since Pillow takes three times their memory for all at once."""
+    values = np.empty((image.height, image.width, *([3] if image.mode == "RGB" else [])), dtype=np.uint8)
+    for start in range(0, image.height, _ROWS):
+        values[start : start + _ROWS] = np.asarray(image.crop((0, start, image.width, min(start + _ROWS, image.height))))
+    return values
 
 
 @contextmanager
