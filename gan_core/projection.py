@@ -14,6 +14,7 @@ from torch import Tensor
 
 from gan_core.errors import ConfigError
 from gan_core.generator import Generator, Order
+from gan_core.optimizers import Adam
 
 CANDIDATES = 256
 """Samples among which the way begins."""
@@ -120,7 +121,7 @@ def _descended(
     given = None if order.given is None else order.given[chosen]
     longest = math.sqrt(begin.shape[1]) + 2.0  # longer are fewer than 1 in 400 of normal latents
     latents = begin.clone().requires_grad_(True)
-    optimizer = torch.optim.Adam([latents], _RATE)
+    optimizer = Adam([latents], _RATE)
     slower = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(steps, 1))
     for _ in range(steps):
         optimizer.zero_grad()

@@ -37,6 +37,7 @@ from gan_core.files import write_whole
 from gan_core.generator import Generator
 from gan_core.microbatches import Microbatches
 from gan_core.networks.common import rows_by_class
+from gan_core.optimizers import Adam, RMSprop
 from gan_core.params import TrainParams
 from gan_core.params.common import OptimizerParams
 from gan_core.randomness import reseed
@@ -51,8 +52,8 @@ _NO_EFFECT = ("checkpoint_every", "start")
 _LATER: Mapping[str, object] = {"freeze": None, "select": "last", "select_every": None, "patience": None, "replay": None}
 """Parameters, with their defaults, that trainings begun by an earlier Gantry do not know."""
 _MOMENTS: Mapping[type[torch.optim.Optimizer], frozenset[str]] = {
-    torch.optim.Adam: frozenset({"step", "exp_avg", "exp_avg_sq"}),
-    torch.optim.RMSprop: frozenset({"step", "square_avg"}),
+    Adam: frozenset({"step", "exp_avg", "exp_avg_sq"}),
+    RMSprop: frozenset({"step", "square_avg"}),
 }
 """What each optimiser keeps of a weight."""
 
@@ -286,8 +287,8 @@ def _optimizer(recipe: Recipe[Any], turn: Turn, params: OptimizerParams) -> torc
     rate = params.learning_rate if turn.draws else params.generator_learning_rate or params.learning_rate
     group = {"params": recipe.weights(turn), "initial_lr": rate}
     if params.name == "rmsprop":
-        return torch.optim.RMSprop([group], lr=rate, foreach=True)
-    return torch.optim.Adam([group], lr=rate, betas=params.betas, fused=True)
+        return RMSprop([group], lr=rate, foreach=True)
+    return Adam([group], lr=rate, betas=params.betas, fused=True)
 
 
 def _set_rates(optimizers: Mapping[int, torch.optim.Optimizer], params: TrainParams, images: int) -> None:

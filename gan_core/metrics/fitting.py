@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from gan_core.errors import TrainingError
+from gan_core.optimizers import AdamW
 
 _WARM_UP = 0.2  # share of the steps in which the learning rate rises
 
@@ -53,7 +54,7 @@ def one_cycle(
     Raises:
         TrainingError: the last loss is not finite.
     """
-    optimizer = torch.optim.AdamW(list(weights), lr=rate, weight_decay=decay, fused=True)
+    optimizer = AdamW(list(weights), lr=rate, weight_decay=decay, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=_WARM_UP)
     loss, listener = torch.zeros(()), _listener.get()
     for step in range(steps):
