@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -19,7 +18,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -27,6 +26,7 @@ from typing import IO, Self
 
 from flows import prefect_page
 from gan_core.errors import GantryError
+from tasks.system import kept_databases
 from tasks.system.imports import all_imported, quick_imports
 from tasks.system.processes import die_with, end
 from tasks.workspace import Workspace
@@ -228,35 +228,18 @@ def _serve(parent: int, listener: int, lock: int) -> None:
 
 
 def _create_database(database: Path) -> None:
-    """Prefect's empty database, as a copy of the one that the first workspace of this user had.
-
-    Prefect makes it by 100 migrations, 6 s of computing, and the outcome is the same each time for one version of Prefect.
-    """
+    """Prefect's empty database, which takes it 6 s of computing to make."""
     import asyncio
-    import sqlite3
     from importlib.metadata import version
 
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gantry"
-    kept = cache / f"prefect-{version('prefect')}.db"
-    with suppress(OSError, sqlite3.Error):
-        temporary = database.with_name(f".{database.name}.{os.getpid()}.tmp")
-        shutil.copyfile(kept, temporary)
-        with closing(sqlite3.connect(temporary)) as connection:
-            checked = connection.execute("PRAGMA quick_check").fetchall()
-            version_of_schema = connection.execute("PRAGMA schema_version").fetchone()
-            sound = checked == [("ok",)] and version_of_schema != (0,)
-        if sound:
-            temporary.replace(database)
-            return
+    kept, unfinished = f"prefect-{version('prefect')}.db", database.with_name(f".{database.name}.unfinished")
+    if kept_databases.bring(kept, unfinished):
+        unfinished.replace(database)
+        return
     from prefect.server.database import provide_database_interface
 
     asyncio.run(provide_database_interface().create_db())
-    with suppress(OSError, sqlite3.Error):  # without a cache every workspace waits for its own
-        cache.mkdir(parents=True, exist_ok=True)
-        temporary = kept.with_name(f".{kept.name}.{os.getpid()}.tmp")
-        with closing(sqlite3.connect(database)) as connection:
-            connection.execute("VACUUM INTO ?", (str(temporary),))
-        temporary.replace(kept)
+    kept_databases.keep(database, kept)
 
 
 if __name__ == "__main__":

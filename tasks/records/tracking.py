@@ -14,11 +14,12 @@ import logging
 import math
 import os
 import signal
+import sqlite3
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -29,6 +30,7 @@ from uuid import uuid4
 
 from gan_core.errors import RegistryError
 from tasks.records import moved
+from tasks.system import kept_databases
 from tasks.system.imports import quick_imports
 from tasks.workspace import Workspace
 
@@ -626,6 +628,7 @@ def _check_database_server(uri: str) -> None:
 def _create_sqlite(path: Path, artifacts: Path) -> None:
     """Create MLflow's database under another name and put it in place whole, so that neither a crash nor a second process harms it."""
     import fcntl
+    from importlib.metadata import version
 
     if path.exists():
         return
@@ -641,17 +644,32 @@ def _create_sqlite(path: Path, artifacts: Path) -> None:
             unfinished = path.with_name(f".{path.name}.unfinished")
             for leftover in (unfinished, unfinished.with_name(f"{unfinished.name}-journal")):
                 leftover.unlink(missing_ok=True)
-            # Its hundreds of small transactions would wait for the disk each; one wait at the end is enough.
-            event.listen(Engine, "connect", _without_waiting)
-            try:
-                SqlAlchemyStore(f"sqlite:///{unfinished}", artifacts.as_uri()).engine.dispose()
-            finally:
-                event.remove(Engine, "connect", _without_waiting)
+            kept = f"mlflow-{version('mlflow')}.db"
+            if kept_databases.bring(kept, unfinished):
+                _say_whose(unfinished, artifacts)
+            else:
+                # Its hundreds of small transactions would wait for the disk each; one wait at the end is enough.
+                event.listen(Engine, "connect", _without_waiting)
+                try:
+                    SqlAlchemyStore(f"sqlite:///{unfinished}", artifacts.as_uri()).engine.dispose()
+                finally:
+                    event.remove(Engine, "connect", _without_waiting)
+                kept_databases.keep(unfinished, kept)
             with unfinished.open("rb") as file:
                 os.fsync(file.fileno())
             unfinished.replace(path)
     finally:
         os.close(folder)
+
+
+def _say_whose(database: Path, artifacts: Path) -> None:
+    """What an empty database holds of its workspace: its default experiment, where and when."""
+    now = time.time_ns() // 1_000_000
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute(
+            "UPDATE experiments SET artifact_location = ? || '/' || experiment_id, creation_time = ?, last_update_time = ?",
+            (artifacts.as_uri(), now, now),
+        )
 
 
 def _without_waiting(connection: Any, record: Any) -> None:

@@ -11,7 +11,9 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +74,31 @@ class TestAddress:
         (tmp_path / ".mlflow.db.unfinished-journal").write_bytes(b"half a journal")
         tracking.configure(Workspace(tmp_path))
         assert [path.name for path in tmp_path.iterdir()] == ["mlflow.db"]
+
+    @pytest.mark.parametrize("damage", [None, b"", b"no database at all" * 100])
+    def test_the_database_of_a_second_workspace_is_a_copy(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: bytes | None
+    ) -> None:
+        monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+        kept = tmp_path / "cache/gantry" / f"mlflow-{version('mlflow')}.db"
+        if damage is not None:  # then it is made anew
+            kept.parent.mkdir(parents=True)
+            kept.write_bytes(damage)
+        schemas, experiments = [], []
+        for name in ("one", "two"):
+            (tmp_path / name).mkdir()
+            begun = time.time_ns() // 1_000_000
+            found = tracking.client(Workspace(tmp_path / name)).get_experiment("0")
+            assert begun <= found.creation_time == found.last_update_time <= time.time_ns() // 1_000_000
+            experiments.append((found.name, found.artifact_location, found.lifecycle_stage))
+        assert experiments == [("Default", f"{(tmp_path / name).as_uri()}/mlartifacts/0", "active") for name in ("one", "two")]
+        for path in (kept, tmp_path / "one/mlflow.db", tmp_path / "two/mlflow.db"):
+            with closing(sqlite3.connect(path)) as connection:
+                schemas.append(connection.execute("SELECT type, name, sql FROM sqlite_master ORDER BY type, name").fetchall())
+                schemas[-1] += connection.execute("SELECT version_num FROM alembic_version").fetchall()
+        assert len(schemas[0]) > 50
+        assert schemas[0] == schemas[1] == schemas[2]
 
     def test_it_is_private_and_quiet(self, tmp_path: Path) -> None:
         program = (
