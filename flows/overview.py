@@ -41,7 +41,7 @@ def overview(workspace: Workspace) -> list[dict[str, Any]]:
     changed = repro.changed(workspace) if found.entries else {}
     wrong = [name for name in found.wrong if params.NAME.fullmatch(name)]
     names = dict.fromkeys([*found.entries, *wrong, *known])
-    opened = Registry.open(workspace) if tracking.exists(workspace) else None
+    opened = Registry.look(workspace) if tracking.exists(workspace) else None
     paused = _paused(workspace, [name for name, entry in found.entries.items() if entry.schedule])
     rows = [_row(workspace, opened, name, found.entries.get(name), known.get(name), changed, paused) for name in names]
     return [{**row, "state": "wrong in params.yaml"} if row["name"] in wrong else row for row in rows]

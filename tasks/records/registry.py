@@ -12,13 +12,15 @@ import fcntl
 import json
 import random
 import re
+import shutil
+import sqlite3
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Self
 from uuid import uuid4
@@ -26,7 +28,7 @@ from uuid import uuid4
 from gan_core.errors import ConfigError, DataError, RegistryError
 from tasks import kinds
 from tasks.params import NAME
-from tasks.records import tracking
+from tasks.records import glance, moved, tracking
 from tasks.records.curves import Curves
 from tasks.records.glance import Held
 from tasks.workspace import Workspace
@@ -59,6 +61,7 @@ _STALE = 300.0  # seconds; a dozen requests to a slow server take less
 _METRIC_TAG = "metric."
 # Where the generator's folder lies in a version's artifacts.
 GENERATOR_FOLDER = "artifacts/generator"
+_FILES = ("config.json", "generator.safetensors")
 _REFERENCE = re.compile(rf"(?P<name>{NAME.pattern})(/(?P<version>[0-9]{{1,9}})|@(?P<alias>champion|challenger))?")
 
 
@@ -128,14 +131,27 @@ class Registry:
         """
         return cls(workspace, tracking.client(workspace))
 
+    @staticmethod
+    def look(workspace: Workspace) -> Registry:
+        """Connect to look at versions, as `open`; the workspace's own registry is read without MLflow, whose import takes two seconds.
+
+        Raises:
+            RegistryError: as `open`.
+        """
+        database = tracking.own_database(workspace)
+        if database is None or not glance.is_known(database):
+            return Registry.open(workspace)
+        tracking.settle(workspace)
+        return _Seen(workspace, database)
+
     def names(self) -> list[str]:
         """Every registered generator."""
-        with tracking.errors(self.address):
-            return sorted(model.name for model in self._models())
+        return sorted(model.name for model in self.models())
 
-    def _models(self) -> list[Any]:
+    def models(self) -> list[Any]:
         """MLflow's registered models that can be generators: not the locks, and not what others named as no entry is named."""
-        return [model for model in tracking.pages(self.client.search_registered_models) if NAME.fullmatch(model.name)]
+        with tracking.errors(self.address):
+            return [model for model in tracking.pages(self.client.search_registered_models) if NAME.fullmatch(model.name)]
 
     def versions(self, name: str) -> list[int]:
         """The numbers of all versions that are there, ascending."""
@@ -378,7 +394,7 @@ class Registry:
 
         with tracking.errors(self.address):
             found = list_artifacts(artifact_uri=f"{version.source.rstrip('/')}/{GENERATOR_FOLDER}", tracking_uri=self.address)
-        return {"config.json", "generator.safetensors"} <= {PurePosixPath(file.path).name for file in found}
+        return set(_FILES) <= {PurePosixPath(file.path).name for file in found}
 
     def _download(self, version: Version, source: str, folder: Path) -> Path:
         from mlflow.artifacts import download_artifacts
@@ -390,8 +406,11 @@ class Registry:
             except (OSError, MlflowException) as error:
                 if tracking.is_outage(error):
                     raise
-                where = f"{self.shown}: {version.name} version {version.number}"
-                raise DataError(f"{where} has lost its files, {source}; restore them, or choose another version") from error
+                raise self._lost(version, source) from error
+
+    def _lost(self, version: Version, source: str) -> DataError:
+        where = f"{self.shown}: {version.name} version {version.number}"
+        return DataError(f"{where} has lost its files, {source}; restore them, or choose another version")
 
     def model(self, name: str) -> Any:
         """MLflow's registered model, or None."""
@@ -474,6 +493,55 @@ class Registry:
                     self.client.delete_registered_model(lock)
 
 
+class _Seen(Registry):
+    """A workspace's own registry, read from its files. What is more than a look goes through MLflow's client, made when it is needed."""
+
+    def __init__(self, workspace: Workspace, database: Path) -> None:
+        self.workspace = workspace
+        self.address = tracking.address(workspace)
+        self.shown = tracking.without_password(self.address)
+        self._database = database
+
+    @cached_property
+    def client(self) -> MlflowClient:  # type: ignore[override]
+        if not self._database.exists():  # it was there, and a look makes no new one
+            raise RegistryError(f"{self.shown}: MLflow's database is not there any more; bring it back, and run it again")
+        return tracking.client(self.workspace)
+
+    def models(self) -> list[Any]:
+        with suppress(sqlite3.Error):
+            return [model for model in glance.models(self._database) if NAME.fullmatch(model.name)]
+        return super().models()
+
+    def model(self, name: str) -> Any:
+        with suppress(sqlite3.Error):
+            return next((model for model in glance.models(self._database) if model.name == name), None)
+        return super().model(name)
+
+    def all_versions(self, name: str) -> list[Version]:
+        with suppress(sqlite3.Error):
+            return [_version(version) for version in glance.model_versions(self._database, name)]
+        return super().all_versions(name)
+
+    def _find_version(self, name: str, number: int) -> Version | None:
+        return next((version for version in self.all_versions(name) if version.number == number), None)
+
+    def has_files(self, version: Version) -> bool:
+        folder = moved.local_path(version.source)
+        if folder is None:
+            return super().has_files(version)
+        return all((folder / GENERATOR_FOLDER / file).is_file() for file in _FILES)
+
+    def _download(self, version: Version, source: str, folder: Path) -> Path:
+        there = moved.local_path(source)
+        if there is None or not there.is_dir():
+            return super()._download(version, source, folder)
+        try:
+            return Path(shutil.copytree(there, folder / there.name))
+        except (OSError, shutil.Error) as error:
+            raise self._lost(version, source) from error
+
+
 @dataclass(frozen=True)
 class Moved:
     """What became of the alias `champion`, by hand."""
@@ -544,11 +612,9 @@ def summaries(workspace: Workspace) -> dict[str, Summary]:
     """
     if not tracking.exists(workspace):
         return {}
-    registry = Registry.open(workspace)
-    with tracking.errors(registry.address):
-        models = registry._models()
+    registry = Registry.look(workspace)
     found = {}
-    for model in models:
+    for model in registry.models():
         challenger = model.aliases.get(CHALLENGER)
         found[model.name] = Summary(
             name=model.name,
@@ -596,7 +662,7 @@ def resolve(workspace: Workspace, reference: str) -> tuple[Registry, Version]:
     name = matched["name"]
     if not tracking.exists(workspace):
         raise ConfigError(f"{name}: this workspace has no registry yet; `gantry run {name}` trains and registers it")
-    registry = Registry.open(workspace)
+    registry = Registry.look(workspace)
     if matched["version"]:
         return registry, registry.version(name, int(matched["version"]))
     alias = matched["alias"] or CHAMPION

@@ -1,7 +1,12 @@
 from __future__ import annotations
 
+import os
 import shutil
 import socket
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -283,6 +288,66 @@ class TestSummaries:
         monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
         assert summaries(Workspace(tmp_path)) == {}
         assert list(tmp_path.iterdir()) == []
+
+
+class TestLook:
+    def test_it_sees_what_mlflows_client_sees(self, anywhere: Workspace, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+        name = unique(request)
+        versions = [add(anywhere, name, seed, generator_sha256=f"{seed}", **metric_tags({"fid": seed + 0.5})) for seed in range(4)]
+        opened = reign(anywhere, name, versions[0], versions[1])
+        opened.set_challenger(versions[2])
+        opened.remove(versions[3])
+        seen = Registry.look(anywhere)
+        assert (type(seen) is Registry) == (not tracking.is_own(anywhere)), "a server is asked through MLflow's client"
+        assert seen.names() == opened.names()
+        assert [version.number for version in seen.all_versions(name)] == [1, 2, 3]
+        assert seen.all_versions(name) == opened.all_versions(name)
+        assert seen.aliases(name) == opened.aliases(name) == {"champion": 2, "challenger": 3}
+        assert (seen.history(name), seen.held(name)) == (opened.history(name), opened.held(name))
+        for number in (1, 2, 3):
+            assert seen.version(name, number) == opened.version(name, number)
+            assert seen.has_files(versions[number - 1])
+            assert seen.load(versions[number - 1]).config.seed == number - 1
+        with pytest.raises(ConfigError, match=f"{name}: no version 4 in .*; it has versions 1, 2, 3"):
+            seen.version(name, 4)
+        here, there = (registry.download(versions[1], tmp_path / each) for each, registry in (("here", seen), ("there", opened)))
+        files = [sorted(str(path.relative_to(folder)) for path in folder.rglob("*")) for folder in (here, there)]
+        assert files[0] == files[1] != []
+        # What is more than a look goes through MLflow.
+        seen.set_tags(versions[0], {"remark": "seen"})
+        assert seen.version(name, 1).tags["remark"] == opened.version(name, 1).tags["remark"] == "seen"
+
+    def test_a_database_that_is_gone_is_said_and_none_is_made(self, workspace: Workspace) -> None:
+        add(workspace, "digits")
+        seen = Registry.look(workspace)
+        (workspace.root / "mlflow.db").unlink()
+        for ask in (seen.names, lambda: seen.aliases("digits"), lambda: seen.versions("digits")):
+            with pytest.raises(RegistryError, match=r"mlflow\.db: MLflow's database is not there any more; bring it back"):
+                ask()
+        assert not (workspace.root / "mlflow.db").exists()
+
+    def test_lost_files_are_said(self, workspace: Workspace) -> None:
+        version = add(workspace, "digits")
+        shutil.rmtree(workspace.root / "mlartifacts")
+        seen = Registry.look(workspace)
+        assert not seen.has_files(version)
+        with pytest.raises(DataError, match=r"digits version 1 has lost its files, .*; restore them, or choose another version"):
+            seen.load(version)
+
+    def test_mlflow_is_not_imported(self, workspace: Workspace) -> None:
+        reign(workspace, "digits", add(workspace, "digits"))
+        program = (
+            "import sys; from tasks.records.registry import load_generator, summaries; from tasks.workspace import current\n"
+            "assert summaries(current())['digits'].champion.number == load_generator(current(), 'digits').config.seed + 1 == 1\n"
+            "assert 'mlflow' not in sys.modules"
+        )
+        subprocess.run([sys.executable, "-c", program], cwd=workspace.root, env={**os.environ, "PYTHONPATH": str(Path.cwd())}, check=True)
+
+    def test_tables_of_another_mlflow_are_left_to_its_client(self, workspace: Workspace) -> None:
+        add(workspace, "digits")
+        with closing(sqlite3.connect(workspace.root / "mlflow.db")) as connection, connection:
+            connection.execute("UPDATE alembic_version SET version_num = 'another'")
+        assert type(Registry.look(workspace)) is Registry
 
 
 class TestLoadGenerator:
