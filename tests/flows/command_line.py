@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import httpx
+import loopback
 
 from tasks.workspace import Workspace
 
@@ -56,7 +56,7 @@ class Record:
         self._workspace = workspace
 
     def _ask(self, what: str, **body: Any) -> list[dict[str, Any]]:
-        answer = httpx.post(f"{self._url}/{what}/filter", json=body, timeout=30)
+        answer = loopback.post(f"{self._url}/{what}/filter", json=body, timeout=30)
         answer.raise_for_status()
         found: list[dict[str, Any]] = answer.json()
         return found

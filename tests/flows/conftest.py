@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import httpx
+import loopback
 import pytest
 import toy_workspace as toy
 from command_line import Record, Retrain
@@ -43,8 +43,8 @@ def _server(tmp_path_factory: pytest.TempPathFactory, _private_prefect: None) ->
 def prefect_server(_server: str) -> Iterator[str]:
     """The API's address of a real Prefect server. What a module's tests deploy there is gone for the next one's."""
     yield _server
-    for one in httpx.post(f"{_server}/deployments/filter", json={}, timeout=30).raise_for_status().json():
-        httpx.delete(f"{_server}/deployments/{one['id']}", timeout=30).raise_for_status()
+    for one in loopback.post(f"{_server}/deployments/filter", json={}, timeout=30).raise_for_status().json():
+        loopback.delete(f"{_server}/deployments/{one['id']}", timeout=30).raise_for_status()
 
 
 @pytest.fixture(scope="session")

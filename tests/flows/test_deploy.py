@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
-import httpx
+import loopback
 import pytest
 import toy_workspace as toy
 from command_line import Record, clean_environment, run, start
@@ -30,7 +30,7 @@ class Server:
         self._url = url
 
     def ask(self, path: str, body: Any = None, method: str = "POST") -> Any:
-        answer = httpx.request(method, f"{self._url}/{path}", json=None if method == "GET" else body or {}, timeout=30)
+        answer = loopback.request(method, f"{self._url}/{path}", json=None if method == "GET" else body or {}, timeout=30)
         answer.raise_for_status()
         return answer.json() if answer.content else None
 

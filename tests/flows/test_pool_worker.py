@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx
+import loopback
 import pytest
 import toy_workspace as toy
 from command_line import Record, clean_environment, run
@@ -23,7 +23,7 @@ from tasks.workspace import Workspace
 
 def ask(url: str, body: Any = None) -> Any:
     """What a server answers, to GET where there is no body."""
-    answer = httpx.request("GET" if body is None else "POST", url, json=body, timeout=30)
+    answer = loopback.request("GET" if body is None else "POST", url, json=body, timeout=30)
     answer.raise_for_status()
     return answer.json()
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-import httpx
+import loopback
 import pytest
 import toy_workspace as toy
 import tzlocal
@@ -170,11 +170,11 @@ def scheduled_training(workspace: Workspace, api: str) -> Iterator[tuple[subproc
     going = start(workspace, "schedule", PREFECT_API_URL=api)
     try:
         place = f"{api}/deployments/name/retrain/digits"
-        while (found := httpx.get(place, timeout=30)).status_code != 200 or found.json()["status"] != "READY" or found.json()["paused"]:
+        while (found := loopback.get(place, timeout=30)).status_code != 200 or found.json()["status"] != "READY" or found.json()["paused"]:
             assert going.poll() is None
             time.sleep(0.2)
         body = {"parameters": {"name": "digits"}, "state": {"type": "SCHEDULED"}}
-        made = httpx.post(f"{api}/deployments/{found.json()['id']}/create_flow_run", json=body, timeout=30).json()["id"]
+        made = loopback.post(f"{api}/deployments/{found.json()['id']}/create_flow_run", json=body, timeout=30).json()["id"]
         toy.wait_for(workspace, "train", patience=120)
         yield going, made
     finally:
@@ -190,7 +190,7 @@ def test_a_schedule_that_is_ended_says_so_of_its_run(finished: Workspace, prefec
     assert "Traceback" not in err
     toy.assert_nothing_left(finished.root)
     assert (finished.root / "train.saved").exists()
-    known = httpx.get(f"{prefect_server}/flow_runs/{made}", timeout=30).json()
+    known = loopback.get(f"{prefect_server}/flow_runs/{made}", timeout=30).json()
     state = known["state"]
     assert "digits" in known["tags"], "by which a planned run, which has no name yet, is told from others"
     assert state["type"] == "CANCELLED", state
@@ -205,13 +205,13 @@ def test_pause_on_prefects_page_stops_the_run_in_words_and_its_state_is_kept(fin
     with scheduled_training(finished, prefect_server) as (going, made):
         until = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
         paused = {"type": "PAUSED", "name": "Suspended", "state_details": {"pause_timeout": until, "pause_reschedule": True}}
-        answer = httpx.post(f"{prefect_server}/flow_runs/{made}/set_state", json={"state": paused}, timeout=30).json()
+        answer = loopback.post(f"{prefect_server}/flow_runs/{made}/set_state", json={"state": paused}, timeout=30).json()
         assert answer["status"] == "ACCEPT", answer
         # At once, before the run has seen that it was paused: now it waits to be begun a second time.
-        resumed = httpx.post(f"{prefect_server}/flow_runs/{made}/resume", timeout=30).json()
+        resumed = loopback.post(f"{prefect_server}/flow_runs/{made}/resume", timeout=30).json()
         assert resumed["state"]["name"] == "Resuming", resumed
         deadline = time.monotonic() + 120
-        while (state := httpx.get(f"{prefect_server}/flow_runs/{made}", timeout=30).json()["state"])["type"] != "CANCELLED":
+        while (state := loopback.get(f"{prefect_server}/flow_runs/{made}", timeout=30).json()["state"])["type"] != "CANCELLED":
             assert time.monotonic() < deadline, f"it shows as {state['name']} for ever"
             time.sleep(0.2)
         assert (finished.root / "train.saved").exists()
@@ -224,20 +224,20 @@ def test_pause_on_prefects_page_stops_the_run_in_words_and_its_state_is_kept(fin
 def _run_and_cancel(workspace: Workspace, url: str, deployment: str) -> str:
     """Start a run as a person does on Prefect's page, cancel it there while it trains; returns the state that it ends in."""
     # No planned run may be in its way: a deployment has one place, and a second run is cancelled.
-    httpx.post(f"{url}/deployments/{deployment}/pause_deployment", timeout=30).raise_for_status()
+    loopback.post(f"{url}/deployments/{deployment}/pause_deployment", timeout=30).raise_for_status()
     while any(run["state"]["type"] in ("PENDING", "RUNNING") for run in Record(url, workspace).runs()):
         time.sleep(0.5)
     toy.forget(workspace)
     toy.behave(workspace, train={"seconds": 300})
     body = {"parameters": {"name": "digits", "force": ["train"]}, "state": {"type": "SCHEDULED"}}
-    made = httpx.post(f"{url}/deployments/{deployment}/create_flow_run", json=body, timeout=30).json()["id"]
+    made = loopback.post(f"{url}/deployments/{deployment}/create_flow_run", json=body, timeout=30).json()["id"]
     toy.wait_for(workspace, "train", patience=120)
-    httpx.post(f"{url}/flow_runs/{made}/set_state", json={"state": {"type": "CANCELLING"}}, timeout=30).raise_for_status()
+    loopback.post(f"{url}/flow_runs/{made}/set_state", json={"state": {"type": "CANCELLING"}}, timeout=30).raise_for_status()
     deadline = time.monotonic() + 60
     while not (workspace.root / "train.saved").exists():
         assert time.monotonic() < deadline, "the cancellation did not reach the stage"
         time.sleep(0.2)
-    while (state := httpx.get(f"{url}/flow_runs/{made}", timeout=30).json()["state"]["name"]) == "Cancelling":
+    while (state := loopback.get(f"{url}/flow_runs/{made}", timeout=30).json()["state"]["name"]) == "Cancelling":
         assert time.monotonic() < deadline, "still cancelling"
         time.sleep(0.5)
     toy.behave(workspace)

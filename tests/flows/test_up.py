@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
+import loopback
 import pytest
 import toy_workspace as toy
 from chromium import Watched, chromium
@@ -55,7 +55,7 @@ def test_both_servers_come_up_once(pair: Pair) -> None:
     variables = dict(one.split("=", 1) for one in pair.first.stdout.rpartition("export ")[2].split())
     assert variables == {"PREFECT_API_URL": f"{pair.prefect}/api", "MLFLOW_TRACKING_URI": pair.mlflow}
     for page in (pair.prefect, pair.mlflow):
-        assert "<html" in httpx.get(page, timeout=30, follow_redirects=True).text
+        assert "<html" in loopback.get(page, timeout=30, follow_redirects=True).text
     again = run(pair.workspace, *pair.options)
     assert "starting" not in again.stdout
     assert again.stdout.endswith(pair.first.stdout.splitlines()[-1] + "\n")
@@ -72,7 +72,7 @@ def test_prefect_hears_of_what_differs_in_use(pair: Pair, monkeypatch: pytest.Mo
     with settings.temporary_settings({settings.PREFECT_API_URL: address}):
         assert watching.tell(pair.workspace, found)
     asked, until = {"filter": {"event": {"name": [watching.EVENT]}}}, time.monotonic() + 120
-    while not (events := httpx.post(f"{address}/events/filter", json=asked, timeout=60).json()["events"]):
+    while not (events := loopback.post(f"{address}/events/filter", json=asked, timeout=60).json()["events"]):
         assert time.monotonic() < until, "the event did not arrive"
         time.sleep(0.2)
     assert events[0]["resource"]["prefect.resource.id"] == "gantry.generator.digits"

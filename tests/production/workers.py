@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 from uuid import uuid4
 
-import httpx
+import loopback
 from servers import SCRIPTS, Process, Production
 
 from tasks.scaffold import init_workspace
@@ -122,7 +122,7 @@ class Records:
     def prefect(self, path: str, body: Any = None, method: str = "POST") -> Any:
         user, _, password = self.servers.environment["PREFECT_API_AUTH_STRING"].partition(":")
         url = f"{self.servers.environment['PREFECT_API_URL']}/{path}"
-        answer = httpx.request(method, url, json=None if method == "GET" else body or {}, auth=(user, password), timeout=60)
+        answer = loopback.request(method, url, json=None if method == "GET" else body or {}, auth=(user, password), timeout=60)
         answer.raise_for_status()
         return answer.json() if answer.content else None
 
@@ -130,7 +130,7 @@ class Records:
         """Asks with POST where there is a body, and with GET otherwise."""
         user, password = "gantry", self.servers.secrets["mlflow"]
         url = f"{self.servers.mlflow_address}/api/2.0/mlflow/{path}"
-        answer = httpx.request("GET" if body is None else "POST", url, json=body, auth=(user, password), timeout=60)
+        answer = loopback.request("GET" if body is None else "POST", url, json=body, auth=(user, password), timeout=60)
         answer.raise_for_status()
         return answer.json()
 
