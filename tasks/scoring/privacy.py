@@ -179,12 +179,12 @@ def in_words(evaluation: Mapping[str, Any]) -> list[str]:
     members, others = found["compared"]
     sentences = [
         f"Who guesses from the generated rows which of {members:,} training and {others:,} held-out rows were trained on has an advantage "
-        f"of {_shown(found)} over chance, of 0 to 1."
+        f"of {_shown(found)}, where 0 is guessing and 1 is knowing."
     ]
     if told is not None:
         mine, theirs = told["compared"]
         sentences.append(
-            f"The most is told of rows of {told['class']}: {_shown(told)}, by {mine:,} training and {theirs:,} held-out rows of it."
+            f"The most is told of the class {told['class']}: {_shown(told)}, by {mine:,} training and {theirs:,} held-out rows of it."
         )
     near = evaluation["closest_training_row"]
     drawn, real = (near["distances"][side] for side in ("generated", "held_out"))
@@ -195,4 +195,4 @@ def in_words(evaluation: Mapping[str, Any]) -> list[str]:
 
 def _shown(found: Mapping[str, Any]) -> str:
     low, high = found["interval"]
-    return f"{found['value']:.2f} ({low:.2f} to {high:.2f} by chance)"
+    return f"{found['value']:.2f} ({low:.2f} to {high:.2f} at {CONFIDENCE:.0%} confidence)"

@@ -119,8 +119,8 @@ def test_what_rows_tell_of_training_rows_is_said_on_page_and_card() -> None:
     shown = facts()
     shown = replace(shown, record={**shown.record, "evaluation": {**shown.record["evaluation"], **evaluation}})
     for text in (page.render(shown), card.render(shown)):
-        assert "0.12 (0.01 to 0.20 by chance)" in text
-        assert f"rows of {escape(EVIL)}: 0.50" in text
+        assert "0.12 (0.01 to 0.20 at 95% confidence)" in text
+        assert f"the class {escape(EVIL)}: 0.50" in text
         assert "median: 1.5 against 1.75" in text
 
 

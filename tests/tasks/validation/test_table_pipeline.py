@@ -17,6 +17,7 @@ from gan_core.data.dataset import Dataset, Split
 from gan_core.errors import ConfigError, DataError, TrainingError
 from gan_core.generator import Generator, Samples
 from gan_core.kinds.encoding import Encoding
+from gan_core.kinds.schema import Column
 from gan_core.metrics.rows import Forest, class_areas, column_distances, correlation_distance
 from gan_core.params import TabularParams
 from gan_core.recipes import build_recipe
@@ -295,7 +296,10 @@ class TestScores:
         found = evidence.scores()
         distances = column_distances(evidence.real, evidence.generated, columns)
         assert found["column_distance"] == pytest.approx(np.mean(list(distances.values())))
-        assert found["correlation_distance"] == pytest.approx(correlation_distance(evidence.real, evidence.generated, columns))
+        labelled = (*columns, Column("", "category", "string", ("0", "1")))
+        held_out = np.column_stack([evidence.real, evidence.real_labels])
+        drawn = np.column_stack([evidence.generated, evidence.generated_labels])
+        assert found["correlation_distance"] == pytest.approx(correlation_distance(held_out, drawn, labelled))
 
         def worth(rows: Any, labels: Any) -> float:
             return class_areas(Forest(rows, labels, columns).probabilities(evidence.real, 2), evidence.real_labels)[0]
