@@ -59,7 +59,7 @@ class DatasetSpec(ABC):
     """Whether inputs, where there are any, belong to samples one to one."""
 
     shape: tuple[int, ...]
-    """Of one sample: (C, H, W) for images, (D,) for points and tables."""
+    """Of one sample: (C, H, W) for images, (1, T) for sounds, (1, X, Y, Z) for volumes, (D,) for points and tables."""
     counts: Mapping[str, int] = field(default_factory=dict)
     """Samples in each split."""
     classes: tuple[str, ...] | None = None
