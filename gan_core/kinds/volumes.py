@@ -11,15 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gan_core import pictures
-from gan_core.data.dataset import PREVIEW_SEED, Dataset, DatasetSpec, write_spec
+from gan_core.data.dataset import PREVIEW_SEED, PROBE, Dataset, DatasetSpec, write_spec
 from gan_core.data.packing import Rows, pack, sample_shape
-from gan_core.data.scaling import channels_last, images_to_unit
+from gan_core.data.scaling import channels_last, images_to_bytes, images_to_unit
 from gan_core.shading import shaded
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from gan_core.generator import Generator
+    from gan_core.generator import Generator, Samples
 
 FILLED = 255
 """What a filled voxel is on disk; an empty one is 0."""
@@ -51,6 +51,13 @@ class Volumes(DatasetSpec):
 
     def to_samples(self, made: Tensor) -> Tensor:
         return (made > 0).byte().mul_(FILLED).cpu().contiguous()
+
+    def probe(self, generator: Generator, dataset: Dataset) -> Samples:
+        """What the network says before it is told filled from empty: at first nothing is filled, and that is no collapse."""
+        from gan_core.generator import Samples
+
+        order = generator.order(PROBE, PREVIEW_SEED)
+        return Samples(images_to_bytes(generator.made(order)).cpu().numpy(), order.labels, generator.config.kind)
 
     def preview(self, generator: Generator, dataset: Dataset) -> NDArray[np.uint8]:
         return pictures.grid(shaded(generator.sample(_PREVIEW_COUNT, PREVIEW_SEED).samples))

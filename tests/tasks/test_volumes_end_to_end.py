@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 import json
 import re
 from collections.abc import Callable
@@ -13,14 +14,16 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.io
+import torch
 import trimesh
 from PIL import Image
 
-from gan_core.data.dataset import Dataset
+from gan_core.data.dataset import PREVIEW_SEED, PROBE, Dataset
 from gan_core.errors import ConfigError
 from gan_core.generator import Generator
 from gan_core.kinds.volumes import Volumes
 from gan_core.training import train as train_until
+from gan_core.watch import diversity
 from tasks import kinds
 from tasks.evaluate import evaluate
 from tasks.export import export
@@ -182,6 +185,18 @@ def test_a_graph_is_refused_and_a_folder_written(done: Done, tmp_path: Path) -> 
     with pytest.raises(ConfigError, match=r"boxes: --format torch-export writes a network as a graph.*use --format folder"):
         export(done.generator, "torch-export", tmp_path / "boxes.pt2", "boxes")
     export(done.generator, "folder", tmp_path / "boxes", "boxes")
+
+
+def test_a_generator_that_fills_nothing_yet_has_not_collapsed(done: Done) -> None:
+    """As at the start of a training, when no voxel is above the middle."""
+    dataset, early = Dataset.open(done.workspace.ready("boxes")), Generator(done.generator.config, copy.deepcopy(done.generator.network))
+    last = next(module for module in reversed([*early.network.modules()]) if isinstance(module, torch.nn.Conv3d))
+    with torch.no_grad():
+        last.bias -= early.made(early.order(PROBE, PREVIEW_SEED)).atanh().max() + 0.01
+    drawn, real = early.sample(PROBE, PREVIEW_SEED).samples, dataset.samples["train"]
+    assert not drawn.any()
+    assert diversity(dataset.spec.comparable(drawn), real) == 0
+    assert diversity(dataset.spec.comparable(dataset.spec.probe(early, dataset).samples), real) > 0
 
 
 def test_training_resumes_bit_for_bit(done: Done, tmp_path: Path) -> None:
