@@ -494,7 +494,7 @@ class TestNotFinite:
         options = params(
             generator={"widths": [512] * 6}, discriminator={"widths": [512] * 6}, loss="least-squares", optimizer=wild, images=4_000
         )
-        with pytest.raises(TrainingError, match=r"^\w+_(loss|score) is not finite at [\d,]+ images; lower train\.optimizer\.learning_rate"):
+        with pytest.raises(TrainingError, match=r"^\w+_(loss|score) is not finite at [\d,]+ points; lower train\.optimizer\.learning_rate"):
             train(options, make_dataset(shape=(2,)), tmp_path / "run")
         assert not (tmp_path / "run" / "generator").exists()
 

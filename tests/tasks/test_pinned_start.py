@@ -275,7 +275,7 @@ def test_a_persons_patience_is_pinned_as_a_number_of_images(warm: Workspace) -> 
     facts = json.loads((warm.start(NAME) / "start.json").read_text())
     assert facts["budget"]["seconds"] == 2.0
     assert facts["images"] == max(int(2.0 * facts["budget"]["images_per_second"] * 0.95) // 64, 1) * 64 or facts["images"] % 64 == 0
-    assert any(f"{facts['images']:,} images fit into 2 s" in line for line in lines)
+    assert any(f"{facts['images']:,} points fit into 2 s" in line for line in lines)
     assert (warm.start(NAME) / "state.json").exists() == before
     assert not (warm.start(NAME) / "pace").exists()
     # Asked for the same again, nothing runs, or each run would train anew; DVC sees what train depends on.
