@@ -340,8 +340,13 @@ class DataParams(Strict):
     @property
     def sides(self) -> Sides | None:
         """Images: height and width after validation, as far as they are known before."""
-        if self.size is None:
-            return (DEFAULT_SIZE, DEFAULT_SIZE) if self.has_images and (self.scheme == "folder" or is_url(self.scheme)) else None
+        if self.asked_sides is None and self.has_images and (self.scheme == "folder" or is_url(self.scheme)):
+            return DEFAULT_SIZE, DEFAULT_SIZE
+        return self.asked_sides
+
+    @property
+    def asked_sides(self) -> Sides | None:
+        """`size` as height and width."""
         return (self.size, self.size) if isinstance(self.size, int) else self.size
 
     @property

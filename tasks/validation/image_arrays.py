@@ -41,7 +41,7 @@ def inspect_arrays(raw: RawReader, data: DataParams, limits: ValidateParams, spo
         DataError: a file does not hold what it should, or raw is damaged.
     """
     arrays, classes = _read_idx_files(raw) if raw.kind == "idx" else _read_npy_files(raw)
-    shape = Shape(data.sides or (min(arrays[0].images.shape[1:3]),) * 2, data.fit)
+    shape = Shape(data.asked_sides or (min(arrays[0].images.shape[1:3]),) * 2, data.fit)
     images = Spool(spool, shape.size)
     extents = [Extent(int(one.images.min()), int(one.images.max()), 255) for one in arrays if one.images.size]
     ranges = Ranges.of(data.range, extents)
