@@ -61,7 +61,7 @@ class GanParams(TrainParams):
     loss: Loss = "relativistic"
     penalty: PenaltyParams | None = None
     """None: r1 and r2 every 8 steps for the relativistic loss, which needs them (Huang et al., 2024), nothing for the others. Their
-    weight grows with the square of the side from 2 at 28 x 28 on, a rule of ours; 0.1 for points. It is strong: StyleGAN2-ADA's rule
+    weight grows with the number of pixels, or voxels, from 2 at 28 x 28 on, a rule of ours; 0.1 for points. It is strong: StyleGAN2-ADA's rule
     (Karras et al., 2020), 0.0002 * pixels / batch, gives 0.0025 there at 64 a batch. Photos by label want less (docs/recipes.md)."""
     freeze: FreezeParams | None = None
     """With a start: layers of the discriminator that are kept. None: all learn."""
@@ -97,10 +97,8 @@ class GanParams(TrainParams):
             return self.penalty
         if self.loss != "relativistic":
             return PenaltyParams()
-        # By way of the side of a square, or of a cube, with as many pixels or voxels, which is exact for a square.
-        pixels = math.prod(shape[1:])
-        side = math.sqrt(pixels) if len(shape) == 3 else math.cbrt(pixels)
-        weight = 2.0 * (side / 28) ** 2 if len(shape) > 2 else 0.1
+        # By way of the side of a square with as many pixels or voxels, which is exact for a square.
+        weight = 2.0 * (math.sqrt(math.prod(shape[1:])) / 28) ** 2 if len(shape) > 2 else 0.1
         return PenaltyParams(r1=weight, r2=weight, every=8)
 
     def settled_players(self, kind: str) -> dict[str, NetworkParams]:
