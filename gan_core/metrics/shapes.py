@@ -46,16 +46,19 @@ def matches(real: NDArray[np.uint8], generated: NDArray[np.uint8]) -> Matches:
         return closer
 
     covered = np.zeros(len(real))
-    covered[across.argmax(axis=0)] = 1.0
+    covered[across.argmax(axis=0)[across.max(axis=0) > 0]] = 1.0  # what overlaps with none is near to none
     return Matches(covered, told(among_real, across), told(among_generated, across.T))
 
 
 def overlaps(volumes: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """What two volumes share of what both fill together (intersection over union), 0 to 1: (N, 1, X, Y, Z), (M, 1, X, Y, Z) -> (N, M)."""
+    """What two volumes share of what both fill together (intersection over union), 0 to 1: (N, 1, X, Y, Z), (M, 1, X, Y, Z) -> (N, M).
+
+    Two empty ones are equal: 1.
+    """
     first, second = (_filled(some).reshape(len(some), -1).astype(np.float32) for some in (volumes, others))
     shared = first @ second.T
     both = first.sum(axis=1)[:, None] + second.sum(axis=1)[None, :] - shared
-    return np.asarray(shared / np.maximum(both, 1), dtype=np.float32)
+    return np.asarray(np.where(both > 0, shared / np.maximum(both, 1), 1.0), dtype=np.float32)
 
 
 def in_one_piece(volumes: NDArray[np.uint8]) -> NDArray[np.float64]:

@@ -61,8 +61,8 @@ class GanParams(TrainParams):
     loss: Loss = "relativistic"
     penalty: PenaltyParams | None = None
     """None: r1 and r2 every 8 steps for the relativistic loss, which needs them (Huang et al., 2024), nothing for the others. Their
-    weight grows with the number of pixels, or voxels, from 2 at 28 x 28 on, a rule of ours; 0.1 for points. It is strong: StyleGAN2-ADA's rule
-    (Karras et al., 2020), 0.0002 * pixels / batch, gives 0.0025 there at 64 a batch. Photos by label want less (docs/recipes.md)."""
+    weight grows with the number of pixels or voxels from 2 at 28 x 28 on, a rule of ours; 0.1 for points. It is strong: StyleGAN2-ADA's
+    rule (Karras et al., 2020), 0.0002 * pixels / batch, gives 0.0025 there at 64 a batch. Photos by label want less (docs/recipes.md)."""
     freeze: FreezeParams | None = None
     """With a start: layers of the discriminator that are kept. None: all learn."""
     discriminator_steps: Annotated[int, Field(ge=1, le=100)] = 1
