@@ -20,6 +20,7 @@ def outputs(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
 @pytest.mark.parametrize("name", PICTURES)
 def test_runs_and_shows_its_pictures(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # tests share the processor, and threads that wait for each other are slow
     notebook = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
     assert outputs(notebook) == []  # so that a change is seen as what it is
     for cell in notebook.cells:
