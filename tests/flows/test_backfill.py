@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 import toy_workspace as toy
-from command_line import run, start
+from command_line import clean_environment, run, start
 
 from flows.backfill import backfill, data_versions
 from gan_core.errors import ConfigError
+from tasks.graph import repro
 from tasks.records import tracking
 from tasks.records.registry import Registry
 from tasks.scaffold import init_workspace
@@ -28,10 +31,12 @@ def twice(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     workspace = init_workspace(tmp_path_factory.mktemp("backfill") / "w")
     path = workspace.root / "params.yaml"
     text = path.read_text().replace("images: 2_000_000", "images: 30_000\n      checkpoint_every: 2_560")
+    repro.prepare(workspace)
+    environment = {**clean_environment(), **repro.environment(workspace)}
     for count in ("1_000", "2_000"):
         path.write_text(text.replace("count: 1_000", f"count: {count}", 1))
-        done = run(workspace, "run", NAME)
-        assert done.returncode == 0, done.stderr
+        command = [sys.executable, "-m", "dvc", "repro", f"register@{NAME}"]
+        subprocess.run(command, cwd=workspace.root, env=environment, check=True, capture_output=True)
     return workspace
 
 
