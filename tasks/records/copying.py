@@ -31,6 +31,7 @@ from tasks.records.registry import (
     Registry,
     Reign,
     Version,
+    folded,
     history_text,
 )
 from tasks.system.locks import check_free, copying
@@ -339,7 +340,7 @@ def _numbered(target: Registry, version: Version, model_id: str | None) -> int:
                     version.name,
                     version.source,
                     version.run_id,
-                    tags=dict(version.tags),
+                    tags=folded(version.tags),
                     description=version.description or None,
                     model_id=model_id,
                 )

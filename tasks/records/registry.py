@@ -55,6 +55,13 @@ ROLLED_BACK_TAG = "rolled_back"
 """On a version: when it was rolled back, UTC, ISO 8601."""
 REGISTERED_TAG = "registered"
 """On a version that was copied from another registry: when it was first registered, UTC, ISO 8601."""
+LINEAGE_TAG = "lineage"
+"""On a version: what only programs read of where it came from, as JSON; `Version.tags` has each part under its own name."""
+_FOLDED = frozenset({
+    "params", "source", "fit", "dataset_digest", "extractor_hash", "images", "device", "processes", "threads", "flow_run", "git_commit",
+    "code_commit", "gantry_version",
+})  # fmt: skip
+_FOLDED_PREFIXES = ("dvc.", "start")
 BY_HAND = "moved by hand"
 _LOCK = ".being-moved"  # no entry's name has a dot
 _STALE = 300.0  # seconds; a dozen requests to a slow server take less
@@ -258,7 +265,7 @@ class Registry:
             self.create_model(name, f"A generator of {config.kind}, kept by Gantry.")
             model = self.log_model(run_id, config, partial(_save_servable, folder))
             created = self.client.create_model_version(
-                name, model.artifact_location, run_id, tags=dict(tags), description=description, model_id=model.model_id
+                name, model.artifact_location, run_id, tags=folded(tags), description=description, model_id=model.model_id
             )
             same = tracking.named_by(self.client, model.artifact_location)
             found = [self._find_version(name, number) for _, number in sorted(same)]
@@ -702,6 +709,27 @@ def history_text(history: Iterable[Reign]) -> str:
     return json.dumps([vars(reign) for reign in [*history][-HISTORY_LENGTH:]], separators=(",", ":"))
 
 
+def folded(tags: Mapping[str, str]) -> dict[str, str]:
+    """Tags of a version as they are written: those of its lineage as one, so that a person sees the others on MLflow's page.
+
+    One tag and no file, since it comes with the version, and a file would be one more request for each.
+    """
+    lineage = {key: value for key, value in tags.items() if key in _FOLDED or key.startswith(_FOLDED_PREFIXES)}
+    others = {key: value for key, value in tags.items() if key not in lineage}
+    return {**others, LINEAGE_TAG: json.dumps(lineage)} if lineage else others
+
+
+def unfolded(tags: Mapping[str, str]) -> dict[str, str]:
+    """The reverse of `folded`. Tags of versions that were made before it, or that somebody set by hand, stay as they are."""
+    try:
+        lineage = json.loads(tags.get(LINEAGE_TAG, "{}"))
+    except ValueError:  # somebody else's
+        return dict(tags)
+    if not isinstance(lineage, dict) or not all(isinstance(value, str) for value in lineage.values()):
+        return dict(tags)
+    return {**lineage, **{key: value for key, value in tags.items() if key != LINEAGE_TAG}}
+
+
 def metric_tags(scores: Mapping[str, float]) -> dict[str, str]:
     """Scores as tags of a version, from which `Version.metrics` reads them back."""
     return {f"{_METRIC_TAG}{key}": repr(float(value)) for key, value in scores.items()}
@@ -780,7 +808,7 @@ def _version(found: Any) -> Version:
         number=int(found.version),
         run_id=found.run_id or "",
         source=found.source,
-        tags=dict(found.tags),
+        tags=unfolded(found.tags),
         created=datetime.fromisoformat(found.tags[REGISTERED_TAG])
         if REGISTERED_TAG in found.tags
         else datetime.fromtimestamp(found.creation_timestamp / 1000, UTC),

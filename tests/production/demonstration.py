@@ -31,6 +31,7 @@ from toy_workspace import processes_in
 from unruly_network import Network, unruly
 from workers import ENTRY, POOL, Clock, Records, environment, gantry, kill_all_of, make_workspace, worker
 
+from tasks.records.registry import unfolded
 from tasks.workspace import Workspace
 
 NAME = "circle"
@@ -165,7 +166,7 @@ class Stage:
 
 
 def _tag(version: dict[str, Any], key: str) -> str:
-    return str(next((tag["value"] for tag in version.get("tags", ()) if tag["key"] == key), ""))
+    return unfolded({tag["key"]: tag["value"] for tag in version.get("tags", ())}).get(key, "")
 
 
 def until(look: Callable[[], Any], otherwise: str, patience: float = _PATIENCE) -> Any:

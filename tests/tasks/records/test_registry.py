@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -16,7 +17,7 @@ from real_mlflow import tiny_generator
 
 from gan_core.errors import ConfigError, DataError, RegistryError
 from tasks.records import tracking
-from tasks.records.registry import Registry, Version, load_generator, metric_tags, promote, rollback, summaries
+from tasks.records.registry import LINEAGE_TAG, Registry, Version, load_generator, metric_tags, promote, rollback, summaries
 from tasks.workspace import Workspace
 
 
@@ -65,6 +66,22 @@ class TestVersions:
         assert found.run_id == first.run_id
         assert registry.versions(name) == [1, 2]
         assert registry.champion(name) is None
+
+    def test_what_only_programs_read_is_one_tag_beside_those_for_people(self, anywhere: Workspace, request: pytest.FixtureRequest) -> None:
+        name = unique(request)
+        registry = Registry.open(anywhere)
+        said = {"decision": "none yet", "metric.fid": "2.5", "training_run": "r", "params": '{"train":{}}', "dvc.raw": "a", "start": "b/1"}
+        add(anywhere, name, 0, **said)
+        written = dict(registry.client.get_model_version(name, "1").tags)
+        assert set(written) == {"decision", "metric.fid", "training_run", LINEAGE_TAG}
+        assert json.loads(written[LINEAGE_TAG]) == {key: said[key] for key in ("params", "dvc.raw", "start")}
+        assert registry.version(name, 1).tags == said
+        # As versions were made before, and where the tag is somebody else's.
+        registry.client.set_model_version_tag(name, "1", "dvc.raw", "by hand")
+        assert registry.version(name, 1).tags == {**said, "dvc.raw": "by hand"}
+        for other in ("of cats", "[1]", '{"a": 1}'):
+            registry.client.set_model_version_tag(name, "1", LINEAGE_TAG, other)
+            assert registry.version(name, 1).tags["lineage"] == other
 
     def test_a_generator_comes_back_as_it_was(self, anywhere: Workspace, request: pytest.FixtureRequest) -> None:
         name = unique(request)
