@@ -727,7 +727,8 @@ def unfolded(tags: Mapping[str, str]) -> dict[str, str]:
         return dict(tags)
     if not isinstance(lineage, dict) or not all(isinstance(value, str) for value in lineage.values()):
         return dict(tags)
-    return {**lineage, **{key: value for key, value in tags.items() if key != LINEAGE_TAG}}
+    others = {key: value for key, value in tags.items() if key != LINEAGE_TAG}
+    return {**others, **{key: value for key, value in lineage.items() if key not in others}}
 
 
 def metric_tags(scores: Mapping[str, float]) -> dict[str, str]:

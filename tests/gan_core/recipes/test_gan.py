@@ -185,7 +185,7 @@ def test_real_and_generated_images_are_augmented_alike(make_dataset: Make, monke
     recipe, batch = game(make_dataset(), augment=True, loss=loss)
     seen: list[Tensor] = []
 
-    def wipe(samples: Tensor) -> Tensor:
+    def wipe(samples: Tensor, **_: bool) -> Tensor:
         seen.append(samples)
         return samples * 0
 
