@@ -589,6 +589,11 @@ class Entry(Strict):
                 f"train.recipe: {self.train.recipe} takes {' or '.join(self.train.kinds)}, and {self.data.source} has {self.data.kind}"
                 + (f"; {hint}" if (hint := kinds.of(self.train.kinds[0]).hint) else "")
             )
+        given, own = self.validation.model_fields_set, kinds.of(self.data.kind).limits
+        for one in map(kinds.of, kinds.KINDS):
+            if wrong := given & one.limits - own:
+                keys = ", ".join(f"validate.{key}" for key in sorted(wrong))
+                raise ValueError(f"{keys}: only for {one.family}, and {self.data.source} has none; take it out")
         if self.data.labels == "none" and getattr(self.train, "condition", "none") == "label":
             raise ValueError("train.condition: label, and data.labels: none leaves no labels; change one of the two")
         if self.train.select == "best" and self.data.selection is None:

@@ -62,6 +62,8 @@ class DataKind(ABC):
 
     keys: ClassVar[frozenset[str]] = frozenset()
     """Of the entry's `data` section, what is only for it and for kinds that name it too."""
+    limits: ClassVar[frozenset[str]] = frozenset()
+    """Of the entry's `validate` section, the same."""
     family: ClassVar[str]
     """What those kinds together are called in messages."""
     layouts: ClassVar[tuple[str, ...]] = ()

@@ -36,6 +36,7 @@ class PixelKind(DataKind):
     keys = frozenset(
         {"root", "size", "fit", "crops", "channels", "range", "layout", "folders", "direction", "labels", "group", "corruption", "stack"}
     )
+    limits = frozenset({"min_side", "max_side", "min_std", "near_twins"})
     family = "images"
     deciding = ("fid", "kid")
 

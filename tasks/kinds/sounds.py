@@ -31,6 +31,7 @@ class SoundKind(DataKind):
     """Sounds (1, T)."""
 
     keys = frozenset({"rate", "seconds", "longer", "bands", "layout", "labels", "group"})
+    limits = frozenset({"max_seconds", "min_level"})
     family = "sounds"
     layouts = ("sounds",)
     chosen_by = "; data.layout: sounds takes the sound files of a folder, archive or bucket"

@@ -30,6 +30,7 @@ class VolumeKind(DataKind):
     """Volumes (1, X, Y, Z)."""
 
     keys = frozenset({"size", "up", "layout", "labels", "group"})
+    limits = frozenset({"max_voxels"})
     family = "volumes"
     layouts = ("volumes",)
     chosen_by = "; data.layout: volumes takes the voxels and meshes of a folder, archive or bucket"

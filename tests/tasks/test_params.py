@@ -270,6 +270,8 @@ def test_tables_of_the_network(source: str) -> None:
 COMBINATIONS: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     (POINTS, {"data__size": 16}, "a.data: size: only for images, and points://circle has none"),
     (POINTS, {"data__channels": 1, "data__root": "x"}, "a.data: channels, root: only for images, and points://circle has none"),
+    (POINTS, {"validate__near_twins": "off", "validate__min_side": 4}, "a: validate.min_side, validate.near_twins: only for images, and p"),
+    (POINTS, {"validate__min_level": 0.1}, "a: validate.min_level: only for sounds, and points://circle has none; take it out"),
     (IMAGES, {"data__count": 100}, "a.data: count: only for points, and sklearn://digits has none"),
     (IMAGES, {"data__radius": 2.0, "data__sigma": 0.1}, "a.data: radius, sigma: only for points, and sklearn://digits has none"),
     (IMAGES, {"data__root": "/mnt"}, "a.data: root: only for torchvision://, not sklearn://digits"),
