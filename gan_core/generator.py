@@ -100,6 +100,12 @@ class Samples:
 
     Images are uint8 (N, C, H, W), points float32 (N, D), sounds int16 (N, 1, T), volumes uint8 (N, 1, X, Y, Z), and rows of a table float64
     (N, D): numbers as they are, categories as index.
+
+    >>> import numpy as np
+    >>> from gan_core import Samples, grid
+    >>> drawn = Samples(np.zeros((9, 3, 32, 32), dtype=np.uint8), labels=None, kind="images")
+    >>> grid(drawn.samples).shape
+    (104, 104, 3)
     """
 
     samples: NDArray[Any]

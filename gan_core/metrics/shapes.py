@@ -15,8 +15,8 @@ _HALF = 128  # from which on a voxel counts as filled
 class Matches:
     """What the nearest neighbours of real and of generated volumes say, as many of both at best."""
 
-    covered: NDArray[np.float64]
-    """(N,) 1 for a real one that is the nearest of a generated one, 0 for the others."""
+    nearest: NDArray[np.int64]
+    """(M,) which real one each generated one is nearest to; -1 where it overlaps with none."""
     told_real: NDArray[np.float64]
     """(N,) 1 for a real one whose nearest neighbour among all others is real, 0.5 where a generated one is as near."""
     told_generated: NDArray[np.float64]
@@ -25,7 +25,14 @@ class Matches:
     @property
     def coverage(self) -> float:
         """The share of real volumes that are the nearest of some generated one, 0 to 1."""
-        return float(self.covered.mean())
+        return self.coverage_of(np.arange(len(self.told_real)), np.arange(len(self.nearest)))
+
+    def coverage_of(self, real: NDArray[np.int64], generated: NDArray[np.int64]) -> float:
+        """The same among some of both, by indices."""
+        covered = np.zeros(len(self.told_real), dtype=bool)
+        nearest = self.nearest[generated]
+        covered[nearest[nearest >= 0]] = True
+        return float(covered[real].mean())
 
     @property
     def accuracy(self) -> float:
@@ -45,9 +52,8 @@ def matches(real: NDArray[np.uint8], generated: NDArray[np.uint8]) -> Matches:
         closer: NDArray[np.float64] = (nearest > others) + 0.5 * (nearest == others)
         return closer
 
-    covered = np.zeros(len(real))
-    covered[across.argmax(axis=0)[across.max(axis=0) > 0]] = 1.0  # what overlaps with none is near to none
-    return Matches(covered, told(among_real, across), told(among_generated, across.T))
+    nearest = np.where(across.max(axis=0) > 0, across.argmax(axis=0), -1)
+    return Matches(nearest, told(among_real, across), told(among_generated, across.T))
 
 
 def overlaps(volumes: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -48,16 +48,13 @@ class VolumeEvidence(Evidence):
     def resampled(self, metric: str, real: NDArray[np.int64], generated: NDArray[np.int64]) -> float:
         """Of the overlaps neighbours stay as they were found: a copy that a resample draws is nobody's neighbour."""
         if metric == "iou_coverage":
-            return self._share(self.found.covered, real)
+            return self.found.coverage_of(_below(len(self.found.told_real), real), _below(len(self.found.nearest), generated))
         if metric == "iou_nna":
-            return (self._share(self.found.told_real, real) + self._share(self.found.told_generated, generated)) / 2
+            told = self.found.told_real[_below(len(self.found.told_real), real)].mean()
+            return float(told + self.found.told_generated[_below(len(self.connected), generated)].mean()) / 2
         if metric == "connected":
-            return float(np.median(self.connected[generated[generated < len(self.connected)]]))
+            return float(np.median(self.connected[_below(len(self.connected), generated)]))
         return self.by_features.resampled(metric, real, generated)
-
-    def _share(self, each: NDArray[np.float64], indices: NDArray[np.int64]) -> float:
-        """The mean over those of some indices that were compared: all, where these are fewer than were gathered."""
-        return float(each[indices[indices < len(each)]].mean())
 
     def replicates(self, metric: str, real: Draws, generated: Draws) -> NDArray[np.float64]:
         if metric in ("iou_coverage", "iou_nna", "connected"):
@@ -73,7 +70,12 @@ class VolumeEvidence(Evidence):
         return self.by_features.undecided(metric)
 
     def details(self) -> dict[str, Any]:
-        return {**self.by_features.details(), "compared_by_overlap": {"real": len(self.found.covered), "generated": len(self.connected)}}
+        return {**self.by_features.details(), "compared_by_overlap": {"real": len(self.found.told_real), "generated": len(self.connected)}}
+
+
+def _below(count: int, indices: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Those of some indices that were compared by overlap, which may be fewer than were gathered."""
+    return indices[indices < count]
 
 
 class VolumeScoring(ImageScoring):

@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from gan_core.errors import DataError
+from gan_core.metrics.shapes import Matches
 from tasks.metrics import BETTER, FLOOR_ONLY
 from tasks.promotion.comparison import Comparison, compare
 from tasks.scoring.captions import CaptionEvidence
@@ -18,6 +19,7 @@ from tasks.scoring.pairs import PairEvidence
 from tasks.scoring.points import PointEvidence
 from tasks.scoring.scoring import Evidence
 from tasks.scoring.unpaired import UnpairedEvidence
+from tasks.scoring.volumes import VolumeEvidence
 
 OF_TABLES = ("utility", "detection", "column_distance", "correlation_distance")
 """Compared in test_table_scoring.py."""
@@ -160,6 +162,14 @@ def of_points(seed: int, shape: str) -> PointEvidence:
     return PointEvidence(points, truth, points)
 
 
+def of_volumes(seed: int) -> VolumeEvidence:
+    random = np.random.default_rng(seed)
+    told, connected = (random.integers(0, 3, 200) / 2 for _ in range(2)), random.random(200)
+    # Fewer are compared by overlap than there are features of.
+    found = Matches(random.integers(-1, 200, 200), *told)
+    return VolumeEvidence(ImageEvidence(features(250, 0), features(300, seed), None, None), found, connected)
+
+
 BIASED = ("fid", "fid_infinity", "fid_ratio", "stage1_fid", "stage2_gain")
 COUNTS = ("modes", "bins_filled")
 EVIDENCE: list[tuple[Evidence, Evidence]] = [
@@ -167,6 +177,7 @@ EVIDENCE: list[tuple[Evidence, Evidence]] = [
     (of_captions(1), of_captions(2)),
     (of_pairs(1), of_pairs(2)),
     (of_two_kinds(1), of_two_kinds(2)),
+    (of_volumes(1), of_volumes(2)),
     (of_points(1, "circle"), of_points(2, "circle")),
     (of_points(1, "ring"), of_points(2, "ring")),
 ]
