@@ -340,6 +340,7 @@ def list_(as_json: Json = False) -> None:
         "gantry sample facades --input label-map.png --out photo.png",
         "gantry sample denoise --input scans --tile 512 --out clean",
         "gantry sample --identify found.png",
+        "gantry sample --identify clean.tif --input scan.tif",
     )
 )
 def sample(
@@ -394,9 +395,9 @@ def sample(
 ) -> None:
     """Draw samples from a generator, or have it translate or restore pictures."""
     if identify is not None:
-        if (count, seed, label, where, prompt, truncation, walk, tile) != (None, None, None, None, None, None, False, None):
-            raise ConfigError("--identify: the picture says how it was drawn; leave all but --from and --input out")
-        _identify(identify, reference, source, given)
+        if (count, seed, label, where, prompt, truncation, walk) != (None, None, None, None, None, None, False):
+            raise ConfigError("--identify: the picture says how it was drawn; leave all but --from, --input and --tile out")
+        _identify(identify, reference, source, given, tile)
         return
     if (reference is None) == (source is None):
         raise ConfigError("sample: name a generator, `gantry sample NAME`, or a folder, `gantry sample --from models/NAME`; one of the two")
@@ -492,11 +493,12 @@ def _named(reference: str | None, source: Path | None) -> tuple[str, int | None,
     return folder.parent.name if folder.name == "generator" else folder.name, None, generator
 
 
-def _identify(file: Path, reference: str | None, source: Path | None, given: Path | None) -> None:
+def _identify(file: Path, reference: str | None, source: Path | None, given: Path | None, tile: int | None) -> None:
     """Ends with 1 where the generator that a picture names does not draw it."""
     from gan_core.kinds.pixels import Pixels
     from tasks.inputs import read_inputs
-    from tasks.provenance import claim, compare
+    from tasks.provenance import claim, compare, tile_of
+    from tasks.whole import compare_whole
 
     origin = claim(file)
     typer.echo(f"{file} says: {origin.in_words}")
@@ -505,7 +507,14 @@ def _identify(file: Path, reference: str | None, source: Path | None, given: Pat
             raise ConfigError(f"{origin.name} was not registered when it drew this; say where it is, with --from FOLDER")
         reference = f"{origin.name}/{origin.version}"
     generator = _named(reference, source)[2]
-    found = compare(file, origin, generator, None if given is None else read_inputs(given, Pixels.of(generator.config.data)))
+    if given is None and tile is not None:
+        raise ConfigError("--tile: of a picture that was translated whole, give what it was made from too, as --input")
+    if given is not None and generator.config.inputs is None:
+        raise ConfigError("--input: this generator draws samples and is given no pictures; leave it out")
+    if given is not None and (whole := tile_of(origin, tile)) is not None:
+        found = compare_whole(file, origin, generator, given, whole)
+    else:
+        found = compare(file, origin, generator, None if given is None else read_inputs(given, Pixels.of(generator.config.data)))
     typer.echo(found.in_words)
     if not found.same:
         raise typer.Exit(1)

@@ -1,12 +1,14 @@
 """What drew a picture, in the picture's own metadata; and whether drawing it again gives it.
 
-PNG has it in text chunks, JPEG and WebP in EXIF (`Software`, `ImageDescription`). Beside it stands, as XMP, what the IPTC has for
-pictures by a trained model (Photo Metadata Standard 2023.1, Digital Source Type), which other programs look for.
+PNG has it in text chunks, JPEG and WebP in EXIF (`Software`, `ImageDescription`), TIFF, which only pictures translated whole are written
+as, in its `ImageDescription`. Beside it stands in all but TIFF, as XMP, what the IPTC has for pictures by a trained model
+(Photo Metadata Standard 2023.1, Digital Source Type), which other programs look for.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import math
 import re
 import struct
@@ -44,6 +46,8 @@ _KEY = "gantry"
 _MOST_TEXT = 16 * 2**10
 _MOST_BYTES = 64 * 2**20
 _MOST_PIXELS = 50_000_000
+_MOST_TILE = 4096  # pixels; a file's word alone makes no larger ones, which might take more memory than there is
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _SHA256 = re.compile("[0-9a-f]{64}")
 _SOFTWARE, _DESCRIPTION = 0x0131, 0x010E
 _XMP = (
@@ -63,7 +67,8 @@ class Origin:
     sha256: str
     """Of the generator's weights."""
     asked: Mapping[str, Any] | None
-    """As a request to `gantry serve` says it; None where pictures were translated, or it is too long to be kept."""
+    """As a request to `gantry serve` says it, or, of a picture that was translated whole, `{"tile": 512}`, in pixels; None where pictures
+    were translated otherwise, or it is too long to be kept."""
     index: int | None = None
     """Of the sample that the picture shows; None: it shows all of them."""
     gantry: str = ""
@@ -93,6 +98,12 @@ class Origin:
             raise DataError("its metadata are not as Gantry writes them, so they say nothing of where it came from")
         return found
 
+    @property
+    def tile(self) -> int | None:
+        """Pixels of the tiles in which the picture was translated whole; None where it does not say that it was."""
+        tile = None if self.asked is None or set(self.asked) != {"tile"} else self.asked["tile"]
+        return tile if type(tile) is int and tile > 0 else None
+
     def text(self, index: int | None) -> str:
         """The same of one of the samples, as JSON in ASCII."""
         facts = {**vars(self), "index": index, "gantry": _installed()}
@@ -105,7 +116,8 @@ class Origin:
         who = safe_path(self.name) if self.version is None else f"{self.name}, version {self.version}"
         what = "the picture of all" if self.index is None else f"sample {self.index}"
         asked = "what was asked is not kept" if self.asked is None else safe_path(json.dumps(self.asked, ensure_ascii=False))[:400]
-        return f"drawn by {who} (sha256 {self.sha256[:12]}...): {what}; {asked}; Gantry {safe_path(self.gantry)}"
+        said = f"{what}; {asked}" if self.tile is None else f"a picture translated whole, in tiles of {self.tile} pixels"
+        return f"drawn by {who} (sha256 {self.sha256[:12]}...): {said}; Gantry {safe_path(self.gantry)}"
 
     def order(self, generator: Generator) -> Order:
         """What the generator was asked for.
@@ -113,6 +125,8 @@ class Origin:
         Raises:
             ConfigError: it cannot be asked that, or it is not kept.
         """
+        if self.tile is not None:
+            raise ConfigError("a translation cannot be drawn again without what it was made from; give that picture as --input")
         if self.asked is None:
             raise ConfigError("what was asked is not in the file, so it cannot be drawn again; of a translation, give --input too")
         from tasks.serving.asked import Asked
@@ -162,9 +176,9 @@ def claim(path: Path) -> Origin:
 
     Raises:
         ConfigError: it is not there.
-        DataError: it is too large, no PNG, JPEG or WebP, or claims nothing.
+        DataError: it is too large, no PNG, JPEG, WebP or TIFF, or claims nothing.
     """
-    text = _opened(path)[1]
+    text = _opened(path)[1] if not _is_tiff(path) else _of_tiff(path)
     if text is None:
         raise DataError(f"{path}: says nothing of what drew it")
     try:
@@ -183,8 +197,8 @@ def compare(path: Path, origin: Origin, generator: Generator, given: Inputs | No
         ConfigError: it cannot be drawn again.
         DataError: the file is broken.
     """
-    if generator.config.sha256 != origin.sha256:
-        return Identified(False, f"its weights are others (sha256 {generator.config.sha256[:12]}...), so this did not draw it")
+    if (others := drawn_by_others(origin, generator)) is not None:
+        return others
     image = _opened(path)[0]
     order = origin.order(generator) if given is None else generator.order_of(given.images)
     if origin.index is not None:
@@ -200,8 +214,33 @@ def compare(path: Path, origin: Origin, generator: Generator, given: Inputs | No
     again = np.asarray(Image.open(BytesIO(_drawn(generator, order, origin.index, given))).convert("RGB"))
     if found.shape != again.shape:
         sizes = [f"{picture.shape[1]} x {picture.shape[0]}" for picture in (again, found)]
-        return Identified(False, f"drawn again it has {sizes[0]} pixels, and the file has {sizes[1]}")
-    return _compared(found, again, lossy=image.format != "PNG")
+        whole = "" if given is None else "; if it was translated whole, say in tiles of how many pixels, with --tile (512 unless told)"
+        return Identified(False, f"drawn again it has {sizes[0]} pixels, and the file has {sizes[1]}{whole}")
+    return same_pixels(found, again, 255, lossy=image.format != "PNG")
+
+
+def drawn_by_others(origin: Origin, generator: Generator) -> Identified | None:
+    """What there is to say where a generator is not the one of `origin`."""
+    if generator.config.sha256 == origin.sha256:
+        return None
+    return Identified(False, f"its weights are others (sha256 {generator.config.sha256[:12]}...), so this did not draw it")
+
+
+def tile_of(origin: Origin, told: int | None) -> int | None:
+    """In tiles of how many pixels a picture is translated again; None: it was not translated whole, as far as is known.
+
+    Args:
+        told: by a person, who is believed before the file.
+
+    Raises:
+        ConfigError: the file says more than is taken on its word.
+    """
+    if told is None and origin.tile is not None and origin.tile > _MOST_TILE:
+        raise ConfigError(
+            f"it says that it was translated in tiles of {origin.tile} pixels, for which there may be too little memory, and no more than "
+            f"{_MOST_TILE} are taken on a file's word; where you made it so, say --tile {origin.tile} too"
+        )
+    return origin.tile if told is None else told
 
 
 def _only(order: Order, index: int) -> Order:
@@ -225,9 +264,20 @@ def _drawn(generator: Generator, order: Order, index: int | None, given: Inputs 
         return path.read_bytes()
 
 
-def _compared(found: NDArray[np.uint8], again: NDArray[np.uint8], lossy: bool) -> Identified:
-    difference = np.abs(found.astype(np.int16) - again).mean(axis=2)
-    largest = int(np.abs(found.astype(np.int16) - again).max())
+def same_pixels(found: NDArray[Any], again: NDArray[Any], span: float, lossy: bool) -> Identified:
+    """Whether a picture is that which was drawn again.
+
+    Args:
+        found: of a file, (H, W, C).
+        again: of the same shape.
+        span: from black to white, in their values.
+        lossy: the file was compressed with losses.
+    """
+    apart = found.astype(np.float32)
+    apart -= again
+    np.abs(apart, out=apart)
+    apart *= 255 / span
+    difference, largest = apart.mean(axis=2), float(apart.max())
     if largest == 0:
         return Identified(True, "drawn again it is the same, to the pixel")
     if largest <= _ROUNDING:
@@ -237,24 +287,55 @@ def _compared(found: NDArray[np.uint8], again: NDArray[np.uint8], lossy: bool) -
     in_block = float(
         (sums / np.outer(*(np.diff([*starts, side]) for starts, side in zip((rows, columns), difference.shape, strict=True)))).max()
     )
-    said = f"values differ by up to {largest} of 255, in a block of 8 x 8 pixels by up to {in_block:.1f} on average"
+    said = f"values differ by up to {largest:.0f} of 255, in a block of 8 x 8 pixels by up to {in_block:.1f} on average"
     if lossy and in_block <= TOLERANCE:
         return Identified(True, f"drawn again it is the same but for compression: {said}")
     return Identified(False, f"drawn again it is another picture: {said}")
 
 
+def _is_tiff(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(4) in _TIFF
+
+
+def _of_tiff(path: Path) -> str | None:
+    """What a TIFF's description says, where it is Gantry's; not a pixel is decoded."""
+    import tifffile
+
+    _check_bytes(path)
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)
+    try:
+        with tifffile.TiffFile(path) as file:
+            page = file.pages.first
+            width, height, text = int(page.imagewidth), int(page.imagelength), str(page.description)
+    except Exception:  # Broken metadata raise anything.
+        raise DataError(f"{path}: is no TIFF that can be read") from None
+    _check_pixels(path, width, height)
+    return text if f'"{_KEY}"' in text else None  # other programs describe pictures too
+
+
+def _check_bytes(path: Path) -> None:
+    if path.stat().st_size > _MOST_BYTES:
+        raise DataError(f"{path}: has more than {_MOST_BYTES // 2**20} MiB; no picture that is looked at has")
+
+
+def _check_pixels(path: Path, width: int, height: int) -> None:
+    if width * height > _MOST_PIXELS:
+        raise DataError(f"{path}: has {width} x {height} pixels; at most {_MOST_PIXELS:,} are looked at")
+
+
 def _opened(path: Path) -> tuple[Image.Image, str | None]:
     """A picture of which not a pixel is decoded yet, and what its metadata say under Gantry's key."""
     try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise DataError(f"{path}: has more than {_MOST_BYTES // 2**20} MiB; no picture that is looked at has")
+        _check_bytes(path)
         image = Image.open(BytesIO(path.read_bytes()), formats=("PNG", "JPEG", "WEBP"))
     except FileNotFoundError:
         raise ConfigError(f"--identify {path}: not there") from None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         raise DataError(f"{path}: is no PNG, JPEG or WebP that can be read") from None
-    if image.width * image.height > _MOST_PIXELS:
-        raise DataError(f"{path}: has {image.width} x {image.height} pixels; at most {_MOST_PIXELS:,} are looked at")
+    _check_pixels(path, image.width, image.height)
     try:
         text = image.info.get(_KEY) if image.format == "PNG" else image.getexif().get(_DESCRIPTION)
     except (OSError, ValueError, SyntaxError, KeyError, TypeError, struct.error):

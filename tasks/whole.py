@@ -7,6 +7,7 @@ is said: transparency goes on white, and CMYK and LAB become RGB, without their 
 from __future__ import annotations
 
 import struct
+import tempfile
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ from PIL import Image
 from gan_core.errors import ConfigError, GantryError
 from gan_core.files import replacing
 from gan_core.kinds.pixels import Pixels
-from tasks.provenance import FAITHFUL, STAMPED, in_exif, stamped
+from tasks.provenance import FAITHFUL, STAMPED, Identified, drawn_by_others, in_exif, same_pixels, stamped
 from tasks.validation.formats import Format, Raster, UnusableImageError, format_of
 from tasks.validation.images import MAX_PIXELS, Bounds, tags_of, values_of
 
@@ -243,7 +244,7 @@ def translate_files(
         given: a file or a folder.
         out: a file for a file; a new or empty folder for a folder (or for a file, without a suffix), in which files keep their paths.
         tile: as of `Tiling.of`.
-        origin: what translates, which each picture then says in its metadata.
+        origin: what translates, which each picture then says in its metadata, with the tile.
         on_note: told what is not kept.
 
     Raises:
@@ -252,14 +253,14 @@ def translate_files(
     from gan_core.tiling import Tiling
     from tasks.inputs import input_files
 
-    Tiling.of(generator, tile)
+    tiling = Tiling.of(generator, tile)
     files = input_files(given, on_note)
     into_folder = given.is_dir() or not out.suffix
     if given.is_dir() and out.suffix and not out.is_dir():
         raise ConfigError(f"{out}: --input is a folder, and so is what becomes of it; name a folder without a dot")
     if into_folder and out.is_dir() and any(out.iterdir()):
         raise ConfigError(f"{out}: holds files already; name a new folder")
-    text = None if origin is None else origin.text(None)
+    text = None if origin is None else replace(origin, asked={"tile": tiling.tile}).text(None)
     problems, done, taken = list[str](), 0, set[Path]()
     for name, opened in files:
         where = f"--input {given / name if given.is_dir() else given}"
@@ -281,6 +282,46 @@ def translate_files(
     if problems:
         raise ConfigError("\n".join([*problems, *([f"{done} of {len(files)} are in {out}"] if done else [])]))
     return done
+
+
+def compare_whole(path: Path, origin: Origin, generator: Generator, given: Path, tile: int) -> Identified:
+    """Translate a picture again, and compare what comes of it, written in the form of a file, with that file.
+
+    Args:
+        path: the file; `tasks.provenance.claim` has looked at its size.
+        origin: what it claims.
+        given: the picture that it was made from.
+        tile: as of `Tiling.of`.
+
+    Raises:
+        ConfigError: one of the two cannot be read, or the generator does not translate so.
+    """
+    from gan_core.tiling import Tiling
+    from tasks.inputs import input_files
+
+    if (others := drawn_by_others(origin, generator)) is not None:
+        return others
+    Tiling.of(generator, tile)
+    if given.is_dir():
+        raise ConfigError(f"--input {given}: is a folder; name the picture in it that {path.name} was made from")
+    spec = Pixels.of(generator.config.data)
+    ((_, opened),) = input_files(given, lambda note: None)
+    original, found = _read_opened(opened, spec, f"--input {given}"), read_whole(path.read_bytes(), spec, str(path))
+    if found.values.shape[:2] != original.values.shape[:2]:
+        sizes = [f"{one.values.shape[1]} x {one.values.shape[0]}" for one in (found, original)]
+        return Identified(False, f"it has {sizes[0]} pixels, and --input has {sizes[1]}; what is translated whole keeps its size")
+    if found.values.dtype != original.values.dtype:
+        return Identified(False, f"its pixels are {found.values.dtype}, and those of --input {original.values.dtype}, which would be kept")
+    made = translate_whole(generator, original, tile, lambda done, total: None)
+    with tempfile.TemporaryDirectory(prefix="gantry-") as folder:
+        written = Path(folder) / f"again{found.suffix}"
+        write_whole(made, written, None)
+        again = read_whole(written.read_bytes(), spec, str(written))
+    if again.values.shape != found.values.shape:
+        channels = [one.values.shape[2] for one in (again, found)]
+        return Identified(False, f"translated again it has {channels[0]} channels, and the file has {channels[1]}")
+    low, high = again.bounds
+    return same_pixels(found.values, again.values, high - low, lossy=found.form in ("JPEG", "WebP"))
 
 
 def _read_opened(opened: Callable[[], BinaryIO], spec: Pixels, where: str) -> Whole:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -45,6 +46,8 @@ def table(tmp_path: Path) -> Path:
 def test_a_table_s_entry_says_what_each_column_is_and_validates(place: Workspace, table: Path) -> None:
     found = draft(place, table, label="churned")
     assert (found.name, found.labels) == ("our-clients", ("plan #1",))
+    kinds = {line.split("  ")[1].strip(): line for line in found.said[-1].splitlines()[2:]}
+    assert re.match(r"  id +id +it holds an id", kinds["id"])  # as the entry has it, not `drop`
     scaffold.add_text(place, found.text, str(table))
     text = (place.root / "params.yaml").read_text()
     assert "  # Our Clients.csv: 300 rows, 5 columns, as they were found.\n" in text
