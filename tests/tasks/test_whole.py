@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 import tifffile
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, PngImagePlugin
 from raw_sets import png
 
 from flows import cli
@@ -22,7 +23,7 @@ from gan_core.networks import build_generator
 from gan_core.params.common import Fit
 from gan_core.params.networks import UnetParams
 from tasks.inputs import read_inputs
-from tasks.provenance import claim
+from tasks.provenance import Origin, claim
 from tasks.validation import formats
 from tasks.whole import translate_files
 
@@ -185,3 +186,81 @@ def test_the_command_keeps_the_size_with_tile_and_for_generators_of_crops(
     # One crop, from the middle, where it is asked for as such: by the served model, and to be identified.
     crop = read_inputs(given, Pairs(shape=(3, 16, 16), inputs=(3, 16, 16), fit="random-crop")).images[0]
     np.testing.assert_array_equal(crop, photo(90, 130)[37:53, 57:73].transpose(2, 0, 1))
+
+
+class TestDrawnAgain:
+    """`gantry sample --identify` of what was translated whole."""
+
+    @pytest.fixture
+    def ask(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
+        monkeypatch.chdir(tmp_path)
+        generator_of().save(tmp_path / "models" / "scans" / "generator")
+
+        def asked(*words: str) -> tuple[int, str]:
+            monkeypatch.setattr("sys.argv", ["gantry", "sample", "--from", "models/scans", *words])
+            with pytest.raises(SystemExit) as ended:
+                cli.main()
+            told = capsys.readouterr()
+            return int(ended.value.code or 0), told.out + told.err
+
+        return asked
+
+    @pytest.mark.parametrize(
+        ("given", "made"),
+        [("a.png", "b.png"), ("turned.jpg", "b.jpg"), ("a.png", "b.webp"), ("deep.png", "b.png"), ("deep.tif", "b.tif")],
+    )
+    def test_in_the_forms_that_it_is_written_in(self, given: str, made: str, ask: Callable[..., tuple[int, str]], tmp_path: Path) -> None:
+        if given == "deep.png":
+            (tmp_path / given).write_bytes(formats_png(photo(70, 110, 65_535)))
+        elif given == "deep.tif":
+            tifffile.imwrite(given, photo(70, 110, 65_535), photometric="rgb")
+        else:
+            saved(tmp_path / given, Image.fromarray(photo(70, 110)), exif=exif(6 if "turned" in given else 1))
+        assert ask("--input", given, "--tile", "64", "--out", made)[0] == 0
+        assert claim(tmp_path / made).tile == 64
+        code, said = ask("--identify", made, "--input", given)
+        assert (code, "to the pixel" in said, "translated whole, in tiles of 64 pixels" in said) == (0, True, True), said
+
+    def test_what_is_another_picture_and_what_cannot_be_drawn(self, ask: Callable[..., tuple[int, str]], tmp_path: Path) -> None:
+        saved(tmp_path / "a.png", Image.fromarray(photo(70, 110)))
+        saved(tmp_path / "dark.png", Image.fromarray(photo(70, 110) // 2))
+        saved(tmp_path / "small.png", Image.fromarray(photo(60, 110)))
+        (tmp_path / "deep.png").write_bytes(formats_png(photo(70, 110, 65_535)))
+        ask("--input", "a.png", "--tile", "64", "--out", "b.png")
+        for given, said in (
+            ("dark.png", "it is another picture"),
+            ("small.png", "it has 110 x 70 pixels, and --input has 110 x 60"),
+            ("deep.png", "its pixels are uint8, and those of --input uint16"),
+        ):
+            code, told = ask("--identify", "b.png", "--input", given)
+            assert (code, said in told, "Traceback" in told) == (1, True, False), told
+        for words, said in (
+            ([], "without what it was made from"),
+            (["--tile", "64"], "give what it was made from too, as --input"),
+            (["--input", "."], "name the picture in it that b.png was made from"),
+            (["--input", "nothing.png"], "nothing.png: not there"),
+            (["--input", "a.png", "--tile", "8"], "tile: 8 is too small"),
+        ):
+            code, told = ask("--identify", "b.png", *words)
+            assert (code != 0, said in told, "Traceback" in told) == (True, True, False), told
+
+    def test_what_a_file_does_not_say_is_told(self, ask: Callable[..., tuple[int, str]], tmp_path: Path) -> None:
+        kept = generator_of().save(tmp_path / "kept")
+        saved(tmp_path / "a.png", Image.fromarray(photo(70, 110)))
+        ask("--input", "a.png", "--tile", "64", "--out", "b.tif")
+        for name, asked in (("before.tif", None), ("large.tif", {"tile": 10**6})):
+            text = Origin("scans", None, kept.config.sha256, asked).text(None)
+            tifffile.imwrite(tmp_path / name, tifffile.imread("b.tif"), photometric="rgb", description=text, metadata=None)
+        assert "say --tile 1000000 too" in ask("--identify", "large.tif", "--input", "a.png")[1]
+        assert "to the pixel" in ask("--identify", "large.tif", "--input", "a.png", "--tile", "64")[1]
+        assert "to the pixel" in ask("--identify", "before.tif", "--input", "a.png", "--tile", "64")[1]
+        ask("--input", "a.png", "--tile", "64", "--out", "b.png")
+        with Image.open("b.png") as image:
+            info = PngImagePlugin.PngInfo()
+            info.add_text("gantry", Origin("scans", None, kept.config.sha256, None).text(None))
+            image.save("before.png", pnginfo=info)
+        assert "if it was translated whole, say in tiles of how many pixels" in ask("--identify", "before.png", "--input", "a.png")[1]
+        (tmp_path / "torn.tif").write_bytes((tmp_path / "b.tif").read_bytes()[:40])
+        assert "is no TIFF that can be read" in ask("--identify", "torn.tif")[1]
+        tifffile.imwrite("plain.tif", photo(8, 8))
+        assert "says nothing of what drew it" in ask("--identify", "plain.tif")[1]
