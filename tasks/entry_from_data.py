@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -82,7 +82,8 @@ def _of_table(workspace: Workspace, path: Path, name: str, label: str | None) ->
     data = DataParams(source=f"table://{_place_of(workspace, path)}", label=label)
     (file,) = open_source(workspace, data).look()
     with file.open() as opened:
-        rows, _, table = inspect_table(read_table(opened.read(), path.name), data, path.name)
+        rows, _, read = inspect_table(read_table(opened.read(), path.name), data, path.name)
+    table = replace(read, found=tuple(one.as_written for one in read.found))
     faults = [row.reason for row in rows if row.reason is not None]
     good = len(rows) - len(faults)
     lines = [f"source: {as_yaml(data.source)}"]
@@ -96,7 +97,7 @@ def _of_table(workspace: Workspace, path: Path, name: str, label: str | None) ->
     if table.suggested:
         lines.append("rules:  # what holds in every row, and so in every generated one; rows that come to break it go to quarantine")
         lines += [f"  {line}" for line in as_lines(table.suggested)]
-    said = [*table.said(path.name)][: len(table.notes) + 1]
+    said = [*table.read_as(path.name)]
     if table.suggested:
         said.append(f"in every row holds, and stands in the entry as rules: {'; '.join(map(str, table.suggested))}")
     if faults:

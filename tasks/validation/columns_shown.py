@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -37,6 +37,11 @@ class FoundColumn:
     """Of one that is left out, what could be invented in its place."""
 
     @property
+    def as_written(self) -> FoundColumn:
+        """The same once the entry says it: what would be invented in its place is invented."""
+        return replace(self, kind=self.suggested or self.kind, suggested=None)
+
+    @property
     def line(self) -> tuple[str, ...]:
         name = safe_path(self.name[:_WIDEST]) or "(no name)"
         kind = "label" if self.is_label else str(self.kind).partition(" ")[0]
@@ -45,7 +50,7 @@ class FoundColumn:
     @property
     def yaml(self) -> str:
         """As a line of `data.columns`."""
-        kind = self.suggested or self.kind
+        kind = self.as_written.kind
         return f"{as_yaml(self.name)}: {kind if kind.format is None else as_yaml(str(kind))}"
 
 

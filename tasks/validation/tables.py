@@ -64,10 +64,14 @@ class TableRows:
     suggested: tuple[Rule, ...] = ()
     """What holds in every row, and is no rule of the entry."""
 
-    def said(self, name: str) -> Iterator[str]:
-        """What people should know of how the table, a file of that name, was read: a note each, some of several lines."""
+    def read_as(self, name: str) -> Iterator[str]:
+        """How the file of that name was read, and what each column is: a note each, some of several lines."""
         yield from self.notes
         yield f"the columns of {name}:\n{table_of(self.found, self.missing_texts)}"
+
+    def said(self, name: str) -> Iterator[str]:
+        """All that people should know of it: how it was read, and what the entry could say."""
+        yield from self.read_as(name)
         if block := block_of(self.found):
             yield f"to hold them to that, to have others invented, or to change it, in params.yaml below data:\n{block}"
         if self.suggested:
