@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +18,8 @@ from tasks.records import tracking
 from tasks.records.registry import Registry, Version, summaries
 from tasks.workspace import Workspace
 
-ROUNDS = 6
+ROUNDS = int(os.environ.get("GANTRY_RACES", "6"))
+"""Races of two hosts; by hand 200."""
 
 
 @pytest.fixture
