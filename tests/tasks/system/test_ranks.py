@@ -102,7 +102,8 @@ def test_stopped_and_with_a_rank_killed_it_ends_bit_for_bit_where_the_undisturbe
     child.terminate()
     _, stderr = child.communicate(timeout=60)
     assert child.returncode == 128 + signal.SIGTERM
-    assert re.fullmatch(r"note: stopped, the state is saved; run it again to go on \(in .*\)\n", stderr)
+    notes = r"note: pictures of what it draws: .*\nnote: stopped, the state is saved; run it again to go on \(in .*\)\n"
+    assert re.fullmatch(notes, stderr)
     assert_ended(processes)
     assert not workspace.model(NAME).exists()
 
