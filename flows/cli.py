@@ -138,7 +138,12 @@ def init(
     ] = None,
     source: Annotated[
         Path | None,
-        typer.Option("--from", metavar="FILE", help="A table, or a folder of pictures, to write an entry for.", show_default=False),
+        typer.Option(
+            "--from",
+            metavar="FILE",
+            help="A table, or a folder or archive of pictures, sounds, volumes, for an entry.",
+            show_default=False,
+        ),
     ] = None,
     name: Annotated[str | None, typer.Option(help="Of that entry (default: as the file).", show_default=False)] = None,
     label: Annotated[str | None, typer.Option(help="The column of the table that rows are drawn by.", show_default=False)] = None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from gan_core.errors import ConfigError
 from tasks import params
+from tasks.addresses import is_archive_name
 from tasks.params import DataParams
 from tasks.sources import open_source
 from tasks.sources.raw import safe_path
@@ -40,7 +42,7 @@ class Draft:
 
 
 def draft(workspace: Workspace, path: Path, name: str | None = None, label: str | None = None) -> Draft:
-    """Look at a table or a folder of pictures and write an entry for it.
+    """Look at a table, or a folder or archive of pictures, sounds or volumes, and write an entry for it.
 
     Args:
         workspace: where the entry is to stand; what lies in it is named relative to it.
@@ -55,7 +57,8 @@ def draft(workspace: Workspace, path: Path, name: str | None = None, label: str 
     name = _name_of(path) if name is None else name
     if not params.NAME.fullmatch(name):
         raise ConfigError(f"--name {name[:80]}: a name has 1 to 63 of a-z, 0-9, - and _, and starts with a letter or digit")
-    found = _of_folder(workspace, path, name, label) if path.is_dir() else _of_table(workspace, path, name, label)
+    is_table = not path.is_dir() and not is_archive_name(path.name)
+    found = _of_table(workspace, path, name, label) if is_table else _of_folder(workspace, path, name, label)
     params.parse_text(found.text, where=str(path))  # what is written is right, or this says what is not
     return found
 
@@ -109,22 +112,60 @@ def _of_table(workspace: Workspace, path: Path, name: str, label: str | None) ->
 
 
 def _of_folder(workspace: Workspace, path: Path, name: str, label: str | None) -> Draft:
+    from tasks.sources.folder import folder_or_archive
+    from tasks.sources.recognised import recognised
+
     if label is not None:
-        raise ConfigError(f"--label {label}: only for tables; the folders of pictures are their classes")
-    data = DataParams(source=f"folder://{_place_of(workspace, path)}")
-    source = open_source(workspace, data)
-    files = [file.path for file in source.look()]
-    classes = sorted({file.split("/")[0] for file in files}) if all("/" in file for file in files) else []
-    train = ["recipe: gan", f"images: {PICTURE_BUDGET:_}  # pictures that training looks at, repeats included"]
-    found = f"{len(files):,} pictures" + (f" in {len(classes)} folders" if classes else "")
-    if len(classes) > 1:
-        shown = ", ".join(safe_path(one[:24]) for one in classes[:5]) + (", ..." if len(classes) > 5 else "")
+        raise ConfigError(f"--label {label}: only for tables; the folders of files are their classes")
+    data, said = DataParams(source=f"folder://{_place_of(workspace, path)}"), []
+    while (found := recognised(folder_or_archive(workspace, data))).below:
+        data = DataParams(source=f"{data.source}/{found.below}")
+        said.append(f"{found.why}; {found.below} is taken")
+    lines = [f"source: {as_yaml(data.source)}"]
+    if found.layout != "images":
+        lines.append(f"layout: {found.layout}  # {found.why}")
+    lines += [f"{key}: {as_yaml(value) if key == 'captions' else value}  # {why}" for key, (value, why) in found.keys.items()]
+    example, size = _BY_LAYOUT[found.layout]
+    lines += [size] if size else []
+    counted = f"{len(found.files):,} {found.noun}" + (f" in {len(found.classes)} folders" if found.classes else "")
+    train = (
+        _train_of(example)
+        if example
+        else ["recipe: gan", f"images: {PICTURE_BUDGET:_}  # pictures that training looks at, repeats included"]
+    )
+    if len(found.classes) > 1:
+        shown = ", ".join(safe_path(one[:24]) for one in found.classes[:5]) + (", ..." if len(found.classes) > 5 else "")
         train.insert(1, f"condition: label  # the folders are classes: {shown}")
-    lines = [
-        f"source: {as_yaml(data.source)}",
-        "size: 32  # height and width in pixels that they are brought to; 64 takes four times as long",
-    ]
-    return Draft(name, _written(f"{safe_path(path.name)}: {found}.", name, lines, train), (*source.notes, found))
+    if found.layout != "images":
+        said.append(f"layout {found.layout}: {found.why}")
+    wanted = params.parse_text(text := _written(f"{safe_path(path.name)}: {counted}.", name, lines, train), where=str(path))[name].data
+    source = open_source(workspace, wanted)
+    source.look()  # as fetch will: what it refuses is refused here
+    return Draft(name, text, (*said, *source.notes, counted))
+
+
+_BY_LAYOUT = {
+    "images": (None, "size: 32  # height and width in pixels that they are brought to; 64 takes four times as long"),
+    "sounds": ("spoken-digits", "bands: 32  # of pitch; more tell more pitches apart, and cost more"),
+    "volumes": ("chairs", "size: 32  # voxels along each side, 128 at most; 64 takes eight times as long"),
+    "captions": ("emoji", "size: 64  # height and width in pixels; the first stage draws half of it"),
+    "side-by-side": ("facades", "size: 128  # height and width in pixels; 256 takes four times as long"),
+    "paired-folders": ("facades", "size: 128  # height and width in pixels; 256 takes four times as long"),
+    "unpaired-folders": ("cat2dog", "size: 64  # height and width in pixels; 128 takes four times as long"),
+}
+"""By layout the example whose training an entry begins with, and a line of its data."""
+
+
+def _train_of(example: str) -> list[str]:
+    """The lines of an example's training, without what is for its classes alone."""
+    from tasks.scaffold import template
+
+    lines = template(f"examples/{example}.yaml").read_text(encoding="utf-8").splitlines()
+    start = lines.index("    train:") + 1
+    section = [line[6:] for line in itertools.takewhile(lambda line: line.startswith("      "), lines[start:])]
+    kept = [line for line in section if not line.startswith(("condition:", "mismatch:"))]
+    because = f"  # as the example {example}, whose results are measured; so are the keys below"
+    return [f"{line}{because}" if line.startswith("recipe:") else line for line in kept]
 
 
 def _remark(one: FoundColumn) -> str:

@@ -255,7 +255,7 @@ class ImageSource:
                 f"{self._where}: folders ({_shown(classes)}) lie beside dataset.json; "
                 "set data.labels: dataset.json to take labels from that, data.labels: none, or data.labels: folders if they are classes"
             )
-        if not all(map(_PART.fullmatch, classes)):
+        if not all(map(is_part, classes)):
             return
         one = next((name for name in classes if name.lower().startswith("tr")), classes[0])
         advice = f"add /{one} to data.source to take one of them, or set data.labels: none to take all without labels"
@@ -267,6 +267,11 @@ class ImageSource:
             f"{self._where}: the folders {_shown(classes)} are parts of a set and no classes; {advice}; if they are classes, "
             "set data.labels: folders"
         )
+
+
+def is_part(folder: str) -> bool:
+    """Whether a folder of this name is plainly a part of a set, such as train, and no class."""
+    return _PART.fullmatch(folder) is not None
 
 
 def _alike(paths: Sequence[str]) -> list[str]:

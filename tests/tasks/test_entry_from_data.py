@@ -1,19 +1,25 @@
-"""`gantry init --from`: an entry written from a table or a folder of pictures is one that runs as it stands."""
+"""`gantry init --from`: an entry written from a table, or from a folder of any kind, is one that runs as it stands."""
 
 from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 from PIL import Image
 
+from gan_core.data.dataset import Dataset
 from gan_core.errors import ConfigError, DataError
+from gan_core.layers import layers
 from tasks import params, scaffold
 from tasks.entry_from_data import draft
 from tasks.fetch import fetch
@@ -94,6 +100,91 @@ def test_a_folder_of_pictures(place: Workspace, tmp_path: Path, folders: tuple[s
     assert written.data.source == f"folder://{tmp_path / 'pets'}"
     assert getattr(written.train, "condition", None) == (condition or "none")
     assert found.said[-1] == ("6 pictures in 2 folders" if condition else "3 pictures")
+
+
+def _wavs(folder: Path, count: int = 12) -> None:
+    for number, digit in enumerate(["one", "two"] * (count // 2)):
+        (folder / digit).mkdir(parents=True, exist_ok=True)
+        soundfile.write(folder / digit / f"{number}.wav", DRAW.normal(0, 0.1, 3_000), 8_000)
+
+
+def _grids(folder: Path) -> None:
+    (folder / "odd").mkdir(parents=True)
+    for number in range(12):
+        np.save(folder / f"{number}.npy" if number else folder / "odd" / "0.npy", DRAW.random((8, 8, 8)) > 0.5)
+
+
+def _pictures(folder: Path, *names: str, width: int = 16) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(DRAW.integers(0, 255, (16, width, 3), dtype=np.uint8)).save(folder / name)
+
+
+def _captioned(folder: Path) -> None:
+    _pictures(folder, *(f"images/{i}.png" for i in range(12)))
+    (folder / "captions.csv").write_text("file,caption\n" + "".join(f"{i}.png,a red thing number {i}\n" for i in range(12)))
+
+
+def _halves(folder: Path) -> None:
+    _pictures(folder, *(f"{part}/{part}{i}.png" for part in ("train", "val") for i in range(12)), width=32)
+
+
+def _partners(folder: Path) -> None:
+    _pictures(folder, *(f"{side}/{i}.png" for side in "AB" for i in range(12)))
+
+
+def _strangers(folder: Path) -> None:
+    _pictures(folder, *(f"{side}/{side}{i}.png" for side in ("trainA", "trainB", "testA", "testB") for i in range(6)))
+
+
+@pytest.mark.parametrize(
+    ("fill", "recipe", "asked", "said"),
+    [
+        (_wavs, "gan", {"layout": "sounds", "rate": 8_000, "seconds": 0.5}, "12 files are sounds, by their names"),
+        (_grids, "gan", {"layout": "volumes", "labels": "none"}, "12 files are volumes, by their names"),
+        (_captioned, "stackgan", {"layout": "captions", "captions": "captions.csv"}, "says of 12 of 12 pictures what they show"),
+        (_halves, "pix2pix", {"layout": "side-by-side"}, "train, val are parts of a set and no classes; train is taken"),
+        (_partners, "pix2pix", {"layout": "paired-folders", "folders": ("A", "B")}, "12 files have a partner of the same name"),
+        (_strangers, "cyclegan", {"layout": "unpaired-folders", "folders": ("trainA", "trainB")}, "hardly any file has a partner"),
+    ],
+)
+def test_a_folder_s_kind_is_told_and_the_entry_fits_it(
+    place: Workspace, tmp_path: Path, fill: Callable[[Path], None], recipe: str, asked: dict[str, Any], said: str
+) -> None:
+    fill(tmp_path / "mine")
+    found = draft(place, tmp_path / "mine")
+    assert said in "\n".join(found.said)
+    assert f"  recipe: {recipe}  # as the example " in found.text
+    scaffold.add_text(place, found.text, "mine")
+    entry = params.load_entry(place.root, "mine")
+    assert asked == {key: getattr(entry.data, key) for key in asked}
+    assert getattr(entry.train, "condition", "none") == ("label" if fill is _wavs else "none")
+
+
+def test_networks_of_the_settings_that_are_written_take_sounds(place: Workspace, tmp_path: Path) -> None:
+    _wavs(tmp_path / "mine", 120)
+    scaffold.add_text(place, draft(place, tmp_path / "mine").text, "mine")
+    entry = params.load_entry(place.root, "mine")
+    for stage in (fetch, validate):
+        stage(place, "mine", entry)
+    assert layers(entry.train, Dataset.open(place.ready("mine")))
+
+
+def test_an_archive_is_looked_into_and_what_is_only_labelled_has_no_captions(place: Workspace, tmp_path: Path) -> None:
+    _pictures(tmp_path / "pets", *(f"{i}.png" for i in range(12)))
+    (tmp_path / "pets" / "labels.csv").write_text("file,label\n" + "".join(f"{i}.png,{'cat' if i % 2 else 'dog'}\n" for i in range(12)))
+    packed = shutil.make_archive(str(tmp_path / "pets"), "zip", tmp_path / "pets")
+    found = draft(place, Path(packed))
+    assert f'source: "folder://{packed}"' in found.text
+    assert "layout:" not in found.text
+    assert "12 pictures" in found.said
+
+
+def test_a_folder_of_nothing_for_a_generator_says_what_there_is(place: Workspace, table: Path, tmp_path: Path) -> None:
+    (tmp_path / "rows").mkdir()
+    table.rename(tmp_path / "rows" / "rows.csv")
+    with pytest.raises(DataError, match=r"no pictures, sounds or volumes in it .*; for a table name its file, such as rows"):
+        draft(place, tmp_path / "rows")
 
 
 def test_what_cannot_be_used_is_refused_by_its_name(place: Workspace, table: Path, tmp_path: Path) -> None:

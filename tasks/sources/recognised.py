@@ -1,0 +1,183 @@
+"""What the files of a folder are to a generator, told by their names and the heads of a few."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from gan_core.errors import DataError
+from tasks.addresses import IMAGE_SUFFIXES, SOUND_SUFFIXES, VOLUME_SUFFIXES, table_suffix
+from tasks.sources.annotations import CAPTIONS, ImageNames, by_image, read_told
+from tasks.sources.images import Place, Selection, counted, is_part
+from tasks.sources.raw import class_of, safe_path
+from tasks.sources.source import SourceFile
+
+_KINDS = {"pictures": IMAGE_SUFFIXES, "sounds": SOUND_SUFFIXES, "volumes": VOLUME_SUFFIXES}
+_TWO_FOLDERS = (("trainA", "trainB"), ("A", "B"))
+"""What sets for translation call their two folders."""
+_HEADS = 24
+"""Files of which the head is read."""
+_HEADED = frozenset({".wav", ".wave", ".flac", ".aif", ".aiff"})
+"""Sounds whose rate and length stand at their beginning."""
+_TEXTS, _LARGEST_TEXT = 8, 64 << 20
+_OFTEN = 0.5
+"""The share of pictures that a file has to say something of, or of names that have a partner, to be taken for more than chance."""
+
+
+@dataclass(frozen=True)
+class Recognised:
+    """What a place holds."""
+
+    layout: str
+    """As `data.layout` has it."""
+    noun: str
+    """What the samples are: pictures, pairs, sounds, volumes."""
+    why: str
+    """What tells."""
+    files: Sequence[SourceFile]
+    """All that are of its kind."""
+    classes: tuple[str, ...] = ()
+    """The folders that are classes."""
+    keys: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """Other keys of `data`, each with its value, as YAML has it, and the reason."""
+    below: str = ""
+    """The folder that alone is meant; then the rest is to be told from that one."""
+
+
+def recognised(place: Place) -> Recognised:
+    """Tell what the files of a place are. Of an archive or folder on this machine; nothing is decoded.
+
+    Raises:
+        DataError: there is nothing in it that a generator could be of.
+    """
+    choice = Selection(None, frozenset(), IMAGE_SUFFIXES | SOUND_SUFFIXES | VOLUME_SUFFIXES)
+    found = {file.path: file for file in place.files(choice)}
+    by_noun = {noun: [path for path in found if _suffix(path) in suffixes] for noun, suffixes in _KINDS.items()}
+    noun = max(by_noun, key=lambda one: len(by_noun[one]))
+    files = [found[path] for path in by_noun[noun]]
+    if not files:
+        shown = counted(choice.left_out)
+        tables = sorted(path for path in choice.texts if table_suffix(path))
+        hint = f"; for a table name its file, such as {tables[0]}" if tables else "; name a folder with some, an archive of one, or a table"
+        raise DataError(f"{place.where}: no pictures, sounds or volumes in it{f' ({shown})' if shown else ''}{hint}")
+    others = " and ".join(f"{len(paths):,} {one}" for one, paths in by_noun.items() if paths and one != noun)
+    why = f"{len(files):,} files are {noun}, by their names{f', and only {others}' if others else ''}"
+    if noun == "pictures":
+        return _pictures(place, files, choice.texts, why)
+    return _by_class(noun, noun, why, files, _of_sounds(files) if noun == "sounds" else {})
+
+
+def _pictures(place: Place, files: Sequence[SourceFile], texts: Sequence[str], why: str) -> Recognised:
+    folders = {class_of(file.path) for file in files}
+    for pair in _TWO_FOLDERS:
+        if {*pair} <= folders:
+            return _two_folders(pair, files)
+    if (told := _captions(place, files, texts)) is not None:
+        return told
+    found = _by_class("images", "pictures", why, files, {})
+    if not found.below and not found.classes and _are_halves(files):
+        halves = "each picture looked at is twice as wide as high; if they are no pairs, take this and direction out; recipe: gan"
+        ways = {"direction": ("a-to-b", "the right half is made from the left one; b-to-a is the other way round")}
+        return Recognised("side-by-side", "pairs", halves, files, keys=ways)
+    return found
+
+
+def _two_folders(pair: tuple[str, str], files: Sequence[SourceFile]) -> Recognised:
+    stems = [{posixpath.splitext(posixpath.basename(file.path))[0] for file in files if class_of(file.path) == one} for one in pair]
+    common, few = len(stems[0] & stems[1]), min(map(len, stems))
+    ways = {
+        "folders": (f"[{', '.join(pair)}]", "A and B"),
+        "direction": ("a-to-b", f"such as in {pair[0]} become such as in {pair[1]}; b-to-a is the other way round"),
+    }
+    taken = [file for file in files if class_of(file.path) in pair]
+    if common >= _OFTEN * few:
+        return Recognised("paired-folders", "pairs", f"{common:,} files have a partner of the same name", taken, keys=ways)
+    why = "hardly any file has a partner of its name, so there are two kinds of pictures without partners"
+    return Recognised("unpaired-folders", "pictures", why, taken, keys=ways)
+
+
+def _captions(place: Place, files: Sequence[SourceFile], texts: Sequence[str]) -> Recognised | None:
+    """Pictures of which a file beside them says in sentences what they show."""
+    paths = [file.path for file in files]
+    best: tuple[int, str, int] | None = None
+    for path in sorted(texts, key=lambda one: ("caption" not in one.lower(), one))[:_TEXTS]:
+        beside = next(file for file in place.files(Selection(None, frozenset({path}), frozenset())) if file.path == safe_path(path))
+        if beside.size > _LARGEST_TEXT:
+            continue
+        with suppress(DataError), beside.open() as stream:
+            told = by_image(map(ImageNames(paths, beside.path).found, read_told(stream.read(), beside.path, CAPTIONS)))
+            captions = [caption for each in told.values() for caption in each]
+            # What is said of many pictures in the same word is a class.
+            says = len(told) >= _OFTEN * len(paths) and len({*captions}) > _OFTEN * len(told)
+            if says and (best is None or len(told) > best[0]):
+                best = len(told), path, len(captions)
+    if best is None:
+        return None
+    count, path, captions_count = best
+    why = f"{safe_path(path)} says of {count:,} of {len(paths):,} pictures what they show, in {captions_count:,} captions"
+    return Recognised("captions", "pictures", why, files, keys={"captions": (safe_path(path), "the file that says it")})
+
+
+def _by_class(layout: str, noun: str, why: str, files: Sequence[SourceFile], keys: Mapping[str, tuple[str, str]]) -> Recognised:
+    """Files that lie flat or in a folder a class; or in a folder that alone is meant."""
+    folders = sorted({folder for file in files if (folder := class_of(file.path)) is not None})
+    is_flat = any(class_of(file.path) is None for file in files)
+    if folders and is_flat:
+        none = {"labels": ("none", f"some {noun} lie in folders and some do not, so the folders are no classes")}
+        return Recognised(layout, noun, why, files, keys={**keys, **none})
+    if len(folders) == 1:
+        return Recognised(layout, noun, f"all {noun} lie in {folders[0]}", files, below=folders[0])
+    parts = [name for name in folders if is_part(name)]
+    first = next((name for name in parts if name.lower().startswith("tr")), None)
+    if len(parts) > 1 and (first is not None or parts == folders):
+        return Recognised(
+            layout, noun, f"{', '.join(map(safe_path, parts))} are parts of a set and no classes", files, below=first or parts[0]
+        )
+    return Recognised(layout, noun, why, files, tuple(folders), keys)
+
+
+def _of_sounds(files: Sequence[SourceFile]) -> Mapping[str, tuple[str, str]]:
+    """The rate that most of some sounds have, and a length that holds nearly all of them."""
+    import soundfile
+
+    heads: list[tuple[int, float]] = []
+    for file in _some([file for file in files if _suffix(file.path) in _HEADED]):
+        # What is broken is validation's to say.
+        with suppress(soundfile.SoundFileError, OSError, ValueError), file.open() as stream:
+            head = soundfile.info(stream)
+            heads.append((head.samplerate, head.frames / max(head.samplerate, 1)))
+    if not heads:
+        return {}
+    rate, count = Counter(rate for rate, _ in heads).most_common(1)[0]
+    lengths = sorted(seconds for _, seconds in heads)
+    usual = lengths[min(int(0.9 * len(lengths)), len(lengths) - 1)]
+    seconds = next((limit for limit in (0.5, 1, 2, 4, 8) if usual <= limit), 16)
+    span = f"{len(heads)} looked at last {lengths[0]:.2g} to {lengths[-1]:.3g} s"
+    return {
+        "rate": (f"{min(max(rate, 1_000), 48_000):_}", f"values a second, as {count} of {len(heads)} looked at have"),
+        "seconds": (f"{seconds:g}", f"{span}; a longer one is cut, silence follows a shorter one"),
+    }
+
+
+def _are_halves(files: Sequence[SourceFile]) -> bool:
+    from PIL import Image, UnidentifiedImageError
+
+    shapes = []
+    for file in _some(files):
+        broken = suppress(UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError)
+        with broken, file.open() as stream, Image.open(stream) as head:
+            shapes.append(head.size)
+    return bool(shapes) and all(width == 2 * height for width, height in shapes)
+
+
+def _some(files: Sequence[SourceFile]) -> Iterable[SourceFile]:
+    """A few, from all over."""
+    return files[:: max(len(files) // _HEADS, 1)][:_HEADS]
+
+
+def _suffix(path: str) -> str:
+    return os.path.splitext(path)[1].lower()  # noqa: PTH122
