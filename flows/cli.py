@@ -330,6 +330,9 @@ def list_(as_json: Json = False) -> None:
         if row["schedule"] is not None:
             row["schedule"] = f"{row['schedule']} {row['timezone']}{' (paused)' if row['paused'] else ''}"
     _table(titles, [[row[key] for key in keys] for row in rows])
+    for row in rows:
+        if row["picture"] is not None:
+            typer.echo(f"{row['name']} draws so far: {row['picture']}")
 
 
 @app.command(

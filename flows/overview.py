@@ -31,7 +31,7 @@ def overview(workspace: Workspace) -> list[dict[str, Any]]:
     Keys: name, champion (version or None), metric, value, real (what real samples get), score (these in words), before (comparable scores
     of former champions, in words), history (the champions, latest first, with their value where it is comparable), decision (outcome),
     schedule (its cron expression), timezone (of the schedule), paused (whether a Prefect server that PREFECT_API_URL names keeps to it),
-    state.
+    state, picture (of a training that has not ended, where the newest one of what it draws lies in the workspace; or None).
 
     Raises:
         ConfigError: params.yaml as a whole is wrong; a wrong entry is said in its state. RegistryError: the registry cannot be reached.
@@ -67,6 +67,7 @@ def _row(
     metric = _deciding(metrics, entry, record)
     beside = BesideReal.of(metric, metrics[metric], (record.get("evaluation") or {}).get("real_against_real") or {}) if metric else None
     decision = LastDecision.read(workspace, name)
+    picture = workspace.newest_picture(name)
     past: list[Former] = []
     if opened and champion and summary and metric:
         past = formers(opened, name, summary.history, metric, record)
@@ -84,6 +85,7 @@ def _row(
         "timezone": _zone(entry) if entry and entry.schedule else None,
         "paused": name in paused if entry and entry.schedule else None,
         "state": "; ".join([_state(workspace, opened, name, entry, changed), *_unusable(opened, champion)]),
+        "picture": None if picture is None else str(picture.relative_to(workspace.root)),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,6 +57,15 @@ class Workspace:
     def was_stopped(self, name: str) -> bool:
         """Whether there is a state of a training that has not ended."""
         return self.unfinished(name).is_dir() and any(self.unfinished(name).iterdir())
+
+    def newest_picture(self, name: str) -> Path | None:
+        """Of what a training that has not ended draws, the latest; None where there is no such training, or no picture of it yet."""
+        with suppress(FileNotFoundError):  # one that ends meanwhile takes its folder with it
+            begun = [(record.stat().st_mtime_ns, record.parent) for record in self.unfinished(name).glob("*/try-*/run.json")]
+            _, latest = max(begun, default=(0, None))  # others are states of other parameters or data
+            found = latest.glob("samples/*.png") if latest is not None else ()
+            return max(found, key=lambda picture: (len(picture.stem), picture.stem), default=None)
+        return None
 
     def ranks(self, name: str) -> Path:
         """Where the processes of one training meet."""

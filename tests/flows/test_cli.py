@@ -119,6 +119,20 @@ def test_the_list_shows_each_generator_and_what_it_would_do(finished: Workspace)
     assert not (finished.root / "mlflow.db").exists(), "looking must not create a registry"
 
 
+def test_the_list_says_where_the_newest_picture_of_a_training_lies(finished: Workspace) -> None:
+    former, latest = (finished.unfinished("digits") / key / "try-0" for key in ("0123", "abcd"))
+    for folder, numbers in ((former, (9_000_000,)), (latest, (999_936, 64))):
+        (folder / "samples").mkdir(parents=True)
+        for number in numbers:
+            (folder / "samples" / f"{number:09d}.png").write_bytes(b"")
+        (folder / "run.json").write_text("{}")
+    os.utime(former / "run.json", (1, 1))  # of other parameters
+    newest = f".gantry/unfinished/digits/abcd/try-0/samples/{999_936:09d}.png"
+    digits, circle = json.loads(run(finished, "list", "--json").stdout)
+    assert (digits["picture"], circle["picture"]) == (newest, None)
+    assert run(finished, "list").stdout.splitlines()[-1] == f"digits draws so far: {newest}"
+
+
 @pytest.mark.parametrize(
     ("outcome", "code", "role"),
     [("first", 0, "champion"), ("kept: inconclusive", 20, "challenger"), ("vetoed: copies 1 is not <= 0.05", 21, "challenger")],

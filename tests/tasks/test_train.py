@@ -519,11 +519,15 @@ class TestInProcess:
         assert 20 <= looked_at.config.images < 48
         again = stage.train(workspace, NAME, entry, until=40)
         assert again == state
+        newest = max((state / "samples").glob("*.png"), default=None)
+        assert workspace.newest_picture(NAME) == newest
+        assert newest is not None
         later = training.averaged(entry.train, Dataset.open(workspace.ready(NAME)), state)
         assert any(not one.equal(other) for one, other in zip(weights(looked_at), weights(later), strict=True))
         assert stage.train(workspace, NAME, entry) is None
         assert (workspace.model(NAME) / "generator" / "generator.safetensors").read_bytes() == whole
         assert not workspace.unfinished(NAME).exists()
+        assert workspace.newest_picture(NAME) is None
         client = MlflowClient(f"sqlite:///{workspace.root / 'mlflow.db'}")
         runs = client.search_runs([client.get_experiment_by_name(NAME).experiment_id])
         assert [run.info.status for run in runs] == ["FINISHED", "FINISHED"]
