@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 AZIMUTH, ELEVATION = -60.0, 25.0
 """Where the eye is, in degrees: around the upright axis from the first one on, and above the ground."""
 
+_SIDES = 4
 _EXTENT = 1.45  # half the width that is seen; half of a volume's side is 1
 _CHUNK = 16  # volumes at once
 _SOLID = 0.35  # of the density between voxels, from which on a ray stops: a leg one voxel wide is seen as a line and not as dots
@@ -41,6 +42,11 @@ def shaded(
         for start in range(0, len(volumes), _CHUNK)
     ]
     return np.concatenate(found) if found else np.empty((0, 1, side, side), dtype=np.uint8)
+
+
+def from_all_sides(volumes: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+    """Volumes (N, 1, X, Y, Z) as `shaded` pictures them, from four sides, a quarter of a turn apart."""
+    return [shaded(volumes, azimuth=AZIMUTH + 360 * turn / _SIDES) for turn in range(_SIDES)]
 
 
 def _eye(azimuth: float, elevation: float) -> Tensor:

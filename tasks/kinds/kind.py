@@ -54,6 +54,18 @@ class Written:
     """What writes them into a folder, each for itself as far as that is usual."""
 
 
+@dataclass(frozen=True)
+class Shown:
+    """A sample on a page of its own kind."""
+
+    picture: NDArray[np.uint8]
+    """(C, H, W)."""
+    words: str
+    """What the picture is of."""
+    sound: bytes | None = None
+    """A WAV file."""
+
+
 class DataKind(ABC):
     """How the stages treat one kind of data. What its samples are to networks stands in `gan_core.kinds`.
 
@@ -78,6 +90,8 @@ class DataKind(ABC):
     """What its samples are called in messages."""
     shown_as: ClassVar[str] = ".png"
     """The suffix of the file that shows them."""
+    kept_as: ClassVar[Mapping[str, str]] = {"png": "PNG", "npz": "arrays"}
+    """Suffixes of files that the studio offers to keep samples as, and what they are called there."""
     no_graph: ClassVar[str] = ""
     """Why its generators cannot be exported as a graph; empty where they can."""
     keeps_one_core: ClassVar[bool] = False
@@ -180,6 +194,10 @@ class DataKind(ABC):
     @abstractmethod
     def written(self, samples: Samples, classes: tuple[str, ...] | None, given: Inputs | None) -> Written:
         """How samples become files; `classes` are the names of their labels, `given` what they were made from, one for each."""
+
+    def shown(self, samples: Samples) -> Sequence[Shown]:
+        """Each sample as a page shows it; nothing where one picture of all, `.png` of `written`, is the better one."""
+        return ()
 
     @abstractmethod
     def answer(self, samples: Samples, classes: tuple[str, ...] | None) -> DataFrame:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from gan_core.errors import ConfigError
-from tasks.kinds.kind import DataKind, Expected, Written, label_column, with_labels
+from tasks.kinds.kind import DataKind, Expected, Shown, Written, label_column, with_labels
 from tasks.kinds.pixels import classifier_or_random, refuse_all_alike, refuse_segmentation
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ class SoundKind(DataKind):
     makes = "sounds"
     called = "sounds"
     shown_as = ".wav"
+    kept_as: ClassVar[Mapping[str, str]] = {"wav": "WAV, one after another", "png": "spectrograms", "npz": "arrays"}
     no_graph = "a sound is found from what its network draws by going back and forth between the two"
     scores = "tasks.scoring.sounds:SoundScoring"
     deciding = ("fid", "kid")
@@ -107,6 +108,13 @@ class SoundKind(DataKind):
             },
             lambda folder: write_wavs(samples, spec.rate, folder, classes),
         )
+
+    def shown(self, samples: Samples) -> Sequence[Shown]:
+        from tasks.sounds import encode_sound
+
+        spec = _spec(samples)
+        seen = zip(samples.samples, spec.pictured(samples.samples), strict=True)
+        return [Shown(picture, "its spectrogram", encode_sound(wave, spec.rate)) for wave, picture in seen]
 
     def answer(self, samples: Samples, classes: tuple[str, ...] | None) -> DataFrame:
         import base64

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from gan_core.errors import DataError
 from tasks.addresses import is_table
@@ -37,6 +37,7 @@ class TableKind(DataKind):
     family = "tables"
     makes = "rows of a table"
     shown_as = ".csv"
+    kept_as: ClassVar[Mapping[str, str]] = {"csv": "CSV"}
     called = "rows of a table"
     keeps_one_core = True
     scores = "tasks.scoring.table:TableScoring"

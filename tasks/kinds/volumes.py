@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from gan_core.errors import ConfigError
-from tasks.kinds.kind import DataKind, Expected, Written, label_column, with_labels
+from tasks.kinds.kind import DataKind, Expected, Shown, Written, label_column, with_labels
 from tasks.kinds.pixels import classifier_or_random, refuse_all_alike, refuse_segmentation
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ class VolumeKind(DataKind):
     hint = "data.layout: volumes takes the voxels and meshes of it"
     makes = "objects in three dimensions"
     called = "volumes"
+    kept_as: ClassVar[Mapping[str, str]] = {"stl": "mesh (STL)", "png": "PNG", "npz": "arrays"}
     no_graph = "of volumes no graph is written yet"
     scores = "tasks.scoring.volumes:VolumeScoring"
     deciding = ("fid", "kid")
@@ -98,6 +99,15 @@ class VolumeKind(DataKind):
             {".png": lambda path: save_png(grid(shaded(volumes)), path), **writers(volumes)},
             lambda folder: write_folder(samples, folder, classes),
         )
+
+    def shown(self, samples: Samples) -> Sequence[Shown]:
+        import numpy as np
+
+        from gan_core.shading import from_all_sides
+
+        one, two, three, four = from_all_sides(samples.samples)
+        seen = np.concatenate([np.concatenate([one, two], axis=3), np.concatenate([four, three], axis=3)], axis=2)
+        return [Shown(picture, "from four sides") for picture in seen]
 
     def answer(self, samples: Samples, classes: tuple[str, ...] | None) -> DataFrame:
         import base64

@@ -18,14 +18,14 @@ from gan_core.metrics.bootstrap import Draws
 from gan_core.metrics.features import FeatureExtractor
 from gan_core.metrics.shapes import Matches, in_one_piece, matches
 from gan_core.randomness import mix
-from gan_core.shading import AZIMUTH, shaded
+from gan_core.shading import from_all_sides, shaded
 from tasks.params import EvaluateParams
 from tasks.scoring.copies import most_compared
 from tasks.scoring.images import ImageScoring
 from tasks.scoring.scoring import Evidence, chosen, rounded
 
 _APART = 3  # drawn with a seed of their own
-_TURNED, _TURNS = 8, 4  # volumes that are shown from several sides, and from how many
+_TURNED = 8  # volumes that are shown from several sides
 
 
 class VolumeEvidence(Evidence):
@@ -108,8 +108,7 @@ class VolumeScoring(ImageScoring):
     def grids(self, generator: Generator, dataset: Dataset, seed: int) -> dict[str, NDArray[np.uint8]]:
         """Beside the two, the first of the generated ones from several sides, a row each."""
         generated, _, _ = self.shown(generator, dataset, seed)
-        sides = [shaded(generated[:_TURNED], azimuth=AZIMUTH + 360 * turn / _TURNS) for turn in range(_TURNS)]
-        return {**super().grids(generator, dataset, seed), "turned": pictures.rows(*sides)}
+        return {**super().grids(generator, dataset, seed), "turned": pictures.rows(*from_all_sides(generated[:_TURNED]))}
 
 
 def _held_out(dataset: Dataset, params: EvaluateParams) -> NDArray[np.uint8]:

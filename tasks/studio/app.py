@@ -12,6 +12,7 @@ import hmac
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlencode
@@ -26,7 +27,7 @@ from starlette.types import Receive, Scope, Send
 
 from gan_core.data.dataset import Dataset
 from gan_core.errors import ConfigError, GantryError
-from gan_core.generator import Generator
+from gan_core.generator import Generator, Samples
 from gan_core.kinds.pixels import Pixels
 from gan_core.projection import check_target, project
 from tasks import kinds
@@ -48,15 +49,20 @@ from tasks.workspace import Workspace
 
 T = TypeVar("T")
 
-_FORMS = {"png": "image/png", "webp": "image/webp", "gif": "image/gif", "csv": "text/csv", "npz": "application/x-npz"}
+_FORMS = {
+    "png": "image/png", "webp": "image/webp", "gif": "image/gif", "wav": "audio/wav", "stl": "model/stl", "csv": "text/csv",
+    "npz": "application/x-npz",
+}  # fmt: skip
 _MOST = 256  # samples of one picture
+_EACH = 16  # samples that are shown each for itself
 _LOADED = 4  # versions in memory
 _COMPARED = 4  # versions beside each other
 _DIRECTIONS = 5
 _METRICS = 6  # columns of the table of versions
 _COOKIE = "gantry-studio"
 _POLICY = (
-    "default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'; script-src 'nonce-{}'; form-action 'self'; frame-ancestors 'none'"
+    "default-src 'none'; img-src 'self' data:; media-src data:; style-src 'unsafe-inline'; script-src 'nonce-{}'; form-action 'self'; "
+    "frame-ancestors 'none'"
 )
 
 
@@ -197,13 +203,13 @@ class Studio:
         facts: dict[str, Any] = {
             "name": name, "number": number, "views": views, "numbers": [version.number for version in versions], "aliases": aliases,
             "classes": config.classes, "knows_text": config.prompts is not None, "translates": translates, "images": makes_images,
-            "asked": asked, "query": query, "makes": kind.makes,
+            "asked": asked, "query": query, "makes": kind.makes, "kept_as": kind.kept_as,
         }  # fmt: skip
         if view == "nearest":
             facts |= self._nearest(name, number, asked)
-        if view == "draw" and config.schema is not None:
+        if view == "draw" and not makes_images:
             samples = self._generator(name, number).draw([_read(asked).order(self._generator(name, number))])[0]
-            facts |= {"rows": kind.records(samples, config.classes)}
+            facts |= {"rows": kind.records(samples, config.classes)} if config.schema is not None else {"each": _each(kind, samples)}
         if view == "versions":
             facts |= self._versions(registry, versions, aliases, kind)
         return self._html(view, **facts, **more)
@@ -253,11 +259,12 @@ class Studio:
         """Samples as a file: what `gantry sample` writes."""
         name, number = request.path_params["name"], request.path_params["version"]
         told = read_query(request)
-        form = _FORMS.get(str(told.pop("form", "png")))
+        told_form = str(told.pop("form", "png"))
+        form = _FORMS.get(told_form)
         if form is None:
             raise RefusedError(400, f"form: there are {', '.join(_FORMS)}")
         asked = Asked.of({}, 0, told, "label")
-        if asked.count > _MOST and form.startswith("image/"):
+        if asked.count > _MOST and told_form not in ("csv", "npz"):
             raise ConfigError(f"n: {asked.count} is not in 1 to {_MOST}")
 
         def work() -> bytes:
@@ -266,7 +273,9 @@ class Studio:
             origin = Origin(name, number, generator.config.sha256, asked.request(kinds.of(generator.config.kind).ask))
             return encoded(generator, number, samples, form, None, origin)
 
-        return Response(await self._aside(work), media_type=form)
+        # What cannot be written, such as the mesh of nothing, is said on a page, which a link that downloads would not show.
+        kept = {} if form.startswith("image/") else {"content-disposition": f'attachment; filename="{name}-{number}.{told_form}"'}
+        return Response(await self._aside(work), media_type=form, headers=kept)
 
     async def _directions(self, request: Request) -> Response:
         name, number = request.path_params["name"], request.path_params["version"]
@@ -312,6 +321,20 @@ class Studio:
         return await self._aside(work)
 
 
+def _each(kind: DataKind, samples: Samples) -> list[dict[str, Any]]:
+    """The first samples, each with its picture and its sound, as addresses that hold them; none where a picture of all shows them."""
+    few = slice(_EACH)
+    labels = None if samples.labels is None else samples.labels[few]
+    shown = kind.shown(replace(samples, samples=samples.samples[few], labels=labels))
+    return [
+        {
+            "picture": _data_uri(encode_png(one.picture)), "words": one.words, "label": None if labels is None else int(labels[index]),
+            "sound": None if one.sound is None else _data_uri(one.sound, "audio/wav"),
+        }
+        for index, one in enumerate(shown)
+    ]  # fmt: skip
+
+
 def _asked_of(told: Mapping[str, str], count: int) -> dict[str, Any]:
     """What the forms of the views are filled in with, as texts; the address's where it says something."""
     return {"n": count, "seed": 0, "label": "", "prompt": "", "truncation": "", "reach": 3} | {
@@ -345,5 +368,5 @@ async def _uploaded(request: Request) -> bytes:
     return content
 
 
-def _data_uri(png: bytes) -> str:
-    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+def _data_uri(content: bytes, form: str = "image/png") -> str:
+    return f"data:{form};base64,{base64.b64encode(content).decode()}"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import struct
 import zlib
 from collections.abc import Iterator
+from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import httpx
 import numpy as np
 import planted_table
 import pytest
+import soundfile
 import torch
 from chromium import Watched, chromium, serious
 from PIL import Image
@@ -23,9 +26,12 @@ from gan_core.data.dataset import DatasetSpec
 from gan_core.generator import Generator, GeneratorConfig
 from gan_core.kinds.images import Images
 from gan_core.kinds.schema import Schema
+from gan_core.kinds.sounds import Sounds
 from gan_core.kinds.unpaired import Unpaired
+from gan_core.kinds.volumes import Volumes
 from gan_core.networks import build_generator
 from gan_core.params.networks import GENERATORS
+from gan_core.shading import AZIMUTH, shaded
 from tasks.provenance import claim
 from tasks.records.registry import Registry
 from tasks.serving.app import Limits
@@ -42,13 +48,21 @@ def built(data: DatasetSpec, family: str, latent: int, seed: int = 0, **told: in
     return Generator(GeneratorConfig("gan", data, latent, params, 640, seed, "d" * 64), network)
 
 
+def words() -> Generator:
+    return built(Sounds((1, 2_000), classes=("low", "high"), rate=8_000), "dcgan", 8, width=4)
+
+
+def chairs() -> Generator:
+    return built(Volumes((1, 16, 16, 16)), "dcgan", 8, width=4)
+
+
 def faces(seed: int) -> Generator:
     return built(Images((1, 16, 16), classes=CLASSES), "dcgan", 8, seed, width=4)
 
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory, mlflow_database: Path) -> Iterator[Workspace]:
-    """Three versions of `faces`, of which the second is the champion and the third the challenger; a translator; a table."""
+    """Three versions of `faces`, of which the second is the champion and the third the challenger; one of each other sort."""
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         found = Registered(tmp_path_factory.mktemp("studio") / "workspace", mlflow_database)
@@ -60,6 +74,9 @@ def workspace(tmp_path_factory: pytest.TempPathFactory, mlflow_database: Path) -
         registry.set_tags(
             registry.version("faces", 3), {"metric.fid": "12.5", "decision_record": '{"outcome": "kept", "reasons": ["<i>"]}'}
         )
+        found.add(words(), "words")
+        found.add(chairs(), "chairs")
+        found.add(built(Images((3, 16, 32)), "dcgan", 8, width=4), "wide")
         found.add(built(Unpaired((3, 16, 16), inputs=(3, 16, 16)), "round-trip", 0, width=4, blocks=1), "photos")
         values, labels = planted_table.rows(300)
         found.add(untrained(Schema(planted_table.COLUMNS, "bought"), values, planted_table.CLASSES, labels), "clients")
@@ -76,6 +93,11 @@ def client(workspace: Workspace) -> Iterator[httpx.Client]:
         yield one
 
 
+def held(page: str, form: str) -> list[bytes]:
+    """The files that a page holds itself."""
+    return [base64.b64decode(one) for one in re.findall(rf'src="data:{form};base64,([^"]+)"', page)]
+
+
 def picture(answer: httpx.Response) -> Image.Image:
     assert answer.status_code == 200, answer.text
     return Image.open(BytesIO(answer.content))
@@ -83,11 +105,14 @@ def picture(answer: httpx.Response) -> Image.Image:
 
 class TestAsked:
     def test_the_generators_and_the_views_of_each(self, client: httpx.Client) -> None:
-        assert re.findall(r'<a href="/g/(\w+)">', client.get("/").text) == ["clients", "faces", "photos"]
+        assert re.findall(r'<a href="/g/(\w+)">', client.get("/").text) == ["chairs", "clients", "faces", "photos", "wide", "words"]
         for name, views in (
             ("faces", ["draw", "walk", "directions", "find", "nearest", "versions"]),
             ("photos", ["translate", "versions"]),
             ("clients", ["draw", "versions"]),
+            ("words", ["draw", "versions"]),
+            ("chairs", ["draw", "versions"]),
+            ("wide", ["draw", "walk", "directions", "find", "versions"]),
         ):
             page = client.get(f"/g/{name}").text
             assert list(dict.fromkeys(re.findall(r"view=(\w+)\"", page))) == views
@@ -115,6 +140,48 @@ class TestAsked:
         assert "4 of 4 are less than half as far" in client.get("/g/faces?view=nearest&version=2&n=4&seed=5").text
         assert "0 of 4 are less than half as far" not in client.get("/g/faces?view=nearest&version=2&n=4&seed=5").text
 
+    def test_each_sound_is_there_with_its_spectrogram(self, client: httpx.Client) -> None:
+        page = client.get("/g/words?n=3&seed=4&label=high").text
+        drawn = words().sample(3, 4, "high")
+        heard = [soundfile.read(BytesIO(one), dtype="int16") for one in held(page, "audio/wav")]
+        assert [rate for _, rate in heard] == [8_000] * 3
+        np.testing.assert_array_equal([wave for wave, _ in heard], drawn.samples[:, 0])
+        seen = [np.asarray(Image.open(BytesIO(one))) for one in held(page, "image/png")]
+        np.testing.assert_array_equal(seen, Sounds.of(words().config.data).pictured(drawn.samples)[:, 0])
+        assert page.count(": high</figcaption>") == 3
+        kept = client.get("/g/words/1/samples?n=3&seed=4&form=wav")
+        assert kept.headers["content-disposition"] == 'attachment; filename="words-1.wav"'
+        assert soundfile.info(BytesIO(kept.content)).frames == 3 * 2_000 + 2 * 2_000  # a quarter of a second between
+
+    def test_of_many_the_first_are_shown_each(self, client: httpx.Client) -> None:
+        page = client.get("/g/words?n=40").text
+        assert (page.count("<audio"), "The first 16 of 40; the files hold all" in page) == (16, True)
+
+    def test_volumes_are_seen_from_four_sides(self, client: httpx.Client) -> None:
+        seen = [np.asarray(Image.open(BytesIO(one))) for one in held(client.get("/g/chairs?n=2&seed=1").text, "image/png")]
+        drawn = chairs().sample(2, 1).samples
+        side = seen[0].shape[0] // 2
+        for (row, column), turn in {(0, 0): 0, (0, 1): 90, (1, 1): 180, (1, 0): 270}.items():
+            part = [one[row * side :, column * side :][:side, :side] for one in seen]
+            np.testing.assert_array_equal(part, shaded(drawn, azimuth=AZIMUTH + turn)[:, 0])
+
+    def test_a_mesh_is_kept_or_it_is_said_why_not(self, client: httpx.Client) -> None:
+        answer = client.get("/g/chairs/1/samples?n=2&form=stl")
+        if find_spec("trimesh") is None or find_spec("skimage") is None:
+            assert (answer.status_code, "meshes need" in answer.text) == (400, True)
+        else:
+            import trimesh
+
+            assert answer.headers["content-disposition"] == 'attachment; filename="chairs-1.stl"'
+            assert len(trimesh.load_mesh(BytesIO(answer.content), file_type="stl").triangles) > 100
+
+    def test_pictures_that_are_wider_than_high_stay_so(self, client: httpx.Client) -> None:
+        assert picture(client.get("/g/wide/1/samples?n=1")).size == (32, 16)
+        assert picture(client.get("/g/wide/1/samples?n=4")).size == (2 * 34 + 2, 2 * 18 + 2)
+        width, height = picture(client.get("/g/wide/1/samples?walk=true&form=gif&n=9")).size
+        assert width == 2 * height
+        assert picture(client.get("/g/wide/1/directions")).size == (7 * 34 + 2, 5 * 18 + 2)
+
     def test_rows(self, client: httpx.Client) -> None:
         assert client.get("/g/clients?n=7").text.count("<tr>") == 8
         assert len(client.get("/g/clients/1/samples?form=csv&n=7").text.splitlines()) == 8
@@ -137,6 +204,8 @@ class TestRefused:
             ("/g/faces/1/samples?n=257", 400, "not in 1 to 256"),
             ("/g/faces?view=nearest&n=100000", 400, "n: 100000"),
             ("/g/faces/1/samples?sed=1", 400, "did you mean seed"),
+            ("/g/words/1/samples?n=257&form=wav", 400, "not in 1 to 256"),
+            ("/g/faces/1/samples?form=stl", 400, "is no form that"),
             ("/g/faces/1/samples?form=exe", 400, "there are png"),
             ("/g/faces/1/samples?label=horse", 400, "no class"),
             ("/g/photos/1/directions", 400, "families dcgan and residual"),
@@ -243,6 +312,18 @@ def test_a_browser_clicks_through_it_and_asks_nobody_else(client: httpx.Client, 
         page.click("button")
         whole()
         assert "Its pixels differ by" in page.inner_text("section")
+        for name, count in (("words", 16), ("chairs", 16), ("wide", 1)):
+            page.goto(f"{client.base_url}/g/{name}")
+            whole()
+            assert page.locator("figure img").count() == count
+            # No side is stretched, however the page is laid out; but a sound's time is as wide as what plays it.
+            ratios = "[...document.images].map(one => (one.width / one.height) / (one.naturalWidth / one.naturalHeight))"
+            assert name == "words" or page.evaluate(ratios) == pytest.approx([1] * count, rel=0.02)
+            assert serious(page) == []
+        page.goto(f"{client.base_url}/g/words")
+        play = "one.onended = () => end(one.duration); one.play().catch(not)"
+        heard = f"new Promise((end, not) => {{ const one = document.querySelector('audio'); {play} }})"
+        assert page.evaluate(heard) == pytest.approx(0.25)
         page.goto(f"{client.base_url}/g/clients")
         assert page.locator("tr").count() == 17
         assert tab.elsewhere == []
