@@ -792,7 +792,8 @@ def show(
     name: Annotated[str, typer.Argument(metavar="NAME", autocompletion=_entries, help="An entry of params.yaml.")],
     as_json: Json = False,
 ) -> None:
-    """Show an entry's networks layer by layer: what each gives for one sample, its parameters, its multiply-adds."""
+    """Show an entry's networks layer by layer, as table and chart: what each gives for one sample, its parameters, its multiply-adds."""
+    from flows.network_chart import chart
     from gan_core.data.dataset import Dataset
     from gan_core.layers import layers
     from tasks.params import load_entry
@@ -814,6 +815,7 @@ def show(
             ("layer", "kind", "gives", "parameters", "multiply-adds"),
             [[one.name, one.kind, "x".join(map(str, one.shape or ())), f"{one.parameters:,}", f"{one.multiply_adds:,}"] for one in found],
         )
+        typer.echo("\n".join(["in the order of their calls; branches stand one below the other:", *chart(found)]))
 
 
 @app.command(epilog=_examples("gantry report digits --open"))

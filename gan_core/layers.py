@@ -35,6 +35,8 @@ class Layer:
     """Its own weights."""
     multiply_adds: int
     """For one sample, of dense layers and convolutions; 0 for others, which take few."""
+    turn: int | None = None
+    """Its place among the layers in the order of their first calls; None where no move called it."""
 
 
 def layers(params: TrainParams, dataset: Dataset) -> Mapping[str, list[Layer]]:
@@ -47,11 +49,11 @@ def layers(params: TrainParams, dataset: Dataset) -> Mapping[str, list[Layer]]:
     reseed(device, params.seed)
     recipe = build_recipe(params, dataset.spec, device)
     batch = Batches(dataset, params.seed, device, recipe.paired).after(0, _SAMPLES)
-    seen: dict[nn.Module, tuple[tuple[int, ...], int]] = {}
+    seen: dict[nn.Module, tuple[tuple[int, ...], int, int]] = {}
 
     def look(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         if isinstance(output, Tensor) and module not in seen:
-            seen[module] = tuple(output.shape), _multiply_adds(module, inputs, output)
+            seen[module] = tuple(output.shape), _multiply_adds(module, inputs, output), len(seen)
 
     found = {player: list(_computing(network)) for player, network in recipe.players.items()}
     with ExitStack() as hooks:
@@ -61,9 +63,11 @@ def layers(params: TrainParams, dataset: Dataset) -> Mapping[str, list[Layer]]:
             recipe.move(turn, batch, 0, last=True)
 
     def layer(name: str, module: nn.Module, parameters: int) -> Layer:
-        shape, multiply_adds = seen.get(module, (None, 0))
+        shape, multiply_adds, turn = seen.get(module, (None, 0, None))
         of_one = None if shape is None else shape[1:]
-        return Layer(name, type(module).__name__.removeprefix("Parametrized"), of_one, parameters, multiply_adds // (shape or (1,))[0])
+        return Layer(
+            name, type(module).__name__.removeprefix("Parametrized"), of_one, parameters, multiply_adds // (shape or (1,))[0], turn
+        )
 
     return {player: [layer(*each) for each in those] for player, those in found.items()}
 

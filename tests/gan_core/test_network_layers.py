@@ -41,4 +41,8 @@ def test_parameters_and_operations_are_those_of_the_networks(make_dataset: Make,
             network(*inputs[player])
         assert sum(layer.parameters for layer in found[player]) == sum(weight.numel() for weight in network.parameters())
         assert sum(layer.multiply_adds for layer in found[player]) == counter.get_total_flops() // 2
+        called = [(layer.shape is None, layer.turn is None) for layer in found[player]]
+        assert all(shapeless is turnless for shapeless, turnless in called)
+        last = max(found[player], key=lambda layer: -1 if layer.turn is None else layer.turn)
+        assert last.shape == (dataset.spec.shape if player == "generator" else (1,))
         assert found[player][-1].shape == (dataset.spec.shape if player == "generator" else (1,))
