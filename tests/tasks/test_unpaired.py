@@ -247,7 +247,7 @@ class TestSource:
         ({"layout": None}, "data.layout: None is not allowed"),
         ({"direction": "a2b"}, "data.direction: 'a2b' is not allowed; 'a-to-b' or 'b-to-a' is"),
         ({"source": "sklearn://digits"}, "layout: only for folders, archives and buckets of images, not sklearn://digits"),
-        ({"size": 30}, "train.generator.downsamplings: 30 pixels are no multiple of 4"),
+        ({"size": 30}, "train.generator.downsamplings: data.size is 30, no multiple of 4 from 16 on; the nearest that fits is 28"),
     ],
 )
 def test_keys_that_do_not_fit_are_named(data: dict[str, Any], message: str) -> None:
