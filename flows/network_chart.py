@@ -8,15 +8,15 @@ from gan_core.layers import Layer
 
 
 def chart(layers: Sequence[Layer]) -> list[str]:
-    """The lines of a chart: a box for each layer that multiplies, with those that follow it, what it gives, and its weights.
+    """The lines of a chart: a box for each layer that multiplies or embeds, with those that follow it, what it gives, and its weights.
 
-    The first line has the name of the layer that multiplies. Layers that no move called are left out; of branches one box stands below
+    The first line has the name of the first of them. Layers that no move called are left out; of branches one box stands below
     the other.
     """
     called = sorted((layer for layer in layers if layer.turn is not None), key=lambda layer: layer.turn or 0)
     boxes: list[list[Layer]] = []
     for layer in called:
-        if layer.multiply_adds or not boxes:
+        if layer.multiply_adds or layer.kind.endswith("Embedding") or not boxes:
             boxes.append([])
         boxes[-1].append(layer)
     texts = [(f"{box[0].name}: {_kinds(box)}", f"gives {'x'.join(map(str, box[-1].shape or ()))}, {_weights(box)}") for box in boxes]

@@ -21,5 +21,10 @@ def test_boxes_stand_in_the_order_of_calls_and_hold_all_that_was_called() -> Non
     assert [line.count("┬") + line.count("┴") for line in lines] == [0, 0, 0, 1, 1, 0, 0, 0]
 
 
+def test_an_embedding_beside_the_last_layer_is_none_of_what_that_gives() -> None:
+    lines = chart([Layer("head", "Linear", (1,), 9, 8, turn=0), Layer("label", "LabelEmbedding", (8,), 16, 0, turn=1)])
+    assert [line.strip("│ ") for line in lines if "gives" in line] == ["gives 1, 9 parameters", "gives 8, 16 parameters"]
+
+
 def test_a_network_of_which_nothing_was_called_has_no_boxes() -> None:
     assert chart([Layer("spare", "Linear", None, 7, 0)]) == []
