@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -146,3 +147,9 @@ def test_no_pickle_is_loaded_and_nothing_evaluated() -> None:
             if unpickles or name in ("eval", "exec", "torch.load", "torch.jit.load") or pickled:
                 problems.append(f"{path.relative_to(ROOT)}:{node.lineno} calls {ast.unparse(node)[:80]}")
     assert problems == []
+
+
+def test_no_two_test_modules_share_a_name() -> None:
+    """Of two that do, pytest collects one."""
+    names = Counter(path.name for path in (ROOT / "tests").rglob("test_*.py"))
+    assert [name for name, count in names.items() if count > 1] == []
