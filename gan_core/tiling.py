@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -134,7 +134,7 @@ def translated(
         return picture[rows_at[first:end]]
 
     total, done = len(tops) * len(lefts), 0
-    with _one_normalisation(network, tiling, rows_from, scaled, columns_at, len(rows_at), device) if total > 1 else _as_it_is():
+    with _one_normalisation(network, tiling, rows_from, scaled, columns_at, len(rows_at), device) if total > 1 else nullcontext():
         band = rows_from(0, tiling.tile)
         # What the band before has a part in: weighted rows, and what they weigh.
         carried, weighed = np.zeros((0, 0, 0), dtype=np.float32), np.zeros(0, dtype=np.float32)
@@ -183,11 +183,6 @@ def _padded(length: int, generator: Generator, tiling: Tiling) -> int:
 def _reflected(length: int, padded: int) -> NDArray[np.int64]:
     """For each pixel of a padded side the one of the picture that stands there."""
     return np.pad(np.arange(length), (0, padded - length), mode="symmetric")
-
-
-@contextmanager
-def _as_it_is() -> Iterator[None]:
-    yield
 
 
 @contextmanager

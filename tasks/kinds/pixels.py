@@ -53,9 +53,9 @@ class PixelKind(DataKind):
 
     def _annotated(self, raw: RawReader, data: DataParams) -> Annotated:
         """What is known of the files before one is opened."""
-        from tasks.validation.annotated import by_folder, by_label_file
+        from tasks.validation.annotated import by_labels
 
-        return by_folder(raw, data.folders_are_classes) if data.annotations is None else by_label_file(raw, data.annotations)
+        return by_labels(raw, data)
 
     def _rows(self, files: ImageFiles, about: Annotated) -> tuple[Iterator[Row], int]:
         """What becomes of the files, and how many rows that are."""
@@ -163,6 +163,16 @@ def refuse_all_alike(dataset: Dataset, called: str) -> None:
     held_out = dataset.samples["holdout"]
     if all(np.array_equal(one, held_out[0]) for one in held_out):
         raise DataError(f"all held-out {called} are the same, so there is nothing to compare with; check the source")
+
+
+def refuse_inception(name: str, params: EvaluateParams, called: str) -> None:
+    """For kinds that are no pictures; `called`: what their samples are.
+
+    Raises:
+        ConfigError: entry `name` asks for the features of a network that was trained on photographs.
+    """
+    if params.features == "inception":
+        raise ConfigError(f"generators.{name}.evaluate.features: inception knows photographs, and these are {called}; use auto or random")
 
 
 def refuse_segmentation(name: str, params: EvaluateParams) -> None:

@@ -7,9 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from gan_core.errors import ConfigError
 from tasks.kinds.kind import DataKind, Expected, Shown, Written, label_column, with_labels
-from tasks.kinds.pixels import classifier_or_random, refuse_all_alike, refuse_segmentation
+from tasks.kinds.pixels import classifier_or_random, refuse_all_alike, refuse_inception, refuse_segmentation
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,11 +48,10 @@ class SoundKind(DataKind):
         return data.layout in self.layouts
 
     def inspect(self, raw: RawReader, data: DataParams, limits: ValidateParams, spool: Path, on_row: OnRow) -> Inspection:
-        from tasks.validation.annotated import by_folder, by_label_file
+        from tasks.validation.annotated import by_labels
         from tasks.validation.sounds import inspect_sounds
 
-        about = by_folder(raw, data.folders_are_classes) if data.annotations is None else by_label_file(raw, data.annotations)
-        return inspect_sounds(raw, about, data, limits, spool, on_row)
+        return inspect_sounds(raw, by_labels(raw, data), data, limits, spool, on_row)
 
     def expected(self, limits: ValidateParams) -> Sequence[Expected]:
         import math
@@ -84,8 +82,7 @@ class SoundKind(DataKind):
 
     def features(self, name: str, spec: DatasetSpec, params: EvaluateParams) -> ExtractorKind:
         refuse_segmentation(name, params)
-        if params.features == "inception":
-            raise ConfigError(f"generators.{name}.evaluate.features: inception knows photographs, and these are sounds; use auto or random")
+        refuse_inception(name, params, self.called)
         return classifier_or_random(name, spec, params)
 
     def check(self, dataset: Dataset, params: EvaluateParams) -> None:

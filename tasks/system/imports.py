@@ -38,7 +38,12 @@ def all_imported() -> None:
 @contextmanager
 def loaded_when_used(*names: str) -> Iterator[None]:
     """Modules of these names that are imported inside are loaded with the first look into them, as Python's `LazyLoader` has it."""
-    finder = _Later(names)
+    with _asked_first(_Later(names)):
+        yield
+
+
+@contextmanager
+def _asked_first(finder: MetaPathFinder) -> Iterator[None]:
     sys.meta_path.insert(0, finder)
     try:
         yield
@@ -68,12 +73,8 @@ def taken_as_missing(*names: str) -> Iterator[None]:
 
     For a library that does without them where they are not installed: it then does without them in this process.
     """
-    finder = _Missing(names)
-    sys.meta_path.insert(0, finder)
-    try:
+    with _asked_first(_Missing(names)):
         yield
-    finally:
-        sys.meta_path.remove(finder)
 
 
 class _Missing(MetaPathFinder):

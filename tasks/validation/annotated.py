@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import posixpath
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from tasks.sources.annotations import ImageNames, Told, by_image, untold_folders
 from tasks.sources.raw import Member, RawReader, class_of, safe_path
 from tasks.validation.captions import read_captions
+from tasks.validation.inspection import Row
 from tasks.validation.labels import read_labels
+
+if TYPE_CHECKING:
+    from tasks.params import DataParams
 
 
 @dataclass(frozen=True)
@@ -29,6 +35,22 @@ class Annotated:
     @property
     def classes(self) -> tuple[str, ...] | None:
         return tuple(sorted({*self.labels.values()})) or None
+
+    def refused_rows(self) -> list[Row]:
+        """A row for each of `refused`."""
+        return [
+            Row(where, hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest(), reason=reason)
+            for where, text, reason in self.refused
+        ]
+
+
+def by_labels(raw: RawReader, data: DataParams) -> Annotated:
+    """By folder or by the file of labels, as the entry has it.
+
+    Raises:
+        DataError: as `by_label_file`.
+    """
+    return by_folder(raw, data.folders_are_classes) if data.annotations is None else by_label_file(raw, data.annotations)
 
 
 def by_folder(raw: RawReader, are_labels: bool) -> Annotated:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -94,11 +93,7 @@ def inspect_files(
     ranges = Ranges.of(data.range, extents)
     files = ImageFiles(RawReader(raw.folder, raw.about, about.images), data, limits, Spool(spool, shape.size), ranges, shape)
     rows, total = rows_of(files, about)
-    refused = [
-        Row(where, hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest(), reason=reason)
-        for where, text, reason in about.refused
-    ]
-    counted = [*each_told(rows, total, on_row), *refused]
+    counted = [*each_told(rows, total, on_row), *about.refused_rows()]
     return Inspection(counted, about.classes, files.spool, about.captions, files.ranges.bounds, [*about.notes, *files.ranges.notes()])
 
 

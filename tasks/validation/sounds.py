@@ -10,7 +10,6 @@ This module is imported by processes that decode, and imports no torch.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -185,12 +184,10 @@ def inspect_sounds(raw: RawReader, about: Annotated, data: DataParams, limits: V
 
         found = decoded(raw, about.images, decoder, 2 * data.length, _is_plain)
         rows = each_told(map(row, about.images, found), len(about.images), on_row)
-    refused = [
-        Row(where, hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest(), reason=reason)
-        for where, text, reason in about.refused
-    ]
     notes = [*about.notes, *_notes(lengths, lower, data)]
-    return Inspection([*rows, *refused], about.classes, partial(SpooledRows, spool, (1, data.length), np.dtype(np.int16)), notes=notes)
+    return Inspection(
+        [*rows, *about.refused_rows()], about.classes, partial(SpooledRows, spool, (1, data.length), np.dtype(np.int16)), notes=notes
+    )
 
 
 def _is_plain(data: bytes) -> bool:

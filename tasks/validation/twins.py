@@ -88,13 +88,13 @@ def _alike(images: Iterable[NDArray[np.uint8]]) -> Iterator[list[NDArray[np.uint
 
 def _averaged(images: NDArray[Any], side: int) -> NDArray[np.float32]:
     """Images (N, C, H, W) with 1 or 3 channels averaged down to (N, 3, side, side); a pixel on a border counts on both sides in part."""
-    down, across = (_boxes(length, side) for length in images.shape[2:])
+    down, across = (shares_of_boxes(length, side) for length in images.shape[2:])
     made: NDArray[np.float32] = down @ (images.astype(np.float32) @ across.T)
     return np.broadcast_to(made, (len(made), 3, side, side))
 
 
 @lru_cache
-def _boxes(length: int, side: int) -> NDArray[np.float32]:
+def shares_of_boxes(length: int, side: int) -> NDArray[np.float32]:
     """The share (side, length) that each of `length` pixels has of each of `side` boxes of equal width."""
     edges = np.linspace(0, length, side + 1)
     pixels = np.arange(length)

@@ -16,7 +16,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from tasks.validation.decoding import decoded
 from tasks.validation.formats import UnusableError
 from tasks.validation.inspection import Inspection, OnRow, Row, each_told
 from tasks.validation.spooled import SpooledRows
+from tasks.validation.twins import shares_of_boxes
 from tasks.volumes import import_meshes
 
 MAX_TRIANGLES = 1_000_000
@@ -272,22 +273,13 @@ def _fitted(grid: NDArray[np.bool_], size: int) -> NDArray[np.bool_]:
         density = grid.astype(np.float32)
         sides = [max(1, round(side * size / longest)) for side in grid.shape]
         for axis, side in enumerate(sides):
-            density = np.moveaxis(np.tensordot(_shares(grid.shape[axis], side), density, axes=(1, axis)), 0, axis)
+            density = np.moveaxis(np.tensordot(shares_of_boxes(grid.shape[axis], side), density, axes=(1, axis)), 0, axis)
         grid = density >= _KEPT
     elif (factor := size // longest) > 1:
         for axis in range(3):
             grid = grid.repeat(factor, axis=axis)
     free = [size - side for side in grid.shape]
     return np.pad(grid, [(one // 2, one - one // 2) for one in free])
-
-
-@lru_cache
-def _shares(length: int, side: int) -> NDArray[np.float32]:
-    """The share (side, length) that each of `length` voxels has of each of `side` boxes of equal width."""
-    edges, voxels = np.linspace(0, length, side + 1), np.arange(length)
-    covered = np.minimum(edges[1:, None], voxels + 1) - np.maximum(edges[:-1, None], voxels)
-    shares: NDArray[np.float32] = (np.maximum(covered, 0) * side / length).astype(np.float32)
-    return shares
 
 
 def inspect_volumes(raw: RawReader, about: Annotated, data: DataParams, limits: ValidateParams, spool: Path, on_row: OnRow) -> Inspection:
@@ -323,12 +315,8 @@ def inspect_volumes(raw: RawReader, about: Annotated, data: DataParams, limits: 
 
         found = decoded(raw, about.images, decoder, data.side**3, _is_plain)
         rows = each_told(map(row, about.images, found), len(about.images), on_row)
-    refused = [
-        Row(where, hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest(), reason=reason)
-        for where, text, reason in about.refused
-    ]
     samples = partial(SpooledRows, spool, (1, data.side, data.side, data.side), np.dtype(np.uint8))
-    return Inspection([*rows, *refused], about.classes, samples, notes=about.notes)
+    return Inspection([*rows, *about.refused_rows()], about.classes, samples, notes=about.notes)
 
 
 def _is_plain(data: bytes) -> bool:
