@@ -47,10 +47,17 @@ def walk(n: int, length: int, seed: int, truncation: float | None = None) -> Ten
     stops = independent(max(STOPS, math.ceil(n / FRAMES)), length, seed, truncation)
     at = torch.arange(n) * len(stops) / n
     start = at.long()
-    return _between(stops[start], stops[(start + 1) % len(stops)], (at - start).unsqueeze(1))
+    return between(stops[start], stops[(start + 1) % len(stops)], (at - start).unsqueeze(1))
 
 
-def _between(one: Tensor, other: Tensor, share: Tensor) -> Tensor:
+def between(one: Tensor, other: Tensor, share: Tensor) -> Tensor:
+    """Latents on the way from one to the other, along the sphere (Shoemake, 1985): all of that shape, or of one that spreads to it.
+
+    Args:
+        one: (N, latent).
+        other: (N, latent).
+        share: (N, 1) of the way; 0 is `one`.
+    """
     cosine = torch.nn.functional.cosine_similarity(one, other, dim=1).clamp(-1, 1).unsqueeze(1)
     angle = torch.acos(cosine)
     sine = torch.sin(angle)

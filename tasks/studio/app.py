@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
+import numpy as np
 from jinja2 import Environment
+from numpy.typing import NDArray
 from starlette.applications import Starlette
 from starlette.datastructures import Headers, UploadFile
 from starlette.requests import Request
@@ -43,7 +45,7 @@ from tasks.samples import encode_png
 from tasks.serving.answers import encoded
 from tasks.serving.app import Bodies, Body, Limits, RefusedError, check_host, read_query
 from tasks.serving.asked import DEFAULTS, Asked
-from tasks.studio.pictures import along, neighbours
+from tasks.studio.pictures import along, mixed, neighbours
 from tasks.validation.formats import is_plain
 from tasks.workspace import Workspace
 
@@ -58,6 +60,7 @@ _EACH = 16  # samples that are shown each for itself
 _LOADED = 4  # versions in memory
 _COMPARED = 4  # versions beside each other
 _DIRECTIONS = 5
+_OF_A_VIEW = {"reach": 3, "other": 1, "share": 0.5}  # what one view alone asks for, and what it is until somebody says otherwise
 _METRICS = 6  # columns of the table of versions
 _COOKIE = "gantry-studio"
 _POLICY = (
@@ -90,6 +93,7 @@ class Studio:
                 Route("/g/{name}/move", self._move, methods=["GET", "POST"]),
                 Route("/g/{name}/{version:int}/samples", self._samples),
                 Route("/g/{name}/{version:int}/directions", self._directions),
+                Route("/g/{name}/{version:int}/mix", self._mix),
                 Route("/g/{name}/{version:int}/translate", self._translate, methods=["POST"]),
                 Route("/g/{name}/{version:int}/find", self._find, methods=["POST"]),
             ],
@@ -188,18 +192,15 @@ class Studio:
         makes_images, translates = len(config.shape) == 3, config.inputs is not None
         views = {"translate": "Translate"} if translates else {"draw": "Rows" if config.schema else "Draw"}
         if makes_images and not translates:
-            views |= (
-                {"walk": "Walk", "directions": "Directions"}
-                if hasattr(self._generator(name, number).network, "dense")
-                else {"walk": "Walk"}
-            )
+            views |= {"walk": "Walk", "mix": "Mix"}
+            views |= {"directions": "Directions"} if hasattr(self._generator(name, number).network, "dense") else {}
             views |= {"find": "Find"}
             views |= {"nearest": "Nearest"} if (self._workspace.ready(name) / "dataset.json").is_file() else {}
         views |= {"versions": "Versions"}
         view = told.get("view", "")
         view = view if view in views else next(iter(views))
         asked = _asked_of(told, 32 if view == "walk" else 16)
-        query = urlencode({key: value for key, value in asked.items() if value != "" and key != "reach"})
+        query = urlencode({key: value for key, value in asked.items() if value != "" and key not in _OF_A_VIEW})
         facts: dict[str, Any] = {
             "name": name, "number": number, "views": views, "numbers": [version.number for version in versions], "aliases": aliases,
             "classes": config.classes, "knows_text": config.prompts is not None, "translates": translates, "images": makes_images,
@@ -280,17 +281,23 @@ class Studio:
     async def _directions(self, request: Request) -> Response:
         name, number = request.path_params["name"], request.path_params["version"]
         told = read_query(request)
+        reach = _share(told, "reach", 10)
         said = Asked.of({}, 0, {key: told[key] for key in told.keys() & {"seed", "label"}}, "label").said
-        try:
-            reach = float(told.get("reach", 3))
-        except (TypeError, ValueError):
-            reach = -1.0
-        if not 0 <= reach <= 10:
-            raise ConfigError("reach: is no number from 0 to 10")
-        drawn = await self._aside(
-            lambda: along(self._generator(name, number), _DIRECTIONS, reach, said["seed"], said["label"] or None).transpose(2, 0, 1)
+        return _png(
+            await self._aside(lambda: along(self._generator(name, number), _DIRECTIONS, reach, said["seed"], said["label"] or None))
         )
-        return Response(encode_png(drawn), media_type="image/png")
+
+    async def _mix(self, request: Request) -> Response:
+        name, number = request.path_params["name"], request.path_params["version"]
+        told = read_query(request)
+        share = _share(told, "share", 1)
+        of = {key: told[key] for key in told.keys() & {"seed", "label", "prompt", "truncation"}}
+        said = Asked.of({}, 0, of, "label").said
+        other = str(told.get("other", _OF_A_VIEW["other"]))
+        if not other.isdecimal() or len(other) > 16:
+            raise ConfigError("other: is no whole number from 0")
+        seeds = said["seed"], int(other)
+        return _png(await self._aside(lambda: mixed(self._generator(name, number), seeds, share, said)))
 
     async def _translate(self, request: Request) -> Response:
         name, number = request.path_params["name"], request.path_params["version"]
@@ -337,19 +344,34 @@ def _each(kind: DataKind, samples: Samples) -> list[dict[str, Any]]:
 
 def _asked_of(told: Mapping[str, str], count: int) -> dict[str, Any]:
     """What the forms of the views are filled in with, as texts; the address's where it says something."""
-    return {"n": count, "seed": 0, "label": "", "prompt": "", "truncation": "", "reach": 3} | {
-        key: value for key, value in told.items() if key in ("n", "seed", "label", "prompt", "truncation", "reach") and value
-    }
+    empty = {"n": count, "seed": 0, "label": "", "prompt": "", "truncation": "", **_OF_A_VIEW}
+    return empty | {key: value for key, value in told.items() if key in empty and value}
 
 
 def _read(asked: Mapping[str, Any]) -> Asked:
     """The same, checked."""
-    told = {key: value for key, value in asked.items() if key != "reach" and value != ""}
+    told = {key: value for key, value in asked.items() if key not in _OF_A_VIEW and value != ""}
     query = Request({"type": "http", "query_string": urlencode(told).encode(), "headers": []})
     found = Asked.of({}, 0, read_query(query), "label")
     if found.count > _MOST:
         raise ConfigError(f"n: {found.count} is not in 1 to {_MOST}")
     return found
+
+
+def _share(told: Mapping[str, Any], key: str, most: float) -> float:
+    """A number from 0 to `most` that a view is told."""
+    try:
+        found = float(told.get(key, _OF_A_VIEW[key]))
+    except (TypeError, ValueError):
+        found = -1.0
+    if not 0 <= found <= most:
+        raise ConfigError(f"{key}: is no number from 0 to {most:g}")
+    return found
+
+
+def _png(picture: NDArray[np.uint8]) -> Response:
+    """A picture (H, W, 3) as an answer."""
+    return Response(encode_png(picture.transpose(2, 0, 1)), media_type="image/png")
 
 
 async def _uploaded(request: Request) -> bytes:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gan_core import pictures
+from gan_core import latents, pictures
 from gan_core.directions import directions
-from gan_core.generator import Generator, Samples
+from gan_core.errors import ConfigError
+from gan_core.generator import Generator, GeneratorConfig, Samples
 from gan_core.metrics.neighbours import TwoNearest
 from tasks.scoring.copies import CLOSER, shrunk
 from tasks.scoring.scoring import chunks
 
 STEPS = 7
 """Pictures of a direction, from one end to the other."""
+MIXED = 5
+"""Samples of each of two seeds that are mixed."""
 
 
 @dataclass(frozen=True)
@@ -64,3 +69,38 @@ def along(generator: Generator, count: int, reach: float, seed: int, label: str 
     given = None if order.given is None else order.given.expand(count * STEPS)
     (samples,) = generator.draw([replace(order, first=moved.flatten(0, 1), given=given, labels=None)])
     return pictures.grid(samples.samples, STEPS)
+
+
+def _known(config: GeneratorConfig) -> dict[str, Sequence[str] | None]:
+    """What a generator may be asked for, by the word that asks."""
+    return {"label": None if config.prompts is not None else config.classes, "prompt": config.prompts}
+
+
+def mixed(generator: Generator, seeds: tuple[int, int], share: float, asked: Mapping[str, Any]) -> NDArray[np.uint8]:
+    """Samples of one seed down the left and of another along the top, and in each cell what lies between its row's and its column's
+    latent: uint8 (H, W, 3). The corner is blank.
+
+    Args:
+        seeds: of the left and of the top.
+        share: of the way from the left to the top, 0 to 1.
+        asked: label or prompt, and truncation, of all, as `tasks.serving.asked` has them; the first label or prompt that the generator
+            knows where none is named.
+
+    Raises:
+        ConfigError: its samples are no pictures, or it does not know what is asked.
+    """
+    if len(generator.config.shape) != 3:
+        raise ConfigError(f"mix: this generator's samples are no pictures: they are of shape {generator.config.shape}")
+    label, prompt = (asked[key] or next(iter(known or ()), None) for key, known in _known(generator.config).items())
+    prompts, truncation = (None if prompt is None else [prompt]), asked["truncation"] or None
+    left, top = (generator.order(MIXED, seed, label, prompts=prompts, truncation=truncation) for seed in seeds)
+    rows, columns = left.first.repeat_interleave(MIXED, 0), top.first.repeat(MIXED, 1)
+    cells = latents.between(rows, columns, torch.full((len(rows), 1), share))
+    given = None if left.given is None else left.given[:1].repeat_interleave(len(cells), 0)
+    drawn = generator.draw([left, top, replace(left, first=cells, given=given, labels=None)])
+    sides, inner = drawn[:2], drawn[2].samples.reshape(MIXED, MIXED, *drawn[2].samples.shape[1:])
+    blank = np.full_like(sides[0].samples[:1], 255)
+    shown = [blank, sides[1].samples]
+    for number in range(MIXED):
+        shown += [sides[0].samples[number : number + 1], inner[number]]
+    return pictures.grid(np.concatenate(shown), MIXED + 1)

@@ -7,6 +7,7 @@ import re
 import struct
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
@@ -29,6 +30,7 @@ from gan_core.kinds.schema import Schema
 from gan_core.kinds.sounds import Sounds
 from gan_core.kinds.unpaired import Unpaired
 from gan_core.kinds.volumes import Volumes
+from gan_core.latents import between
 from gan_core.networks import build_generator
 from gan_core.params.networks import GENERATORS
 from gan_core.shading import AZIMUTH, shaded
@@ -107,12 +109,12 @@ class TestAsked:
     def test_the_generators_and_the_views_of_each(self, client: httpx.Client) -> None:
         assert re.findall(r'<a href="/g/(\w+)">', client.get("/").text) == ["chairs", "clients", "faces", "photos", "wide", "words"]
         for name, views in (
-            ("faces", ["draw", "walk", "directions", "find", "nearest", "versions"]),
+            ("faces", ["draw", "walk", "mix", "directions", "find", "nearest", "versions"]),
             ("photos", ["translate", "versions"]),
             ("clients", ["draw", "versions"]),
             ("words", ["draw", "versions"]),
             ("chairs", ["draw", "versions"]),
-            ("wide", ["draw", "walk", "directions", "find", "versions"]),
+            ("wide", ["draw", "walk", "mix", "directions", "find", "versions"]),
         ):
             page = client.get(f"/g/{name}").text
             assert list(dict.fromkeys(re.findall(r"view=(\w+)\"", page))) == views
@@ -135,6 +137,24 @@ class TestAsked:
         middle = found[2:34, 3 * 34 + 2 : 3 * 34 + 34, 0][::2, ::2]
         assert np.abs(middle.astype(int) - faces(0).sample(1, 3, "cat").samples[0, 0]).max() <= 1
         assert not np.array_equal(found[2:34, 2:34], found[2:34, 3 * 34 + 2 : 3 * 34 + 34])
+
+    @pytest.mark.parametrize("share", [0, 0.5, 1])
+    def test_a_mixture_lies_between_its_row_and_its_column(self, client: httpx.Client, share: float) -> None:
+        asked = {"seed": 3, "other": 9, "share": share, "label": "cat", "truncation": 2}
+        found = np.asarray(picture(client.get("/g/faces/1/mix", params=asked)))[..., 0].astype(int)
+        assert found.shape == (6 * 34 + 2, 6 * 34 + 2)
+        cells = found[2:, 2:].reshape(6, 34, 6, 34)[:, :32:2, :, :32:2].swapaxes(1, 2)
+        left, top = (faces(0).sample(5, seed, "cat", truncation=2).samples[:, 0].astype(int) for seed in (3, 9))
+        assert (cells[0, 0] == 255).all()
+        assert max(np.abs(cells[1:, 0] - left).max(), np.abs(cells[0, 1:] - top).max()) <= 1
+        inner = cells[1:, 1:]
+        if share == 0.5:
+            generator = faces(0)
+            one, other = (generator.order(5, seed, "cat", truncation=2) for seed in (3, 9))
+            halfway = replace(one, first=between(one.first, other.first[[2]], torch.tensor(0.5)), labels=None)
+            assert np.abs(inner[:, 2] - generator.draw([halfway])[0].samples[:, 0]).max() <= 1
+        else:
+            assert np.abs(inner - (left[:, None] if share == 0 else top[None])).max() <= 1
 
     def test_a_copy_of_the_training_data_is_seen_among_the_nearest(self, client: httpx.Client) -> None:
         assert "4 of 4 are less than half as far" in client.get("/g/faces?view=nearest&version=2&n=4&seed=5").text
@@ -210,6 +230,9 @@ class TestRefused:
             ("/g/faces/1/samples?label=horse", 400, "no class"),
             ("/g/photos/1/directions", 400, "families dcgan and residual"),
             ("/g/faces/1/directions?reach=x", 400, "reach: is no number"),
+            ("/g/faces/1/mix?share=1.5", 400, "share: is no number from 0 to 1"),
+            ("/g/faces/1/mix?other=-1", 400, "other: is no whole number"),
+            ("/g/clients/1/mix", 400, "are no pictures"),
             ("/g/faces/1/directions?reach=nan", 400, "reach: is no number"),
         ],
     )
