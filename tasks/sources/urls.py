@@ -20,7 +20,6 @@ from tasks.sources.images import ImageSource, Selection
 from tasks.sources.raw import safe_path
 from tasks.sources.remote import LocalCopy, RemoteFile
 from tasks.sources.source import Source, SourceFile, expand_variables
-from tasks.sources.tables import RemoteTable
 from tasks.sources.web import WebFile
 from tasks.workspace import Workspace
 
@@ -35,6 +34,9 @@ def open_url(workspace: Workspace, data: DataParams) -> Source:
     scratch = workspace.private / "fetch"
     where = without_query(data.source)  # its variables not expanded: they may be secrets
     if is_table(data.source):
+        # Here, since a fetch of images is mostly the time of its imports.
+        from tasks.sources.tables import RemoteTable
+
         copy = LocalCopy(_remote_file(data.scheme, location, where), scratch, where)
         return RemoteTable(copy, _identity(data.scheme, location), data.source)
     in_archive = archive_in(without_query(location))

@@ -352,6 +352,12 @@ print(sorted({"torch", "torchvision", "sklearn", "scipy", "pandas", "PIL", "mlfl
     assert output.splitlines()[-1] == "[]"
 
 
+def test_images_on_the_network_need_no_arrays() -> None:
+    program = "import sys, tasks.fetch, tasks.sources.urls; print(sorted({'numpy', 'pyarrow', 'gan_core.kinds'} & sys.modules.keys()))"
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    assert subprocess.run([sys.executable, "-c", program], env=environment, check=True, capture_output=True, text=True).stdout == "[]\n"
+
+
 # Runs the stage and is killed, as by the power switch, just before the given one of its calls to the file system.
 KILLED = """
 import os, signal, sys
