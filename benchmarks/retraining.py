@@ -27,7 +27,7 @@ from benchmarks import in_a_row
 from benchmarks.distances import energy
 from gan_core import checkpoint
 from gan_core.data.dataset import Dataset
-from gan_core.generator import Generator
+from gan_core.generator import Generator, read_config
 from gan_core.kinds.images import Images
 from gan_core.kinds.points import Points
 from gan_core.kinds.schema import Column, Schema
@@ -35,6 +35,7 @@ from gan_core.kinds.table import Table
 from gan_core.metrics.features import ClassifierExtractor
 from gan_core.metrics.frechet import FeatureStatistics, frechet_distance
 from gan_core.params import GanParams, TabularParams, TrainParams
+from gan_core.start import described_as
 from gan_core.training import averaged, train
 
 POINTS = 20
@@ -176,7 +177,8 @@ def measured(case: Case, seed: int, folder: Path) -> tuple[list[float], list[flo
     assert train(case.params.model_copy(update={"seed": seed}), case.before, folder / "base")
     base = checkpoint.read(folder / "base" / "checkpoint")
     scratch = curve(case, case.after, seed + 100, folder / "scratch")
-    warm = curve(case, case.after, seed + 100, folder / "warm", base)
+    described, _ = described_as(case.after, read_config(folder / "base" / "generator").schema)
+    warm = curve(case, described, seed + 100, folder / "warm", base)
     print(f"{case.name}, seed {seed}: scratch {shown(scratch)}; warm {shown(warm)}", flush=True)
     return scratch, warm
 

@@ -7,12 +7,15 @@ StyleGAN2-ADA's (Karras et al., 2020, `--resume`, which takes tensors by name), 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import Tensor
 
+from gan_core.data.dataset import Dataset
 from gan_core.errors import ConfigError
+from gan_core.kinds.schema import Schema
+from gan_core.kinds.table import Table
 
 LEAST = 0.01
 """Share of the numbers in a training's weights that a start has to have for them. What has less is of another game or network, in which a
@@ -103,6 +106,21 @@ def take_over(
 def _are_rows(mine: Tensor, theirs: Tensor, classes: tuple[Sequence[str], Sequence[str]]) -> bool:
     alike = mine.shape[1:] == theirs.shape[1:] and mine.dtype == theirs.dtype
     return alike and (len(mine), len(theirs)) == (len(classes[0]), len(classes[1]))
+
+
+def described_as(dataset: Dataset, schema: Schema | None) -> tuple[Dataset, str]:
+    """A data set as the networks of another training know it, and what that means in words: of a table, its numbers in the modes and
+    spikes of `schema`, the columns of that training, where those suit its rows. Any other data set as it is, and no words.
+
+    Otherwise a few new rows would describe a number by a mode more or less, and the layers beside the rows would have to begin anew.
+    """
+    if schema is None or not isinstance(dataset.spec, Table):
+        return dataset, ""
+    found, anew = dataset.spec.schema.described_as(schema, dataset.samples["train"])
+    count = sum(column.kind == "number" for column in found.columns)
+    names = ", ".join(anew[:3]) + (", ..." if len(anew) > 3 else "")
+    said = f"; {count - len(anew)} of {count} numbers described as there" + (f", anew: {names}" if anew else "")
+    return replace(dataset, spec=replace(dataset.spec, schema=found)), said
 
 
 def check_fits(found: Takeover) -> None:

@@ -12,9 +12,9 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,7 @@ from tasks.workspace import PIN, Workspace
 if TYPE_CHECKING:
     from gan_core.checkpoint import Checkpoint
     from gan_core.data.dataset import Dataset
+    from gan_core.kinds.schema import Schema
 
 FORMAT = 1
 BUDGET = "GANTRY_BUDGET"
@@ -71,6 +72,8 @@ class Pinned:
     """What it was trained on, where that is to be shown again."""
     data: str | None = None
     """DVC's hash of that."""
+    schema: Schema | None = None
+    """Of a table, its columns as the networks there know them."""
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -99,7 +102,7 @@ def start(workspace: Workspace, name: str, entry: Entry) -> None:
         else:
             _bring(workspace, origin, Path(temporary) / "aside", made)
             taken = _check(workspace, name, entry.train, origin, made)
-            text = _text(origin.named, origin.dvc, origin.data, _classes(made / "generator"))
+            text = _text(origin, _known(made / "generator"))
             shutil.rmtree(made / "generator", ignore_errors=True)
             print(f"start {name}: from {origin.named}, {taken}")
         if seconds := os.environ.get(BUDGET):
@@ -131,7 +134,7 @@ def _with_budget(workspace: Workspace, name: str, params: TrainParams, made: Pat
 
 def scratch_text() -> str:
     """start.json of a training from scratch, the same everywhere."""
-    return _text(None, None)
+    return _text(None, {})
 
 
 def write_scratch(folder: Path) -> None:
@@ -140,21 +143,23 @@ def write_scratch(folder: Path) -> None:
     (folder / START_FILE).write_text(scratch_text())
 
 
-def _classes(generator: Path) -> list[str] | None:
-    """The names of a generator's labels, in their order; None where it has none, or does not say."""
+def _known(generator: Path) -> dict[str, Any]:
+    """What the networks of a start know by its place alone, as JSON holds it: the names of its labels, and a table's columns; nothing
+    where the generator does not say."""
     from gan_core.generator import read_config
 
     try:
-        classes = read_config(generator).classes
+        config = read_config(generator)
     except DataError:
-        return None
-    return None if classes is None else list(classes)
+        return {}
+    known = {"classes": None if config.classes is None else list(config.classes), "schema": config.schema and asdict(config.schema)}
+    return {key: value for key, value in known.items() if value is not None}
 
 
-def _text(named: str | None, dvc: str | None, data: str | None = None, classes: list[str] | None = None) -> str:
-    said = {"data": data, "classes": classes}
-    facts: dict[str, Any] = {"format": FORMAT, "from": named, **({} if named is None else {"checkpoint": dvc})}
-    facts |= {key: value for key, value in said.items() if value is not None}
+def _text(origin: Origin | None, known: Mapping[str, Any]) -> str:
+    facts: dict[str, Any] = {"format": FORMAT, "from": None}
+    if origin is not None:
+        facts |= {"from": origin.named, "checkpoint": origin.dvc, **({} if origin.data is None else {"data": origin.data}), **known}
     return json.dumps(facts, sort_keys=True) + "\n"
 
 
@@ -260,6 +265,7 @@ def _check(workspace: Workspace, name: str, params: TrainParams, origin: Origin,
     from gan_core import checkpoint
     from gan_core.data.dataset import Dataset
     from gan_core.data.replay import Replay
+    from gan_core.start import described_as
     from gan_core.training import fitting
 
     dataset = Dataset.open(workspace.ready(name))
@@ -268,8 +274,10 @@ def _check(workspace: Workspace, name: str, params: TrainParams, origin: Origin,
         again = Replay.of(dataset, Dataset.open(folder / _DATA), params.replay, params.batch)
         replayed = f"; {again.in_words}"
     try:
-        begin = _with_classes(checkpoint.read(folder / "checkpoint"), _classes(folder / "generator"))
-        return fitting(params, dataset, begin).in_words + replayed
+        known = _known(folder / "generator")
+        begin = _with_classes(checkpoint.read(folder / "checkpoint"), known.get("classes"))
+        described, columns = described_as(dataset, _schema(known))
+        return fitting(params, described, begin).in_words + columns + replayed
     except GantryError as error:
         # A file is named by where it came from, not by the folder that it was brought to for a moment.
         where = str(origin.folder or f"the checkpoint of {origin.named}")
@@ -278,6 +286,12 @@ def _check(workspace: Workspace, name: str, params: TrainParams, origin: Origin,
 
 def _with_classes(begin: Checkpoint, classes: list[str] | None) -> Checkpoint:
     return begin if classes is None else replace(begin, facts={**begin.facts, "classes": classes})
+
+
+def _schema(facts: Mapping[str, Any]) -> Schema | None:
+    from gan_core.kinds.schema import Schema
+
+    return Schema.from_json(facts["schema"]) if "schema" in facts else None
 
 
 def pinned(workspace: Workspace, name: str, params: TrainParams) -> Pinned | None:
@@ -304,7 +318,7 @@ def pinned(workspace: Workspace, name: str, params: TrainParams) -> Pinned | Non
     data = facts.get("data")
     replay = None if data is None else Dataset.open(folder / _DATA)
     begin = _with_classes(checkpoint.read(folder / "checkpoint"), facts.get("classes"))
-    return Pinned(facts["from"], facts.get("checkpoint"), begin, replay, data)
+    return Pinned(facts["from"], facts.get("checkpoint"), begin, replay, data, _schema(facts))
 
 
 def settled(workspace: Workspace, name: str, params: TrainParams, dataset: Dataset, start: Pinned | None) -> TrainParams:

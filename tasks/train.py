@@ -33,6 +33,7 @@ from gan_core.distributed import Group
 from gan_core.errors import LostRunError
 from gan_core.files import write_whole
 from gan_core.params import TrainParams
+from gan_core.start import described_as
 from gan_core.training import Progress, identity
 from gan_core.training import train as train_generator
 from tasks import kinds
@@ -81,6 +82,7 @@ def train(workspace: Workspace, name: str, entry: Entry, until: int | None = Non
         ranks.launch(name, key, workspace.ranks(name), hosts, here)
         return None
     state = workspace.unfinished(name) / key
+    dataset, _ = described_as(dataset, None if start is None else start.schema)
     torch.set_num_threads(params.threads or _threads(dataset, state, here))
     with ranks.joined(hosts, device) as group:
         return _train(workspace, name, entry, dataset, start, state, params, group, until)

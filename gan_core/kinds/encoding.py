@@ -21,10 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gan_core.kinds.ruled import Ruled
-from gan_core.kinds.schema import Column, Schema
-
-MODE_WIDTH = 4.0
-"""Deviations from a mode's mean that the scalar's 1 stands for."""
+from gan_core.kinds.schema import MODE_WIDTH, Column, Schema
 
 
 class Choices:

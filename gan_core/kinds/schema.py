@@ -17,6 +17,8 @@ ColumnKind = Literal["number", "category"]
 DType = Literal["float64", "int64", "bool", "string", "date", "datetime"]
 
 DEFAULT_MODES = 3
+MODE_WIDTH = 4.0
+"""Deviations from a mode's mean that the 1 of networks stands for."""
 LEAST_WEIGHT = 0.005
 """Modes with a smaller share of a column's values are left out, as in CTGAN."""
 
@@ -30,6 +32,7 @@ _FEWEST = 10  # rows that a frequent value has at least, so that none is one by 
 _STANDS_OUT = 3  # times as frequent as the values beside it
 _MOST_ROWS = 10_000  # that modes are fitted on
 _MOST_DECIMALS = 8
+_BEYOND = 0.001  # share of a column's values that a description made for other rows may leave out, beside those that its own leaves out
 
 
 @dataclass(frozen=True)
@@ -202,6 +205,49 @@ class Schema:
             left = ruled.to_free_array(rows)
             free = tuple(one if one in columns else _fitted(one, left[:, i], modes) for i, one in enumerate(ruled.columns))
         return replace(self, columns=columns, shares=shares, free=free)
+
+    def described_as(self, other: Schema, rows: NDArray[np.float64]) -> tuple[Schema, list[str]]:
+        """This fitted schema with its numbers in the modes and spikes of `other`, so that networks that know those can go on.
+
+        A number keeps its own description where `other` has no such column, or where that one does not suit the rows: a spike that no
+        longer occurs, gaps in the one and none in the other, or values that lie beyond all its modes.
+
+        Args:
+            other: fitted to other rows.
+            rows: (N, D), of the training split.
+
+        Returns:
+            The schema, and the names of the numbers that are described anew.
+        """
+        if self.free or other.free:  # what rules leave free is described apart
+            return self, [column.name for column in self.columns if column.kind == "number"]
+        known = {column.name: column for column in other.columns}
+        columns, anew = [], []
+        for number, column in enumerate(self.columns):
+            as_there = _described_as(column, known.get(column.name), rows[:, number]) if column.kind == "number" else column
+            columns.append(as_there or column)
+            anew += [column.name] if as_there is None else []
+        return replace(self, columns=tuple(columns)), anew
+
+
+def _described_as(column: Column, theirs: Column | None, values: NDArray[np.float64]) -> Column | None:
+    """A column of numbers in the modes and spikes of another one; None where they do not suit its values."""
+    if theirs is None or (theirs.kind, theirs.dtype, theirs.missing > 0) != (column.kind, column.dtype, column.missing > 0):
+        return None
+    values = values[~np.isnan(values)]
+    rest = values[~np.isin(values, theirs.spikes)]
+    if not np.isin(theirs.spikes, values).all() or (len(rest) and not theirs.modes):
+        return None
+    if len(rest) and _beyond(rest, theirs) > _beyond(rest, column) + _BEYOND:
+        return None
+    between = (float(rest.min()), float(rest.max())) if len(rest) and theirs.spikes else None
+    return replace(column, modes=theirs.modes, spikes=theirs.spikes, between=between)
+
+
+def _beyond(values: NDArray[np.float64], column: Column) -> float:
+    """Share of values (N,) that lie further from each mode than a scalar of -1..1 reaches."""
+    reached = [np.abs(values - mode.mean) <= MODE_WIDTH * mode.std for mode in column.modes or ()]
+    return 1.0 - float(np.any(reached, axis=0).mean()) if reached else 1.0
 
 
 def _fitted(column: Column, values: NDArray[np.float64], modes: int) -> Column:

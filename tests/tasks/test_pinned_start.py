@@ -10,11 +10,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from circle_workspace import NAME, commit, configure, register, write_data
+from numpy.typing import NDArray
 
 from gan_core import checkpoint
+from gan_core.data.dataset import Dataset
 from gan_core.errors import ConfigError, DataError, GantryError, RegistryError
+from gan_core.generator import read_config
+from gan_core.kinds.schema import Column, Schema
+from gan_core.kinds.table import Table
+from gan_core.params.common import SCRATCH
 from tasks.clean import examined
 from tasks.graph import repro
 from tasks.params import load_entry
@@ -181,6 +188,41 @@ def test_versions_and_folders_can_be_named(warm: Workspace, what: str) -> None:
     assert found is not None
     assert found.named == what
     assert (found.dvc is None) == (what != f"{NAME}/1")
+
+
+def test_the_numbers_of_a_table_stay_as_the_start_knows_them(
+    tmp_path: Path, mlflow_database: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    workspace, draw = init_workspace(tmp_path / "w"), np.random.default_rng(0)
+    shutil.copy(mlflow_database, workspace.root / "mlflow.db")
+    monkeypatch.chdir(workspace.root)
+
+    def trained(rows: NDArray[np.float64], begin: str) -> dict[str, Any]:
+        few = {"recipe": "tabular", "images": 200, "batch": 50, "generator": {"widths": [8]}, "discriminator": {"widths": [8]}}
+        entry = {"data": {"source": "table://rows.csv"}, "validate": {}, "train": {**few, "start": begin}, "evaluate": {}, "register": {}}
+        (workspace.root / "params.yaml").write_text(json.dumps({"generators": {"rows": entry}}))
+        shutil.rmtree(workspace.ready("rows"), ignore_errors=True)
+        workspace.ready("rows").mkdir(parents=True)
+        Table.pack(workspace.ready("rows"), {"train": rows, "holdout": rows[:20]}, Schema((Column("height", "number", "float64"),)))
+        start(workspace, "rows", load_entry(workspace.root, "rows"))
+        train(workspace, "rows", load_entry(workspace.root, "rows"))
+        return dict(json.loads((workspace.model("rows") / "run.json").read_text()))
+
+    trained(draw.normal(5, 1, (400, 1)), SCRATCH)
+    known = read_config(workspace.model("rows") / "generator").schema
+    shutil.copytree(workspace.model("rows"), workspace.root / "before")
+    capsys.readouterr()
+    # What the new rows alone would be described by has a choice more.
+    assert trained(np.concatenate([draw.normal(5, 1, (500, 1)), np.full((40, 1), 4.5)]), "./before")["start"]["share"] == 1
+    assert "; 1 of 1 numbers described as there" in capsys.readouterr().out
+    now, own = read_config(workspace.model("rows") / "generator").schema, Table.of(Dataset.open(workspace.ready("rows")).spec).schema
+    assert (known is not None, now is not None) == (True, True)
+    assert (now.columns[0].modes, now.columns[0].spikes) == (known.columns[0].modes, ())  # type: ignore[union-attr]
+    assert own.columns[0].spikes == (4.5,)
+    assert (now.columns[0].low, now.columns[0].high) == (own.columns[0].low, own.columns[0].high)  # type: ignore[union-attr]
+    assert trained(draw.normal(90, 1, (400, 1)), "./before")["start"]["share"] < 1
+    assert "; 0 of 1 numbers described as there, anew: height" in capsys.readouterr().out
 
 
 def newer(folder: Path) -> None:

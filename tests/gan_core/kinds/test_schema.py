@@ -8,6 +8,7 @@ import json
 import numpy as np
 import planted_table
 import pytest
+from numpy.typing import NDArray
 
 from gan_core.kinds.schema import Column, Mode, Schema, fit_modes, fit_spikes
 
@@ -48,6 +49,49 @@ class TestModes:
         modes = fit_modes(np.array(values))
         assert modes
         assert all(np.isfinite([mode.weight, mode.mean, mode.std]).all() and mode.std > 0 for mode in modes)
+
+
+def fitted(*columns: NDArray[np.float64]) -> Schema:
+    """Numbers x0, x1, ..., as they are described."""
+    schema = Schema(tuple(Column(f"x{number}", "number", "float64") for number in range(len(columns))))
+    return schema.fitted(np.stack(columns, axis=1), None, 0)
+
+
+class TestDescribedAsElsewhere:
+    """A number in the modes and spikes of other rows, where they suit its own."""
+
+    draw = np.random.default_rng(0)
+    before, after = draw.normal(5, 1, 400), draw.normal(5, 1, 600)
+
+    def test_a_spike_that_few_new_rows_make_changes_nothing(self) -> None:
+        more = np.concatenate([self.after, np.full(30, 4.5)])
+        there, here = fitted(self.before), fitted(more)
+        assert (there.columns[0].spikes, here.columns[0].spikes) == ((), (4.5,))
+        found, anew = here.described_as(there, more[:, None])
+        assert (found.columns[0].modes, found.columns[0].spikes, anew) == (there.columns[0].modes, (), [])
+        assert (found.columns[0].low, found.columns[0].high) == (more.min(), more.max())  # its own rows', not the others'
+
+    def test_nothing_is_drawn_between_a_spike_and_the_rest(self) -> None:
+        there, here = ([np.zeros(200), rest] for rest in (self.before, self.after + 1))
+        rows = np.concatenate(here)
+        found, anew = fitted(rows).described_as(fitted(np.concatenate(there)), rows[:, None])
+        assert (found.columns[0].spikes, found.columns[0].between, anew) == ((0.0,), (here[1].min(), here[1].max()), [])
+
+    @pytest.mark.parametrize(
+        ("there", "here"),
+        [
+            (before, after + 40),  # beyond all its modes
+            (np.concatenate([before, np.full(100, 9.0)]), after),  # a spike that there is no more
+            (np.concatenate([before, np.full(100, np.nan)]), after),
+            (before, np.concatenate([after, np.full(100, np.nan)])),
+            (np.repeat([1.0, 2.0], 200), after),  # of spikes alone
+        ],
+        ids=["drifted", "spike gone", "gaps gone", "gaps come", "no modes there"],
+    )
+    def test_what_suits_no_longer_is_described_anew(self, there: NDArray[np.float64], here: NDArray[np.float64]) -> None:
+        own = fitted(here, here)
+        found, anew = own.described_as(fitted(there), np.stack([here, here], axis=1))
+        assert (found, anew) == (own, ["x0", "x1"])  # x1 is no column there
 
 
 class TestSpikes:
