@@ -141,7 +141,7 @@ def init(
         typer.Option(
             "--from",
             metavar="FILE",
-            help="A table, or a folder or archive of pictures, sounds, volumes, for an entry.",
+            help="A table, or a folder or archive of pictures, sounds, volumes, clips, for an entry.",
             show_default=False,
         ),
     ] = None,
@@ -387,8 +387,8 @@ def sample(
     out: Annotated[
         Path,
         typer.Option(
-            help="A .png, .webp or .jpg (a picture), .gif (a film), .wav or .flac (sounds), .ply, .stl, .obj or .binvox (volumes), "
-            ".npz (arrays), .csv or .parquet (rows of a table), or a new folder."
+            help="A .png, .webp or .jpg (a picture), .gif (a film; of clips .webp, too), .wav or .flac (sounds), .ply, .stl, .obj or "
+            ".binvox (volumes), .npz (arrays), .csv or .parquet (rows of a table), or a new folder."
         ),
     ] = Path("samples.png"),
     provenance: Annotated[

@@ -131,8 +131,10 @@ def _publish(workspace: Workspace, name: str, states: Sequence[State[Any]], deci
     lines = [f"# {message}", ""]
     lines += [f"- {reason}" for reason in (decision.reasons if decision else ())]
     image = picture(workspace, name)
-    if image.exists():
-        lines += ["", f"![what {name} generates](data:image/png;base64,{base64.b64encode(image.read_bytes()).decode()})"]
+    film = image.with_suffix(".webp")
+    form, shown = ("webp", film) if film.exists() else ("png", image)
+    if shown.exists():
+        lines += ["", f"![what {name} generates](data:image/{form};base64,{base64.b64encode(shown.read_bytes()).decode()})"]
     page = workspace.report(name) / "report.html"
     if page.exists():
         address = tracking.artifact_page(workspace, decision.run_id, page.name) if decision and decision.run_id else None

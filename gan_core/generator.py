@@ -98,8 +98,8 @@ class GeneratorConfig:
 class Samples:
     """Generated samples, and their labels (N,) where there are any.
 
-    Images are uint8 (N, C, H, W), points float32 (N, D), sounds int16 (N, 1, T), volumes uint8 (N, 1, X, Y, Z), and rows of a table float64
-    (N, D): numbers as they are, categories as index.
+    Images are uint8 (N, C, H, W), points float32 (N, D), sounds int16 (N, 1, T), volumes uint8 (N, 1, X, Y, Z), clips uint8 (N, C, F, H,
+    W), and rows of a table float64 (N, D): numbers as they are, categories as index.
 
     >>> import numpy as np
     >>> from gan_core import Samples, grid

@@ -54,6 +54,18 @@ def rows(*columns: NDArray[np.uint8], gap: int = 2, min_side: int = 32) -> NDArr
     return grid(np.stack(coloured, axis=1).reshape(-1, *coloured[0].shape[1:]), columns=len(columns), gap=gap, min_side=min_side)
 
 
+def strips(clips: NDArray[np.uint8], frames: int = 6) -> NDArray[np.uint8]:
+    """Some frames of each clip side by side, the first and the last among them: uint8 (N, C, F, H, W) to (N, C, H, frames * W)."""
+    n, channels, count, height, _ = clips.shape
+    chosen = clips[:, :, np.linspace(0, count - 1, min(frames, count)).round().astype(np.int64)]
+    return chosen.transpose(0, 1, 3, 2, 4).reshape(n, channels, height, -1)
+
+
+def film(clips: NDArray[np.uint8], columns: int | None = None, min_side: int = 32) -> NDArray[np.uint8]:
+    """Clips (N, C, F, H, W) playing beside each other: a `grid` of each moment, uint8 (F, rows, columns, 3)."""
+    return np.stack([grid(frame, columns, min_side=min_side) for frame in np.moveaxis(clips, 2, 0)])
+
+
 def scatter(points: NDArray[np.float32], real: NDArray[np.float32] | None = None, size: int = 512) -> NDArray[np.uint8]:
     """Generated points (N, 2) in red over real ones (M, 2) in grey: uint8 (size, size, 3). More columns than two are left out.
 

@@ -39,6 +39,10 @@ VOLUME_SUFFIXES = frozenset(
     (*MESH_SUFFIXES, ".mat", ".npy", ".npz", ".binvox", *(".3mf", ".dae", ".fbx", ".glb", ".gltf", ".nrrd", ".vox", ".vti"))
 )
 """How the names of files of voxels and meshes end, likewise."""
+VIDEO_SUFFIXES = frozenset((".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv", ".webm", ".wmv"))
+"""How the names of video files end, likewise."""
+CLIP_SUFFIXES = IMAGE_SUFFIXES | VIDEO_SUFFIXES
+"""How the names of files of clips end: animated pictures, strips of frames, videos."""
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 
 BUCKETS: Mapping[str, str] = {"s3": "s3fs", "gs": "gcsfs", "az": "adlfs"}

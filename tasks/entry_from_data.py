@@ -42,7 +42,7 @@ class Draft:
 
 
 def draft(workspace: Workspace, path: Path, name: str | None = None, label: str | None = None) -> Draft:
-    """Look at a table, or a folder or archive of pictures, sounds or volumes, and write an entry for it.
+    """Look at a table, or a folder or archive of pictures, sounds, volumes or clips, and write an entry for it.
 
     Args:
         workspace: where the entry is to stand; what lies in it is named relative to it.
@@ -148,6 +148,7 @@ _BY_LAYOUT = {
     "images": (None, "size: 32  # height and width in pixels that they are brought to; 64 takes four times as long"),
     "sounds": ("spoken-digits", "bands: 32  # of pitch; more tell more pitches apart, and cost more"),
     "volumes": ("chairs", "size: 32  # voxels along each side, 128 at most; 64 takes eight times as long"),
+    "clips": ("moving-shapes", "size: 32  # height and width of a frame in pixels; 64 takes four times as long"),
     "captions": ("emoji", "size: 64  # height and width in pixels; the first stage draws half of it"),
     "side-by-side": ("facades", "size: 128  # height and width in pixels; 256 takes four times as long"),
     "paired-folders": ("facades", "size: 128  # height and width in pixels; 256 takes four times as long"),

@@ -27,6 +27,7 @@ from gan_core.metrics.features import FeatureExtractor, extractor_of
 from gan_core.metrics.fitting import Listener, heard
 from gan_core.metrics.manifold import NEIGHBOURS
 from tasks import kinds
+from tasks.clips import encode_film
 from tasks.judging import gather, scores_of, undecided
 from tasks.params import Entry, EvaluateParams
 from tasks.records import logged, tracking
@@ -63,6 +64,7 @@ def evaluate(workspace: Workspace, name: str, entry: Entry) -> None:
         scoring = kinds.of(dataset.spec.kind).scoring
         grids = dict(scoring.grids(generator, dataset, entry.evaluation.seed))
         heard = scoring.heard(generator, dataset, entry.evaluation.seed)
+        films = scoring.films(generator, dataset, entry.evaluation.seed)
         copies = scoring.copies(generator, dataset, extractor, entry.evaluation)
         if copies is not None:
             found, grids["copies"] = copies
@@ -70,7 +72,7 @@ def evaluate(workspace: Workspace, name: str, entry: Entry) -> None:
         privacy = scoring.privacy(evidence, dataset, entry.evaluation)
         if privacy is not None:
             scores, record = {**scores, **privacy.scores()}, {**record, **privacy.as_record()}
-        _write(report, scores, record, curves, grids, heard)
+        _write(report, scores, record, curves, grids, heard, films)
         tracking.Logbook(run).log(lambda run: logged.evaluated(run, report, generator.config.images))
     print(_said(name, scores, record))
 
@@ -177,6 +179,7 @@ def _write(
     curves: Curves,
     grids: Mapping[str, NDArray[np.uint8]],
     heard: Mapping[str, bytes],
+    films: Mapping[str, NDArray[np.uint8]],
 ) -> None:
     """Write everything beside its place first, so that what has its name is whole; metrics.json comes last."""
     temporary = report / ".evaluate.tmp"
@@ -189,6 +192,8 @@ def _write(
         pictures.save_png(picture, temporary / "grids" / f"{key}.png")
     for key, sound in heard.items():
         (temporary / "grids" / f"{key}.wav").write_bytes(sound)
+    for key, film in films.items():
+        (temporary / "grids" / f"{key}.webp").write_bytes(encode_film(film, "webp", lossless=False))
     (temporary / "evaluation.json").write_text(_json(record))
     (temporary / "metrics.json").write_text(_json(scores))
     for name in ("curves", "grids", "evaluation.json", "metrics.json"):

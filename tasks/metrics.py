@@ -139,6 +139,15 @@ METRICS: Mapping[str, Metric] = {
         "0 to 1; what real samples get stands beside it",
         HIGHER,
     ),
+    "motion_distance": Metric(
+        "how far generated clips move otherwise than held-out ones, over how much those move",
+        "How much a clip moves is how much its frames differ from those before them, the mean over all pixels. As many generated clips are "
+        "drawn as there are held-out ones, and the distance is how far their amounts of motion have to be shifted to become those of the "
+        "held-out ones (Wasserstein's first distance), over the mean of these. Frozen clips have 1, flickering ones more. It does not see "
+        "in which direction something moves: features do, and by label label_accuracy.",
+        "0 upwards; what real samples get stands beside it",
+        LOWER,
+    ),
     "copies": Metric(
         "share of generated samples that are near-copies of training samples",
         "A generated sample is a near-copy where its nearest training sample is at most half as far away as the second nearest, in feature "

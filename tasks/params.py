@@ -41,7 +41,9 @@ NO_LABEL_FILE = ("none", "folders")
 Side = Annotated[int, Field(ge=4, le=1024)]
 DEFAULT_SIZE = 64
 """Height and width of image files after validation, where the entry does not say."""
-LABELLED_LAYOUTS = ("images", "sounds", "volumes")
+CLIP_LAYOUTS = ("clips", "frame-folders")
+"""The layouts of clips."""
+LABELLED_LAYOUTS = ("images", "sounds", "volumes", *CLIP_LAYOUTS)
 """The layouts that `data.labels` is about."""
 MOST_VOXELS = 128
 """Along each side of a volume."""
@@ -82,8 +84,8 @@ class DataParams(Strict):
     root: str | None = None
     """torchvision only: a filled data set folder (the one that holds `MNIST/raw`); None downloads below `.gantry/downloads`."""
     size: Annotated[Side | tuple[Side, Side] | None, BeforeValidator(_as_size)] = None
-    """Images: their side in pixels after validation, or [height, width]. None keeps the source's own size (arrays) or 64 (files).
-    Volumes: voxels along each side, at most 128; None: 32."""
+    """Images, frames of clips: their side in pixels after validation, or [height, width]. None keeps the source's own size (arrays) or 64
+    (files). Volumes: voxels along each side, at most 128; None: 32."""
     fit: Fit = "crop"
     """Images of another shape: `crop`, the largest central part of the right shape, scaled; `pad`, the whole, scaled and with white beside
     it; `stretch`, the whole, scaled to the shape; `random-crop`, parts as large as `size`, not scaled. Partners are treated alike."""
@@ -92,17 +94,23 @@ class DataParams(Strict):
     and seed."""
     up: Literal["x", "y", "z"] = "z"
     """Volumes: the axis of the files that is upright; of .binvox files it is always y."""
+    frames: Annotated[int, Field(ge=2, le=128)] = 16
+    """Clips: how many frames each has. A longer file becomes several clips, all of which are held out or none; a shorter one goes to
+    quarantine."""
+    every: Annotated[int, Field(ge=1, le=100)] = 1
+    """Clips: of a file's frames every so-many-th is taken: with 2, clips last twice as long and move in twice as large steps."""
     channels: Literal[1, 3] | None = None
-    """Images: grey or RGB; None takes what most of the files are."""
+    """Images, clips: grey or RGB; None takes what most of the files are."""
     range: Literal["type", "data"] | tuple[float, float] = "type"
     """Images: the values that become black and white, alike in all files: `type`, those of the file's type (0 and 255, of 12 bits 0 and
     4,095, of 16 bits 0 and 65,535); `data`, the lowest and the highest of all files; or two numbers, such as [0, 4095]. They are counted
     as the file does, of fewer than 8 bits as if there were 8; what is outside is cut off. Float and signed pixels need it."""
     layout: str = "images"
     """Folders, archives and buckets. `images`: flat, or a folder a class. `sounds`: the same of sound files. `volumes`: the same of voxels
-    and meshes. `captions`: images, and a file that says what they show. For translation from image to image: `side-by-side`, both in one
-    file, the left half is A and the right half is B; `paired-folders`, two folders A and B, where a file's partner has the same name but
-    for what follows the last dot; `unpaired-folders`, two folders of images, neither of which has partners in the other."""
+    and meshes. `clips`: the same of animated pictures, strips of frames, and videos; `frame-folders`: a folder of frames each, flat or in a
+    folder a class. `captions`: images, and a file that says what they show. For translation from image to image: `side-by-side`, both in
+    one file, the left half is A and the right half is B; `paired-folders`, two folders A and B, where a file's partner has the same name
+    but for what follows the last dot; `unpaired-folders`, two folders of images, neither of which has partners in the other."""
     folders: Annotated[tuple[str, str], Field(strict=False)] = ("A", "B")
     """The two folders, A and B, that `layout` is about, by their names in the source."""
     direction: Literal["a-to-b", "b-to-a"] = "a-to-b"
@@ -110,7 +118,7 @@ class DataParams(Strict):
     captions: str = "captions.csv"
     """layout captions: the captions file, as `tasks.sources.annotations` describes it; relative to the source's folder, and inside it."""
     labels: str = "folders"
-    """layout images, sounds and volumes: what a file's class is. `folders`: the first folder of its path, where files lie in several;
+    """layout images, sounds, volumes, clips: what a file's class is. `folders`: the first folder of its path, where files lie in several;
     `none`: nothing, however they lie; otherwise what a file says, such as labels.csv (file,label) or StyleGAN's dataset.json, as
     `tasks.sources.annotations` describes it; relative to the source's folder, and inside it."""
     group: Annotated[str, Field(min_length=1, max_length=1_000)] | None = None
@@ -260,6 +268,10 @@ class DataParams(Strict):
             raise ValueError(f"size: volumes are cubes; write one number of voxels, not {list(self.size)}")
         if self.layout == "volumes" and self.side > MOST_VOXELS:
             raise ValueError(f"size: volumes have at most {MOST_VOXELS} voxels along each side, not {self.size}; lower it")
+        if self.layout == "frame-folders" and self.labels not in NO_LABEL_FILE:
+            raise ValueError(
+                f"labels: clips of layout frame-folders have folders as their classes, or none; {self.labels} says it of files"
+            )
         if "captions" in given and self.layout != "captions":
             raise ValueError("captions: only with layout: captions")
         if "labels" in given and (self.layout not in LABELLED_LAYOUTS or (self.scheme != "folder" and not is_url(self.scheme))):
@@ -331,6 +343,8 @@ class DataParams(Strict):
         if self.fit != "random-crop":
             if "crops" in self.model_fields_set:
                 raise ValueError(f"crops: only with fit: random-crop, and fit is {self.fit}")
+        elif self.layout in CLIP_LAYOUTS:
+            raise ValueError("fit: random-crop takes parts of pictures, and clips are shown whole; use crop, pad or stretch")
         elif self.layout == "captions":
             raise ValueError("fit: random-crop shows parts of a picture, and a caption says what the whole shows; use crop, pad or stretch")
         elif self.scheme != "folder" and not is_url(self.scheme):
@@ -339,7 +353,7 @@ class DataParams(Strict):
 
     @property
     def sides(self) -> Sides | None:
-        """Images: height and width after validation, as far as they are known before."""
+        """Images, clips: height and width after validation, as far as they are known before."""
         if self.asked_sides is None and self.has_images and (self.scheme == "folder" or is_url(self.scheme)):
             return DEFAULT_SIZE, DEFAULT_SIZE
         return self.asked_sides
@@ -403,7 +417,7 @@ class DataParams(Strict):
 
     @property
     def folders_are_classes(self) -> bool:
-        """Whether the first folder of a file's path is its class."""
+        """Whether the first folder of a file's path, or of the path of a folder of frames, is its class."""
         is_place = (self.scheme == "folder" or is_url(self.scheme)) and not is_table(self.source)
         return is_place and self.layout in LABELLED_LAYOUTS and self.labels == "folders"
 
@@ -447,27 +461,29 @@ class ValidateParams(Strict):
     min_samples: Annotated[int, Field(ge=2)] = 100
     """Fewest good samples to go on with."""
     min_side: Annotated[int, Field(ge=1)] = 4
-    """Images smaller than this on either side are quarantined."""
+    """Images, and frames, smaller than this on either side are quarantined."""
     max_side: Annotated[int, Field(ge=1, le=65_535)] = 16_384
-    """Images larger than this on either side are quarantined, before they are decoded."""
+    """Images, frames and strips of them larger than this on either side are quarantined, before they are decoded."""
     min_std: Annotated[float, Field(ge=0)] = 0.5
-    """Images whose pixels (0 to 255) vary less than this are quarantined as blank."""
+    """Images, and clips, whose pixels (0 to 255) vary less than this are quarantined as blank."""
     max_seconds: Annotated[float, Field(gt=0, le=36_000)] = 600.0
     """Sounds longer than this are quarantined, before they are decoded."""
     min_level: Annotated[float, Field(gt=0, lt=1)] = 0.001
     """Sounds whose loudest tenth of a second has a root mean square below this, of full scale 1, are quarantined as silent."""
     max_voxels: Annotated[int, Field(ge=8, le=2**30)] = 2**24
     """Files of more voxels than this (2**24: 256 along each side) are quarantined, before they are decoded."""
+    max_frames: Annotated[int, Field(ge=2, le=1_000_000)] = 10_000
+    """Clips: files of more frames than this are quarantined, before they are decoded."""
     min_per_class: Annotated[int, Field(ge=1)] = 2
     """Fewest good samples of each class."""
     near_twins: Literal["warn", "together", "off"] = "warn"
-    """Images that are nearly the same, as re-encoded uploads and neighbouring frames: it is said where held-out ones have them in training;
-    or they are kept on one side of the split, which may move a few when images are added; or they are not looked for."""
+    """Images, or clips, that are nearly the same, as re-encoded uploads and neighbouring frames: it is said where held-out ones have them
+    in training; or they are kept on one side of the split, which may move a few when images are added; or they are not looked for."""
     drift: Literal["warn", "block", "off"] = "warn"
     """What happens where the data differs from that which the champion was trained on: it is said, or the run is stopped."""
     drift_shift: Annotated[float, Field(gt=0)] = 0.25
-    """By how many standard deviations brightness, contrast, a sound's length, what is filled of a volume, or a column may change, and the
-    samples as a whole in feature space."""
+    """By how many standard deviations brightness, contrast, a sound's length, what is filled of a volume, how much a clip moves, or a
+    column may change, and the samples as a whole in feature space."""
     drift_share: Annotated[float, Field(gt=1)] = 1.5
     """By which factor a class may become more or less frequent beside the others."""
 
@@ -493,10 +509,10 @@ class RegisterParams(Strict):
     """When a new version becomes the champion."""
 
     improve: str | None = None
-    """The metric that decides, alone. None: `fid` for images, sounds and volumes, or `kid` where they are too few for it, `radius_error` or
-    `high_quality` for points, `detection` for tables; together with `label_accuracy`, `caption_recall`, `partner_recall`, `reverse_kl`,
-    `iou_nna`, `translated` and `input_recall`, or `correlation_distance` and `utility`, where there are any: a challenger has to be better
-    by one of these, and worse by none."""
+    """The metric that decides, alone. None: `fid` for images, sounds, volumes and clips, or `kid` where they are too few for it,
+    `radius_error` or `high_quality` for points, `detection` for tables; together with `label_accuracy`, `caption_recall`, `partner_recall`,
+    `reverse_kl`, `iou_nna`, `motion_distance`, `translated` and `input_recall`, or `correlation_distance` and `utility`, where there are
+    any: a challenger has to be better by one of these, and worse by none."""
     require: dict[str, str] = Field(default_factory=dict)
     """Floors that veto, as `recall: ">= 0.4"`. Where they are not named, `copies: "<= 0.05"` holds, and for tables
     `membership: "<= 0.1"` and `class_membership: "<= 0.1"`; they veto what chance does not explain."""

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from gan_core.errors import ConfigError, DataError
+from gan_core.kinds.pixels import Pixels
 from tasks import kinds
 from tasks.params import NAME
 from tasks.sources.raw import safe_path
@@ -205,7 +206,7 @@ def compare(path: Path, origin: Origin, generator: Generator, given: Inputs | No
         if origin.index >= len(order):
             raise ConfigError(f"{path}: says that it is sample {origin.index} of {len(order)}, and there is none of that number")
         order = _only(order, origin.index)
-    if len(generator.config.shape) == 3 and len(order) * math.prod(generator.config.shape[1:]) > image.width * image.height:
+    if isinstance(generator.config.data, Pixels) and len(order) * math.prod(generator.config.shape[1:]) > image.width * image.height:
         raise ConfigError(f"{path}: says that it shows {len(order):,} samples, for which it has too few pixels")
     try:
         found = np.asarray(image.convert("RGB"))

@@ -40,8 +40,9 @@ def write_samples(
     * `.wav`, `.flac`: sounds one after another, a pause between; `.png`: their spectrograms; `.npz`: `sounds`, int16 (N, T), and `rate`.
     * `.ply`, `.stl`, `.obj`: the surfaces of volumes, one behind the other; `.binvox`: a single volume; `.png`: what is seen of them;
       `.npz`: `volumes`, bool (N, X, Y, Z).
-    * no suffix: a new folder with a PNG for each image, a WAV for each sound, or a PLY for each volume, its name made of number and class,
-      prompt, or the name of what it was made from; or with `points.csv` or `rows.csv`.
+    * `.gif`, `.webp` of clips: all playing beside each other; `.png`: their frames, a row each; `.npz`: `clips`, uint8 (N, F, C, H, W).
+    * no suffix: a new folder with a PNG for each image, a WAV for each sound, a PLY for each volume, or a WebP for each clip, its name made
+      of number and class, prompt, or the name of what it was made from; or with `points.csv` or `rows.csv`.
 
     Args:
         out: replaced if it is a file; a folder must be new or empty.
@@ -56,7 +57,8 @@ def write_samples(
     written = kind.written(samples, classes, given)
     writers: dict[str, Callable[[Path], None]] = {".npz": partial(write_arrays, samples, written.arrays), **written.files}
     if ".png" in writers:
-        writers |= {suffix: partial(_write_stamped, writers[".png"], form, origin) for suffix, form in STAMPED.items()}
+        stills = {suffix: partial(_write_stamped, writers[".png"], form, origin) for suffix, form in STAMPED.items()}
+        writers = {**stills, **writers, ".png": stills[".png"]}
     is_folder = out.is_dir() or not out.suffix
     if not is_folder and out.suffix.lower() not in writers:
         forms = ", ".join(sorted(writers, reverse=True))

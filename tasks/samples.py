@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 
 _FILM_SIDE = 256  # pixels to which a film's images are enlarged, by whole factors
-_FRAME_MS = 80
+FRAME_MS = 80
+"""How long a frame of a film is shown."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -45,7 +46,7 @@ def write_film(images: NDArray[np.uint8], path: Path) -> None:
     factor = max(1, _FILM_SIDE // images.shape[-1])
     enlarged = images.repeat(factor, axis=2).repeat(factor, axis=3).transpose(0, 2, 3, 1)
     first, *others = (Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image) for image in enlarged)
-    first.save(path, format="gif", save_all=True, append_images=others, duration=_FRAME_MS, loop=0)
+    first.save(path, format="gif", save_all=True, append_images=others, duration=FRAME_MS, loop=0)
 
 
 def write_pngs(samples: Samples, folder: Path, classes: tuple[str, ...] | None, given: Inputs | None) -> None:

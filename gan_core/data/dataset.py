@@ -55,11 +55,14 @@ class DatasetSpec(ABC):
     """What messages call samples that training is shown."""
     dtype: ClassVar[type[np.generic]]
     """Of the samples' values, and of the inputs'."""
+    halves_alike: ClassVar[bool] = True
+    """Whether networks halve every side of a sample equally often; otherwise the first one, a clip's frames, as often as it can be."""
     has_partners: ClassVar[bool] = True
     """Whether inputs, where there are any, belong to samples one to one."""
 
     shape: tuple[int, ...]
-    """Of one sample: (C, H, W) for images, (1, T) for sounds, (1, X, Y, Z) for volumes, (D,) for points and tables."""
+    """Of one sample: (C, H, W) for images, (1, T) for sounds, (1, X, Y, Z) for volumes, (C, F, H, W) for clips, (D,) for points and
+    tables."""
     counts: Mapping[str, int] = field(default_factory=dict)
     """Samples in each split."""
     classes: tuple[str, ...] | None = None

@@ -1,7 +1,7 @@
 """Between a sample as it is stored and as networks see it.
 
-Images and volumes: uint8 0..255 on disk, float32 -1..1 in the networks. Points: any range on disk, mean 0 and deviation 1 a column in
-the networks.
+Images, clips and volumes: uint8 0..255 on disk, float32 -1..1 in the networks. Points: any range on disk, mean 0 and deviation 1 a column
+in the networks.
 """
 
 from __future__ import annotations

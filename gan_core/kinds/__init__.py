@@ -20,6 +20,7 @@ KINDS = Named(
         "table": "gan_core.kinds.table:Table",
         "sounds": "gan_core.kinds.sounds:Sounds",
         "volumes": "gan_core.kinds.volumes:Volumes",
+        "clips": "gan_core.kinds.clips:Clips",
     },
 )
 """By the name that `dataset.json` and `config.json` have."""

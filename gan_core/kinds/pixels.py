@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from gan_core.data.dataset import Dataset, DatasetSpec
-from gan_core.data.scaling import images_to_bytes, images_to_unit
+from gan_core.data.scaling import channels_last, images_to_bytes, images_to_unit
 from gan_core.params.common import FITS, Fit, Sides
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _BUFFER = 1 << 16  # bytes: pictures are small, and calls to the system are not
 
 @dataclass(frozen=True)
 class Pixels(DatasetSpec):
-    """A kind of data whose samples are images of one size, (C, H, W) with C of 1 or 3."""
+    """A kind of data whose samples are images of one size, (C, H, W) with C of 1 or 3, or clips of such, (C, F, H, W)."""
 
     dtype: ClassVar[type[np.generic]] = np.uint8
 
@@ -45,9 +45,7 @@ class Pixels(DatasetSpec):
         return FITS[self.fit or "crop"]
 
     def to_networks(self, samples: Tensor) -> Tensor:
-        import torch
-
-        return images_to_unit(samples).contiguous(memory_format=torch.channels_last)
+        return images_to_unit(samples).contiguous(memory_format=channels_last(samples.dim()))
 
     def to_samples(self, made: Tensor) -> Tensor:
         return images_to_bytes(made).cpu().contiguous()
@@ -62,7 +60,7 @@ class Translated(Pixels):
 
 
 class Spool:
-    """Pictures (C, H, W) of one size with C = 1 or 3, put down one after another in a file and read back by number.
+    """Pictures (C, H, W) of one size with C = 1 or 3, or clips (C, F, H, W), put down one after another in a file and read back by number.
 
     The number of samples in each split and the number of channels are only known when every source file was read once, and neither side
     ever holds more than a few samples in memory.
@@ -71,7 +69,7 @@ class Spool:
     def __init__(self, path: Path, size: Sides) -> None:
         self._file = path.open("w+b", buffering=_BUFFER)
         self.size = size
-        """Height and width of every picture."""
+        """Height and width of every picture; before them the frames of a clip."""
         self._channels = array("B")
         self._offsets = array("Q")
         self._end = 0
@@ -89,7 +87,7 @@ class Spool:
         return len(self._channels)
 
     def append(self, pixels: NDArray[np.uint8]) -> int:
-        """Put down one picture, uint8 (C, H, W); returns its number."""
+        """Put down one picture, uint8 (C, H, W), or clip; returns its number."""
         channels, *size = pixels.shape
         if pixels.dtype != np.uint8 or (*size,) != self.size or channels not in (1, 3):
             raise ValueError(f"expected uint8 (1 or 3, {', '.join(map(str, self.size))}), not {pixels.dtype} {pixels.shape}")
@@ -137,9 +135,10 @@ class SpoolRows:
 
 
 def with_channels(pixels: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
-    """Pixels (C, H, W) as grey or RGB: grey is repeated, RGB becomes ITU-R 601 luma."""
+    """Pixels (C, H, W), or (C, F, H, W), as grey or RGB: grey is repeated, RGB becomes ITU-R 601 luma."""
     if pixels.shape[0] == channels:
         return pixels
     if channels == 3:
         return np.repeat(pixels, 3, axis=0)
-    return np.asarray(Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0))).convert("L"))[None]
+    flat = pixels.reshape(3, -1, pixels.shape[-1]).transpose(1, 2, 0)
+    return np.asarray(Image.fromarray(np.ascontiguousarray(flat)).convert("L")).reshape(1, *pixels.shape[1:])

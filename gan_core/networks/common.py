@@ -13,12 +13,14 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import spectral_norm
 
+from gan_core.data.dataset import DatasetSpec
 from gan_core.data.scaling import channels_last
 from gan_core.distributed import own_part, whole
 from gan_core.errors import ConfigError
 from gan_core.networks.linear import Linear
 from gan_core.params.common import common_halvings, nearest_sides, sides_in_words
 
+_FEWEST_FIRST = 4  # of a side that is halved by itself, at least left
 _LEAST = 1e-4  # under a root, as a share of features of size 1
 
 
@@ -38,11 +40,11 @@ class Layers:
     transposed: type[nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d]
     batch_norm: type[nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d]
     instance_norm: type[nn.InstanceNorm1d | nn.InstanceNorm2d | nn.InstanceNorm3d]
-    average_pool: Callable[[Tensor, int], Tensor]
+    average_pool: Callable[[Tensor, tuple[int, ...]], Tensor]
 
     @classmethod
     def of(cls, shape: tuple[int, ...]) -> Layers:
-        """For samples of a shape: series (C, T), images (C, H, W) or volumes (C, X, Y, Z)."""
+        """For samples of a shape: series (C, T), images (C, H, W), volumes (C, X, Y, Z) or clips (C, F, H, W)."""
         return _LAYERS[len(shape) - 1]
 
 
@@ -233,3 +235,28 @@ def resolutions(shape: tuple[int, ...], family: str) -> tuple[int, tuple[int, ..
             f"use a size such as {sides_in_words(nearest)}"
         )
     return found
+
+
+Factors = tuple[int, ...]
+"""By what each side of a sample is divided at once: 2, or 1 where it stays."""
+
+
+def factors_of(data: DatasetSpec, family: str) -> tuple[list[Factors], tuple[int, ...]]:
+    """By what the sides of a sample are divided, halving by halving from the sample inwards, and the smallest sides.
+
+    Where sides are not halved alike, the first one is halved beside the sample, so that what is large gets small soon.
+
+    Raises:
+        ConfigError: as `resolutions`, of all sides or of those behind the first.
+    """
+    channels, *sides = data.network_shape
+    if data.halves_alike:
+        levels, smallest = resolutions(data.network_shape, family)
+        return [(2,) * len(sides)] * levels, smallest
+    levels, smallest = resolutions((channels, *sides[1:]), family)
+    first, factors = sides[0], list[Factors]()
+    for _ in range(levels):
+        by = 2 if first % 2 == 0 and first >= 2 * _FEWEST_FIRST else 1
+        factors.append((by, *[2] * len(smallest)))
+        first //= by
+    return factors, (first, *smallest)

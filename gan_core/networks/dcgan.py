@@ -1,11 +1,13 @@
 """Plain convolutional networks: transposed convolutions up, strided convolutions down (DCGAN, Radford et al., 2016).
 
-Of images (C, H, W), and by the same code of series (C, T) and of volumes (C, X, Y, Z) (3D-GAN, Wu et al., 2016).
+Of images (C, H, W), and by the same code of series (C, T), of volumes (C, X, Y, Z) (3D-GAN, Wu et al., 2016) and of clips (C, F, H, W)
+(VGAN, Vondrick et al., 2016).
 """
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -14,14 +16,15 @@ from gan_core.data.scaling import channels_last
 from gan_core.errors import ConfigError
 from gan_core.networks.common import (
     Dropout,
+    Factors,
     Flatten,
     LabelledLatent,
     Layers,
     ProjectionHead,
     batch_norm,
     dcgan_init,
+    factors_of,
     normalized,
-    resolutions,
 )
 from gan_core.networks.linear import Linear
 from gan_core.params.networks import DcganDiscriminatorParams, DcganGeneratorParams
@@ -44,6 +47,11 @@ def _channels(params: DcganGeneratorParams | DcganDiscriminatorParams, shape: tu
     return inwards if what == "discriminator" else (*reversed(inwards), base)
 
 
+def _strided(factors: Factors) -> dict[str, Any]:
+    """Kernel, stride and padding of a convolution: of side 4 where a side is halved or doubled, 3 where it stays."""
+    return {"kernel_size": tuple(2 + by for by in factors), "stride": factors, "padding": 1}
+
+
 class DcganGenerator(nn.Module):
     """A dense layer to the smallest resolution, then one transposed convolution each doubling.
 
@@ -55,15 +63,16 @@ class DcganGenerator(nn.Module):
         super().__init__()
         normalization = params.normalization or "batch"
         nd = Layers.of(data.network_shape)
-        levels, sides = resolutions(data.network_shape, "dcgan")
-        widths = _channels(params, data.network_shape, levels, "generator")
+        factors, sides = factors_of(data, "dcgan")
+        widths = _channels(params, data.network_shape, len(factors), "generator")
         self.input = LabelledLatent(latent, data.n_classes)
         self.dense = Linear(self.input.width, widths[0] * math.prod(sides), bias=normalization != "batch")
         self.start = (widths[0], *sides)
         layers: list[nn.Module] = [batch_norm(widths[0], normalization, nd), nn.ReLU()]
-        for level in range(levels):
+        for level, by in enumerate(reversed(factors)):
+            doubling = nd.transposed(widths[level], widths[level + 1], **_strided(by), bias=normalization != "batch")
             layers += [
-                normalized(nd.transposed(widths[level], widths[level + 1], 4, 2, 1, bias=normalization != "batch"), normalization),
+                normalized(doubling, normalization),
                 batch_norm(widths[level + 1], normalization, nd),
                 nn.ReLU(),
             ]
@@ -87,12 +96,12 @@ class DcganDiscriminator(nn.Module):
         super().__init__()
         normalization = params.normalization or "none"
         nd = Layers.of(data.network_shape)
-        levels, sides = resolutions(data.network_shape, "dcgan")
-        widths = _channels(params, data.network_shape, levels, "discriminator")
+        factors, sides = factors_of(data, "dcgan")
+        widths = _channels(params, data.network_shape, len(factors), "discriminator")
         layers: list[nn.Module] = []
         channels = data.network_shape[0]
-        for level, width in enumerate(widths):
-            layers.append(normalized(nd.convolution(channels, width, 4, 2, 1), normalization))
+        for level, (width, by) in enumerate(zip(widths, factors, strict=True)):
+            layers.append(normalized(nd.convolution(channels, width, **_strided(by)), normalization))
             if level:  # the paper leaves the layer beside the sample without
                 layers.append(batch_norm(width, normalization, nd))
             layers.append(nn.LeakyReLU(0.2))

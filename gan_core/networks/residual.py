@@ -1,6 +1,6 @@
 """Residual networks: blocks that double or halve the side (SNGAN, Miyato et al., 2018; Gulrajani et al., 2017).
 
-Of images (C, H, W), and by the same code of series (C, T) and of volumes (C, X, Y, Z).
+Of images (C, H, W), and by the same code of series (C, T), volumes (C, X, Y, Z) and clips (C, F, H, W).
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ from gan_core.data.scaling import channels_last
 from gan_core.networks.common import (
     IMAGE_LAYERS,
     Dropout,
+    Factors,
     LabelEmbedding,
     LabelledLatent,
     Layers,
     Normalization,
     ProjectionHead,
     batch_norm,
+    factors_of,
     normalized,
-    resolutions,
 )
 from gan_core.networks.linear import Linear
 from gan_core.params.networks import ResidualDiscriminatorParams, ResidualGeneratorParams
@@ -36,8 +37,9 @@ DEFAULT_WIDTH = 128
 class GeneratorBlock(nn.Module):
     """(N, C, ...) -> (N, C', ...) with every side doubled; by label in its normalisation's scale and shift (de Vries et al., 2017)."""
 
-    def __init__(self, channels: int, out: int, classes: int, layers: Layers = IMAGE_LAYERS) -> None:
+    def __init__(self, channels: int, out: int, classes: int, layers: Layers = IMAGE_LAYERS, factors: Factors = (2, 2)) -> None:
         super().__init__()
+        self.factors = tuple(map(float, factors))
         self.norm1 = ConditionalBatchNorm(channels, classes, layers)
         self.conv1 = layers.convolution(channels, out, 3, padding=1)
         self.norm2 = ConditionalBatchNorm(out, classes, layers)
@@ -45,10 +47,10 @@ class GeneratorBlock(nn.Module):
         self.skip = layers.convolution(channels, out, 1, bias=False) if channels != out else nn.Identity()
 
     def forward(self, x: Tensor, labels: Tensor | None) -> Tensor:
-        hidden = F.interpolate(F.relu(self.norm1(x, labels)), scale_factor=2.0)
+        hidden = F.interpolate(F.relu(self.norm1(x, labels)), scale_factor=self.factors)
         hidden = self.conv2(F.relu(self.norm2(self.conv1(hidden), labels)))
         # A 1x1 convolution and a nearest doubling commute; this order costs a quarter.
-        summed: Tensor = hidden + F.interpolate(self.skip(x), scale_factor=2.0)
+        summed: Tensor = hidden + F.interpolate(self.skip(x), scale_factor=self.factors)
         return summed
 
 
@@ -79,12 +81,12 @@ class ResidualGenerator(nn.Module):
     def __init__(self, params: ResidualGeneratorParams, data: DatasetSpec, latent: int) -> None:
         super().__init__()
         layers = Layers.of(data.network_shape)
-        levels, sides = resolutions(data.network_shape, "residual")
+        factors, sides = factors_of(data, "residual")
         width = params.width or DEFAULT_WIDTH
         self.input = LabelledLatent(latent, data.n_classes)
         self.dense = Linear(self.input.width, width * math.prod(sides))
         self.start = (width, *sides)
-        self.blocks = nn.ModuleList(GeneratorBlock(width, width, data.n_classes, layers) for _ in range(levels))
+        self.blocks = nn.ModuleList(GeneratorBlock(width, width, data.n_classes, layers, by) for by in reversed(factors))
         self.norm = batch_norm(width, "batch", layers)
         self.to_image = layers.convolution(width, data.network_shape[0], 3, padding=1)
 
@@ -99,20 +101,20 @@ class ResidualGenerator(nn.Module):
 class DiscriminatorBlock(nn.Module):
     """(N, C, ...) -> (N, C', ...) with every side halved, or the same where it does not halve."""
 
-    def __init__(self, channels: int, out: int, halve: bool, first: bool, spectral: bool, layers: Layers) -> None:
+    def __init__(self, channels: int, out: int, factors: Factors | None, first: bool, spectral: bool, layers: Layers) -> None:
         super().__init__()
         norm: Normalization = "spectral" if spectral else "none"
         self.first = first
-        self.pool = layers.average_pool if halve else None
+        self.pool, self.factors = layers.average_pool, factors
         self.conv1 = normalized(layers.convolution(channels, out, 3, padding=1), norm)
         self.conv2 = normalized(layers.convolution(out, out, 3, padding=1), norm)
-        self.skip = normalized(layers.convolution(channels, out, 1), norm) if channels != out or halve else nn.Identity()
+        self.skip = normalized(layers.convolution(channels, out, 1), norm) if channels != out or factors else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         hidden: Tensor = self.conv2(F.relu(self.conv1(x if self.first else F.relu(x))))
-        if self.pool is not None:
+        if self.factors is not None:
             # A 1x1 convolution and a pooling commute; this order costs a quarter.
-            hidden, x = self.pool(hidden, 2), self.pool(x, 2)
+            hidden, x = self.pool(hidden, self.factors), self.pool(x, self.factors)
         summed: Tensor = hidden + self.skip(x)
         return summed
 
@@ -124,14 +126,14 @@ class ResidualDiscriminator(nn.Module):
         super().__init__()
         spectral = params.normalization == "spectral"
         layers = Layers.of(data.network_shape)
-        levels, _ = resolutions(data.network_shape, "residual")
+        factors, _ = factors_of(data, "residual")
         width = params.width or DEFAULT_WIDTH
         blocks: list[nn.Module] = []
         channels = data.network_shape[0]
-        for level in range(levels):
-            blocks.append(DiscriminatorBlock(channels, width, halve=True, first=level == 0, spectral=spectral, layers=layers))
+        for level, by in enumerate(factors):
+            blocks.append(DiscriminatorBlock(channels, width, by, first=level == 0, spectral=spectral, layers=layers))
             channels = width
-        blocks.append(DiscriminatorBlock(width, width, halve=False, first=False, spectral=spectral, layers=layers))
+        blocks.append(DiscriminatorBlock(width, width, None, first=False, spectral=spectral, layers=layers))
         self.blocks = nn.Sequential(*blocks)
         self.dropout = Dropout(params.dropout)
         wrap = partial(normalized, normalization="spectral" if spectral else "none")

@@ -38,8 +38,8 @@ class FreezeParams(Strict):
 
 
 class GanParams(TrainParams):
-    """The classic game: a generator of images, points, sounds or volumes against a discriminator, unconditional or by
-    label.
+    """The classic game: a generator of images, points, sounds, volumes or clips against a discriminator, unconditional or
+    by label.
 
     Sections may be given as in params.yaml. What does not exist or fit is refused.
 
@@ -49,7 +49,7 @@ class GanParams(TrainParams):
     (64, (0.0, 0.99))
     """
 
-    kinds = ("images", "points", "sounds", "volumes")
+    kinds = ("images", "points", "sounds", "volumes", "clips")
     game = "gan_core.recipes.gan:Gan"
     warm_share = 0.25  # docs/retraining.md has what earned it
 
@@ -72,7 +72,7 @@ class GanParams(TrainParams):
     """By label: weight of a second loss of the discriminator, which learns to refuse real samples under wrong labels as well (Reed et al.,
     2016). Generated samples are then more surely of their class."""
     augment: bool = False
-    """Differentiable augmentation of real and generated images or volumes alike (Zhao et al., 2020), for small data sets."""
+    """Differentiable augmentation of real and generated images, volumes or clips alike (Zhao et al., 2020), for small data sets."""
 
     @model_validator(mode="after")
     def _combinations(self) -> Self:
@@ -92,7 +92,7 @@ class GanParams(TrainParams):
         return self
 
     def settled_penalty(self, shape: tuple[int, ...]) -> PenaltyParams:
-        """`penalty`, or its default for the loss and samples of `shape`, (C, H, W), (C, X, Y, Z) or (D,)."""
+        """`penalty`, or its default for the loss and samples of `shape`, (C, H, W), (C, X, Y, Z), (C, F, H, W) or (D,)."""
         if self.penalty is not None:
             return self.penalty
         if self.loss != "relativistic":
@@ -119,7 +119,7 @@ class GanParams(TrainParams):
         found = []
         if kind == "points":
             found += ["train.condition: points have no labels; use none"] if self.condition == "label" else []
-            found += ["train.augment: only for images, sounds and volumes"] if self.augment else []
+            found += ["train.augment: only for images, sounds, volumes and clips"] if self.augment else []
         try:
             players = self.settled_players(kind).values()
         except ValueError as error:

@@ -13,8 +13,10 @@ Widths = Annotated[tuple[PositiveInt, ...], Field(strict=False, min_length=1)]
 Dropout = Annotated[float, Field(ge=0, lt=1)]
 Components = Annotated[int, Field(ge=2, le=10_000)]
 
-_USUAL = {"images": "dcgan", "points": "mlp", "sounds": "dcgan", "volumes": "dcgan"}
+_USUAL = {"images": "dcgan", "points": "mlp", "sounds": "dcgan", "volumes": "dcgan", "clips": "dcgan"}
 """What `auto` stands for, by kind of data."""
+CONVOLVED = ("images", "sounds", "volumes", "clips")
+"""The data that convolutional networks take, of one, two or three dimensions by the same code."""
 
 
 class NetworkParams(Strict):
@@ -84,7 +86,7 @@ class DcganGeneratorParams(NetworkParams):
     """Transposed convolutions (DCGAN, Radford et al., 2016)."""
 
     module = "gan_core.networks.dcgan:DcganGenerator"
-    kinds = ("images", "sounds", "volumes")
+    kinds = CONVOLVED
     halves = True
 
     network: Literal["dcgan"] = "dcgan"
@@ -97,7 +99,7 @@ class DcganGeneratorParams(NetworkParams):
 
 
 class _ConvolutionalDiscriminatorParams(NetworkParams):
-    kinds = ("images", "sounds", "volumes")
+    kinds = CONVOLVED
     halves = True
 
     normalization: Literal["none", "batch", "spectral"] | None = None
@@ -137,7 +139,7 @@ class ResidualGeneratorParams(NetworkParams):
     """Residual blocks (SNGAN, Miyato et al., 2018)."""
 
     module = "gan_core.networks.residual:ResidualGenerator"
-    kinds = ("images", "sounds", "volumes")
+    kinds = CONVOLVED
     halves = True
 
     network: Literal["residual"] = "residual"
@@ -178,7 +180,7 @@ class _AutoParams(NetworkParams):
 
 
 class AutoGeneratorParams(_AutoParams):
-    """`mlp` for points, `dcgan` for images, sounds and volumes."""
+    """`mlp` for points, `dcgan` for images, sounds, volumes and clips."""
 
     network: Literal["auto"] = "auto"
     width: PositiveInt | None = None
@@ -192,7 +194,7 @@ class AutoGeneratorParams(_AutoParams):
 
 
 class AutoDiscriminatorParams(_AutoParams):
-    """`mlp` for points, `dcgan` for images, sounds and volumes."""
+    """`mlp` for points, `dcgan` for images, sounds, volumes and clips."""
 
     network: Literal["auto"] = "auto"
     width: PositiveInt | None = None

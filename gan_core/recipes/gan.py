@@ -1,4 +1,5 @@
-"""The classic game: a generator of points, images, sounds or volumes against a discriminator (a critic, with the Wasserstein loss).
+"""The classic game: a generator of points, images, sounds, volumes or clips against a discriminator (a critic, with the Wasserstein
+loss).
 
 Unconditional or by label; the losses of `losses.py` and the penalties of `penalties.py`, in any combination that params.py allows.
 """

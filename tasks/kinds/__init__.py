@@ -27,6 +27,7 @@ KINDS = Named(
         "table": "tasks.kinds.table:TableKind",
         "sounds": "tasks.kinds.sounds:SoundKind",
         "volumes": "tasks.kinds.volumes:VolumeKind",
+        "clips": "tasks.kinds.clips:ClipKind",
     },
 )
 """By the names of `gan_core.kinds.KINDS`."""

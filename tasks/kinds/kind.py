@@ -64,6 +64,8 @@ class Shown:
     """What the picture is of."""
     sound: bytes | None = None
     """A WAV file."""
+    film: bytes | None = None
+    """A WebP file that moves, which stands in the picture's place."""
 
 
 class DataKind(ABC):

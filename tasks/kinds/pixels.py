@@ -38,6 +38,7 @@ class PixelKind(DataKind):
     )
     limits = frozenset({"min_side", "max_side", "min_std", "near_twins"})
     family = "images"
+    called = "images"
     deciding = ("fid", "kid")
 
     def is_in(self, data: DataParams) -> bool:
@@ -101,7 +102,7 @@ class PixelKind(DataKind):
 
     def check(self, dataset: Dataset, params: EvaluateParams) -> None:
         super().check(dataset, params)
-        refuse_all_alike(dataset, "images")
+        refuse_all_alike(dataset, self.called)
 
     def measured_by(self) -> Mapping[str, str]:
         from tasks.validation.images import RESIZER
@@ -130,12 +131,17 @@ class PixelKind(DataKind):
         from tasks.samples import encode_png
 
         pictures = [{"png": base64.b64encode(encode_png(image)).decode()} for image in samples.samples]
-        if samples.labels is None or classes is None:
-            return pictures
-        return [{**picture, "label": classes[index]} for picture, index in zip(pictures, samples.labels, strict=True)]
+        return labelled(pictures, samples, classes)
 
     def answered(self, config: GeneratorConfig) -> Sequence[tuple[str, str]]:
         return [("string", "png"), *label_column(config)]
+
+
+def labelled(rows: list[dict[str, Any]], samples: Samples, classes: tuple[str, ...] | None) -> list[dict[str, Any]]:
+    """A record for each sample with, where there are classes, `label`, the name of its own."""
+    if samples.labels is None or classes is None:
+        return rows
+    return [{**row, "label": classes[index]} for row, index in zip(rows, samples.labels, strict=True)]
 
 
 def classifier_or_random(name: str, spec: DatasetSpec, params: EvaluateParams) -> Literal["classifier", "random"]:

@@ -83,7 +83,7 @@ class Figure:
 
     caption: str
     pixels: NDArray[np.uint8] | Path
-    """uint8 (H, W, 3), or a PNG file."""
+    """uint8 (H, W, 3), or (F, H, W, 3), frame after frame; or a PNG file, or a WebP file that moves."""
     sound: bytes | None = None
     """What is heard of what it shows: a WAV file."""
 
@@ -214,8 +214,9 @@ def _pictures(
         shown += [picture] if picture is not None else []
     for stem, caption in (("generated", f"version {record['version']}"), ("real", "real, held out")):
         if stem in files:
-            heard = files[stem].with_suffix(".wav")
-            shown.append(Figure(caption, files.pop(stem), heard.read_bytes() if heard.is_file() else None))
+            heard, film = (files[stem].with_suffix(suffix) for suffix in (".wav", ".webp"))
+            still = files.pop(stem)
+            shown.append(Figure(caption, film if film.is_file() else still, heard.read_bytes() if heard.is_file() else None))
     return shown + [Figure(stem.replace("_", " "), path) for stem, path in files.items()]
 
 
@@ -240,7 +241,7 @@ def _drawn(entry: Entry, dataset: Dataset, registry: Registry, name: str, number
         if (generator.config.kind, generator.config.shape, generator.config.inputs) != (spec.kind, spec.shape, spec.inputs):
             return None
         scoring, seed = kinds.of(spec.kind).scoring, entry.evaluation.seed
-        picture = scoring.grids(generator, dataset, seed).get("generated")
+        picture = (scoring.films(generator, dataset, seed) or scoring.grids(generator, dataset, seed)).get("generated")
         return None if picture is None else Figure(caption, picture, scoring.heard(generator, dataset, seed).get("generated"))
     except GantryError:
         return None  # the decision says what is wrong with the champion; the page only goes without its picture

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from tasks.clips import encode_film
 from tasks.report.charts import charts, charts_beside, interval
 from tasks.report.facts import Facts, Figure
 from tasks.report.templates import duration, environment, memory, number
@@ -100,17 +101,22 @@ class Shown:
 
     @classmethod
     def of(cls, figure: Figure) -> Shown:
-        """As PNG; one that is too large is scaled down."""
+        """As PNG, and scaled down where it is too large; what moves stays as it is."""
         from PIL import Image
 
         pixels = figure.pixels
+        sound = None if figure.sound is None else _uri("audio/wav", figure.sound)
+        if isinstance(pixels, np.ndarray) and pixels.ndim == 4:
+            _, height, width, _ = pixels.shape
+            return cls(figure.caption, _uri("image/webp", encode_film(pixels, "webp", lossless=False)), width, height, sound)
         with Image.fromarray(pixels) if isinstance(pixels, np.ndarray) else Image.open(pixels) as image:
+            if not isinstance(pixels, np.ndarray) and getattr(image, "is_animated", False):
+                return cls(figure.caption, _uri("image/webp", pixels.read_bytes()), *image.size, sound)
             image.load()
             if max(image.size) > _LARGEST:
                 image.thumbnail((_LARGEST, _LARGEST), Image.Resampling.LANCZOS)
             file = BytesIO()
             image.save(file, "png", optimize=True)
-            sound = None if figure.sound is None else _uri("audio/wav", figure.sound)
             return cls(figure.caption, _uri("image/png", file.getvalue()), *image.size, sound)
 
     @property

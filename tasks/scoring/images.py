@@ -33,6 +33,7 @@ from gan_core.metrics.modes import modes_found, reverse_kl
 from gan_core.metrics.stacked import mode_shares, unstacked
 from gan_core.randomness import mix
 from tasks.params import EvaluateParams
+from tasks.scoring.beside_features import labels_asked
 from tasks.scoring.by_features import FeatureEvidence, real_distance
 from tasks.scoring.copies import Copies, find_copies, most_compared, of_images, picture
 from tasks.scoring.scoring import PICTURES, Evidence, Scoring, chosen, chunks, on_best_device, rounded
@@ -128,10 +129,7 @@ class ImageScoring(Scoring):
         counts = Counts.of(dataset, params)
         with on_best_device(generator.network, extractor.network):
             real = held_out_features(dataset, extractor, counts, params.seed)
-            asked = None
-            if generator.config.classes is not None:
-                labels = dataset.labels["train"][chosen(dataset, "train", counts.generated, params.seed)]
-                asked = np.resize(labels, counts.generated).astype(np.int64)
+            asked = labels_asked(generator, dataset, counts.generated, params.seed)
             generated = features_of(_draw(generator, counts.generated, asked, params.seed), extractor)
             if all_alike(generated):
                 raise TrainingError("the generator draws the same image each time: it has collapsed; train it again with other settings")
@@ -213,6 +211,19 @@ def held_out_features(dataset: Dataset, extractor: FeatureExtractor, counts: Cou
     if all_alike(features):
         raise DataError("all held-out images are the same, so there is nothing to compare with; check the source")
     return features
+
+
+def real_by_classifier(dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams) -> dict[str, float]:
+    """What held-out samples get of inception_score and label_accuracy; nothing without a classifier."""
+    if not isinstance(extractor, ClassifierExtractor):
+        return {}
+    counts = Counts.of(dataset, params)
+    features = held_out_features(dataset, extractor, counts, params.seed)
+    labels = dataset.labels["holdout"][chosen(dataset, "holdout", counts.real, params.seed)]
+    return {
+        "inception_score": rounded(inception_score(extractor.probabilities(features))),
+        "label_accuracy": rounded(float((extractor.classify(features) == labels).mean())),
+    }
 
 
 def features_of(images: Iterator[NDArray[np.uint8]], extractor: FeatureExtractor) -> NDArray[np.float32]:

@@ -127,6 +127,10 @@ class Scoring(ABC):
     def grids(self, generator: Generator, dataset: Dataset, seed: int) -> Mapping[str, NDArray[np.uint8]]:
         """Pictures of generated and of real samples, uint8 (H, W, 3), by file name without suffix."""
 
+    def films(self, generator: Generator, dataset: Dataset, seed: int) -> Mapping[str, NDArray[np.uint8]]:
+        """What moves of these, uint8 (F, H, W, 3), frame after frame, by the same names; by default nothing."""
+        return {}
+
     def heard(self, generator: Generator, dataset: Dataset, seed: int) -> Mapping[str, bytes]:
         """What can be heard of these, as WAV files by the same names; by default nothing."""
         return {}

@@ -17,12 +17,11 @@ from gan_core.data.dataset import Dataset
 from gan_core.generator import Generator, Samples
 from gan_core.kinds.images import Images
 from gan_core.kinds.sounds import Sounds
-from gan_core.metrics.features import ClassifierExtractor, FeatureExtractor
-from gan_core.metrics.inception import inception_score
+from gan_core.metrics.features import FeatureExtractor
 from tasks.params import EvaluateParams
 from tasks.scoring.copies import Copies
-from tasks.scoring.images import Counts, ImageScoring, held_out_features
-from tasks.scoring.scoring import Evidence, chosen, rounded
+from tasks.scoring.images import ImageScoring, real_by_classifier
+from tasks.scoring.scoring import Evidence
 from tasks.sounds import encode_sound, one_after_another
 
 _HEARD = 10
@@ -41,14 +40,7 @@ class SoundScoring(ImageScoring):
     def real_against_real(self, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams) -> dict[str, float]:
         """With a classifier also what held-out sounds get of inception_score and label_accuracy."""
         seen = as_pictures(dataset)
-        found = super().real_against_real(seen, extractor, params)
-        if isinstance(extractor, ClassifierExtractor):
-            counts = Counts.of(seen, params)
-            features = held_out_features(seen, extractor, counts, params.seed)
-            labels = dataset.labels["holdout"][chosen(dataset, "holdout", counts.real, params.seed)]
-            found["inception_score"] = rounded(inception_score(extractor.probabilities(features)))
-            found["label_accuracy"] = rounded(float((extractor.classify(features) == labels).mean()))
-        return found
+        return {**super().real_against_real(seen, extractor, params), **real_by_classifier(seen, extractor, params)}
 
     def copies(
         self, generator: Generator, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams

@@ -14,28 +14,28 @@ from numpy.typing import NDArray
 from gan_core import pictures
 from gan_core.data.dataset import Dataset
 from gan_core.generator import Generator
-from gan_core.metrics.bootstrap import Draws
 from gan_core.metrics.features import FeatureExtractor
 from gan_core.metrics.shapes import Matches, in_one_piece, matches
 from gan_core.randomness import mix
 from gan_core.shading import from_all_sides, shaded
 from tasks.params import EvaluateParams
+from tasks.scoring.beside_features import APART, EvidenceBeside, below, labels_asked
 from tasks.scoring.copies import most_compared
 from tasks.scoring.images import ImageScoring
 from tasks.scoring.scoring import Evidence, chosen, rounded
 
-_APART = 3  # drawn with a seed of their own
 _TURNED = 8  # volumes that are shown from several sides
 
 
-class VolumeEvidence(Evidence):
+class VolumeEvidence(EvidenceBeside):
     """The scores of features, and iou_coverage, iou_nna and connected."""
 
+    own = ("iou_coverage", "iou_nna", "connected")
+
     def __init__(self, by_features: Evidence, found: Matches, connected: NDArray[np.float64]) -> None:
-        self.by_features = by_features
+        super().__init__(by_features)
         self.found = found
         self.connected = connected
-        self.n_real, self.n_generated = by_features.n_real, by_features.n_generated
 
     def scores(self) -> dict[str, float]:
         return {
@@ -48,34 +48,16 @@ class VolumeEvidence(Evidence):
     def resampled(self, metric: str, real: NDArray[np.int64], generated: NDArray[np.int64]) -> float:
         """Of the overlaps neighbours stay as they were found: a copy that a resample draws is nobody's neighbour."""
         if metric == "iou_coverage":
-            return self.found.coverage_of(_below(len(self.found.told_real), real), _below(len(self.found.nearest), generated))
+            return self.found.coverage_of(below(len(self.found.told_real), real), below(len(self.found.nearest), generated))
         if metric == "iou_nna":
-            told = self.found.told_real[_below(len(self.found.told_real), real)].mean()
-            return float(told + self.found.told_generated[_below(len(self.connected), generated)].mean()) / 2
+            told = self.found.told_real[below(len(self.found.told_real), real)].mean()
+            return float(told + self.found.told_generated[below(len(self.connected), generated)].mean()) / 2
         if metric == "connected":
-            return float(np.median(self.connected[_below(len(self.connected), generated)]))
+            return float(np.median(self.connected[below(len(self.connected), generated)]))
         return self.by_features.resampled(metric, real, generated)
-
-    def replicates(self, metric: str, real: Draws, generated: Draws) -> NDArray[np.float64]:
-        if metric in ("iou_coverage", "iou_nna", "connected"):
-            return super().replicates(metric, real, generated)
-        return self.by_features.replicates(metric, real, generated)
-
-    def unbiased(self, metric: str, real: Draws, generated: Draws) -> float:
-        if metric in ("iou_coverage", "iou_nna", "connected"):
-            return super().unbiased(metric, real, generated)
-        return self.by_features.unbiased(metric, real, generated)
-
-    def undecided(self, metric: str) -> str | None:
-        return self.by_features.undecided(metric)
 
     def details(self) -> dict[str, Any]:
         return {**self.by_features.details(), "compared_by_overlap": {"real": len(self.found.told_real), "generated": len(self.connected)}}
-
-
-def _below(count: int, indices: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Those of some indices that were compared by overlap, which may be fewer than were gathered."""
-    return indices[indices < count]
 
 
 class VolumeScoring(ImageScoring):
@@ -84,10 +66,8 @@ class VolumeScoring(ImageScoring):
     def gather(self, generator: Generator, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams) -> Evidence:
         by_features = super().gather(generator, dataset, extractor, params)
         real = _held_out(dataset, params)
-        labels = None
-        if generator.config.classes is not None:
-            labels = np.resize(dataset.labels["train"][chosen(dataset, "train", len(real), params.seed)], len(real)).astype(np.int64)
-        generated = generator.sample(len(real), seed=mix(params.seed, _APART), labels=labels).samples
+        labels = labels_asked(generator, dataset, len(real), params.seed)
+        generated = generator.sample(len(real), seed=mix(params.seed, APART), labels=labels).samples
         return VolumeEvidence(by_features, matches(real, generated), in_one_piece(generated))
 
     def real_against_real(self, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams) -> dict[str, float]:

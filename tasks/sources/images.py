@@ -1,4 +1,4 @@
-"""Which files of a place are taken as images, sounds or volumes, and how they are laid out: the same for a folder, an archive and a bucket.
+"""Which files of a place are taken as images, sounds, volumes, clips, and how they lie: the same for a folder, an archive and a bucket.
 
 What is taken: every file whose name ends as image files do, or sound files, at any depth, broken ones too: validation judges them. Where
 folders are the labels, a file's class is the first folder of its path, whatever lies below; folders that are plainly no classes are
@@ -12,6 +12,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import posixpath
 import re
 import unicodedata
 from collections import Counter
@@ -19,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from gan_core.errors import DataError
-from tasks.addresses import IMAGE_SUFFIXES, SOUND_SUFFIXES, VOLUME_SUFFIXES
+from tasks.addresses import CLIP_SUFFIXES, IMAGE_SUFFIXES, SOUND_SUFFIXES, VOLUME_SUFFIXES
 from tasks.params import FOLDER_LAYOUTS, LABELLED_LAYOUTS, DataParams
 from tasks.sources.annotations import CAPTIONS, LABELS, read_told
 from tasks.sources.litter import litter_in
@@ -45,6 +46,7 @@ _TAKEN = {
     "images": (IMAGE_SUFFIXES, "an image", ".png, .jpg, .webp, .tif, .bmp, .gif, .ppm"),
     "sounds": (SOUND_SUFFIXES, "a sound", ".wav, .flac, .ogg, .mp3, .aiff"),
     "volumes": (VOLUME_SUFFIXES, "a volume", ".mat, .npy, .npz, .binvox, .ply, .stl, .obj, .off"),
+    "clips": (CLIP_SUFFIXES, "a clip", ".gif, .webp, .png, .mp4, .webm"),
 }
 """By what a layout consists of: how the files' names end, what messages call one, and the endings that they name."""
 """Reasons why files were left out that are told apart, at most."""
@@ -128,7 +130,7 @@ class Place(Protocol):
 
 
 class ImageSource:
-    """The image files of a place, or its sound files, or its voxels and meshes."""
+    """The image files of a place, or its sound files, its voxels and meshes, its clips."""
 
     kind: Kind = "files"
     truth = None
@@ -184,7 +186,8 @@ class ImageSource:
         if self._folders is not None:
             notes += self._beside(self._folders, paths, choice)
         elif self._layout in LABELLED_LAYOUTS and self._labels == "folders":
-            notes += self._classes(paths, choice)
+            # Of folders of frames each is one sample.
+            notes += self._classes(sorted({*map(posixpath.dirname, paths)}) if self._layout == "frame-folders" else paths, choice)
         self._notes = notes + _alike(paths)
         return files
 

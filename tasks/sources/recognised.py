@@ -10,19 +10,22 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from gan_core.errors import DataError
-from tasks.addresses import IMAGE_SUFFIXES, SOUND_SUFFIXES, VOLUME_SUFFIXES, table_suffix
+from tasks.addresses import IMAGE_SUFFIXES, SOUND_SUFFIXES, VIDEO_SUFFIXES, VOLUME_SUFFIXES, table_suffix
 from tasks.sources.annotations import CAPTIONS, ImageNames, by_image, read_told
 from tasks.sources.images import Place, Selection, counted, is_part
 from tasks.sources.raw import class_of, safe_path
 from tasks.sources.source import SourceFile
 
-_KINDS = {"pictures": IMAGE_SUFFIXES, "sounds": SOUND_SUFFIXES, "volumes": VOLUME_SUFFIXES}
+_KINDS = {"pictures": IMAGE_SUFFIXES, "sounds": SOUND_SUFFIXES, "volumes": VOLUME_SUFFIXES, "clips": VIDEO_SUFFIXES}
 _TWO_FOLDERS = (("trainA", "trainB"), ("A", "B"))
 """What sets for translation call their two folders."""
 _HEADS = 24
 """Files of which the head is read."""
 _HEADED = frozenset({".wav", ".wave", ".flac", ".aif", ".aiff"})
 """Sounds whose rate and length stand at their beginning."""
+_ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")
+_FRAMES = (16, 8, 4)
+"""How many frames clips may get; pictures of fewer are none."""
 _TEXTS, _LARGEST_TEXT = 8, 64 << 20
 _OFTEN = 0.5
 """The share of pictures that a file has to say something of, or of names that have a partner, to be taken for more than chance."""
@@ -35,7 +38,7 @@ class Recognised:
     layout: str
     """As `data.layout` has it."""
     noun: str
-    """What the samples are: pictures, pairs, sounds, volumes."""
+    """What the samples are: pictures, pairs, sounds, volumes, clips."""
     why: str
     """What tells."""
     files: Sequence[SourceFile]
@@ -54,7 +57,7 @@ def recognised(place: Place) -> Recognised:
     Raises:
         DataError: there is nothing in it that a generator could be of.
     """
-    choice = Selection(None, frozenset(), IMAGE_SUFFIXES | SOUND_SUFFIXES | VOLUME_SUFFIXES)
+    choice = Selection(None, frozenset(), frozenset().union(*_KINDS.values()))
     found = {file.path: file for file in place.files(choice)}
     by_noun = {noun: [path for path in found if _suffix(path) in suffixes] for noun, suffixes in _KINDS.items()}
     noun = max(by_noun, key=lambda one: len(by_noun[one]))
@@ -63,7 +66,7 @@ def recognised(place: Place) -> Recognised:
         shown = counted(choice.left_out)
         tables = sorted(path for path in choice.texts if table_suffix(path))
         hint = f"; for a table name its file, such as {tables[0]}" if tables else "; name a folder with some, an archive of one, or a table"
-        raise DataError(f"{place.where}: no pictures, sounds or volumes in it{f' ({shown})' if shown else ''}{hint}")
+        raise DataError(f"{place.where}: no pictures, sounds, volumes or clips in it{f' ({shown})' if shown else ''}{hint}")
     others = " and ".join(f"{len(paths):,} {one}" for one, paths in by_noun.items() if paths and one != noun)
     why = f"{len(files):,} files are {noun}, by their names{f', and only {others}' if others else ''}"
     if noun == "pictures":
@@ -78,6 +81,8 @@ def _pictures(place: Place, files: Sequence[SourceFile], texts: Sequence[str], w
             return _two_folders(pair, files)
     if (told := _captions(place, files, texts)) is not None:
         return told
+    if (clips := _clips(files)) is not None:
+        return clips
     found = _by_class("images", "pictures", why, files, {})
     if not found.below and not found.classes and _are_halves(files):
         halves = "each picture looked at is twice as wide as high; if they are no pairs, take this and direction out; recipe: gan"
@@ -161,6 +166,26 @@ def _of_sounds(files: Sequence[SourceFile]) -> Mapping[str, tuple[str, str]]:
         "rate": (f"{min(max(rate, 1_000), 48_000):_}", f"values a second, as {count} of {len(heads)} looked at have"),
         "seconds": (f"{seconds:g}", f"{span}; a longer one is cut, silence follows a shorter one"),
     }
+
+
+def _clips(files: Sequence[SourceFile]) -> Recognised | None:
+    """Animated pictures, or strips of square frames; None where most of those that are looked at are neither."""
+    from PIL import Image, UnidentifiedImageError
+
+    counts = []
+    for file in _some(files):
+        broken = suppress(UnidentifiedImageError, OSError, ValueError, EOFError, Image.DecompressionBombError)
+        with broken, file.open() as stream, Image.open(stream) as head:
+            short, long = sorted(head.size)
+            moves = head.format in _ANIMATED and getattr(head, "is_animated", False)
+            counts.append(int(getattr(head, "n_frames", 1)) if moves else 1 if long % short else long // short)
+    several = sorted(count for count in counts if count >= _FRAMES[-1])
+    if len(several) <= _OFTEN * len(counts):
+        return None
+    frames = next(number for number in _FRAMES if several[len(several) // 10] >= number)
+    why = f"{len(several)} of {len(counts)} pictures looked at are animated, or strips of square frames"
+    span = f"they have {several[0]:,} to {several[-1]:,}; of a longer one several clips are made, or, with every: 2, each second is taken"
+    return _by_class("clips", "clips", why, files, {"frames": (f"{frames}", span)})
 
 
 def _are_halves(files: Sequence[SourceFile]) -> bool:

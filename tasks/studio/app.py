@@ -335,7 +335,8 @@ def _each(kind: DataKind, samples: Samples) -> list[dict[str, Any]]:
     shown = kind.shown(replace(samples, samples=samples.samples[few], labels=labels))
     return [
         {
-            "picture": _data_uri(encode_png(one.picture)), "words": one.words, "label": None if labels is None else int(labels[index]),
+            "picture": _data_uri(encode_png(one.picture)) if one.film is None else _data_uri(one.film, "image/webp"),
+            "words": one.words, "label": None if labels is None else int(labels[index]),
             "sound": None if one.sound is None else _data_uri(one.sound, "audio/wav"),
         }
         for index, one in enumerate(shown)

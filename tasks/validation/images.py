@@ -15,7 +15,7 @@ How each kind of picture becomes 8-bit grey (1 channel) or RGB (3 channels):
     signed, float, 32 bits    refused, unless `data.range` says what is black and what is white: such files do not (32-bit integers
                               within 0..65535 count as 16-bit)
     EXIF orientation          applied; metadata that cannot be read counts as upright
-    animated, several pages   the first frame
+    animated, several pages   the first frame; `animated` has all of them
     colour profile, gamma     not applied: values count as sRGB
     odd shapes                by `data.fit` the largest central part of the asked shape, the whole with white beside it, or the whole
                               stretched, scaled to the asked size: Lanczos with antialiasing (after a reduction to no less than 3
@@ -49,7 +49,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from gan_core.params.common import Fit, Sides
 from tasks.params import DEFAULT_SIZE, DataParams, ValidateParams
-from tasks.validation.formats import FORMATS, CheckSize, Format, Raster, UnusableImageError, format_of, read
+from tasks.validation.formats import FORMATS, CheckSize, Format, Raster, UnusableError, UnusableImageError, format_of, read
 
 RESIZER = f"Pillow {PIL.__version__}: JPEG reduced while decoded, then Lanczos to make smaller, bicubic to make larger"
 """What brings pictures to the size of the data set (`fit`); scores of images belong to it."""
@@ -69,6 +69,7 @@ MODES = (
     "LA;16", "RGB;16", "RGBA;16", "LA;32", "RGB;32", "RGBA;32", "F", "RGB;F",
 )  # fmt: skip
 """Pixel formats, by Pillow's names or after them, that there is a rule for."""
+_ANIMATED: frozenset[Format] = frozenset(("GIF", "PNG", "WebP", "AVIF"))
 _GREY_MODES = frozenset({"1", "L", "LA", "La"})
 _WIDE_MODES = frozenset({"I", "I;16", "I;16B", "I;16L", "I;16N", "F"})
 _LEVELS = np.arange(256, dtype=np.float64)
@@ -218,6 +219,72 @@ def decode_halves(data: bytes, size: int | Shape, limits: ValidateParams, bounds
         raise UnusableImageError(f"right half: {error}") from None
 
 
+@dataclass(frozen=True, slots=True)
+class Upright:
+    """A picture as it is, not scaled."""
+
+    image: Image.Image
+    """`L` or `RGB`, on white."""
+    width: int
+    height: int
+    mode: str
+    """As of `Picture`."""
+
+
+def upright(data: bytes, limits: ValidateParams) -> Upright:
+    """Decode one image file, and leave its size alone, however little its pixels differ.
+
+    Raises:
+        UnusableImageError: not an image, broken, or outside the limits of size.
+    """
+    opened = _open(data, limits)
+    return Upright(opened.image, opened.width, opened.height, opened.mode)
+
+
+@dataclass(frozen=True, slots=True)
+class Animated:
+    """An animated picture."""
+
+    width: int
+    height: int
+    mode: str
+    """As of `Picture`."""
+    count: int
+    """Frames that it says it has."""
+    frames: Iterator[tuple[Image.Image, float]]
+    """Each as of `Upright`, and for how many milliseconds it is shown; 0 where the file does not say."""
+
+
+@contextmanager
+def animated(data: bytes, limits: ValidateParams) -> Iterator[Animated | None]:
+    """An animated GIF, PNG, WebP or AVIF, of which no frame is decoded before it is asked for; None: it is a still picture.
+
+    Raises:
+        UnusableImageError: as `upright`, also while frames are asked for.
+    """
+    kind = format_of(data)
+    if kind not in _ANIMATED:
+        yield None
+        return
+    with _reasons(kind), _pillow_of(kind, data) as source:
+        check_size(*source.size, limits)
+        if not getattr(source, "is_animated", False):
+            yield None
+            return
+        # What programs that know no animation show is none of its frames.
+        first, end = int(bool(source.info.get("default_image"))), int(getattr(source, "n_frames", 1))
+
+        def frames() -> Iterator[tuple[Image.Image, float]]:
+            for index in range(first, end):
+                with _reasons(kind):
+                    source.seek(index)
+                    source.load()
+                    shown = _on_white(*to_plain(source)).copy()
+                yield shown, float(source.info.get("duration") or 0)
+
+        yield Animated(*source.size, source.mode, end - first, frames())
+
+
 def extent_of(data: bytes, limits: ValidateParams) -> Extent:
     """Which values one image file has, also where its type says nothing of black and white; arguments as of `decode`.
 
@@ -295,7 +362,7 @@ def _reasons(kind: Format) -> Iterator[None]:
     """What goes wrong while a file is decoded becomes the reason why it cannot be used."""
     try:
         yield
-    except UnusableImageError:
+    except UnusableError:
         raise
     except UnidentifiedImageError:
         raise UnusableImageError(f"broken: begins like a {kind} file, but its header cannot be read") from None

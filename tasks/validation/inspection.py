@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from gan_core.errors import DataError
 from tasks.sources.raw import RawReader
 from tasks.validation.images import Bounds
 
+Told = TypeVar("Told")
 OnRow = Callable[[int, int], None]
 """Is told how many samples are done, of how many."""
 
@@ -74,8 +75,8 @@ class Inspection:
     """What a person should know of the whole."""
 
 
-def each_told(rows: Iterable[Row], total: int, on_row: OnRow) -> list[Row]:
-    """The rows, of each of which `on_row` is told."""
+def each_told(rows: Iterable[Told], total: int, on_row: OnRow) -> list[Told]:
+    """The rows, or what becomes rows, of each of which `on_row` is told."""
     done = []
     for row in rows:
         done.append(row)

@@ -47,7 +47,15 @@ def of_spool(inspection: Inspection) -> Pictures | None:
     spool = inspection.samples
     if not isinstance(spool, Spool):
         return None
-    return lambda rows: small(spool.read(row.number) for row in rows if row.number is not None)
+    return lambda rows: small(_still(spool.read(row.number)) for row in rows if row.number is not None)
+
+
+def _still(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """An image as it is; of a clip (C, F, H, W) four of its frames, from the first to the last, in a square."""
+    if pixels.ndim == 3:
+        return pixels
+    one, two, three, four = (pixels[:, round(share * (pixels.shape[1] - 1) / 3)] for share in range(4))
+    return np.concatenate([np.concatenate([one, two], axis=2), np.concatenate([three, four], axis=2)], axis=1)
 
 
 def across(packed: Mapping[str, Sequence[Row]], pictures: Pictures) -> str | None:

@@ -125,6 +125,10 @@ def _captioned(folder: Path) -> None:
     (folder / "captions.csv").write_text("file,caption\n" + "".join(f"{i}.png,a red thing number {i}\n" for i in range(12)))
 
 
+def _strips(folder: Path) -> None:
+    _pictures(folder, *(f"{kind}/{i}.png" for kind in ("up", "left") for i in range(6)), width=16 * 12)
+
+
 def _halves(folder: Path) -> None:
     _pictures(folder, *(f"{part}/{part}{i}.png" for part in ("train", "val") for i in range(12)), width=32)
 
@@ -142,6 +146,7 @@ def _strangers(folder: Path) -> None:
     [
         (_wavs, "gan", {"layout": "sounds", "rate": 8_000, "seconds": 0.5}, "12 files are sounds, by their names"),
         (_grids, "gan", {"layout": "volumes", "labels": "none"}, "12 files are volumes, by their names"),
+        (_strips, "gan", {"layout": "clips", "frames": 8}, "12 of 12 pictures looked at are animated, or strips of square frames"),
         (_captioned, "stackgan", {"layout": "captions", "captions": "captions.csv"}, "says of 12 of 12 pictures what they show"),
         (_halves, "pix2pix", {"layout": "side-by-side"}, "train, val are parts of a set and no classes; train is taken"),
         (_partners, "pix2pix", {"layout": "paired-folders", "folders": ("A", "B")}, "12 files have a partner of the same name"),
@@ -158,7 +163,7 @@ def test_a_folder_s_kind_is_told_and_the_entry_fits_it(
     scaffold.add_text(place, found.text, "mine")
     entry = params.load_entry(place.root, "mine")
     assert asked == {key: getattr(entry.data, key) for key in asked}
-    assert getattr(entry.train, "condition", "none") == ("label" if fill is _wavs else "none")
+    assert getattr(entry.train, "condition", "none") == ("label" if fill in (_wavs, _strips) else "none")
 
 
 def test_networks_of_the_settings_that_are_written_take_sounds(place: Workspace, tmp_path: Path) -> None:
@@ -183,7 +188,7 @@ def test_an_archive_is_looked_into_and_what_is_only_labelled_has_no_captions(pla
 def test_a_folder_of_nothing_for_a_generator_says_what_there_is(place: Workspace, table: Path, tmp_path: Path) -> None:
     (tmp_path / "rows").mkdir()
     table.rename(tmp_path / "rows" / "rows.csv")
-    with pytest.raises(DataError, match=r"no pictures, sounds or volumes in it .*; for a table name its file, such as rows"):
+    with pytest.raises(DataError, match=r"no pictures, sounds, volumes or clips in it .*; for a table name its file, such as rows"):
         draft(place, tmp_path / "rows")
 
 

@@ -13,10 +13,11 @@ from torch.nn.utils import parametrize
 
 from gan_core.data.dataset import DatasetSpec
 from gan_core.errors import ConfigError
+from gan_core.kinds.clips import Clips
 from gan_core.kinds.images import Images
 from gan_core.kinds.points import Points
 from gan_core.networks import build_discriminator, build_generator
-from gan_core.networks.common import Dropout, MixtureLatent, distance_in_batch, resolutions
+from gan_core.networks.common import Dropout, MixtureLatent, distance_in_batch, factors_of, resolutions
 from gan_core.params.networks import (
     DISCRIMINATORS,
     GENERATORS,
@@ -446,3 +447,17 @@ class TestMixtureLatent:
     def test_a_latent_too_short_is_refused(self) -> None:
         with pytest.raises(ConfigError, match="latent: a mixture takes one coordinate for itself"):
             MixtureLatent(1, components=2)
+
+
+@pytest.mark.parametrize("family", ["dcgan", "residual"])
+@pytest.mark.parametrize(("frames", "smallest"), [(2, 2), (5, 5), (6, 6), (8, 4), (16, 4), (24, 6), (32, 8)])
+def test_frames_of_clips_are_halved_as_often_as_they_can_be_and_places_down_to_four(family: Family, frames: int, smallest: int) -> None:
+    spec = Clips((3, frames, 16, 16), classes=("a", "b"))
+    assert factors_of(spec, family)[1] == (smallest, 4, 4)
+    params = GENERATORS[family].model_validate(NARROW[family]), DISCRIMINATORS[family].model_validate(NARROW[family])
+    generator, discriminator = build_generator(params[0], spec, LATENT), build_discriminator(params[1], spec)
+    clips = generator(torch.randn(N, LATENT), labels(2))
+    assert clips.shape == (N, *spec.shape)
+    logits = discriminator(clips, labels(2))
+    assert logits.shape == (N,)
+    assert_gradient_reaches_every_weight(discriminator, logits)

@@ -34,7 +34,7 @@ def test_looking_kinds_up_loads_no_heavy_library() -> None:
     assert done.stdout.split() == []
 
 
-@pytest.mark.parametrize("name", [name for name in ALL if name not in ("points", "table", "sounds", "volumes")])
+@pytest.mark.parametrize("name", [name for name in ALL if name not in ("points", "table", "sounds", "volumes", "clips")])
 def test_the_pictures_of_every_kind_made_of_them_are_checked_as_a_whole(name: str) -> None:
     columns = [one.column for one in kinds.of(name).expected(ValidateParams())]
     assert columns == ["width", "height", "mode", "mode", "mean", "std"]
@@ -46,3 +46,8 @@ def test_sounds_are_checked_as_a_whole() -> None:
 
 def test_volumes_are_checked_as_a_whole() -> None:
     assert [one.column for one in kinds.of("volumes").expected(ValidateParams())] == ["voxels", "filled", "pieces"]
+
+
+def test_clips_are_checked_as_a_whole() -> None:
+    columns = [one.column for one in kinds.of("clips").expected(ValidateParams())]
+    assert columns == ["width", "height", "mode", "mode", "mean", "std", "frames", "motion"]
