@@ -550,6 +550,7 @@ def _rows_where(
         "gantry export digits --format onnx --out digits.onnx",
         "gantry export digits/2 --format torch-export --out digits.pt2",
         "gantry export --from models/digits --format huggingface --out digits-for-the-hub",
+        "HF_TOKEN=... gantry export digits --format huggingface --out digits-for-the-hub --push me/digits",
     )
 )
 def export(
@@ -562,6 +563,13 @@ def export(
     ],
     reference: ReferenceOrSource = None,
     source: Source = None,
+    push: Annotated[
+        str | None,
+        typer.Option(
+            metavar="OWNER/NAME", help="Then send the folder to the Hugging Face Hub; the token is in HF_TOKEN.", show_default=False
+        ),
+    ] = None,
+    public: Annotated[bool, typer.Option("--public", help="With --push: all may see a repository that is made for it.")] = False,
     as_json: Json = False,
 ) -> None:
     """Write a generator for programs that have no Gantry; what was written is checked beside it."""
@@ -573,14 +581,28 @@ def export(
 
     signal.signal(signal.SIGTERM, _terminated)
     check_place(form, out)
+    if push is not None and form not in ("huggingface", "folder"):
+        raise ConfigError(f"--push sends a folder; --format {form} writes a file. Use --format huggingface")
+    if public and push is None:
+        raise ConfigError("--public is said of what --push makes; give both, or leave it out")
+    hub = None
+    if push is not None:
+        from tasks.hub import Hub
+
+        hub = Hub(push)
     name, version, generator = _named(reference, source)
     written = write(generator, form, out, name, version)
+    named = name if version is None else f"{name}, version {version}"
+    address = None if hub is None else hub.push(out, named, public)
     if as_json:
-        _print_json({"path": str(written.path), "bytes": written.size, "difference": written.difference, "name": name, "version": version})
+        found = {"path": str(written.path), "bytes": written.size, "difference": written.difference, "name": name, "version": version}
+        _print_json(found if address is None else {**found, "pushed": address})
         return
-    typer.echo(f"{name}{'' if version is None else f', version {version}'} as {form} in {out}, {size_in_words(written.size)}")
+    typer.echo(f"{named} as {form} in {out}, {size_in_words(written.size)}")
     if written.difference is not None:
         typer.echo(f"read back and run on fresh inputs: its values differ from the generator's by {written.difference:.2g} at most")
+    if address is not None:
+        typer.echo(f"pushed: {address}")
 
 
 @app.command(

@@ -248,6 +248,8 @@ def test_the_list_with_a_registry_out_of_reach_names_it(finished: Workspace) -> 
         (("export", "--format", "onnx", "--out", "g.onnx"), 2, "one of the two"),
         (("export", "digits", "--format", "onnx", "--out", "g.bin"), 2, "ends with .onnx"),
         (("export", "digits", "--format", "torchscript", "--out", "g.pt"), 2, "torch-export"),
+        (("export", "digits", "--format", "onnx", "--out", "g.onnx", "--push", "me/digits"), 2, "Use --format huggingface"),
+        (("export", "digits", "--format", "folder", "--out", "g", "--public"), 2, "what --push makes"),
         (("sample", "digits", "--count", "many"), 2, "--count"),
         (("promote", "digits", "0"), 2, "VERSION"),
         (("rollback",), 2, "NAME"),
