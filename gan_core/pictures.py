@@ -128,6 +128,28 @@ def curves(series: Mapping[str, Sequence[tuple[float, float]]], width: int = 640
     return np.asarray(sheet)
 
 
+def lines(texts: Sequence[str], size: int = 16, most: int = 96) -> NDArray[np.uint8]:
+    """Texts below each other, one a line: uint8 (H, W, 3).
+
+    Args:
+        texts: at least one. Letters that Pillow's own font lacks become boxes.
+        size: of the letters, pixels.
+        most: characters of a line; the rest of a longer one is left out.
+
+    >>> from gan_core.pictures import lines
+    >>> lines(["a man on a horse.", "a bowl of fruit."]).shape[0] > 2 * 16
+    True
+    """
+    font, step = ImageFont.load_default(size=size), round(1.6 * size)
+    shown = [text if len(text) <= most else f"{text[: most - 1]}\u2026" for text in texts]
+    width = math.ceil(max(font.getlength(text) for text in shown)) + 2 * size
+    sheet = Image.new("RGB", (width, len(shown) * step + size), (_PAPER,) * 3)
+    draw = ImageDraw.Draw(sheet)
+    for number, text in enumerate(shown):
+        draw.text((size, size // 2 + step // 2 + number * step), text, fill=_INK, font=font, anchor="lm")
+    return np.asarray(sheet)
+
+
 _PANEL = (220, 120)  # width and height, pixels
 _TITLE, _MARGIN, _BINS, _MOST_BARS = 18, 8, 24, 24
 _LINE, _MOST_LINES = 15, 8  # of a picture's key

@@ -6,7 +6,7 @@ StyleGAN2-ADA's (Karras et al., 2020, `--resume`, which takes tensors by name), 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -49,7 +49,7 @@ class Takeover:
         """In a line; up to three of the new tensors by name."""
         told = f"{len(self.tensors):,} of {len(self.tensors) + len(self.new):,} tensors taken over ({self.share:.1%} of the numbers)"
         told += f", with the moments of {self.moments[0]:,} of {self.moments[1]:,} weights" if self.moments[1] else ""
-        told += f"; by the names of the classes: {next(iter(self.by_class.values()))}" if self.by_class else ""
+        told += f"; by the names of their rows: {next(iter(self.by_class.values()))}" if self.by_class else ""
         first = [f"{name} ({why})" for name, why in list(self.new.items())[:3]]
         more = ["..."] if len(self.new) > len(first) else []
         return told + (f"; new: {', '.join([*first, *more])}" if first else "")
@@ -65,35 +65,33 @@ class Takeover:
         }
 
 
-def take_over(
-    mine: Mapping[str, Tensor],
-    theirs: Mapping[str, Tensor],
-    by_class: Collection[str] = (),
-    classes: tuple[Sequence[str], Sequence[str]] | None = None,
-) -> Takeover:
+Names = tuple[Sequence[str], Sequence[str]]
+"""Of the rows of one of my tensors, and of those of theirs."""
+
+
+def take_over(mine: Mapping[str, Tensor], theirs: Mapping[str, Tensor], named: Mapping[str, Names] | None = None) -> Takeover:
     """Choose from `theirs` what has the name, the shape and the type of one of `mine`.
 
     Args:
         mine: a fresh state, by name; it is not changed.
         theirs: the state of another training, by name.
-        by_class: names of the tensors that have a row for each class.
-        classes: mine and theirs, in the order of the rows. Where they differ, rows follow the names of their classes. None: theirs are not
-            known, and rows are taken as they stand.
+        named: the names of a tensor's rows, classes or words, where both are known. Where they differ, rows follow their names; of other
+            tensors, rows are taken as they stand.
     """
+    named = named or {}
     taken, new, rows, fresh = dict[str, Tensor](), dict[str, str](), dict[str, str](), 0
     for name, tensor in mine.items():
         there = theirs.get(name)
         if there is None:
             new[name] = "not there"
-        elif name in by_class and classes is not None and list(classes[0]) != list(classes[1]) and _are_rows(tensor, there, classes):
-            of = {one: row for row, one in enumerate(classes[1])}
-            known = [one for one in classes[0] if one in of]
+        elif name in named and list(named[name][0]) != list(named[name][1]) and _are_rows(tensor, there, named[name]):
+            wanted, offered = named[name]
+            of = {one: row for row, one in enumerate(offered)}
+            known, others = [row for row, one in enumerate(wanted) if one in of], [one for one in wanted if one not in of]
             taken[name] = tensor.clone()
-            for row, one in enumerate(classes[0]):
-                taken[name][row] = there[of[one]] if one in of else tensor[row]
-            fresh += (len(classes[0]) - len(known)) * tensor[0].numel()
-            others = [one for one in classes[0] if one not in of]
-            rows[name] = f"{len(known)} of {len(classes[0])} rows" + (f", new: {', '.join(others[:3])}" if others else "")
+            taken[name][known] = there[[of[wanted[row]] for row in known]]
+            fresh += len(others) * tensor[0].numel()
+            rows[name] = f"{len(known):,} of {len(wanted):,} rows" + (f", new: {', '.join(others[:3])}" if others else "")
         elif there.shape != tensor.shape:
             new[name] = f"{tuple(there.shape)} there, {tuple(tensor.shape)} here"
         elif there.dtype != tensor.dtype:
@@ -103,9 +101,9 @@ def take_over(
     return Takeover(taken, new, sum(tensor.numel() for tensor in mine.values()), rows, fresh)
 
 
-def _are_rows(mine: Tensor, theirs: Tensor, classes: tuple[Sequence[str], Sequence[str]]) -> bool:
+def _are_rows(mine: Tensor, theirs: Tensor, names: Names) -> bool:
     alike = mine.shape[1:] == theirs.shape[1:] and mine.dtype == theirs.dtype
-    return alike and (len(mine), len(theirs)) == (len(classes[0]), len(classes[1]))
+    return alike and (len(mine), len(theirs)) == (len(names[0]), len(names[1]))
 
 
 def described_as(dataset: Dataset, schema: Schema | None) -> tuple[Dataset, str]:

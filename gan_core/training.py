@@ -13,7 +13,7 @@ import copy
 import json
 import math
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ from gan_core.errors import ConfigError, LostRunError, TrainingError
 from gan_core.files import write_whole
 from gan_core.generator import Generator
 from gan_core.microbatches import Microbatches
-from gan_core.networks.common import rows_by_class
+from gan_core.networks.common import LabelEmbedding, WordEmbedding, rows_of
 from gan_core.optimizers import Adam, RMSprop
 from gan_core.params import TrainParams
 from gan_core.params.common import OptimizerParams
@@ -49,7 +49,14 @@ from gan_core.start import Takeover, check_fits, moments_taken, take_over
 _BUILD = 2**40  # apart from any count of images
 _NO_EFFECT = ("checkpoint_every", "start")
 """Parameters that change nothing about a training's result; not what a start is called, but what is in it."""
-_LATER: Mapping[str, object] = {"freeze": None, "select": "last", "select_every": None, "patience": None, "replay": None}
+_LATER: Mapping[str, object] = {
+    "freeze": None,
+    "select": "last",
+    "select_every": None,
+    "patience": None,
+    "replay": None,
+    "likelihood": None,
+}
 """Parameters, with their defaults, that trainings begun by an earlier Gantry do not know."""
 _MOMENTS: Mapping[type[torch.optim.Optimizer], frozenset[str]] = {
     Adam: frozenset({"step", "exp_avg", "exp_avg_sq"}),
@@ -82,7 +89,7 @@ def train(
     should_stop: Callable[[], bool] = lambda: False,  # asked after every step; True saves the state and ends
     group: Group = ALONE,  # of processes that train together, each of them in this function
     start: checkpoint.Checkpoint | None = None,  # the end of another training, from which what fits is taken over (`gan_core.start`);
-    # its facts may hold `classes`, the names of the labels there
+    # its facts may hold `classes`, the names of the labels there, and `words`
     replay: Dataset | None = None,  # what the start was trained on, of which `train.replay` says how much is shown again
     scorer: Scorer | None = None,  # with `select: best` asked by the first process what a snapshot is worth (`gan_core.selection`)
 ) -> bool:
@@ -357,11 +364,13 @@ def _fillable(recipe: Recipe[Any], average: Average) -> dict[str, Tensor]:
 
 
 def _takeover(mine: Mapping[str, Tensor], start: checkpoint.Checkpoint, recipe: Recipe[Any]) -> Takeover:
-    """What fits of a start, whose facts may name its classes: those of a checkpoint alone do not."""
+    """What fits of a start, whose facts may name its classes and words: those of a checkpoint alone do not."""
     networks = {**{f"players/{name}": player for name, player in recipe.players.items()}, "average": recipe.players[recipe.shipped]}
-    by_class = {f"{place}/{name}" for place, network in networks.items() for name in rows_by_class(network)}
-    theirs, classes = start.facts.get("classes"), recipe.data.classes
-    return take_over(mine, start.tensors, by_class, None if theirs is None or classes is None else (classes, theirs))
+    named = dict[str, tuple[Sequence[str], Sequence[str]]]()
+    for fact, here, kind in (("classes", recipe.data.classes, LabelEmbedding), ("words", recipe.data.row_words, WordEmbedding)):
+        if here is not None and (there := start.facts.get(fact)) is not None:
+            named |= {f"{place}/{name}": (here, there) for place, network in networks.items() for name in rows_of(network, kind)}
+    return take_over(mine, start.tensors, named)
 
 
 def _weights_by_name(recipe: Recipe[Any]) -> dict[str, Tensor]:

@@ -43,6 +43,10 @@ VIDEO_SUFFIXES = frozenset((".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".m
 """How the names of video files end, likewise."""
 CLIP_SUFFIXES = IMAGE_SUFFIXES | VIDEO_SUFFIXES
 """How the names of files of clips end: animated pictures, strips of frames, videos."""
+LINE_SUFFIXES = (".txt", ".jsonl", ".ndjson")
+"""Of files of text that hold a sentence a line, or a JSON value."""
+TEXT_SUFFIXES = (*LINE_SUFFIXES, *TABLE_SUFFIXES)
+"""Of files that sentences are read from, likewise."""
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 
 BUCKETS: Mapping[str, str] = {"s3": "s3fs", "gs": "gcsfs", "az": "adlfs"}
@@ -54,6 +58,7 @@ _NAMES: Mapping[str, tuple[str, ...] | None] = {
     "torchvision": ("MNIST", "FashionMNIST", "KMNIST", "QMNIST"),
     "folder": None,
     "table": None,
+    "text": None,
     **dict.fromkeys((*BUCKETS, *WEB)),
 }
 """Every scheme; and what may follow it, where that is a fixed list."""
@@ -76,8 +81,8 @@ def check_address(source: str) -> None:
         near = difflib.get_close_matches(rest, names, n=1)
         hint = f"; did you mean {scheme}://{near[0]}?" if near else ""
         raise ValueError(f"{source!r}: {scheme}:// has {', '.join(names)}{hint}")
-    if scheme in ("folder", "table") and not rest:
-        what = "file" if scheme == "table" else "folder"
+    if scheme in ("folder", "table", "text") and not rest:
+        what = "folder" if scheme == "folder" else "file"
         raise ValueError(f"{source!r} names no {what}; write {scheme}:///an/absolute/path or {scheme}://relative/path")
     if is_url(scheme):
         _check_url(source, scheme)
@@ -94,6 +99,12 @@ def is_table(source: str) -> bool:
     if is_url(scheme):
         return without_query(location).lower().endswith(TABLE_SUFFIXES)
     return scheme == "table" or (scheme == "sklearn" and location in SKLEARN_TABLES)
+
+
+def is_text(source: str) -> bool:
+    """Whether an address, by what it says, names a file of sentences."""
+    scheme, _, location = source.partition("://")
+    return scheme == "text" or (is_url(scheme) and without_query(location).lower().endswith(LINE_SUFFIXES))
 
 
 def table_suffix(name: str) -> str | None:
@@ -150,10 +161,10 @@ def _check_url(source: str, scheme: str) -> None:
         raise ValueError(
             f"{_hidden(source)!r}: http:// is only for this machine, as anybody on the way could change the data; write https://"
         )
-    if not is_table(source) and archive_in(without_query(parts.path)) is None:
+    if not is_table(source) and not is_text(source) and archive_in(without_query(parts.path)) is None:
         raise ValueError(
-            f"{_hidden(source)!r} names no archive and no table, and the web lists no folders; "
-            f"a URL ends in {', '.join((*ARCHIVE_SUFFIXES, *TABLE_SUFFIXES))}"
+            f"{_hidden(source)!r} names no archive, no table and no text, and the web lists no folders; "
+            f"a URL ends in {', '.join((*ARCHIVE_SUFFIXES, *TABLE_SUFFIXES, *LINE_SUFFIXES))}"
         )
 
 

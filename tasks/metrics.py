@@ -148,6 +148,31 @@ METRICS: Mapping[str, Metric] = {
         "0 upwards; what real samples get stands beside it",
         LOWER,
     ),
+    "ngram_distance": Metric(
+        "how far the words and phrases of generated sentences are from those of held-out ones, in frequency",
+        "The Jensen-Shannon divergence between the two distributions of n-grams, in bits; the mean over n of 1 to 4. Beginning and end of "
+        "a sentence count as words. Told apart are the 1,000 most frequent n-grams of the training sentences, all others are one: over all "
+        "that occur, whoever draws little but frequent phrases would come nearer than real sentences do. evaluation.json has each n.",
+        "0 to 1; real samples get a little above 0",
+        LOWER,
+        "Lin, 1991, doi:10.1109/18.61115",
+    ),
+    "bleu": Metric(
+        "how much of the generated sentences is found in held-out ones, up to four words at a time",
+        "BLEU-4 of all generated sentences, each with all held-out ones as references. It says how plausible phrases are and nothing of "
+        "variety: one usual sentence, repeated, gets the best score. self_bleu stands beside it. It depends on how many are held out.",
+        "0 to 1; what real samples get stands beside it",
+        HIGHER,
+        "Papineni et al., 2002, doi:10.3115/1073083.1073135",
+    ),
+    "self_bleu": Metric(
+        "how much of each generated sentence is found in the others: the higher, the less variety",
+        "BLEU-4 of generated sentences, at most 1,000 and as many as are held out, each with all others as references. Below what real "
+        "sentences get it is no merit: noise varies most.",
+        "0 to 1; what real samples get stands beside it",
+        LOWER,
+        "Zhu et al., 2018, arXiv:1802.01886 (Texygen)",
+    ),
     "copies": Metric(
         "share of generated samples that are near-copies of training samples",
         "A generated sample is a near-copy where its nearest training sample is at most half as far away as the second nearest, in feature "
@@ -273,9 +298,10 @@ METRICS: Mapping[str, Metric] = {
         "Esteban et al., 2017, arXiv:1706.02633",
     ),
     "detection": Metric(
-        "how well a classifier tells generated rows from real ones: 0.5 not at all, 1 always",
+        "how well a classifier tells generated rows or sentences from real ones: 0.5 not at all, 1 always",
         "Gradient boosted trees learn to tell generated from real rows, and are tested on held-out rows and generated ones that they have "
-        "not seen; the area under the ROC curve counts. It sees wrong columns, wrong relations between them and wrong labels alike.",
+        "not seen; the area under the ROC curve counts. It sees wrong columns, wrong relations between them and wrong labels alike. Of "
+        "sentences a logistic regression on words, pairs and triples of words does the same.",
         "0.5 to 1; a little below 0.5 is chance",
         LOWER,
         "Lopez-Paz and Oquab, 2017, arXiv:1610.06545",
@@ -396,6 +422,14 @@ CURVES: Mapping[str, Metric] = {
         "0 to 1",
         LOWER,
         "Zhu et al., 2017, arXiv:1703.10593 (CycleGAN)",
+    ),
+    "cross_entropy": Metric(
+        "how surprising each next word of real sentences is to the generator, in nats",
+        "What the generator of sentences lowers before the game begins, and beside it (train.likelihood). e to this power is the "
+        "perplexity. It is of sentences that are trained on, with dropout, so it tells nothing of those that are held out.",
+        "0 upwards; the logarithm of the vocabulary's size for a generator that knows nothing",
+        LOWER,
+        "Bengio et al., 2003, A Neural Probabilistic Language Model",
     ),
     "matching_loss": Metric(
         "how badly the text encoder tells which caption belongs to which image of a batch",

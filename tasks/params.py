@@ -28,7 +28,7 @@ from gan_core.params import AnyRecipe
 from gan_core.params.common import Corruption, Fit, Kind, OneOf, Probability, Sides, Strict, nearest_sides, sides_in_words
 from gan_core.rules import Rule, contradiction, names_in
 from tasks import cron, kinds
-from tasks.addresses import check_address, is_table, is_url, without_query
+from tasks.addresses import check_address, is_table, is_text, is_url, without_query
 from tasks.metrics import BETTER, FLOOR_ONLY, fewest_replicates
 from tasks.validation.column_kinds import Asked
 
@@ -43,7 +43,7 @@ DEFAULT_SIZE = 64
 """Height and width of image files after validation, where the entry does not say."""
 CLIP_LAYOUTS = ("clips", "frame-folders")
 """The layouts of clips."""
-LABELLED_LAYOUTS = ("images", "sounds", "volumes", *CLIP_LAYOUTS)
+LABELLED_LAYOUTS = ("images", "sounds", "volumes", *CLIP_LAYOUTS, "sentences")
 """The layouts that `data.labels` is about."""
 MOST_VOXELS = 128
 """Along each side of a volume."""
@@ -75,9 +75,10 @@ class DataParams(Strict):
 
     `sklearn://digits`; `points://circle`, `points://ring`, `points://grid`; `torchvision://MNIST` and its idx siblings
     (FashionMNIST, KMNIST, QMNIST); `folder://PATH`, a folder, or an archive (zip, tar) or a folder in it, laid out as `layout` says;
-    `table://PATH`, a CSV (UTF-8) or Parquet file; `sklearn://breast-cancer`, `iris` and `wine`, real tables;
-    `s3://bucket/path`, `gs://` and `az://`, the objects below a path, or an archive or a table there; `https://host/path`, an archive or
-    a table. `$VARIABLE` in a path or URL is expanded, which is where secrets belong.
+    `table://PATH`, a CSV (UTF-8) or Parquet file; `text://PATH`, a file of sentences, one a line or in a column;
+    `sklearn://breast-cancer`, `iris` and `wine`, real tables;
+    `s3://bucket/path`, `gs://` and `az://`, the objects below a path, or an archive or a table there; `https://host/path`, an archive, a
+    table or a text. `$VARIABLE` in a path or URL is expanded, which is where secrets belong.
     """
 
     source: str
@@ -108,9 +109,10 @@ class DataParams(Strict):
     layout: str = "images"
     """Folders, archives and buckets. `images`: flat, or a folder a class. `sounds`: the same of sound files. `volumes`: the same of voxels
     and meshes. `clips`: the same of animated pictures, strips of frames, and videos; `frame-folders`: a folder of frames each, flat or in a
-    folder a class. `captions`: images, and a file that says what they show. For translation from image to image: `side-by-side`, both in
-    one file, the left half is A and the right half is B; `paired-folders`, two folders A and B, where a file's partner has the same name
-    but for what follows the last dot; `unpaired-folders`, two folders of images, neither of which has partners in the other."""
+    folder a class. `sentences`: the same of texts, of which each holds many. `captions`: images, and a file that says what they show. For
+    translation from image to image: `side-by-side`, both in one file, the left half is A and the right half is B; `paired-folders`, two
+    folders A and B, where a file's partner has the same name but for what follows the last dot; `unpaired-folders`, two folders of
+    images, neither of which has partners in the other."""
     folders: Annotated[tuple[str, str], Field(strict=False)] = ("A", "B")
     """The two folders, A and B, that `layout` is about, by their names in the source."""
     direction: Literal["a-to-b", "b-to-a"] = "a-to-b"
@@ -118,9 +120,9 @@ class DataParams(Strict):
     captions: str = "captions.csv"
     """layout captions: the captions file, as `tasks.sources.annotations` describes it; relative to the source's folder, and inside it."""
     labels: str = "folders"
-    """layout images, sounds, volumes, clips: what a file's class is. `folders`: the first folder of its path, where files lie in several;
-    `none`: nothing, however they lie; otherwise what a file says, such as labels.csv (file,label) or StyleGAN's dataset.json, as
-    `tasks.sources.annotations` describes it; relative to the source's folder, and inside it."""
+    """layout images, sounds, volumes, clips and sentences: what a file's class is. `folders`: the first folder of its path, where files lie
+    in several; `none`: nothing, however they lie; otherwise what a file says, such as labels.csv (file,label) or StyleGAN's dataset.json,
+    as `tasks.sources.annotations` describes it; relative to the source's folder, and inside it."""
     group: Annotated[str, Field(min_length=1, max_length=1_000)] | None = None
     """Files: which belong together, such as views of one object or pictures of one person, so that all are held out or none: a regular
     expression (Python's) that is looked for in a file's path. What its first parentheses hold, or all that it finds, names the group, as
@@ -133,6 +135,13 @@ class DataParams(Strict):
     """Sounds: what becomes of a longer one. `cut`: its beginning is kept, and fades out; `refuse`: it goes to quarantine."""
     bands: Literal[16, 32, 64, 128] = 64
     """Sounds: how many bands of pitch a network sees every 16 ms; more cost more, and tell more pitches apart."""
+    text: Annotated[str, Field(min_length=1)] | None = None
+    """Sentences: the column, or in JSON lines the key, that holds them. None: the only one that does."""
+    length: Annotated[int, Field(ge=4, le=64)] = 32
+    """Sentences: words and marks of each, at most; longer ones go to quarantine."""
+    words: Annotated[int, Field(ge=10, le=20_000)] = 5_000
+    """Sentences: words and marks that are told apart, the most frequent of those to train on; all others are one unknown word, which is
+    learned and never drawn. Time and memory grow with it."""
     corruption: Corruption | None = None
     """Pairs from images, for restoration: a generator is given the image with a hole (`mask`), four times coarser (`downsample`), with
     noise of deviation 25 (`noise`), or without colour (`grey`). A function of content and seed."""
@@ -261,7 +270,8 @@ class DataParams(Strict):
         if "root" in given and self.scheme != "torchvision":
             raise ValueError(f"root: only for torchvision://, not {self.source}")
         if self.layout != "images" and self.scheme != "folder" and not is_url(self.scheme):
-            raise ValueError(f"layout: only for folders, archives and buckets of images, not {self.source}")
+            hint = "; text:// takes the sentences of one file" if self.layout == "sentences" else ""
+            raise ValueError(f"layout: only for folders, archives and buckets of images, not {self.source}{hint}")
         if "group" in given and self.scheme != "folder" and not is_url(self.scheme):
             raise ValueError(f"group: only for folders, archives and buckets, whose files have names, not {self.source}")
         if self.layout == "volumes" and not isinstance(self.size, int | None):
@@ -371,10 +381,21 @@ class DataParams(Strict):
     @property
     def has_images(self) -> bool:
         """Whether the source holds images, however they are laid out."""
-        return not is_table(self.source) and self.scheme != "points" and self.layout not in ("sounds", "volumes")
+        is_other = self.has_rows or self.has_sentences or self.scheme == "points"
+        return not is_other and self.layout not in ("sounds", "volumes")
 
     @property
-    def length(self) -> int:
+    def has_sentences(self) -> bool:
+        """Whether what is taken from the source is sentences."""
+        return self.layout == "sentences" or is_text(self.source)
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether the source is a table whose rows are taken."""
+        return is_table(self.source) and not self.has_sentences
+
+    @property
+    def values(self) -> int:
         """Sounds: how many values each has."""
         return round(self.seconds * self.rate)
 
@@ -510,9 +531,10 @@ class RegisterParams(Strict):
 
     improve: str | None = None
     """The metric that decides, alone. None: `fid` for images, sounds, volumes and clips, or `kid` where they are too few for it,
-    `radius_error` or `high_quality` for points, `detection` for tables; together with `label_accuracy`, `caption_recall`, `partner_recall`,
-    `reverse_kl`, `iou_nna`, `motion_distance`, `translated` and `input_recall`, or `correlation_distance` and `utility`, where there are
-    any: a challenger has to be better by one of these, and worse by none."""
+    `radius_error` or `high_quality` for points, `detection` for tables, `ngram_distance` for sentences; together with `label_accuracy`,
+    `caption_recall`, `partner_recall`, `reverse_kl`, `iou_nna`, `motion_distance`, `translated` and `input_recall`, or
+    `correlation_distance` and `utility`, or `detection` for sentences, where there are any: a challenger has to be better by one of these,
+    and worse by none."""
     require: dict[str, str] = Field(default_factory=dict)
     """Floors that veto, as `recall: ">= 0.4"`. Where they are not named, `copies: "<= 0.05"` holds, and for tables
     `membership: "<= 0.1"` and `class_membership: "<= 0.1"`; they veto what chance does not explain."""

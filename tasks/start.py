@@ -144,15 +144,19 @@ def write_scratch(folder: Path) -> None:
 
 
 def _known(generator: Path) -> dict[str, Any]:
-    """What the networks of a start know by its place alone, as JSON holds it: the names of its labels, and a table's columns; nothing
-    where the generator does not say."""
+    """What the networks of a start know by its place alone, as JSON holds it: the names of its labels, its words, and a table's columns;
+    nothing where the generator does not say."""
     from gan_core.generator import read_config
 
     try:
         config = read_config(generator)
     except DataError:
         return {}
-    known = {"classes": None if config.classes is None else list(config.classes), "schema": config.schema and asdict(config.schema)}
+    known = {
+        "classes": None if config.classes is None else list(config.classes),
+        "words": None if config.data.row_words is None else list(config.data.row_words),
+        "schema": config.schema and asdict(config.schema),
+    }
     return {key: value for key, value in known.items() if value is not None}
 
 
@@ -275,7 +279,7 @@ def _check(workspace: Workspace, name: str, params: TrainParams, origin: Origin,
         replayed = f"; {again.in_words}"
     try:
         known = _known(folder / "generator")
-        begin = _with_classes(checkpoint.read(folder / "checkpoint"), known.get("classes"))
+        begin = _with_names(checkpoint.read(folder / "checkpoint"), known)
         described, columns = described_as(dataset, _schema(known))
         return fitting(params, described, begin).in_words + columns + replayed
     except GantryError as error:
@@ -284,8 +288,8 @@ def _check(workspace: Workspace, name: str, params: TrainParams, origin: Origin,
         raise type(error)(f"{_KEY}: {origin.named}: {re.sub(re.escape(str(folder / 'checkpoint')), where, str(error))}") from None
 
 
-def _with_classes(begin: Checkpoint, classes: list[str] | None) -> Checkpoint:
-    return begin if classes is None else replace(begin, facts={**begin.facts, "classes": classes})
+def _with_names(begin: Checkpoint, facts: Mapping[str, Any]) -> Checkpoint:
+    return replace(begin, facts={**begin.facts, **{what: facts[what] for what in ("classes", "words") if what in facts}})
 
 
 def _schema(facts: Mapping[str, Any]) -> Schema | None:
@@ -317,7 +321,7 @@ def pinned(workspace: Workspace, name: str, params: TrainParams) -> Pinned | Non
         return None
     data = facts.get("data")
     replay = None if data is None else Dataset.open(folder / _DATA)
-    begin = _with_classes(checkpoint.read(folder / "checkpoint"), facts.get("classes"))
+    begin = _with_names(checkpoint.read(folder / "checkpoint"), facts)
     return Pinned(facts["from"], facts.get("checkpoint"), begin, replay, data, _schema(facts))
 
 

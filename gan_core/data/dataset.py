@@ -83,6 +83,11 @@ class DatasetSpec(ABC):
         return self.shape
 
     @property
+    def row_words(self) -> tuple[str, ...] | None:
+        """What each row of networks' tables of words stands for; None where they have no such tables."""
+        return None
+
+    @property
     def n_classes(self) -> int:
         """Number of labels; 0 where samples have none."""
         return len(self.classes or ())

@@ -21,6 +21,7 @@ KINDS = Named(
         "sounds": "gan_core.kinds.sounds:Sounds",
         "volumes": "gan_core.kinds.volumes:Volumes",
         "clips": "gan_core.kinds.clips:Clips",
+        "sentences": "gan_core.kinds.sentences:Sentences",
     },
 )
 """By the name that `dataset.json` and `config.json` have."""

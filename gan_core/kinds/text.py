@@ -1,16 +1,19 @@
-"""Captions as networks read them: words, a vocabulary, tokens.
+"""Text as networks read it: words, a vocabulary, tokens.
 
-A word is a run of letters and digits, lower-cased; all else (punctuation, spaces, the underscore) parts words. Token 0 is padding,
-token 1 stands for every word that the vocabulary lacks, and the words follow.
+Of a caption, which is only read, a word is a run of letters and digits, lower-cased; all else (punctuation, spaces, the underscore) parts
+words. Of a sentence, which is also written, marks are words too (`pieces`), so that it can be put together again (`joined`). Token 0 is
+padding, token 1 stands for every word that the vocabulary lacks, and the words follow.
 """
 
 from __future__ import annotations
 
 import re
+import sys
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +29,8 @@ MAX_CHARACTERS = 1_000
 _SPECIAL = 2  # tokens that are no words
 _MOST_WORDS = 20_000
 _WORD = re.compile(r"[^\W_]+")
+_NO_SPACE_BEFORE = frozenset(".,;:!?)]}%\u2026\u00bb\u201d")
+_NO_SPACE_BEHIND = frozenset("([{$#@\u00ab\u201c\u00bf\u00a1")
 
 
 def words(text: str) -> list[str]:
@@ -33,34 +38,77 @@ def words(text: str) -> list[str]:
     return _WORD.findall(unicodedata.normalize("NFC", text).lower())
 
 
+def pieces(text: str) -> list[str]:
+    """The words and marks of a sentence in order: lower case, in Unicode's composed form.
+
+    A word is a run of letters, digits and the marks that combine with them, also with an apostrophe, a hyphen or, between digits, a point,
+    comma or colon in it, and with an apostrophe before it. Every other character that is no space is a piece of its own.
+
+    >>> pieces("The man's well-known dog, 3.5 kg.")
+    ['the', "man's", 'well-known', 'dog', ',', '3.5', 'kg', '.']
+    """
+    composed = unicodedata.normalize("NFC", text).lower()
+    return (_PIECE if composed.isascii() else _piece_of_any_script()).findall(composed)
+
+
+def joined(found: Iterable[str]) -> str:
+    """Words and marks as a sentence: a space between two, but before what closes or ends, and behind what opens.
+
+    >>> joined(["the", "dog", ",", "3.5", "kg", "(", "wet", ")", "."])
+    'the dog, 3.5 kg (wet).'
+    """
+    text = ""
+    for piece in found:
+        text += piece if not text or piece in _NO_SPACE_BEFORE or text[-1] in _NO_SPACE_BEHIND else f" {piece}"
+    return text
+
+
+def _pieces_of(letter: str) -> re.Pattern[str]:
+    """`letter` is what stands for a letter or digit, as a pattern."""
+    inside = r"['\u2019-]|(?<=\d)[.,:](?=\d)"
+    return re.compile(rf"['\u2019]?{letter}+(?:(?:{inside}){letter}+)*|\S")
+
+
+_PIECE = _pieces_of(r"[^\W_]")
+
+
+@cache
+def _piece_of_any_script() -> re.Pattern[str]:
+    """With the signs that combine with letters, such as vowels of Devanagari, which Python's `\\w` leaves out."""
+    combining = "".join(chr(code) for code in range(sys.maxunicode) if unicodedata.category(chr(code))[0] == "M")
+    return _pieces_of(rf"(?:[^\W_]|[{combining}])")
+
+
 class Vocabulary:
     """The words that a network knows, by token."""
 
-    def __init__(self, known: Sequence[str]) -> None:
+    def __init__(self, known: Sequence[str], split: Callable[[str], list[str]] = words) -> None:
+        """`split` is what takes a text apart: `words` or `pieces`."""
         self.words = tuple(known)
+        self._split = split
         self._tokens = {word: token for token, word in enumerate(self.words, start=_SPECIAL)}
 
     @classmethod
-    def of(cls, captions: Iterable[str]) -> Vocabulary:
-        """The words of captions, most frequent first and equally frequent ones by alphabet; at most 20,000."""
-        counts = Counter(word for caption in captions for word in words(caption))
-        return cls([word for word, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:_MOST_WORDS]])
+    def of(cls, texts: Iterable[str], split: Callable[[str], list[str]] = words, most: int = _MOST_WORDS) -> Vocabulary:
+        """The words of texts, most frequent first and equally frequent ones by alphabet; at most so many."""
+        counts = Counter(word for text in texts for word in split(text))
+        return cls([word for word, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:most]], split)
 
     def __len__(self) -> int:
         """Number of tokens, with padding and the unknown word."""
         return len(self.words) + _SPECIAL
 
-    def encode(self, captions: Sequence[str], length: int | None = None) -> NDArray[np.int64]:
-        """Tokens (N, T) of N captions, padded at the end; T is `length`, or the words of the longest caption (at most 64)."""
-        split = [words(caption)[:MAX_WORDS] for caption in captions]
+    def encode(self, texts: Sequence[str], length: int | None = None) -> NDArray[np.int64]:
+        """Tokens (N, T) of N texts, padded at the end; T is `length`, or the words of the longest text (at most 64)."""
+        split = [self._split(text)[:MAX_WORDS] for text in texts]
         tokens = np.full((len(split), length or max(1, max(map(len, split), default=1))), PADDING, dtype=np.int64)
         for row, found in zip(tokens, split, strict=True):
             row[: len(found)] = [self._tokens.get(word, UNKNOWN) for word in found][: len(row)]
         return tokens
 
-    def unknown(self, captions: Iterable[str]) -> tuple[str, ...]:
-        """Words of captions that it lacks, each once, in the order they come."""
-        return tuple(dict.fromkeys(word for caption in captions for word in words(caption) if word not in self._tokens))
+    def unknown(self, texts: Iterable[str]) -> tuple[str, ...]:
+        """Words of texts that it lacks, each once, in the order they come."""
+        return tuple(dict.fromkeys(word for text in texts for word in self._split(text) if word not in self._tokens))
 
 
 def check_prompts(prompts: Sequence[str]) -> None:

@@ -131,9 +131,13 @@ class LabelEmbedding(nn.Embedding):
     """What is learned of each class, a row a class, in the order of the data set's classes."""
 
 
-def rows_by_class(network: nn.Module) -> list[str]:
-    """Names of the tensors in a network's state that have a row for each class."""
-    found = {path: module for path, module in network.named_modules() if isinstance(module, LabelEmbedding)}
+class WordEmbedding(nn.Embedding):
+    """What is learned of each word, a row a token, in the order of the data set's vocabulary."""
+
+
+def rows_of(network: nn.Module, kind: type[LabelEmbedding | WordEmbedding]) -> list[str]:
+    """Names of the tensors in a network's state that have a row for each class, or for each word."""
+    found = {path: module for path, module in network.named_modules() if isinstance(module, kind)}
     weights = ("weight", "parametrizations.weight.original")
     return [f"{path}.{weight}".lstrip(".") for path, module in found.items() for weight in weights if weight in module.state_dict()]
 

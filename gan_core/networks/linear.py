@@ -24,10 +24,11 @@ class Linear(nn.Linear):
     """
 
     def forward(self, features: Tensor) -> Tensor:
-        return _linear(features, self.weight, self.bias)
+        return linear(features, self.weight, self.bias)
 
 
-def _linear(features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def linear(features: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """What `Linear` does, with weights from elsewhere: (N, I), (O, I), (O,) -> (N, O)."""
     if torch.is_inference_mode_enabled() and _on_cpu(features, weight) and _has_onednn():
         return _product(features, weight, bias)
     if not _by_onednn(features, weight):
@@ -80,7 +81,7 @@ class _Product(torch.autograd.Function):
         features, weight = ctx.saved_tensors
         of_features, of_weight, of_bias = ctx.needs_input_grad
         return (
-            _linear(gradient, weight.T, None) if of_features else None,
-            _linear(gradient.T, features.T, None) if of_weight else None,
+            linear(gradient, weight.T, None) if of_features else None,
+            linear(gradient.T, features.T, None) if of_weight else None,
             gradient.sum(dim=0) if of_bias else None,
         )

@@ -7,10 +7,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from gan_core.params.common import SCRATCH, PositiveInt, Sides, Strict, TrainParams, misfit_of_halvings
+from gan_core.params.common import SCRATCH, PositiveInt, Probability, Sides, Strict, TrainParams, misfit_of_halvings
 from gan_core.params.networks import AnyDiscriminator, AnyGenerator, AutoDiscriminatorParams, AutoGeneratorParams, NetworkParams
 
 Loss = Literal["non-saturating", "minimax", "least-squares", "hinge", "wasserstein", "relativistic"]
+_NO_AUGMENT = "train.augment: only for images, sounds, volumes and clips"
 
 
 class PenaltyParams(Strict):
@@ -37,8 +38,19 @@ class FreezeParams(Strict):
     """The share of the budget at which they begin to learn; at 1 they never do."""
 
 
+class LikelihoodParams(Strict):
+    """Sentences: what the generator learns by the likelihood of real ones, word by word, as a language model does. Alone the game finds no
+    sentences in such budgets: it begins with such a model (SeqGAN: Yu et al., 2017; RelGAN: Nie et al., 2019)."""
+
+    until: Probability = 0.5
+    """The share of the budget at which the game begins. At 0 there is nothing but the game; at 1 there is none, and what is shipped is the
+    language model, to compare with."""
+    weight: Annotated[float, Field(ge=0)] = 1.0
+    """Of the likelihood beside the game, in the generator's loss."""
+
+
 class GanParams(TrainParams):
-    """The classic game: a generator of images, points, sounds, volumes or clips against a discriminator, unconditional or
+    """The classic game: a generator of images, points, sounds, volumes, clips or sentences against a discriminator, unconditional or
     by label.
 
     Sections may be given as in params.yaml. What does not exist or fit is refused.
@@ -49,7 +61,7 @@ class GanParams(TrainParams):
     (64, (0.0, 0.99))
     """
 
-    kinds = ("images", "points", "sounds", "volumes", "clips")
+    kinds = ("images", "points", "sounds", "volumes", "clips", "sentences")
     game = "gan_core.recipes.gan:Gan"
     warm_share = 0.25  # docs/retraining.md has what earned it
 
@@ -59,6 +71,8 @@ class GanParams(TrainParams):
     generator: AnyGenerator = AutoGeneratorParams()
     discriminator: AnyDiscriminator = AutoDiscriminatorParams()
     loss: Loss = "relativistic"
+    likelihood: LikelihoodParams | None = None
+    """Sentences only. None: its defaults there."""
     penalty: PenaltyParams | None = None
     """None: r1 and r2 every 8 steps for the relativistic loss, which needs them (Huang et al., 2024), nothing for the others. Their
     weight grows with the number of pixels or voxels from 2 at 28 x 28 on, a rule of ours; 0.1 for points. It is strong: StyleGAN2-ADA's
@@ -101,6 +115,10 @@ class GanParams(TrainParams):
         weight = 2.0 * (math.sqrt(math.prod(shape[1:])) / 28) ** 2 if len(shape) > 2 else 0.1
         return PenaltyParams(r1=weight, r2=weight, every=8)
 
+    def settled_likelihood(self, kind: str) -> LikelihoodParams:
+        """`likelihood`, or its default for data of a kind; beside a game of other data there is none."""
+        return self.likelihood or (LikelihoodParams() if kind == "sentences" else LikelihoodParams(until=0.0, weight=0.0))
+
     def settled_players(self, kind: str) -> dict[str, NetworkParams]:
         """Each player's parameters with nothing left open, for data of a kind.
 
@@ -119,7 +137,13 @@ class GanParams(TrainParams):
         found = []
         if kind == "points":
             found += ["train.condition: points have no labels; use none"] if self.condition == "label" else []
-            found += ["train.augment: only for images, sounds, volumes and clips"] if self.augment else []
+            found += [_NO_AUGMENT] if self.augment else []
+        if kind == "sentences":
+            found += [_NO_AUGMENT] if self.augment else []
+            if "latent" in self.model_fields_set:
+                found.append("train.latent: a sentence is drawn by a number for each of its words (data.length); leave it out")
+        elif self.likelihood is not None:
+            found.append("train.likelihood: only for sentences; leave it out")
         try:
             players = self.settled_players(kind).values()
         except ValueError as error:

@@ -13,7 +13,10 @@ Widths = Annotated[tuple[PositiveInt, ...], Field(strict=False, min_length=1)]
 Dropout = Annotated[float, Field(ge=0, lt=1)]
 Components = Annotated[int, Field(ge=2, le=10_000)]
 
-_USUAL = {"images": "dcgan", "points": "mlp", "sounds": "dcgan", "volumes": "dcgan", "clips": "dcgan"}
+_USUAL = {
+    **{"images": "dcgan", "points": "mlp", "sounds": "dcgan", "volumes": "dcgan", "clips": "dcgan"},
+    "sentences": "sequence",
+}
 """What `auto` stands for, by kind of data."""
 CONVOLVED = ("images", "sounds", "volumes", "clips")
 """The data that convolutional networks take, of one, two or three dimensions by the same code."""
@@ -31,6 +34,8 @@ class NetworkParams(Strict):
 
     halves: ClassVar[bool] = False
     """Whether it takes only samples whose side can be halved down to 4 to 7 pixels."""
+    draws_each_place: ClassVar[bool] = False
+    """Whether a generator's latents are a number for each place of a sample, so that nobody chooses how many."""
 
     network: str
 
@@ -160,6 +165,44 @@ class ResidualDiscriminatorParams(_ConvolutionalDiscriminatorParams):
     normalization: Literal["none", "spectral"] | None = None
 
 
+class SequenceGeneratorParams(NetworkParams):
+    """A recurrent network (GRU: Cho et al., 2014) that draws a word after the other, each knowing those before it."""
+
+    module = "gan_core.networks.sequence:SequenceGenerator"
+    kinds = ("sentences",)
+    draws_each_place = True
+
+    network: Literal["sequence"] = "sequence"
+    width: PositiveInt | None = None
+    """Units of the recurrent layer. None: 256."""
+    embedding: PositiveInt = 128
+    """Numbers that a word is to it."""
+    dropout: Dropout = 0.3
+    """Where it learns by likelihood, of what goes into and what comes out of the recurrent layer."""
+
+
+class SequenceDiscriminatorParams(NetworkParams):
+    """Convolutions along a sentence, and the mean and the largest of what they find (Kim, 2014)."""
+
+    module = "gan_core.networks.sequence:SequenceDiscriminator"
+    kinds = ("sentences",)
+
+    network: Literal["sequence"] = "sequence"
+    width: PositiveInt | None = None
+    """Channels of each convolution. None: 128."""
+    embedding: PositiveInt = 64
+    """Numbers that a word is to it."""
+    levels: Annotated[int, Field(ge=1, le=6)] = 3
+    """Convolutions of three places each, the second over every second place, the third over every fourth, and so on."""
+    dropout: Dropout = 0.0
+    batch_distance: bool = False
+    """It also sees how far each sentence is from the others of its label in the batch, as those of images may."""
+
+    @property
+    def looks_at_batch(self) -> bool:
+        return self.batch_distance
+
+
 class _AutoParams(NetworkParams):
     """The usual network for the kind of data, told what that one can be told."""
 
@@ -180,7 +223,7 @@ class _AutoParams(NetworkParams):
 
 
 class AutoGeneratorParams(_AutoParams):
-    """`mlp` for points, `dcgan` for images, sounds, volumes and clips."""
+    """`mlp` for points, `sequence` for sentences, `dcgan` for images, sounds, volumes and clips."""
 
     network: Literal["auto"] = "auto"
     width: PositiveInt | None = None
@@ -194,7 +237,7 @@ class AutoGeneratorParams(_AutoParams):
 
 
 class AutoDiscriminatorParams(_AutoParams):
-    """`mlp` for points, `dcgan` for images, sounds, volumes and clips."""
+    """`mlp` for points, `sequence` for sentences, `dcgan` for images, sounds, volumes and clips."""
 
     network: Literal["auto"] = "auto"
     width: PositiveInt | None = None
@@ -285,6 +328,7 @@ GENERATORS = Named(
         "round-trip": f"{_HERE}:TranslatorParams",
         "tabular": f"{_HERE}:TabularGeneratorParams",
         "stack": f"{_HERE}:StackGeneratorParams",
+        "sequence": f"{_HERE}:SequenceGeneratorParams",
         "unet": f"{_HERE}:UnetParams",
     },
     prefix="generator.",
@@ -297,6 +341,7 @@ DISCRIMINATORS = Named(
         "mlp": f"{_HERE}:MlpDiscriminatorParams",
         "dcgan": f"{_HERE}:DcganDiscriminatorParams",
         "residual": f"{_HERE}:ResidualDiscriminatorParams",
+        "sequence": f"{_HERE}:SequenceDiscriminatorParams",
     },
     prefix="discriminator.",
 )

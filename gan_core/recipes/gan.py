@@ -1,7 +1,8 @@
-"""The classic game: a generator of points, images, sounds, volumes or clips against a discriminator (a critic, with the Wasserstein
-loss).
+"""The classic game: a generator of points, images, sounds, volumes, clips or sentences against a discriminator (a critic, with the
+Wasserstein loss).
 
-Unconditional or by label; the losses of `losses.py` and the penalties of `penalties.py`, in any combination that params.py allows.
+Unconditional or by label; the losses of `losses.py` and the penalties of `penalties.py`, in any combination that params.py allows. A
+generator of sentences learns by their likelihood first, and beside the game.
 """
 
 from __future__ import annotations
@@ -41,14 +42,18 @@ class Gan(Recipe[GanParams]):
             networks = params.settled_players(spec.kind)
         except ValueError as error:
             raise ConfigError(f"train.{error}") from None
-        self.network, self.latent = networks["generator"], params.latent
+        self.network = networks["generator"]
+        self.latent = spec.shape[0] if self.network.draws_each_place else params.latent
+        self.likelihood = params.settled_likelihood(spec.kind)
         self.players = {
             "generator": build_generator(self.network, self.data, self.latent).to(device),
             "discriminator": build_discriminator(networks["discriminator"], self.data).to(device),
         }
         for player in self.players.values():
             player.to(memory_format=channels_last(1 + len(spec.network_shape)))  # type: ignore[call-overload]
-        self.turns = (Turn(("discriminator",), params.discriminator_steps, draws=True), Turn(("generator",)))
+        begins = self.likelihood.until
+        game = (Turn(("discriminator",), params.discriminator_steps, draws=True, since=begins), Turn(("generator",), since=begins))
+        self.turns = (*((Turn(("generator",), draws=True, until=begins),) if begins else ()), *(game if begins < 1 else ()))
         self.discriminator_loss, self.generator_loss = LOSSES[params.loss]
         # What looks at a batch must not see real and generated samples as one; every other discriminator judges both in one pass.
         self.judges_apart = networks["discriminator"].looks_at_batch
@@ -69,7 +74,17 @@ class Gan(Recipe[GanParams]):
 
     def move(self, turn: Turn, batch: Batch, moves: int, last: bool) -> Move:
         labels = batch.labels if self.conditional else None
+        if turn.until < 1 or self.likelihood.until == 1:
+            return self._learn_words(batch.real, labels)
         return self._discriminate(batch.real, labels, moves, last) if turn.draws else self._generate(batch.real, labels)
+
+    def _learn_words(self, real: Tensor, labels: Tensor | None) -> Move:
+        loss = self._cross_entropy(real, labels)
+        return Move(loss, {"cross_entropy": loss.detach()})
+
+    def _cross_entropy(self, real: Tensor, labels: Tensor | None) -> Tensor:
+        loss: Tensor = self.players["generator"].cross_entropy(real, labels)  # type: ignore[operator]
+        return loss
 
     def _discriminate(self, real: Tensor, labels: Tensor | None, moves: int, last: bool) -> Move:
         # The generator does not change between the last move of the discriminator and its own: it draws once for both.
@@ -98,14 +113,19 @@ class Gan(Recipe[GanParams]):
             fake_logits = self.players["discriminator"](self._seen(self._fake), labels).float()
             real_logits = torch.empty(0)
         loss = self.generator_loss(fake_logits, real_logits)
-        return Move(loss, {"generator_loss": loss.detach()})
+        numbers = {"generator_loss": loss.detach()}
+        if self.likelihood.weight:
+            of_words = self._cross_entropy(real, labels)
+            loss = loss + self.likelihood.weight * of_words
+            numbers["cross_entropy"] = of_words.detach()
+        return Move(loss, numbers)
 
     def after_move(self, turn: Turn) -> None:
         if turn.draws and self.penalty.clip:
             clip_weights(self.players["discriminator"].parameters(), self.penalty.clip)
 
     def _latents(self, n: int) -> Tensor:
-        return torch.randn(n, self.params.latent, device=self.device)
+        return torch.randn(n, self.latent, device=self.device)
 
     def _seen(self, samples: Tensor) -> Tensor:
         return augment(samples, colour=samples.dim() == 4) if self.params.augment else samples

@@ -28,6 +28,7 @@ KINDS = Named(
         "sounds": "tasks.kinds.sounds:SoundKind",
         "volumes": "tasks.kinds.volumes:VolumeKind",
         "clips": "tasks.kinds.clips:ClipKind",
+        "sentences": "tasks.kinds.sentences:SentenceKind",
     },
 )
 """By the names of `gan_core.kinds.KINDS`."""

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from gan_core.errors import DataError
-from tasks.addresses import is_table
 from tasks.kinds.kind import MOST_FEATURES, DataKind, Written
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ class TableKind(DataKind):
     fewest_of_each = 1
 
     def is_in(self, data: DataParams) -> bool:
-        return is_table(data.source)
+        return data.has_rows
 
     def inspect(self, raw: RawReader, data: DataParams, limits: ValidateParams, spool: Path, on_row: OnRow) -> Inspection:
         from tasks.validation.inspection import Inspection, Row, each_told

@@ -35,6 +35,8 @@ _SUFFIXES = {
     "model/stl": ".stl",
     "model/obj": ".obj",
     "text/csv": ".csv",
+    "text/plain": ".txt",
+    "application/x-ndjson": ".jsonl",
     "application/vnd.apache.parquet": ".parquet",
 }
 """What `gantry sample` writes, by its type on the web."""

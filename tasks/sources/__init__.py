@@ -29,6 +29,11 @@ def open_source(workspace: Workspace, data: DataParams) -> Source:
         from tasks.sources.urls import open_url
 
         return open_url(workspace, data)
+    if data.scheme == "text":
+        from tasks.sources.images import source_of
+        from tasks.sources.texts import one_file
+
+        return source_of(one_file(workspace, data), data)
     if data.scheme == "table":
         from tasks.sources.tables import TableSource
 
@@ -46,6 +51,6 @@ def open_source(workspace: Workspace, data: DataParams) -> Source:
 
         return IdxSource(workspace, data)
     from tasks.sources.folder import folder_or_archive
-    from tasks.sources.images import ImageSource
+    from tasks.sources.images import source_of
 
-    return ImageSource(folder_or_archive(workspace, data), data)
+    return source_of(folder_or_archive(workspace, data), data)

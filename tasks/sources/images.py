@@ -1,4 +1,5 @@
-"""Which files of a place are taken as images, sounds, volumes, clips, and how they lie: the same for a folder, an archive and a bucket.
+"""Which files of a place are taken as images, sounds, volumes, clips or texts, and how they lie: the same for a folder, an archive and a
+bucket.
 
 What is taken: every file whose name ends as image files do, or sound files, at any depth, broken ones too: validation judges them. Where
 folders are the labels, a file's class is the first folder of its path, whatever lies below; folders that are plainly no classes are
@@ -16,11 +17,11 @@ import posixpath
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 from gan_core.errors import DataError
-from tasks.addresses import CLIP_SUFFIXES, IMAGE_SUFFIXES, SOUND_SUFFIXES, VOLUME_SUFFIXES
+from tasks.addresses import CLIP_SUFFIXES, IMAGE_SUFFIXES, SOUND_SUFFIXES, TEXT_SUFFIXES, VOLUME_SUFFIXES
 from tasks.params import FOLDER_LAYOUTS, LABELLED_LAYOUTS, DataParams
 from tasks.sources.annotations import CAPTIONS, LABELS, read_told
 from tasks.sources.litter import litter_in
@@ -42,20 +43,25 @@ _MANY_CLASSES, _FEW_IMAGES = 20, 20
 _NAMED = 5
 """Names in a message, at most."""
 _REASONS = 8
+"""Reasons why files were left out that are told apart, at most."""
+_ABOUT = re.compile(r"(read_?me|licen[cs]e|notice|copying|authors|change(s|log)|citation)\b[^/]*", re.IGNORECASE)
+"""Names of texts that are about a set and none of its own."""
 _TAKEN = {
     "images": (IMAGE_SUFFIXES, "an image", ".png, .jpg, .webp, .tif, .bmp, .gif, .ppm"),
     "sounds": (SOUND_SUFFIXES, "a sound", ".wav, .flac, .ogg, .mp3, .aiff"),
     "volumes": (VOLUME_SUFFIXES, "a volume", ".mat, .npy, .npz, .binvox, .ply, .stl, .obj, .off"),
     "clips": (CLIP_SUFFIXES, "a clip", ".gif, .webp, .png, .mp4, .webm"),
+    "sentences": (frozenset(TEXT_SUFFIXES), "a text", ".txt, .jsonl, .csv, .parquet"),
 }
 """By what a layout consists of: how the files' names end, what messages call one, and the endings that they name."""
-"""Reasons why files were left out that are told apart, at most."""
 
 
 class Selection:
     """Which files of a place are taken, told by their paths alone, and what is left out."""
 
-    def __init__(self, folders: Sequence[str] | None, besides: frozenset[str], suffixes: frozenset[str] = IMAGE_SUFFIXES) -> None:
+    def __init__(
+        self, folders: Sequence[str] | None, besides: frozenset[str], suffixes: Iterable[str] = IMAGE_SUFFIXES, are_texts: bool = False
+    ) -> None:
         self.folders = folders
         """The folders to take from, instead of all."""
         self.left_out: Counter[str] = Counter()
@@ -65,7 +71,8 @@ class Selection:
         self.texts: list[str] = []
         """Some files that were left out and may hold captions or labels."""
         self._besides = besides
-        self._suffixes = suffixes
+        self._suffixes = frozenset(suffixes)
+        self._are_texts = are_texts
         self._litter: set[str] = set()
 
     def looks_at(self, path: str) -> bool:
@@ -81,6 +88,9 @@ class Selection:
 
     def takes(self, path: str) -> bool:
         """Whether the file of a path that is looked at is taken; otherwise it is counted."""
+        if self._are_texts and path not in self._besides and _ABOUT.fullmatch(path.rpartition("/")[2]):
+            self.left_out["about the set"] += 1
+            return False
         if (suffix := _suffix(path)) in self._suffixes or path in self._besides:
             return True
         if suffix in _TEXT_SUFFIXES and len(self.texts) < _TEXTS:
@@ -138,7 +148,7 @@ class ImageSource:
     def __init__(self, place: Place, data: DataParams) -> None:
         self._place = place
         self._layout = data.layout
-        self._what = data.layout if data.layout in _TAKEN else "images"
+        self._what = "sentences" if data.has_sentences else data.layout if data.layout in _TAKEN else "images"
         self._folders = data.folders if data.layout in FOLDER_LAYOUTS else None
         self._labels = data.labels
         self._is_labelled = "labels" in data.model_fields_set
@@ -165,7 +175,8 @@ class ImageSource:
 
     def look(self) -> Sequence[SourceFile]:
         suffixes, one, ends = _TAKEN[self._what]
-        choice = Selection(self._folders, frozenset(() if self._annotations is None else (self._annotations,)), suffixes)
+        besides = frozenset(() if self._annotations is None else (self._annotations,))
+        choice = Selection(self._folders, besides, suffixes, are_texts=self._what == "sentences")
         files = list(self._place.files(choice))
         named = None if self._annotations is None else safe_path(self._annotations)
         self._annotations_file = next((file for file in files if file.path == named), None)
@@ -270,6 +281,15 @@ class ImageSource:
             f"{self._where}: the folders {_shown(classes)} are parts of a set and no classes; {advice}; if they are classes, "
             "set data.labels: folders"
         )
+
+
+def source_of(place: Place, data: DataParams) -> ImageSource:
+    """The files of a place, as what `data` takes them for."""
+    if not data.has_sentences:
+        return ImageSource(place, data)
+    from tasks.sources.texts import SentenceSource
+
+    return SentenceSource(place, data)
 
 
 def is_part(folder: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -82,3 +83,8 @@ class LocalCopy:
         file = scratch_file(self.scratch)
         self._remote.download(file)
         return file
+
+    def opened(self) -> BinaryIO:
+        """The bytes from their beginning, as a file of one's own. Raises as `file`."""
+        self.file.seek(0)
+        return os.fdopen(os.dup(self.file.fileno()), "rb")

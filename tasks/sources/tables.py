@@ -13,7 +13,6 @@ import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import PurePosixPath
-from typing import BinaryIO
 
 from gan_core.errors import DataError
 from tasks.addresses import EXCEL_SUFFIXES, SKLEARN_TABLES, TABLE_SUFFIXES, table_suffix
@@ -109,15 +108,11 @@ class RemoteTable:
         size, state = self._copy.facts.size, self._copy.facts.state
         if size is None:
             size = self._copy.file.seek(0, os.SEEK_END)
-        return [SourceFile(f"table{self._suffix}", size, state, self._opened)]
+        return [SourceFile(f"table{self._suffix}", size, state, self._copy.opened)]
 
     def check(self, before: RawReader | None = None) -> int:
-        with self._opened() as file:
+        with self._copy.opened() as file:
             return _rows_of(file.read(), self._copy.where, before, self._source)
-
-    def _opened(self) -> BinaryIO:
-        self._copy.file.seek(0)
-        return os.fdopen(os.dup(self._copy.file.fileno()), "rb")
 
 
 class SklearnTableSource:

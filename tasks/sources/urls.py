@@ -12,11 +12,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 
-from tasks.addresses import BUCKETS, archive_in, is_table, without_query
+from tasks.addresses import BUCKETS, TEXT_SUFFIXES, archive_in, without_query
 from tasks.params import DataParams
 from tasks.sources.archives import Archive
 from tasks.sources.buckets import Bucket, ObjectFile
-from tasks.sources.images import ImageSource, Selection
+from tasks.sources.images import Selection, source_of
 from tasks.sources.raw import safe_path
 from tasks.sources.remote import LocalCopy, RemoteFile
 from tasks.sources.source import Source, SourceFile, expand_variables
@@ -33,20 +33,25 @@ def open_url(workspace: Workspace, data: DataParams) -> Source:
     location = expand_variables(data.location, "data.source")
     scratch = workspace.private / "fetch"
     where = without_query(data.source)  # its variables not expanded: they may be secrets
-    if is_table(data.source):
+    is_text = data.has_sentences and without_query(location).lower().endswith(TEXT_SUFFIXES)
+    if data.has_rows or is_text:
+        copy, identity = LocalCopy(_remote_file(data.scheme, location, where), scratch, where), _identity(data.scheme, location)
         # Here, since a fetch of images is mostly the time of its imports.
+        if is_text:
+            from tasks.sources.texts import RemoteText, SentenceSource
+
+            return SentenceSource(RemoteText(copy, identity), data)
         from tasks.sources.tables import RemoteTable
 
-        copy = LocalCopy(_remote_file(data.scheme, location, where), scratch, where)
-        return RemoteTable(copy, _identity(data.scheme, location), data.source)
+        return RemoteTable(copy, identity, data.source)
     in_archive = archive_in(without_query(location))
     if in_archive is None:
-        return ImageSource(Bucket(data.scheme, location, where, scratch), data)
+        return source_of(Bucket(data.scheme, location, where, scratch), data)
     archive, below = in_archive
     query = location[len(without_query(location)) :]
     copy = LocalCopy(_remote_file(data.scheme, archive + query, where), scratch, where)
     shown = where.removesuffix("/").removesuffix(f"/{below}") if below else where
-    return ImageSource(RemoteArchive(copy, archive, shown, _identity(data.scheme, archive), below), data)
+    return source_of(RemoteArchive(copy, archive, shown, _identity(data.scheme, archive), below), data)
 
 
 def _remote_file(scheme: str, location: str, where: str) -> RemoteFile:

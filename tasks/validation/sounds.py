@@ -88,7 +88,7 @@ def decode_sound(data: bytes, wanted: DataParams, limits: ValidateParams) -> Sou
     wave = values.mean(axis=1)
     offset = float(wave.mean())
     wave = _resampled(wave - offset, rate, wanted.rate)
-    wave = _of_length(wave, wanted.length, wanted.rate)
+    wave = _of_length(wave, wanted.values, wanted.rate)
     loudness = _loudness(wave, wanted.rate)
     if loudness < limits.min_level:
         mixed = ", its two channels mixed" if channels > 1 else ""
@@ -182,11 +182,11 @@ def inspect_sounds(raw: RawReader, about: Annotated, data: DataParams, limits: V
             }
             return Row(member.path, member.sha256, label, number=len(lengths) - 1, facts=facts)
 
-        found = decoded(raw, about.images, decoder, 2 * data.length, _is_plain)
+        found = decoded(raw, about.images, decoder, 2 * data.values, _is_plain)
         rows = each_told(map(row, about.images, found), len(about.images), on_row)
     notes = [*about.notes, *_notes(lengths, lower, data)]
     return Inspection(
-        [*rows, *about.refused_rows()], about.classes, partial(SpooledRows, spool, (1, data.length), np.dtype(np.int16)), notes=notes
+        [*rows, *about.refused_rows()], about.classes, partial(SpooledRows, spool, (1, data.values), np.dtype(np.int16)), notes=notes
     )
 
 

@@ -71,16 +71,16 @@ def test_a_bias_that_fits_by_chance_makes_no_start() -> None:
 def test_rows_follow_the_names_of_their_classes() -> None:
     mine = {"table": torch.tensor([[0.0, 0], [0, 0], [0, 0]]), "other": zeros(3, 2)}
     theirs = {"table": torch.tensor([[1.0, 1], [2, 2], [3, 3]]), "other": ones(3, 2)}
-    found = take_over(mine, theirs, {"table"}, (("b", "c", "a"), ("a", "b", "gone")))
+    found = take_over(mine, theirs, {"table": (("b", "c", "a"), ("a", "b", "gone"))})
     assert found.tensors["table"].tolist() == [[2, 2], [0, 0], [1, 1]]
     assert (found.by_class, found.share) == ({"table": "2 of 3 rows, new: c"}, 10 / 12)
     assert found.tensors["other"] is theirs["other"]
-    assert "by the names of the classes: 2 of 3 rows, new: c" in found.in_words
+    assert "by the names of their rows: 2 of 3 rows, new: c" in found.in_words
     assert not mine["table"].any()
     # Of the same names nothing is moved, and where theirs are not known, rows are taken as they stand.
-    for classes in ((("a", "b", "c"), ("a", "b", "c")), None):
-        assert take_over(mine, theirs, {"table"}, classes).tensors["table"] is theirs["table"]
-    narrower = take_over(mine, {"table": ones(3, 5)}, {"table"}, (("b", "c", "a"), ("a", "b", "gone")))
+    for named in ({"table": (("a", "b", "c"), ("a", "b", "c"))}, None):
+        assert take_over(mine, theirs, named).tensors["table"] is theirs["table"]
+    narrower = take_over(mine, {"table": ones(3, 5)}, {"table": (("b", "c", "a"), ("a", "b", "gone"))})
     assert narrower.new["table"] == "(3, 5) there, (3, 2) here"
 
 

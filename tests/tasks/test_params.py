@@ -210,10 +210,10 @@ def test_what_is_missing_is_named(changes: dict[str, Any], message: str) -> None
 
 
 SOURCES = [
-    ("digits", "'digits' is not a source; allowed are sklearn://, points://, torchvision://, folder://, table://, s3://, gs://, "
+    ("digits", "'digits' is not a source; allowed are sklearn://, points://, torchvision://, folder://, table://, text://, s3://, gs://, "
      "az://, https://, http://"),
     ("sklaern://digits", "'sklaern://digits' is not a source; allowed are sklearn://, points://, torchvision://, folder://, table://, "
-     "s3://, gs://, az://, https://, http://; did you mean sklearn://?"),
+     "text://, s3://, gs://, az://, https://, http://; did you mean sklearn://?"),
     ("sklearn://digit", "'sklearn://digit': sklearn:// has digits, breast-cancer, iris, wine; did you mean sklearn://digits?"),
     ("points://cirle", "'points://cirle': points:// has circle, ring, grid; did you mean points://circle?"),
     ("torchvision://MNISTT", "torchvision:// has MNIST, FashionMNIST, KMNIST, QMNIST; did you mean torchvision://MNIST?"),
@@ -231,7 +231,7 @@ SOURCES = [
     ("https://host/set.zip?a=1&X-Amz-Signature=hush", "'https://host/set.zip': `X-Amz-Signature` looks like a secret; put it into"),
     ("https://host/set.zip?token=hush", "`token` looks like a secret; put it into an environment variable: token=$VARIABLE"),
     ("s3://bucket/x?versionId=1", "'s3://bucket/x': s3:// takes no `?` and no `#`"),
-    ("https://host/photos", "'https://host/photos' names no archive and no table, and the web lists no folders; a URL ends in .zip"),
+    ("https://host/photos", "'https://host/photos' names no archive, no table and no text, and the web lists no folders; a URL ends in "),
     ("http://host/set.zip", "'http://host/set.zip': http:// is only for this machine"),
     ("http://127.0.0.1.evil.org/set.zip", "http:// is only for this machine"),
     ("http://localhost@evil.org/set.zip", "'http://evil.org/set.zip' carries a name or password"),
@@ -291,7 +291,7 @@ COMBINATIONS: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     (IMAGES, {"schedule": "@daily", "timezone": "Mars"}, "a.timezone: 'Mars' is no time zone"),
     (IMAGES, {"timezone": "UTC"}, "a: timezone: says when a schedule is due, and there is none"),
     (PAIRS, {"train": {"recipe": "gan", "images": 9}},
-     "train.recipe: gan takes images or points or sounds or volumes or clips, and folder:///pairs has pairs"),
+     "train.recipe: gan takes images or points or sounds or volumes or clips or sentences, and folder:///pairs has pairs"),
     (PAIRS, {"data__layout": ...}, "a: train.recipe: pix2pix takes pairs, and folder:///pairs has images; data.layout: side-by"),
     (PAIRS, {"data__layout": "beside"}, "a.data.layout: 'beside' is not allowed; 'images', 'side-by-side', 'paired-folders', 'un"),
     (PAIRS, {"data__source": "sklearn://digits"}, "a.data: layout: only for folders, archives and buckets of images, not sklearn://digits"),
@@ -307,7 +307,7 @@ COMBINATIONS: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     (IMAGES, {"data__corruption": "grey", "data__channels": 1}, "a.data: corruption: grey takes the colour from images"),
     (IMAGES, {"data__corruption": "downsample", "data__size": 10}, "a.data: corruption: downsample makes images four times smaller"),
     (IMAGES, {"data__corruption": "noise"},
-     "a: train.recipe: gan takes images or points or sounds or volumes or clips, and sklearn://digits has pairs"),
+     "a: train.recipe: gan takes images or points or sounds or volumes or clips or sentences, and sklearn://digits has pairs"),
     (POINTS, {"data__corruption": "noise"}, "a.data: corruption: only for images, and points://circle has none"),
     (PAIRS, {"data__size": 50}, "a: data.size: 50 cannot be halved down to 4, 5, 6 or 7 as the U-Net needs; the nearest that can is 48"),
     (PAIRS, {"train__generator": {"widths": [8, 8, 8, 8, 8, 8, 8]}}, "a: train.generator.widths: 7 halvings, and data.size is 64"),

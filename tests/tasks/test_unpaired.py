@@ -266,7 +266,11 @@ def test_the_game_and_the_layout_need_each_other() -> None:
             "cyclegan",
             "train.recipe: cyclegan takes unpaired or pairs, and folder:///p has images; data.layout: unpaired-folders",
         ),
-        (UNPAIRED, "gan", "train.recipe: gan takes images or points or sounds or volumes or clips, and folder:///p has unpaired"),
+        (
+            UNPAIRED,
+            "gan",
+            "train.recipe: gan takes images or points or sounds or volumes or clips or sentences, and folder:///p has unpaired",
+        ),
     ):
         with pytest.raises(ConfigError, match=message):
             parse({"generators": {"x": {"data": {"source": "folder:///p", **data}, "train": {"recipe": recipe, "images": 10}, **sections}}})

@@ -34,7 +34,7 @@ def test_looking_kinds_up_loads_no_heavy_library() -> None:
     assert done.stdout.split() == []
 
 
-@pytest.mark.parametrize("name", [name for name in ALL if name not in ("points", "table", "sounds", "volumes", "clips")])
+@pytest.mark.parametrize("name", [name for name in ALL if name not in ("points", "table", "sounds", "volumes", "clips", "sentences")])
 def test_the_pictures_of_every_kind_made_of_them_are_checked_as_a_whole(name: str) -> None:
     columns = [one.column for one in kinds.of(name).expected(ValidateParams())]
     assert columns == ["width", "height", "mode", "mode", "mean", "std"]
@@ -42,6 +42,10 @@ def test_the_pictures_of_every_kind_made_of_them_are_checked_as_a_whole(name: st
 
 def test_sounds_are_checked_as_a_whole() -> None:
     assert [one.column for one in kinds.of("sounds").expected(ValidateParams())] == ["rate", "channels", "seconds", "level"]
+
+
+def test_sentences_are_checked_as_a_whole() -> None:
+    assert [one.column for one in kinds.of("sentences").expected(ValidateParams())] == ["words", "characters"]
 
 
 def test_volumes_are_checked_as_a_whole() -> None:

@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from gan_core.errors import DataError
+from gan_core.metrics.ngrams import Common
 from gan_core.metrics.shapes import Matches
 from tasks.metrics import BETTER, FLOOR_ONLY
 from tasks.promotion.comparison import Comparison, compare
@@ -18,6 +19,7 @@ from tasks.scoring.images import ImageEvidence
 from tasks.scoring.pairs import PairEvidence
 from tasks.scoring.points import PointEvidence
 from tasks.scoring.scoring import Evidence
+from tasks.scoring.sentences import SentenceEvidence
 from tasks.scoring.unpaired import UnpairedEvidence
 from tasks.scoring.volumes import VolumeEvidence
 
@@ -170,7 +172,16 @@ def of_volumes(seed: int) -> VolumeEvidence:
     return VolumeEvidence(ImageEvidence(features(250, 0), features(300, seed), None, None), found, connected)
 
 
-BIASED = ("fid", "fid_infinity", "fid_ratio", "stage1_fid", "stage2_gain")
+def of_sentences(seed: int) -> SentenceEvidence:
+    def drawn(count: int, seed: int) -> NDArray[np.int32]:
+        random = np.random.default_rng(seed)
+        tokens = 2 + random.geometric(0.2, (count, 6)).clip(max=20)
+        return np.where(np.arange(6) < random.integers(4, 7, count)[:, None], tokens, 0).astype(np.int32)
+
+    return SentenceEvidence(Common.of(drawn(200, 8), 30, most=100), drawn(200, 0), drawn(300, seed), drawn(200, 9))
+
+
+BIASED = ("ngram_distance", "fid", "fid_infinity", "fid_ratio", "stage1_fid", "stage2_gain")
 COUNTS = ("modes", "bins_filled")
 EVIDENCE: list[tuple[Evidence, Evidence]] = [
     (by_class(1), by_class(2)),
@@ -178,6 +189,7 @@ EVIDENCE: list[tuple[Evidence, Evidence]] = [
     (of_pairs(1), of_pairs(2)),
     (of_two_kinds(1), of_two_kinds(2)),
     (of_volumes(1), of_volumes(2)),
+    (of_sentences(1), of_sentences(2)),
     (of_points(1, "circle"), of_points(2, "circle")),
     (of_points(1, "ring"), of_points(2, "ring")),
 ]
