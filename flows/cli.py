@@ -663,7 +663,7 @@ def project(
     pictures = read_inputs(given, Pixels.of(generator.config.data), lambda note: typer.echo(f"note: {note}", err=True))
     features = features_of(current(), name, generator)
     found = [find(generator, image, steps, seed, label, features) for image in pictures.images]
-    write_projected(pictures.images, found, out)
+    write_projected(pictures.images, found, out, Pixels.of(generator.config.data))
     if as_json:
         _print_json([{"picture": one, "distance": it.distance, "drawn": it.drawn} for one, it in zip(pictures.names, found, strict=True)])
         return

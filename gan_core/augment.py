@@ -68,14 +68,16 @@ def mirrored_and_shifted(inputs: Tensor, outputs: Tensor, flip: bool, jitter: fl
 
 
 def _colour(images: Tensor) -> Tensor:
-    """Brightness within +-0.5, saturation within 0..2, contrast within 0.5..1.5."""
+    """Brightness within +-0.5, saturation within 0..2, contrast within 0.5..1.5; of other than three channels, which are no colours, and
+    change alike, no saturation."""
 
     def draw() -> Tensor:
         return torch.rand(len(images), 1, 1, 1, device=images.device)
 
     images = images + (draw() - 0.5)
-    grey = images.mean(dim=1, keepdim=True)
-    images = torch.lerp(grey, images, draw() * 2)
+    saturation = draw() * 2
+    if images.shape[1] in (1, 3):
+        images = torch.lerp(images.mean(dim=1, keepdim=True), images, saturation)
     middle = images.mean(dim=(1, 2, 3), keepdim=True)
     return torch.lerp(middle, images, draw() + 0.5)
 

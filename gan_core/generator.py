@@ -29,6 +29,7 @@ from gan_core.data.dataset import DatasetSpec
 from gan_core.errors import ConfigError, DataError
 from gan_core.kinds import KINDS
 from gan_core.kinds.captions import Captioned
+from gan_core.kinds.pixels import Pixels
 from gan_core.kinds.schema import Schema
 from gan_core.kinds.table import Table
 from gan_core.kinds.text import Vocabulary, check_prompts
@@ -98,8 +99,8 @@ class GeneratorConfig:
 class Samples:
     """Generated samples, and their labels (N,) where there are any.
 
-    Images are uint8 (N, C, H, W), points float32 (N, D), sounds int16 (N, 1, T), volumes uint8 (N, 1, X, Y, Z), clips uint8 (N, C, F, H,
-    W), and rows of a table float64 (N, D): numbers as they are, categories as index.
+    Images are uint8 (N, C, H, W), or uint16 or float32 where their data are kept so, points float32 (N, D), sounds int16 (N, 1, T), volumes
+    uint8 (N, 1, X, Y, Z), clips uint8 (N, C, F, H, W), and rows of a table float64 (N, D): numbers as they are, categories as index.
 
     >>> import numpy as np
     >>> from gan_core import Samples, grid
@@ -289,7 +290,7 @@ class Generator:
     def any_order(self, n: int) -> Order:
         """An order for samples of which it does not matter what they show, of one prompt or of noise where the generator takes such."""
         if self.config.inputs is not None:
-            return self.order_of(np.random.default_rng(0).integers(0, 256, (n, *self.config.inputs), dtype=np.uint8))
+            return self.order_of(Pixels.of(self.config.data).noise((n, *self.config.inputs), seed=0))
         return self.order(n, prompts=None if self.config.prompts is None else (self.config.prompts or ("a",))[:1])
 
     @torch.inference_mode()
@@ -346,16 +347,16 @@ class Generator:
         check_prompts(given)
         return tuple(given[i % len(given)] for i in range(n))
 
-    def order_of(self, inputs: NDArray[np.uint8]) -> Order:
+    def order_of(self, inputs: NDArray[Any]) -> Order:
         """What `translate` has the network do, for `draw`; argument and errors are those of `translate`."""
         self._check_inputs(inputs)
         return Order(torch.from_numpy(np.array(inputs)), None, None, None)
 
-    def translate(self, inputs: NDArray[np.uint8], back: bool = False) -> Samples:
+    def translate(self, inputs: NDArray[Any], back: bool = False) -> Samples:
         """What the generator makes of images; the same images give the same bytes on the same machine.
 
         Args:
-            inputs: uint8 (N, *config.inputs) with N of 1 to 1,000,000.
+            inputs: (N, *config.inputs) with N of 1 to 1,000,000, of the data's type: uint8, uint16 or float32.
             back: take translations to where they came from; only for a generator that goes both ways.
 
         Raises:
@@ -366,14 +367,15 @@ class Generator:
             raise ConfigError("back: this generator translates one way; leave it out")
         network = self.network.get_submodule("back") if back else self.network
         chunks = [self._pass(network, torch.from_numpy(np.array(inputs[i : i + _CHUNK])), None) for i in range(0, len(inputs), _CHUNK)]
-        return Samples(torch.cat(chunks).numpy(), None, self.config.kind)
+        return Samples(torch.cat(chunks).numpy(), None, self.config.kind, data=self.config.data)
 
-    def _check_inputs(self, inputs: NDArray[np.uint8]) -> None:
+    def _check_inputs(self, inputs: NDArray[Any]) -> None:
         expected = self.config.inputs
         if expected is None:
             raise ConfigError("inputs: this generator draws from latents and is given no images; ask for a count of samples instead")
         if inputs.dtype != self.config.data.dtype or inputs.shape[1:] != expected or not 1 <= len(inputs) <= MAX_COUNT:
-            raise ConfigError(f"inputs: expected uint8 (N, {', '.join(map(str, expected))}), got {inputs.dtype} {inputs.shape}")
+            wanted = f"{np.dtype(self.config.data.dtype)} (N, {', '.join(map(str, expected))})"
+            raise ConfigError(f"inputs: expected {wanted}, got {inputs.dtype} {inputs.shape}")
 
     @property
     def goes_back(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from gan_core.errors import ConfigError
 from gan_core.generator import Generator, Order
+from gan_core.kinds.pixels import Pixels
 from gan_core.optimizers import Adam
 
 CANDIDATES = 256
@@ -35,7 +37,7 @@ class Projected:
     label: int | None
     """Index of its class."""
     prompt: str | None
-    sample: NDArray[np.uint8]
+    sample: NDArray[Any]
     """(C, H, W), drawn from it."""
     distance: float
     """Root mean square difference of the pixels, of 255 levels."""
@@ -52,7 +54,7 @@ class Projected:
 
 def project(
     generator: Generator,
-    image: NDArray[np.uint8],
+    image: NDArray[Any],
     steps: int = 200,
     seed: int = 0,
     label: str | None = None,
@@ -65,7 +67,7 @@ def project(
 
     Args:
         generator: of images, from latents.
-        image: uint8 (C, H, W), as its samples are.
+        image: (C, H, W), as its samples are.
         steps: of Adam, 0 to 10,000; 0 gives the nearest of the candidates.
         seed: of the candidates.
         label: the class, by name; None: that of the candidates that come nearest, of all classes, or captions that it was trained on.
@@ -76,8 +78,9 @@ def project(
     """
     check_target(generator)
     config = generator.config
-    if image.dtype != np.uint8 or image.shape != config.shape:
-        raise ConfigError(f"project: expected an image uint8 {config.shape}, got {image.dtype} {image.shape}")
+    data = Pixels.of(config.data)
+    if image.dtype != data.dtype or image.shape != config.shape:
+        raise ConfigError(f"project: expected an image {np.dtype(data.dtype)} {config.shape}, got {image.dtype} {image.shape}")
     if not 0 <= steps <= 10_000:
         raise ConfigError(f"steps: {steps} is not in 0 to 10,000")
     order = generator.order(CANDIDATES, seed, label)
@@ -98,8 +101,8 @@ def project(
         None if order.labels is None else int(order.labels[at]),
         None if order.prompts is None else order.prompts[at],
         samples.samples[best],
-        _levels(samples.samples[best : best + 1], image),
-        _levels(candidates.samples[int(chosen[0])][None], image),
+        _apart(data.levels(samples.samples[best]), data.levels(image)),
+        _apart(data.levels(candidates.samples[int(chosen[0])]), data.levels(image)),
     )
 
 
@@ -146,5 +149,6 @@ def _parts(made: Tensor, wanted: Tensor, features: Features | None) -> list[Tens
     return parts if features is None else [*parts, (features(made) - features(wanted)).square().mean(dim=1)]
 
 
-def _levels(sample: NDArray[np.uint8], image: NDArray[np.uint8]) -> float:
-    return float(np.sqrt(np.square(sample[0].astype(np.float64) - image).mean()))
+def _apart(sample: NDArray[Any], image: NDArray[Any]) -> float:
+    """Root mean square difference of two images, in their units."""
+    return float(np.sqrt(np.square(sample.astype(np.float64) - image).mean()))

@@ -25,6 +25,8 @@ IMAGE_SUFFIXES = frozenset(
     )
 )
 """How the names of image files end, in lower case; also of kinds that validation refuses, so that it says so."""
+ARRAY_SUFFIXES = frozenset({".npy", ".npz"})
+"""Of arrays that are pictures where no other pictures lie."""
 SOUND_SUFFIXES = frozenset(
     f".{suffix}"
     for suffix in (

@@ -126,8 +126,9 @@ def described(generator: Generator, name: str, version: int | None) -> dict[str,
     sides: tuple[int | str, ...] = config.shape[1:] if multiple is None else ("height", "width")
     if config.inputs is not None:
         trained = " and ".join(map(str, config.inputs[1:]))
-        holds = "0 to 255" + ("" if multiple is None else f"; sides are multiples of {multiple}, {trained} in training")
-        inputs["images"] = {"type": "uint8", "shape": ["batch", config.inputs[0], *sides], "holds": holds}
+        low, high = Pixels.of(config.data).bounds
+        holds = f"{low:.10g} to {high:.10g}" + ("" if multiple is None else f"; sides are multiples of {multiple}, {trained} in training")
+        inputs["images"] = {"type": np.dtype(config.data.dtype).name, "shape": ["batch", config.inputs[0], *sides], "holds": holds}
     else:
         inputs["latents"] = {"type": "float32", "shape": ["batch", config.latent], "holds": "independent standard normal deviates"}
     if config.classes is not None:
@@ -159,7 +160,9 @@ def _outputs(generator: Generator, sides: tuple[int | str, ...]) -> dict[str, An
     samples, values = "in the data's own units", "what the samples are made of, as the network sees them"
     if isinstance(data, Pixels):
         shape = of_values = (data.shape[0], *sides)
-        samples, values = "0 to 255", "-1 to 1, which the samples are rounded from: (values + 1) * 127.5"
+        (low, high), rounded = data.bounds, "made of" if data.depth == "float" else "rounded from"
+        half = f"{(high - low) / 2:.10g}" + (f" + {low:.10g}" if low else "")
+        samples, values = f"{low:.10g} to {high:.10g}", f"-1 to 1, which the samples are {rounded}: (values + 1) * {half}"
     elif isinstance(data, Table):
         of_values = (data.encoding.width,)
         samples = "numbers as they are, days or seconds since 1970, NaN for a gap, the index of a category"
@@ -206,7 +209,7 @@ def _given(generator: Generator, count: int, side: int = 1) -> dict[str, Tensor]
     if config.inputs is not None:
         channels, height, width = config.inputs
         shape = (count, channels, height * side, width * (2 * side - 1))
-        return {"images": torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(_SEED))}
+        return {"images": torch.from_numpy(Pixels.of(config.data).noise(shape, _SEED))}
     given = {"latents": latents.independent(count, config.latent, _SEED)}
     if config.classes is not None:
         given["labels"] = config.data.labels_drawn(count, _SEED)
@@ -306,7 +309,8 @@ def _difference(generator: Generator, wrapped: _WithSamples, run: _Run, path: Pa
 def _apart(generator: Generator, samples: Tensor, made: Tensor) -> float:
     """The share of values that are further apart than a step."""
     one, other = (np.nan_to_num(generator.config.data.comparable(part.numpy()).astype(np.float64)) for part in (samples, made))
-    extent = 255.0 if samples.dtype == torch.uint8 else max(float(np.abs(one).max()), 1e-12)
+    data = generator.config.data
+    extent = data.bounds[1] - data.bounds[0] if isinstance(data, Pixels) else max(float(np.abs(one).max()), 1e-12)
     return float((np.abs(one - other) > _STEP * extent).mean())
 
 
@@ -357,6 +361,11 @@ def _loader(generator: Generator) -> str:
     config = generator.config
     labels = "" if config.classes is None else _LABELS if config.schema is None or config.schema.shares is None else _SHARES
     drawn = _DRAW.replace("LATENT", str(config.latent)) + labels + _RUN
+    if isinstance(config.data, Pixels) and not config.data.is_plain:  # which no library for pictures has a type for
+        if config.inputs is not None:
+            body = f'given = {{"images": np.load(sys.argv[1])[None]}}  # {" x ".join(map(str, config.inputs))}\n{_RUN}'
+            return _filled("python load.py ARRAY.npy writes samples.npy", f'{body}np.save("samples.npy", samples)')
+        return _filled("python load.py [COUNT] draws samples.npy", f'{drawn}np.save("samples.npy", samples)')
     picture = 'Image.fromarray(picture.squeeze(-1) if picture.shape[-1] == 1 else picture).save("samples.png")'
     if config.inputs is not None:
         channels, height, width = config.inputs

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from gan_core.errors import ConfigError, DataError, GantryError
 from gan_core.kinds.pixels import Pixels, with_channels
 from tasks.params import ValidateParams
+from tasks.validation.bands import decode
 from tasks.validation.formats import UnusableImageError
-from tasks.validation.images import Picture, Shape, decode
+from tasks.validation.images import Picture, Shape
 
 _LIMITS = ValidateParams(min_side=1, min_std=0)  # a blank picture is a poor one to train on; to translate it is a person's choice
 
@@ -24,13 +25,13 @@ _LIMITS = ValidateParams(min_side=1, min_std=0)  # a blank picture is a poor one
 class Inputs:
     """Pictures as a generator takes them, and the names of what is made of them."""
 
-    images: NDArray[np.uint8]
-    """(N, C, H, W)."""
+    images: NDArray[Any]
+    """(N, C, H, W), as the generator's data are kept."""
     names: tuple[str, ...]
 
 
-def read_input(data: bytes, spec: Pixels, where: str) -> NDArray[np.uint8]:
-    """The picture in a file's bytes as a generator takes it: uint8 (C, H, W) of `spec.inputs`, or, where it takes none, as it makes them.
+def read_input(data: bytes, spec: Pixels, where: str) -> NDArray[Any]:
+    """The picture in a file's bytes as a generator takes it: (C, H, W) of `spec.inputs`, or, where it takes none, as it makes them.
 
     Values are scaled from `spec.range`.
 
@@ -49,7 +50,9 @@ def _picture(data: bytes, spec: Pixels, where: str) -> Picture:
     """As `read_input`, with what is known of the file."""
     try:
         # A generator of crops is given one, from the middle.
-        return decode(data, Shape((spec.inputs or spec.shape)[1:], spec.fit or "crop", crops=0), _LIMITS, spec.range)
+        channels, height, width = spec.inputs or spec.shape
+        shape = Shape((height, width), spec.fit or "crop", crops=0, channels=channels, depth=spec.depth or 8)
+        return decode(data, shape, _LIMITS, spec.range)
     except UnusableImageError as reason:
         raise ConfigError(f"{where}: {reason}") from None
 
@@ -102,12 +105,14 @@ def input_files(path: Path, on_note: Callable[[str], None]) -> list[tuple[str, C
 
 
 def _in_folder(path: Path, on_note: Callable[[str], None]) -> list[tuple[str, Callable[[], BinaryIO]]]:
+    from tasks.addresses import ARRAY_SUFFIXES, IMAGE_SUFFIXES
     from tasks.sources.folder import Folder
-    from tasks.sources.images import Selection, counted
+    from tasks.sources.images import Selection, counted, without_stray_arrays
 
-    choice = Selection(None, frozenset())
+    choice = Selection(None, frozenset(), IMAGE_SUFFIXES | ARRAY_SUFFIXES)
     try:
-        files = sorted((file.path, file.open) for file in Folder(path, "--input").files(choice))
+        found = without_stray_arrays(list(Folder(path, "--input").files(choice)), choice)
+        files = sorted((file.path, file.open) for file in found)
     except DataError as error:
         raise ConfigError(f"--input {path}: {error}") from None
     left_out = counted(choice.left_out)

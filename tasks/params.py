@@ -25,7 +25,7 @@ from ruamel.yaml.error import YAMLError
 
 from gan_core.errors import ConfigError
 from gan_core.params import AnyRecipe
-from gan_core.params.common import Corruption, Fit, Kind, OneOf, Probability, Sides, Strict, nearest_sides, sides_in_words
+from gan_core.params.common import Corruption, Depth, Fit, Kind, OneOf, Probability, Sides, Strict, nearest_sides, sides_in_words
 from gan_core.rules import Rule, contradiction, names_in
 from tasks import cron, kinds
 from tasks.addresses import check_address, is_table, is_text, is_url, without_query
@@ -100,8 +100,15 @@ class DataParams(Strict):
     quarantine."""
     every: Annotated[int, Field(ge=1, le=100)] = 1
     """Clips: of a file's frames every so-many-th is taken: with 2, clips last twice as long and move in twice as large steps."""
-    channels: Literal[1, 3] | None = None
-    """Images, clips: grey or RGB; None takes what most of the files are."""
+    channels: Annotated[int, Field(ge=1, le=1_000)] | None = None
+    """Images, clips: 1 is grey, 3 RGB, and files are brought to it; None: what most of the files are. Images: of another number each file
+    must have as many: samples of a TIFF file, or as many pages; an axis of a NumPy array; red, green, blue and alpha, for 4."""
+    depth: Depth = 8
+    """Images: what values are kept in. `8`: 0 to 255. `16`: whole numbers of 16 bits, from files that have more than 8; `float`: floats,
+    which needs `range`. These two are kept as the files have them, and what is generated has the same units."""
+    show: Annotated[tuple[Annotated[int, Field(ge=1, le=1_000)], ...], Field(strict=False)] | None = None
+    """Images: which channels a picture for people shows, counted from 1: three as red, green and blue, such as [4, 3, 2], or one as grey,
+    such as [5]. None: the first three where there are so many, otherwise the first."""
     range: Literal["type", "data"] | tuple[float, float] = "type"
     """Images: the values that become black and white, alike in all files: `type`, those of the file's type (0 and 255, of 12 bits 0 and
     4,095, of 16 bits 0 and 65,535); `data`, the lowest and the highest of all files; or two numbers, such as [0, 4095]. They are counted
@@ -302,6 +309,7 @@ class DataParams(Strict):
         others |= {"direction"} if self.layout in (*LABELLED_LAYOUTS, "captions") else set()
         others |= {"captions"} if self.layout != "captions" else set()
         others |= {"crops"} if self.fit != "random-crop" else set()
+        others |= {"depth"} if self.depth == 8 else set()
         return {key: value for key, value in self.model_dump().items() if key not in others and value is not None}
 
     @model_validator(mode="after")
@@ -359,6 +367,28 @@ class DataParams(Strict):
             raise ValueError("fit: random-crop shows parts of a picture, and a caption says what the whole shows; use crop, pad or stretch")
         elif self.scheme != "folder" and not is_url(self.scheme):
             raise ValueError(f"fit: random-crop takes parts of large files, and {self.source} has none; use crop, pad or stretch")
+        return self
+
+    @model_validator(mode="after")
+    def _values_fit(self) -> Self:
+        plain = self.depth == 8 and self.channels in (None, 1, 3)
+        for key, is_set in (("corruption", self.corruption is not None), ("stack", self.stack)):
+            if is_set and not plain:
+                raise ValueError(f"{key}: is for images of 8 bits in grey or RGB; leave it out, or channels and depth")
+        if not plain and self.scheme in ("sklearn", "torchvision"):
+            raise ValueError(f"{'depth' if self.depth != 8 else 'channels'}: {self.source} has grey images of 8 bits; leave it out")
+        if not plain and self.kind == "clips":
+            raise ValueError("channels: clips are grey (1) or RGB (3); write one of the two, or leave it out")
+        if self.depth == "float" and self.range == "type":
+            raise ValueError("depth: float keeps values as files have them, whose type says nothing of black and white; set range too")
+        if self.depth == 16 and not isinstance(self.range, str) and not 0 <= self.range[0] < self.range[1] <= 65_535:
+            raise ValueError(f"range: {list(self.range)} is not within 0 to 65,535, which depth: 16 keeps; change it, or set depth: float")
+        if self.show is not None:
+            if len(self.show) not in (1, 3):
+                raise ValueError(f"show: {list(self.show)} names {len(self.show)} channels; name three, or one for a grey picture")
+            if self.channels is None or max(self.show) > self.channels:
+                many = "channels is not set" if self.channels is None else f"there are {self.channels}"
+                raise ValueError(f"show: names channel {max(self.show)}, and {many}; change one of the two")
         return self
 
     @property

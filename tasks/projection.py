@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from gan_core.errors import ConfigError, DataError
 from gan_core.files import replacing
 from gan_core.generator import Generator
+from gan_core.kinds.pixels import Pixels
 from gan_core.metrics.features import FeatureExtractor
 from gan_core.pictures import rows, save_png
 from gan_core.projection import Features, Projected
@@ -37,19 +39,20 @@ def check_place(out: Path) -> None:
         raise ConfigError(f"--out {out}: use .png (each picture beside what was found) or .npz (latents too)")
 
 
-def write_projected(targets: NDArray[np.uint8], found: Sequence[Projected], out: Path) -> None:
+def write_projected(targets: NDArray[Any], found: Sequence[Projected], out: Path, data: Pixels) -> None:
     """Write what was found, whole or not at all.
 
     Args:
-        targets: uint8 (N, C, H, W), what was looked for.
+        targets: (N, C, H, W), what was looked for.
         found: N of them.
         out: `.png`: each target beside its sample; `.npz`: `latents` (N, L), `images`, `targets`, `distances` and, where there are classes,
             `labels`.
+        data: what the generator was trained on.
     """
     samples = np.stack([one.sample for one in found])
     out.parent.mkdir(parents=True, exist_ok=True)
     if out.suffix.lower() == ".png":
-        save_png(rows(targets, samples), out)
+        save_png(rows(*map(data.pictured, (targets, samples))), out)
         return
     arrays = {"latents": np.stack([one.latent for one in found]), "images": samples, "targets": targets}
     arrays["distances"] = np.array([one.distance for one in found])

@@ -179,7 +179,7 @@ def claim(path: Path) -> Origin:
         ConfigError: it is not there.
         DataError: it is too large, no PNG, JPEG, WebP or TIFF, or claims nothing.
     """
-    text = _opened(path)[1] if not _is_tiff(path) else _of_tiff(path)
+    text = _of_tiff(path) if _is_tiff(path) else _opened(path)[1]
     if text is None:
         raise DataError(f"{path}: says nothing of what drew it")
     try:
@@ -200,14 +200,19 @@ def compare(path: Path, origin: Origin, generator: Generator, given: Inputs | No
     """
     if (others := drawn_by_others(origin, generator)) is not None:
         return others
-    image = _opened(path)[0]
+    tiff = _is_tiff(path)
+    image = None if tiff else _opened(path)[0]
     order = origin.order(generator) if given is None else generator.order_of(given.images)
     if origin.index is not None:
         if origin.index >= len(order):
             raise ConfigError(f"{path}: says that it is sample {origin.index} of {len(order)}, and there is none of that number")
         order = _only(order, origin.index)
+    if image is None:
+        return _same_values(path, generator, order)
     if isinstance(generator.config.data, Pixels) and len(order) * math.prod(generator.config.shape[1:]) > image.width * image.height:
         raise ConfigError(f"{path}: says that it shows {len(order):,} samples, for which it has too few pixels")
+    if origin.index is not None and image.format == "PNG" and generator.config.data.dtype == np.uint16:
+        return _same_values(path, generator, order)
     try:
         found = np.asarray(image.convert("RGB"))
     except (OSError, ValueError, SyntaxError) as error:
@@ -252,13 +257,37 @@ def _only(order: Order, index: int) -> Order:
     return replace(order, first=order.first[one], given=None if order.given is None else order.given[one], labels=labels, prompts=prompts)
 
 
+def _same_values(path: Path, generator: Generator, order: Order) -> Identified:
+    """Whether a file that keeps the values of samples as they are has those of an order."""
+    import imagecodecs
+
+    from tasks.samples import tiff_pages
+
+    try:
+        if _is_tiff(path):
+            found = tiff_pages(path.read_bytes())
+        else:
+            found = np.atleast_3d(imagecodecs.png_decode(path.read_bytes())).transpose(2, 0, 1)[None]
+    except Exception:  # Broken files raise anything.
+        raise DataError(f"{path}: is broken") from None
+    if len(found) != len(order) or found.shape[1:] != generator.config.shape or found.dtype != generator.config.data.dtype:
+        shapes = [f"{dtype} {' x '.join(map(str, shape))}" for dtype, shape in (
+            (np.dtype(generator.config.data.dtype), (len(order), *generator.config.shape)), (found.dtype, found.shape)
+        )]  # fmt: skip
+        return Identified(False, f"drawn again it is {shapes[0]}, and the file has {shapes[1]}")
+    low, high = Pixels.of(generator.config.data).bounds
+    (again,) = generator.draw([order])
+    laid = [np.concatenate(list(images), axis=1).transpose(1, 2, 0) for images in (found, again.samples)]
+    return same_pixels(laid[0], laid[1], high - low, lossy=False)
+
+
 def _drawn(generator: Generator, order: Order, index: int | None, given: Inputs | None) -> bytes:
     """The picture as PNG, as it is written of all samples, or of one alone."""
     from tasks.samples import encode_png
 
     (samples,) = generator.draw([order])
     if index is not None:
-        return encode_png(samples.samples[0])
+        return encode_png(Pixels.of(generator.config.data).pictured(samples.samples[0]))
     with tempfile.TemporaryDirectory(prefix="gantry-") as folder:
         path = Path(folder) / "again.png"
         kinds.of(samples.kind).written(samples, None, given).files[".png"](path)

@@ -17,6 +17,7 @@ from gan_core.errors import ConfigError
 from gan_core.files import replacing
 from tasks import kinds
 from tasks.provenance import STAMPED, stamped
+from tasks.samples import tiff_pages, write_tiff
 
 if TYPE_CHECKING:
     from gan_core.generator import Samples
@@ -32,8 +33,9 @@ def write_samples(
     * `.png`: one picture, a grid of the images, with what each was made from on its left, or a scatter of the points.
     * `.jpg`, `.jpeg`, `.webp`: the same picture, as JPEG, or as WebP without loss.
     * `.gif`: the images one after another, as an endless film.
-    * `.npz`: `images`, uint8 (N, C, H, W), or `points`, float32 (N, D); and `labels`, int64 (N,), or `prompts`, text (N,), where there
-      are any.
+    * `.tif`, `.tiff`: the images as pages, their values as they are, of any depth and number of channels.
+    * `.npz`: `images` (N, C, H, W), uint8 or as their data are kept, or `points`, float32 (N, D); and `labels`, int64 (N,), or `prompts`,
+      text (N,), where there are any.
     * `.csv`, `.parquet`: rows of a table under its columns' names, the label's last. They are written as the columns are, texts too:
       `formulas` says where a spreadsheet that opens the file would compute.
     * `.npz` of a table: `rows`, float64 (N, D), with the index of each category, and `columns`, their names.
@@ -41,8 +43,9 @@ def write_samples(
     * `.ply`, `.stl`, `.obj`: the surfaces of volumes, one behind the other; `.binvox`: a single volume; `.png`: what is seen of them;
       `.npz`: `volumes`, bool (N, X, Y, Z).
     * `.gif`, `.webp` of clips: all playing beside each other; `.png`: their frames, a row each; `.npz`: `clips`, uint8 (N, F, C, H, W).
-    * no suffix: a new folder with a PNG for each image, a WAV for each sound, a PLY for each volume, or a WebP for each clip, its name made
-      of number and class, prompt, or the name of what it was made from; or with `points.csv` or `rows.csv`.
+    * no suffix: a new folder with a PNG for each image (a TIFF where PNG would lose something of it), a WAV for each sound, a PLY for each
+      volume, or a WebP for each clip, its name made of number and class, prompt, or the name of what it was made from; or with
+      `points.csv` or `rows.csv`.
 
     Args:
         out: replaced if it is a file; a folder must be new or empty.
@@ -59,6 +62,9 @@ def write_samples(
     if ".png" in writers:
         stills = {suffix: partial(_write_stamped, writers[".png"], form, origin) for suffix, form in STAMPED.items()}
         writers = {**stills, **writers, ".png": stills[".png"]}
+    if ".tif" in writers:
+        text = None if origin is None else origin.text(None)
+        writers |= dict.fromkeys((".tif", ".tiff"), partial(write_tiff, samples.samples, text=text))
     is_folder = out.is_dir() or not out.suffix
     if not is_folder and out.suffix.lower() not in writers:
         forms = ", ".join(sorted(writers, reverse=True))
@@ -100,8 +106,11 @@ def _write_folder(out: Path, write: Callable[[Path], None], origin: Origin | Non
     try:
         temporary.chmod(0o755)
         write(temporary)
-        for index, path in enumerate(sorted(temporary.glob("*.png")) if origin is not None else ()):
-            path.write_bytes(stamped(path.read_bytes(), "png", None if origin is None else origin.text(index)))
+        if origin is not None:
+            for index, path in enumerate(sorted(temporary.glob("*.png"))):
+                path.write_bytes(stamped(path.read_bytes(), "png", origin.text(index)))
+            for index, path in enumerate(sorted(temporary.glob("*.tif"))):
+                write_tiff(tiff_pages(path.read_bytes()), path, origin.text(index))
         temporary.replace(out)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

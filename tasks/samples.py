@@ -29,10 +29,14 @@ FRAME_MS = 80
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-def encode_png(image: NDArray[np.uint8]) -> bytes:
-    """An image, uint8 (C, H, W) with C of 1 or 3, as the bytes of a PNG file."""
+def encode_png(image: NDArray[Any]) -> bytes:
+    """An image, uint8 or uint16 (C, H, W) with C of 1 or 3, as the bytes of a PNG file."""
     from PIL import Image
 
+    if image.dtype == np.uint16:
+        import imagecodecs
+
+        return bytes(imagecodecs.png_encode(np.ascontiguousarray(image[0] if len(image) == 1 else image.transpose(1, 2, 0))))
     buffer = BytesIO()
     pixels = image[0] if len(image) == 1 else image.transpose(1, 2, 0)
     Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, format="png")
@@ -49,10 +53,51 @@ def write_film(images: NDArray[np.uint8], path: Path) -> None:
     first.save(path, format="gif", save_all=True, append_images=others, duration=FRAME_MS, loop=0)
 
 
-def write_pngs(samples: Samples, folder: Path, classes: tuple[str, ...] | None, given: Inputs | None) -> None:
-    """A PNG for each image."""
+def encoded_as(image: NDArray[Any]) -> str:
+    """In which form a single image (C, H, W) loses nothing: `png` where that holds it, otherwise `tif`."""
+    return "png" if len(image) in (1, 3) and image.dtype in (np.uint8, np.uint16) else "tif"
+
+
+def encoded_image(image: NDArray[Any]) -> bytes:
+    """An image (C, H, W) as the bytes of a file in that form."""
+    if encoded_as(image) == "png":
+        return encode_png(image)
+    buffer = BytesIO()
+    write_tiff(image[None], buffer)
+    return buffer.getvalue()
+
+
+def write_tiff(images: NDArray[Any], to: Path | BytesIO, text: str | None = None) -> None:
+    """Images (N, C, H, W) as the pages of a TIFF file, their values as they are; `text` stands in its description."""
+    import tifffile
+
+    colour = images.shape[1] == 3
+    with tifffile.TiffWriter(to) as file:
+        for number, image in enumerate(images):
+            file.write(
+                np.ascontiguousarray(image[0] if len(image) == 1 else image.transpose(1, 2, 0)),
+                photometric="rgb" if colour else "minisblack",
+                planarconfig="contig" if len(image) > 1 else None,
+                compression="adobe_deflate",
+                description=text if number == 0 else None,
+                metadata=None,
+                software=False,
+            )
+
+
+def tiff_pages(data: bytes) -> NDArray[Any]:
+    """The images (N, C, H, W) of a file that `write_tiff` has written."""
+    import tifffile
+
+    with tifffile.TiffFile(BytesIO(data)) as file:
+        pages = [np.atleast_3d(page.asarray()).transpose(2, 0, 1) for page in file.pages]
+    return np.stack(pages)
+
+
+def write_each(samples: Samples, folder: Path, classes: tuple[str, ...] | None, given: Inputs | None) -> None:
+    """A file for each image: PNG where that holds it, otherwise TIFF."""
     for image, name in zip(samples.samples, file_names(samples, classes, given), strict=True):
-        (folder / f"{name}.png").write_bytes(encode_png(image))
+        (folder / f"{name}.{encoded_as(image)}").write_bytes(encoded_image(image))
 
 
 def file_names(samples: Samples, classes: tuple[str, ...] | None, given: Inputs | None = None) -> list[str]:

@@ -20,10 +20,10 @@ from PIL import Image
 
 from gan_core.errors import ConfigError, GantryError
 from gan_core.files import replacing
-from gan_core.kinds.pixels import Pixels
+from gan_core.kinds.pixels import LUMA, Pixels
 from tasks.provenance import FAITHFUL, STAMPED, Identified, drawn_by_others, in_exif, same_pixels, stamped
-from tasks.validation.formats import Format, Raster, UnusableImageError, format_of
-from tasks.validation.images import MAX_PIXELS, Bounds, tags_of, values_of
+from tasks.validation.formats import Format, UnusableImageError, format_of
+from tasks.validation.images import MAX_PIXELS, Bounds, on_white, tags_of, turned, values_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,7 +36,6 @@ MOST_PIXELS = 2 * MAX_PIXELS
 _SUFFIX: dict[Format, str] = {"JPEG": ".jpg", "TIFF": ".tif", "WebP": ".webp"}
 """What a file of these formats is written back as; all others as PNG."""
 _TIFF = (".tif", ".tiff")
-_LUMA = (0.299, 0.587, 0.114)
 _ROWS = 256
 _TURNED_BACK = {6: 8, 8: 6}
 """Orientations that others undo; the rest undo themselves."""
@@ -51,7 +50,7 @@ class Whole:
     """A picture as its file has it."""
 
     values: NDArray[Any]
-    """(H, W, 1 or 3), upright."""
+    """(H, W, C), upright."""
     bounds: Bounds
     """The values that are black and white."""
     form: Format
@@ -65,7 +64,8 @@ class Whole:
     @property
     def suffix(self) -> str:
         """Of the file that it is written back as."""
-        return _SUFFIX.get(self.form, ".png") if self.values.dtype in (np.uint8, np.uint16) else ".tif"
+        is_usual = self.values.dtype in (np.uint8, np.uint16) and self.values.shape[2] in (1, 3)
+        return _SUFFIX.get(self.form, ".png") if is_usual else ".tif"
 
 
 def read_whole(data: bytes, spec: Pixels, where: str) -> Whole:
@@ -75,9 +75,12 @@ def read_whole(data: bytes, spec: Pixels, where: str) -> Whole:
         ConfigError: it is no picture, broken, too large, has no size, or does not say what is black and white; begins with `where`.
     """
     try:
-        form, raster = format_of(data), values_of(data, _check)
+        channels = (spec.inputs or spec.shape)[0]
+        form, raster = format_of(data), values_of(data, _check, channels)
     except UnusableImageError as reason:
         raise ConfigError(f"{where}: {reason}") from None
+    if channels not in (1, 3, found := np.atleast_3d(raster.values).shape[2]):
+        raise ConfigError(f"{where}: has {found} channel{'s' if found > 1 else ''}, and this generator takes {channels}")
     bounds = spec.range or (None if raster.top is None else (0.0, float(raster.top)))
     if bounds is None:
         raise ConfigError(f"{where}: float or signed pixels, of which the file does not say what is black and white; see data.range")
@@ -88,7 +91,7 @@ def read_whole(data: bytes, spec: Pixels, where: str) -> Whole:
     if raster.mode in _COLOUR_MODES:
         notes.append(f"{raster.mode} has become RGB" + (", without its colour profile" if icc and raster.mode != "YCbCr" else ""))
         icc = icc if raster.mode == "YCbCr" else None
-    values = np.atleast_3d(_on_white(raster, bounds))
+    values = np.atleast_3d(on_white(raster, bounds))
     return Whole(np.ascontiguousarray(turned(values, raster.orientation)), bounds, form, icc, exif, raster.orientation, notes)
 
 
@@ -97,26 +100,6 @@ def _check(width: int, height: int) -> None:
         raise UnusableImageError(f"too small: {width} x {height} pixels; there is nothing in it to translate")
     if width * height > MOST_PIXELS:
         raise UnusableImageError(f"too large: {width} x {height} pixels, more than {MOST_PIXELS:,} in all")
-
-
-def _on_white(raster: Raster, bounds: Bounds) -> NDArray[Any]:
-    if raster.alpha is None:
-        return raster.values
-    values = np.array(raster.values)
-    for start in range(0, len(values), _ROWS):
-        rows, opaque = values[start : start + _ROWS].astype(np.float64), raster.alpha[start : start + _ROWS] / 255
-        opaque = opaque if rows.ndim == 2 else opaque[..., None]
-        lit = (rows if raster.premultiplied else rows * opaque) + (1 - opaque) * bounds[1]
-        values[start : start + _ROWS] = np.rint(np.clip(lit, *bounds))
-    return values
-
-
-def turned(values: NDArray[Any], orientation: int) -> NDArray[Any]:
-    """A picture (H, W, C) that lies as EXIF says, upright."""
-    mirrored = {2: values[:, ::-1], 4: values[::-1], 5: values.transpose(1, 0, 2), 7: np.rot90(values.transpose(1, 0, 2), 2)}
-    if orientation in mirrored:
-        return mirrored[orientation]
-    return np.rot90(values, {3: 2, 6: -1, 8: 1}.get(orientation, 0))
 
 
 def translate_whole(generator: Generator, whole: Whole, tile: int | None, on_tile: Callable[[int, int], None]) -> Whole:
@@ -138,7 +121,7 @@ def translate_whole(generator: Generator, whole: Whole, tile: int | None, on_til
         given = given.sub_(low).mul_(2 / (high - low)).sub_(1).clamp_(-1, 1)
         if len(given) == inputs[0]:
             return given
-        luma = torch.tensor(_LUMA)[:, None, None]
+        luma = torch.tensor(LUMA)[:, None, None]
         return given.expand(3, -1, -1) if len(given) == 1 else (given * luma).sum(dim=0, keepdim=True)
 
     def stored(made: Tensor) -> NDArray[Any]:
@@ -169,6 +152,8 @@ def write_whole(whole: Whole, out: Path, text: str | None) -> None:
     if kind not in deep:
         fits = ".png or .tif" if kind == np.uint16 else ".tif"
         raise ConfigError(f"{out}: {suffix} holds no {kind.name} pixels, as the picture has; name it {fits}")
+    if whole.values.shape[2] not in (1, 3) and suffix not in _TIFF:
+        raise ConfigError(f"{out}: {suffix} holds no {whole.values.shape[2]} channels, as the picture has; name it .tif")
     keeps_turn = whole.orientation != 1 and (suffix in _TIFF or whole.exif is not None)
     values = turned(whole.values, _TURNED_BACK.get(whole.orientation, whole.orientation)) if keeps_turn else whole.values
     values = np.ascontiguousarray(values[..., 0] if values.shape[2] == 1 else values)
@@ -219,7 +204,8 @@ def _write_tiff(values: NDArray[Any], whole: Whole, out: Path, orientation: int,
     tifffile.imwrite(
         out,
         values,
-        photometric="rgb" if values.ndim == 3 else "minisblack",
+        photometric="rgb" if values.shape[2:] == (3,) else "minisblack",
+        planarconfig="contig" if values.ndim == 3 else None,
         compression="adobe_deflate",
         rowsperstrip=_ROWS,
         iccprofile=whole.icc,

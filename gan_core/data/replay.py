@@ -77,7 +77,7 @@ def _misfit(new: Dataset, old: Dataset) -> str | None:
     if (here.classes is None) != (there.classes is None):
         return f"has {'no ' if there.classes is None else ''}labels, unlike this one"
     if not here.stands_beside(there):
-        return "has other columns than this one"
+        return "has other columns, or values of another kind, than this one"
     return None
 
 

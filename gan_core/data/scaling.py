@@ -1,7 +1,7 @@
 """Between a sample as it is stored and as networks see it.
 
-Images, clips and volumes: uint8 0..255 on disk, float32 -1..1 in the networks. Points: any range on disk, mean 0 and deviation 1 a column
-in the networks.
+Images, clips and volumes: uint8 0..255 on disk, float32 -1..1 in the networks; deeper images likewise, from the values that are black and
+white. Points: any range on disk, mean 0 and deviation 1 a column in the networks.
 """
 
 from __future__ import annotations
@@ -29,6 +29,16 @@ def images_to_unit(images: Tensor) -> Tensor:
 def images_to_bytes(images: Tensor) -> Tensor:
     """float -1..1 -> uint8 0..255, rounded; what lies outside is clipped."""
     return images.float().add(1.0).mul_(127.5).round_().clamp_(0, 255).byte()
+
+
+def values_to_unit(values: Tensor, low: float, high: float) -> Tensor:
+    """Any numbers -> float32, `low` as -1 and `high` as 1; what lies outside is clipped."""
+    return values.float().sub(low).mul_(2.0 / (high - low)).sub_(1.0).clamp_(-1.0, 1.0)
+
+
+def unit_to_values(unit: Tensor, low: float, high: float) -> Tensor:
+    """The inverse of `values_to_unit`: float32, not rounded."""
+    return unit.float().clamp(-1.0, 1.0).add_(1.0).mul_((high - low) / 2.0).add_(low)
 
 
 def points_to_unit(points: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:

@@ -21,7 +21,7 @@ from gan_core import pictures
 from gan_core.data.dataset import PREVIEW_SEED, Dataset, write_spec
 from gan_core.data.packing import Rows, pack, sample_shape
 from gan_core.errors import DataError
-from gan_core.kinds.pixels import Pixels
+from gan_core.kinds.pixels import Pixels, depth_of
 from gan_core.kinds.text import Captions, Vocabulary
 
 if TYPE_CHECKING:
@@ -50,14 +50,14 @@ class Captioned(Pixels):
     def pack(
         cls,
         folder: Path,
-        samples: Mapping[str, Rows],  # uint8 (N, C, H, W) of each split
+        samples: Mapping[str, Rows],  # (N, C, H, W) of each split: uint8, uint16 or float32
         captions: Mapping[str, Sequence[Sequence[str]]],  # at least one of each, in the same order
     ) -> Self:
         """Write images and their captions into `folder` as a packed data set; dataset.json is written last.
 
         The vocabulary is that of the training split.
         """
-        counts = pack(folder, samples, cls.dtype)
+        depth, counts = depth_of(samples), pack(folder, samples, samples["train"].dtype)
         texts = {split: [text for one in of for text in one] for split, of in captions.items()}
         vocabulary = Vocabulary.of(texts["train"])
         length = vocabulary.encode([text for of in texts.values() for text in of]).shape[1]
@@ -72,6 +72,7 @@ class Captioned(Pixels):
         spec = cls(
             shape=sample_shape(samples),
             counts=counts,
+            depth=depth,
             vocabulary=vocabulary.words,
             caption_counts={split: len(of) for split, of in texts.items()},
             caption_length=length,
@@ -109,4 +110,5 @@ class Captioned(Pixels):
 def prompt_grid(generator: Generator, prompts: Sequence[str], draws: int, seed: int) -> NDArray[np.uint8]:
     """A picture, uint8 (H, W, 3), of `draws` images for each of the prompts, a row a prompt."""
     repeated = [prompt for prompt in prompts for _ in range(draws)]
-    return pictures.grid(generator.sample(len(repeated), seed, prompts=repeated).samples, columns=draws)
+    drawn = generator.sample(len(repeated), seed, prompts=repeated).samples
+    return pictures.grid(Pixels.of(generator.config.data).pictured(drawn), columns=draws)

@@ -39,7 +39,7 @@ class Clips(Pixels):
         classes: tuple[str, ...] | None = None,
     ) -> Self:
         """Write clips into `folder` as a packed data set; dataset.json is written last."""
-        counts = pack(folder, samples, cls.dtype, labels)
+        counts = pack(folder, samples, np.uint8, labels)
         return write_spec(folder, cls(sample_shape(samples), counts, classes))
 
     def preview(self, generator: Generator, dataset: Dataset) -> NDArray[np.uint8]:

@@ -15,7 +15,7 @@ from gan_core import pictures
 from gan_core.data.dataset import PREVIEW_SEED, Dataset, write_spec
 from gan_core.data.packing import Rows, pack, sample_shape, write_rows
 from gan_core.errors import DataError
-from gan_core.kinds.pixels import Pixels
+from gan_core.kinds.pixels import Pixels, depth_of
 
 if TYPE_CHECKING:
     from gan_core.generator import Generator
@@ -36,13 +36,14 @@ class Images(Pixels):
     def pack(
         cls,
         folder: Path,
-        samples: Mapping[str, Rows],  # uint8 (N, C, H, W) of each split
+        samples: Mapping[str, Rows],  # (N, C, H, W) of each split: uint8, uint16 or float32
         labels: Mapping[str, Sequence[int]] | None = None,  # index into classes of each, in the same order
         classes: tuple[str, ...] | None = None,
     ) -> Self:
         """Write images into `folder` as a packed data set; dataset.json is written last."""
-        counts = pack(folder, samples, cls.dtype, labels)
-        return write_spec(folder, cls(sample_shape(samples), counts, classes))
+        depth = depth_of(samples)
+        counts = pack(folder, samples, samples["train"].dtype, labels)
+        return write_spec(folder, cls(sample_shape(samples), counts, classes, depth=depth))
 
     def stack(self, folder: Path, seed: int) -> Self:
         """Turn these grey images, packed in `folder`, into stacks of three, as colour channels: the protocol of stacked MNIST
@@ -72,4 +73,4 @@ class Images(Pixels):
         return write_spec(folder, replace(self, shape=(3, height, width), classes=classes, stacked=self.classes))
 
     def preview(self, generator: Generator, dataset: Dataset) -> NDArray[np.uint8]:
-        return pictures.grid(generator.sample(_PREVIEW_COUNT, PREVIEW_SEED).samples)
+        return pictures.grid(self.pictured(generator.sample(_PREVIEW_COUNT, PREVIEW_SEED).samples))

@@ -16,7 +16,7 @@ from gan_core.data.packing import Rows, pack, sample_shape, write_rows
 from gan_core.errors import DataError
 from gan_core.kinds.corruptions import FACTOR, corrupt
 from gan_core.kinds.images import Images
-from gan_core.kinds.pixels import Translated
+from gan_core.kinds.pixels import Translated, depth_of
 from gan_core.params.common import Corruption
 
 if TYPE_CHECKING:
@@ -38,13 +38,14 @@ class Pairs(Translated):
     def pack(
         cls,
         folder: Path,
-        samples: Mapping[str, Rows],  # uint8 (N, C, H, W) of each split: what is to be made
-        inputs: Mapping[str, Rows],  # uint8 (N, C', H, W): what each is made from, in the same order
+        samples: Mapping[str, Rows],  # (N, C, H, W) of each split, uint8, uint16 or float32: what is to be made
+        inputs: Mapping[str, Rows],  # (N, C', H, W), of the same type: what each is made from, in the same order
     ) -> Self:
         """Write pairs of images into `folder` as a packed data set; dataset.json is written last."""
-        counts = pack(folder, samples, cls.dtype)
-        pack(folder, inputs, cls.dtype, ending="_inputs")
-        return write_spec(folder, cls(sample_shape(samples), counts, inputs=sample_shape(inputs)))
+        depth, dtype = depth_of(samples), samples["train"].dtype
+        counts = pack(folder, samples, dtype)
+        pack(folder, inputs, dtype, ending="_inputs")
+        return write_spec(folder, cls(sample_shape(samples), counts, inputs=sample_shape(inputs), depth=depth))
 
     @classmethod
     def spoil(cls, folder: Path, images: Images, corruption: Corruption, seeds: Mapping[str, Sequence[int]]) -> Self:
@@ -64,11 +65,11 @@ class Pairs(Translated):
         for split in images.splits:
             whole = np.load(folder / f"{split}.npy", mmap_mode="r", allow_pickle=False)
             spoiled = (corrupt(np.array(image), corruption, seed) for image, seed in zip(whole, seeds[split], strict=True))
-            write_rows(folder / f"{split}_inputs.npy", spoiled, (len(whole), *inputs), cls.dtype)
+            write_rows(folder / f"{split}_inputs.npy", spoiled, (len(whole), *inputs), images.dtype)
         return write_spec(folder, cls(images.shape, images.counts, images.classes, inputs, corruption=corruption))
 
     def preview(self, generator: Generator, dataset: Dataset) -> NDArray[np.uint8]:
         """Rows of input, generated and real, of the first held-out pairs, or of training pairs where none are held out."""
         split = "holdout" if len(dataset.samples["holdout"]) else "train"
         inputs, real = (np.array(part[split][:_PREVIEW_ROWS]) for part in (dataset.inputs, dataset.samples))
-        return pictures.rows(inputs, generator.translate(inputs).samples, real)
+        return pictures.rows(*map(self.pictured, (inputs, generator.translate(inputs).samples, real)))

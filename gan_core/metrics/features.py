@@ -32,8 +32,9 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from gan_core.augment import augment, varied
 from gan_core.data.batches import Batches
 from gan_core.data.dataset import Dataset, DatasetSpec
-from gan_core.data.scaling import channels_last, images_to_unit
+from gan_core.data.scaling import channels_last, images_to_unit, values_to_unit
 from gan_core.errors import DataError
+from gan_core.kinds.pixels import Pixels
 from gan_core.metrics.fitting import one_cycle, steps_for
 from gan_core.networks.common import Layers
 from gan_core.randomness import reseed
@@ -75,6 +76,8 @@ class ExtractorConfig:
     """Words that a matcher knows."""
     palette: tuple[tuple[int, ...], ...] | None = None
     """The colours of the classes that a segmentation network tells apart, by pixel."""
+    values: tuple[str, float, float] | None = None
+    """Of images that are not 0 to 255 in 8 bits: the type of their values, and those that are black and white."""
 
 
 class FeatureExtractor(ABC):
@@ -105,21 +108,29 @@ class FeatureExtractor(ABC):
     @property
     def hash(self) -> str:
         """Names the extractor (hexadecimal, 64 characters): equal hashes give equal features."""
-        facts = {"format": FORMAT, "kind": self.config.kind, "shape": self.config.shape, "weights": _digest(self._weights())}
+        facts: dict[str, Any] = {
+            "format": FORMAT,
+            "kind": self.config.kind,
+            "shape": self.config.shape,
+            "weights": _digest(self._weights()),
+        }
+        facts |= {} if self.config.values is None else {"values": self.config.values}
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
     def fits(self, spec: DatasetSpec) -> bool:
         """Whether it takes the images of a data set; a classifier has to know its classes too."""
-        return self.config.shape == spec.shape and self.config.classes in (None, spec.classes)
+        fits = self.config.shape == spec.shape and self.config.values == values_of(spec)
+        return fits and self.config.classes in (None, spec.classes)
 
-    def features(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Features of uint8 images (N, C, H, W), or volumes (N, C, X, Y, Z): float32 (N, D).
+    def features(self, images: NDArray[Any]) -> NDArray[np.float32]:
+        """Features of images (N, C, H, W), or volumes (N, C, X, Y, Z), as they are kept: float32 (N, D).
 
         Raises:
             DataError: the images are of another shape or type.
         """
-        if images.dtype != np.uint8 or images.shape[1:] != self.config.shape:
-            raise DataError(f"features: expected uint8 images of {self.config.shape}, got {images.dtype} of {images.shape[1:]}")
+        expected = "uint8" if self.config.values is None else self.config.values[0]
+        if images.dtype != expected or images.shape[1:] != self.config.shape:
+            raise DataError(f"features: expected {expected} images of {self.config.shape}, got {images.dtype} of {images.shape[1:]}")
         device = next(self.network.parameters()).device
         results = np.empty((len(images), self.width), dtype=np.float32)
         with torch.inference_mode(), in_float32():
@@ -128,8 +139,13 @@ class FeatureExtractor(ABC):
             for start in range(0, len(images), size):
                 # A copy, since a memory-mapped array cannot be written to and torch warns of that.
                 chunk = torch.from_numpy(np.array(images[start : start + size])).to(device)
-                results[start : start + size] = features(prepared(chunk)).cpu().numpy()
+                results[start : start + size] = features(self.prepared(chunk)).cpu().numpy()
         return results
+
+    def prepared(self, images: Tensor) -> Tensor:
+        """Images or volumes as the network takes them: float32 in -1..1, channels last."""
+        unit = images_to_unit(images) if self.config.values is None else values_to_unit(images, *self.config.values[1:])
+        return unit.contiguous(memory_format=channels_last(images.dim()))
 
     def to(self, device: str | torch.device) -> Self:
         """Move the network to a device, in place."""
@@ -147,7 +163,8 @@ class FeatureExtractor(ABC):
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
         (temporary / "extractor.safetensors").write_bytes(data)
-        text = json.dumps({"format": FORMAT, **asdict(saved.config)}, indent=2, sort_keys=True)
+        facts = {key: value for key, value in asdict(saved.config).items() if key != "values" or value is not None}
+        text = json.dumps({"format": FORMAT, **facts}, indent=2, sort_keys=True)
         (temporary / "config.json").write_text(text + "\n")
         shutil.rmtree(folder, ignore_errors=True)
         temporary.replace(folder)
@@ -206,7 +223,7 @@ class ClassifierExtractor(FeatureExtractor):
         device = torch.device(device)
         network = _channels_last(_seeded_network(spec, len(spec.classes), seed).to(device))
         _fit(network, Batches(dataset, seed, device), spec.counts["train"], seed, augmented)
-        config = ExtractorConfig(cls.kind, spec.shape, spec.classes, seed, spec.digest)
+        config = ExtractorConfig(cls.kind, spec.shape, spec.classes, seed, spec.digest, values=values_of(spec))
         fitted = cls(config, network)
         right = fitted.classify(fitted.features(dataset.samples["holdout"])) == dataset.labels["holdout"]
         return cls(replace(config, holdout_accuracy=round(float(right.mean()), 6) if len(right) else None), network)
@@ -262,7 +279,7 @@ class RandomConvExtractor(FeatureExtractor):
             network.train()
             for start in range(0, min(_CALIBRATION, spec.counts["train"]), size):
                 network.features(batches.after(start, size).real)
-        return cls(ExtractorConfig(cls.kind, spec.shape, None, seed, spec.digest), network)
+        return cls(ExtractorConfig(cls.kind, spec.shape, None, seed, spec.digest, values=values_of(spec)), network)
 
 
 class ImageNetwork(nn.Module):
@@ -391,9 +408,9 @@ def _channels_last(network: _Network) -> _Network:
     return network
 
 
-def prepared(images: Tensor) -> Tensor:
-    """uint8 images or volumes as an extractor's network takes them: float32 in -1..1, channels last."""
-    return images_to_unit(images).contiguous(memory_format=channels_last(images.dim()))
+def values_of(spec: DatasetSpec) -> tuple[str, float, float] | None:
+    """As `ExtractorConfig.values`, of a data set's images."""
+    return None if not isinstance(spec, Pixels) or spec.depth is None else (np.dtype(spec.dtype).name, *spec.bounds)
 
 
 def image_shape(spec: DatasetSpec) -> tuple[int, int, int]:
@@ -433,6 +450,7 @@ def _read_config(path: Path) -> ExtractorConfig:
         for key in ("classes", "vocabulary"):
             fields[key] = None if fields.get(key) is None else tuple(fields[key])
         fields["palette"] = tuple(map(tuple, fields["palette"])) if fields.get("palette") else None
+        fields["values"] = tuple(fields["values"]) if fields.get("values") else None
         return ExtractorConfig(**fields)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from None

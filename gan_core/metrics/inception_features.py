@@ -17,7 +17,7 @@ from torch import Tensor
 
 from gan_core.data.dataset import Dataset, DatasetSpec
 from gan_core.errors import DataError
-from gan_core.metrics.features import ExtractorConfig, ExtractorKind, FeatureExtractor, ImageNetwork, image_shape
+from gan_core.metrics.features import ExtractorConfig, ExtractorKind, FeatureExtractor, ImageNetwork, image_shape, values_of
 
 URL = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth"
 """Of the weights; the name ends in the first digits of the file's SHA-256."""
@@ -75,14 +75,15 @@ class InceptionExtractor(FeatureExtractor):
             network.inception.load_state_dict(downloaded())
         except RuntimeError as error:
             raise DataError(f"{weights_file()}: not the weights of this network ({str(error).splitlines()[0]}); delete it") from None
-        return cls(ExtractorConfig(cls.kind, shape, None, seed, dataset.spec.digest), network.to(torch.device(device)))
+        config = ExtractorConfig(cls.kind, shape, None, seed, dataset.spec.digest, values=values_of(dataset.spec))
+        return cls(config, network.to(torch.device(device)))
 
     @staticmethod
     def _empty(config: ExtractorConfig) -> ImageNetwork:
         return InceptionNetwork()
 
     def fits(self, spec: DatasetSpec) -> bool:
-        return self.config.shape == spec.shape
+        return self.config.shape == spec.shape and self.config.values == values_of(spec)
 
 
 def weights_file() -> Path:

@@ -7,7 +7,7 @@ nothing with any generator's own text encoder and never sees a generated image.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import ClassVar, Self, cast
+from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from gan_core.errors import DataError
 from gan_core.kinds.captions import Captioned
 from gan_core.kinds.text import Captions, Vocabulary
 from gan_core.losses import matching_loss
-from gan_core.metrics.features import ExtractorConfig, ExtractorKind, FeatureNetwork, RandomConvExtractor, in_float32, prepared
+from gan_core.metrics.features import ExtractorConfig, ExtractorKind, FeatureNetwork, RandomConvExtractor, in_float32, values_of
 from gan_core.metrics.fitting import one_cycle, steps_for
 from gan_core.networks.text import ImageEncoder, TextEncoder, similarities
 
@@ -88,10 +88,11 @@ class MatchingExtractor(RandomConvExtractor):
         return MatchingNetwork(config.shape, len(Vocabulary(config.vocabulary or ())))
 
     def fits(self, spec: DatasetSpec) -> bool:
-        return isinstance(spec, Captioned) and (self.config.shape, self.config.vocabulary) == (spec.shape, spec.vocabulary)
+        own = self.config.shape, self.config.values, self.config.vocabulary
+        return isinstance(spec, Captioned) and own == (spec.shape, values_of(spec), spec.vocabulary)
 
-    def similarities(self, images: NDArray[np.uint8], texts: tuple[str, ...]) -> NDArray[np.float32]:
-        """Cosines between uint8 images (N, C, H, W) and M captions: float32 (N, M)."""
+    def similarities(self, images: NDArray[Any], texts: tuple[str, ...]) -> NDArray[np.float32]:
+        """Cosines between images (N, C, H, W) and M captions: float32 (N, M)."""
         network = cast(MatchingNetwork, self.network)
         device = next(network.parameters()).device
         tokens = Vocabulary(self.config.vocabulary or ()).encode(texts)
@@ -100,14 +101,14 @@ class MatchingExtractor(RandomConvExtractor):
             encoded = network.texts(torch.from_numpy(tokens).to(device))
             for start in range(0, len(images), _CHUNK):
                 chunk = torch.from_numpy(np.array(images[start : start + _CHUNK])).to(device)
-                found[start : start + _CHUNK] = similarities(network.encode(prepared(chunk)), encoded).cpu().numpy()
+                found[start : start + _CHUNK] = similarities(network.encode(self.prepared(chunk)), encoded).cpu().numpy()
         return found
 
-    def recall(self, images: NDArray[np.uint8], captions: Captions, seed: int) -> NDArray[np.bool_]:
+    def recall(self, images: NDArray[Any], captions: Captions, seed: int) -> NDArray[np.bool_]:
         """Whether each caption's image is matched to it among 100 captions: bool (M,) for the M captions of a split.
 
         Args:
-            images: uint8 (N, C, H, W), the split's samples.
+            images: (N, C, H, W), the split's samples.
             captions: of these samples.
             seed: chooses the other captions.
         """

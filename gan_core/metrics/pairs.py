@@ -1,5 +1,5 @@
-"""How near images come to their real partners: a score each, float64 (N,), of uint8 (N, C, H, W) against uint8 (N, C, H, W); by features,
-whether each lies nearest to its own.
+"""How near images come to their real partners: a score each, float64 (N,), of (N, C, H, W) against (N, C, H, W), both on the scale of 0 to
+255, in 8 bits or not; by features, whether each lies nearest to its own.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ CANDIDATES = 100
 _WINDOW, _SIGMA = 11, 1.5
 
 
-def mean_absolute_errors(images: NDArray[np.uint8], partners: NDArray[np.uint8]) -> NDArray[np.float64]:
+def mean_absolute_errors(images: NDArray[Any], partners: NDArray[Any]) -> NDArray[np.float64]:
     """The mean absolute difference of the values, 0 to 1."""
-    difference = np.abs(images.astype(np.int16) - partners.astype(np.int16))
+    difference = np.abs(images.astype(np.float64) - partners)
     return np.asarray(difference.mean(axis=(1, 2, 3)) / 255)
 
 
-def psnrs(images: NDArray[np.uint8], partners: NDArray[np.uint8], where: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
+def psnrs(images: NDArray[Any], partners: NDArray[Any], where: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
     """The peak signal-to-noise ratio in decibels, 10 log10(255^2 / mean squared difference), at most 100.
 
     Args:
-        images: uint8 (N, C, H, W).
+        images: (N, C, H, W), 0 to 255.
         partners: the same.
         where: (N, H, W), the pixels that count; None counts all. Images without any such pixel have NaN.
     """
@@ -44,7 +44,7 @@ def psnrs(images: NDArray[np.uint8], partners: NDArray[np.uint8], where: NDArray
     return np.asarray(10 * np.log10(255.0**2 / np.maximum(errors, 255.0**2 / 10 ** (MOST_PSNR / 10))))
 
 
-def ssims(images: NDArray[np.uint8], partners: NDArray[np.uint8]) -> NDArray[np.float64]:
+def ssims(images: NDArray[Any], partners: NDArray[Any]) -> NDArray[np.float64]:
     """The structural similarity, -1 to 1 (Wang et al., 2004): a Gaussian window of 11 pixels and deviation 1.5, K1 0.01, K2 0.03.
 
     The mean over the window's places inside the image; on images of fewer than 11 pixels the window is the largest odd one inside.

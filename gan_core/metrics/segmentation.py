@@ -121,7 +121,7 @@ class SegmentationExtractor(FeatureExtractor):
         device = next(self.network.parameters()).device
         wanted = torch.from_numpy(labels_of(maps, self._palette))
         with torch.inference_mode(), features.in_float32():
-            found = self.network(features.prepared(torch.from_numpy(np.array(images)).to(device))).argmax(dim=1).cpu()
+            found = self.network(self.prepared(torch.from_numpy(np.array(images)).to(device))).argmax(dim=1).cpu()
         right: NDArray[np.float64] = (found == wanted).to(torch.float64).mean(dim=(1, 2)).numpy()
         return right
 

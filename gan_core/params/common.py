@@ -64,6 +64,8 @@ class OneOf:
         return chosen.model_validate(section)
 
 
+Depth = Literal[8, 16, "float"]
+"""What the values of images are kept in: uint8, uint16 or float32."""
 Fit = Literal["crop", "pad", "stretch", "random-crop"]
 """How images of another shape are brought to the one that is asked for."""
 FITS: Mapping[Fit, str] = {

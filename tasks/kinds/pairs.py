@@ -44,6 +44,10 @@ class PairKind(PixelKind):
         from gan_core.kinds.pairs import Pairs
 
         if params.features == "segmentation":
+            if not Pairs.of(spec).is_plain or Pairs.of(spec).inputs not in ((1, *spec.shape[1:]), (3, *spec.shape[1:])):
+                raise ConfigError(
+                    f"generators.{name}.evaluate.features: segmentation is for label maps of 8 bits in grey or RGB; use random"
+                )
             if Pairs.of(spec).corruption is not None:
                 raise ConfigError(
                     f"generators.{name}.evaluate.features: segmentation needs label maps as inputs, not spoiled images; use random"

@@ -34,7 +34,23 @@ class PixelKind(DataKind):
     """A kind of data whose samples are images of one size."""
 
     keys = frozenset(
-        {"root", "size", "fit", "crops", "channels", "range", "layout", "folders", "direction", "labels", "group", "corruption", "stack"}
+        {
+            "root",
+            "size",
+            "fit",
+            "crops",
+            "channels",
+            "depth",
+            "show",
+            "range",
+            "layout",
+            "folders",
+            "direction",
+            "labels",
+            "group",
+            "corruption",
+            "stack",
+        }
     )
     limits = frozenset({"min_side", "max_side", "min_std", "near_twins"})
     family = "images"
@@ -83,21 +99,24 @@ class PixelKind(DataKind):
 
         with closing(good.samples):
             spec = self._pack(folder, good, data)
-        # What reads pictures for its generator needs both; what is as usual is left out, and digests stay as they were.
+        # What reads and shows pictures for its generator needs them; what is as usual is left out, and digests stay as they were.
         bounds, way = good.inspection.range, None if data.fit == "crop" else data.fit
-        return spec if bounds is None and way is None else write_spec(folder, replace(spec, range=bounds, fit=way))
+        told = (bounds, way, data.show) != (None, None, None)
+        return write_spec(folder, replace(spec, range=bounds, fit=way, show=data.show)) if told else spec
 
     @abstractmethod
     def _pack(self, folder: Path, good: Good, data: DataParams) -> Pixels: ...
 
-    def drift_of(self, samples: NDArray[np.uint8], spec: Pixels) -> tuple[Mapping[str, NDArray[np.float64]], NDArray[np.float64]]:
+    def drift_of(self, samples: NDArray[Any], spec: Pixels) -> tuple[Mapping[str, NDArray[np.float64]], NDArray[np.float64]]:
         from tasks.validation.images import array_statistics
         from tasks.validation.projections import projections
 
-        return dict(zip(("brightness", "contrast"), array_statistics(samples.transpose(0, 2, 3, 1)), strict=True)), projections(samples)
+        levels = spec.levels(samples)
+        return dict(zip(("brightness", "contrast"), array_statistics(levels.transpose(0, 2, 3, 1)), strict=True)), projections(levels)
 
     def features(self, name: str, spec: DatasetSpec, params: EvaluateParams) -> ExtractorKind:
         refuse_segmentation(name, params)
+        refuse_bands(name, spec, params)
         return "inception" if params.features == "inception" else classifier_or_random(name, spec, params)
 
     def check(self, dataset: Dataset, params: EvaluateParams) -> None:
@@ -111,14 +130,15 @@ class PixelKind(DataKind):
 
     def written(self, samples: Samples, classes: tuple[str, ...] | None, given: Inputs | None) -> Written:
         from gan_core.pictures import grid, rows, save_png
-        from tasks.samples import write_film, write_pngs
+        from tasks.samples import write_each, write_film, write_tiff
 
-        images = samples.samples
+        images, pictured = samples.samples, _spec(samples).pictured
         files: Mapping[str, Callable[[Path], None]] = {
-            ".png": lambda path: save_png(grid(images) if given is None else rows(given.images, images), path),
-            ".gif": lambda path: write_film(images, path),
+            ".png": lambda path: save_png(grid(pictured(images)) if given is None else rows(*map(pictured, (given.images, images))), path),
+            ".gif": lambda path: write_film(pictured(images), path),
+            ".tif": lambda path: write_tiff(images, path),
         }
-        return Written({"images": images}, files, lambda folder: write_pngs(samples, folder, classes, given))
+        return Written({"images": images}, files, lambda folder: write_each(samples, folder, classes, given))
 
     def answer(self, samples: Samples, classes: tuple[str, ...] | None) -> DataFrame:
         import pandas as pd
@@ -128,13 +148,25 @@ class PixelKind(DataKind):
     def records(self, samples: Samples, classes: tuple[str, ...] | None) -> list[dict[str, Any]]:
         import base64
 
-        from tasks.samples import encode_png
+        from tasks.samples import encoded_as, encoded_image
 
-        pictures = [{"png": base64.b64encode(encode_png(image)).decode()} for image in samples.samples]
+        key = encoded_as(samples.samples[0])
+        pictures = [{key: base64.b64encode(encoded_image(image)).decode()} for image in samples.samples]
         return labelled(pictures, samples, classes)
 
     def answered(self, config: GeneratorConfig) -> Sequence[tuple[str, str]]:
-        return [("string", "png"), *label_column(config)]
+        from gan_core.kinds.pixels import Pixels
+        from tasks.samples import encoded_as
+
+        return [("string", encoded_as(Pixels.of(config.data).noise(config.shape, 0))), *label_column(config)]
+
+
+def _spec(samples: Samples) -> Pixels:
+    """What a generator's images are like; of images that no generator made, that they are plain."""
+    from gan_core.kinds.images import Images
+    from gan_core.kinds.pixels import Pixels
+
+    return Images(samples.samples.shape[1:]) if samples.data is None else Pixels.of(samples.data)
 
 
 def labelled(rows: list[dict[str, Any]], samples: Samples, classes: tuple[str, ...] | None) -> list[dict[str, Any]]:
@@ -179,6 +211,19 @@ def refuse_inception(name: str, params: EvaluateParams, called: str) -> None:
     """
     if params.features == "inception":
         raise ConfigError(f"generators.{name}.evaluate.features: inception knows photographs, and these are {called}; use auto or random")
+
+
+def refuse_bands(name: str, spec: DatasetSpec, params: EvaluateParams) -> None:
+    """For kinds that are images.
+
+    Raises:
+        ConfigError: entry `name` asks for the features of a network that knows grey and colour photographs, of images of other channels.
+    """
+    if params.features == "inception" and spec.shape[0] not in (1, 3):
+        raise ConfigError(
+            f"generators.{name}.evaluate.features: inception knows photographs of 1 or 3 channels, and these have {spec.shape[0]} "
+            "(data.channels); use auto or random"
+        )
 
 
 def refuse_segmentation(name: str, params: EvaluateParams) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks.kinds.pixels import PixelKind, refuse_segmentation
+from tasks.kinds.pixels import PixelKind, refuse_bands, refuse_segmentation
 
 if TYPE_CHECKING:
     from gan_core.data.dataset import Dataset, DatasetSpec
@@ -31,6 +31,7 @@ class UnpairedKind(PixelKind):
 
     def features(self, name: str, spec: DatasetSpec, params: EvaluateParams) -> ExtractorKind:
         refuse_segmentation(name, params)
+        refuse_bands(name, spec, params)
         return "classifier" if params.features == "auto" else params.features
 
     def check(self, dataset: Dataset, params: EvaluateParams) -> None:

@@ -8,9 +8,9 @@ makes one of each:
     curl 127.0.0.1:5000/invocations -H 'Content-Type: application/json' \\
         -d '{"dataframe_records": [{}], "params": {"n": 4, "seed": 7, "label": "3"}}'
 
-The answer is a list of records: `png`, the image as a base64 PNG, or the columns `x0`, `x1`, ... of a point; and `label`, the
-name of its class, where there are classes; or `prompt`, what it was asked for, and `unknown_words`, those of it that it was never shown.
-Rows of a table have its columns, the label's among them.
+The answer is a list of records: `png`, the image as a base64 PNG (`tif`, a TIFF, where a PNG would lose something of it), or the columns
+`x0`, `x1`, ... of a point; and `label`, the name of its class, where there are classes; or `prompt`, what it was asked for, and
+`unknown_words`, those of it that it was never shown. Rows of a table have its columns, the label's among them.
 
 A key that is not known is refused, except in `params`: of those, MLflow drops what the signature does not have before the model is asked.
 """
@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import base64
 import logging
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Self
 
@@ -28,11 +29,13 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
 from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, INVALID_PARAMETER_VALUE
 from mlflow.pyfunc import PythonModel, PythonModelContext
+from numpy.typing import NDArray
 
 from gan_core.errors import ConfigError
 from gan_core.generator import Generator, GeneratorConfig
+from gan_core.kinds.pixels import Pixels
 from tasks import kinds
-from tasks.samples import encode_png
+from tasks.samples import encode_png, encoded_as
 from tasks.serving.answers import frame_of
 from tasks.serving.asked import Asked, plain
 
@@ -112,8 +115,17 @@ def rows_that_ask(config: GeneratorConfig, count: int) -> list[dict[str, Any]]:
     """The rows of a request for samples that anyone can repeat: `count` pictures of noise to translate, or none where `params` do."""
     if config.inputs is None:
         return []
-    images = np.random.default_rng(0).integers(0, 256, (count, *config.inputs), dtype=np.uint8)
-    return [{"input": base64.b64encode(encode_png(image)).decode()} for image in images]
+    images = Pixels.of(config.data).noise((count, *config.inputs), seed=0)
+    return [{"input": base64.b64encode(_as_file(image)).decode()} for image in images]
+
+
+def _as_file(image: NDArray[Any]) -> bytes:
+    """An image (C, H, W) as a file that any server reads."""
+    if encoded_as(image) == "png":
+        return encode_png(image)
+    file = BytesIO()
+    np.save(file, image.transpose(1, 2, 0), allow_pickle=False)
+    return file.getvalue()
 
 
 set_model(ServedGenerator())

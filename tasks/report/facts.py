@@ -139,6 +139,14 @@ class Facts:
         return data.fit_in_words if isinstance(data, Pixels) else None
 
     @property
+    def values(self) -> str | None:
+        """What the values of pictures are, and which channels are shown, in words; None where that is as usual."""
+        data = self.generator.data
+        if not isinstance(data, Pixels) or data.is_plain:
+            return None
+        return data.values_in_words + ("" if data.shown_in_words is None else f"; {data.shown_in_words}")
+
+    @property
     def selected(self) -> str | None:
         """Which snapshot is shipped, and why; None where it is the last in any case."""
         found = self.cost.get("selected")

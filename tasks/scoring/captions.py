@@ -20,6 +20,7 @@ from gan_core import pictures
 from gan_core.data.dataset import Dataset
 from gan_core.errors import TrainingError
 from gan_core.generator import Generator
+from gan_core.kinds.pixels import Pixels
 from gan_core.kinds.text import Captions
 from gan_core.metrics.bootstrap import Draws
 from gan_core.metrics.features import FeatureExtractor
@@ -127,7 +128,7 @@ class CaptionScoring(ImageScoring):
         with on_best_device(generator.network, extractor.network):
             generated = generator.sample(len(prompts), seed=params.seed, prompts=prompts).samples
             found = find_copies(generated, real, train, of_images(extractor))
-        return found, picture(found, generated, train)
+        return found, picture(found, generated, train, Pixels.of(dataset.spec).pictured)
 
     def grids(self, generator: Generator, dataset: Dataset, seed: int) -> dict[str, NDArray[np.uint8]]:
         """A held-out caption each, at the same place in all pictures;"""
@@ -139,7 +140,7 @@ class CaptionScoring(ImageScoring):
         if hasattr(generator.network, "draft"):
             shown["stage1"] = generator.sample(len(asked.texts), seed, prompts=asked.texts, draft=True).samples
         shown["real"] = np.array(dataset.samples["holdout"][asked.samples])
-        return {name: pictures.grid(images, _COLUMNS) for name, images in shown.items()}
+        return {name: pictures.grid(self.pictured(dataset.spec, images), _COLUMNS) for name, images in shown.items()}
 
 
 def _asked(dataset: Dataset, params: EvaluateParams) -> Captions:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.stats import wasserstein_distance
 
 from gan_core import pictures
-from gan_core.data.dataset import Dataset
+from gan_core.data.dataset import Dataset, DatasetSpec
 from gan_core.generator import Generator
 from gan_core.kinds.clips import motion
 from gan_core.metrics.features import FeatureExtractor
@@ -81,7 +81,7 @@ class ClipScoring(ImageScoring):
             "motion_distance": rounded(motion_distance(moves[:half], moves[half:])),
         }
 
-    def pictured(self, samples: NDArray[Any]) -> NDArray[np.uint8]:
+    def pictured(self, spec: DatasetSpec, samples: NDArray[Any]) -> NDArray[np.uint8]:
         return pictures.strips(samples, _FRAMES)
 
     def shown(self, generator: Generator, dataset: Dataset, seed: int) -> tuple[NDArray[Any], NDArray[Any], int]:

@@ -148,9 +148,9 @@ def find_copies(generated: NDArray[Any], held_out: NDArray[Any], train: NDArray[
 
 def picture(
     found: Copies,
-    generated: NDArray[np.uint8],
-    train: NDArray[np.uint8],
-    pictured: Callable[[NDArray[Any]], NDArray[np.uint8]] = np.asarray,  # what is shown of samples, where they are no images
+    generated: NDArray[Any],
+    train: NDArray[Any],
+    pictured: Callable[[NDArray[Any]], NDArray[np.uint8]],  # what is shown of samples
 ) -> NDArray[np.uint8]:
     """The closest pairs, the likeliest copy first: a row of generated samples, below it their nearest training samples, and so on."""
     rows = []
@@ -165,8 +165,8 @@ def of_images(extractor: FeatureExtractor) -> tuple[Embedding, Embedding]:
     return extractor.features, shrunk
 
 
-def shrunk(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Pixels (N, D) of uint8 images (N, C, H, W), or voxels of volumes (N, C, X, Y, Z), averaged down to at most 16 along each side."""
+def shrunk(images: NDArray[Any]) -> NDArray[np.float32]:
+    """Pixels (N, D) of images (N, C, H, W), or voxels of volumes (N, C, X, Y, Z), averaged down to at most 16 along each side."""
     sides = tuple(min(_SIDE, side) for side in images.shape[2:])
     average = F.adaptive_avg_pool2d if len(sides) == 2 else F.adaptive_avg_pool3d
     pixels: NDArray[np.float32] = average(torch.from_numpy(images).float(), sides).flatten(1).numpy()

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from gan_core.data.dataset import Dataset, DatasetSpec, Split
 from gan_core.errors import DataError, TrainingError
 from gan_core.generator import Generator
 from gan_core.kinds.images import Images
+from gan_core.kinds.pixels import Pixels
 from gan_core.metrics.bootstrap import Draws
 from gan_core.metrics.features import ClassifierExtractor, FeatureExtractor
 from gan_core.metrics.frechet import frechet_infinity
@@ -163,16 +164,17 @@ class ImageScoring(Scoring):
             generated = generator.sample(min(counts.generated, most), seed=params.seed).samples
             held_out = np.concatenate(list(_read(dataset, "holdout", min(counts.real, most), params.seed)))
             found = find_copies(generated, held_out, train, of_images(extractor))
-        return found, picture(found, generated, train, self.pictured)
+        return found, picture(found, generated, train, partial(self.pictured, dataset.spec))
 
-    def pictured(self, samples: NDArray[Any]) -> NDArray[np.uint8]:
-        """What is shown of samples, uint8 (N, C, H, W); by default they are images."""
-        return samples
+    def pictured(self, spec: DatasetSpec, samples: NDArray[Any]) -> NDArray[np.uint8]:
+        """What is shown of samples of a data set, uint8 (N, 1 or 3, H, W)."""
+        return Pixels.of(spec).pictured(samples)
 
     def grids(self, generator: Generator, dataset: Dataset, seed: int) -> dict[str, NDArray[np.uint8]]:
         """Images by label stand in columns, a class each, in both pictures alike."""
         generated, real, columns = self.shown(generator, dataset, seed)
-        return {"generated": pictures.grid(self.pictured(generated), columns), "real": pictures.grid(self.pictured(real), columns)}
+        seen = {"generated": generated, "real": real}
+        return {name: pictures.grid(self.pictured(dataset.spec, some), columns) for name, some in seen.items()}
 
     def shown(self, generator: Generator, dataset: Dataset, seed: int) -> tuple[NDArray[Any], NDArray[Any], int]:
         """The generated and the real samples that are shown, and in how many columns."""
@@ -226,7 +228,7 @@ def real_by_classifier(dataset: Dataset, extractor: FeatureExtractor | None, par
     }
 
 
-def features_of(images: Iterator[NDArray[np.uint8]], extractor: FeatureExtractor) -> NDArray[np.float32]:
+def features_of(images: Iterator[NDArray[Any]], extractor: FeatureExtractor) -> NDArray[np.float32]:
     """Features of a stream of images, (N, D)."""
     return np.concatenate([extractor.features(chunk) for chunk in images])
 
@@ -236,13 +238,13 @@ def all_alike(features: NDArray[np.float32]) -> bool:
     return bool(np.ptp(features, axis=0).max() <= 1e-5 * np.abs(features).max())
 
 
-def _read(dataset: Dataset, split: Split, n: int, seed: int) -> Iterator[NDArray[np.uint8]]:
+def _read(dataset: Dataset, split: Split, n: int, seed: int) -> Iterator[NDArray[Any]]:
     indices = chosen(dataset, split, n, seed)
     for chunk in chunks(n, dataset.spec.shape):
         yield dataset.samples[split][indices[chunk]]
 
 
-def _draw(generator: Generator, n: int, asked: NDArray[np.int64] | None, seed: int) -> Iterator[NDArray[np.uint8]]:
+def _draw(generator: Generator, n: int, asked: NDArray[np.int64] | None, seed: int) -> Iterator[NDArray[Any]]:
     for chunk in chunks(n, generator.config.shape):
         labels = None if asked is None else asked[chunk]
         yield generator.sample(chunk.stop - chunk.start, seed=mix(seed, chunk.start), labels=labels).samples

@@ -117,7 +117,7 @@ class PairScoring(ImageScoring):
                 generated = generator.translate(inputs).samples
                 features["real"].append(extractor.features(real))
                 features["generated"].append(extractor.features(generated))
-                found = _columns(generated, real)
+                found = _columns(spec.levels(generated), spec.levels(real))
                 if isinstance(extractor, SegmentationExtractor):
                     found |= {"found": extractor.accuracies(generated, inputs), "found_in_real": extractor.accuracies(real, inputs)}
                 if spec.corruption is not None:
@@ -154,16 +154,17 @@ class PairScoring(ImageScoring):
         with on_best_device(generator.network, extractor.network):
             generated = generator.translate(inputs).samples
             found = find_copies(generated, held_out, train, of_images(extractor))
-        return found, picture(found, generated, train)
+        return found, picture(found, generated, train, Pairs.of(dataset.spec).pictured)
 
     def grids(self, generator: Generator, dataset: Dataset, seed: int) -> dict[str, NDArray[np.uint8]]:
         """`generated` has rows of input, generated and real; `real` the real images alone."""
         order = chosen(dataset, "holdout", _ROWS, seed)
         inputs, real = (np.array(part["holdout"][order]) for part in (dataset.inputs, dataset.samples))
-        return {"generated": pictures.rows(inputs, generator.translate(inputs).samples, real), "real": pictures.grid(real)}
+        given, made, there = map(Pairs.of(dataset.spec).pictured, (inputs, generator.translate(inputs).samples, real))
+        return {"generated": pictures.rows(given, made, there), "real": pictures.grid(there)}
 
 
-def _columns(images: NDArray[np.uint8], real: NDArray[np.uint8]) -> dict[str, NDArray[np.float64]]:
+def _columns(images: NDArray[Any], real: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
     return {"l1": mean_absolute_errors(images, real), "psnr": psnrs(images, real), "ssim": ssims(images, real)}
 
 

@@ -25,7 +25,7 @@ from gan_core.generator import Generator
 from gan_core.kinds.images import Images
 from gan_core.kinds.unpaired import Unpaired, round_trip_picture
 from gan_core.metrics.features import ClassifierExtractor, FeatureExtractor
-from gan_core.metrics.pairs import partners_found
+from gan_core.metrics.pairs import mean_absolute_errors, partners_found
 from gan_core.pictures import grid
 from tasks.params import EvaluateParams
 from tasks.scoring.by_features import FeatureEvidence, real_distance
@@ -61,7 +61,8 @@ class UnpairedScoring(Scoring):
         counts = {split: spec.input_counts[split] + spec.counts[split] for split in spec.splits}
         samples = {split: np.concatenate([dataset.inputs[split], dataset.samples[split]]) for split in spec.splits}
         labels = {split: (np.arange(counts[split]) >= spec.input_counts[split]).astype(np.int64) for split in spec.splits}
-        return Dataset(Images(spec.shape, counts, spec.domains, sha256=spec.sha256), samples, labels)
+        as_images = Images(spec.shape, counts, spec.domains, sha256=spec.sha256, range=spec.range, depth=spec.depth)
+        return Dataset(as_images, samples, labels)
 
     def fit(self, extractor: type[FeatureExtractor], dataset: Dataset, seed: int, device: torch.device) -> FeatureExtractor:
         """Augmented: a few hundred photographs of each kind are usual here, and a classifier of no use knows each by heart."""
@@ -73,6 +74,7 @@ class UnpairedScoring(Scoring):
         self, generator: Generator, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams
     ) -> UnpairedEvidence:
         assert extractor is not None, "images are compared by features"  # noqa: S101
+        spec = Unpaired.of(dataset.spec)
         inputs, targets = (_some(images["holdout"], params) for images in (dataset.inputs, dataset.samples))
         with on_best_device(generator.network, extractor.network):
             try:
@@ -82,7 +84,7 @@ class UnpairedScoring(Scoring):
             cycle = recalled = None
             if generator.goes_back:
                 returned = generator.translate(translations, back=True).samples
-                cycle = np.abs(returned.astype(np.float64) - inputs).mean(axis=(1, 2, 3)) / 255
+                cycle = mean_absolute_errors(*map(spec.levels, (returned, inputs)))
                 recalled = partners_found(shrunk(inputs), shrunk(returned))
             real, translated = extractor.features(targets), extractor.features(translations)
             if _alike(translated) and not _alike(extractor.features(inputs)):
@@ -113,16 +115,17 @@ class UnpairedScoring(Scoring):
         with on_best_device(generator.network, extractor.network):
             translations = generator.translate(inputs).samples
             found = find_copies(translations, targets, train, of_images(extractor))
-        return found, picture(found, translations, train)
+        return found, picture(found, translations, train, Unpaired.of(dataset.spec).pictured)
 
     def grids(self, generator: Generator, dataset: Dataset, seed: int) -> Mapping[str, NDArray[np.uint8]]:
         """`generated`: held-out inputs, their translations and what comes back, in three rows; `real`: images of the target kind."""
         order = np.random.default_rng(seed)
         inputs, targets = (order.permutation(images["holdout"]) for images in (dataset.inputs, dataset.samples))
-        return {"generated": round_trip_picture(generator, inputs[:_COLUMNS]), "real": grid(targets[:PICTURES])}
+        real = grid(Unpaired.of(dataset.spec).pictured(targets[:PICTURES]))
+        return {"generated": round_trip_picture(generator, inputs[:_COLUMNS]), "real": real}
 
 
-def _some(images: NDArray[Any], params: EvaluateParams) -> NDArray[np.uint8]:
+def _some(images: NDArray[Any], params: EvaluateParams) -> NDArray[Any]:
     """At most `evaluate.samples` of the images, chosen by its seed, in their order."""
     chosen = np.sort(np.random.default_rng(params.seed).permutation(len(images))[: params.samples])
     return np.array(images[chosen])

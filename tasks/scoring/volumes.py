@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gan_core import pictures
-from gan_core.data.dataset import Dataset
+from gan_core.data.dataset import Dataset, DatasetSpec
 from gan_core.generator import Generator
 from gan_core.metrics.features import FeatureExtractor
 from gan_core.metrics.shapes import Matches, in_one_piece, matches
@@ -82,7 +82,7 @@ class VolumeScoring(ImageScoring):
             "connected": rounded(float(np.median(in_one_piece(held_out)))),
         }
 
-    def pictured(self, samples: NDArray[Any]) -> NDArray[np.uint8]:
+    def pictured(self, spec: DatasetSpec, samples: NDArray[Any]) -> NDArray[np.uint8]:
         return shaded(samples)
 
     def grids(self, generator: Generator, dataset: Dataset, seed: int) -> dict[str, NDArray[np.uint8]]:

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gan_core.generator import Generator, Samples
+from gan_core.kinds.pixels import Pixels
 from tasks import kinds
 from tasks.provenance import STAMPED, stamped
 from tasks.sample_files import write_arrays, write_samples
-from tasks.samples import encode_png
+from tasks.samples import encode_png, encoded_as
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -30,6 +31,7 @@ _SUFFIXES = {
     "image/webp": ".webp",
     "image/jpeg": ".jpg",
     "image/gif": ".gif",
+    "image/tiff": ".tif",
     "audio/wav": ".wav",
     "audio/flac": ".flac",
     "model/stl": ".stl",
@@ -79,8 +81,8 @@ def encoded(
 ) -> bytes:
     """Samples as the bytes of one of their `forms`: those of the file that `gantry sample` writes, where it writes such a one.
 
-    A single image is that image as PNG, WebP or JPEG; several are a grid, with what each was made from on its left. A picture says in its
-    metadata what drew it, where `origin` is given.
+    A single image is that image as PNG, WebP or JPEG, as far as these can hold it, otherwise what is seen of it; several are a grid, with
+    what each was made from on its left. A picture says in its metadata what drew it, where `origin` is given.
     """
     if form == JSON:
         rows = kinds.of(samples.kind).records(samples, generator.config.classes)
@@ -89,7 +91,10 @@ def encoded(
         return json.dumps({"version": version, "samples": rows}, ensure_ascii=False, default=_plain).encode()
     suffix = _SUFFIXES.get(form, "")
     if suffix in STAMPED and samples.samples.ndim == 4 and len(samples.samples) == 1:
-        return stamped(encode_png(samples.samples[0]), STAMPED[suffix], None if origin is None else origin.text(0))
+        (image,) = samples.samples
+        if suffix != ".png" or encoded_as(image) != "png":
+            image = Pixels.of(generator.config.data).pictured(image)
+        return stamped(encode_png(image), STAMPED[suffix], None if origin is None else origin.text(0))
     if form == _NPZ:
         buffer = BytesIO()
         write_arrays(samples, kinds.of(samples.kind).written(samples, generator.config.classes, given).arrays, buffer)

@@ -226,7 +226,7 @@ class Server:
         files = asked.pictures()
         for name, data in files:
             if not is_plain(data):
-                raise RefusedError(400, f"input: {name[:80]}: of a format that is not read here; send PNG, JPEG, WebP, GIF or BMP")
+                raise RefusedError(400, f"input: {name[:80]}: of a format that is not read here; send PNG, JPEG, WebP, GIF, BMP or .npy")
         async with self._decoder:
             given = await asyncio.to_thread(replace(asked, files=files).inputs, config)
         return given, lambda generator: generator.order_of(given.images)

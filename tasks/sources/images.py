@@ -21,7 +21,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 from gan_core.errors import DataError
-from tasks.addresses import CLIP_SUFFIXES, IMAGE_SUFFIXES, SOUND_SUFFIXES, TEXT_SUFFIXES, VOLUME_SUFFIXES
+from tasks.addresses import ARRAY_SUFFIXES, CLIP_SUFFIXES, IMAGE_SUFFIXES, SOUND_SUFFIXES, TEXT_SUFFIXES, VOLUME_SUFFIXES
 from tasks.params import FOLDER_LAYOUTS, LABELLED_LAYOUTS, DataParams
 from tasks.sources.annotations import CAPTIONS, LABELS, read_told
 from tasks.sources.litter import litter_in
@@ -47,7 +47,7 @@ _REASONS = 8
 _ABOUT = re.compile(r"(read_?me|licen[cs]e|notice|copying|authors|change(s|log)|citation)\b[^/]*", re.IGNORECASE)
 """Names of texts that are about a set and none of its own."""
 _TAKEN = {
-    "images": (IMAGE_SUFFIXES, "an image", ".png, .jpg, .webp, .tif, .bmp, .gif, .ppm"),
+    "images": (IMAGE_SUFFIXES | ARRAY_SUFFIXES, "an image", ".png, .jpg, .webp, .tif, .bmp, .gif, .ppm"),
     "sounds": (SOUND_SUFFIXES, "a sound", ".wav, .flac, .ogg, .mp3, .aiff"),
     "volumes": (VOLUME_SUFFIXES, "a volume", ".mat, .npy, .npz, .binvox, .ply, .stl, .obj, .off"),
     "clips": (CLIP_SUFFIXES, "a clip", ".gif, .webp, .png, .mp4, .webm"),
@@ -178,6 +178,7 @@ class ImageSource:
         besides = frozenset(() if self._annotations is None else (self._annotations,))
         choice = Selection(self._folders, besides, suffixes, are_texts=self._what == "sentences")
         files = list(self._place.files(choice))
+        files = without_stray_arrays(files, choice) if self._what == "images" else files
         named = None if self._annotations is None else safe_path(self._annotations)
         self._annotations_file = next((file for file in files if file.path == named), None)
         paths = [file.path for file in files if file.path != named]
@@ -281,6 +282,15 @@ class ImageSource:
             f"{self._where}: the folders {_shown(classes)} are parts of a set and no classes; {advice}; if they are classes, "
             "set data.labels: folders"
         )
+
+
+def without_stray_arrays(files: Sequence[SourceFile], choice: Selection) -> list[SourceFile]:
+    """Files of pictures without NumPy's arrays, where there are others: beside these an array is something that was made of them."""
+    if not any(_suffix(file.path) in IMAGE_SUFFIXES for file in files):
+        return list(files)
+    left = [file for file in files if _suffix(file.path) not in ARRAY_SUFFIXES]
+    choice.left_out.update(_suffix(file.path) for file in files if _suffix(file.path) in ARRAY_SUFFIXES)
+    return left
 
 
 def source_of(place: Place, data: DataParams) -> ImageSource:

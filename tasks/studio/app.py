@@ -307,7 +307,8 @@ class Studio:
             generator = self._generator(name, number)
             given = Asked(DEFAULTS, None, [("picture", content)]).inputs(generator.config)
             (made,) = generator.draw([generator.order_of(given.images)])
-            before, after = (_data_uri(encode_png(images[0])) for images in (given.images, made.samples))
+            pictured = Pixels.of(generator.config.data).pictured
+            before, after = (_data_uri(encode_png(pictured(images[0]))) for images in (given.images, made.samples))
             return self._shown(name, {"view": "translate", "version": str(number)}, before=before, after=after)
 
         return await self._aside(work)
@@ -320,9 +321,10 @@ class Studio:
         def work() -> Response:
             generator = self._generator(name, number)
             check_target(generator)
-            image = read_input(content, Pixels.of(generator.config.data), "picture")
+            data = Pixels.of(generator.config.data)
+            image = read_input(content, data, "picture")
             found = project(generator, image, features=features_of(self._workspace, name, generator))
-            before, after = _data_uri(encode_png(image)), _data_uri(encode_png(found.sample))
+            before, after = (_data_uri(encode_png(data.pictured(one))) for one in (image, found.sample))
             return self._shown(name, {"view": "find", "version": str(number)}, before=before, after=after, distance=found.in_words)
 
         return await self._aside(work)
@@ -387,7 +389,7 @@ async def _uploaded(request: Request) -> bytes:
     if not content:
         raise RefusedError(400, "no picture was chosen")
     if not is_plain(content):
-        raise RefusedError(400, "this picture is of a format that is not read here; choose a PNG, JPEG, WebP, GIF or BMP")
+        raise RefusedError(400, "this picture is of a format that is not read here; choose a PNG, JPEG, WebP, GIF, BMP or .npy")
     return content
 
 

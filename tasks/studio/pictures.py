@@ -14,6 +14,7 @@ from gan_core import latents, pictures
 from gan_core.directions import directions
 from gan_core.errors import ConfigError
 from gan_core.generator import Generator, GeneratorConfig, Samples
+from gan_core.kinds.pixels import Pixels
 from gan_core.metrics.neighbours import TwoNearest
 from tasks.scoring.copies import CLOSER, shrunk
 from tasks.scoring.scoring import chunks
@@ -34,12 +35,12 @@ class Neighbours:
     """Samples at most half as far from the nearest as from the second nearest: what the score `copies` counts."""
 
 
-def neighbours(samples: Samples, train: NDArray[np.uint8]) -> Neighbours:
+def neighbours(samples: Samples, train: NDArray[Any]) -> Neighbours:
     """Look for the nearest training images by their pixels, averaged down to at most 16 x 16; reads each once.
 
     Args:
-        samples: images (N, C, H, W), a few.
-        train: uint8 (K, C, H, W), K of 1 or more.
+        samples: images (N, C, H, W) of a generator, a few.
+        train: (K, C, H, W), K of 1 or more.
     """
     found = TwoNearest(shrunk(samples.samples))
     for chunk in chunks(len(train), train.shape[1:]):
@@ -48,7 +49,8 @@ def neighbours(samples: Samples, train: NDArray[np.uint8]) -> Neighbours:
     for start in range(0, len(samples.samples), columns):
         here = slice(start, start + columns)
         rows += [samples.samples[here], np.array(train[found.index[here]])]
-    return Neighbours(pictures.grid(np.concatenate(rows), columns), int((found.ratio <= CLOSER).sum()))
+    shown = Pixels.of(samples.data).pictured(np.concatenate(rows)) if samples.data is not None else np.concatenate(rows)
+    return Neighbours(pictures.grid(shown, columns), int((found.ratio <= CLOSER).sum()))
 
 
 def along(generator: Generator, count: int, reach: float, seed: int, label: str | None) -> NDArray[np.uint8]:
@@ -68,7 +70,7 @@ def along(generator: Generator, count: int, reach: float, seed: int, label: str 
     moved = order.first + torch.linspace(-reach, reach, STEPS)[None, :, None] * found[:, None, :]
     given = None if order.given is None else order.given.expand(count * STEPS)
     (samples,) = generator.draw([replace(order, first=moved.flatten(0, 1), given=given, labels=None)])
-    return pictures.grid(samples.samples, STEPS)
+    return pictures.grid(Pixels.of(generator.config.data).pictured(samples.samples), STEPS)
 
 
 def _known(config: GeneratorConfig) -> dict[str, Sequence[str] | None]:
@@ -98,9 +100,9 @@ def mixed(generator: Generator, seeds: tuple[int, int], share: float, asked: Map
     cells = latents.between(rows, columns, torch.full((len(rows), 1), share))
     given = None if left.given is None else left.given[:1].repeat_interleave(len(cells), 0)
     drawn = generator.draw([left, top, replace(left, first=cells, given=given, labels=None)])
-    sides, inner = drawn[:2], drawn[2].samples.reshape(MIXED, MIXED, *drawn[2].samples.shape[1:])
-    blank = np.full_like(sides[0].samples[:1], 255)
-    shown = [blank, sides[1].samples]
+    left_shown, top_shown, cells_shown = (Pixels.of(generator.config.data).pictured(some.samples) for some in drawn)
+    inner = cells_shown.reshape(MIXED, MIXED, *cells_shown.shape[1:])
+    shown = [np.full_like(left_shown[:1], 255), top_shown]
     for number in range(MIXED):
-        shown += [sides[0].samples[number : number + 1], inner[number]]
+        shown += [left_shown[number : number + 1], inner[number]]
     return pictures.grid(np.concatenate(shown), MIXED + 1)

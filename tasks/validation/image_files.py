@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
 
+from gan_core.errors import DataError
 from gan_core.kinds.pixels import Spool
 from tasks.params import FOLDER_LAYOUTS, DataParams, ValidateParams
 from tasks.sources.raw import Member, RawReader, class_of
 from tasks.validation.annotated import Annotated
+from tasks.validation.bands import decode, decode_halves, extent_of
 from tasks.validation.decoding import decoded
-from tasks.validation.images import Picture, Shape, decode, decode_halves, extent_of
+from tasks.validation.images import Picture, Shape
 from tasks.validation.inspection import Inspection, OnRow, Row, each_told
 from tasks.validation.ranges import Ranges
+
+_SORTS: Mapping[float | None, str] = {None: "float or signed values", 255: "8 bits", 65_535: "16 bits"}
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,18 @@ class ImageFiles:
     spool: Spool
     ranges: Ranges
     shape: Shape
+    met: dict[float | None, str] = field(default_factory=dict)
+    """By the value that is white, as its type says, the first file of it."""
+
+    def check_alike(self) -> None:
+        """Refuse files whose values mean different things and are kept as they are.
+
+        Raises:
+            DataError: names one of each sort.
+        """
+        if self.shape.depth == "float" and len(self.met) > 1:
+            sorts = " and ".join(f"{path} has {_SORTS.get(top) or f'values up to {top}'}" for top, path in self.met.items())
+            raise DataError(f"data.depth: float keeps values as files have them, and these are of several sorts: {sorts}; save them alike")
 
     def rows(self, about: Annotated, member: Member, picture: Picture | str) -> Iterator[Row]:
         """Of a file that is a sample, or several, or of one that is none."""
@@ -63,14 +79,16 @@ class ImageFiles:
         for member, picture in zip(members, decoded(self.raw, members, decoder, self.shape.n_bytes), strict=True):
             if not isinstance(picture, str):
                 self.ranges.add(picture.extent, class_of(member.path) if self.data.layout in FOLDER_LAYOUTS else None)
+                self.met.setdefault(picture.extent.top, member.path)
             yield picture
 
     def halves(self) -> Iterator[tuple[Picture, Picture] | str]:
         """Of each file in order its two pictures, or the reason why there are none."""
         decoder = partial(decode_halves, size=self.shape, limits=self.limits, bounds=self.ranges.bounds)
-        for halves in decoded(self.raw, self.raw.members, decoder, self.shape.n_bytes):
+        for member, halves in zip(self.raw.members, decoded(self.raw, self.raw.members, decoder, self.shape.n_bytes), strict=True):
             if not isinstance(halves, str):
                 self.ranges.add(halves[0].extent)
+                self.met.setdefault(halves[0].extent.top, member.path)
             yield halves
 
 
@@ -89,11 +107,15 @@ def inspect_files(
         DataError: raw is damaged.
     """
     shape = Shape.of(data)
-    extents = (one for one in decoded(raw, about.images, partial(extent_of, limits=limits), shape.n_bytes) if not isinstance(one, str))
+    extents = (
+        one for one in decoded(raw, about.images, partial(extent_of, size=shape, limits=limits), shape.n_bytes) if not isinstance(one, str)
+    )
     ranges = Ranges.of(data.range, extents)
-    files = ImageFiles(RawReader(raw.folder, raw.about, about.images), data, limits, Spool(spool, shape.size), ranges, shape)
+    kept = Spool(spool, shape.size, shape.dtype, shape.channels)
+    files = ImageFiles(RawReader(raw.folder, raw.about, about.images), data, limits, kept, ranges, shape)
     rows, total = rows_of(files, about)
     counted = [*each_told(rows, total, on_row), *about.refused_rows()]
+    files.check_alike()
     return Inspection(counted, about.classes, files.spool, about.captions, files.ranges.bounds, [*about.notes, *files.ranges.notes()])
 
 

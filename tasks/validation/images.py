@@ -26,7 +26,7 @@ How each kind of picture becomes 8-bit grey (1 channel) or RGB (3 channels):
 With bounds (`data.range`), values are scaled from these to 0..255 instead, alike in every file and channel, and cut off outside. They
 are counted in the file's own numbers, of files below 8 bits as if they had 8.
 
-Sizes are checked from the header, before a pixel is decoded.
+Sizes are checked from the header, before a pixel is decoded. Deeper pictures, and those of other bands, are `tasks.validation.bands`'.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ import PIL
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from gan_core.params.common import Fit, Sides
+from gan_core.params.common import Depth, Fit, Sides
 from tasks.params import DEFAULT_SIZE, DataParams, ValidateParams
 from tasks.validation.formats import FORMATS, CheckSize, Format, Raster, UnusableError, UnusableImageError, format_of, read
 
@@ -67,6 +67,7 @@ reduction comes out larger by up to 1 / (_GAP * size) of itself, a third of a pi
 MODES = (
     "1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB", "HSV", "I", "I;16", "I;16L", "I;16B", "I;16N",
     "LA;16", "RGB;16", "RGBA;16", "LA;32", "RGB;32", "RGBA;32", "F", "RGB;F",
+    *(f"bands;{kind}{bits}" for kind in ("uint", "int", "float") for bits in (8, 16, 32, 64)),
 )  # fmt: skip
 """Pixel formats, by Pillow's names or after them, that there is a rule for."""
 _ANIMATED: frozenset[Format] = frozenset(("GIF", "PNG", "WebP", "AVIF"))
@@ -107,8 +108,8 @@ class Crop:
     left: int
     top: int
     """Where in the upright picture it begins."""
-    pixels: NDArray[np.uint8]
-    """uint8 (C, H, W)."""
+    pixels: NDArray[Any]
+    """(C, H, W)."""
     mean: float
     std: float
     """As of `Picture`, of the part."""
@@ -127,12 +128,27 @@ class Shape:
     """Of their places."""
     by_content: bool = True
     """Whether the places are each file's own; otherwise pictures of one size have the same, as partners in two files need."""
+    channels: int | None = None
+    """How many of them; None: 1 or 3, as the file has it."""
+    depth: Depth = 8
+    """What values are kept in."""
 
     @classmethod
     def of(cls, data: DataParams) -> Shape:
         """What an entry says, of files."""
         sides = data.sides or (DEFAULT_SIZE, DEFAULT_SIZE)
-        return cls(sides, data.fit, data.crops, data.seed, by_content=data.layout != "paired-folders")
+        by_content = data.layout != "paired-folders"
+        return cls(sides, data.fit, data.crops, data.seed, by_content, data.channels, data.depth)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is of 8 bits in grey or RGB; otherwise `tasks.validation.bands` decodes."""
+        return self.depth == 8 and self.channels in (None, 1, 3)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the values."""
+        return np.dtype({8: np.uint8, 16: np.uint16, "float": np.float32}[self.depth])
 
     @property
     def least(self) -> int | None:
@@ -147,7 +163,7 @@ class Shape:
     @property
     def n_bytes(self) -> int:
         """Of what is kept of a picture, at most."""
-        return 3 * math.prod(self.size) * self.most
+        return max(3, self.channels or 0) * self.dtype.itemsize * math.prod(self.size) * self.most
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,8 +179,8 @@ class Picture:
     """Mean of the decoded pixels, 0 to 255, at the size that they are decoded in."""
     std: float
     """Standard deviation within each channel (root of the mean variance), so that a picture of one plain colour has 0."""
-    pixels: NDArray[np.uint8]
-    """uint8 (C, H, W), C = 1 for grey pictures and 3 for others; the first of `crops`."""
+    pixels: NDArray[Any]
+    """(C, H, W), C = 1 for grey pictures and 3 for others, or as many as are asked for; the first of `crops`."""
     extent: Extent
     """Of the file, before its values were scaled."""
     upright: tuple[int, int]
@@ -201,9 +217,7 @@ def decode_halves(data: bytes, size: int | Shape, limits: ValidateParams, bounds
     shape = Shape((size, size)) if isinstance(size, int) else size
     opened = _open(data, limits, bounds)
     width, height = opened.image.size
-    if width % 2 or width <= height:
-        problem = "is odd" if width % 2 else f"is not above the height, {height}"
-        raise UnusableImageError(f"no two images side by side: the width, {width}, {problem}")
+    check_halves(width, height)
     left, right = (opened.image.crop((start, 0, start + width // 2, height)) for start in (0, width // 2))
     fitted: Callable[[Image.Image], Picture] = partial(_fitted, opened=opened, shape=shape, limits=limits)
     if shape.fit == "random-crop":
@@ -285,6 +299,17 @@ def animated(data: bytes, limits: ValidateParams) -> Iterator[Animated | None]:
         yield Animated(*source.size, source.mode, end - first, frames())
 
 
+def check_halves(width: int, height: int) -> None:
+    """Refuse a picture that is no two of one size.
+
+    Raises:
+        UnusableImageError: the width is odd, or not above the height.
+    """
+    if width % 2 or width <= height:
+        problem = "is odd" if width % 2 else f"is not above the height, {height}"
+        raise UnusableImageError(f"no two images side by side: the width, {width}, {problem}")
+
+
 def extent_of(data: bytes, limits: ValidateParams) -> Extent:
     """Which values one image file has, also where its type says nothing of black and white; arguments as of `decode`.
 
@@ -326,18 +351,19 @@ def _open(data: bytes, limits: ValidateParams, bounds: Bounds | None = None, lea
         return _pillow(kind, data, limits, bounds, least) if raster is None else _levelled(raster, bounds)
 
 
-def values_of(data: bytes, check: CheckSize) -> Raster:
+def values_of(data: bytes, check: CheckSize, bands: int | None = None) -> Raster:
     """The values of one image file as it has them, with no range applied, and as it lies; of 8 bits as `to_plain` makes them.
 
     Args:
         check: what is refused by its size.
+        bands: how many are asked for: then alpha is one of them, in a file that has as many. None: grey or RGB.
 
     Raises:
         UnusableImageError: as `decode`.
     """
     kind = format_of(data)
     with _reasons(kind):
-        if (raster := read(kind, data, check, None)) is not None:
+        if (raster := read(kind, data, check, None, bands)) is not None:
             return raster
         with _pillow_of(kind, data) as source:
             check(*source.size)
@@ -345,6 +371,8 @@ def values_of(data: bytes, check: CheckSize) -> Raster:
             orientation = _orientation(source)
             if source.mode in _WIDE_MODES:
                 return _wide(source, orientation)
+            if bands not in (None, 1, 3) and source.mode in ("LA", "RGBA") and len(source.getbands()) == bands:
+                return Raster(np.asarray(source), 255, source.mode, orientation=orientation)
             plain, alpha = to_plain(source)
             return Raster(_in_strips(plain), 255, source.mode, None if alpha is None else _in_strips(alpha), orientation=orientation)
 
@@ -431,11 +459,7 @@ def _levelled(raster: Raster, bounds: Bounds | None) -> _Opened:
     if not (math.isfinite(extent.low) and math.isfinite(extent.high)):
         raise UnusableImageError("some pixels are no numbers, or infinite")
     if bounds is None and raster.top is None:
-        sort = {"f": "float", "i": "signed"}.get(values.dtype.kind, "unsigned")
-        raise UnusableImageError(
-            f"{8 * values.dtype.itemsize}-bit {sort} pixels, whose range the file does not state; say what is black and what is white in "
-            "data.range, or save it with 8 or 16 bits"
-        )
+        raise without_range(values)
     levels = to_levels(values, bounds or (0.0, float(raster.top or 0)))
     if raster.alpha is None:
         image = Image.fromarray(levels)
@@ -446,6 +470,36 @@ def _levelled(raster: Raster, bounds: Bounds | None) -> _Opened:
     else:
         image = _on_white(Image.fromarray(levels), Image.fromarray(raster.alpha))
     return _Opened(_upright(image, raster.orientation), width, height, raster.mode, extent)
+
+
+def without_range(values: NDArray[Any]) -> UnusableImageError:
+    """The reason of a file that does not say what is black and what is white, where nobody else does."""
+    sort = {"f": "float", "i": "signed"}.get(values.dtype.kind, "unsigned")
+    return UnusableImageError(
+        f"{8 * values.dtype.itemsize}-bit {sort} pixels, whose range the file does not state; say what is black and what is white in "
+        "data.range, or save it with 8 or 16 bits"
+    )
+
+
+def on_white(raster: Raster, bounds: Bounds) -> NDArray[Any]:
+    """The values of a file with what may be seen through on white, which is the second of `bounds`."""
+    if raster.alpha is None:
+        return raster.values
+    values = np.array(raster.values)
+    for start in range(0, len(values), _ROWS):
+        rows, opaque = values[start : start + _ROWS].astype(np.float64), raster.alpha[start : start + _ROWS] / 255
+        opaque = opaque if rows.ndim == 2 else opaque[..., None]
+        lit = (rows if raster.premultiplied else rows * opaque) + (1 - opaque) * bounds[1]
+        values[start : start + _ROWS] = np.rint(np.clip(lit, *bounds))
+    return values
+
+
+def turned(values: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """A picture (H, W, C) that lies as EXIF says, upright."""
+    mirrored = {2: values[:, ::-1], 4: values[::-1], 5: values.transpose(1, 0, 2), 7: np.rot90(values.transpose(1, 0, 2), 2)}
+    if orientation in mirrored:
+        return mirrored[orientation]
+    return np.rot90(values, {3: 2, 6: -1, 8: 1}.get(orientation, 0))
 
 
 def to_levels(values: NDArray[Any], bounds: Bounds) -> NDArray[np.uint8]:
@@ -553,8 +607,11 @@ def _on_white(image: Image.Image, alpha: Image.Image | None) -> Image.Image:
     return white
 
 
-def fit(image: Image.Image, shape: Shape) -> Image.Image:
-    """A picture brought to a size and shape; by random-crop the part in the middle, not scaled but where the picture is too small."""
+def fit(image: Image.Image, shape: Shape, white: float | str = "white") -> Image.Image:
+    """A picture brought to a size and shape; by random-crop the part in the middle, not scaled but where the picture is too small.
+
+    `white` is what stands beside a padded one.
+    """
     (width, height), (down, across) = image.size, shape.size
     if shape.fit == "random-crop" and width >= across and height >= down:
         left, top = (width - across) // 2, (height - down) // 2
@@ -565,9 +622,9 @@ def fit(image: Image.Image, shape: Shape) -> Image.Image:
         size = (across, min(down, max(1, round(height * across / width))))
         if width * down < height * across:
             size = (min(across, max(1, round(width * down / height))), down)
-        white = Image.new(image.mode, (across, down), "white")
-        white.paste(_scaled_to(image, size), ((across - size[0]) // 2, (down - size[1]) // 2))
-        return white
+        sheet = Image.new(image.mode, (across, down), white)
+        sheet.paste(_scaled_to(image, size), ((across - size[0]) // 2, (down - size[1]) // 2))
+        return sheet
     if width * down > height * across:
         part_width, part_height = max(1, round(height * across / down)), height
     else:
@@ -600,9 +657,11 @@ def statistics(image: Image.Image) -> tuple[float, float]:
     return mean, math.sqrt(max(variance, 0.0))
 
 
-def array_statistics(images: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """`statistics` of each of many pictures at once: uint8 (N, H, W) or (N, H, W, C) to two arrays (N,)."""
+def array_statistics(images: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """`statistics` of each of many pictures at once: uint8, or floats of 0 to 255, (N, H, W) or (N, H, W, C), to two arrays (N,)."""
     values = images.reshape(len(images), images.shape[1] * images.shape[2], -1)
+    if values.dtype != np.uint8:
+        return values.mean(axis=(1, 2), dtype=np.float64), np.sqrt(values.var(axis=1, dtype=np.float64).mean(axis=1))
     pixels = values.shape[1]
     means = values.sum(axis=1, dtype=np.int64) / pixels
     variances = np.square(values, dtype=np.uint32).sum(axis=1, dtype=np.int64) / pixels - means**2

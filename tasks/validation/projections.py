@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +14,8 @@ _SIDE = 16  # images are averaged down to at most this before they are projected
 _SEED = 20_070
 
 
-def projections(images: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Random projections of images (N, C, H, W), or volumes (N, C, X, Y, Z), averaged down to 16 along each side: (N, 32)."""
+def projections(images: NDArray[Any]) -> NDArray[np.float64]:
+    """Random projections of images (N, C, H, W), or volumes (N, C, X, Y, Z), of 0 to 255, averaged down to 16 along each side: (N, 32)."""
     *outer, rows, columns = map(_averaging, images.shape[2:])
     small = rows @ ((images.astype(np.float32) / 127.5 - 1) @ columns.T)
     for slices in outer:

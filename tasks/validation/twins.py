@@ -50,8 +50,9 @@ def of_spool(inspection: Inspection) -> Pictures | None:
     return lambda rows: small(_still(spool.read(row.number)) for row in rows if row.number is not None)
 
 
-def _still(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """An image as it is; of a clip (C, F, H, W) four of its frames, from the first to the last, in a square."""
+def _still(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Of an image what counts; of a clip (C, F, H, W) four of its frames, from the first to the last, in a square."""
+    pixels = pixels[: 3 if len(pixels) >= 3 else 1]
     if pixels.ndim == 3:
         return pixels
     one, two, three, four = (pixels[:, round(share * (pixels.shape[1] - 1) / 3)] for share in range(4))
@@ -76,8 +77,9 @@ def across(packed: Mapping[str, Sequence[Row]], pictures: Pictures) -> str | Non
     )
 
 
-def small(images: Iterable[NDArray[np.uint8]]) -> NDArray[np.float32]:
-    """Pictures (N, 768), each of mean 0 and length 1, of uint8 images (C, H, W) of one size with 1 or 3 channels."""
+def small(images: Iterable[NDArray[Any]]) -> NDArray[np.float32]:
+    """Pictures (N, 768), each of mean 0 and length 1, of images (C, H, W) of one size; of other than 1 or 3 channels the first counts, or
+    the first three."""
     pictures = [_averaged(np.stack(list(batch)), _SIDE) for batch in _alike(images)]
     if not pictures:
         return np.zeros((0, 3 * _SIDE**2), dtype=np.float32)
@@ -87,7 +89,7 @@ def small(images: Iterable[NDArray[np.uint8]]) -> NDArray[np.float32]:
     return found
 
 
-def _alike(images: Iterable[NDArray[np.uint8]]) -> Iterator[list[NDArray[np.uint8]]]:
+def _alike(images: Iterable[NDArray[Any]]) -> Iterator[list[NDArray[Any]]]:
     """Runs of images of one shape, at most `_BATCH` of them."""
     for _, run in groupby(images, key=lambda image: image.shape):
         while batch := list(islice(run, _BATCH)):

@@ -189,7 +189,7 @@ def test_a_choice_that_is_none_is_named_with_those_that_are() -> None:
     )
     assert "generators.a.train.recipe: 'pix' is no recipe; did you mean pix2pix?" in problem(document(train__recipe="pix"))
     assert "generators.a.train.recipe: 'vae' is no recipe; there are gan, cyclegan, " in problem(document(train__recipe="vae"))
-    assert "generators.a.data.channels: 2 is not allowed; 1 or 3 is" in problem(document(data__channels=2))
+    assert "generators.a.data.depth: 12 is not allowed; 8, 16 or 'float' is" in problem(document(data__depth=12))
     assert "generators.a.register.improve: 'fdi' is no metric; did you mean fid?" in problem(document(register={"improve": "fdi"}))
     assert "generators.a.register.require: 'fdi' is no metric; did you mean fid?" in problem(document(register={"require": {"fdi": "< 3"}}))
 

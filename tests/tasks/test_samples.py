@@ -112,7 +112,7 @@ def test_the_same_samples_give_the_same_bytes(name: str, tmp_path: Path, monkeyp
 
 
 def test_another_suffix_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"grid\.bmp: \.bmp is no form .* use \.webp, \.png, \.npz, \.jpg"):
+    with pytest.raises(ConfigError, match=r"grid\.bmp: \.bmp is no form .* use \.webp, \.tiff, \.tif, \.png, \.npz, \.jpg"):
         write_samples(GREY, tmp_path / "grid.bmp")
     assert list(tmp_path.iterdir()) == []
 

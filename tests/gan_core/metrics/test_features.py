@@ -129,7 +129,7 @@ class TestRandom:
                 layer.register_forward_hook(lambda layer, inputs, output: seen.append(output))
         images = digits.samples["train"][:500]
         with torch.inference_mode():
-            plain = extractor.network.features(module.prepared(torch.from_numpy(np.array(images)))).numpy()
+            plain = extractor.network.features(extractor.prepared(torch.from_numpy(np.array(images)))).numpy()
         assert len(seen) >= 3
         for output in seen:
             assert output.mean().abs() < 0.05

@@ -155,7 +155,7 @@ class TestPictures:
         [
             (b"no picture", "input: picture: "),
             (png(PICTURES[0])[:200], "input: picture: "),
-            (b"II*\0" + b"\0" * 60, "of a format that is not read here; send PNG, JPEG, WebP, GIF or BMP"),
+            (b"II*\0" + b"\0" * 60, "of a format that is not read here; send PNG, JPEG, WebP, GIF, BMP or .npy"),
             (b"", "input: picture: "),
         ],
     )

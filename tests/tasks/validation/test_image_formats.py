@@ -58,7 +58,6 @@ class TestNamed:
             (b"P7\nWIDTH 2\n", "a PAM file"),
             (b"gimp xcf v011", "a GIMP file"),
             (b"SIMPLE  =                    T", "a FITS file"),
-            (b"\x93NUMPY\x01\0", "a NumPy array"),
             (b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"/>', "an SVG drawing"),
             (b"Rar!\x1a\x07\0", "a RAR archive"),
             (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
