@@ -141,7 +141,7 @@ def init(
         typer.Option(
             "--from",
             metavar="FILE",
-            help="A table, or a folder or archive of pictures, sounds, volumes, clips, for an entry.",
+            help="A table, a text, or a folder or archive of pictures, sounds, volumes, clips, for an entry.",
             show_default=False,
         ),
     ] = None,
@@ -344,6 +344,7 @@ def list_(as_json: Json = False) -> None:
         "gantry sample --from models/digits --out folder",
         "gantry sample spoken-digits --label 7 --count 8 --out sevens.wav",
         "gantry sample breast-cancer --count 500 --out rows.csv",
+        "gantry sample coco-captions --count 10",
         'gantry sample clients --where plan=pro,country=NL --where "age>=65" --out rows.csv',
         "gantry sample facades --input label-map.png --out photo.png",
         "gantry sample denoise --input scans --tile 512 --out clean",
@@ -385,12 +386,14 @@ def sample(
         ),
     ] = None,
     out: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             help="A .png, .webp or .jpg (a picture), .gif (a film; of clips .webp, too), .wav or .flac (sounds), .ply, .stl, .obj or "
-            ".binvox (volumes), .npz (arrays), .csv or .parquet (rows of a table), or a new folder."
+            ".binvox (volumes), .npz (arrays), .csv or .parquet (rows of a table), .txt, .csv or .jsonl (sentences), or a new folder. "
+            "Where it is left out, sentences are printed, and all else becomes samples.png.",
+            show_default=False,
         ),
-    ] = Path("samples.png"),
+    ] = None,
     provenance: Annotated[
         bool, typer.Option("--provenance/--no-provenance", help="Whether pictures say in their metadata what drew them.")
     ] = True,
@@ -410,6 +413,7 @@ def sample(
     if (reference is None) == (source is None):
         raise ConfigError("sample: name a generator, `gantry sample NAME`, or a folder, `gantry sample --from models/NAME`; one of the two")
     from gan_core.kinds.pixels import Pixels
+    from tasks import kinds
     from tasks.inputs import read_inputs
     from tasks.provenance import Origin
     from tasks.sample_files import write_samples
@@ -417,6 +421,7 @@ def sample(
     from tasks.sources.raw import safe_path
 
     name, version, generator = _named(reference, source)
+    is_printed, out = out is None, Path("samples.png") if out is None else out
     asked: dict[str, Any] | None = None
     if generator.config.inputs is None:
         for option, value in (("--input", given), ("--tile", tile)):
@@ -451,6 +456,9 @@ def sample(
         samples = generator.translate(pictures.images)
     if samples.again:
         typer.echo(f"note: {samples.again:,} rows were drawn again, since they were equal to others where data.rules says unique", err=True)
+    if is_printed and (lines := kinds.of(samples.kind).lines(samples)):
+        typer.echo("\n".join(lines))
+        return
     origin = Origin(name, version, generator.config.sha256, asked) if provenance else None
     write_samples(samples, out, generator.config.classes, pictures, origin)
     typer.echo(f"{len(samples.samples)} {'samples' if samples.schema is None else 'rows'} in {out}")

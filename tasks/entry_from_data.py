@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gan_core.errors import ConfigError
+from gan_core.errors import ConfigError, DataError
 from tasks import params
-from tasks.addresses import is_archive_name
+from tasks.addresses import LINE_SUFFIXES, is_archive_name
 from tasks.params import DataParams
 from tasks.sources import open_source
 from tasks.sources.raw import safe_path
@@ -18,12 +20,14 @@ from tasks.validation.column_kinds import as_yaml
 from tasks.workspace import Workspace
 
 if TYPE_CHECKING:
+    from tasks.sources.source import SourceFile
     from tasks.validation.columns_shown import FoundColumn
 
 TABLE_BUDGET = 300_000
 PICTURE_BUDGET = 200_000
 _FEW_ROWS = 2_000
 """Tables of fewer rows hold out more of them, since a comparison needs some hundreds."""
+_MOST_HELD = 0.995  # share of the sentences that are not too long
 _MOST_SUGGESTED = 20  # values of a column that is offered as the label
 
 
@@ -42,7 +46,9 @@ class Draft:
 
 
 def draft(workspace: Workspace, path: Path, name: str | None = None, label: str | None = None) -> Draft:
-    """Look at a table, or a folder or archive of pictures, sounds, volumes or clips, and write an entry for it.
+    """Look at a table, a text, or a folder or archive of pictures, sounds, volumes, clips or texts, and write an entry for it.
+
+    A table of which nothing could be learned but a column of sentences is a text.
 
     Args:
         workspace: where the entry is to stand; what lies in it is named relative to it.
@@ -57,8 +63,17 @@ def draft(workspace: Workspace, path: Path, name: str | None = None, label: str 
     name = _name_of(path) if name is None else name
     if not params.NAME.fullmatch(name):
         raise ConfigError(f"--name {name[:80]}: a name has 1 to 63 of a-z, 0-9, - and _, and starts with a letter or digit")
-    is_table = not path.is_dir() and not is_archive_name(path.name)
-    found = _of_table(workspace, path, name, label) if is_table else _of_folder(workspace, path, name, label)
+    if path.is_dir() or is_archive_name(path.name):
+        found = _of_folder(workspace, path, name, label)
+    elif path.name.lower().endswith(LINE_SUFFIXES):
+        found = _of_text(workspace, path, name, label)
+    else:
+        try:
+            found = _of_table(workspace, path, name, label)
+        except DataError:
+            if sum(_sentences_in(path)) != 1:
+                raise
+            found = _of_text(workspace, path, name, label)
     params.parse_text(found.text, where=str(path))  # what is written is right, or this says what is not
     return found
 
@@ -101,6 +116,9 @@ def _of_table(workspace: Workspace, path: Path, name: str, label: str | None) ->
         lines.append("rules:  # what holds in every row, and so in every generated one; rows that come to break it go to quarantine")
         lines += [f"  {line}" for line in as_lines(table.suggested)]
     said = [*table.read_as(path.name)]
+    for at, one in zip(_sentences_in(path), table.found, strict=False):
+        if at:
+            said.append(f"{one.name} holds sentences; for a generator of them write source: text://... and text: {as_yaml(one.name)}")
     if table.suggested:
         said.append(f"in every row holds, and stands in the entry as rules: {'; '.join(map(str, table.suggested))}")
     if faults:
@@ -109,6 +127,58 @@ def _of_table(workspace: Workspace, path: Path, name: str, label: str | None) ->
     title = f"{safe_path(path.name)}: {len(rows):,} rows, {len(table.found):,} columns, as they were found."
     budget = f"images: {TABLE_BUDGET:_}  # rows that training looks at, repeats included; more make a better generator, and take longer"
     return Draft(name, _written(title, name, lines, ["recipe: tabular", budget]), tuple(said), labels, label)
+
+
+def _of_text(workspace: Workspace, path: Path, name: str, label: str | None) -> Draft:
+    from tasks.validation.text_files import read_texts
+
+    if label is not None:
+        raise ConfigError(f"--label {label}: only for tables; the folders of texts are their classes")
+    data = DataParams(source=f"text://{_place_of(workspace, path)}")
+    (file,) = open_source(workspace, data).look()
+    with file.open() as opened:
+        read = read_texts(opened.read(), path.name)
+    good = [one.text for one in read.texts if one.reason is None]
+    if not good:
+        raise DataError(f"{path}: no sentences in it; a text holds one a line, or a column of them")
+    lines, said = [f"source: {as_yaml(data.source)}", *_of_words(good)], []
+    if read.column is not None:
+        said.append(f"sentences are taken from {read.column}")
+    if faults := [one.reason for one in read.texts if one.reason is not None]:
+        said.append(f"{len(faults):,} of {len(read.texts):,} sentences go to quarantine, the first since it {faults[0]}")
+    counted = f"{len(good):,} sentences"
+    return Draft(name, _written(f"{safe_path(path.name)}: {counted}.", name, lines, _train_of("coco-captions")), (*said, counted))
+
+
+def _of_words(texts: Sequence[str]) -> list[str]:
+    """How long sentences are, and how many words are told apart, as lines of an entry."""
+    from gan_core.kinds.text import pieces
+
+    found = [pieces(text) for text in texts]
+    lengths, counts = sorted(map(len, found)), Counter(word for one in found for word in one)
+    usual = lengths[int(_MOST_HELD * (len(lengths) - 1))]
+    length = next((limit for limit in (8, 12, 16, 20, 24, 32, 48) if usual <= limit), 64)
+    words = min(max(100 * -(-sum(count > 1 for count in counts.values()) // 100), 100), 5_000)
+    rare = sum(count for _, count in counts.most_common()[words:]) / max(counts.total(), 1)
+    there = f"there are {lengths[0]} to {lengths[-1]}, and half have {lengths[len(lengths) // 2]} or fewer"
+    return [
+        f"length: {length}  # words and marks of a sentence, at most; {there}",
+        f"words: {words:_}  # of {len(counts):,} that occur; the others, {rare:.1%} of the text, are one unknown word",
+    ]
+
+
+def _sentences_in(path: Path) -> tuple[bool, ...]:
+    """Of each column of a table whether it holds sentences; nothing where it cannot be read, which is for others to say."""
+    from tasks.validation.table_files import read_table
+    from tasks.validation.text_files import text_columns
+
+    try:
+        cells = read_table(path.read_bytes(), path.name)
+    except (DataError, OSError, ValueError):
+        return ()
+    whole = [row for row in cells.rows if not isinstance(row, str)]
+    holding = text_columns({name: [row[i] for row in whole] for i, name in enumerate(cells.names)})
+    return tuple(name in holding for name in cells.names)
 
 
 def _of_folder(workspace: Workspace, path: Path, name: str, label: str | None) -> Draft:
@@ -126,7 +196,7 @@ def _of_folder(workspace: Workspace, path: Path, name: str, label: str | None) -
         lines.append(f"layout: {found.layout}  # {found.why}")
     lines += [f"{key}: {as_yaml(value) if key == 'captions' else value}  # {why}" for key, (value, why) in found.keys.items()]
     example, size = _BY_LAYOUT[found.layout]
-    lines += [size] if size else []
+    lines += [size] if size else _of_words(_sentences_of(found.files)) if found.layout == "sentences" else []
     counted = f"{len(found.files):,} {found.noun}" + (f" in {len(found.classes)} folders" if found.classes else "")
     train = (
         _train_of(example)
@@ -144,7 +214,18 @@ def _of_folder(workspace: Workspace, path: Path, name: str, label: str | None) -
     return Draft(name, text, (*said, *source.notes, counted))
 
 
+def _sentences_of(files: Sequence[SourceFile]) -> list[str]:
+    from tasks.validation.text_files import read_texts
+
+    found = []
+    for file in files:
+        with file.open() as stream:
+            found += [one.text for one in read_texts(stream.read(), file.path).texts if one.reason is None]
+    return found
+
+
 _BY_LAYOUT = {
+    "sentences": ("coco-captions", ""),
     "images": (None, "size: 32  # height and width in pixels that they are brought to; 64 takes four times as long"),
     "sounds": ("spoken-digits", "bands: 32  # of pitch; more tell more pitches apart, and cost more"),
     "volumes": ("chairs", "size: 32  # voxels along each side, 128 at most; 64 takes eight times as long"),

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,7 @@ def evaluate(workspace: Workspace, name: str, entry: Entry) -> None:
         grids = dict(scoring.grids(generator, dataset, entry.evaluation.seed))
         heard = scoring.heard(generator, dataset, entry.evaluation.seed)
         films = scoring.films(generator, dataset, entry.evaluation.seed)
+        read = scoring.read(generator, dataset, entry.evaluation.seed)
         copies = scoring.copies(generator, dataset, extractor, entry.evaluation)
         if copies is not None:
             found, grids["copies"] = copies
@@ -72,7 +73,7 @@ def evaluate(workspace: Workspace, name: str, entry: Entry) -> None:
         privacy = scoring.privacy(evidence, dataset, entry.evaluation)
         if privacy is not None:
             scores, record = {**scores, **privacy.scores()}, {**record, **privacy.as_record()}
-        _write(report, scores, record, curves, grids, heard, films)
+        _write(report, scores, record, curves, grids, heard, films, read)
         tracking.Logbook(run).log(lambda run: logged.evaluated(run, report, generator.config.images))
     print(_said(name, scores, record))
 
@@ -180,6 +181,7 @@ def _write(
     grids: Mapping[str, NDArray[np.uint8]],
     heard: Mapping[str, bytes],
     films: Mapping[str, NDArray[np.uint8]],
+    read: Mapping[str, Sequence[str]],
 ) -> None:
     """Write everything beside its place first, so that what has its name is whole; metrics.json comes last."""
     temporary = report / ".evaluate.tmp"
@@ -194,6 +196,8 @@ def _write(
         (temporary / "grids" / f"{key}.wav").write_bytes(sound)
     for key, film in films.items():
         (temporary / "grids" / f"{key}.webp").write_bytes(encode_film(film, "webp", lossless=False))
+    for key, lines in read.items():
+        (temporary / "grids" / f"{key}.txt").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     (temporary / "evaluation.json").write_text(_json(record))
     (temporary / "metrics.json").write_text(_json(scores))
     for name in ("curves", "grids", "evaluation.json", "metrics.json"):

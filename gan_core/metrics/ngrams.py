@@ -132,8 +132,8 @@ def _entropy(shares: NDArray[np.float64]) -> NDArray[np.float64]:
 class Bleu:
     """BLEU-4 (Papineni et al., 2002) of sentences as a corpus, each of which has the same references, all of them: 0 to 1.
 
-    Libraries take the references of each sentence anew, which for a thousand of each takes minutes; counted once for all, a moment. The
-    numbers are theirs.
+    Libraries count the references of each sentence anew, which for a thousand of each takes half a minute (sacrebleu 2.6: 1.3 s for 200);
+    counted once for all, it is a moment (7 ms). The numbers are theirs.
     """
 
     def __init__(self, sentences: Tokens, references: Tokens, words: int) -> None:

@@ -94,6 +94,8 @@ class DataKind(ABC):
     """The suffix of the file that shows them."""
     kept_as: ClassVar[Mapping[str, str]] = {"png": "PNG", "npz": "arrays"}
     """Suffixes of files that the studio offers to keep samples as, and what they are called there."""
+    is_read: ClassVar[bool] = False
+    """Whether the studio shows its samples as rows of text rather than as pictures."""
     no_graph: ClassVar[str] = ""
     """Why its generators cannot be exported as a graph; empty where they can."""
     keeps_one_core: ClassVar[bool] = False
@@ -196,6 +198,10 @@ class DataKind(ABC):
     @abstractmethod
     def written(self, samples: Samples, classes: tuple[str, ...] | None, given: Inputs | None) -> Written:
         """How samples become files; `classes` are the names of their labels, `given` what they were made from, one for each."""
+
+    def lines(self, samples: Samples) -> Sequence[str]:
+        """Samples as `gantry sample` prints them where no file is named, a line each; nothing where they become a file in any case."""
+        return ()
 
     def shown(self, samples: Samples) -> Sequence[Shown]:
         """Each sample as a page shows it; nothing where one picture of all, `.png` of `written`, is the better one."""

@@ -38,6 +38,7 @@ class SentenceKind(DataKind):
     called = "sentences"
     shown_as = ".txt"
     kept_as: ClassVar[Mapping[str, str]] = {"txt": "text, one a line", "csv": "CSV"}
+    is_read = True
     no_graph = "a sentence is drawn word by word, each by those before it"
     scores = "tasks.scoring.sentences:SentenceScoring"
     deciding = ("ngram_distance",)
@@ -106,6 +107,9 @@ class SentenceKind(DataKind):
 
         files = {".txt": text, ".csv": csv, ".jsonl": jsonl}
         return Written({"sentences": np.array(texts)}, files, lambda folder: csv(folder / "sentences.csv"))
+
+    def lines(self, samples: Samples) -> Sequence[str]:
+        return _texts(samples)
 
     def answer(self, samples: Samples, classes: tuple[str, ...] | None) -> DataFrame:
         import pandas as pd

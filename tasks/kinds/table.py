@@ -38,6 +38,7 @@ class TableKind(DataKind):
     shown_as = ".csv"
     kept_as: ClassVar[Mapping[str, str]] = {"csv": "CSV"}
     called = "rows of a table"
+    is_read = True
     keeps_one_core = True
     scores = "tasks.scoring.table:TableScoring"
     deciding = ("detection",)

@@ -86,6 +86,8 @@ class Figure:
     """uint8 (H, W, 3), or (F, H, W, 3), frame after frame; or a PNG file, or a WebP file that moves."""
     sound: bytes | None = None
     """What is heard of what it shows: a WAV file."""
+    lines: Sequence[str] = ()
+    """What is read instead of it."""
 
 
 @dataclass(frozen=True)
@@ -222,9 +224,11 @@ def _pictures(
         shown += [picture] if picture is not None else []
     for stem, caption in (("generated", f"version {record['version']}"), ("real", "real, held out")):
         if stem in files:
-            heard, film = (files[stem].with_suffix(suffix) for suffix in (".wav", ".webp"))
+            heard, film, read = (files[stem].with_suffix(suffix) for suffix in (".wav", ".webp", ".txt"))
             still = files.pop(stem)
-            shown.append(Figure(caption, film if film.is_file() else still, heard.read_bytes() if heard.is_file() else None))
+            sound = heard.read_bytes() if heard.is_file() else None
+            lines = read.read_text(encoding="utf-8").splitlines() if read.is_file() else ()
+            shown.append(Figure(caption, film if film.is_file() else still, sound, lines))
     return shown + [Figure(stem.replace("_", " "), path) for stem, path in files.items()]
 
 
@@ -250,7 +254,8 @@ def _drawn(entry: Entry, dataset: Dataset, registry: Registry, name: str, number
             return None
         scoring, seed = kinds.of(spec.kind).scoring, entry.evaluation.seed
         picture = (scoring.films(generator, dataset, seed) or scoring.grids(generator, dataset, seed)).get("generated")
-        return None if picture is None else Figure(caption, picture, scoring.heard(generator, dataset, seed).get("generated"))
+        heard, read = scoring.heard(generator, dataset, seed), scoring.read(generator, dataset, seed)
+        return None if picture is None else Figure(caption, picture, heard.get("generated"), read.get("generated", ()))
     except GantryError:
         return None  # the decision says what is wrong with the champion; the page only goes without its picture
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
@@ -98,12 +98,16 @@ class Shown:
     height: int
     sound: str | None
     """What is heard of it, likewise."""
+    lines: Sequence[str] = ()
+    """What is read instead of it."""
 
     @classmethod
     def of(cls, figure: Figure) -> Shown:
         """As PNG, and scaled down where it is too large; what moves stays as it is."""
         from PIL import Image
 
+        if figure.lines:
+            return cls(figure.caption, "", 0, 0, None, figure.lines)
         pixels = figure.pixels
         sound = None if figure.sound is None else _uri("audio/wav", figure.sound)
         if isinstance(pixels, np.ndarray) and pixels.ndim == 4:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -129,6 +129,10 @@ class Scoring(ABC):
 
     def films(self, generator: Generator, dataset: Dataset, seed: int) -> Mapping[str, NDArray[np.uint8]]:
         """What moves of these, uint8 (F, H, W, 3), frame after frame, by the same names; by default nothing."""
+        return {}
+
+    def read(self, generator: Generator, dataset: Dataset, seed: int) -> Mapping[str, Sequence[str]]:
+        """What can be read of these, in lines by the same names; by default nothing."""
         return {}
 
     def heard(self, generator: Generator, dataset: Dataset, seed: int) -> Mapping[str, bytes]:

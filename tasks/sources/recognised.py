@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from gan_core.errors import DataError
-from tasks.addresses import IMAGE_SUFFIXES, SOUND_SUFFIXES, VIDEO_SUFFIXES, VOLUME_SUFFIXES, table_suffix
+from tasks.addresses import IMAGE_SUFFIXES, LINE_SUFFIXES, SOUND_SUFFIXES, VIDEO_SUFFIXES, VOLUME_SUFFIXES, table_suffix
 from tasks.sources.annotations import CAPTIONS, ImageNames, by_image, read_told
 from tasks.sources.images import Place, Selection, counted, is_part
 from tasks.sources.raw import class_of, safe_path
@@ -62,6 +62,8 @@ def recognised(place: Place) -> Recognised:
     by_noun = {noun: [path for path in found if _suffix(path) in suffixes] for noun, suffixes in _KINDS.items()}
     noun = max(by_noun, key=lambda one: len(by_noun[one]))
     files = [found[path] for path in by_noun[noun]]
+    if not files and (told := _texts(place)) is not None:
+        return told
     if not files:
         shown = counted(choice.left_out)
         tables = sorted(path for path in choice.texts if table_suffix(path))
@@ -72,6 +74,12 @@ def recognised(place: Place) -> Recognised:
     if noun == "pictures":
         return _pictures(place, files, choice.texts, why)
     return _by_class(noun, noun, why, files, _of_sounds(files) if noun == "sounds" else {})
+
+
+def _texts(place: Place) -> Recognised | None:
+    """Texts of a sentence a line; a table in a folder may be of anything, and is none."""
+    texts = list(place.files(Selection(None, frozenset(), LINE_SUFFIXES, are_texts=True)))
+    return _by_class("sentences", "texts", f"{len(texts):,} files are texts, by their names", texts, {}) if texts else None
 
 
 def _pictures(place: Place, files: Sequence[SourceFile], texts: Sequence[str], why: str) -> Recognised:

@@ -190,7 +190,7 @@ class Studio:
         config = self._generator(name, number).config
         kind = kinds.of(config.kind)
         makes_images, translates = len(config.shape) == 3, config.inputs is not None
-        views = {"translate": "Translate"} if translates else {"draw": "Rows" if config.schema else "Draw"}
+        views = {"translate": "Translate"} if translates else {"draw": "Rows" if kind.is_read else "Draw"}
         if makes_images and not translates:
             views |= {"walk": "Walk", "mix": "Mix"}
             views |= {"directions": "Directions"} if hasattr(self._generator(name, number).network, "dense") else {}
@@ -210,7 +210,7 @@ class Studio:
             facts |= self._nearest(name, number, asked)
         if view == "draw" and not makes_images:
             samples = self._generator(name, number).draw([_read(asked).order(self._generator(name, number))])[0]
-            facts |= {"rows": kind.records(samples, config.classes)} if config.schema is not None else {"each": _each(kind, samples)}
+            facts |= {"rows": kind.records(samples, config.classes)} if kind.is_read else {"each": _each(kind, samples)}
         if view == "versions":
             facts |= self._versions(registry, versions, aliases, kind)
         return self._html(view, **facts, **more)

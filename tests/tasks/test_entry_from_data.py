@@ -237,3 +237,46 @@ def test_the_command_makes_the_workspace_and_asks_only_on_a_terminal(table: Path
     assert (refused.returncode, refused.stderr.startswith("error: params.yaml: has a generator 'our-clients' already;")) == (2, True)
     declined = gantry(tmp_path, "init", "v", "--from", table.name, typed="\nmine\nn\n")
     assert (declined.returncode, (tmp_path / "v").exists()) == (1, False)
+
+
+SENTENCES = [
+    f"a {colour} {thing} near the {other}." for colour in ("red", "blue") for thing in ("cat", "dog", "cup") for other in "abcdefgh"
+]
+
+
+def test_a_text_is_told_from_a_table_and_its_entry_validates(place: Workspace, tmp_path: Path) -> None:
+    (tmp_path / "lines.txt").write_text("\n".join([*SENTENCES, "\x07"] * 3))
+    found = draft(place, tmp_path / "lines.txt")
+    assert "length: 8  # words and marks of a sentence, at most; there are 7 to 7, and half have 7 or fewer\n" in found.text
+    assert any("3 of 147 sentences go to quarantine, the first since it holds control characters" in said for said in found.said)
+    scaffold.add_text(place, found.text, "lines.txt")
+    entry = params.load_entry(place.root, "lines")
+    assert (entry.data.kind, entry.data.words) == ("sentences", 100)
+    loose = entry.model_copy(update={"validation": entry.validation.model_copy(update={"max_quarantined": 0.5})})
+    for stage in (fetch, validate):
+        stage(place, "lines", loose)
+    assert layers(entry.train, Dataset.open(place.ready("lines")))
+
+
+def test_a_table_of_one_column_of_sentences_is_a_text_and_another_says_how_to_ask_for_it(place: Workspace, tmp_path: Path) -> None:
+    pd.DataFrame({"caption": SENTENCES}).to_csv(tmp_path / "one.csv", index=False)
+    found = draft(place, tmp_path / "one.csv")
+    assert 'source: "text://' in found.text
+    assert "sentences are taken from caption" in found.said
+    pd.DataFrame({"number": range(len(SENTENCES)), "review": SENTENCES}).to_csv(tmp_path / "two.csv", index=False)
+    assert 'source: "text://' in draft(place, tmp_path / "two.csv").text  # as a table it has nothing to learn
+    stars = [number % 5 for number in range(len(SENTENCES))]
+    pd.DataFrame({"stars": stars, "review": SENTENCES}).to_csv(tmp_path / "two.csv", index=False)
+    found = draft(place, tmp_path / "two.csv")
+    assert 'source: "table://' in found.text
+    assert "review holds sentences; for a generator of them write source: text://... and text: review" in found.said
+
+
+def test_a_folder_of_texts_is_recognised(place: Workspace, tmp_path: Path) -> None:
+    for label in ("good", "bad"):
+        (tmp_path / "said" / label).mkdir(parents=True)
+        (tmp_path / "said" / label / "lines.txt").write_text("\n".join(SENTENCES))
+    (tmp_path / "said" / "README.txt").write_text("about it")
+    found = draft(place, tmp_path / "said")
+    assert "layout: sentences  # 2 files are texts, by their names" in found.text
+    assert "condition: label  # the folders are classes: bad, good" in found.text

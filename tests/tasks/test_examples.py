@@ -27,13 +27,14 @@ from tasks.validate import validate
 from tasks.workspace import Workspace
 
 _FILES = 40  # of each folder of real data
+_LINES = 600  # of a text
 _BATCH = 4
 _STEPS = 3
 
 
 @pytest.fixture(scope="session")
 def small_data(gantry_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of real data, with a few files of each of its folders and the first images of MNIST."""
+    """The folder of real data, with a few files of each of its folders, the first lines of texts and the first images of MNIST."""
     root = tmp_path_factory.mktemp("small-data")
     for folder, below, files in os.walk(gantry_data):
         below[:] = sorted(name for name in below if name != "odd")
@@ -42,6 +43,8 @@ def small_data(gantry_data: Path, tmp_path_factory: pytest.TempPathFactory) -> P
         for name in sorted(files)[:_FILES]:
             if name.endswith("ubyte.gz"):
                 (target / name).write_bytes(_first(Path(folder, name).read_bytes(), 300))
+            elif name.endswith(".txt"):
+                (target / name).write_bytes(b"".join(Path(folder, name).read_bytes().splitlines(keepends=True)[:_LINES]))
             else:
                 shutil.copyfile(Path(folder, name), target / name)
         if "captions.csv" in files:

@@ -17,6 +17,7 @@ from gan_core.data.dataset import Dataset
 from gan_core.errors import ConfigError, DataError
 from gan_core.generator import Generator
 from gan_core.kinds.sentences import Sentences
+from gan_core.layers import layers
 from gan_core.training import train as train_until
 from tasks import kinds
 from tasks.evaluate import evaluate
@@ -134,6 +135,23 @@ def test_training_resumes_bit_for_bit_in_both_phases(done: Done, tmp_path: Path)
         assert Generator.load(tmp_path / f"{steps}" / "generator").config.sha256 == done.generator.config.sha256
 
 
+def test_the_page_shows_sentences_as_text(done: Done) -> None:
+    report = done.workspace.report("captions")
+    page = (report / "report.html").read_text()
+    for name in ("generated", "real"):
+        lines = (report / "grids" / f"{name}.txt").read_text().splitlines()
+        assert len(lines) == 24
+        assert all(f"<li>{line}</li>" in page for line in lines)
+        assert (report / "grids" / f"{name}.png").is_file()  # for what shows pictures alone
+    assert "they are training sentences, but for one word at most" in page
+
+
+def test_the_networks_are_shown(done: Done) -> None:
+    found = layers(done.entry.train, Dataset.open(done.workspace.ready("captions")))
+    assert [layer.kind for layer in found["generator"]].count("WordEmbedding") == 2
+    assert sum(layer.multiply_adds for layer in found["discriminator"]) > 0
+
+
 def test_samples_are_written_as_text_rows_and_json_lines(done: Done, tmp_path: Path) -> None:
     samples = done.generator.sample(5, seed=1)
     texts = Sentences.of(done.generator.config.data).texts(samples.samples)
@@ -146,6 +164,7 @@ def test_samples_are_written_as_text_rows_and_json_lines(done: Done, tmp_path: P
         assert arrays["sentences"].tolist() == texts
     write_samples(samples, tmp_path / "folder")
     assert [path.name for path in (tmp_path / "folder").iterdir()] == ["sentences.csv"]
+    assert kinds.of("sentences").lines(samples) == texts
     with pytest.raises(ConfigError, match=r"\.wav is no form that sentences are written in; use .*\.txt"):
         write_samples(samples, tmp_path / "x.wav")
 
@@ -179,7 +198,7 @@ def test_a_champion_of_another_vocabulary_is_compared_by_its_words_and_taken_ove
     dataset = Dataset.open(done.workspace.ready("captions"))
     assert isinstance(dataset.spec, Sentences)
     assert {"yellow", "duck"} <= {*dataset.spec.vocabulary} - {*Sentences.of(done.generator.config.data).vocabulary}
-    taken = json.loads((done.workspace.model("captions") / "start.json").read_text())["by_class"]
+    taken = json.loads((done.workspace.model("captions") / "run.json").read_text())["start"]["by_class"]
     assert len(taken) == 5  # of the players two and one, of the average two
     decision = json.loads((done.workspace.report("captions") / "decision.json").read_text())
     assert decision["outcome"] != "first"
@@ -210,7 +229,7 @@ def test_what_does_not_fit_sentences_is_refused(tmp_path: Path) -> None:
     refused("rate: only for sounds", rate=8_000)
     refused("words: only for sentences", source="folder://x", words=100)
     refused("train.latent: a sentence is drawn by a number for each of its words", {"latent": 8})
-    refused("train.augment: only for images, sounds and volumes", {"augment": True})
+    refused("train.augment: only for images, sounds, volumes and clips", {"augment": True})
     refused("train.likelihood: only for sentences", {"likelihood": {"until": 0.1}}, source="folder://x")
     refused("network: dcgan draws .*; use sequence", {"generator": {"network": "dcgan"}})
     refused(re.escape("layout: only for folders, archives and buckets"), source="table://x.csv", layout="sentences")
