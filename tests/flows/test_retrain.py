@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 import toy_workspace as toy
 from command_line import Record, Retrain, clean_environment, run, start
-from prefect.client.schemas.objects import StateType
 
 from tasks import stages
 from tasks.graph import repro
@@ -249,7 +248,7 @@ def test_a_second_run_of_the_same_generator_is_skipped_without_alarm(
     first = start(workspace, "run", "digits", PREFECT_API_URL=prefect_server)
     toy.wait_for(workspace, "fetch")
     second = retrain(workspace)
-    assert (second.type, second.name) == (StateType.CANCELLED, "Skipped")
+    assert (second.type.value, second.name) == ("CANCELLED", "Skipped")
     said = f"digits is being retrained by process {first.pid} since"
     assert str(second.message).startswith(said)
     seen = record(workspace)
@@ -275,7 +274,7 @@ def test_a_run_beside_dvc_repro_is_refused(workspace: Workspace, retrain: Retrai
     )
     toy.wait_for(workspace, "fetch")
     refused = retrain(workspace)
-    assert (refused.type, refused.name) == (StateType.CANCELLED, "Skipped")
+    assert (refused.type.value, refused.name) == ("CANCELLED", "Skipped")
     assert f"data/digits/raw is being worked on by process {dvc.pid} " in str(refused.message)
     dvc.terminate()
     dvc.wait()

@@ -6,8 +6,6 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
-from torchmetrics.image.fid import _compute_fid
 
 from gan_core.errors import DataError
 from gan_core.metrics.frechet import FeatureStatistics, frechet_distance, frechet_infinity
@@ -27,6 +25,8 @@ def distance(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
 
 
 def torch_fidelity_distance(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+    from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
+
     statistics = [fid_features_to_statistics(torch.from_numpy(features)) for features in (first, second)]
     return float(fid_statistics_to_metric(*statistics, verbose=False)["frechet_inception_distance"])
 
@@ -47,6 +47,8 @@ def test_agrees_with_torch_fidelity() -> None:
 def test_agrees_with_torchmetrics() -> None:
     first, second = two_sets()
     statistics = [torch.from_numpy(value) for features in (first, second) for value in (features.mean(0), np.cov(features, rowvar=False))]
+    from torchmetrics.image.fid import _compute_fid
+
     assert distance(first, second) == pytest.approx(float(_compute_fid(*statistics)), rel=1e-6)
 
 

@@ -6,8 +6,6 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from torch_fidelity.metric_isc import isc_features_to_metric
-from torchmetrics.image.inception import InceptionScore
 
 from gan_core.errors import DataError
 from gan_core.metrics.inception import inception_score
@@ -22,12 +20,16 @@ def some(count: int = 300, classes: int = 7, seed: int = 0) -> tuple[NDArray[np.
 
 def test_agrees_with_torch_fidelity() -> None:
     logits, probabilities = some()
+    from torch_fidelity.metric_isc import isc_features_to_metric
+
     found = isc_features_to_metric(torch.from_numpy(logits), splits=1, shuffle=False)
     assert inception_score(probabilities) == pytest.approx(found["inception_score_mean"], rel=1e-9)
 
 
 def test_the_mean_of_parts_is_that_of_published_figures() -> None:
     logits, probabilities = some()
+    from torch_fidelity.metric_isc import isc_features_to_metric
+
     found = isc_features_to_metric(torch.from_numpy(logits), splits=10, shuffle=False)
     assert np.mean([inception_score(part) for part in np.split(probabilities, 10)]) == pytest.approx(
         found["inception_score_mean"], rel=1e-9
@@ -36,6 +38,8 @@ def test_the_mean_of_parts_is_that_of_published_figures() -> None:
 
 def test_agrees_with_torchmetrics() -> None:
     logits, probabilities = some()
+    from torchmetrics.image.inception import InceptionScore
+
     theirs = InceptionScore(feature=torch.nn.Identity(), splits=1)
     theirs.features = [torch.from_numpy(logits)]
     assert inception_score(probabilities) == pytest.approx(float(theirs.compute()[0]), rel=1e-9)

@@ -18,7 +18,6 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
 from gan_core.data.dataset import Dataset
 from gan_core.errors import DataError
@@ -85,6 +84,8 @@ def test_agrees_with_torch_fidelity(offered: Host, channels: int) -> None:
     some = images(3, channels)
     found = InceptionExtractor.fit(dataset(channels)).features(some)
     assert found.shape == (3, InceptionExtractor.width)
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
     reference = FeatureExtractorInceptionV3("reference", ["2048"], feature_extractor_weights_path=str(weights_file()))
     with torch.inference_mode():
         (expected,) = reference(torch.from_numpy(np.repeat(some, 3 // channels, axis=1)))

@@ -6,8 +6,6 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from torch_fidelity.metric_kid import kid_features_to_metric
-from torchmetrics.image.kid import poly_mmd
 
 from gan_core.errors import DataError
 from gan_core.metrics import kernel
@@ -20,6 +18,8 @@ def two_sets(n: int = 120, m: int = 120, width: int = 16) -> tuple[NDArray[np.fl
 
 
 def torch_fidelity_distance(first: NDArray[np.float64], second: NDArray[np.float64], subsets: int, size: int) -> tuple[float, float]:
+    from torch_fidelity.metric_kid import kid_features_to_metric
+
     result = kid_features_to_metric(
         torch.from_numpy(first), torch.from_numpy(second), kid_subsets=subsets, kid_subset_size=size, rng_seed=7, verbose=False
     )
@@ -41,6 +41,8 @@ def test_agrees_with_torch_fidelity_over_subsets() -> None:
 
 def test_agrees_with_torchmetrics() -> None:
     first, second = two_sets()
+    from torchmetrics.image.kid import poly_mmd
+
     expected = float(poly_mmd(torch.from_numpy(first), torch.from_numpy(second)))
     assert kernel_distance(first, second) == pytest.approx(expected, rel=1e-9)
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from torch_fidelity.metric_prc import calculate_precision_recall_full
 
 from gan_core.errors import DataError
 from gan_core.metrics import manifold
@@ -50,6 +49,8 @@ def test_agrees_with_the_definitions(monkeypatch: pytest.MonkeyPatch, k: int, bl
 
 def test_precision_and_recall_agree_with_torch_fidelity() -> None:
     real, generated = two_sets()
+    from torch_fidelity.metric_prc import calculate_precision_recall_full
+
     precision, recall = calculate_precision_recall_full(torch.from_numpy(generated), torch.from_numpy(real), neighborhood=5)
     scores = manifold_scores(real, generated)
     # torch-fidelity averages in float32.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
 from gan_core.metrics.pairs import mean_absolute_errors, psnrs, ssims
 
@@ -21,6 +20,8 @@ def pair(channels: int, height: int, width: int, noise: float = 20.0) -> tuple[n
 
 @pytest.mark.parametrize("shape", [(1, 32, 32), (3, 40, 24), (3, 11, 11)])
 def test_ssim_and_psnr_are_those_of_torchmetrics(shape: tuple[int, int, int]) -> None:
+    from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
+
     images, partners = pair(*shape)
     first, second = (torch.from_numpy(array).to(torch.float64) for array in (images, partners))
     for i in range(4):
