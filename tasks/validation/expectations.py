@@ -180,6 +180,10 @@ def classes_table(classes: DataFrame, limits: ValidateParams, held_out: bool = F
 def check(name: str, tables: Sequence[CheckedTable], folder: Path) -> Verdict:
     """Validate the tables of entry `name` with Great Expectations; leaves results.json and the Data Docs in `folder`."""
     gx = _great_expectations()
+    from great_expectations.render.view import view
+
+    from tasks.validation.page_templates import compiled_once
+
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}
     context.add_data_docs_site(
@@ -209,7 +213,7 @@ def check(name: str, tables: Sequence[CheckedTable], folder: Path) -> Verdict:
                 met += 1
             else:
                 failures.append(_failure(one, table))
-    with _refusing_to_go_on(logging.getLogger("great_expectations.render.renderer.site_builder")):
+    with _refusing_to_go_on(logging.getLogger("great_expectations.render.renderer.site_builder")), compiled_once(view):
         context.build_data_docs(site_names=["docs"])
     (folder / "results.json").write_text(json.dumps(results, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     pages = {table.name: next(folder.glob(f"validations/{table.name}/**/*.html")).relative_to(folder) for table in tables}

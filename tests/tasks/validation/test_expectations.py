@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import jinja2
 import pandas as pd
 import pytest
 
 from tasks import kinds
 from tasks.params import ValidateParams
+from tasks.validation import page_templates
 from tasks.validation.expectations import CheckedTable, Verdict, check, classes_table, manifest_table, source_table
 
 LIMITS = ValidateParams(max_quarantined=0.1, min_samples=20, min_side=8, max_side=64, min_std=1, min_per_class=5)
@@ -198,3 +203,21 @@ def test_names_cannot_plant_a_script_in_the_pages(tmp_path: Path) -> None:
     assert len(pages) == 7
     for page in pages:
         assert "<script>alert" not in page.read_text(), page
+
+
+def test_no_template_of_the_pages_is_compiled_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: Counter[str | None] = Counter()
+    plain = jinja2.Environment.compile
+
+    def counted(self: jinja2.Environment, source: Any, name: str | None = None, *arguments: Any, **options: Any) -> Any:
+        compiled[name] += 1
+        return plain(self, source, name, *arguments, **options)
+
+    monkeypatch.setattr(jinja2.Environment, "compile", counted)
+    monkeypatch.setattr(page_templates, "_CACHE", page_templates._InMemory())
+    pages = [verdict(tmp_path / name, good()).pages["manifest"] for name in ("first", "second")]
+    assert compiled["page.j2"] == 1
+    assert set(compiled.values()) == {1}
+    first, second = (re.sub(r"[0-9a-f-]{36}|\d{8}T\d{6}\S*Z|T[\d:.]+Z|[\d:. -]{10,}", "", (tmp_path / name / page).read_text())
+                     for name, page in zip(("first", "second"), pages, strict=True))  # fmt: skip
+    assert first == second, "but for the moment"
