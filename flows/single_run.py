@@ -13,6 +13,7 @@ from rich.console import Console
 from flows import server
 from flows.terminal import Terminal, seconds_in_words
 from gan_core.errors import BusyError
+from tasks.graph import repro
 from tasks.system.imports import quick_imports
 from tasks.workspace import Workspace
 
@@ -43,14 +44,13 @@ def run_once(
     # The person reads the terminal, and Prefect's log keeps the rest.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
     console = Console(highlight=False, emoji=False, stderr=to_stderr)
-    with Terminal(console, name) as terminal, server.connected(workspace) as own:
+    with repro.forking(workspace), Terminal(console, name) as terminal, server.connected(workspace) as own:
         terminal.waiting("starting")
         # While the server starts: Prefect takes a second or two to import, DVC half of one; MLflow, too, where a server is asked.
         with quick_imports():
             from prefect import settings
 
             from flows.retrain import picture, retrain
-            from tasks.graph import repro
             from tasks.records import tracking
             from tasks.stages import SKIPPED, STOPPED, listener
 

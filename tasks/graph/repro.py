@@ -24,6 +24,7 @@ from typing import Any
 from gan_core.errors import BusyError, ConfigError, GantryError
 from tasks.graph import dvc_files
 from tasks.graph.dvc_child import GRACE
+from tasks.graph.template import Forked, Template
 from tasks.system.processes import OWN_CODE
 from tasks.workspace import Workspace
 
@@ -39,6 +40,7 @@ _RUNS = "runs just now"
 _BUSY = re.compile(r"'([^'\n]*)' is busy, it is being blocked by:.*?\(PID (\d+)\): ([^\n]*)", re.DOTALL)
 
 _NEVER = "never run before"
+_Child = subprocess.Popen[bytes] | Forked
 
 
 class StageError(GantryError):
@@ -85,6 +87,25 @@ def environment(workspace: Workspace) -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",
         "SHELL": _shell(),
     }
+
+
+_template: Template | None = None
+
+
+@contextmanager
+def forking(workspace: Workspace) -> Iterator[None]:
+    """Stages that are run inside are forked from one process that has imported what they use, where that can be done."""
+    global _template
+    if _template is not None:
+        yield
+        return
+    _template = Template.begin(workspace.root, environment(workspace))
+    try:
+        yield
+    finally:
+        if _template is not None:
+            _template.close()
+        _template = None
 
 
 def load() -> None:
@@ -217,7 +238,7 @@ def reproduce(
     target = f"{stage}@{name}"
     # Two stages may want to enter their results in dvc.lock at once, and one of them may have large ones to hash: the other waits.
     options = ["--single-item", *(["--force"] if force else [])]
-    command = [sys.executable, "-m", "tasks.graph.dvc_child", str(os.getpid()), "--wait-for-lock", "repro", *options, target]
+    arguments = ["--wait-for-lock", "repro", *options, target]
     deadline = None if timeout is None else time.monotonic() + timeout
     lines: list[str] = []
 
@@ -227,7 +248,7 @@ def reproduce(
         if on_line is not None and line.strip() and not _CHATTER.match(line):
             on_line(line)
 
-    with _child(command, workspace, extra_environment or {}, take) as child:
+    with _child(arguments, workspace, extra_environment or {}, take) as child:
         for line in _lines(child, deadline):
             take(line)
         timed_out = not _wait(child, deadline)
@@ -235,31 +256,22 @@ def reproduce(
         raise StageTimeoutError(stage, name, f"{target}: took longer than {timeout:g} s and was ended; what it saved is kept", None)
     if not_kept := _not_kept(lines):
         raise StageError(stage, name, f"{target}: {not_kept}", None, was_explained=True)
-    if child.returncode != 0:
+    if child.returncode:
         raise _failure(stage, name, child.returncode, lines)
     return "the same was run before; its results are back from DVC's cache" if any(_FROM_RUN_CACHE in line for line in lines) else None
 
 
 @contextmanager
-def _child(
-    command: list[str], workspace: Workspace, extra: Mapping[str, str], on_last_line: Callable[[str], None]
-) -> Iterator[subprocess.Popen[bytes]]:
-    """A child that leads its own session; none of its group is left at the end of the block."""
-    child = subprocess.Popen(
-        command,
-        cwd=workspace.root,
-        env={**environment(workspace), **extra},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
+def _child(arguments: list[str], workspace: Workspace, extra: Mapping[str, str], on_last_line: Callable[[str], None]) -> Iterator[_Child]:
+    """DVC in a child that leads its own session; none of its group is left at the end of the block."""
+    child = _started(arguments, workspace, {**environment(workspace), **extra})
     try:
         yield child
     finally:
-        if not _has_ended(child):
+        ended = _end(child)
+        if ended is None:
             child.terminate()  # it passes that on to the stage
-        elif _was_killed(child):
+        elif ended < 0:
             _signal_group(child, signal.SIGTERM)
         try:
             # Whoever lives holds the pipe's other end, and may be saving its state.
@@ -273,14 +285,28 @@ def _child(
                 child.stdout.close()
 
 
-def _lines(child: subprocess.Popen[bytes], deadline: float | None, until_all_ended: bool = False) -> Iterator[str]:
+def _started(arguments: list[str], workspace: Workspace, variables: dict[str, str]) -> _Child:
+    if _template is not None and (forked := _template.start(arguments, variables)) is not None:
+        return forked
+    return subprocess.Popen(
+        [sys.executable, "-m", "tasks.graph.dvc_child", str(os.getpid()), *arguments],
+        cwd=workspace.root,
+        env=variables,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+
+
+def _lines(child: _Child, deadline: float | None, until_all_ended: bool = False) -> Iterator[str]:
     """Lines of output until the deadline, or until the child, or all that it started, ended; a carriage return ends a line too."""
     assert child.stdout is not None  # noqa: S101
     rest = b""
     with selectors.DefaultSelector() as selector:
         selector.register(child.stdout, selectors.EVENT_READ)
         while deadline is None or time.monotonic() < deadline:
-            ended = not until_all_ended and _has_ended(child)
+            ended = not until_all_ended and _end(child) is not None
             if selector.select(timeout=0 if ended else 0.5):
                 chunk = os.read(child.stdout.fileno(), 65_536)
                 if not chunk:
@@ -293,26 +319,24 @@ def _lines(child: subprocess.Popen[bytes], deadline: float | None, until_all_end
         yield rest.decode(errors="replace")
 
 
-def _wait(child: subprocess.Popen[bytes], deadline: float | None) -> bool:
+def _wait(child: _Child, deadline: float | None) -> bool:
     """Wait for the end of a child whose output has ended; False where the deadline comes first."""
-    while not _has_ended(child):
+    while _end(child) is None:
         if deadline is not None and time.monotonic() > deadline:
             return False
         time.sleep(0.01)
     return True
 
 
-def _has_ended(child: subprocess.Popen[bytes]) -> bool:
-    """Whether the child is dead, without taking it out of the process table."""
-    return os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+def _end(child: _Child) -> int | None:
+    """The exit status of a child that is dead, without taking it out of the process table."""
+    if isinstance(child, Forked):
+        return child.end()
+    found = os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    return None if found is None else found.si_status if found.si_code == os.CLD_EXITED else -found.si_status
 
 
-def _was_killed(child: subprocess.Popen[bytes]) -> bool:
-    end = os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    return end is not None and end.si_code != os.CLD_EXITED
-
-
-def _signal_group(child: subprocess.Popen[bytes], number: signal.Signals) -> None:
+def _signal_group(child: _Child, number: signal.Signals) -> None:
     with suppress(ProcessLookupError):
         os.killpg(child.pid, number)
 

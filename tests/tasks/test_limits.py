@@ -7,7 +7,8 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,50 @@ def stage(workspace: Workspace, name: str, *through: str) -> subprocess.Complete
     return subprocess.run(command, cwd=workspace.root, env=environment, capture_output=True, text=True, check=False, timeout=300)
 
 
+# A process that has imported, and forks a stage for each line that it is told.
+_FORKS = """
+import importlib, os, sys
+from tasks.graph.template import as_new, ends_like_a_program
+from tasks.records import tracking
+from tasks.stage_main import stage_main
+from tasks.validation import expectations
+
+expectations._great_expectations()
+tracking.load()
+stages = {name: getattr(importlib.import_module(f"tasks.{name}"), name) for name in sys.argv[1:]}
+for line in sys.stdin:
+    name, *streams = line.split()
+    child = os.fork()
+    if child == 0:
+        for descriptor, path in enumerate(streams, 1):
+            os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
+        as_new({**os.environ}, os.getcwd())
+        sys.argv = [name, "circle"]
+        ends_like_a_program(lambda: stage_main(stages[name]))
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
+@contextmanager
+def forked_stages(workspace: Workspace, folder: Path) -> Iterator[Callable[[str], subprocess.CompletedProcess[str]]]:
+    """Runs a stage by itself. What it says passes through files in `folder`, which has room."""
+    streams = [folder / "stdout", folder / "stderr"]
+    command = [sys.executable, "-c", _FORKS, *GRAPH]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=workspace.root, stdin=pipe, stdout=pipe, text=True) as forks:
+        assert forks.stdin is not None
+        assert forks.stdout is not None
+
+        def run(name: str) -> subprocess.CompletedProcess[str]:
+            print(name, *streams, file=forks.stdin, flush=True)
+            assert forks.stdout is not None
+            return subprocess.CompletedProcess([name], int(forks.stdout.readline()), *(stream.read_text() for stream in streams))
+
+        yield run
+        forks.stdin.close()
+    assert forks.returncode == 0
+
+
 def fill(disk: Path, leave: int) -> Path:
     """Take all room but `leave` bytes."""
     ballast = disk / "ballast"
@@ -62,24 +107,24 @@ def fill(disk: Path, leave: int) -> Path:
 
 
 @pytest.mark.slow
-def test_every_stage_says_so_and_goes_on_when_there_is_room(small_disk: Path) -> None:
+def test_every_stage_says_so_and_goes_on_when_there_is_room(small_disk: Path, tmp_path: Path) -> None:
     workspace = init_workspace(small_disk / "w")
     (workspace.root / "params.yaml").write_text(ENTRY)
+    repro.prepare(workspace)
     failures = 0
-    for name in GRAPH:
-        for leave in (0, 16_384, 200_000):
-            ballast = fill(small_disk, leave)
-            ended = stage(workspace, name)
-            ballast.unlink()
-            said = ended.stdout + ended.stderr
-            assert "Traceback" not in said, said
-            if ended.returncode != 0:
-                failures += 1
-                assert re.search(
-                    r"^error: .*(No space left on device|database or disk is full|disk I/O error)", ended.stderr, re.MULTILINE
-                ), said
-        done = stage(workspace, name, "dvc", "repro", "--single-item", f"{name}@circle")
-        assert done.returncode == 0, (name, done.stdout + done.stderr)
+    with forked_stages(workspace, tmp_path) as run, repro.forking(workspace):
+        for name in GRAPH:
+            for leave in (0, 16_384, 200_000):
+                ballast = fill(small_disk, leave)
+                ended = run(name)
+                ballast.unlink()
+                said = ended.stdout + ended.stderr
+                assert "Traceback" not in said, said
+                if ended.returncode != 0:
+                    failures += 1
+                    full = r"^error: .*(No space left on device|database or disk is full|disk I/O error)"
+                    assert re.search(full, ended.stderr, re.MULTILINE), said
+            repro.reproduce(workspace, name, "circle")
     assert failures >= 2 * len(STAGES) - 1
     summary = summaries(workspace)["circle"]
     assert summary.champion is not None
