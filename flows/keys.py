@@ -97,6 +97,8 @@ _EXAMPLES: Mapping[str, Any] = {
     "train.checkpoint_every": 50_000,
     "train.label_smoothing": 0.1,
     "train.freeze": {"layers": 2},
+    "train.augment_target": 0.5,
+    "train.augment_span": 200_000,
     "train.penalty": {"r1": 1.0, "every": 8},
     "layers": 2,
     "train.likelihood": {"until": 0.8},

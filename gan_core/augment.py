@@ -12,9 +12,19 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def augment(images: Tensor, colour: bool = True) -> Tensor:
-    """Colour (unless told not to), translation and cutout, each sample by its own draw: float (N, C, ...) in -1..1, the same shape."""
-    return _cutout(_translation(_colour(images) if colour else images))
+def augment(images: Tensor, colour: bool = True, strength: Tensor | None = None) -> Tensor:
+    """Colour (unless told not to), translation and cutout, each sample by its own draw: float (N, C, ...) in -1..1, the same shape.
+
+    With a `strength`, a scalar, each of the three is made with that probability, for each sample by its own draw.
+    """
+    for change in (*([_colour] if colour else []), _translation, _cutout):
+        changed = change(images)
+        if strength is None:
+            images = changed
+        else:
+            chosen = torch.rand(len(images), *[1] * (images.dim() - 1), device=images.device) < strength
+            images = torch.where(chosen, changed, images)
+    return images
 
 
 def mirrored(images: Tensor) -> Tensor:

@@ -56,6 +56,8 @@ _LATER: Mapping[str, object] = {
     "patience": None,
     "replay": None,
     "likelihood": None,
+    "augment_target": None,
+    "augment_span": None,
 }
 """Parameters, with their defaults, that trainings begun by an earlier Gantry do not know."""
 _MOMENTS: Mapping[type[torch.optim.Optimizer], frozenset[str]] = {
@@ -178,6 +180,7 @@ def train(
                     weight.grad = None
                 optimizer.step()
                 recipe.after_move(turn)
+                recipe.learn(turn, logged)
                 images += params.batch if turn.draws else 0
                 for name, value in logged.items():
                     sums[name] = sums[name] + value if name in sums else value.clone()

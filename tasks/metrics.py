@@ -487,6 +487,19 @@ CURVES: Mapping[str, Metric] = {
         LOWER,
         "Arjovsky et al., 2017, arXiv:1701.07875",
     ),
+    "overfitting": Metric(
+        "how surely the discriminator tells training samples from generated ones: -1 never, 0 by chance, 1 always",
+        "The mean sign of its logits on real samples, or twice the share of pairs in order, less 1. With train.augment: adaptive "
+        "augmentation gets stronger above train.augment_target (0.6) and weaker below.",
+        "-1 to 1",
+        paper="Karras et al., 2020, arXiv:2006.06676",
+    ),
+    "augment_strength": Metric(
+        "the probability with which each change of augmentation is made to what the discriminator sees",
+        "Near 0 the discriminator does not overfit. Above 0.8 for long, generated samples may show the changes themselves.",
+        "0 to 1",
+        paper="Karras et al., 2020, arXiv:2006.06676",
+    ),
     "r1": Metric(
         "half the squared gradient of the discriminator at real samples",
         "A penalty that keeps the discriminator from turning too steep. Its weight is in train.penalty.",

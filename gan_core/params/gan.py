@@ -5,13 +5,22 @@ from __future__ import annotations
 import math
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from gan_core.params.common import SCRATCH, PositiveInt, Probability, Sides, Strict, TrainParams, misfit_of_halvings
 from gan_core.params.networks import AnyDiscriminator, AnyGenerator, AutoDiscriminatorParams, AutoGeneratorParams, NetworkParams
 
 Loss = Literal["non-saturating", "minimax", "least-squares", "hinge", "wasserstein", "relativistic"]
 _NO_AUGMENT = "train.augment: only for images, sounds, volumes and clips"
+
+SPAN = 500_000
+"""Images in which adaptive augmentation goes from none to all, at most (Karras et al., 2020)."""
+
+
+def _is_augmentation(value: object) -> object:
+    if isinstance(value, bool) or value == "adaptive":
+        return value
+    raise ValueError(f"{str(value)[:80]!r} is none of true, false and adaptive")
 
 
 class PenaltyParams(Strict):
@@ -85,8 +94,16 @@ class GanParams(TrainParams):
     mismatch: Annotated[float, Field(ge=0)] = 0.0
     """By label: weight of a second loss of the discriminator, which learns to refuse real samples under wrong labels as well (Reed et al.,
     2016). Generated samples are then more surely of their class."""
-    augment: bool = False
-    """Differentiable augmentation of real and generated images, volumes or clips alike (Zhao et al., 2020), for small data sets."""
+    augment: Annotated[bool | Literal["adaptive"], BeforeValidator(_is_augmentation)] = False
+    """Differentiable augmentation of real and generated images, volumes or clips alike (Zhao et al., 2020), for small data sets.
+    `adaptive`: each change with a probability that goes up while the discriminator overfits, and down while it does not (ADA, Karras et
+    al., 2020); the record has it as `augment_strength`."""
+    augment_target: Annotated[float, Field(gt=-1, lt=1)] | None = None
+    """With augment adaptive: the overfitting that is aimed at, the record's `overfitting`: the mean sign of the discriminator's logits on
+    real samples, or, for losses that only compare logits, twice the share of pairs in order, less 1. None: 0.6, as in the paper."""
+    augment_span: PositiveInt | None = None
+    """With augment adaptive: the images in which the probability goes from 0 to 1 at the fastest. None: a quarter of the budget, at most
+    500,000, which is the paper's."""
 
     @model_validator(mode="after")
     def _combinations(self) -> Self:
@@ -94,6 +111,13 @@ class GanParams(TrainParams):
             raise ValueError(f"label_smoothing needs loss non-saturating or minimax; {self.loss} has no targets to smooth")
         if self.freeze is not None and self.start == SCRATCH:
             raise ValueError("freeze keeps layers of a start, and start is scratch; set start: champion, or leave freeze out")
+        for key in ("augment_target", "augment_span"):
+            if getattr(self, key) is not None and self.augment != "adaptive":
+                raise ValueError(f"{key} is about augmentation that adapts; set augment: adaptive, or leave it out")
+        if self.augment == "adaptive" and self.loss == "wasserstein":
+            raise ValueError(
+                "augment: adaptive follows how surely a discriminator tells real samples, and a critic (wasserstein) tells none"
+            )
         if self.mismatch and self.condition != "label":
             raise ValueError("mismatch shows samples under wrong labels, and condition is none; set condition: label")
         if self.penalty is not None and self.penalty.gradient and self.penalty.clip:
@@ -104,6 +128,11 @@ class GanParams(TrainParams):
                 "(Gulrajani et al., 2017, section 4); use none or spectral"
             )
         return self
+
+    @property
+    def settled_span(self) -> int:
+        """`augment_span`, or its default for the budget, as far as that is settled."""
+        return self.augment_span or (SPAN if self.images is None else max(min(self.images // 4, SPAN), 1))
 
     def settled_penalty(self, shape: tuple[int, ...]) -> PenaltyParams:
         """`penalty`, or its default for the loss and samples of `shape`, (C, H, W), (C, X, Y, Z), (C, F, H, W) or (D,)."""

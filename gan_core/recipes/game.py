@@ -118,6 +118,9 @@ class Recipe(ABC, Generic[Params]):
     def after_move(self, turn: Turn) -> None:
         """Constrain weights once the optimiser has moved them; by default nothing."""
 
+    def learn(self, turn: Turn, numbers: Mapping[str, Tensor]) -> None:
+        """Take in what the record will say of a move, the means over all parts of its batch and all processes; by default nothing."""
+
     def generator_config(self, images: int) -> GeneratorConfig:
         """What the shipped generator is after `images` real samples."""
         return GeneratorConfig(

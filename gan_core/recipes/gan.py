@@ -7,12 +7,13 @@ generator of sentences learns by their likelihood first, and beside the game.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
+from gan_core.adaptive import EVERY, TARGET, AdaptiveStrength, overfitting
 from gan_core.augment import augment
 from gan_core.data.batches import Batch
 from gan_core.data.dataset import DatasetSpec
@@ -51,6 +52,11 @@ class Gan(Recipe[GanParams]):
         }
         for player in self.players.values():
             player.to(memory_format=channels_last(1 + len(spec.network_shape)))  # type: ignore[call-overload]
+        self.strength: AdaptiveStrength | None = None
+        if params.augment == "adaptive":
+            step = EVERY * params.batch / params.settled_span
+            self.strength = AdaptiveStrength(step, TARGET if params.augment_target is None else params.augment_target).to(device)
+            self.players["augmentation"] = self.strength  # of no turn: it is kept with the others
         begins = self.likelihood.until
         game = (Turn(("discriminator",), params.discriminator_steps, draws=True, since=begins), Turn(("generator",), since=begins))
         self.turns = (*((Turn(("generator",), draws=True, until=begins),) if begins else ()), *(game if begins < 1 else ()))
@@ -94,6 +100,8 @@ class Gan(Recipe[GanParams]):
         real_logits, fake_logits = self._judge_both(self._seen(real), self._seen(fake), labels)
         loss = self.discriminator_loss(real_logits, fake_logits, self.params.label_smoothing)
         numbers = {"discriminator_loss": loss.detach(), **describe_logits(real_logits, fake_logits, self.params.loss)}
+        if self.strength is not None:
+            numbers |= {"overfitting": overfitting(numbers), "augment_strength": self.strength.strength.clone()}
         if self.params.mismatch and labels is not None:
             wrong = (labels + torch.randint_like(labels, 1, self.data.n_classes)) % self.data.n_classes
             wrong_logits = self.players["discriminator"](self._seen(real), wrong).float()
@@ -124,11 +132,17 @@ class Gan(Recipe[GanParams]):
         if turn.draws and self.penalty.clip:
             clip_weights(self.players["discriminator"].parameters(), self.penalty.clip)
 
+    def learn(self, turn: Turn, numbers: Mapping[str, Tensor]) -> None:
+        if self.strength is not None and "overfitting" in numbers:
+            self.strength.take(numbers["overfitting"])
+
     def _latents(self, n: int) -> Tensor:
         return torch.randn(n, self.latent, device=self.device)
 
     def _seen(self, samples: Tensor) -> Tensor:
-        return augment(samples, colour=samples.dim() == 4) if self.params.augment else samples
+        if not self.params.augment:
+            return samples
+        return augment(samples, colour=samples.dim() == 4, strength=None if self.strength is None else self.strength.strength)
 
     def _judge_both(self, real: Tensor, fake: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor]:
         """Float32 logits (N,) of real and of generated samples."""

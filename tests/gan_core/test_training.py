@@ -105,6 +105,10 @@ CONFIGS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"loss": "wasserstein", "penalty": {"gradient": 10, "every": 3}, "discriminator": {**DCGAN, "normalization": "none"},
          "optimizer": {"betas": [0.5, 0.9], "generator_learning_rate": 1e-3}},
     ),
+    "adaptive augmentation": (
+        {},
+        {"augment": "adaptive", "augment_span": 200, "augment_target": -0.9, "loss": "relativistic", "penalty": {}},
+    ),
     "relativistic with r1 and r2 in bfloat16": (
         {},
         {"loss": "relativistic", "penalty": {"r1": 1, "r2": 1, "every": 2}, "precision": "bf16", "generator": RESIDUAL},
