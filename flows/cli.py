@@ -358,7 +358,11 @@ def sample(
     count: Annotated[int | None, typer.Option(help="How many (default 64).", show_default=False)] = None,
     seed: Annotated[int | None, typer.Option(help="The same seed draws the same samples (default 0).", show_default=False)] = None,
     label: Annotated[
-        str | None, typer.Option(help="One class for all, by name, or by index where no name is a number.", show_default=False)
+        str | None,
+        typer.Option(
+            help="One class for all, by name, or by index where no name is a number; of pictures given, what they are to become.",
+            show_default=False,
+        ),
     ] = None,
     where: Annotated[
         list[str] | None,
@@ -442,18 +446,23 @@ def sample(
     else:
         if given is None:
             raise ConfigError("this generator makes pictures of pictures; say which with --input FILE, or --input FOLDER")
-        if (count, seed, label, where, prompt, truncation, walk) != (None, None, None, None, None, None, False):
+        by_label = generator.config.targets is not None
+        if (count, seed, where, prompt, truncation, walk) != (None, None, None, None, None, False) or (label is not None and not by_label):
+            kept = "--input, --label, --tile" if by_label else "--input, --tile"
             raise ConfigError(
-                "this generator makes a picture of each that it is given; of the options, leave all but --input, --tile and --out out"
+                f"this generator makes a picture of each that it is given; of the options, leave all but {kept} and --out out"
             )
         if tile is not None or Pixels.of(generator.config.data).fit == "random-crop":
-            _translate_whole(generator, given, out, tile, Origin(name, version, generator.config.sha256, None) if provenance else None)
+            origin = Origin(name, version, generator.config.sha256, None) if provenance else None
+            _translate_whole(generator, given, out, tile, origin, label)
             return
+        generator.asked_of(1, label)  # before anything is read
         from gan_core.tiling import can_tile
 
         on_note = lambda note: typer.echo(f"note: {note}", err=True)  # noqa: E731
         pictures = read_inputs(given, Pixels.of(generator.config.data), on_note, can_tile(generator))
-        samples = generator.translate(pictures.images)
+        samples = generator.translate(pictures.images, label=label)
+        asked = None if label is None else {"label": label}
     if samples.again:
         typer.echo(f"note: {samples.again:,} rows were drawn again, since they were equal to others where data.rules says unique", err=True)
     if is_printed and (lines := kinds.of(samples.kind).lines(samples)):
@@ -467,7 +476,7 @@ def sample(
         typer.echo(f"note: texts in {safe_path(', '.join(named))} {what}", err=True)
 
 
-def _translate_whole(generator: Generator, given: Path, out: Path, tile: int | None, origin: Origin | None) -> None:
+def _translate_whole(generator: Generator, given: Path, out: Path, tile: int | None, origin: Origin | None, label: str | None) -> None:
     """Pictures of any size to pictures of the same; shows how far it is."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -491,7 +500,8 @@ def _translate_whole(generator: Generator, given: Path, out: Path, tile: int | N
                 tasks[name] = bar.add_task(safe_path(name), total=total)
             bar.update(tasks[name], completed=done)
 
-        count = translate_files(generator, given, out, tile, origin, lambda note: typer.echo(f"note: {note}", err=True), on_tile)
+        on_note = lambda note: typer.echo(f"note: {note}", err=True)  # noqa: E731
+        count = translate_files(generator, given, out, tile, origin, on_note, on_tile, label)
     typer.echo(f"{count} whole {'picture' if count == 1 else 'pictures'} in {out}")
 
 

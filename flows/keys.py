@@ -38,6 +38,7 @@ _EXAMPLES: Mapping[str, Any] = {
     "data.folders": ["trainA", "trainB"],
     "data.range": [0, 4095],
     "data.labels": "labels.csv",
+    "data.label_pattern": ": ([a-z-]+) skin tone",
     "data.captions": "texts.csv",
     "data.rate": 8_000,
     "data.longer": "refuse",

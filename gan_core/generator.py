@@ -28,6 +28,7 @@ from gan_core import latents
 from gan_core.data.dataset import DatasetSpec
 from gan_core.errors import ConfigError, DataError
 from gan_core.kinds import KINDS
+from gan_core.kinds.attributes import Attributed
 from gan_core.kinds.captions import Captioned
 from gan_core.kinds.pixels import Pixels
 from gan_core.kinds.schema import Schema
@@ -88,6 +89,11 @@ class GeneratorConfig:
     def prompts(self) -> tuple[str, ...] | None:
         """Such a generator is asked with text, and this is what it draws where it is not told; None: it knows no text."""
         return self.data.examples if isinstance(self.data, Captioned) else None
+
+    @property
+    def targets(self) -> tuple[str, ...] | None:
+        """Such a generator translates an image to one of these labels, which it is asked for; None for all others."""
+        return self.data.classes if isinstance(self.data, Attributed) else None
 
     @property
     def schema(self) -> Schema | None:
@@ -290,7 +296,8 @@ class Generator:
     def any_order(self, n: int) -> Order:
         """An order for samples of which it does not matter what they show, of one prompt or of noise where the generator takes such."""
         if self.config.inputs is not None:
-            return self.order_of(Pixels.of(self.config.data).noise((n, *self.config.inputs), seed=0))
+            noise = Pixels.of(self.config.data).noise((n, *self.config.inputs), seed=0)
+            return self.order_of(noise, labels=None if self.config.targets is None else self.config.data.labels_drawn(n, 0).numpy())
         return self.order(n, prompts=None if self.config.prompts is None else (self.config.prompts or ("a",))[:1])
 
     @torch.inference_mode()
@@ -347,27 +354,44 @@ class Generator:
         check_prompts(given)
         return tuple(given[i % len(given)] for i in range(n))
 
-    def order_of(self, inputs: NDArray[Any]) -> Order:
-        """What `translate` has the network do, for `draw`; argument and errors are those of `translate`."""
+    def order_of(self, inputs: NDArray[Any], label: int | str | None = None, labels: NDArray[np.int64] | None = None) -> Order:
+        """What `translate` has the network do, for `draw`; arguments and errors are those of `translate`."""
         self._check_inputs(inputs)
-        return Order(torch.from_numpy(np.array(inputs)), None, None, None)
+        asked = self.asked_of(len(inputs), label, labels)
+        return Order(torch.from_numpy(np.array(inputs)), asked, None if asked is None else asked.numpy(), None)
 
-    def translate(self, inputs: NDArray[Any], back: bool = False) -> Samples:
+    def translate(
+        self, inputs: NDArray[Any], back: bool = False, label: int | str | None = None, labels: NDArray[np.int64] | None = None
+    ) -> Samples:
         """What the generator makes of images; the same images give the same bytes on the same machine.
 
         Args:
             inputs: (N, *config.inputs) with N of 1 to 1,000,000, of the data's type: uint8, uint16 or float32.
             back: take translations to where they came from; only for a generator that goes both ways.
+            label: what all are to become, by name or index as of `sample`; for a generator that translates by label, which needs it.
+            labels: (N,) what each is to become, instead.
 
         Raises:
-            ConfigError: they are of another shape, or this generator draws from latents, or knows no way back.
+            ConfigError: they are of another shape, or this generator draws from latents, or knows no way back; there is no label, none of
+                that name, or one that this generator cannot be given.
         """
-        self._check_inputs(inputs)
         if back and not self.goes_back:
             raise ConfigError("back: this generator translates one way; leave it out")
-        network = self.network.get_submodule("back") if back else self.network
-        chunks = [self._pass(network, torch.from_numpy(np.array(inputs[i : i + _CHUNK])), None) for i in range(0, len(inputs), _CHUNK)]
-        return Samples(torch.cat(chunks).numpy(), None, self.config.kind, data=self.config.data)
+        order = self.order_of(inputs, label, labels)
+        return self._in_passes(self.network.get_submodule("back") if back else self.network, order)
+
+    def asked_of(self, n: int, label: int | str | None = None, labels: NDArray[np.int64] | None = None) -> Tensor | None:
+        """The labels (n,) that `n` images are to get; None for a generator that translates without. Arguments as of `translate`.
+
+        Raises:
+            ConfigError: there are none, or none of that name, or this generator cannot be given any.
+        """
+        targets = self.config.targets
+        if targets is None and (label is not None or labels is not None):
+            raise ConfigError("label: this generator translates in one way, whatever the label; leave it out")
+        if targets is not None and label is None and labels is None:
+            raise ConfigError(f"label: this generator makes of a picture what it is with a label; say which, of {_shown_classes(targets)}")
+        return None if targets is None else self._labels(n, 0, label, labels)
 
     def _check_inputs(self, inputs: NDArray[Any]) -> None:
         expected = self.config.inputs
@@ -404,7 +428,8 @@ class Generator:
     def _made(self, network: Callable[..., Tensor], first: Tensor, given: Tensor | None) -> Tensor:
         device = next(self.network.parameters()).device
         if self.config.inputs is not None:
-            made: Tensor = network(self.config.data.to_networks(first.to(device)))
+            images = self.config.data.to_networks(first.to(device))
+            made: Tensor = network(images) if given is None else network(images, given.to(device))
             return made
         if len(first) == 1:  # oneDNN has routines for a single sample that round otherwise than those for several
             return self._made(network, first.expand(2, -1), None if given is None else given.expand(2, *given.shape[1:]))[:1]
@@ -442,9 +467,13 @@ def class_index(label: int | str, classes: tuple[str, ...]) -> int:
     named_by_number = any(_is_number(name) for name in classes)
     if not named_by_number and text.isdecimal() and len(text) < 10 and int(text) < len(classes):
         return int(text)
-    shown = ", ".join(classes[:20]) + (", ..." if len(classes) > 20 else "")
+    shown = _shown_classes(classes)
     hint = "; numbers are names here, so it is asked by name" if named_by_number and _is_number(text) else ""
     raise ConfigError(f"label: no class {text[:80]!r}; this generator knows {shown}{hint}")
+
+
+def _shown_classes(classes: tuple[str, ...]) -> str:
+    return ", ".join(classes[:20]) + (", ..." if len(classes) > 20 else "")
 
 
 def _is_number(name: str) -> bool:

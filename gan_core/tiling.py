@@ -114,27 +114,35 @@ def translated(
     stored: Stored,
     into: NDArray[Any],  # (H, W, C'): may be `picture` itself, where it has as many channels
     on_tile: Callable[[int, int], None] = lambda done, total: None,
+    label: int | str | None = None,  # that it is to get, as of `Generator.translate`
 ) -> None:
     """Write into `into` what the generator makes of a picture; `on_tile` is told how many tiles are done, of how many.
 
     A picture of no more than one tile goes through the network as a whole.
+
+    Raises:
+        ConfigError: as of `Generator.asked_of`.
     """
     height, width = picture.shape[:2]
     device = next(generator.network.parameters()).device
     rows_at, columns_at = (_reflected(length, _padded(length, generator, tiling)) for length in (height, width))
     tops, lefts = tiling.starts(len(rows_at)), tiling.starts(len(columns_at))
-    network = _translating(generator)
+    network, asked = _translating(generator), generator.asked_of(1, label)
+
+    def run(images: Tensor) -> Tensor:
+        images = images.to(device).contiguous(memory_format=torch.channels_last)
+        made: Tensor = network(images) if asked is None else network(images, asked.to(device).expand(len(images)))
+        return made
 
     def made_of(rows: NDArray[Any], left: int) -> NDArray[np.float32]:
-        columns = columns_at[left : left + tiling.tile]
-        given = scaled(rows[:, columns])[None].to(device).contiguous(memory_format=torch.channels_last)
-        return np.asarray(network(given)[0].float().cpu().numpy())
+        given = scaled(rows[:, columns_at[left : left + tiling.tile]])[None]
+        return np.asarray(run(given)[0].float().cpu().numpy())
 
     def rows_from(first: int, end: int) -> NDArray[Any]:
         return picture[rows_at[first:end]]
 
     total, done = len(tops) * len(lefts), 0
-    with _one_normalisation(network, tiling, rows_from, scaled, columns_at, len(rows_at), device) if total > 1 else nullcontext():
+    with _one_normalisation(network, run, tiling, rows_from, scaled, columns_at, len(rows_at)) if total > 1 else nullcontext():
         band = rows_from(0, tiling.tile)
         # What the band before has a part in: weighted rows, and what they weigh.
         carried, weighed = np.zeros((0, 0, 0), dtype=np.float32), np.zeros(0, dtype=np.float32)
@@ -188,12 +196,12 @@ def _reflected(length: int, padded: int) -> NDArray[np.int64]:
 @contextmanager
 def _one_normalisation(
     network: nn.Module,
+    run: Callable[[Tensor], Tensor],
     tiling: Tiling,
     rows_from: Callable[[int, int], NDArray[Any]],
     scaled: Scaled,
     columns_at: NDArray[np.int64],
     height: int,
-    device: torch.device,
 ) -> Iterator[None]:
     """Instance normalisation by the same statistics in all tiles, measured on some that are spread over the picture."""
     layers = [module for module in network.modules() if isinstance(module, nn.InstanceNorm2d)]
@@ -221,7 +229,7 @@ def _one_normalisation(
     try:
         for layer in layers:
             layer.forward = partial(normalise, layer)  # type: ignore[method-assign]
-        network(torch.stack(tiles).to(device).contiguous(memory_format=torch.channels_last))
+        run(torch.stack(tiles))
         yield
     finally:
         for layer in layers:

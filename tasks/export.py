@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from onnx import ModelProto
     from torch.export import ExportedProgram
 
-    from gan_core.generator import Generator
+    from gan_core.generator import Generator, GeneratorConfig
 
 Format = Literal["onnx", "torch-export", "folder", "huggingface"]
 TOLERANCE = 1e-4
@@ -73,7 +73,7 @@ class _WithSamples(nn.Module):
         self.data = generator.config.data
 
     def forward(self, *given: Tensor) -> tuple[Tensor, Tensor]:
-        values: Tensor = self.network(*given if self.data.inputs is None else map(self.data.to_networks, given))
+        values: Tensor = self.network(*given if self.data.inputs is None else (self.data.to_networks(given[0]), *given[1:]))
         return self.data.to_samples(values), values
 
     @property
@@ -131,7 +131,7 @@ def described(generator: Generator, name: str, version: int | None) -> dict[str,
         inputs["images"] = {"type": np.dtype(config.data.dtype).name, "shape": ["batch", config.inputs[0], *sides], "holds": holds}
     else:
         inputs["latents"] = {"type": "float32", "shape": ["batch", config.latent], "holds": "independent standard normal deviates"}
-    if config.classes is not None:
+    if _takes_labels(config):
         inputs["labels"] = {"type": "int64", "shape": ["batch"], "holds": "index among `labels`"}
     about: dict[str, Any] = {
         "name": name,
@@ -203,15 +203,21 @@ def _placed(out: Path) -> Iterator[Path]:
         shutil.rmtree(aside, ignore_errors=True)
 
 
+def _takes_labels(config: GeneratorConfig) -> bool:
+    """Whether its network is told a label: every one that knows classes, but for those that translate in one way."""
+    return config.classes is not None and (config.inputs is None or config.targets is not None)
+
+
 def _given(generator: Generator, count: int, side: int = 1) -> dict[str, Tensor]:
     """Fresh inputs by name; `side` enlarges images, upright ones so that the two sides are told apart."""
     config = generator.config
     if config.inputs is not None:
         channels, height, width = config.inputs
         shape = (count, channels, height * side, width * (2 * side - 1))
-        return {"images": torch.from_numpy(Pixels.of(config.data).noise(shape, _SEED))}
-    given = {"latents": latents.independent(count, config.latent, _SEED)}
-    if config.classes is not None:
+        given = {"images": torch.from_numpy(Pixels.of(config.data).noise(shape, _SEED))}
+    else:
+        given = {"latents": latents.independent(count, config.latent, _SEED)}
+    if _takes_labels(config):
         given["labels"] = config.data.labels_drawn(count, _SEED)
     return given
 
@@ -352,6 +358,7 @@ count = int(sys.argv[1]) if len(sys.argv) > 1 else 16
 given = {"latents": np.random.default_rng(0).standard_normal((count, LATENT), dtype=np.float32)}
 """
 _LABELS = 'given["labels"] = np.arange(count) % len(json.loads(about["labels"]))\n'
+_TO_LABEL = 'given["labels"] = np.array([json.loads(about["labels"]).index(sys.argv[2])])\n'
 _SHARES = 'shares = json.loads(about["label_shares"])\ngiven["labels"] = np.random.default_rng(1).choice(len(shares), count, p=shares)\n'
 _RUN = 'samples, values = session.run(["samples", "values"], given)\n'
 
@@ -372,9 +379,10 @@ def _loader(generator: Generator) -> str:
         body = (
             f'image = Image.open(sys.argv[1]).convert("{"L" if channels == 1 else "RGB"}").resize(({width}, {height}))\n'
             f'given = {{"images": np.asarray(image).reshape(1, {height}, {width}, {channels}).transpose(0, 3, 1, 2)}}\n'
-            f"{_RUN}picture = samples[0].transpose(1, 2, 0)\n{picture}"
+            f"{_TO_LABEL if config.targets is not None else ''}{_RUN}picture = samples[0].transpose(1, 2, 0)\n{picture}"
         )
-        return _filled("python load.py PICTURE writes samples.png", body, pillow=True)
+        what = "PICTURE" if config.targets is None else "PICTURE LABEL"
+        return _filled(f"python load.py {what} writes samples.png", body, pillow=True)
     if isinstance(config.data, Pixels):
         body = f"{drawn}picture = np.concatenate(samples, axis=2).transpose(1, 2, 0)  # side by side\n{picture}"
         return _filled("python load.py [COUNT] draws samples.png", body, pillow=True)

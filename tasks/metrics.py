@@ -218,8 +218,9 @@ METRICS: Mapping[str, Metric] = {
     ),
     "label_accuracy": Metric(
         "share of generated samples in which a classifier finds the class that was asked for",
-        "Samples are drawn by label, and a classifier that was fitted on real images says which class each shows. A low share means that "
-        "the generator does not follow its label. A classifier errs on real images too, so 1 is not always within reach.",
+        "Samples are drawn, or images translated, by label, and a classifier that was fitted on real images says which class each shows. "
+        "A low share means that the generator does not follow its label. A classifier errs on real images too, so 1 is not always "
+        "within reach.",
         "0 to 1",
         HIGHER,
     ),
@@ -245,6 +246,36 @@ METRICS: Mapping[str, Metric] = {
         "its input is seen by this.",
         "0 to 1; 0.01 by chance",
         HIGHER,
+    ),
+    "intra_fid": Metric(
+        "Frechet distance of the translations to a label from real images of it, the mean over the labels",
+        f"{_FEATURES}As fid, of each label by itself, so that a translation which shows another label than the one asked for counts, too. "
+        "There are fewer images of each label than of all, and the distance is the higher for it: compare it at equal counts only. "
+        "evaluation.json has it by label.",
+        "0 upwards",
+        LOWER,
+        "Miyato and Koyama, 2018, arXiv:1802.05637",
+    ),
+    "source_l1": Metric(
+        "mean absolute difference between an image and its translation, in pixels of 0 to 1: how much was changed",
+        "Each held-out image is translated to every other label. Low: little was changed, which is good as long as label_accuracy is high; "
+        "an image that is left as it is gets 0.",
+        "0 to 1",
+        LOWER,
+    ),
+    "partner_l1": Metric(
+        "mean absolute difference between a translation and its true partner, in pixels of 0 to 1",
+        "Where a group of images (`data.group`), such as the pictures of one figure, has one with each label, it is known what a "
+        "translation should have become. Groups are held out as wholes, so training saw neither of the two.",
+        "0 to 1",
+        LOWER,
+    ),
+    "partner_ratio": Metric(
+        "distance of translations to their true partners, over that of the untouched images",
+        "partner_l1, divided by the same distance of the images before they were translated: 1 is as far as if nothing had been done, and "
+        "0 the partner itself.",
+        "0 upwards; above 1 the translation leads away from the partner",
+        LOWER,
     ),
     "caption_recall": Metric(
         "share of generated images whose caption a matcher finds among 100",

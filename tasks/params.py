@@ -43,7 +43,7 @@ DEFAULT_SIZE = 64
 """Height and width of image files after validation, where the entry does not say."""
 CLIP_LAYOUTS = ("clips", "frame-folders")
 """The layouts of clips."""
-LABELLED_LAYOUTS = ("images", "sounds", "volumes", *CLIP_LAYOUTS, "sentences")
+LABELLED_LAYOUTS = ("images", "attributes", "sounds", "volumes", *CLIP_LAYOUTS, "sentences")
 """The layouts that `data.labels` is about."""
 MOST_VOXELS = 128
 """Along each side of a volume."""
@@ -114,12 +114,12 @@ class DataParams(Strict):
     4,095, of 16 bits 0 and 65,535); `data`, the lowest and the highest of all files; or two numbers, such as [0, 4095]. They are counted
     as the file does, of fewer than 8 bits as if there were 8; what is outside is cut off. Float and signed pixels need it."""
     layout: str = "images"
-    """Folders, archives and buckets. `images`: flat, or a folder a class. `sounds`: the same of sound files. `volumes`: the same of voxels
-    and meshes. `clips`: the same of animated pictures, strips of frames, and videos; `frame-folders`: a folder of frames each, flat or in a
-    folder a class. `sentences`: the same of texts, of which each holds many. `captions`: images, and a file that says what they show. For
-    translation from image to image: `side-by-side`, both in one file, the left half is A and the right half is B; `paired-folders`, two
-    folders A and B, where a file's partner has the same name but for what follows the last dot; `unpaired-folders`, two folders of
-    images, neither of which has partners in the other."""
+    """Folders, archives and buckets. `images`: flat, or a folder a class. `attributes`: images with labels, each of which is translated to
+    every other label. `sounds`: as images, of sound files. `volumes`: the same of voxels and meshes. `clips`: of animated pictures, strips
+    of frames, and videos; `frame-folders`: a folder of frames each, flat or in a folder a class. `sentences`: of texts, of which each holds
+    many. `captions`: images, and a file that says what they show. For translation from image to image: `side-by-side`, both in one file,
+    the left half is A and the right half is B; `paired-folders`, two folders A and B, where a file's partner has the same name but for what
+    follows the last dot; `unpaired-folders`, two folders of images, neither of which has partners in the other."""
     folders: Annotated[tuple[str, str], Field(strict=False)] = ("A", "B")
     """The two folders, A and B, that `layout` is about, by their names in the source."""
     direction: Literal["a-to-b", "b-to-a"] = "a-to-b"
@@ -127,13 +127,17 @@ class DataParams(Strict):
     captions: str = "captions.csv"
     """layout captions: the captions file, as `tasks.sources.annotations` describes it; relative to the source's folder, and inside it."""
     labels: str = "folders"
-    """layout images, sounds, volumes, clips and sentences: what a file's class is. `folders`: the first folder of its path, where files lie
-    in several; `none`: nothing, however they lie; otherwise what a file says, such as labels.csv (file,label) or StyleGAN's dataset.json,
-    as `tasks.sources.annotations` describes it; relative to the source's folder, and inside it."""
+    """layout images, attributes, sounds, volumes, clips and sentences: what a file's class is. `folders`: the first folder of its path, where
+    files lie in several; `none`: nothing, however they lie; otherwise what a file says, such as labels.csv (file,label) or StyleGAN's
+    dataset.json, as `tasks.sources.annotations` describes it; relative to the source's folder, and inside it."""
+    label_pattern: Annotated[str, Field(min_length=1, max_length=1_000)] | None = None
+    """labels in a file: what of each label counts, where it says more: a regular expression (Python's), of which what its parentheses hold,
+    joined, or all that it finds, is the class. A file in whose label it is not found is left out."""
     group: Annotated[str, Field(min_length=1, max_length=1_000)] | None = None
     """Files: which belong together, such as views of one object or pictures of one person, so that all are held out or none: a regular
-    expression (Python's) that is looked for in a file's path. What its first parentheses hold, or all that it finds, names the group, as
-    'chair_([0-9]+)_' for chair_182_7.mat. A file in which it is not found stands for itself."""
+    expression (Python's) that is looked for in a file's path. What its parentheses hold, joined, or all that it finds, names the group, as
+    'chair_([0-9]+)_' for chair_182_7.mat. A file in which it is not found stands for itself. In layout attributes the one image of a group
+    with a label is what the others are to become with that label (`partner_ratio`)."""
     rate: Annotated[int, Field(ge=1_000, le=48_000)] = 16_000
     """Sounds: values a second; files of another rate are resampled. The highest pitch is half of it."""
     seconds: Annotated[float, Field(ge=0.1, le=16)] = 1.0
@@ -162,7 +166,8 @@ class DataParams(Strict):
     sigma: Annotated[float, Field(ge=0)] | None = None
     """Points: standard deviation around the circle or the means; None is 0 for `circle`, 0.02 for `ring`, 0.05 for `grid`."""
     label: Annotated[str, Field(min_length=1)] | None = None
-    """Tables: the column that rows are drawn by; None: there is none."""
+    """Tables: the column that rows are drawn by; None: there is none. labels in a file that says several things of an image: the column, or
+    the key, that holds its class; None: the first that is called label, class, class_name, category, target or y."""
     columns: Mapping[str, str] = Field(default_factory=dict)
     """Tables: what a column is, by its name: `number`, `date` (also with its format, as `date %d/%m/%Y`), `boolean`, `category`, `drop`,
     or one that is not learned but invented: `id`, `email`, `phone`, `name`. Of others its cells tell; `validate` shows what they are, as
@@ -226,14 +231,14 @@ class DataParams(Strict):
             raise ValueError(f"{folders[0]!r} stands there twice; name two folders")
         return folders
 
-    @field_validator("group")
+    @field_validator("group", "label_pattern")
     @classmethod
-    def _is_pattern(cls, group: str | None) -> str | None:
+    def _is_pattern(cls, pattern: str | None) -> str | None:
         try:
-            re.compile(group or "")
+            re.compile(pattern or "")
         except (re.error, OverflowError, RecursionError) as error:
-            raise ValueError(f"{str(group)[:80]!r} is no regular expression: {error}") from None
-        return group
+            raise ValueError(f"{str(pattern)[:80]!r} is no regular expression: {error}") from None
+        return pattern
 
     @field_validator("captions")
     @classmethod
@@ -294,6 +299,9 @@ class DataParams(Strict):
         if "labels" in given and (self.layout not in LABELLED_LAYOUTS or (self.scheme != "folder" and not is_url(self.scheme))):
             other = self.source if self.layout in LABELLED_LAYOUTS else f"layout {self.layout}"
             raise ValueError(f"labels: only for folders, archives and buckets in layout {' or '.join(LABELLED_LAYOUTS)}, not {other}")
+        for key in ("label", "label_pattern"):
+            if key in given and not is_table(self.source) and (self.annotations is None or self.layout == "captions"):
+                raise ValueError(f"{key}: says what of a file of labels counts; name the file in labels, such as metadata.jsonl")
         if "folders" in given and self.layout not in FOLDER_LAYOUTS:
             raise ValueError(f"folders: only with layout {' or '.join(FOLDER_LAYOUTS)}, not {self.layout}")
         if "direction" in given and self.layout in (*LABELLED_LAYOUTS, "captions"):
@@ -562,7 +570,7 @@ class RegisterParams(Strict):
     improve: str | None = None
     """The metric that decides, alone. None: `fid` for images, sounds, volumes and clips, or `kid` where they are too few for it,
     `radius_error` or `high_quality` for points, `detection` for tables, `ngram_distance` for sentences; together with `label_accuracy`,
-    `caption_recall`, `partner_recall`, `reverse_kl`, `iou_nna`, `motion_distance`, `translated` and `input_recall`, or
+    `caption_recall`, `partner_recall`, `reverse_kl`, `iou_nna`, `motion_distance`, `translated` and `input_recall`, `partner_ratio`, or
     `correlation_distance` and `utility`, or `detection` for sentences, where there are any: a challenger has to be better by one of these,
     and worse by none."""
     require: dict[str, str] = Field(default_factory=dict)

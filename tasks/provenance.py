@@ -68,8 +68,8 @@ class Origin:
     sha256: str
     """Of the generator's weights."""
     asked: Mapping[str, Any] | None
-    """As a request to `gantry serve` says it, or, of a picture that was translated whole, `{"tile": 512}`, in pixels; None where pictures
-    were translated otherwise, or it is too long to be kept."""
+    """As a request to `gantry serve` says it; of a picture that was translated `{"label": "dark"}`, where that was asked, and of one that
+    was translated whole `{"tile": 512}`, in pixels. None where nothing was asked, or it is too long to be kept."""
     index: int | None = None
     """Of the sample that the picture shows; None: it shows all of them."""
     gantry: str = ""
@@ -102,8 +102,14 @@ class Origin:
     @property
     def tile(self) -> int | None:
         """Pixels of the tiles in which the picture was translated whole; None where it does not say that it was."""
-        tile = None if self.asked is None or set(self.asked) != {"tile"} else self.asked["tile"]
+        tile = None if self.asked is None or not {*self.asked} <= {"tile", "label"} else self.asked.get("tile")
         return tile if type(tile) is int and tile > 0 else None
+
+    @property
+    def label(self) -> str | None:
+        """The label that was asked for; None where it does not say."""
+        label = None if self.asked is None else self.asked.get("label")
+        return label if isinstance(label, str) else None
 
     def text(self, index: int | None) -> str:
         """The same of one of the samples, as JSON in ASCII."""
@@ -117,7 +123,8 @@ class Origin:
         who = safe_path(self.name) if self.version is None else f"{self.name}, version {self.version}"
         what = "the picture of all" if self.index is None else f"sample {self.index}"
         asked = "what was asked is not kept" if self.asked is None else safe_path(json.dumps(self.asked, ensure_ascii=False))[:400]
-        said = f"{what}; {asked}" if self.tile is None else f"a picture translated whole, in tiles of {self.tile} pixels"
+        to = "" if self.label is None else f", to {safe_path(self.label)[:100]}"
+        said = f"{what}; {asked}" if self.tile is None else f"a picture translated whole{to}, in tiles of {self.tile} pixels"
         return f"drawn by {who} (sha256 {self.sha256[:12]}...): {said}; Gantry {safe_path(self.gantry)}"
 
     def order(self, generator: Generator) -> Order:
@@ -126,7 +133,7 @@ class Origin:
         Raises:
             ConfigError: it cannot be asked that, or it is not kept.
         """
-        if self.tile is not None:
+        if self.tile is not None or generator.config.targets is not None:
             raise ConfigError("a translation cannot be drawn again without what it was made from; give that picture as --input")
         if self.asked is None:
             raise ConfigError("what was asked is not in the file, so it cannot be drawn again; of a translation, give --input too")
@@ -202,7 +209,7 @@ def compare(path: Path, origin: Origin, generator: Generator, given: Inputs | No
         return others
     tiff = _is_tiff(path)
     image = None if tiff else _opened(path)[0]
-    order = origin.order(generator) if given is None else generator.order_of(given.images)
+    order = origin.order(generator) if given is None else generator.order_of(given.images, origin.label)
     if origin.index is not None:
         if origin.index >= len(order):
             raise ConfigError(f"{path}: says that it is sample {origin.index} of {len(order)}, and there is none of that number")

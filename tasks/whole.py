@@ -102,8 +102,11 @@ def _check(width: int, height: int) -> None:
         raise UnusableImageError(f"too large: {width} x {height} pixels, more than {MOST_PIXELS:,} in all")
 
 
-def translate_whole(generator: Generator, whole: Whole, tile: int | None, on_tile: Callable[[int, int], None]) -> Whole:
-    """What a generator makes of a picture; of as many channels as it makes, and otherwise as the picture was.
+def translate_whole(
+    generator: Generator, whole: Whole, tile: int | None, on_tile: Callable[[int, int], None], label: str | None = None
+) -> Whole:
+    """What a generator makes of a picture, with a label where it translates by label; of as many channels as it makes, and otherwise as the
+    picture was.
 
     Its values may be written over those of the picture, so that memory holds one of them.
     """
@@ -129,7 +132,7 @@ def translate_whole(generator: Generator, whole: Whole, tile: int | None, on_til
         return np.asarray((values.round_() if kind.kind in "iu" else values).permute(1, 2, 0).numpy().astype(kind))
 
     into = whole.values if whole.values.shape[2] == channels else np.empty((*whole.values.shape[:2], channels), dtype=kind)
-    translated(generator, whole.values, tiling, scaled, stored, into, on_tile)
+    translated(generator, whole.values, tiling, scaled, stored, into, on_tile, label)
     kept = whole.icc if into is whole.values else None
     lost = [] if kept == whole.icc else ["its colour profile is left out, since the number of channels is another now"]
     return replace(whole, values=into, icc=kept, notes=[*whole.notes, *lost])
@@ -223,6 +226,7 @@ def translate_files(
     origin: Origin | None = None,
     on_note: Callable[[str], None] = lambda note: None,
     on_tile: OnTile = lambda name, done, total: None,
+    label: str | None = None,
 ) -> int:
     """Translate a picture, or all in a folder, one after another; returns how many.
 
@@ -232,21 +236,25 @@ def translate_files(
         tile: as of `Tiling.of`.
         origin: what translates, which each picture then says in its metadata, with the tile.
         on_note: told what is not kept.
+        label: that all are to get, as of `Generator.translate`.
 
     Raises:
-        ConfigError: something cannot be read or written. Of several, what can be is done first, and the message names the others.
+        ConfigError: there is no such label, or something cannot be read or written. Of several, what can be is done first, and the message
+            names the others.
     """
     from gan_core.tiling import Tiling
     from tasks.inputs import input_files
 
     tiling = Tiling.of(generator, tile)
+    generator.asked_of(1, label)  # before anything is read
     files = input_files(given, on_note)
     into_folder = given.is_dir() or not out.suffix
     if given.is_dir() and out.suffix and not out.is_dir():
         raise ConfigError(f"{out}: --input is a folder, and so is what becomes of it; name a folder without a dot")
     if into_folder and out.is_dir() and any(out.iterdir()):
         raise ConfigError(f"{out}: holds files already; name a new folder")
-    text = None if origin is None else replace(origin, asked={"tile": tiling.tile}).text(None)
+    asked = {"tile": tiling.tile} | ({} if label is None else {"label": label})
+    text = None if origin is None else replace(origin, asked=asked).text(None)
     problems, done, taken = list[str](), 0, set[Path]()
     for name, opened in files:
         where = f"--input {given / name if given.is_dir() else given}"
@@ -255,7 +263,8 @@ def translate_files(
             place = out / PurePosixPath(name).with_suffix(whole.suffix) if into_folder else out
             place = place if place not in taken else place.with_name(f"{PurePosixPath(name).name}{whole.suffix}")
             taken.add(place)
-            made = translate_whole(generator, whole, tile, lambda at, total, name=name: on_tile(name, at, total))  # type: ignore[misc]
+            told = lambda at, total, name=name: on_tile(name, at, total)  # noqa: E731
+            made = translate_whole(generator, whole, tile, told, label)
             for note in made.notes:
                 on_note(f"{name}: {note}")
             del whole
@@ -298,7 +307,7 @@ def compare_whole(path: Path, origin: Origin, generator: Generator, given: Path,
         return Identified(False, f"it has {sizes[0]} pixels, and --input has {sizes[1]}; what is translated whole keeps its size")
     if found.values.dtype != original.values.dtype:
         return Identified(False, f"its pixels are {found.values.dtype}, and those of --input {original.values.dtype}, which would be kept")
-    made = translate_whole(generator, original, tile, lambda done, total: None)
+    made = translate_whole(generator, original, tile, lambda done, total: None, origin.label)
     with tempfile.TemporaryDirectory(prefix="gantry-") as folder:
         written = Path(folder) / f"again{found.suffix}"
         write_whole(made, written, None)

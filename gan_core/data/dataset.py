@@ -5,7 +5,8 @@ A folder with
     dataset.json           format, kind, shape, classes, counts, sha256 of each array, and what else the kind of data has
     train.npy              samples, such as uint8 (N, C, H, W) for images or float32 (N, D) for points
     train_labels.npy       int64 (N,), only where there are classes
-    train_inputs.npy       what the generator is given to make each sample of, only where it is given something
+    train_inputs.npy       what the generator is given to make each sample of, only where it is given something else than the samples
+    train_groups.npy       int64 (N,), only where it is known which samples of a translation by label are of one group
     holdout.npy            as train.npy: samples that training never sees; and likewise the others
     selection.npy          likewise, only where some are kept apart for choosing among the snapshots of a training
 
@@ -200,6 +201,8 @@ class Dataset:
     labels: Mapping[str, NDArray[np.int64]]
     inputs: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     captions: Mapping[str, Captions] = field(default_factory=dict)
+    groups: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
+    """(N,) a number for each sample, where it is known which are of one group: the same in a group, -1 for those of none."""
 
     def __post_init__(self) -> None:
         if not self.spec.sha256:  # was never written: its digest is of the arrays themselves
@@ -215,7 +218,8 @@ class Dataset:
     def _arrays(self) -> list[tuple[str, Mapping[str, NDArray[Any]]]]:
         tokens = {split: captions.tokens for split, captions in self.captions.items()}
         captioned = {split: captions.samples for split, captions in self.captions.items()}
-        return [("", self.samples), ("_labels", self.labels), ("_inputs", self.inputs), ("_tokens", tokens), ("_captioned", captioned)]
+        plain = [("", self.samples), ("_labels", self.labels), ("_inputs", self.inputs), ("_groups", self.groups)]
+        return [*plain, ("_tokens", tokens), ("_captioned", captioned)]
 
     @classmethod
     def open(cls, folder: Path) -> Self:
@@ -247,7 +251,8 @@ class Dataset:
         def of(ending: str) -> dict[str, NDArray[Any]]:
             return {split: found[ending] for split, found in arrays.items() if ending in found}
 
-        return cls(spec, of(""), of("_labels"), of("_inputs"), {split: one for split, one in captions.items() if one is not None})
+        described = {split: one for split, one in captions.items() if one is not None}
+        return cls(spec, of(""), of("_labels"), of("_inputs"), described, of("_groups"))
 
     @property
     def selecting(self) -> Dataset:
@@ -265,7 +270,7 @@ class Dataset:
         facts = {one.name: getattr(self.spec, one.name) for one in fields(self.spec)}
         counts: dict[str, Any] = {key: of(value) for key, value in facts.items() if isinstance(value, Mapping) and "selection" in value}
         spec = replace(self.spec, **counts)
-        return Dataset(spec, of(self.samples), of(self.labels), of(self.inputs), of(self.captions))
+        return Dataset(spec, of(self.samples), of(self.labels), of(self.inputs), of(self.captions), of(self.groups))
 
 
 Spec = TypeVar("Spec", bound=DatasetSpec)

@@ -16,6 +16,7 @@ KINDS = Named(
         "points": "gan_core.kinds.points:Points",
         "pairs": "gan_core.kinds.pairs:Pairs",
         "unpaired": "gan_core.kinds.unpaired:Unpaired",
+        "attributes": "gan_core.kinds.attributes:Attributed",
         "captions": "gan_core.kinds.captions:Captioned",
         "table": "gan_core.kinds.table:Table",
         "sounds": "gan_core.kinds.sounds:Sounds",

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
     from gan_core.generator import Generator, Samples
 
-_PROBE_INPUTS = 16
+PROBE_INPUTS = 16
+"""Images that a look at a generator in training has translated."""
 _BUFFER = 1 << 16  # bytes: pictures are small, and calls to the system are not
 
 
@@ -156,7 +157,7 @@ class Translated(Pixels):
     """Images, and images that they are to be made of."""
 
     def probe(self, generator: Generator, dataset: Dataset) -> Samples:
-        return generator.translate(np.array(dataset.inputs["train"][:_PROBE_INPUTS]))
+        return generator.translate(np.array(dataset.inputs["train"][:PROBE_INPUTS]))
 
 
 class Spool:

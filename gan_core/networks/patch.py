@@ -6,9 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from gan_core.errors import ConfigError
-from gan_core.networks.common import Dropout, Normalization, batch_norm, dcgan_init, normalized
+from gan_core.networks.common import Dropout, LabelEmbedding, Normalization, batch_norm, dcgan_init, normalized
 
 DEFAULT_WIDTH = 32
+_PROJECTED = 32  # features of a patch that meet what is learned of a label
 HALVINGS = {16: 1, 34: 2, 70: 3}
 """Strided convolutions by side of the patch, in pixels, that one logit sees."""
 
@@ -16,7 +17,8 @@ HALVINGS = {16: 1, 34: 2, 70: 3}
 class PatchDiscriminator(nn.Module):
     """A logit for each patch: (N, C, H, W) -> (N, h, w); with `inputs`, of input and output side by side.
 
-    A convolution each halving of the side, and one more; 64-128-256-512 channels in the paper.
+    A convolution each halving of the side, and one more; 64-128-256-512 channels in the paper. With classes it also takes the labels (N,)
+    that images are said to have, and every patch's features meet what is learned of them (projection: Miyato and Koyama, 2018).
     """
 
     def __init__(
@@ -27,6 +29,7 @@ class PatchDiscriminator(nn.Module):
         normalization: Normalization = "none",
         dropout: float = 0.0,
         inputs: tuple[int, ...] | None = None,  # (C', H, W) of what is shown beside them
+        classes: int = 0,
     ) -> None:
         super().__init__()
         widths = tuple(width * 2**level for level in range(HALVINGS[patch] + 1))
@@ -42,11 +45,15 @@ class PatchDiscriminator(nn.Module):
                 layers.append(batch_norm(width, normalization))
             layers += [nn.LeakyReLU(0.2), *([Dropout(dropout)] if dropout else [])]
             channels = width
-        layers.append(normalized(nn.Conv2d(channels, 1, 4, 1, 1), normalization))
+        layers.append(normalized(nn.Conv2d(channels, 1 + (_PROJECTED if classes else 0), 4, 1, 1), normalization))
         self.layers = nn.Sequential(*layers)
+        self.embedding = normalized(LabelEmbedding(classes, _PROJECTED), normalization) if classes else None
         if normalization != "spectral":
             self.apply(dcgan_init)
 
-    def forward(self, *images: Tensor) -> Tensor:
+    def forward(self, *images: Tensor, labels: Tensor | None = None) -> Tensor:
         logits: Tensor = self.layers(torch.cat(images, dim=1))
-        return logits.squeeze(1)
+        if self.embedding is None:
+            return logits.squeeze(1)
+        projected: Tensor = (logits[:, 1:] * self.embedding(labels)[:, :, None, None]).sum(dim=1)
+        return logits[:, 0] + projected

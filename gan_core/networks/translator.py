@@ -5,21 +5,49 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from gan_core.data.dataset import DatasetSpec
-from gan_core.networks.common import dcgan_init
-from gan_core.params.networks import TranslatorParams
+from gan_core.networks.common import LabelEmbedding, dcgan_init
+from gan_core.params.networks import LabelledTranslatorParams, TranslatorParams
+
+_STYLE = 64  # what is learned of each label
+
+
+class Told(nn.Sequential):
+    """Layers one after another, those among them that take one told a style (N, S) of the label, where there is any."""
+
+    def forward(self, features: Tensor, style: Tensor | None = None) -> Tensor:
+        for layer in self:
+            features = layer(features, style) if isinstance(layer, LabelledScale | TranslatorBlock) else layer(features)
+        return features
+
+
+class LabelledScale(nn.Module):
+    """Behind a normalisation: scales and shifts each channel by the style of a label, (N, C, H, W), (N, S) -> (N, C, H, W).
+
+    What a label adds in front of a normalisation by image, as planes beside the image do (StarGAN: Choi et al., 2018), that takes away
+    again, apart from the border: so it comes behind each (conditional instance normalisation: Dumoulin et al., 2017).
+    """
+
+    def __init__(self, style: int, channels: int) -> None:
+        super().__init__()
+        self.both = nn.Linear(style, 2 * channels)
+
+    def forward(self, features: Tensor, style: Tensor | None) -> Tensor:
+        scale, shift = self.both(style)[:, :, None, None].chunk(2, dim=1)
+        scaled: Tensor = features * (1 + scale) + shift
+        return scaled
 
 
 class TranslatorBlock(nn.Module):
     """(N, C, H, W) -> the same shape: two 3x3 convolutions beside the identity, each under instance normalisation."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, style: int = 0) -> None:
         super().__init__()
-        self.layers = nn.Sequential(
-            *_convolution(channels, channels, 3), nn.ReLU(inplace=True), *_convolution(channels, channels, 3)
+        self.layers = Told(
+            *_convolution(channels, channels, 3, style), nn.ReLU(inplace=True), *_convolution(channels, channels, 3, style)
         )  # fmt: skip
 
-    def forward(self, x: Tensor) -> Tensor:
-        summed: Tensor = x + self.layers(x)
+    def forward(self, x: Tensor, style: Tensor | None = None) -> Tensor:
+        summed: Tensor = x + self.layers(x, style)
         return summed
 
 
@@ -28,22 +56,24 @@ class Translator(nn.Module):
 
     `width` channels in front of the first downsampling, twice as many behind each; `downsamplings` halve the side, so it has to be a
     multiple of 2 to their power. Reflection padding, instance normalisation; weights from N(0, 0.02). With `skip`, what the layers
-    make is added to the image, so that it starts near the identity; values may then lie a little outside.
+    make is added to the image, so that it starts near the identity; values may then lie a little outside. With classes it takes labels
+    (N,) beside the images, and tells every normalised layer what is learned of them.
     """
 
-    def __init__(self, params: TranslatorParams, data: DatasetSpec) -> None:
+    def __init__(self, params: TranslatorParams | LabelledTranslatorParams, data: DatasetSpec, classes: int = 0) -> None:
         super().__init__()
-        blocks = params.blocks if params.blocks is not None else 9 if min(data.shape[1:]) >= 256 else 6
-        images, width = data.shape[0], params.width
-        layers = [*_convolution(images, width, 7), nn.ReLU(inplace=True)]
+        blocks = params.with_blocks(min(data.shape[1:])).blocks or 0
+        images, width, style = data.shape[0], params.width, _STYLE if classes else 0
+        self.embedding = LabelEmbedding(classes, style) if classes else None
+        layers = [*_convolution(images, width, 7, style), nn.ReLU(inplace=True)]
         for _ in range(params.downsamplings):
-            layers += [nn.Conv2d(width, 2 * width, 3, stride=2, padding=1), nn.InstanceNorm2d(2 * width), nn.ReLU(inplace=True)]
+            layers += [nn.Conv2d(width, 2 * width, 3, stride=2, padding=1), *_normalized(2 * width, style), nn.ReLU(inplace=True)]
             width *= 2
-        layers += [TranslatorBlock(width) for _ in range(blocks)]
+        layers += [TranslatorBlock(width, style) for _ in range(blocks)]
         for _ in range(params.downsamplings):
             layers += [
                 nn.ConvTranspose2d(width, width // 2, 3, stride=2, padding=1, output_padding=1),
-                nn.InstanceNorm2d(width // 2),
+                *_normalized(width // 2, style),
                 nn.ReLU(inplace=True),
             ]
             width //= 2
@@ -52,12 +82,19 @@ class Translator(nn.Module):
         self.side_multiple = deepest = 2**params.downsamplings
         # Both convolutions of 7 pixels, one of 3 each halving and each doubling, two in each block.
         self.reach = 3 + 3 + (deepest - 1) + 2 * (deepest - 1) + 2 * blocks * deepest
-        self.layers = nn.Sequential(*layers)
+        self.layers = Told(*layers)
         self.apply(dcgan_init)
 
-    def forward(self, images: Tensor) -> Tensor:
-        translated: Tensor = self.layers(images)
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        translated: Tensor = self.layers(images, None if self.embedding is None else self.embedding(labels))
         return images + translated if self.skip else translated
+
+
+class LabelledTranslator(Translator):
+    """The same, told a label: (N, C, H, W), (N,) -> (N, C, H, W)."""
+
+    def __init__(self, params: LabelledTranslatorParams, data: DatasetSpec, latent: int = 0) -> None:
+        super().__init__(params, data, data.n_classes)
 
 
 class RoundTrip(nn.Module):
@@ -73,5 +110,9 @@ class RoundTrip(nn.Module):
         return translated
 
 
-def _convolution(channels: int, out: int, kernel: int) -> list[nn.Module]:
-    return [nn.ReflectionPad2d(kernel // 2), nn.Conv2d(channels, out, kernel), nn.InstanceNorm2d(out)]
+def _convolution(channels: int, out: int, kernel: int, style: int) -> list[nn.Module]:
+    return [nn.ReflectionPad2d(kernel // 2), nn.Conv2d(channels, out, kernel), *_normalized(out, style)]
+
+
+def _normalized(channels: int, style: int) -> list[nn.Module]:
+    return [nn.InstanceNorm2d(channels), *([LabelledScale(style, channels)] if style else [])]

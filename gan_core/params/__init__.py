@@ -17,6 +17,7 @@ from gan_core.params.cyclegan import CycleGanParams
 from gan_core.params.gan import GanParams
 from gan_core.params.pix2pix import Pix2pixParams
 from gan_core.params.stackgan import StackganParams
+from gan_core.params.stargan import StarGanParams
 from gan_core.params.tabular import TabularParams
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "GanParams",
     "Pix2pixParams",
     "StackganParams",
+    "StarGanParams",
     "TabularParams",
     "TrainParams",
 ]
@@ -36,6 +38,7 @@ RECIPES = Named(
     {
         "gan": "gan_core.params.gan:GanParams",
         "cyclegan": "gan_core.params.cyclegan:CycleGanParams",
+        "stargan": "gan_core.params.stargan:StarGanParams",
         "tabular": "gan_core.params.tabular:TabularParams",
         "stackgan": "gan_core.params.stackgan:StackganParams",
         "pix2pix": "gan_core.params.pix2pix:Pix2pixParams",

@@ -15,7 +15,6 @@ from gan_core.params.common import (
     Sides,
     Strict,
     TrainParams,
-    misfit_of_multiple,
     sides_in_words,
 )
 from gan_core.params.networks import TranslatorParams
@@ -30,6 +29,17 @@ class CyclePatchParams(Strict):
     """Channels of the first convolution; each one after it has twice as many."""
     normalization: Literal["none", "spectral", "instance"] | None = None
     """None: spectral with the hinge loss, instance otherwise (the paper's)."""
+
+    def settled_patch(self, side: int) -> Patch:
+        """`patch`, or its default for images whose shorter side has `side` pixels."""
+        return self.patch or (70 if side >= 64 else 34 if side >= 32 else 16)
+
+    def misfit(self, size: Sides) -> str | None:
+        """What does not fit images of such sides, as a line that begins with the key; None where all does."""
+        patch = self.settled_patch(min(size))
+        if min(size) >= (fewest := FEWEST_PIXELS[patch]):
+            return None
+        return f"train.discriminator.patch: {patch} needs at least {fewest} pixels, and data.size is {sides_in_words(size)}"
 
 
 class CycleGanParams(TrainParams):
@@ -59,22 +69,7 @@ class CycleGanParams(TrainParams):
     augment: bool = False
     """Differentiable augmentation of what the discriminators see (Zhao et al., 2020), for small data sets."""
 
-    def blocks(self, side: int) -> int:
-        """Residual blocks of either generator, for images whose shorter side has `side` pixels."""
-        return self.generator.blocks if self.generator.blocks is not None else 9 if side >= 256 else 6
-
-    def patch(self, side: int) -> Patch:
-        """Side of the patches that a discriminator judges, for images whose shorter side has `side` pixels."""
-        return self.discriminator.patch or (70 if side >= 64 else 34 if side >= 32 else 16)
-
     def problems(self, kind: str, size: Sides | None) -> list[str]:
         if size is None:
             return []
-        found = []
-        step = 2**self.generator.downsamplings
-        if misfit := misfit_of_multiple(size, step, 4 * step):
-            found.append(f"train.generator.downsamplings: data.size is {misfit}, or use fewer")
-        patch = self.patch(min(size))
-        if min(size) < (fewest := FEWEST_PIXELS[patch]):
-            found.append(f"train.discriminator.patch: {patch} needs at least {fewest} pixels, and data.size is {sides_in_words(size)}")
-        return found
+        return [misfit for player in (self.generator, self.discriminator) if (misfit := player.misfit(size))]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError
 
 from gan_core.named import Named
-from gan_core.params.common import OneOf, PositiveInt, Strict
+from gan_core.params.common import OneOf, PositiveInt, Sides, Strict, misfit_of_multiple
 
 Widths = Annotated[tuple[PositiveInt, ...], Field(strict=False, min_length=1)]
 Dropout = Annotated[float, Field(ge=0, lt=1)]
@@ -274,13 +274,7 @@ class UnetParams(NetworkParams):
     """Learn what to add to the input instead of the whole output. None: for spoiled images (`data.corruption`) alone."""
 
 
-class TranslatorParams(NetworkParams):
-    """Residual blocks from image to image, there and back (CycleGAN, Zhu et al., 2017); the defaults are the paper's."""
-
-    module = "gan_core.networks.translator:RoundTrip"
-    kinds = ("unpaired", "pairs")
-
-    network: Literal["round-trip"] = "round-trip"
+class _TranslatorParams(NetworkParams):
     width: PositiveInt = 64
     """Channels in front of the first downsampling; they double with each."""
     downsamplings: Annotated[int, Field(ge=0, le=6)] = 2
@@ -290,6 +284,35 @@ class TranslatorParams(NetworkParams):
     skip: bool = False
     """Add what the network makes to the image that it was given, which the paper does not: it starts near the identity, and a budget of a
     few thousand images goes into what has to change."""
+
+    def with_blocks(self, side: int) -> Self:
+        """With the number of blocks for images whose shorter side has `side` pixels, where it was left open."""
+        return self if self.blocks is not None else self.model_copy(update={"blocks": 9 if side >= 256 else 6})
+
+    def misfit(self, size: Sides) -> str | None:
+        """What does not fit images of such sides, as a line that begins with the key; None where all does."""
+        step = 2**self.downsamplings
+        misfit = misfit_of_multiple(size, step, 4 * step)
+        return misfit and f"train.generator.downsamplings: data.size is {misfit}, or use fewer"
+
+
+class TranslatorParams(_TranslatorParams):
+    """Residual blocks from image to image, there and back (CycleGAN, Zhu et al., 2017); the defaults are the paper's."""
+
+    module = "gan_core.networks.translator:RoundTrip"
+    kinds = ("unpaired", "pairs")
+
+    network: Literal["round-trip"] = "round-trip"
+
+
+class LabelledTranslatorParams(_TranslatorParams):
+    """One such translator that is told a label: behind each normalisation it scales and shifts every channel (conditional instance
+    normalisation: Dumoulin et al., 2017)."""
+
+    module = "gan_core.networks.translator:LabelledTranslator"
+    kinds = ("attributes",)
+
+    network: Literal["translator"] = "translator"
 
 
 class TabularGeneratorParams(NetworkParams):
@@ -326,6 +349,7 @@ GENERATORS = Named(
         "dcgan": f"{_HERE}:DcganGeneratorParams",
         "residual": f"{_HERE}:ResidualGeneratorParams",
         "round-trip": f"{_HERE}:TranslatorParams",
+        "translator": f"{_HERE}:LabelledTranslatorParams",
         "tabular": f"{_HERE}:TabularGeneratorParams",
         "stack": f"{_HERE}:StackGeneratorParams",
         "sequence": f"{_HERE}:SequenceGeneratorParams",

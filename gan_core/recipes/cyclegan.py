@@ -54,12 +54,14 @@ class CycleGan(Recipe[CycleGanParams]):
         if spec.inputs != spec.shape:
             raise ConfigError(f"unpaired translation is between images of one shape, and these are of {spec.inputs} and {spec.shape}")
         discriminator = params.discriminator
-        self.network = params.generator.model_copy(update={"blocks": params.blocks(min(sides))})
+        self.network = params.generator.with_blocks(min(sides))
         normalization = discriminator.normalization or ("spectral" if params.loss == "hinge" else "instance")
         networks = {
             "generators": build_generator(self.network, spec, self.latent),
             **{
-                f"{side}_discriminator": PatchDiscriminator(spec.shape, params.patch(min(sides)), discriminator.width, normalization)
+                f"{side}_discriminator": PatchDiscriminator(
+                    spec.shape, discriminator.settled_patch(min(sides)), discriminator.width, normalization
+                )
                 for side in ("target", "input")
             },
         }

@@ -23,6 +23,7 @@ KINDS = Named(
         "points": "tasks.kinds.points:PointKind",
         "pairs": "tasks.kinds.pairs:PairKind",
         "unpaired": "tasks.kinds.unpaired:UnpairedKind",
+        "attributes": "tasks.kinds.attributes:AttributeKind",
         "captions": "tasks.kinds.captions:CaptionKind",
         "table": "tasks.kinds.table:TableKind",
         "sounds": "tasks.kinds.sounds:SoundKind",

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 class ClipKind(PixelKind):
     """Clips (C, F, H, W)."""
 
-    keys = frozenset({"size", "fit", "channels", "layout", "labels", "group", "frames", "every"})
+    keys = frozenset({"size", "fit", "channels", "layout", "labels", "label", "label_pattern", "group", "frames", "every"})
     limits = frozenset({"min_side", "max_side", "min_std", "near_twins", "max_frames"})
     family = "clips"
     layouts = ("clips", "frame-folders")

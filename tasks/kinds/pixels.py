@@ -34,23 +34,8 @@ class PixelKind(DataKind):
     """A kind of data whose samples are images of one size."""
 
     keys = frozenset(
-        {
-            "root",
-            "size",
-            "fit",
-            "crops",
-            "channels",
-            "depth",
-            "show",
-            "range",
-            "layout",
-            "folders",
-            "direction",
-            "labels",
-            "group",
-            "corruption",
-            "stack",
-        }
+        {"root", "size", "fit", "crops", "channels", "depth", "show", "range", "layout", "folders", "direction", "corruption", "stack"}
+        | {"labels", "label", "label_pattern", "group"}
     )
     limits = frozenset({"min_side", "max_side", "min_std", "near_twins"})
     family = "images"

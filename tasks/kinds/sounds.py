@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 class SoundKind(DataKind):
     """Sounds (1, T)."""
 
-    keys = frozenset({"rate", "seconds", "longer", "bands", "layout", "labels", "group"})
+    keys = frozenset({"rate", "seconds", "longer", "bands", "layout", "labels", "label", "label_pattern", "group"})
     limits = frozenset({"max_seconds", "min_level"})
     family = "sounds"
     layouts = ("sounds",)

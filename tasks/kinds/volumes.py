@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 class VolumeKind(DataKind):
     """Volumes (1, X, Y, Z)."""
 
-    keys = frozenset({"size", "up", "layout", "labels", "group"})
+    keys = frozenset({"size", "up", "layout", "labels", "label", "label_pattern", "group"})
     limits = frozenset({"max_voxels"})
     family = "volumes"
     layouts = ("volumes",)

@@ -3,7 +3,7 @@
 MLflow keeps a copy of this file beside the weights and runs it when a version is loaded ("models from code"), so nothing is
 pickled; it needs Gantry installed. Asked with `params`, it draws `n` samples; asked with rows that have a `label` (or a `prompt`, where
 it draws what a text says), one for each row. One that translates is asked with rows that have an `input`, a picture's file in base64, and
-makes one of each:
+makes one of each; where it translates by label, `label` says to which, in `params` or the same in each row:
 
     curl 127.0.0.1:5000/invocations -H 'Content-Type: application/json' \\
         -d '{"dataframe_records": [{}], "params": {"n": 4, "seed": 7, "label": "3"}}'
@@ -116,7 +116,8 @@ def rows_that_ask(config: GeneratorConfig, count: int) -> list[dict[str, Any]]:
     if config.inputs is None:
         return []
     images = Pixels.of(config.data).noise((count, *config.inputs), seed=0)
-    return [{"input": base64.b64encode(_as_file(image)).decode()} for image in images]
+    also = {} if config.targets is None else {"label": config.targets[0]}
+    return [{"input": base64.b64encode(_as_file(image)).decode(), **also} for image in images]
 
 
 def _as_file(image: NDArray[Any]) -> bytes:

@@ -223,13 +223,13 @@ class Server:
 
     async def _decoded(self, asked: Asked, config: GeneratorConfig) -> tuple[Inputs, Callable[[Generator], Order]]:
         """Pictures, decoded one request at a time beside what is drawn; and the order for what is to be made of them."""
-        files = asked.pictures()
+        files = asked.pictures(config)
         for name, data in files:
             if not is_plain(data):
                 raise RefusedError(400, f"input: {name[:80]}: of a format that is not read here; send PNG, JPEG, WebP, GIF, BMP or .npy")
         async with self._decoder:
             given = await asyncio.to_thread(replace(asked, files=files).inputs, config)
-        return given, lambda generator: generator.order_of(given.images)
+        return given, lambda generator: generator.order_of(given.images, asked.said["label"] or None)
 
     def _on_batch(self, requests: int, samples: int) -> None:
         self.metrics.together.observe(requests)
@@ -315,9 +315,9 @@ async def _asked(request: Request, served: Served) -> Asked:
     if request.method != "POST":
         told = read_query(request)
     elif form == "multipart/form-data":
-        return await _uploaded(request, ask)
+        return _of_files(await _uploaded(request), request, ask)
     elif form.startswith("image/") or form == "application/octet-stream":
-        return _of_files([("picture", await request.body())], ask)
+        return _of_files([("picture", await request.body())], request, ask)
     else:
         try:
             told = json.loads(await request.body() or b"{}", object_pairs_hook=_once)
@@ -338,23 +338,23 @@ def read_query(request: Request) -> dict[str, Any]:
     return told
 
 
-async def _uploaded(request: Request, ask: str) -> Asked:
+async def _uploaded(request: Request) -> list[tuple[str, bytes]]:
     """The files of a form, in its fields named `input`."""
     try:
         async with request.form(max_files=_MOST_FILES, max_fields=1) as form:
             fields = form.multi_items()
             if wrong := [key for key, value in fields if key != "input" or not isinstance(value, UploadFile)]:
                 raise RefusedError(400, f"{wrong[0][:80]!r}: a form has pictures alone, in fields named input")
-            files = [(value.filename or "picture", await value.read()) for _, value in fields if isinstance(value, UploadFile)]
+            return [(value.filename or "picture", await value.read()) for _, value in fields if isinstance(value, UploadFile)]
     except (HTTPException, MultiPartException) as error:
         raise RefusedError(400, f"the form cannot be read ({getattr(error, 'detail', None) or error})") from None
-    return _of_files(files, ask)
 
 
-def _of_files(files: list[tuple[str, bytes]], ask: str) -> Asked:
+def _of_files(files: list[tuple[str, bytes]], request: Request, ask: str) -> Asked:
+    """Pictures, and what the address says of all of them."""
     if ask != "input":
         raise RefusedError(400, "input: this generator draws samples and is given no pictures; leave it out")
-    return Asked(DEFAULTS, None, files)
+    return replace(Asked.of({}, 0, read_query(request), ask), files=files)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

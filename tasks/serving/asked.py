@@ -79,9 +79,9 @@ class Asked:
         return int(self.said["n"]) if self.each is None else len(self.each)
 
     def request(self, ask: str) -> dict[str, Any] | None:
-        """The same as the JSON of a request, as short as it can be; None where pictures are translated."""
+        """The same as the JSON of a request, as short as it can be; of pictures to translate the label alone, None where there is none."""
         if ask == "input":
-            return None
+            return {"label": self.said["label"]} if self.said["label"] else None
         told = {key: value for key, value in self.said.items() if value != DEFAULTS[key]}
         return told | {"n": self.count, "seed": self.said["seed"]} | ({} if self.each is None else {ask: list(self.each)})
 
@@ -93,7 +93,7 @@ class Asked:
         """
         config, each, said = generator.config, self.each, self.said
         if config.inputs is not None:
-            return generator.order_of(self.inputs(config).images)
+            return generator.order_of(self.inputs(config).images, said["label"] or None)
         labels, prompts = None, [said["prompt"]] if said["prompt"] else None
         if each is not None and config.prompts is not None:
             prompts = list(each)
@@ -103,14 +103,16 @@ class Asked:
         label, truncation = said["label"] or None, said["truncation"] or None
         return generator.order(self.count, said["seed"], label, labels, prompts, truncation, said["walk"])
 
-    def pictures(self) -> Sequence[tuple[str, bytes]]:
+    def pictures(self, config: GeneratorConfig) -> Sequence[tuple[str, bytes]]:
         """Names and bytes of the pictures to translate.
 
         Raises:
             ConfigError: there are none, or what is said beside them is for samples.
         """
-        if changed := [key for key, value in self.said.items() if key != "n" and value != DEFAULTS[key]]:
-            raise ConfigError(f"{', '.join(changed)}: this generator makes a picture of each that it is given; leave all but input out")
+        said = {"n"} if config.targets is None else {"n", "label"}
+        if changed := [key for key, value in self.said.items() if key not in said and value != DEFAULTS[key]]:
+            left = "input" if config.targets is None else "input and label"
+            raise ConfigError(f"{', '.join(changed)}: this generator makes a picture of each that it is given; leave all but {left} out")
         files = [(f"row {i}", _of_base64(i, row)) for i, row in enumerate(self.each or ())] if self.files is None else self.files
         if not files:
             raise ConfigError("input: this generator translates pictures; give each row one, its file in base64")
@@ -122,7 +124,7 @@ class Asked:
         Raises:
             ConfigError: as `pictures`, or some are no pictures, broken, or too large.
         """
-        files, spec = self.pictures(), Pixels.of(config.data)
+        files, spec = self.pictures(config), Pixels.of(config.data)
         images = np.stack([read_input(data, spec, f"input: {name}") for name, data in files])
         return Inputs(images, tuple(PurePath(name).stem for name, _ in files))
 

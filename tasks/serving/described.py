@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from tasks import kinds
 from tasks.serving.answers import JSON
@@ -71,9 +72,12 @@ def openapi(served: Served) -> dict[str, Any]:
         body["multipart/form-data"] = {"schema": {"type": "object", "properties": {"input": files}, "additionalProperties": False}}
         body["image/*"] = {"schema": {"type": "string", "format": "binary"}}
     ask: dict[str, Any] = {"post": {"summary": "Draw", "requestBody": {"content": body}, "responses": answers}}
+    said = {key: one for key, one in asked.items() if key != "input"}
+    query = [{"name": key, "in": "query", "description": one["description"], "schema": _schema(one)} for key, one in said.items()]
     if config.inputs is None:
-        query = [{"name": key, "in": "query", "description": one["description"], "schema": _schema(one)} for key, one in asked.items()]
         ask["get"] = {"summary": "Draw", "parameters": query, "responses": answers}
+    elif query:  # beside pictures that are the body
+        ask["post"]["parameters"] = query
     plain = {"get": {"responses": {"200": {"description": "So it is."}}}}
     return {
         "openapi": "3.1.0",
@@ -89,6 +93,9 @@ def page(served: Served) -> str:
 
     translates = served.generator.config.inputs is not None
     how = '--data-binary @picture.png -H "Content-Type: image/png"' if translates else f"-d '{json.dumps({'n': 4, 'seed': 1})}'"
+    address = "http://127.0.0.1:8080/samples"
+    if targets := served.generator.config.targets:
+        address = f'"{address}?label={quote(targets[0])}"'
     return (
         Environment(autoescape=True)
         .from_string(_PAGE)
@@ -99,7 +106,7 @@ def page(served: Served) -> str:
             asked=_asked(served),
             classes=served.generator.config.classes,
             forms=served.forms,
-            example=f'curl http://127.0.0.1:8080/samples {how} -H "Accept: {served.forms[1]}" -o samples',
+            example=f'curl {address} {how} -H "Accept: {served.forms[1]}" -o samples',
         )
     )
 
@@ -108,7 +115,9 @@ def _asked(served: Served) -> dict[str, dict[str, Any]]:
     """The keys of a request to this generator."""
     config = served.generator.config
     if config.inputs is not None:
-        return {"input": {"type": "array", "items": {"type": "string"}, "description": _SAID["input"], "default": []}}
+        pictures = {"input": {"type": "array", "items": {"type": "string"}, "description": _SAID["input"], "default": []}}
+        label = {"label": {"type": "string", "description": "What pictures are to become, by name.", "default": ""}}
+        return pictures if config.targets is None else {**pictures, **label}
     left_out = {"label"} if config.classes is None else set()
     left_out |= {"prompt"} if config.prompts is None else {"label"}
     return {

@@ -14,6 +14,7 @@ such as its bare name, also without what follows the last dot. Unicode's compose
 from __future__ import annotations
 
 import csv
+import difflib
 import io
 import itertools
 import json
@@ -68,21 +69,37 @@ class What:
     noun: str
     columns: tuple[str, ...]
     """What its column or key may be called, the first that is there; with a number behind it, it is another one of the same kind."""
+    asked: str | None = None
+    """The one that a person names; then it is no other."""
 
     def of(self, names: Sequence[str]) -> list[int]:
         """The places of its columns among names that are told by `_plain`."""
         for column in self.columns:
-            if found := [i for i, name in enumerate(names) if re.fullmatch(rf"{column}s?_?\d*", name)]:
+            if found := [i for i, name in enumerate(names) if self._is(name, column)]:
                 return found
         return []
 
     def others(self, names: Sequence[str]) -> list[int]:
         """The places among such names of all that might be its columns."""
-        return [i for i, name in enumerate(names) if any(re.fullmatch(rf"{column}s?_?\d*", name) for column in self.columns)]
+        return [i for i, name in enumerate(names) if any(self._is(name, column) for column in self.columns)]
+
+    def _is(self, name: str, column: str) -> bool:
+        return name == column if self.asked is not None else re.fullmatch(rf"{column}s?_?\d*", name) is not None
+
+    def missing(self, file: str, names: Sequence[str]) -> DataError:
+        """That a file with such columns or keys has not the one that is asked for."""
+        near = difflib.get_close_matches(str(self.asked), names, n=1)
+        there = f"did you mean {safe_path(near[0])}?" if near else f"there are {safe_path(', '.join(name[:40] for name in names[:10]))}"
+        return DataError(f"{file}: has no {safe_path(str(self.asked)[:_SHOWN])!r} (data.label); {there}")
 
 
 CAPTIONS = What("caption", ("caption", "text", "sentence", "description", "comment", "prompt", "title", "name"))
 LABELS = What("label", ("label", "class", "class_name", "category", "target", "y"))
+
+
+def labels_in(column: str | None) -> What:
+    """Labels, in the column or under the key that an entry names; None: as such columns are usually called."""
+    return LABELS if column is None else What(LABELS.noun, (_plain(column),), column)
 
 
 def read_told(data: bytes, name: str, what: What, on_note: Callable[[str], None] = lambda note: None) -> list[Told]:
@@ -107,7 +124,7 @@ def read_told(data: bytes, name: str, what: What, on_note: Callable[[str], None]
         raise DataError(f"{name}: not UTF-8 text (line {line}); save it as UTF-8") from None
     if name.lower().endswith(".json"):
         return list(_from_json(text, name, what))
-    return list(_from_json_lines(text, what) if is_json else _from_table(text, name, what, on_note))
+    return list(_from_json_lines(text, name, what) if is_json else _from_table(text, name, what, on_note))
 
 
 # Tables
@@ -151,8 +168,10 @@ def _columns(header: Sequence[str], lines: Sequence[str], first: int, mark: str,
         sample = next((_row([line], mark) for line in lines[first + 1 :] if line.strip()), [])
         image_column = next((i for i, cell in enumerate(sample[: len(header)]) if _is_image(cell)), None)
     values = [i for i in what.of(names) if i != image_column]
-    if not values and image_column is not None and len(header) == 2:
+    if not values and image_column is not None and len(header) == 2 and what.asked is None:
         values = [1 - image_column]
+    if what.asked is not None and not values:
+        raise what.missing(name, [cell.strip() for cell in header])
     if image_column is None or not values:
         missing = [*(["file"] if image_column is None else []), *([] if values else [what.noun])]
         shown = ", ".join(safe_path(cell.strip()[:40]) for cell in header[:5])
@@ -214,14 +233,26 @@ def _is_image(name: str) -> bool:
 # JSON
 
 
-def _from_json_lines(text: str, what: What) -> Iterator[Told]:
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
-            try:
-                fields = json.loads(line)
-            except (ValueError, RecursionError):
-                fields = None
-            yield from _from_object(number, fields, line, what)
+def _from_json_lines(text: str, name: str, what: What) -> Iterator[Told]:
+    lines = [(number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
+    objects = [_object(line) for _, line in lines]
+    _check_asked(objects, name, what)
+    for (number, line), fields in zip(lines, objects, strict=True):
+        yield from _from_object(number, fields, line, what)
+
+
+def _object(line: str) -> Any:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _check_asked(rows: Iterable[Any], name: str, what: What) -> None:
+    """Refuse a file of objects of which none has what a person asks for."""
+    objects = [row for row in rows if isinstance(row, dict)]
+    if what.asked is not None and objects and not any(what.of(list(map(_plain, row))) for row in objects):
+        raise what.missing(name, list(objects[0]))
 
 
 def _from_json(text: str, name: str, what: What) -> Iterator[Told]:
@@ -229,7 +260,7 @@ def _from_json(text: str, name: str, what: What) -> Iterator[Told]:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
         if re.match(r"\s*\{[^\n]*\}\s*\n\s*\{", text):
-            yield from _from_json_lines(text, what)
+            yield from _from_json_lines(text, name, what)
             return
         raise DataError(f"{name}: no readable JSON ({str(error) or type(error).__name__}); get or write it again") from None
     match content:
@@ -249,11 +280,13 @@ def _from_json(text: str, name: str, what: What) -> Iterator[Told]:
             raise DataError(
                 f"{name}: JSON in no form that {what.noun}s are read from{nothing}; write a list of objects with `file` and `{what.noun}`"
             )
+    rows = list(rows)
+    _check_asked(rows, name, what)
     for number, row in enumerate(rows, start=1):
         shown = json.dumps(row)
         match row:
             case [str(image), value]:
-                yield from _from_object(number, {"file": image, what.noun: value}, shown, what)
+                yield from _from_object(number, {"file": image, what.columns[0]: value}, shown, what)
             case _:
                 yield from _from_object(number, row, shown, what)
 
@@ -286,10 +319,10 @@ def _from_object(number: int, fields: Any, text: str, what: What) -> Iterator[To
     image = next((named[column] for column in _IMAGE_COLUMNS if column in named), None)
     found = [list(named.values())[i] for i in what.of(list(named))]
     values = [one for value in found for one in (value if isinstance(value, list) else [value])]
-    texts = [str(value) for value in values if isinstance(value, str) or (what is LABELS and type(value) is int)]
+    texts = [str(value) for value in values if isinstance(value, str) or (what.noun == LABELS.noun and type(value) is int)]
     if not isinstance(image, str) or not values or len(texts) != len(values):
-        or_number = " or a whole number" if what is LABELS else ""
-        yield Told(number, text, reason=f"lacks the text `file`, or a `{what.noun}` that is a text{or_number}")
+        or_number = " or a whole number" if what.noun == LABELS.noun else ""
+        yield Told(number, text, reason=f"lacks the text `file`, or a `{what.asked or what.noun}` that is a text{or_number}")
     else:
         yield from (Told(number, text, image, value) for value in texts)
 

@@ -23,7 +23,7 @@ from typing import Protocol
 from gan_core.errors import DataError
 from tasks.addresses import ARRAY_SUFFIXES, CLIP_SUFFIXES, IMAGE_SUFFIXES, SOUND_SUFFIXES, TEXT_SUFFIXES, VOLUME_SUFFIXES
 from tasks.params import FOLDER_LAYOUTS, LABELLED_LAYOUTS, DataParams
-from tasks.sources.annotations import CAPTIONS, LABELS, read_told
+from tasks.sources.annotations import CAPTIONS, labels_in, read_told
 from tasks.sources.litter import litter_in
 from tasks.sources.raw import Kind, RawReader, class_of, safe_path
 from tasks.sources.source import SourceFile
@@ -152,6 +152,7 @@ class ImageSource:
         self._folders = data.folders if data.layout in FOLDER_LAYOUTS else None
         self._labels = data.labels
         self._is_labelled = "labels" in data.model_fields_set
+        self._label = data.label
         self._annotations = data.annotations
         self._notes: Sequence[str] = ()
         self._count = 0
@@ -206,7 +207,7 @@ class ImageSource:
     def check(self, before: RawReader | None = None) -> int:
         if (file := self._annotations_file) is not None:
             with file.open() as stream:
-                read_told(stream.read(), file.path, CAPTIONS if self._layout == "captions" else LABELS)
+                read_told(stream.read(), file.path, CAPTIONS if self._layout == "captions" else labels_in(self._label))
         return self._count
 
     @property

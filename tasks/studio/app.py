@@ -203,7 +203,8 @@ class Studio:
         query = urlencode({key: value for key, value in asked.items() if value != "" and key not in _OF_A_VIEW})
         facts: dict[str, Any] = {
             "name": name, "number": number, "views": views, "numbers": [version.number for version in versions], "aliases": aliases,
-            "classes": config.classes, "knows_text": config.prompts is not None, "translates": translates, "images": makes_images,
+            "classes": config.classes, "targets": config.targets, "knows_text": config.prompts is not None,
+            "translates": translates, "images": makes_images,
             "asked": asked, "query": query, "makes": kind.makes, "kept_as": kind.kept_as,
         }  # fmt: skip
         if view == "nearest":
@@ -301,22 +302,23 @@ class Studio:
 
     async def _translate(self, request: Request) -> Response:
         name, number = request.path_params["name"], request.path_params["version"]
-        content = await _uploaded(request)
+        content, label = await _uploaded(request)
 
         def work() -> Response:
             generator = self._generator(name, number)
             given = Asked(DEFAULTS, None, [("picture", content)]).inputs(generator.config)
-            (made,) = generator.draw([generator.order_of(given.images)])
+            (made,) = generator.draw([generator.order_of(given.images, label)])
             pictured = Pixels.of(generator.config.data).pictured
             before, after = (_data_uri(encode_png(pictured(images[0]))) for images in (given.images, made.samples))
-            return self._shown(name, {"view": "translate", "version": str(number)}, before=before, after=after)
+            told = {"view": "translate", "version": str(number)} | ({} if label is None else {"label": label})
+            return self._shown(name, told, before=before, after=after)
 
         return await self._aside(work)
 
     async def _find(self, request: Request) -> Response:
         """The latent of a picture; a few seconds of optimisation."""
         name, number = request.path_params["name"], request.path_params["version"]
-        content = await _uploaded(request)
+        content, _ = await _uploaded(request)
 
         def work() -> Response:
             generator = self._generator(name, number)
@@ -377,8 +379,8 @@ def _png(picture: NDArray[np.uint8]) -> Response:
     return Response(encode_png(picture.transpose(2, 0, 1)), media_type="image/png")
 
 
-async def _uploaded(request: Request) -> bytes:
-    """The bytes of a form's one picture, of a kind whose decoder strangers may reach.
+async def _uploaded(request: Request) -> tuple[bytes, str | None]:
+    """The bytes of a form's one picture, of a kind whose decoder strangers may reach, and the label that it is to get, if any.
 
     Raises:
         RefusedError: there is none, or of another kind.
@@ -386,11 +388,12 @@ async def _uploaded(request: Request) -> bytes:
     async with request.form(max_files=1, max_fields=8) as form:
         picture = form.get("picture")
         content = await picture.read() if isinstance(picture, UploadFile) else b""
+        label = str(form.get("label", "")) or None
     if not content:
         raise RefusedError(400, "no picture was chosen")
     if not is_plain(content):
         raise RefusedError(400, "this picture is of a format that is not read here; choose a PNG, JPEG, WebP, GIF, BMP or .npy")
-    return content
+    return content, label
 
 
 def _data_uri(content: bytes, form: str = "image/png") -> str:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
+from gan_core.errors import DataError
 from tasks.sources.annotations import ImageNames, Told, by_image, untold_folders
 from tasks.sources.raw import Member, RawReader, class_of, safe_path
 from tasks.validation.captions import read_captions
+from tasks.validation.groups import held_in
 from tasks.validation.inspection import Row
 from tasks.validation.labels import read_labels
 
@@ -50,7 +54,7 @@ def by_labels(raw: RawReader, data: DataParams) -> Annotated:
     Raises:
         DataError: as `by_label_file`.
     """
-    return by_folder(raw, data.folders_are_classes) if data.annotations is None else by_label_file(raw, data.annotations)
+    return by_folder(raw, data.folders_are_classes) if data.annotations is None else by_label_file(raw, data.annotations, data)
 
 
 def by_folder(raw: RawReader, are_labels: bool) -> Annotated:
@@ -60,15 +64,37 @@ def by_folder(raw: RawReader, are_labels: bool) -> Annotated:
     return Annotated(raw.members, labels, reasons=dict.fromkeys(beside, "in no class: it lies beside the folders that are the classes"))
 
 
-def by_label_file(raw: RawReader, path: str) -> Annotated:
+def by_label_file(raw: RawReader, path: str, data: DataParams) -> Annotated:
     """What the file of labels at `path` says.
 
     Raises:
-        DataError: it is not there, or not such a file.
+        DataError: it is not there, or not such a file, or has nothing that the entry asks for.
     """
-    told, about = _by_file(raw, path, "label", read_labels)
+    told, about = _by_file(raw, path, "label", partial(read_labels, column=data.label))
     several = {path: f"has {len(labels)} labels: {', '.join(labels)}" for path, labels in told.items() if len(labels) > 1}
-    return replace(about, labels={path: labels[0] for path, labels in told.items()}, reasons={**about.reasons, **several})
+    about = replace(about, labels={path: labels[0] for path, labels in told.items()}, reasons={**about.reasons, **several})
+    return about if data.label_pattern is None else _with_pattern(about, data.label_pattern, safe_path(path))
+
+
+def _with_pattern(about: Annotated, pattern: str, name: str) -> Annotated:
+    """The same with what a regular expression finds in each label in its place; images in whose label it is not found are left out.
+
+    Raises:
+        DataError: it is found in none.
+    """
+    finds = re.compile(pattern)
+    labels = {path: found for path, label in about.labels.items() if (found := held_in(label, finds))}
+    beside = [path for path in about.labels if path not in labels]
+    if not labels:
+        shown = f", such as {about.labels[beside[0]]!r}" if beside else ""
+        raise DataError(f"data.label_pattern: {pattern!r} is found in no label of {name}{shown}; change it or leave it out")
+    if not beside:
+        return replace(about, labels=labels)
+    left_out = {*beside}
+    note = f"left out: {len(beside):,} images in whose label data.label_pattern is not found, such as {about.labels[beside[0]]!r}"
+    images = [member for member in about.images if member.path not in left_out]
+    reasons = {path: reason for path, reason in about.reasons.items() if path not in left_out}
+    return replace(about, images=images, labels=labels, reasons=reasons, notes=[*about.notes, note])
 
 
 def by_caption_file(raw: RawReader, path: str) -> Annotated:

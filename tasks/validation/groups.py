@@ -10,6 +10,15 @@ from gan_core.errors import DataError
 from tasks.validation.packing import joined
 
 
+def held_in(text: str, pattern: re.Pattern[str]) -> str | None:
+    """What the parentheses of a regular expression hold in a text, joined, or all that it finds; None where it is not found."""
+    match = pattern.search(text)
+    if match is None or not pattern.groups:
+        return None if match is None else match[0]
+    parts = [part for part in match.groups() if part is not None]
+    return "".join(parts) if parts else None
+
+
 def groups_of(paths: Sequence[str], pattern: str) -> list[str | None]:
     """The name of each sample's group, as `data.group` has it; None where the pattern is not found.
 
@@ -17,7 +26,7 @@ def groups_of(paths: Sequence[str], pattern: str) -> list[str | None]:
         DataError: it is found in no path, or all are of one group, so that nothing could be held out.
     """
     finds = re.compile(pattern)
-    found = [None if (match := finds.search(path)) is None else match[1] if finds.groups else match[0] for path in paths]
+    found = [held_in(path, finds) for path in paths]
     if paths and not any(name is not None for name in found):
         raise DataError(f"data.group: {pattern!r} is found in no file's path, such as {paths[0]}; change it or leave it out")
     if len(paths) > 1 and len({*found}) == 1:

@@ -5,20 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from tasks.sources.annotations import LABELS, Told, read_told
+from tasks.sources.annotations import Told, labels_in, read_told
 from tasks.sources.raw import safe_path
 
 _LONGEST = 100
 """Characters of a class's name."""
 
 
-def read_labels(data: bytes, name: str, on_note: Callable[[str], None] = lambda note: None) -> list[Told]:
+def read_labels(data: bytes, name: str, on_note: Callable[[str], None] = lambda note: None, column: str | None = None) -> list[Told]:
     """Every label in a file called `name`, good or not, in order.
+
+    Args:
+        column: as of `tasks.sources.annotations.labels_in`.
 
     Raises:
         DataError: as `tasks.sources.annotations.read_told`.
     """
-    return [_checked(one) for one in read_told(data, name, LABELS, on_note)]
+    return [_checked(one) for one in read_told(data, name, labels_in(column), on_note)]
 
 
 def _checked(told: Told) -> Told:

@@ -186,7 +186,7 @@ def test_what_does_not_fit_the_size_is_named(tmp_path: Path, size: int, changes:
 @pytest.mark.parametrize(("side", "blocks", "patch"), [(16, 6, 16), (32, 6, 34), (128, 6, 70), (256, 9, 70)])
 def test_sizes_that_are_left_open_follow_the_image(side: int, blocks: int, patch: int) -> None:
     options = CycleGanParams.model_validate({"images": 10})
-    assert (options.blocks(side), options.patch(side)) == (blocks, patch)
+    assert (options.generator.with_blocks(side).blocks, options.discriminator.settled_patch(side)) == (blocks, patch)
     assert not options.problems("unpaired", (side, side))
 
 

@@ -107,6 +107,32 @@ class TestFile:
         assert "31 samples, " in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("name", ["metadata.jsonl", "metadata.csv", "metadata.json"])
+def test_the_column_that_is_named_and_what_of_it_counts(
+    workspace: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    """Of files that say several things: the column `name`, of which the tone counts; a sun has none, and is left out."""
+    tones = ["light", "dark", None]
+    files = {f"images/{i}.png": png(noise(i)) for i in range(45)}
+    rows = [
+        {"file": path, "class": "x", "name": f"man {i}: {tone} skin tone" if (tone := tones[i % 3]) else "sun"}
+        for i, path in enumerate(files)
+    ]
+    as_csv = "\n".join(["file,class,name", *(",".join(row.values()) for row in rows)])
+    text = {"metadata.csv": as_csv, "metadata.json": json.dumps(rows)}.get(name, "\n".join(map(json.dumps, rows)))
+    source = put(tmp_path / "set", {**files, name: text.encode()}, "folder")
+    labels = prepared(workspace, entry(source, labels=name, label="name", label_pattern=": ([a-z]+)( skin) tone$"))
+    assert labels == {path: f"{tones[i % 3]} skin" for i, path in enumerate(files) if tones[i % 3]}
+    assert not quarantined(workspace)
+    assert "note: left out: 15 images in whose label data.label_pattern is not found, such as 'sun'" in capsys.readouterr().out
+    with pytest.raises(DataError, match=rf"{name}: has no 'names' \(data\.label\); did you mean name\?"):
+        fetch(workspace, "photos", entry(source, labels=name, label="names"))
+    with pytest.raises(
+        DataError, match=r"data\.label_pattern: 'hair' is found in no label of .*, such as 'man 0: light skin tone'; change it"
+    ):
+        prepared(workspace, entry(source, labels=name, label="name", label_pattern="hair"))
+
+
 def test_a_change_of_the_key_alone_is_seen(workspace: Workspace, tmp_path: Path) -> None:
     files = {f"{'ab'[i % 2]}/{i}.png": png(noise(i)) for i in range(30)}
     rows = "".join(f"{path},{'xy'[i % 3 == 0]}\n" for i, path in enumerate(files))
@@ -135,6 +161,9 @@ def test_a_folder_a_person_is_refused_with_advice(workspace: Workspace, tmp_path
         ({"labels": "none", "source": "sklearn://digits"}, {}, r"labels: only for folders, archives and buckets"),
         ({"labels": "none", "layout": "side-by-side"}, {"recipe": "pix2pix"}, r"labels: only for .*, not layout side-by-side"),
         ({"labels": "none", "source": "points://ring"}, {}, r"labels, size: only for images"),
+        ({"label": "tone"}, {}, r"label: says what of a file of labels counts; name the file in labels, such as metadata\.jsonl"),
+        ({"labels": "none", "label_pattern": "a"}, {}, r"label_pattern: says what of a file of labels counts"),
+        ({"labels": "x.csv", "label_pattern": "("}, {}, r"data\.label_pattern: '\(' is no regular expression"),
     ],
 )
 def test_keys_that_do_not_fit(tmp_path: Path, data: dict[str, Any], train: dict[str, Any], message: str) -> None:

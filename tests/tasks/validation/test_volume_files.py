@@ -165,6 +165,7 @@ def test_what_cannot_be_used_is_refused_with_the_reason(name: str) -> None:
 def test_groups_are_named_by_their_files_paths() -> None:
     paths = ["a/chair_1_0.mat", "a/chair_1_7.mat", "chair_22_0.mat", "stool.mat"]
     assert groups_of(paths, r"chair_(\d+)_") == ["1", "1", "22", None]
+    assert groups_of(paths, r"chair_(\d)_(\d)|(st)ool") == ["10", "17", None, "st"]
     assert groups_of(paths, r"chair_\d+|stool") == ["chair_1", "chair_1", "chair_22", "stool"]
     assert "4 samples are of 2 groups, each held out as a whole; 1 are of none, such as stool.mat" in note(paths, ["1", "1", "22", None])
     with pytest.raises(DataError, match=re.escape("data.group: 'table' is found in no file's path, such as a/chair_1_0.mat")):
