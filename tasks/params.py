@@ -299,8 +299,10 @@ class DataParams(Strict):
         if "labels" in given and (self.layout not in LABELLED_LAYOUTS or (self.scheme != "folder" and not is_url(self.scheme))):
             other = self.source if self.layout in LABELLED_LAYOUTS else f"layout {self.layout}"
             raise ValueError(f"labels: only for folders, archives and buckets in layout {' or '.join(LABELLED_LAYOUTS)}, not {other}")
+        if self.layout == "attributes" and self.labels == "none":
+            raise ValueError("labels: none, and layout attributes translates between labels; leave it out, or name a file that says them")
         for key in ("label", "label_pattern"):
-            if key in given and not is_table(self.source) and (self.annotations is None or self.layout == "captions"):
+            if getattr(self, key) is not None and not is_table(self.source) and (self.annotations is None or self.layout == "captions"):
                 raise ValueError(f"{key}: says what of a file of labels counts; name the file in labels, such as metadata.jsonl")
         if "folders" in given and self.layout not in FOLDER_LAYOUTS:
             raise ValueError(f"folders: only with layout {' or '.join(FOLDER_LAYOUTS)}, not {self.layout}")

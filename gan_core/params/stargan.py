@@ -34,7 +34,7 @@ class StarGanParams(TrainParams):
     """The paper's is the Wasserstein loss with gradient 10."""
     discriminator_steps: Annotated[int, Field(ge=1, le=100)] = 1
     """The paper has 5."""
-    mismatch: Annotated[float, Field(ge=0)] = 0.5
+    mismatch: Annotated[float, Field(ge=0)] = 0.0
     """Weight of a second loss of the discriminator, which learns to refuse real images under wrong labels as well (Reed et al., 2016)."""
     cycle: Annotated[float, Field(ge=0)] = 10.0
     """Weight of the mean absolute difference, in -1..1, between an image and what a translation becomes with the image's own label."""

@@ -24,6 +24,7 @@ from gan_core.data.dataset import Dataset
 from gan_core.errors import ConfigError, DataError, TrainingError
 from gan_core.generator import Generator, GeneratorConfig
 from gan_core.kinds.attributes import Attributed
+from gan_core.metrics import features
 from gan_core.metrics.features import ClassifierExtractor
 from gan_core.params.networks import LabelledTranslatorParams
 from gan_core.randomness import mix
@@ -40,6 +41,7 @@ from tasks.validate import validate
 from tasks.workspace import Workspace
 
 COLOURS = ("blue", "green", "red")  # sorted, as classes are
+_FEWEST = 2_000  # images that a judge of such clear colours is fitted on, in place of 20,000
 CHANNELS = {"red": 0, "green": 1, "blue": 2}
 
 
@@ -72,7 +74,7 @@ def entry(source: Path, data: dict[str, Any] | None = None, **sections: Any) -> 
     recipe = {
         "recipe": "stargan", "images": 480, "batch": 8, "threads": 1, "mirror": False, "cycle": 5.0, "identity": 2.0, "ema": 100,
         "optimizer": {"learning_rate": 2e-3, "betas": [0.5, 0.99]},
-        "generator": {"width": 8, "blocks": 1, "downsamplings": 1, "skip": True}, "discriminator": {"width": 8},
+        "generator": {"width": 8, "blocks": 1, "downsamplings": 1}, "discriminator": {"width": 8},
     }  # fmt: skip
     document = {
         "data": {"source": f"folder://{source}", "size": 16, "holdout": 0.3, **DATA, **(data or {})},
@@ -94,6 +96,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
     said: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        patch.setattr(features, "_FEWEST", _FEWEST)
         patch.setattr("builtins.print", lambda *words, **_: said.append(" ".join(map(str, words))))
         for stage in (fetch, validate, train, evaluate, register):
             stage(workspace, "paint", one)
@@ -211,7 +214,7 @@ def test_images_without_labels_are_refused(workspace: Workspace, tmp_path: Path)
     (tmp_path / "flat").mkdir()
     for number in range(20):
         (tmp_path / "flat" / f"{number}.png").write_bytes(png(figure(number, "red")))
-    one = entry(tmp_path / "flat", {"labels": "none", "label": None, "label_pattern": None, "group": None}, validate={"min_samples": 10})
+    one = entry(tmp_path / "flat", {"labels": "folders", "label": None, "label_pattern": None, "group": None}, validate={"min_samples": 10})
     fetch(workspace, "paint", one)
     with pytest.raises(DataError, match="translates between labels, and the images have none; name a source with a folder a label"):
         validate(workspace, "paint", one)
@@ -220,6 +223,7 @@ def test_images_without_labels_are_refused(workspace: Workspace, tmp_path: Path)
 @pytest.mark.parametrize(
     ("data", "recipe", "message"),
     [
+        ({"labels": "none"}, "stargan", "labels: none, and layout attributes translates between labels; leave it out, or name a file"),
         (
             {"layout": "images"},
             "stargan",
@@ -284,7 +288,9 @@ def figures(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 @pytest.fixture(scope="module")
 def judge(figures: Dataset) -> ClassifierExtractor:
-    return ClassifierExtractor.fit(figures)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(features, "_FEWEST", _FEWEST)
+        return ClassifierExtractor.fit(figures)
 
 
 class TestScores:
@@ -292,7 +298,7 @@ class TestScores:
         scores = score(known(figures, 1.0), figures, judge, EvaluateParams())
         assert (scores["label_accuracy"], scores["partner_l1"], scores["partner_ratio"]) == (1, 0, 0)
         assert (scores["cycle_l1"], scores["input_recall"]) == (0, 1)
-        assert scores["fid"] < 1e-4
+        assert scores["fid"] < 0.05  # each real one twice, so no more than a deviation of few samples
         samples, labels = figures.samples["holdout"].astype(float), figures.labels["holdout"]
         of_figure = samples.reshape(8, 3, 3, 16, 16)
         changed = [np.abs(of_figure[:, one] - of_figure[:, other]).mean() for one in range(3) for other in range(3) if one != other]
@@ -304,7 +310,7 @@ class TestScores:
         evidence = gather(known(figures, 0.0), figures, judge, EvaluateParams())
         scores = evidence.scores()
         assert (scores["label_accuracy"], scores["partner_ratio"], scores["source_l1"]) == (0, 1, 0)
-        assert scores["fid"] < 1e-4
+        assert scores["fid"] < 0.05
         assert scores["intra_fid"] > 100 * scores["fid"]
 
     def test_resampled_scores_are_those_of_the_samples_drawn(self, figures: Dataset, judge: ClassifierExtractor) -> None:
