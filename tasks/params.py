@@ -127,8 +127,8 @@ class DataParams(Strict):
     captions: str = "captions.csv"
     """layout captions: the captions file, as `tasks.sources.annotations` describes it; relative to the source's folder, and inside it."""
     labels: str = "folders"
-    """layout images, attributes, sounds, volumes, clips and sentences: what a file's class is. `folders`: the first folder of its path, where
-    files lie in several; `none`: nothing, however they lie; otherwise what a file says, such as labels.csv (file,label) or StyleGAN's
+    """layout images, attributes, sounds, volumes, clips and sentences: what a file's class is. `folders`: the first folder of its path,
+    where files lie in several; `none`: nothing, however they lie; otherwise what a file says, such as labels.csv (file,label) or StyleGAN's
     dataset.json, as `tasks.sources.annotations` describes it; relative to the source's folder, and inside it."""
     label_pattern: Annotated[str, Field(min_length=1, max_length=1_000)] | None = None
     """labels in a file: what of each label counts, where it says more: a regular expression (Python's), of which what its parentheses hold,

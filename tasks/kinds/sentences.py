@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 class SentenceKind(DataKind):
     """Sentences (T,)."""
 
-    keys = frozenset({"text", "length", "words", "layout", "labels", "group"})
+    keys = frozenset({"text", "length", "words", "layout", "labels", "label", "label_pattern", "group"})
     family = "sentences"
     layouts = ("sentences",)
     chosen_by = "; text:// takes those of a file, layout: sentences those of the texts of a folder, archive or bucket"
