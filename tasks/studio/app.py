@@ -53,7 +53,7 @@ T = TypeVar("T")
 
 _FORMS = {
     "png": "image/png", "webp": "image/webp", "gif": "image/gif", "wav": "audio/wav", "stl": "model/stl", "csv": "text/csv",
-    "npz": "application/x-npz",
+    "npz": "application/x-npz", "txt": "text/plain",
 }  # fmt: skip
 _MOST = 256  # samples of one picture
 _EACH = 16  # samples that are shown each for itself
@@ -266,7 +266,7 @@ class Studio:
         if form is None:
             raise RefusedError(400, f"form: there are {', '.join(_FORMS)}")
         asked = Asked.of({}, 0, told, "label")
-        if asked.count > _MOST and told_form not in ("csv", "npz"):
+        if asked.count > _MOST and told_form not in ("csv", "npz", "txt"):
             raise ConfigError(f"n: {asked.count} is not in 1 to {_MOST}")
 
         def work() -> bytes:

@@ -27,6 +27,7 @@ from gan_core.data.dataset import DatasetSpec
 from gan_core.generator import Generator, GeneratorConfig
 from gan_core.kinds.images import Images
 from gan_core.kinds.schema import Schema
+from gan_core.kinds.sentences import Sentences
 from gan_core.kinds.sounds import Sounds
 from gan_core.kinds.unpaired import Unpaired
 from gan_core.kinds.volumes import Volumes
@@ -58,6 +59,10 @@ def chairs() -> Generator:
     return built(Volumes((1, 16, 16, 16)), "dcgan", 8, width=4)
 
 
+def lines() -> Generator:
+    return built(Sentences((6,), vocabulary=("a", "cat", "dog", ".")), "sequence", 6, width=8, embedding=4)
+
+
 def faces(seed: int) -> Generator:
     return built(Images((1, 16, 16), classes=CLASSES), "dcgan", 8, seed, width=4)
 
@@ -78,6 +83,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory, mlflow_database: Path) -
         )
         found.add(words(), "words")
         found.add(chairs(), "chairs")
+        found.add(lines(), "lines")
         found.add(built(Images((3, 16, 32)), "dcgan", 8, width=4), "wide")
         found.add(built(Unpaired((3, 16, 16), inputs=(3, 16, 16)), "round-trip", 0, width=4, blocks=1), "photos")
         values, labels = planted_table.rows(300)
@@ -107,12 +113,21 @@ def picture(answer: httpx.Response) -> Image.Image:
 
 class TestAsked:
     def test_the_generators_and_the_views_of_each(self, client: httpx.Client) -> None:
-        assert re.findall(r'<a href="/g/(\w+)">', client.get("/").text) == ["chairs", "clients", "faces", "photos", "wide", "words"]
+        assert re.findall(r'<a href="/g/(\w+)">', client.get("/").text) == [
+            "chairs",
+            "clients",
+            "faces",
+            "lines",
+            "photos",
+            "wide",
+            "words",
+        ]
         for name, views in (
             ("faces", ["draw", "walk", "mix", "directions", "find", "nearest", "versions"]),
             ("photos", ["translate", "versions"]),
             ("clients", ["draw", "versions"]),
             ("words", ["draw", "versions"]),
+            ("lines", ["draw", "versions"]),
             ("chairs", ["draw", "versions"]),
             ("wide", ["draw", "walk", "mix", "directions", "find", "versions"]),
         ):
@@ -205,6 +220,14 @@ class TestAsked:
     def test_rows(self, client: httpx.Client) -> None:
         assert client.get("/g/clients?n=7").text.count("<tr>") == 8
         assert len(client.get("/g/clients/1/samples?form=csv&n=7").text.splitlines()) == 8
+
+    def test_sentences_are_read_and_kept_as_text(self, client: httpx.Client) -> None:
+        drawn = lines().sample(3, 4)
+        texts = Sentences.of(lines().config.data).texts(drawn.samples)
+        page = client.get("/g/lines?n=3&seed=4").text
+        assert all(f"<td>{text}</td>" in page for text in texts)
+        assert "form=txt" in page
+        assert client.get("/g/lines/1/samples?form=txt&n=3&seed=4").text.splitlines() == texts
 
     def test_what_is_the_datas_is_escaped(self, client: httpx.Client) -> None:
         for view in ("draw", "versions"):
