@@ -106,6 +106,7 @@ def main() -> None:
 
     from tasks.records import served_model  # noqa: F401  what the version's own code imports, while there is time
 
+    tracking.know_no_other_packages()
     all_imported()
 
     for line in sys.stdin:

@@ -756,6 +756,7 @@ def _save_servable(folder: Path, path: Path, run_id: str, model_id: str) -> None
     if config.prompts:
         example = pd.DataFrame({"prompt": list(config.prompts[:2])})
     model = Model(run_id=run_id, model_id=model_id)
+    tracking.know_no_other_packages()
     pyfunc.save_model(
         path,
         python_model=served_model.__file__,

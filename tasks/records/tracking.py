@@ -163,6 +163,16 @@ def load() -> None:
         import mlflow.tracking  # noqa: F401
 
 
+def know_no_other_packages() -> None:
+    """Keep MLflow, where it saves or loads a model, from reading what each of hundreds of installed packages consists of (0.9 s).
+
+    It would know to which package a module belongs, for requirements that pip did not install; that of Gantry's models it did.
+    """
+    from mlflow.utils import requirements_utils
+
+    requirements_utils._MODULES_TO_PACKAGES = {}
+
+
 def client(workspace: Workspace) -> MlflowClient:
     """A client of the workspace's tracking server and model registry, checked as `configure` does."""
     _quiet()

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 import toy_workspace as toy
-from command_line import clean_environment, run, start
+from command_line import run, start
 
 from flows.backfill import backfill, data_versions
 from gan_core.errors import ConfigError
@@ -19,7 +17,7 @@ from tasks.graph import repro
 from tasks.records import tracking
 from tasks.records.registry import Registry
 from tasks.scaffold import init_workspace
-from tasks.workspace import Workspace
+from tasks.workspace import GRAPH, Workspace
 
 NAME = "circle"
 SAVED = ".gantry/unfinished/*/*/*/checkpoints/*/state.json"
@@ -32,11 +30,11 @@ def twice(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     path = workspace.root / "params.yaml"
     text = path.read_text().replace("images: 2_000_000", "images: 30_000\n      checkpoint_every: 2_560")
     repro.prepare(workspace)
-    environment = {**clean_environment(), **repro.environment(workspace)}
-    for count in ("1_000", "2_000"):
-        path.write_text(text.replace("count: 1_000", f"count: {count}", 1))
-        command = [sys.executable, "-m", "dvc", "repro", f"register@{NAME}"]
-        subprocess.run(command, cwd=workspace.root, env=environment, check=True, capture_output=True)
+    with repro.forking(workspace):
+        for count in ("1_000", "2_000"):
+            path.write_text(text.replace("count: 1_000", f"count: {count}", 1))
+            for stage in GRAPH:
+                repro.reproduce(workspace, stage, NAME)
     return workspace
 
 

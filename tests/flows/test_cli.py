@@ -137,9 +137,9 @@ def test_the_list_says_where_the_newest_picture_of_a_training_lies(finished: Wor
     ("outcome", "code", "role"),
     [("first", 0, "champion"), ("kept: inconclusive", 20, "challenger"), ("vetoed: copies 1 is not <= 0.05", 21, "challenger")],
 )
-def test_a_program_is_told_of_the_decision(finished: Workspace, outcome: str, code: int, role: str) -> None:
+def test_a_program_is_told_of_the_decision(finished: Workspace, prefect_server: str, outcome: str, code: int, role: str) -> None:
     toy.behave(finished, register={"outcome": outcome})
-    done = run(finished, "run", "digits", "--force", "register", "--json", "--exit-code")
+    done = run(finished, "run", "digits", "--force", "register", "--json", "--exit-code", PREFECT_API_URL=prefect_server)
     assert done.returncode == code, done.stderr
     told = json.loads(done.stdout)
     assert (told["name"], told["outcome"], told["version"]) == ("digits", outcome, 1)

@@ -12,6 +12,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from real_mlflow import tiny_generator
 
@@ -51,6 +52,17 @@ def reign(workspace: Workspace, name: str, *versions: Version) -> Registry:
 def champion_of(registry: Registry, name: str) -> int | None:
     champion = registry.champion(name)
     return None if champion is None else champion.number
+
+
+def test_a_version_is_made_and_loaded_without_a_look_at_every_package(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mlflow import pyfunc
+    from mlflow.utils import requirements_utils
+
+    monkeypatch.setattr(requirements_utils, "_MODULES_TO_PACKAGES", None)
+    monkeypatch.setattr("importlib_metadata.packages_distributions", lambda: pytest.fail("every installed package was looked at"))
+    add(workspace, "digits")
+    (made,) = (workspace.root / "mlartifacts").rglob("MLmodel")
+    assert len(pyfunc.load_model(str(made.parent)).predict(pd.DataFrame({"label": ["cat", "dog"]}))) == 2
 
 
 class TestVersions:
