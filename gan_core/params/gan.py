@@ -84,8 +84,9 @@ class GanParams(TrainParams):
     """Sentences only. None: its defaults there."""
     penalty: PenaltyParams | None = None
     """None: r1 and r2 every 8 steps for the relativistic loss, which needs them (Huang et al., 2024), nothing for the others. Their
-    weight grows with the number of pixels or voxels from 2 at 28 x 28 on, a rule of ours; 0.1 for points. It is strong: StyleGAN2-ADA's
-    rule (Karras et al., 2020), 0.0002 * pixels / batch, gives 0.0025 there at 64 a batch. Photos by label want less (docs/recipes.md)."""
+    weight grows with the number of pixels or voxels from 2 at 28 x 28 on, a rule of ours; 0.1 for points; of sentences 10 over the number
+    of words. It is strong: StyleGAN2-ADA's rule (Karras et al., 2020), 0.0002 * pixels / batch, gives 0.0025 at 28 x 28 and 64 a batch.
+    Photos by label want less (docs/recipes.md)."""
     freeze: FreezeParams | None = None
     """With a start: layers of the discriminator that are kept. None: all learn."""
     discriminator_steps: Annotated[int, Field(ge=1, le=100)] = 1
@@ -135,11 +136,14 @@ class GanParams(TrainParams):
         return self.augment_span or (SPAN if self.images is None else max(min(self.images // 4, SPAN), 1))
 
     def settled_penalty(self, shape: tuple[int, ...]) -> PenaltyParams:
-        """`penalty`, or its default for the loss and samples of `shape`, (C, H, W), (C, X, Y, Z), (C, F, H, W) or (D,)."""
+        """`penalty`, or its default for the loss and samples of `shape`, (C, H, W), (C, X, Y, Z), (C, F, H, W), (D,) or (T, V)."""
         if self.penalty is not None:
             return self.penalty
         if self.loss != "relativistic":
             return PenaltyParams()
+        if len(shape) == 2:
+            # A gradient at a sentence has a number for every word that does not stand there, too.
+            return PenaltyParams(r1=10.0 / shape[1], r2=10.0 / shape[1], every=8)
         # By way of the side of a square with as many pixels or voxels, which is exact for a square.
         weight = 2.0 * (math.sqrt(math.prod(shape[1:])) / 28) ** 2 if len(shape) > 2 else 0.1
         return PenaltyParams(r1=weight, r2=weight, every=8)

@@ -83,6 +83,7 @@ def test_what_the_loss_needs_comes_with_it() -> None:
     """A relativistic discriminator has its two penalties, a hinge one spectral normalisation; what is said goes before."""
     relativistic, hinge, plain = (parse(document(train__loss=loss))["a"].train for loss in ("relativistic", "hinge", "minimax"))
     assert relativistic.settled_penalty((1, 28, 28)).r1 == relativistic.settled_penalty((1, 28, 28)).r2 > 0
+    assert relativistic.settled_penalty((24, 2_000)).r1 == 10 / 2_000  # of a sentence: a number for every word at every place
     assert relativistic.settled_penalty((1, 16, 7, 7)).r1 == relativistic.settled_penalty((1, 28, 28)).r1
     assert relativistic.settled_players("images")["discriminator"].normalization == "none"
     assert hinge.settled_players("images")["discriminator"].normalization == "spectral"
