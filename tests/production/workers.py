@@ -98,7 +98,7 @@ def gantry(servers: Production, workspace: Workspace, *arguments: str, **variabl
     """What `gantry ARGUMENTS` says in a workspace, with `variables` in its environment."""
     command = [sys.executable, "-P", "-m", "flows.cli", *arguments]
     told = environment(servers, workspace) | variables
-    done = subprocess.run(command, cwd=workspace.root, env=told, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(command, cwd=workspace.root, env=told, capture_output=True, text=True, timeout=1_200, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
