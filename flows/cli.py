@@ -379,7 +379,11 @@ def sample(
     walk: Annotated[bool, typer.Option("--walk", help="From one sample to the next, step by step; with --out walk.gif a film.")] = False,
     given: Annotated[
         Path | None,
-        typer.Option("--input", help="A picture, or a folder of them, for a generator that translates or restores.", show_default=False),
+        typer.Option(
+            "--input",
+            help="A picture or clip, or a folder of some, for a generator that translates, restores or predicts.",
+            show_default=False,
+        ),
     ] = None,
     tile: Annotated[
         int | None,

@@ -70,6 +70,7 @@ _EXAMPLES: Mapping[str, Any] = {
     "validate.max_seconds": 30.0,
     "validate.max_voxels": 2_097_152,
     "validate.max_frames": 1_000,
+    "data.given": 4,
     "validate.min_level": 0.01,
     "validate.min_per_class": 20,
     "validate.drift_shift": 0.5,

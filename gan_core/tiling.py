@@ -87,7 +87,7 @@ class Tiling:
 def can_tile(generator: Generator) -> bool:
     """Whether a generator takes pictures of any size."""
     network = _translating(generator)
-    return generator.config.inputs is not None and all(hasattr(network, name) for name in ("side_multiple", "reach"))
+    return len(generator.config.inputs or ()) == 3 and all(hasattr(network, name) for name in ("side_multiple", "reach"))
 
 
 def _up(value: int, multiple: int) -> int:

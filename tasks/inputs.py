@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 
 from gan_core.errors import ConfigError, DataError, GantryError
 from gan_core.kinds.pixels import Pixels, with_channels
+from gan_core.kinds.predictions import Predictions
 from tasks.params import ValidateParams
 from tasks.validation.bands import decode
-from tasks.validation.formats import UnusableImageError
+from tasks.validation.clips import Wanted, first_frames
+from tasks.validation.formats import UnusableError, UnusableImageError
 from tasks.validation.images import Picture, Shape
 
 _LIMITS = ValidateParams(min_side=1, min_std=0)  # a blank picture is a poor one to train on; to translate it is a person's choice
@@ -31,7 +33,8 @@ class Inputs:
 
 
 def read_input(data: bytes, spec: Pixels, where: str) -> NDArray[Any]:
-    """The picture in a file's bytes as a generator takes it: (C, H, W) of `spec.inputs`, or, where it takes none, as it makes them.
+    """The picture in a file's bytes as a generator takes it: (C, H, W) of `spec.inputs`, or, where it takes none, as it makes them; of a
+    generator that takes first frames those of the clip in it, uint8 (C, G, H, W).
 
     Values are scaled from `spec.range`.
 
@@ -43,7 +46,19 @@ def read_input(data: bytes, spec: Pixels, where: str) -> NDArray[Any]:
     Raises:
         ConfigError: it is no picture, broken, or too large; begins with `where`.
     """
+    if isinstance(spec, Predictions):
+        return _beginning(data, spec, where)
     return with_channels(_picture(data, spec, where).pixels, (spec.inputs or spec.shape)[0])
+
+
+def _beginning(data: bytes, spec: Predictions, where: str) -> NDArray[np.uint8]:
+    """The first frames of a clip, uint8 (C, G, H, W); a single one may be a still picture."""
+    channels, frames, *sides = spec.inputs or spec.shape
+    wanted = Wanted(Shape((*sides,), spec.fit or "crop"), frames, spec.every)
+    try:
+        return with_channels(first_frames(data, wanted, _LIMITS), channels)
+    except UnusableError as reason:
+        raise ConfigError(f"{where}: {reason}") from None
 
 
 def _picture(data: bytes, spec: Pixels, where: str) -> Picture:
@@ -70,13 +85,17 @@ def read_inputs(path: Path, spec: Pixels, on_note: Callable[[str], None] = lambd
         ConfigError: nothing is there, or some files are no usable pictures; names each.
     """
     images, problems, larger = [], [], 0
-    channels, height, width = spec.inputs or spec.shape
+    channels, *_, height, width = spec.inputs or spec.shape
     files = input_files(path, on_note)
     for name, opened in files:
         where = path / name if path.is_dir() else path
         try:
             with opened() as file:
-                picture = _picture(file.read(), spec, f"--input {where}")
+                content = file.read()
+            if isinstance(spec, Predictions):
+                images.append(_beginning(content, spec, f"--input {where}"))
+                continue
+            picture = _picture(content, spec, f"--input {where}")
             images.append(with_channels(picture.pixels, channels))
             larger += min(picture.upright) > min(height, width) or max(picture.upright) > max(height, width)
         except ConfigError as error:

@@ -390,9 +390,23 @@ METRICS: Mapping[str, Metric] = {
         HIGHER,
         f"{_ISOLA}, section 3.3",
     ),
+    "last_ssim": Metric(
+        "structural similarity of the last frame with the real one, at most 1",
+        "ssim of the last frame that is predicted, which is the hardest. `last_ssim_gain` is how far it is above that of the last frame "
+        "given, repeated: below 0, predicting nothing would be nearer.",
+        "-1 to 1; 1 for an exact copy",
+        HIGHER,
+        _WANG,
+    ),
+    "last_ssim_gain": Metric(
+        "structural similarity of the last frame, less that of repeating the last frame given",
+        "last_ssim minus what the last frame that is given gets in the place of the last that is predicted.",
+        "below 0 where repeating is nearer",
+        HIGHER,
+    ),
     "psnr_gain": Metric(
         "decibels above a plain restoration",
-        "psnr minus that of the plain restoration which needs no learning, such as enlarging by interpolation.",
+        "psnr minus that of the plain way which needs no learning, such as enlarging by interpolation, or repeating a clip's last frame.",
         "below 0 where the plain restoration is better",
         HIGHER,
     ),

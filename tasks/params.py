@@ -100,6 +100,8 @@ class DataParams(Strict):
     quarantine."""
     every: Annotated[int, Field(ge=1, le=100)] = 1
     """Clips: of a file's frames every so-many-th is taken: with 2, clips last twice as long and move in twice as large steps."""
+    given: Annotated[int, Field(ge=1, le=127)] | None = None
+    """Clips: how many of the frames a generator is given, to make the others of them; None: it makes whole clips of nothing."""
     channels: Annotated[int, Field(ge=1, le=1_000)] | None = None
     """Images, clips: 1 is grey, 3 RGB, and files are brought to it; None: what most of the files are. Images: of another number each file
     must have as many: samples of a TIFF file, or as many pages; an axis of a NumPy array; red, green, blue and alpha, for 4."""
@@ -290,6 +292,8 @@ class DataParams(Strict):
             raise ValueError(f"size: volumes are cubes; write one number of voxels, not {list(self.size)}")
         if self.layout == "volumes" and self.side > MOST_VOXELS:
             raise ValueError(f"size: volumes have at most {MOST_VOXELS} voxels along each side, not {self.size}; lower it")
+        if self.given is not None and self.given >= self.frames:
+            raise ValueError(f"given: {self.given} of {self.frames} frames leave none to predict; lower it, or raise frames")
         if self.layout == "frame-folders" and self.labels not in NO_LABEL_FILE:
             raise ValueError(
                 f"labels: clips of layout frame-folders have folders as their classes, or none; {self.labels} says it of files"
@@ -483,7 +487,7 @@ class DataParams(Strict):
         return is_place and self.layout in LABELLED_LAYOUTS and self.labels == "folders"
 
     @property
-    def given(self) -> int:
+    def given_half(self) -> int:
         """Of two halves or folders, A and B, which one a generator is given: 0 or 1."""
         return 0 if self.direction == "a-to-b" else 1
 

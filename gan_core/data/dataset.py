@@ -89,6 +89,11 @@ class DatasetSpec(ABC):
         return None
 
     @property
+    def network_inputs(self) -> tuple[int, ...] | None:
+        """Of what a generator is given for one sample, likewise."""
+        return self.inputs
+
+    @property
     def n_classes(self) -> int:
         """Number of labels; 0 where samples have none."""
         return len(self.classes or ())

@@ -23,6 +23,7 @@ KINDS = Named(
         "volumes": "gan_core.kinds.volumes:Volumes",
         "clips": "gan_core.kinds.clips:Clips",
         "sentences": "gan_core.kinds.sentences:Sentences",
+        "predictions": "gan_core.kinds.predictions:Predictions",
     },
 )
 """By the name that `dataset.json` and `config.json` have."""

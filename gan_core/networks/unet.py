@@ -102,17 +102,16 @@ class UnetGenerator(nn.Module):
 
     def __init__(self, params: UnetParams, data: DatasetSpec, latent: int = 0) -> None:
         super().__init__()
-        if data.inputs is None or data.inputs[1:] != data.shape[1:]:
-            raise ConfigError(f"network unet: needs inputs as large as its outputs, {data.shape[1:]}, and is given {data.inputs}")
-        if params.skip and data.inputs[0] not in (1, data.shape[0]):
-            raise ConfigError(
-                f"generator.skip: inputs of {data.inputs[0]} channels cannot be added to outputs of {data.shape[0]}; leave it out"
-            )
+        given, shape = data.network_inputs, data.network_shape
+        if given is None or given[1:] != shape[1:]:
+            raise ConfigError(f"network unet: needs inputs as large as its outputs, {shape[1:]}, and is given {given}")
+        if params.skip and given[0] not in (1, shape[0]):
+            raise ConfigError(f"generator.skip: inputs of {given[0]} channels cannot be added to outputs of {shape[0]}; leave it out")
         self.skip = bool(params.skip)
-        widths = unet_widths(data.shape, params.width, params.widths)
+        widths = unet_widths(shape, params.width, params.widths)
         self.side_multiple = 2 ** len(widths)
         self.reach = unet_reach(len(widths))
-        self.unet = Unet(data.inputs[0], data.shape[0], widths, params.normalization, params.dropout)
+        self.unet = Unet(given[0], shape[0], widths, params.normalization, params.dropout)
 
     def forward(self, inputs: Tensor) -> Tensor:
         made: Tensor = self.unet(inputs)

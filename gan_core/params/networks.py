@@ -260,7 +260,7 @@ class UnetParams(NetworkParams):
     """A U-Net from image to image (pix2pix, Isola et al., 2017)."""
 
     module = "gan_core.networks.unet:UnetGenerator"
-    kinds = ("pairs",)
+    kinds = ("pairs", "predictions")
 
     network: Literal["unet"] = "unet"
     width: PositiveInt | None = None

@@ -44,9 +44,10 @@ class Pix2pixOptimizer(OptimizerParams):
 
 
 class Pix2pixParams(TrainParams):
-    """Paired translation (pix2pix, Isola et al., 2017): a generator is given an image and makes its partner."""
+    """Paired translation (pix2pix, Isola et al., 2017): a generator is given an image and makes its partner, or the first frames of a clip
+    and makes the others."""
 
-    kinds = ("pairs",)
+    kinds = ("pairs", "predictions")
     game = "gan_core.recipes.pix2pix:Pix2pix"
     least = 5_000
 

@@ -1,7 +1,8 @@
 """Paired translation: a generator is given an image and makes its partner (pix2pix, Isola et al., 2017).
 
 The discriminator sees an input beside its real or its generated partner, patch by patch; the generator is held to the real partner
-by the mean absolute difference as well. Restoration is the same game, on pairs made by spoiling images.
+by the mean absolute difference as well. Restoration is the same game, on pairs made by spoiling images; prediction is, too: frames that
+are given, and those that follow, are the channels of an image each (as in Mathieu et al., 2016).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from gan_core.data.batches import Batch
 from gan_core.data.dataset import DatasetSpec
 from gan_core.errors import ConfigError
 from gan_core.kinds.pairs import Pairs
+from gan_core.kinds.predictions import Predictions
 from gan_core.losses import LOSSES
 from gan_core.networks import build_generator
 from gan_core.networks.patch import DEFAULT_WIDTH, PatchDiscriminator
@@ -29,20 +31,21 @@ class Pix2pix(Recipe[Pix2pixParams]):
 
     def __init__(self, params: Pix2pixParams, spec: DatasetSpec, device: torch.device) -> None:
         super().__init__(params, spec, device)
-        if not isinstance(spec, Pairs) or spec.inputs is None:
-            raise ConfigError("train.recipe: pix2pix needs an input for each image; set data.layout or data.corruption")
+        if not isinstance(spec, Pairs | Predictions) or spec.inputs is None:
+            raise ConfigError("train.recipe: pix2pix needs an input for each sample; set data.layout, data.corruption, or data.given")
         generator, discriminator = params.generator, params.discriminator
         normalization = discriminator.normalization or ("spectral" if params.loss == "hinge" else "batch")
-        skip = spec.corruption is not None if generator.skip is None else generator.skip
+        is_restored = isinstance(spec, Pairs) and spec.corruption is not None
+        skip = is_restored if generator.skip is None else generator.skip
         self.network = generator.model_copy(update={"skip": skip})
         generator_network = build_generator(self.network, spec, self.latent)
         judge = PatchDiscriminator(
-            spec.shape,
-            params.settled_patch(min(spec.shape[1:])),
+            spec.network_shape,
+            params.settled_patch(min(spec.network_shape[1:])),
             discriminator.width or DEFAULT_WIDTH,
             normalization,
             discriminator.dropout,
-            spec.inputs,
+            spec.network_inputs,
         )
         self.players = {"generator": generator_network.to(device), "discriminator": judge.to(device)}
         for player in self.players.values():

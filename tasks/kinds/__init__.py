@@ -30,6 +30,7 @@ KINDS = Named(
         "volumes": "tasks.kinds.volumes:VolumeKind",
         "clips": "tasks.kinds.clips:ClipKind",
         "sentences": "tasks.kinds.sentences:SentenceKind",
+        "predictions": "tasks.kinds.predictions:PredictionKind",
     },
 )
 """By the names of `gan_core.kinds.KINDS`."""

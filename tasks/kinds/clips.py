@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from gan_core.data.dataset import DatasetSpec
     from gan_core.generator import GeneratorConfig, Samples
-    from gan_core.kinds.clips import Clips
     from gan_core.kinds.pixels import Pixels
     from gan_core.metrics.features import ExtractorKind
     from tasks.inputs import Inputs
@@ -32,7 +31,7 @@ class ClipKind(PixelKind):
     keys = frozenset({"size", "fit", "channels", "layout", "labels", "label", "label_pattern", "group", "frames", "every"})
     limits = frozenset({"min_side", "max_side", "min_std", "near_twins", "max_frames"})
     family = "clips"
-    layouts = ("clips", "frame-folders")
+    layouts: ClassVar[tuple[str, ...]] = ("clips", "frame-folders")
     chosen_by = "; data.layout: clips takes the animated pictures, strips of frames and videos of a folder, archive or bucket"
     hint = "data.layout: clips takes the animated pictures, strips of frames and videos of it"
     makes = "clips"
@@ -41,7 +40,10 @@ class ClipKind(PixelKind):
     kept_as: ClassVar[Mapping[str, str]] = {"gif": "GIF", "webp": "WebP, without loss", "png": "frames (PNG)", "npz": "arrays"}
     no_graph = "of clips no graph is written yet"
     scores = "tasks.scoring.clips:ClipScoring"
-    beside = ("label_accuracy", "motion_distance")
+    beside: ClassVar[tuple[str, ...]] = ("label_accuracy", "motion_distance")
+
+    def is_in(self, data: DataParams) -> bool:
+        return super().is_in(data) and data.given is None
 
     def inspect(self, raw: RawReader, data: DataParams, limits: ValidateParams, spool: Path, on_row: OnRow) -> Inspection:
         from tasks.validation.annotated import by_labels
@@ -57,7 +59,7 @@ class ClipKind(PixelKind):
             Expected("motion", "something moves", between=(0, 255)),
         )
 
-    def _pack(self, folder: Path, good: Good, data: DataParams) -> Clips:
+    def _pack(self, folder: Path, good: Good, data: DataParams) -> Pixels:
         from gan_core.kinds.clips import Clips
 
         return Clips.pack(folder, good.pictures(good.numbers(), data.channels), good.labels, good.classes)
@@ -89,7 +91,7 @@ class ClipKind(PixelKind):
                 ".webp": partial(write_film, clips, "webp"),
                 ".png": lambda path: save_png(grid(strips(clips, clips.shape[2]), columns=1), path),
             },
-            lambda folder: write_folder(samples, folder, classes),
+            lambda folder: write_folder(samples, folder, classes, given),
         )
 
     def shown(self, samples: Samples) -> Sequence[Shown]:

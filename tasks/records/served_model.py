@@ -31,10 +31,13 @@ from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, INVALID_PARAMETER_VALUE
 from mlflow.pyfunc import PythonModel, PythonModelContext
 from numpy.typing import NDArray
 
+from gan_core.data.dataset import DatasetSpec
 from gan_core.errors import ConfigError
 from gan_core.generator import Generator, GeneratorConfig
 from gan_core.kinds.pixels import Pixels
+from gan_core.kinds.predictions import Predictions
 from tasks import kinds
+from tasks.clips import encode_beginning
 from tasks.samples import encode_png, encoded_as
 from tasks.serving.answers import frame_of
 from tasks.serving.asked import Asked, plain
@@ -117,11 +120,13 @@ def rows_that_ask(config: GeneratorConfig, count: int) -> list[dict[str, Any]]:
         return []
     images = Pixels.of(config.data).noise((count, *config.inputs), seed=0)
     also = {} if config.targets is None else {"label": config.targets[0]}
-    return [{"input": base64.b64encode(_as_file(image)).decode(), **also} for image in images]
+    return [{"input": base64.b64encode(_as_file(image, config.data)).decode(), **also} for image in images]
 
 
-def _as_file(image: NDArray[Any]) -> bytes:
-    """An image (C, H, W) as a file that any server reads."""
+def _as_file(image: NDArray[Any], data: DatasetSpec) -> bytes:
+    """What a generator is given, an image (C, H, W) or the beginning of a clip, as a file that any server reads."""
+    if isinstance(data, Predictions):
+        return encode_beginning(image, data)
     if encoded_as(image) == "png":
         return encode_png(image)
     file = BytesIO()

@@ -8,7 +8,7 @@ the labels that are found in them. Where the inputs are spoiled images, the scor
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -32,7 +32,9 @@ from tasks.scoring.images import Counts, ImageScoring, all_alike
 from tasks.scoring.scoring import chosen, chunks, on_best_device, rounded
 
 _ROWS = 12
-_EACH = ("l1", "psnr", "ssim", "hole_psnr")
+_EACH = ("l1", "psnr", "ssim", "hole_psnr", "last_ssim")
+_GAINS = ("psnr", "hole_psnr", "last_ssim")
+"""Those of which it is said, too, how far they are above the plain way's."""
 
 Columns = Mapping[str, NDArray[np.float64]]
 """Scores a pair, (N,), by name."""
@@ -44,7 +46,8 @@ class PairEvidence(FeatureEvidence):
     fid, kid, l1, psnr, ssim; partner_recall: the share of generated images that lie nearest to their own partner, which alone sees that
     one was made for another input; segmentation_ratio: the share of pixels whose label is found in generated images, divided by that in
     real ones. Beside a plain restoration psnr_gain, its decibels above it, and fid_ratio, its distance divided by that one's; where the
-    input has a hole hole_psnr and hole_psnr_gain, the same inside the hole alone. Pairs are drawn as wholes.
+    input has a hole hole_psnr and hole_psnr_gain, the same inside the hole alone; of ends of clips last_ssim and last_ssim_gain, of their
+    last frames. Pairs are drawn as wholes.
     """
 
     def __init__(
@@ -58,7 +61,7 @@ class PairEvidence(FeatureEvidence):
         self.columns = columns
         self.plain = plain
         self.plain_columns = plain_columns or {}
-        gains = {f"{key}_gain": columns[key] - self.plain_columns[key] for key in ("psnr", "hole_psnr") if key in self.plain_columns}
+        gains = {f"{key}_gain": columns[key] - self.plain_columns[key] for key in _GAINS if key in self.plain_columns}
         each = {key: columns[key] for key in _EACH if key in columns} | {"partner_recall": partners_found(real, generated)}
         super().__init__(real, generated, each | gains, paired=True)
 
@@ -105,7 +108,7 @@ class PairScoring(ImageScoring):
     def gather(self, generator: Generator, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams) -> PairEvidence:
         """Every held-out pair, at most `evaluate.samples` of them. Runs on a GPU where there is one."""
         assert extractor is not None, "images are compared by features"  # noqa: S101
-        spec = Pairs.of(dataset.spec)
+        spec = dataset.spec
         order = chosen(dataset, "holdout", min(spec.counts["holdout"], params.samples), params.seed)
         features: dict[str, list[NDArray[np.float32]]] = {"real": [], "generated": [], "plain": []}
         columns: dict[str, list[NDArray[np.float64]]] = {}
@@ -117,18 +120,13 @@ class PairScoring(ImageScoring):
                 generated = generator.translate(inputs).samples
                 features["real"].append(extractor.features(real))
                 features["generated"].append(extractor.features(generated))
-                found = _columns(spec.levels(generated), spec.levels(real))
+                _add(columns, self.columns(dataset, generated, real, inputs))
                 if isinstance(extractor, SegmentationExtractor):
-                    found |= {"found": extractor.accuracies(generated, inputs), "found_in_real": extractor.accuracies(real, inputs)}
-                if spec.corruption is not None:
-                    plain = plain_restoration(inputs, spec.corruption, spec.shape[0])
+                    _add(columns, {"found": extractor.accuracies(generated, inputs), "found_in_real": extractor.accuracies(real, inputs)})
+                plain = self.plain(dataset, inputs)
+                if plain is not None:
                     features["plain"].append(extractor.features(plain))
-                    plainly = _columns(plain, real)
-                    if spec.corruption == "mask":
-                        where = holes(inputs)
-                        found["hole_psnr"], plainly["hole_psnr"] = psnrs(generated, real, where), psnrs(plain, real, where)
-                    _add(plain_columns, plainly)
-                _add(columns, found)
+                    _add(plain_columns, self.columns(dataset, plain, real, inputs))
         generated_features = np.concatenate(features["generated"])
         if all_alike(generated_features):
             raise TrainingError("the generator makes the same image of each input: it has collapsed; train it again with other settings")
@@ -139,6 +137,17 @@ class PairScoring(ImageScoring):
             np.concatenate(features["plain"]) if features["plain"] else None,
             {key: np.concatenate(parts) for key, parts in plain_columns.items()},
         )
+
+    def plain(self, dataset: Dataset, inputs: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
+        """What can be made of inputs without learning; None where there is no such way."""
+        spec = Pairs.of(dataset.spec)
+        return None if spec.corruption is None else plain_restoration(inputs, spec.corruption, spec.shape[0])
+
+    def columns(self, dataset: Dataset, made: NDArray[np.uint8], real: NDArray[np.uint8], inputs: NDArray[np.uint8]) -> Columns:
+        """Scores of each that was made of an input, beside its real partner."""
+        spec = Pairs.of(dataset.spec)
+        found = columns_of(spec.levels(made), spec.levels(real))
+        return found | {"hole_psnr": psnrs(made, real, holes(inputs))} if spec.corruption == "mask" else found
 
     def n_generated(self, dataset: Dataset, params: EvaluateParams) -> int:
         return Counts.of(dataset, params).real
@@ -154,7 +163,7 @@ class PairScoring(ImageScoring):
         with on_best_device(generator.network, extractor.network):
             generated = generator.translate(inputs).samples
             found = find_copies(generated, held_out, train, of_images(extractor))
-        return found, picture(found, generated, train, Pairs.of(dataset.spec).pictured)
+        return found, picture(found, generated, train, partial(self.pictured, dataset.spec))
 
     def grids(self, generator: Generator, dataset: Dataset, seed: int) -> dict[str, NDArray[np.uint8]]:
         """`generated` has rows of input, generated and real; `real` the real images alone."""
@@ -164,7 +173,8 @@ class PairScoring(ImageScoring):
         return {"generated": pictures.rows(given, made, there), "real": pictures.grid(there)}
 
 
-def _columns(images: NDArray[Any], real: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
+def columns_of(images: NDArray[Any], real: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
+    """l1, psnr and ssim of images (N, C, H, W) beside their partners, (N,) each."""
     return {"l1": mean_absolute_errors(images, real), "psnr": psnrs(images, real), "ssim": ssims(images, real)}
 
 

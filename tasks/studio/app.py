@@ -33,6 +33,7 @@ from gan_core.generator import Generator, Samples
 from gan_core.kinds.pixels import Pixels
 from gan_core.projection import check_target, project
 from tasks import kinds
+from tasks.clips import encode_sample
 from tasks.inputs import read_input
 from tasks.kinds.kind import DataKind
 from tasks.params import NAME
@@ -309,7 +310,7 @@ class Studio:
             given = Asked(DEFAULTS, None, [("picture", content)]).inputs(generator.config)
             (made,) = generator.draw([generator.order_of(given.images, label)])
             pictured = Pixels.of(generator.config.data).pictured
-            before, after = (_data_uri(encode_png(pictured(images[0]))) for images in (given.images, made.samples))
+            before, after = (_data_uri(*encode_sample(pictured(images[0]))) for images in (given.images, made.samples))
             told = {"view": "translate", "version": str(number)} | ({} if label is None else {"label": label})
             return self._shown(name, told, before=before, after=after)
 

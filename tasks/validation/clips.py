@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 
 VIDEO_EXTRA = "pip install 'gantry-gan[video]'"
 
+_CLOSED = {"format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegvideo,ogg,flv", "protocol_whitelist": "none"}
+"""What a video may be, to FFmpeg: nothing that leads to other files, such as a list of them."""
 _MOST_PIXELS = 1 << 32
 """Of all frames of a file together, before they are made smaller: some minutes of decoding."""
 _MOST_BYTES = 1 << 29
@@ -75,7 +77,7 @@ class Wanted:
         Raises:
             UnusableError: it has too few or too many.
         """
-        if count == 1:
+        if count == 1 < self.least:
             raise UnusableError("one frame: a still picture, and a clip moves")
         if count < self.least:
             every = f", every {self.every} (data.every)" if self.every > 1 else ""
@@ -142,6 +144,38 @@ def decode_clips(data: bytes, wanted: Wanted, limits: ValidateParams) -> Footage
     Raises:
         UnusableError: no clip, broken, outside the limits, too short, blank, or nothing moves.
     """
+    return cut(_reel(data, wanted, limits), wanted, limits)
+
+
+def first_frames(data: bytes, wanted: Wanted, limits: ValidateParams) -> NDArray[np.uint8]:
+    """The beginning of a file, (C, F, H, W), C = 1 where it is grey.
+
+    Raises:
+        UnusableError: no clip, broken, outside the limits, or too short.
+    """
+    reel = _reel(data, wanted, limits)
+    return reel.stacked(reel.order[: wanted.least : wanted.every])
+
+
+@dataclass(frozen=True)
+class Reel:
+    """The frames of a file."""
+
+    frames: Sequence[NDArray[np.uint8]]
+    """(C, H, W) each, C = 1 for grey, at the size that is asked for."""
+    size: tuple[int, int]
+    """Width and height before they were scaled."""
+    mode: str
+    order: NDArray[np.int64]
+    """Which are shown, one after another."""
+
+    def stacked(self, order: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Some of them as a clip (C, F, H, W)."""
+        channels = max(len(pixels) for pixels in self.frames)
+        return np.stack([with_channels(self.frames[index], channels) for index in order], axis=1)
+
+
+def _reel(data: bytes, wanted: Wanted, limits: ValidateParams) -> Reel:
     if not data:
         raise UnusableError("empty: no bytes")
     if _is_video(data):
@@ -157,8 +191,7 @@ def decode_clips(data: bytes, wanted: Wanted, limits: ValidateParams) -> Footage
     usual = Counter(length for length in lengths if length > 0).most_common(1)
     times = [max(1, round(length / usual[0][0])) if usual else 1 for length in lengths]
     wanted.check(sum(times), limits)
-    order = np.repeat(np.arange(len(shown)), times)
-    return cut([pixels for pixels, _ in shown], (width, height), mode, wanted, limits, order)
+    return Reel([pixels for pixels, _ in shown], (width, height), mode, np.repeat(np.arange(len(shown)), times))
 
 
 def decode_frame(data: bytes, wanted: Wanted, limits: ValidateParams) -> Frame:
@@ -173,28 +206,18 @@ def decode_frame(data: bytes, wanted: Wanted, limits: ValidateParams) -> Frame:
     return Frame(as_pixels(fit(found.image, wanted.shape)), found.width, found.height, found.mode)
 
 
-def cut(
-    frames: Sequence[NDArray[np.uint8]],  # (C, H, W) each
-    size: tuple[int, int],  # width and height before they were scaled
-    mode: str,
-    wanted: Wanted,
-    limits: ValidateParams,
-    order: NDArray[np.int64] | None = None,  # which are shown, one after another; None: each once
-) -> Footage:
+def cut(reel: Reel, wanted: Wanted, limits: ValidateParams) -> Footage:
     """Frames as clips.
 
     Raises:
         UnusableError: none is left of them.
     """
-    order = np.arange(len(frames)) if order is None else order
-    channels = max(len(pixels) for pixels in frames)
-    length = wanted.frames * wanted.every
+    order, length = reel.order, wanted.frames * wanted.every
     parts: list[Part] = []
     blank = 0
     for start in range(0, len(order) - wanted.least + 1, length):
-        chosen = order[start : start + wanted.least : wanted.every]
-        pixels = np.stack([with_channels(frames[index], channels) for index in chosen], axis=1)
-        values = pixels.reshape(channels, -1).astype(np.float64)
+        pixels = reel.stacked(order[start : start + wanted.least : wanted.every])
+        values = pixels.reshape(len(pixels), -1).astype(np.float64)
         mean, std = float(values.mean()), math.sqrt(float(values.var(axis=1).mean()))
         motion = float(np.abs(np.diff(pixels.astype(np.int16), axis=1)).mean())
         if std < limits.min_std:
@@ -205,10 +228,10 @@ def cut(
         if blank:
             raise UnusableError(f"blank: in none of its clips pixels vary by {limits.min_std:g} or more (validate.min_std)")
         raise UnusableError(f"nothing moves: its {len(order):,} frames are all alike at data.size")
-    return Footage(*size, mode, len(order), tuple(parts), max(0, len(order) - length * len(parts)))
+    return Footage(*reel.size, reel.mode, len(order), tuple(parts), max(0, len(order) - length * len(parts)))
 
 
-def _of_strip(data: bytes, wanted: Wanted, limits: ValidateParams) -> Footage:
+def _of_strip(data: bytes, wanted: Wanted, limits: ValidateParams) -> Reel:
     """Square frames, side by side from left to right or below each other from top to bottom."""
     found = upright(data, limits)
     side, length = sorted(found.image.size)
@@ -222,16 +245,16 @@ def _of_strip(data: bytes, wanted: Wanted, limits: ValidateParams) -> Footage:
     down = found.image.height == length
     places = [(0, index * side) if down else (index * side, 0) for index in range(count)]
     frames = [as_pixels(fit(found.image.crop((left, top, left + side, top + side)), wanted.shape)) for left, top in places]
-    return cut(frames, (side, side), found.mode, wanted, limits)
+    return Reel(frames, (side, side), found.mode, np.arange(count))
 
 
-def _of_video(data: bytes, wanted: Wanted, limits: ValidateParams) -> Footage:
+def _of_video(data: bytes, wanted: Wanted, limits: ValidateParams) -> Reel:
     try:
         import av
     except ImportError:
         raise UnusableError(f"a video, which is read after {VIDEO_EXTRA}") from None
     frames: list[NDArray[np.uint8]] = []
-    with _by_pyav(av.error.FFmpegError), av.open(BytesIO(data), "r", metadata_errors="ignore") as container:
+    with _by_pyav(av.error.FFmpegError), av.open(BytesIO(data), "r", metadata_errors="ignore", options=_CLOSED) as container:
         if not container.streams.video:
             raise UnusableError("holds no moving picture")
         stream = container.streams.video[0]
@@ -246,7 +269,7 @@ def _of_video(data: bytes, wanted: Wanted, limits: ValidateParams) -> Footage:
     if not frames:
         raise UnusableError("broken: not a frame can be decoded")
     wanted.check(len(frames), limits)
-    return cut(frames, (width, height), "RGB", wanted, limits)
+    return Reel(frames, (width, height), "RGB", np.arange(len(frames)))
 
 
 def _images(decoded: Iterable[VideoFrame], size: tuple[int, int]) -> Iterator[Image.Image]:
@@ -395,7 +418,8 @@ def _of_frames(members: Sequence[Member], found: Iterator[Frame | str], wanted: 
                 first = f"{good[0].width} x {good[0].height}"
                 raise UnusableError(f"frames of different sizes: {name} has {frame.width} x {frame.height} pixels, and the first {first}")
             good.append(frame)
-        return cut([frame.pixels for frame in good], (good[0].width, good[0].height), good[0].mode, wanted, limits)
+        reel = Reel([frame.pixels for frame in good], (good[0].width, good[0].height), good[0].mode, np.arange(len(good)))
+        return cut(reel, wanted, limits)
     except UnusableError as reason:
         return str(reason)
 

@@ -100,7 +100,7 @@ def _partner_rows(files: ImageFiles, partners: Sequence[Partners]) -> Iterator[R
     members = [member for one in partners if one.reason is None for member in one.members]
     pictures = files.pictures(members)
     for one in partners:
-        target = one.members[-1 if one.reason else 1 - files.data.given]
+        target = one.members[-1 if one.reason else 1 - files.data.given_half]
         sha256 = hashlib.sha256("".join(member.sha256 for member in one.members).encode()).hexdigest()
         if one.reason is not None:
             yield Row(target.path, sha256, reason=one.reason)
@@ -120,7 +120,7 @@ def _partner_rows(files: ImageFiles, partners: Sequence[Partners]) -> Iterator[R
 
 
 def _pair_rows(path: str, sha256: str, pair: tuple[Picture, Picture], files: ImageFiles) -> Iterator[Row]:
-    given, target = pair[files.data.given], pair[1 - files.data.given]
+    given, target = pair[files.data.given_half], pair[1 - files.data.given_half]
     if target.crops:
         yield from files.crop_rows(path, sha256, None, target, given)
     else:

@@ -295,7 +295,7 @@ COMBINATIONS: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     (IMAGES, {"timezone": "UTC"}, "a: timezone: says when a schedule is due, and there is none"),
     (PAIRS, {"train": {"recipe": "gan", "images": 9}},
      "train.recipe: gan takes images or points or sounds or volumes or clips or sentences, and folder:///pairs has pairs"),
-    (PAIRS, {"data__layout": ...}, "a: train.recipe: pix2pix takes pairs, and folder:///pairs has images; data.layout: side-by"),
+    (PAIRS, {"data__layout": ...}, "a: train.recipe: pix2pix takes pairs or predictions, and folder:///pairs has images; data.layout"),
     (PAIRS, {"data__layout": "beside"}, "a.data.layout: 'beside' is not allowed; 'images', 'side-by-side', 'paired-folders', 'un"),
     (PAIRS, {"data__source": "sklearn://digits"}, "a.data: layout: only for folders, archives and buckets of images, not sklearn://digits"),
     (PAIRS, {"data__folders": ["A", "B"]}, "a.data: folders: only with layout paired-folders or unpaired-folders"),
@@ -573,7 +573,7 @@ def test_no_file_raises_anything_but_a_config_error(tmp_path: Path, text: str) -
             "train.discriminator.normalization: 'batch' is not allowed; 'none' or 'spectral' is",
         ),
         ("generator", {"network": "dcagn"}, "train.generator.network: 'dcagn' is no network; did you mean dcgan?"),
-        ("generator", {"network": "unet"}, "train.generator.network: unet draws pairs, and the source has images; use dcgan"),
+        ("generator", {"network": "unet"}, "train.generator.network: unet draws pairs or predictions, and the source has images"),
     ],
 )
 def test_a_setting_that_the_network_would_ignore_is_refused(role: str, player: dict[str, Any], message: str) -> None:

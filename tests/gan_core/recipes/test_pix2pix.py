@@ -123,5 +123,5 @@ def test_a_short_training_learns_to_translate_and_shows_it(negatives: Dataset, t
 
 def test_data_without_inputs_is_refused(negatives: Dataset) -> None:
     spec = Pairs((3, 16, 16), {"train": 32, "holdout": 10})
-    with pytest.raises(ConfigError, match=r"pix2pix needs an input for each image; set data\.layout or data\.corruption"):
+    with pytest.raises(ConfigError, match=r"pix2pix needs an input for each sample; set data\.layout, data\.corruption, or data\.given"):
         build_recipe(params(), spec, CPU)

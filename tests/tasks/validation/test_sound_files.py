@@ -192,7 +192,7 @@ def test_sounds_that_are_all_alike_where_they_are_kept_are_refused(tmp_path: Pat
         ({"layout": "sounds", "seconds": 20.0}, {}, "data.seconds: Input should be less than or equal to 16"),
         ({"layout": "sounds", "longer": "trim"}, {}, "data.longer: 'trim' is not allowed; 'cut' or 'refuse' is"),
         ({"layout": "sound"}, {}, "data.layout: 'sound' is not allowed"),
-        ({"layout": "sounds"}, {"recipe": "pix2pix"}, "pix2pix takes pairs, and folder:///sounds has sounds"),
+        ({"layout": "sounds"}, {"recipe": "pix2pix"}, "pix2pix takes pairs or predictions, and folder:///sounds has sounds"),
     ],
 )  # fmt: skip
 def test_keys_that_do_not_fit_are_refused(data: dict[str, Any], train: dict[str, Any], message: str) -> None:
