@@ -203,6 +203,42 @@ class SequenceDiscriminatorParams(NetworkParams):
         return self.batch_distance
 
 
+class _ModernParams(NetworkParams):
+    kinds = ("images", "sounds", "volumes")
+    halves = True
+
+    width: PositiveInt | None = None
+    """Channels beside the sample; each halving of the side doubles them, up to eight times as many. None: 32 (96 in the paper, at 256
+    pixels)."""
+    widths: Widths | None = None
+    """Channels at each resolution, from the smallest (4 to 7 pixels) to the sample's own, instead of `width`."""
+    depth: PositiveInt = 2
+    """Blocks at each resolution."""
+    depths: Widths | None = None
+    """Blocks at each resolution, in the same order, instead of `depth`."""
+    group_width: PositiveInt = 16
+    """Channels of a group of the 3 x 3 convolutions, each of which sees its own group alone."""
+    recompute: bool = False
+    """Features within blocks are not kept for the backward pass but computed again: less memory, more time, the same result (gradient
+    checkpointing, Chen et al., 2016)."""
+
+
+class ModernGeneratorParams(_ModernParams):
+    """Residual blocks of grouped convolutions without normalisation (R3GAN, Huang et al., 2024)."""
+
+    module = "gan_core.networks.modern:ModernGenerator"
+
+    network: Literal["modern"] = "modern"
+
+
+class ModernDiscriminatorParams(_ModernParams):
+    """Residual blocks of grouped convolutions without normalisation (R3GAN, Huang et al., 2024)."""
+
+    module = "gan_core.networks.modern:ModernDiscriminator"
+
+    network: Literal["modern"] = "modern"
+
+
 class _AutoParams(NetworkParams):
     """The usual network for the kind of data, told what that one can be told."""
 
@@ -348,6 +384,7 @@ GENERATORS = Named(
         "mlp": f"{_HERE}:MlpGeneratorParams",
         "dcgan": f"{_HERE}:DcganGeneratorParams",
         "residual": f"{_HERE}:ResidualGeneratorParams",
+        "modern": f"{_HERE}:ModernGeneratorParams",
         "round-trip": f"{_HERE}:TranslatorParams",
         "translator": f"{_HERE}:LabelledTranslatorParams",
         "tabular": f"{_HERE}:TabularGeneratorParams",
@@ -365,6 +402,7 @@ DISCRIMINATORS = Named(
         "mlp": f"{_HERE}:MlpDiscriminatorParams",
         "dcgan": f"{_HERE}:DcganDiscriminatorParams",
         "residual": f"{_HERE}:ResidualDiscriminatorParams",
+        "modern": f"{_HERE}:ModernDiscriminatorParams",
         "sequence": f"{_HERE}:SequenceDiscriminatorParams",
     },
     prefix="discriminator.",

@@ -251,7 +251,7 @@ class TestRefused:
             ("/g/faces/1/samples?form=stl", 400, "is no form that"),
             ("/g/faces/1/samples?form=exe", 400, "there are png"),
             ("/g/faces/1/samples?label=horse", 400, "no class"),
-            ("/g/photos/1/directions", 400, "families dcgan and residual"),
+            ("/g/photos/1/directions", 400, "families dcgan, residual and modern"),
             ("/g/faces/1/directions?reach=x", 400, "reach: is no number"),
             ("/g/faces/1/mix?share=1.5", 400, "share: is no number from 0 to 1"),
             ("/g/faces/1/mix?other=-1", 400, "other: is no whole number"),
