@@ -30,6 +30,7 @@ _FILES = 40  # of each folder of real data
 _LINES = 600  # of a text
 _BATCH = 4
 _STEPS = 3
+_TONED = 60  # emoji more, of figures in five skin tones each
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +49,13 @@ def small_data(gantry_data: Path, tmp_path_factory: pytest.TempPathFactory) -> P
             else:
                 shutil.copyfile(Path(folder, name), target / name)
         if "captions.csv" in files:
-            there = {f"images/{path.name}" for path in sorted(Path(folder, "images").iterdir())[:_FILES]}
+            images = sorted(path.name for path in Path(folder, "images").iterdir())
+            there = {f"images/{name}" for name in [*images[:_FILES], *[name for name in images if "_1f3f" in name][:_TONED]]}
+            (target / "images").mkdir()
+            for name in there:
+                shutil.copyfile(Path(folder, name), target / name)
+            of_all = Path(folder, "metadata.jsonl").read_text().splitlines(keepends=True)
+            (target / "metadata.jsonl").write_text("".join(line for line in of_all if json.loads(line)["file"] in there))
             head, *rows = (target / "captions.csv").read_text().splitlines()
             (target / "captions.csv").write_text("\n".join([head, *(row for row in rows if row.split(",")[0] in there)]) + "\n")
     return root

@@ -26,6 +26,7 @@ from gan_core import latents
 from gan_core.data.dataset import DatasetSpec
 from gan_core.errors import ConfigError, DataError
 from gan_core.generator import Generator, GeneratorConfig
+from gan_core.kinds.attributes import Attributed
 from gan_core.kinds.captions import Captioned
 from gan_core.kinds.images import Images
 from gan_core.kinds.pairs import Pairs
@@ -59,6 +60,7 @@ FAMILIES: dict[str, tuple[DatasetSpec, dict[str, Any], int]] = {
     "tabular": (table(), {"network": "tabular", "widths": (8,)}, 4 + table().encoding.choices.width),
     "unet": (Pairs((3, 16, 16), inputs=(1, 16, 16)), {"network": "unet", "width": 4, "normalization": "instance"}, 0),
     "round-trip": (Unpaired((3, 16, 16), inputs=(3, 16, 16)), {"network": "round-trip", "width": 4, "blocks": 1, "skip": True}, 0),
+    "translator": (Attributed((3, 16, 16), {}, CLASSES, (3, 16, 16)), {"network": "translator", "width": 4, "blocks": 1}, 0),
 }
 
 
@@ -103,11 +105,15 @@ def assert_draws_the_same(generator: Generator, run: Any) -> None:
     random = np.random.default_rng(0)
     for shape in ((1, *config.inputs), (5, *config.inputs)):
         images = random.integers(0, 256, shape, dtype=np.uint8)
-        assert_same(run(images)[0], generator.translate(images).samples)
+        labels = None if config.targets is None else np.arange(len(images)) % len(config.targets)
+        also = [] if labels is None else [labels]
+        assert_same(run(images, *also)[0], generator.translate(images, labels=labels).samples)
     large = random.integers(0, 256, (2, config.inputs[0], 32, 64), dtype=np.uint8)
+    also = [one[:2] for one in also]
     with torch.inference_mode():
-        made = config.data.to_samples(generator.network(config.data.to_networks(torch.from_numpy(large))))
-    assert_same(run(large)[0], made.numpy())
+        given = config.data.to_networks(torch.from_numpy(large)), *map(torch.from_numpy, also)
+        made = config.data.to_samples(generator.network(*given))
+    assert_same(run(large, *also)[0], made.numpy())
 
 
 HUB = ("mlp", "tabular", "unet")

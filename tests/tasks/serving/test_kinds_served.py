@@ -27,6 +27,7 @@ from served import STRICT, Registered, running
 
 from gan_core.data.dataset import DatasetSpec
 from gan_core.generator import Generator, GeneratorConfig
+from gan_core.kinds.attributes import Attributed
 from gan_core.kinds.captions import Captioned
 from gan_core.kinds.schema import Schema
 from gan_core.kinds.unpaired import Unpaired
@@ -60,7 +61,13 @@ def captioned() -> Generator:
     return built(data, "stack", 12, width=4, code=4)
 
 
-MADE = {"points": lambda: tiny_generator(kind="points"), "rows": rows, "translator": translator, "captioned": captioned}
+def by_label() -> Generator:
+    return built(Attributed((3, 16, 16), {}, ("light", "very dark"), (3, 16, 16)), "translator", 0, width=4, blocks=1)
+
+
+MADE = {
+    "points": lambda: tiny_generator(kind="points"), "rows": rows, "translator": translator, "captioned": captioned, "by-label": by_label,
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +151,30 @@ class TestPictures:
         write_samples(translator().translate(PICTURES), tmp_path / "a.png", None, Inputs(PICTURES, ("0", "1")), said)
         assert answer.content == (tmp_path / "a.png").read_bytes()
 
+    def test_to_a_label_that_the_address_or_the_body_names(self, clients: dict[str, httpx.Client]) -> None:
+        made = by_label().translate(PICTURES, label="very dark").samples
+        headers, client = {"Content-Type": "image/png", "Accept": "image/png"}, clients["by-label"]
+        answer = client.post("/samples?label=very+dark", content=png(PICTURES[0]), headers=headers)
+        np.testing.assert_array_equal(pixels(answer.content), made[0])
+        said = {"input": [base64.b64encode(png(image)).decode() for image in PICTURES], "label": "very dark"}
+        answer = client.post("/samples", json=said).json()["samples"]
+        assert [one["label"] for one in answer] == ["very dark"] * 2
+        for one, expected in zip(answer, made, strict=True):
+            np.testing.assert_array_equal(pixels(base64.b64decode(one["png"])), expected)
+        for address, message in (
+            ("/samples", "say which, of light, very dark"),
+            ("/samples?label=pink", "no class 'pink'"),
+            (
+                "/samples?label=light&seed=3",
+                "seed: this generator makes a picture of each that it is given; leave all but input and label out",
+            ),
+        ):
+            refused = client.post(address, content=png(PICTURES[0]), headers=headers)
+            assert (refused.status_code, message in refused.json()["error"]) == (400, True)
+        told = client.get("/openapi.json").json()["paths"]["/samples"]["post"]["parameters"]
+        assert [(one["name"], one["in"]) for one in told] == [("label", "query")]
+        assert "samples?label=light" in client.get("/").text
+
     def test_in_base64_as_mlflow_takes_them(self, clients: dict[str, httpx.Client]) -> None:
         said = {"input": [base64.b64encode(png(image)).decode() for image in PICTURES]}
         answer = clients["translator"].post("/samples", json=said, headers={"Accept": "application/x-npz"})
@@ -189,7 +220,8 @@ class TestDescribed:
         schema = document["paths"]["/samples"]["post"]["requestBody"]["content"]["application/json"]["schema"]
         keys = schema["properties"].keys()
         expected = {"points": "label", "rows": "label", "captioned": "prompt"}
-        assert keys == ({"input"} if name == "translator" else {"n", "seed", "truncation", "walk", expected[name]})
+        pictures = {"translator": {"input"}, "by-label": {"input", "label"}}
+        assert keys == (pictures[name] if name in pictures else {"n", "seed", "truncation", "walk", expected[name]})
         if name == "captioned":
             assert Draft202012Validator(schema).is_valid({"prompt": ["red heart", "heart"], "seed": 1})
             assert not Draft202012Validator(schema).is_valid({"promt": "red heart"})
