@@ -14,7 +14,9 @@ from gan_core.metrics.ngrams import Common
 from gan_core.metrics.shapes import Matches
 from tasks.metrics import BETTER, FLOOR_ONLY
 from tasks.promotion.comparison import Comparison, compare
+from tasks.scoring.attributes import AttributeEvidence
 from tasks.scoring.captions import CaptionEvidence
+from tasks.scoring.clips import ClipEvidence
 from tasks.scoring.images import ImageEvidence
 from tasks.scoring.pairs import PairEvidence
 from tasks.scoring.points import PointEvidence
@@ -148,8 +150,8 @@ def of_captions(seed: int) -> CaptionEvidence:
 
 def of_pairs(seed: int) -> PairEvidence:
     random = np.random.default_rng(seed)
-    columns = {key: random.random(200) for key in ("l1", "psnr", "ssim", "hole_psnr", "found", "found_in_real")}
-    plain = {key: np.random.default_rng(0).random(200) for key in ("l1", "psnr", "ssim", "hole_psnr")}
+    columns = {key: random.random(200) for key in ("l1", "psnr", "ssim", "hole_psnr", "last_ssim", "found", "found_in_real")}
+    plain = {key: np.random.default_rng(0).random(200) for key in ("l1", "psnr", "ssim", "hole_psnr", "last_ssim")}
     return PairEvidence(features(200, 0), features(200, seed), columns, features(200, 9, 1.0), plain)
 
 
@@ -172,6 +174,24 @@ def of_volumes(seed: int) -> VolumeEvidence:
     return VolumeEvidence(ImageEvidence(features(250, 0), features(300, seed), None, None), found, connected)
 
 
+def of_clips(seed: int) -> ClipEvidence:
+    random = np.random.default_rng(seed)
+    by_features = ImageEvidence(features(250, 0), features(300, seed), None, None)
+    return ClipEvidence(by_features, np.random.default_rng(0).gamma(2.0, size=200), random.gamma(2.0 + seed, size=200))
+
+
+def of_labels(seed: int) -> AttributeEvidence:
+    """Translations of 100 images of two labels to the other two of three, half of them with a partner."""
+    random = np.random.default_rng(seed)
+    sources = np.tile(np.arange(100), 2)
+    asked = (sources + np.repeat([1, 2], 100)) % 3
+    each = {"source_l1": random.random(200), "cycle_l1": random.random(200)}
+    partner, untouched = random.random(200), np.random.default_rng(0).random(200) + 0.5
+    partner[::2] = untouched[::2] = np.nan
+    real = features(300, 0)
+    return AttributeEvidence(real, np.arange(300) % 3, features(200, seed), asked, sources, each, partner, untouched, ("a", "b", "c"))
+
+
 def of_sentences(seed: int) -> SentenceEvidence:
     def drawn(count: int, seed: int) -> NDArray[np.int32]:
         random = np.random.default_rng(seed)
@@ -190,6 +210,8 @@ EVIDENCE: list[tuple[Evidence, Evidence]] = [
     (of_two_kinds(1), of_two_kinds(2)),
     (of_volumes(1), of_volumes(2)),
     (of_sentences(1), of_sentences(2)),
+    (of_clips(1), of_clips(2)),
+    (of_labels(1), of_labels(2)),
     (of_points(1, "circle"), of_points(2, "circle")),
     (of_points(1, "ring"), of_points(2, "ring")),
 ]
