@@ -229,7 +229,7 @@ def test_images_without_labels_are_refused(workspace: Workspace, tmp_path: Path)
             "stargan",
             "stargan takes attributes, and folder:///p has images; data.layout: attributes takes a folder a label",
         ),
-        ({}, "gan", "gan takes images or points or sounds or volumes, and folder:///p has attributes"),
+        ({}, "gan", "gan takes images or .*, and folder:///p has attributes"),
         ({"corruption": "mask"}, "stargan", "corruption: makes pairs of plain images, and layout attributes has others"),
         (
             {"size": 18},
