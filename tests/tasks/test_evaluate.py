@@ -272,7 +272,7 @@ class TestCopies:
         assert sorted(found.pairs) == [(index, 100 * index) for index in range(16)]
         originals = [np.array(train[index]) for _, index in found.pairs]
         expected = grid(np.stack([*originals[:8], *originals[:8], *originals[8:], *originals[8:]]), 8)
-        np.testing.assert_array_equal(copies.picture(found, planted, train), expected)
+        np.testing.assert_array_equal(copies.picture(found, planted, train, Images.of(digits.spec).pictured), expected)
 
     def test_blocks_of_the_training_split_make_no_difference(
         self, digits: Dataset, classifier: ClassifierExtractor, monkeypatch: pytest.MonkeyPatch
