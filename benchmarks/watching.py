@@ -11,20 +11,20 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
-from gan_core import recipes
 from gan_core.data.dataset import Dataset
 from gan_core.errors import LostRunError
 from gan_core.kinds.images import Images
 from gan_core.kinds.points import Points
 from gan_core.losses import LOSSES
 from gan_core.params import GanParams
-from gan_core.recipes.gan import Gan
+from gan_core.recipes import gan
 from gan_core.training import Progress, train
 
 Plant = Callable[[nn.Module, Any, Tensor], Tensor]
@@ -79,7 +79,7 @@ def ended(dataset: Dataset, data: str, loss: str, plant: str, seed: int) -> floa
     params = GanParams.model_validate(settings)
     seen = [0]
 
-    class Planted(Gan):
+    class Planted(gan.Gan):
         """The classic game with what is planted in it."""
 
         def __init__(self, *given: Any) -> None:
@@ -90,14 +90,12 @@ def ended(dataset: Dataset, data: str, loss: str, plant: str, seed: int) -> floa
     def on_progress(now: Progress) -> None:
         seen[0] = now.images
 
-    recipes.RECIPES["gan"] = Planted
-    try:
-        with tempfile.TemporaryDirectory() as folder:
+    # The game is found by its place when a training begins.
+    with patch.object(gan, "Gan", Planted), tempfile.TemporaryDirectory() as folder:
+        try:
             train(params, dataset, Path(folder), on_progress)
-    except LostRunError:
-        return seen[0] / params.budget
-    finally:
-        recipes.RECIPES["gan"] = Gan
+        except LostRunError:
+            return seen[0] / params.budget
     return None
 
 
