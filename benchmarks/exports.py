@@ -26,11 +26,10 @@ from gan_core.kinds.table import Table
 from gan_core.kinds.unpaired import Unpaired
 from gan_core.recipes import build_recipe
 from tasks import params, scaffold
-from tasks.export import Format, export
+from tasks.export import SUFFIXES, Format, export
 
 TEN = tuple("0123456789")
 GREY = (1, 28, 28)
-SUFFIXES = {"onnx": ".onnx", "torch-export": ".pt2"}
 FORMS: tuple[Format, ...] = ("onnx", "torch-export", "folder", "huggingface")
 
 

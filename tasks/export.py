@@ -42,7 +42,7 @@ TOLERANCE = 1e-4
 METADATA = "gantry.json"
 """The extra file of a torch.export archive that says what it takes and gives."""
 
-_SUFFIXES: dict[str, str] = {"onnx": ".onnx", "torch-export": ".pt2"}
+SUFFIXES: dict[str, str] = {"onnx": ".onnx", "torch-export": ".pt2"}
 _FRESH = 256  # inputs that an exported network is checked on
 _SEED = 20_240_601  # of them; any other one does
 _TRACED = 3  # a batch that is neither 0 nor 1, which torch.export takes for constants
@@ -179,7 +179,7 @@ def check_place(form: Format, out: Path) -> None:
     Raises:
         ConfigError: another suffix than the form's, something there that is not replaced, or a package is missing.
     """
-    suffix = _SUFFIXES.get(form)
+    suffix = SUFFIXES.get(form)
     if suffix is not None and out.suffix.lower() != suffix:
         raise ConfigError(f"{out}: --format {form} writes one file; give it a name that ends with {suffix}")
     if suffix is not None and out.is_dir():

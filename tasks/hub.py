@@ -17,6 +17,7 @@ from gan_core.errors import ConfigError, GantryError
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
+_HTTP = ("httpx", "httpx2", "httpcore", "httpcore2")
 TOKEN = "HF_TOKEN"  # noqa: S105  the variable's name
 
 
@@ -83,18 +84,9 @@ class Hub:
                     f"--push: {self._api.endpoint} does not let the token of {TOKEN} write {self.repository} ({status})"
                 ) from None
             raise GantryError(f"--push: {self._api.endpoint} answered {status}; try again later") from None
-        except OSError as error:
-            raise GantryError(
-                f"--push: {self._api.endpoint} cannot be reached ({_first_line(error)}); try again when it is there"
-            ) from None
         except Exception as error:
-            # Of the HTTP library underneath, which is an implementation's choice.
-            if type(error).__module__.partition(".")[0] in ("httpx", "httpx2", "httpcore", "httpcore2"):
-                raise GantryError(
-                    f"--push: {self._api.endpoint} cannot be reached ({_first_line(error)}); try again when it is there"
-                ) from None
-            raise
-
-
-def _first_line(error: Exception) -> str:
-    return re.sub(r"\s+", " ", str(error))[:200] or type(error).__name__
+            # The network's: the system's own, or of the HTTP library underneath, which is an implementation's choice.
+            if not isinstance(error, OSError) and type(error).__module__.partition(".")[0] not in _HTTP:
+                raise
+            said = re.sub(r"\s+", " ", str(error))[:200] or type(error).__name__
+            raise GantryError(f"--push: {self._api.endpoint} cannot be reached ({said}); try again when it is there") from None

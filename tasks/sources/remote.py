@@ -88,3 +88,26 @@ class LocalCopy:
         """The bytes from their beginning, as a file of one's own. Raises as `file`."""
         self.file.seek(0)
         return os.fdopen(os.dup(self.file.fileno()), "rb")
+
+
+class RemotePlace:
+    """What a remote file holds, as a `tasks.sources.images.Place` but for its files.
+
+    Args:
+        copy: of the file.
+        identity: of what is taken from it.
+    """
+
+    def __init__(self, copy: LocalCopy, identity: str) -> None:
+        self.copy = copy
+        self.where = copy.where
+        self.identity = identity
+
+    @property
+    def fingerprint(self) -> str | None:
+        state = self.copy.facts.state
+        return None if state is None else f"{self.identity} {state}"
+
+    @property
+    def notes(self) -> Sequence[str]:
+        return self.copy.notes

@@ -16,7 +16,7 @@ from tasks.addresses import TEXT_SUFFIXES
 from tasks.params import DataParams
 from tasks.sources.images import ImageSource, Place, Selection
 from tasks.sources.raw import RawReader, safe_path
-from tasks.sources.remote import LocalCopy
+from tasks.sources.remote import RemotePlace
 from tasks.sources.source import SourceFile, expand_path, open_file, state_of
 from tasks.validation.text_files import read_texts
 from tasks.workspace import Workspace
@@ -85,25 +85,11 @@ def one_file(workspace: Workspace, data: DataParams) -> OneFile:
     return OneFile(real)
 
 
-class RemoteText:
+class RemoteText(RemotePlace):
     """A text on the network; a `tasks.sources.images.Place`."""
 
-    def __init__(self, copy: LocalCopy, identity: str) -> None:
-        self._copy = copy
-        self.where = copy.where
-        self.identity = identity
-
-    @property
-    def fingerprint(self) -> str | None:
-        state = self._copy.facts.state
-        return None if state is None else f"{self.identity} {state}"
-
-    @property
-    def notes(self) -> Sequence[str]:
-        return self._copy.notes
-
     def files(self, choice: Selection) -> Iterator[SourceFile]:
-        size = self._copy.facts.size
+        size = self.copy.facts.size
         if size is None:
-            size = self._copy.file.seek(0, os.SEEK_END)
-        yield SourceFile(safe_path(PurePosixPath(self.where).name), size, self._copy.facts.state, self._copy.opened)
+            size = self.copy.file.seek(0, os.SEEK_END)
+        yield SourceFile(safe_path(PurePosixPath(self.where).name), size, self.copy.facts.state, self.copy.opened)

@@ -10,7 +10,7 @@ alone, and no redirect leads from https to it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from tasks.addresses import BUCKETS, TEXT_SUFFIXES, archive_in, without_query
 from tasks.params import DataParams
@@ -18,7 +18,7 @@ from tasks.sources.archives import Archive
 from tasks.sources.buckets import Bucket, ObjectFile
 from tasks.sources.images import Selection, source_of
 from tasks.sources.raw import safe_path
-from tasks.sources.remote import LocalCopy, RemoteFile
+from tasks.sources.remote import LocalCopy, RemoteFile, RemotePlace
 from tasks.sources.source import Source, SourceFile, expand_variables
 from tasks.sources.web import WebFile
 from tasks.workspace import Workspace
@@ -65,26 +65,16 @@ def _identity(scheme: str, location: str) -> str:
     return f"{scheme}:{hashlib.sha256(without_query(location).encode()).hexdigest()}"
 
 
-class RemoteArchive:
+class RemoteArchive(RemotePlace):
     """An archive on the network; a `tasks.sources.images.Place`."""
 
     def __init__(self, copy: LocalCopy, name: str, where: str, identity: str, below: str) -> None:
-        self._copy = copy
+        super().__init__(copy, f"{identity}/{below}")
         self._name = name
         self._below = below
         self._shown = where
         self.where = where + (f"/{safe_path(below)}" if below else "")
-        self.identity = f"{identity}/{below}"
-
-    @property
-    def fingerprint(self) -> str | None:
-        state = self._copy.facts.state
-        return None if state is None else f"{self.identity} {state}"
-
-    @property
-    def notes(self) -> Sequence[str]:
-        return self._copy.notes
 
     def files(self, choice: Selection) -> Iterator[SourceFile]:
-        copy = self._copy
+        copy = self.copy
         return Archive(copy.file, self._name, self._shown, self.identity, copy.facts.state, self._below, copy.scratch).files(choice)
