@@ -7,11 +7,12 @@ import io
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from five_stages import Done, through_all
 from PIL import Image
 
 from gan_core.data.dataset import Dataset
@@ -23,14 +24,12 @@ from gan_core.training import train as train_until
 from tasks import kinds
 from tasks.evaluate import evaluate
 from tasks.export import export
-from tasks.fetch import fetch
 from tasks.params import Entry, parse
 from tasks.records.registry import Registry
 from tasks.register import register
 from tasks.sample_files import write_samples
 from tasks.serving.answers import encoded, forms
 from tasks.train import train
-from tasks.validate import validate
 from tasks.workspace import Workspace
 
 SIDE, FRAMES, FILES = 8, 8, 32
@@ -62,13 +61,6 @@ def entry(folder: Path, **train: Any) -> Entry:
     return parse({"generators": {"squares": sections}})["squares"]
 
 
-class Done(NamedTuple):
-    workspace: Workspace
-    entry: Entry
-    generator: Generator
-    said: str
-
-
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
     """Squares that move one way or the other, run through all five stages."""
@@ -79,13 +71,9 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
             strip(2 * number + axis, axis).save(folder / "files" / label / f"{number}.png")
     Image.new("RGB", (SIDE, SIDE), "red").save(folder / "files" / "up" / "still.png")
     one, workspace = entry(folder / "files"), Workspace(folder)
-    said: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("builtins.print", lambda *words, **_: said.append(" ".join(map(str, words))))
         patch.setattr(features, "_FEWEST", 2_000)  # enough to tell two directions apart
-        for stage in (fetch, validate, train, evaluate, register):
-            stage(workspace, "squares", one)
-    return Done(workspace, one, Generator.load(workspace.model("squares") / "generator"), "\n".join(said))
+        return through_all(workspace, "squares", one)
 
 
 def test_a_version_is_scored_beside_real_clips_and_becomes_the_champion(done: Done) -> None:

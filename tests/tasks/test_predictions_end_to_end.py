@@ -6,10 +6,10 @@ import base64
 import io
 import json
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytest
+from five_stages import Done, through_all
 from PIL import Image
 
 from gan_core.data.dataset import Dataset
@@ -20,14 +20,9 @@ from gan_core.metrics.pairs import psnrs
 from gan_core.training import train as train_until
 from tasks import kinds
 from tasks.clips import encode_beginning, encode_sample
-from tasks.evaluate import evaluate
-from tasks.fetch import fetch
 from tasks.inputs import Inputs, read_input, read_inputs
 from tasks.params import Entry, parse
-from tasks.register import register
 from tasks.sample_files import write_samples
-from tasks.train import train
-from tasks.validate import validate
 from tasks.workspace import Workspace
 
 SIDE, FRAMES, GIVEN, FILES = 8, 6, 2, 30
@@ -59,12 +54,6 @@ def entry(folder: Path, given: int | None = GIVEN) -> Entry:
     return parse({"generators": {"squares": sections}})["squares"]
 
 
-class Done(NamedTuple):
-    workspace: Workspace
-    entry: Entry
-    generator: Generator
-
-
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
     """Squares, of whose six places two are given, run through all five stages."""
@@ -73,9 +62,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
     for number in range(FILES):
         Image.fromarray(np.concatenate(list(strip(number)), axis=1)).save(folder / "files" / f"{number}.png")
     one, workspace = entry(folder / "files"), Workspace(folder)
-    for stage in (fetch, validate, train, evaluate, register):
-        stage(workspace, "squares", one)
-    return Done(workspace, one, Generator.load(workspace.model("squares") / "generator"))
+    return through_all(workspace, "squares", one)
 
 
 def test_the_first_frames_are_given_and_the_others_predicted(done: Done) -> None:

@@ -7,11 +7,12 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from five_stages import Done, through_all
 
 from gan_core.data.dataset import Dataset
 from gan_core.errors import ConfigError, DataError
@@ -58,13 +59,6 @@ def entry(source: str, layout: dict[str, Any] | None = None, **train: Any) -> En
     return parse({"generators": {"captions": sections}})["captions"]
 
 
-class Done(NamedTuple):
-    workspace: Workspace
-    entry: Entry
-    generator: Generator
-    said: str
-
-
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
     """A text, with what is wrong in some of its lines, run through all five stages."""
@@ -72,12 +66,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
     lines = [*written(), "", "  ", "a red house and a small cat near the tree of a horse.", "?!"]
     (folder / "captions.txt").write_bytes("\n".join(lines).encode() + b"\na caf\xe9 near a house\n")
     one, workspace = entry("text://captions.txt"), Workspace(folder)
-    said: list[str] = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("builtins.print", lambda *words, **_: said.append(" ".join(map(str, words))))
-        for stage in (fetch, validate, train, evaluate, register):
-            stage(workspace, "captions", one)
-    return Done(workspace, one, Generator.load(workspace.model("captions") / "generator"), "\n".join(said))
+    return through_all(workspace, "captions", one)
 
 
 def test_what_cannot_be_used_is_set_aside_with_the_reason(done: Done) -> None:

@@ -7,11 +7,12 @@ import json
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
+from five_stages import Done, through_all
 from PIL import Image
 
 from gan_core.data.dataset import Dataset
@@ -22,17 +23,12 @@ from gan_core.metrics import features
 from gan_core.metrics.features import FeatureExtractor
 from gan_core.training import train as train_until
 from tasks import kinds
-from tasks.evaluate import evaluate
 from tasks.export import export
-from tasks.fetch import fetch
 from tasks.params import Entry, parse
 from tasks.records.registry import Registry
-from tasks.register import register
 from tasks.sample_files import write_samples
 from tasks.scoring import sounds as scoring
 from tasks.serving.answers import encoded, forms
-from tasks.train import train
-from tasks.validate import validate
 from tasks.workspace import Workspace
 
 RATE, COUNT = 2_000, 60
@@ -61,12 +57,6 @@ def entry(folder: Path, **train: Any) -> Entry:
     return parse({"generators": {"tones": sections}})["tones"]
 
 
-class Done(NamedTuple):
-    workspace: Workspace
-    entry: Entry
-    generator: Generator
-
-
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
     """Two classes of tones, run through all five stages."""
@@ -79,9 +69,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
     one, workspace = entry(folder / "files"), Workspace(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(features, "_FEWEST", 2_000)  # enough to tell two pitches apart
-        for stage in (fetch, validate, train, evaluate, register):
-            stage(workspace, "tones", one)
-    return Done(workspace, one, Generator.load(workspace.model("tones") / "generator"))
+        return through_all(workspace, "tones", one)
 
 
 def test_a_version_is_scored_beside_real_sounds_and_becomes_the_champion(done: Done) -> None:

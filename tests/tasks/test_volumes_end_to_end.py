@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,7 @@ import pytest
 import scipy.io
 import torch
 import trimesh
+from five_stages import Done, through_all
 from PIL import Image
 
 from gan_core.data.dataset import PREVIEW_SEED, PROBE, Dataset
@@ -27,14 +28,12 @@ from gan_core.watch import diversity
 from tasks import kinds
 from tasks.evaluate import evaluate
 from tasks.export import export
-from tasks.fetch import fetch
 from tasks.params import Entry, parse
 from tasks.records.registry import Registry
 from tasks.register import register
 from tasks.sample_files import write_samples
 from tasks.serving.answers import encoded, forms
 from tasks.train import train
-from tasks.validate import validate
 from tasks.validation.volumes import decode_volume
 from tasks.workspace import Workspace
 
@@ -66,13 +65,6 @@ def entry(folder: Path, **train: Any) -> Entry:
     return parse({"generators": {"boxes": sections}})["boxes"]
 
 
-class Done(NamedTuple):
-    workspace: Workspace
-    entry: Entry
-    generator: Generator
-    said: str
-
-
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
     """Boxes, each turned twice, run through all five stages."""
@@ -84,12 +76,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
             scipy.io.savemat(folder / "files" / f"box_{number}_{turn}.mat", {"instance": grid.astype(np.int8)})
     (folder / "files" / "broken.mat").write_bytes(b"MATLAB 5.0 MAT-file" + bytes(200))
     one, workspace = entry(folder / "files"), Workspace(folder)
-    said: list[str] = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("builtins.print", lambda *words, **_: said.append(" ".join(map(str, words))))
-        for stage in (fetch, validate, train, evaluate, register):
-            stage(workspace, "boxes", one)
-    return Done(workspace, one, Generator.load(workspace.model("boxes") / "generator"), "\n".join(said))
+    return through_all(workspace, "boxes", one)
 
 
 def test_a_version_is_scored_beside_real_volumes_and_becomes_the_champion(done: Done) -> None:
