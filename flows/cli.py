@@ -831,35 +831,45 @@ def copy_registry(
         typer.echo(f"to use it from now on: export MLFLOW_TRACKING_URI={there.address}")
 
 
-@app.command(epilog=_examples("gantry show digits"))
+@app.command(epilog=_examples("gantry show digits", "gantry show digits --out networks.svg"))
 def show(
     name: Annotated[str, typer.Argument(metavar="NAME", autocompletion=_entries, help="An entry of params.yaml.")],
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A drawing of the networks too, as .svg or .png.", show_default=False)
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Show an entry's networks layer by layer, as table and chart: what each gives for one sample, its parameters, its multiply-adds."""
-    from flows.network_chart import chart
+    from flows.network_chart import ORDER, chart, drawing_to, heading
     from gan_core.data.dataset import Dataset
     from gan_core.layers import layers
     from tasks.params import load_entry
     from tasks.workspace import current
 
+    draw = None if out is None else drawing_to(out)
     workspace = current()
     entry = load_entry(workspace.root, name)
     ready = workspace.ready(name)
     if not (ready / "dataset.json").exists():
         raise ConfigError(f"{name}: its data is not ready, and the networks depend on it; `gantry run {name}` first")
     players = layers(entry.train, Dataset.open(ready))
+    if draw is not None:
+        draw(players)
     if as_json:
         _print_json({player: [vars(layer) for layer in found] for player, found in players.items()})
-        return
-    for number, (player, found) in enumerate(players.items()):
-        parameters, operations = sum(layer.parameters for layer in found), sum(layer.multiply_adds for layer in found)
-        typer.echo(f"{chr(10) if number else ''}{player}: {parameters:,} parameters, {operations:,} multiply-adds a sample")
-        _table(
-            ("layer", "kind", "gives", "parameters", "multiply-adds"),
-            [[one.name, one.kind, "x".join(map(str, one.shape or ())), f"{one.parameters:,}", f"{one.multiply_adds:,}"] for one in found],
-        )
-        typer.echo("\n".join(["in the order of their calls; branches stand one below the other:", *chart(found)]))
+    else:
+        for number, (player, found) in enumerate(players.items()):
+            typer.echo(f"{chr(10) if number else ''}{heading(player, found)}")
+            _table(
+                ("layer", "kind", "gives", "parameters", "multiply-adds"),
+                [
+                    [one.name, one.kind, "x".join(map(str, one.shape or ())), f"{one.parameters:,}", f"{one.multiply_adds:,}"]
+                    for one in found
+                ],
+            )
+            typer.echo("\n".join([f"{ORDER}:", *chart(found)]))
+    if draw is not None:
+        typer.echo(f"{len(players)} networks drawn in {out}", err=as_json)
 
 
 @app.command(epilog=_examples("gantry report digits --open"))

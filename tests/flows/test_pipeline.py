@@ -74,7 +74,9 @@ def test_page_lineage_and_the_same_weights_again(trained: Workspace) -> None:
     shown = run(trained, "report", "circle")
     assert shown.stdout.strip() == str(trained.root.resolve() / "reports/circle/report.html")
     assert "circle, version 1" in Path(shown.stdout.strip()).read_text()
-    layers = run(trained, "show", "circle").stdout.splitlines()
+    layers = run(trained, "show", "circle", "--out", "networks.svg").stdout.splitlines()
+    assert layers[-1] == "2 networks drawn in networks.svg"
+    assert layers[0] in (trained.root / "networks.svg").read_text()
     assert layers[0] == "generator: 690 parameters, 640 multiply-adds a sample"  # 3 x 32 + 32 x 16 + 16 x 2, and 50 biases
     assert [line.split()[:2] for line in layers[1:4]] == [["layer", "kind"], ["mixture", "Identity"], ["input", "LabelledLatent"]]
     unknown = run(trained, "show", "digits")
