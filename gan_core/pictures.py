@@ -49,20 +49,39 @@ def grid(images: NDArray[np.uint8], columns: int | None = None, gap: int = 2, mi
 
 
 def rows(*columns: NDArray[np.uint8], gap: int = 2, min_side: int = 32) -> NDArray[np.uint8]:
-    """Images that belong together side by side, a row each: uint8 (N, C, H, W) for each column, with C of 1 or 3, to (rows, columns, 3)."""
+    """Images that belong together side by side, a row each: uint8 (N, C, H, W) for each column, with C of 1 or 3, to (rows, columns, 3).
+
+    >>> import numpy as np
+    >>> from gan_core.pictures import rows
+    >>> before, after = np.zeros((4, 1, 32, 32), dtype=np.uint8), np.zeros((4, 3, 32, 32), dtype=np.uint8)
+    >>> rows(before, after).shape
+    (138, 70, 3)
+    """
     coloured = [np.broadcast_to(column, (len(column), 3, *column.shape[2:])) for column in columns]
     return grid(np.stack(coloured, axis=1).reshape(-1, *coloured[0].shape[1:]), columns=len(columns), gap=gap, min_side=min_side)
 
 
 def strips(clips: NDArray[np.uint8], frames: int = 6) -> NDArray[np.uint8]:
-    """Some frames of each clip side by side, the first and the last among them: uint8 (N, C, F, H, W) to (N, C, H, frames * W)."""
+    """Some frames of each clip side by side, the first and the last among them: uint8 (N, C, F, H, W) to (N, C, H, frames * W).
+
+    >>> import numpy as np
+    >>> from gan_core.pictures import strips
+    >>> strips(np.zeros((2, 3, 16, 32, 32), dtype=np.uint8)).shape
+    (2, 3, 32, 192)
+    """
     n, channels, count, height, _ = clips.shape
     chosen = clips[:, :, np.linspace(0, count - 1, min(frames, count)).round().astype(np.int64)]
     return chosen.transpose(0, 1, 3, 2, 4).reshape(n, channels, height, -1)
 
 
 def film(clips: NDArray[np.uint8], columns: int | None = None, min_side: int = 32) -> NDArray[np.uint8]:
-    """Clips (N, C, F, H, W) playing beside each other: a `grid` of each moment, uint8 (F, rows, columns, 3)."""
+    """Clips (N, C, F, H, W) playing beside each other: a `grid` of each moment, uint8 (F, rows, columns, 3).
+
+    >>> import numpy as np
+    >>> from gan_core.pictures import film
+    >>> film(np.zeros((4, 3, 16, 32, 32), dtype=np.uint8)).shape
+    (16, 70, 70, 3)
+    """
     return np.stack([grid(frame, columns, min_side=min_side) for frame in np.moveaxis(clips, 2, 0)])
 
 

@@ -99,6 +99,10 @@ def frechet_distance(real: FeatureStatistics, generated: FeatureStatistics) -> f
 
     Raises:
         DataError: the widths differ, or one side has fewer than two features.
+
+    >>> moved = FeatureStatistics.from_moments(10, np.array([3.0, 4.0]), np.eye(2))
+    >>> frechet_distance(FeatureStatistics.from_moments(10, np.zeros(2), np.eye(2)), moved)
+    25.0
     """
     _check_widths(real, generated)
     # With S = A A', Tr sqrt(S1 S2) is the sum of the singular values of A1' A2: nothing complex, and near a singular covariance
@@ -130,6 +134,11 @@ def frechet_infinity(real: NDArray[Any], generated: NDArray[Any]) -> float:
 
     Raises:
         DataError: the widths differ, there are fewer than two real or 20 generated features, or something is not finite.
+
+    >>> random = np.random.default_rng(0)
+    >>> real, generated = random.normal(size=(2, 1_000, 4))
+    >>> abs(frechet_infinity(real, generated)) < 0.03
+    True
     """
     if len(generated) < 2 * _FEWEST_SHARE:
         raise DataError(f"features: {len(generated)} are too few to extrapolate from; at least {2 * _FEWEST_SHARE} are needed")
@@ -153,6 +162,10 @@ def frechet_replicates(real: NDArray[Any], generated: NDArray[Any], real_draws: 
 
     Raises:
         DataError: the widths differ, a side has fewer than two features, or something is not finite.
+
+    >>> features, draws = np.random.default_rng(0).normal(size=(40, 2)), Draws(40, replicates=100, seed=0)
+    >>> frechet_replicates(features, features + 1, draws, draws).shape
+    (100,)
     """
     distance, of_real, of_generated = frechet_influences(real, generated)
     return np.asarray(distance + real_draws.shifts(of_real) + generated_draws.shifts(of_generated), dtype=np.float64)
@@ -167,6 +180,11 @@ def frechet_unbiased(real: NDArray[Any], generated: NDArray[Any], real_draws: Dr
 
     Raises:
         DataError: as `frechet_replicates`.
+
+    >>> real, generated = np.random.default_rng(0).normal(size=(2, 200, 2))
+    >>> one, other = Draws(200, replicates=10, seed=0), Draws(200, replicates=10, seed=1)
+    >>> frechet_unbiased(real, generated, one, other) < frechet_distance(FeatureStatistics.of(real), FeatureStatistics.of(generated))
+    True
     """
     sides = [
         [FeatureStatistics.of(features[fold]) for fold in draws.folds(_FOLDS)]
@@ -184,6 +202,9 @@ def directions(features: NDArray[Any]) -> float:
     """How many directions features (N, D) vary in, 1 to D, of equal variance each: the participation ratio of their covariance.
 
     Of a plain Gaussian of N samples it is about N D / (N + D), so few samples make it look smaller.
+
+    >>> directions(np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])), directions(np.array([[1.0, 0.0], [-1.0, 0.0]]))
+    (2.0, 1.0)
     """
     covariance = FeatureStatistics.of(features).covariance
     squares = float(np.square(covariance).sum())

@@ -21,6 +21,9 @@ def inception_score(probabilities: NDArray[Any]) -> float:
 
     Raises:
         DataError: none, or something that is no probability.
+
+    >>> inception_score(np.array([[1.0, 0.0], [0.0, 1.0]])), inception_score(np.array([[0.5, 0.5]]))
+    (2.0, 1.0)
     """
     if probabilities.ndim != 2 or not probabilities.size:
         raise DataError(f"inception score: expected probabilities (N, K), got {probabilities.shape}")

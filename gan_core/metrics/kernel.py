@@ -32,6 +32,10 @@ def kernel_distance(real: NDArray[Any], generated: NDArray[Any], paired: bool = 
 
     Raises:
         DataError: the widths differ, fewer than two features on a side, or something not finite.
+
+    >>> features = np.random.default_rng(0).normal(size=(2, 100, 4))
+    >>> kernel_distance(features[0], features[1]) < 0.2 < kernel_distance(features[0], features[1] + 1)
+    True
     """
     first, second = _checked(real, generated, paired)
     n, m = len(first), len(second)
@@ -51,6 +55,11 @@ def kernel_distance_over_subsets(
 
     Raises:
         DataError: as `kernel_distance`, or a side has fewer than `size` features.
+
+    >>> real, generated = np.random.default_rng(0).normal(size=(2, 100, 4))
+    >>> mean, deviation = kernel_distance_over_subsets(real, generated, subsets=10, size=50)
+    >>> abs(mean) < 0.2, deviation > 0
+    (True, True)
     """
     if size > min(len(real), len(generated)):
         raise DataError(f"kernel distance: subsets of {size} from {len(real)} real and {len(generated)} generated features")

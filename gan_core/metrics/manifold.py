@@ -88,7 +88,12 @@ class Membership:
 
 
 def manifold_scores(real: NDArray[Any], generated: NDArray[Any], neighbours: int = NEIGHBOURS) -> ManifoldScores:
-    """Score (M, D) generated against (N, D) real features; see `membership`."""
+    """Score (M, D) generated against (N, D) real features; see `membership`.
+
+    >>> features = np.random.default_rng(0).normal(size=(50, 4))
+    >>> manifold_scores(features, features + 100)  # far away
+    ManifoldScores(precision=0.0, recall=0.0, density=0.0, coverage=0.0)
+    """
     return membership(real, generated, neighbours).scores()
 
 

@@ -11,12 +11,20 @@ from gan_core.errors import DataError
 
 
 def modes_found(predicted: NDArray[np.int64]) -> int:
-    """Number of classes among predictions (N,) that appear at least once (the protocol of stacked MNIST; Metz et al., 2017)."""
+    """Number of classes among predictions (N,) that appear at least once (the protocol of stacked MNIST; Metz et al., 2017).
+
+    >>> modes_found(np.array([3, 3, 7]))
+    2
+    """
     return len(np.unique(predicted))
 
 
 def label_accuracy(predicted: NDArray[np.int64], asked: NDArray[np.int64]) -> float:
-    """Share of samples (N,) that are classified as the class they were asked for, 0 to 1."""
+    """Share of samples (N,) that are classified as the class they were asked for, 0 to 1.
+
+    >>> label_accuracy(np.array([3, 3, 7, 7]), np.array([3, 3, 7, 8]))
+    0.75
+    """
     if predicted.shape != asked.shape or not len(asked):
         raise DataError(f"label accuracy: {predicted.shape} predictions for {asked.shape} labels")
     return float(np.mean(predicted == asked))
@@ -33,6 +41,9 @@ def reverse_kl(generated: NDArray[np.int64], shares: NDArray[np.float64]) -> flo
 
     Raises:
         DataError: there are no generated samples, or one is of none of the classes.
+
+    >>> reverse_kl(np.array([0, 1]), np.array([0.5, 0.5])), round(reverse_kl(np.array([0, 0]), np.array([0.5, 0.5])), 4)  # log 2
+    (0.0, 0.6931)
     """
     if not len(generated) or generated.min() < 0 or generated.max() >= len(shares):
         raise DataError(f"reverse KL: expected generated labels of 0 to {len(shares) - 1}")

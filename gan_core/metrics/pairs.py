@@ -22,7 +22,11 @@ _WINDOW, _SIGMA = 11, 1.5
 
 
 def mean_absolute_errors(images: NDArray[Any], partners: NDArray[Any]) -> NDArray[np.float64]:
-    """The mean absolute difference of the values, 0 to 1."""
+    """The mean absolute difference of the values of uint8 images and partners (N, C, H, W), 0 to 1: (N,).
+
+    >>> mean_absolute_errors(np.zeros((1, 1, 8, 8), dtype=np.uint8), np.full((1, 1, 8, 8), 51, dtype=np.uint8)).tolist()
+    [0.2]
+    """
     difference = np.abs(images.astype(np.float64) - partners)
     return np.asarray(difference.mean(axis=(1, 2, 3)) / 255)
 
@@ -34,6 +38,9 @@ def psnrs(images: NDArray[Any], partners: NDArray[Any], where: NDArray[np.bool_]
         images: (N, C, H, W), 0 to 255.
         partners: the same.
         where: (N, H, W), the pixels that count; None counts all. Images without any such pixel have NaN.
+
+    >>> psnrs(np.zeros((1, 1, 8, 8), dtype=np.uint8), np.full((1, 1, 8, 8), 255, dtype=np.uint8)).tolist()
+    [0.0]
     """
     squares = np.square(images.astype(np.float64) - partners).mean(axis=1)
     if where is None:
@@ -45,9 +52,14 @@ def psnrs(images: NDArray[Any], partners: NDArray[Any], where: NDArray[np.bool_]
 
 
 def ssims(images: NDArray[Any], partners: NDArray[Any]) -> NDArray[np.float64]:
-    """The structural similarity, -1 to 1 (Wang et al., 2004): a Gaussian window of 11 pixels and deviation 1.5, K1 0.01, K2 0.03.
+    """The structural similarity of uint8 images and partners (N, C, H, W), -1 to 1: (N,) (Wang et al., 2004).
 
-    The mean over the window's places inside the image; on images of fewer than 11 pixels the window is the largest odd one inside.
+    A Gaussian window of 11 pixels and deviation 1.5, K1 0.01, K2 0.03. The mean over the window's places inside the image; on images of
+    fewer than 11 pixels the window is the largest odd one inside.
+
+    >>> images = np.random.default_rng(0).integers(0, 256, (1, 3, 16, 16))
+    >>> ssims(images, images).tolist()
+    [1.0]
     """
     side = min(_WINDOW, *(length - 1 + length % 2 for length in images.shape[2:]))
     places = torch.arange(side, dtype=torch.float64) - side // 2
@@ -80,6 +92,10 @@ def partners_found(real: NDArray[Any], generated: NDArray[Any], seed: int = 0) -
 
     Raises:
         DataError: they are of different shapes, or fewer than two.
+
+    >>> features = np.eye(4)
+    >>> partners_found(features, features).tolist(), partners_found(features, features[::-1]).tolist()
+    ([True, True, True, True], [False, False, False, False])
     """
     if real.shape != generated.shape or len(real) < 2:
         raise DataError(f"partners: features of {real.shape} and {generated.shape} are no pairs of two or more")

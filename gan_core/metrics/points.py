@@ -83,13 +83,21 @@ def point_scores(points: NDArray[np.float32], truth: Mapping[str, Any]) -> dict[
 
     Raises:
         DataError: as `PointMeasures.of`.
+
+    >>> scores = point_scores(np.array([[1, 0], [0, -1]], dtype=np.float32), {"shape": "circle", "radius": 1.0})
+    >>> scores["radius_error"], scores["bins_filled"]
+    (0.0, 2)
     """
     measured = PointMeasures.of(points, truth)
     return {metric: measured.score(metric) for metric in measured.scores}
 
 
 def radius_error(points: NDArray[Any], radius: float) -> float:
-    """Mean of abs(|x| - radius) over points (N, 2), in the points' own unit."""
+    """Mean of abs(|x| - radius) over points (N, 2), in the points' own unit.
+
+    >>> radius_error(np.array([[3.0, 4.0], [0.0, 4.0]]), radius=5.0)
+    0.5
+    """
     return float(_radius_errors(points, radius).mean())
 
 
@@ -99,7 +107,11 @@ def _radius_errors(points: NDArray[Any], radius: float) -> NDArray[np.float64]:
 
 
 def bins_filled(points: NDArray[Any], bins: int = BINS) -> int:
-    """How many of `bins` equal angles around the origin hold at least one of the points (N, 2)."""
+    """How many of `bins` equal angles around the origin hold at least one of the points (N, 2).
+
+    >>> bins_filled(np.array([[1.0, 0.1], [2.0, 0.1], [-1.0, 0.1]]), bins=4)
+    2
+    """
     return len(np.unique(_bins(points, bins)))
 
 
@@ -119,6 +131,9 @@ def mixture_modes(points: NDArray[Any], centers: NDArray[np.float64], sigma: flo
         points: (N, D).
         centers: (K, D) means of the mixture.
         sigma: standard deviation of each component, above 0.
+
+    >>> mixture_modes(np.array([[0.0, 0.0], [0.1, 0.0], [5.0, 5.0], [9.0, 9.0]]), np.array([[0.0, 0.0], [5.0, 5.0]]), sigma=0.1)
+    (2, 0.75)
     """
     nearest, good = _nearest_modes(points, centers, sigma)
     return len(np.unique(nearest[good])), float(good.mean())
