@@ -340,6 +340,7 @@ def list_(as_json: Json = False) -> None:
         "gantry sample digits --count 64 --seed 0 --out grid.png",
         "gantry sample digits/2 --label 7 --out sevens.npz",
         "gantry sample digits --walk --label 3 --out walk.gif",
+        "gantry sample faces --label 20:60 --count 16 --out older.gif",
         'gantry sample emoji --prompt "red heart" --count 16',
         "gantry sample --from models/digits --out folder",
         "gantry sample spoken-digits --label 7 --count 8 --out sevens.wav",
@@ -360,7 +361,8 @@ def sample(
     label: Annotated[
         str | None,
         typer.Option(
-            help="One class for all, by name, or by index where no name is a number; of pictures given, what they are to become.",
+            help="One class for all, by name, or by index where no name is a number; a number, or 20:60, where labels are numbers; of "
+            "pictures given, what they are to become.",
             show_default=False,
         ),
     ] = None,
@@ -555,11 +557,11 @@ def _rows_where(
 ) -> Samples:
     """Rows that are so; says how many were drawn for them."""
     from gan_core.conditions import Where, sample_where
-    from gan_core.generator import class_index, classes_of
+    from gan_core.generator import condition_of
 
     if walk:
         raise ConfigError("--where: rows on a walk are as they come; leave one of --where and --walk out")
-    asked = Where.of(generator.config, where, None if label is None else class_index(label, classes_of(generator.config)))
+    asked = Where.of(generator.config, where, None if label is None else int(condition_of(generator.config).read(label)))
     found = sample_where(generator, count, asked, seed, truncation)
     if asked.rest:
         said = f"{found.drawn:,} rows were drawn for {count:,} that are so ({found.acceptance:.2%})"

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from gan_core import latents
 from gan_core.data.dataset import DatasetSpec
+from gan_core.data.labels import Condition, Labels, Numbers, named_number
 from gan_core.errors import ConfigError, DataError
 from gan_core.kinds import KINDS
 from gan_core.kinds.attributes import Attributed
@@ -54,7 +55,7 @@ class GeneratorConfig:
 
     recipe: str
     data: DatasetSpec
-    """What it was trained on, and so what it makes; without classes, where it is unconditional."""
+    """What it was trained on, and so what it makes; without labels, where it is unconditional."""
     latent: int
     network: NetworkParams
     images: int
@@ -77,7 +78,7 @@ class GeneratorConfig:
 
     @property
     def classes(self) -> tuple[str, ...] | None:
-        """Names of the labels it can be asked for; None for an unconditional one."""
+        """Names of the classes that it can be asked for; None for one that knows none."""
         return self.data.classes
 
     @property
@@ -91,9 +92,14 @@ class GeneratorConfig:
         return self.data.examples if isinstance(self.data, Captioned) else None
 
     @property
-    def targets(self) -> tuple[str, ...] | None:
+    def condition(self) -> Condition | None:
+        """What it can be asked for by a label; None for one that is told none."""
+        return self.data.condition
+
+    @property
+    def targets(self) -> Condition | None:
         """Such a generator translates an image to one of these labels, which it is asked for; None for all others."""
-        return self.data.classes if isinstance(self.data, Attributed) else None
+        return self.data.condition if isinstance(self.data, Attributed) else None
 
     @property
     def schema(self) -> Schema | None:
@@ -116,7 +122,7 @@ class Samples:
     """
 
     samples: NDArray[Any]
-    labels: NDArray[np.int64] | None
+    labels: Labels | None
     kind: str
     """Of data that they are."""
     schema: Schema | None = None
@@ -130,6 +136,12 @@ class Samples:
     again: int = 0
     """Tables: how many rows were drawn again since a rule wants them unique."""
 
+    def label_names(self, classes: tuple[str, ...] | None) -> list[str] | list[float] | None:
+        """The label of each sample as a person reads it, a number or one of these classes; None where it has none of the two."""
+        if self.labels is not None and self.labels.dtype == Numbers.dtype:
+            return [named_number(label) for label in self.labels]
+        return None if self.labels is None or classes is None else [classes[index] for index in self.labels.tolist()]
+
 
 @dataclass(frozen=True)
 class Order:
@@ -139,7 +151,7 @@ class Order:
     """Latents (N, latent), or images (N, C, H, W) to translate."""
     given: Tensor | None
     """Labels (N,) or tokens (N, T)."""
-    labels: NDArray[np.int64] | None
+    labels: Labels | None
     prompts: tuple[str, ...] | None
     seed: int = 0
     anew: Callable[[int, int], Tensor] | None = None
@@ -204,8 +216,8 @@ class Generator:
         self,
         n: int,
         seed: int = 0,
-        label: int | str | None = None,
-        labels: NDArray[np.int64] | None = None,
+        label: float | str | None = None,
+        labels: Labels | None = None,
         prompts: Sequence[str] | None = None,
         draft: bool = False,
         truncation: float | None = None,
@@ -217,9 +229,10 @@ class Generator:
         Args:
             n: 1 to 1,000,000.
             seed: 0 to 2**63 - 1.
-            label: one class for all, by name, or by index where no class is named by a number; only for a conditional generator.
-            labels: (n,) a class each; without either, a conditional generator goes through its classes in turn, and one of tables
-                draws them with the shares that they have in the training data.
+            label: one class for all, by name, or by index where no class is named by a number, or one number; only for a conditional
+                generator. `20:60` is numbers from the first to the last in equal steps, of one latent that all samples share.
+            labels: (n,) a class or a number each; without either, a conditional generator goes through its classes in turn, or from its
+                least number to its greatest, and one of tables draws classes with the shares that they have in the training data.
             prompts: text for each sample, or one for all; without, a generator that knows text goes through captions that it was
                 trained on. Words that it does not know (`unknown_words`) all mean the same to it.
             draft: the first stage's images, enlarged, of a generator with two stages.
@@ -240,8 +253,8 @@ class Generator:
         self,
         n: int,
         seed: int = 0,
-        label: int | str | None = None,
-        labels: NDArray[np.int64] | None = None,
+        label: float | str | None = None,
+        labels: Labels | None = None,
         prompts: Sequence[str] | None = None,
         truncation: float | None = None,
         walk: bool = False,
@@ -256,20 +269,28 @@ class Generator:
             raise ConfigError(f"seed: {seed} is not in 0 to 2**63 - 1")
         if truncation is not None and not 0 < truncation < math.inf:
             raise ConfigError(f"truncation: {truncation} is not above 0")
-        if walk and label is None and labels is None and self.config.classes is not None:
-            label = self.config.classes[0]
+        if walk and label is None and labels is None and self.config.condition is not None:
+            label = self.config.condition.named(self.config.condition.usual)
         if walk and prompts is None and self.config.prompts:
             prompts = self.config.prompts[:1]
         asked = self._prompts(n, prompts)
         if asked is not None and (label is not None or labels is not None):
-            classes_of(self.config)  # says how this generator is asked
+            condition_of(self.config)  # says how this generator is asked
+        ends = self._ends(label) if labels is None else None
+        if ends is not None:
+            label, labels = None, np.linspace(*ends, n, dtype=Numbers.dtype)
         chosen = self._labels(n, seed, label, labels) if asked is None else torch.from_numpy(self._words.encode(asked))
         draw = latents.walk if walk else latents.independent
+        first = (
+            draw(n, self.config.latent, seed, truncation)
+            if walk or ends is None
+            else draw(1, self.config.latent, seed, truncation).repeat(n, 1)
+        )
         labels_drawn = None if chosen is None or asked is not None else chosen.numpy()
         anew = None
         if unique and not walk and self.config.schema is not None and self.config.schema.unique_in_words:
             anew = partial(_latents_anew, self.config.latent, seed, truncation)
-        return Order(draw(n, self.config.latent, seed, truncation), chosen, labels_drawn, asked, seed, anew)
+        return Order(first, chosen, labels_drawn, asked, seed, anew)
 
     def draw(self, orders: Sequence[Order]) -> list[Samples]:
         """The samples of each order, drawn together: at most 256 in a pass of the network.
@@ -354,14 +375,14 @@ class Generator:
         check_prompts(given)
         return tuple(given[i % len(given)] for i in range(n))
 
-    def order_of(self, inputs: NDArray[Any], label: int | str | None = None, labels: NDArray[np.int64] | None = None) -> Order:
+    def order_of(self, inputs: NDArray[Any], label: float | str | None = None, labels: Labels | None = None) -> Order:
         """What `translate` has the network do, for `draw`; arguments and errors are those of `translate`."""
         self._check_inputs(inputs)
         asked = self.asked_of(len(inputs), label, labels)
         return Order(torch.from_numpy(np.array(inputs)), asked, None if asked is None else asked.numpy(), None)
 
     def translate(
-        self, inputs: NDArray[Any], back: bool = False, label: int | str | None = None, labels: NDArray[np.int64] | None = None
+        self, inputs: NDArray[Any], back: bool = False, label: float | str | None = None, labels: Labels | None = None
     ) -> Samples:
         """What the generator makes of images; the same images give the same bytes on the same machine.
 
@@ -380,7 +401,7 @@ class Generator:
         order = self.order_of(inputs, label, labels)
         return self._in_passes(self.network.get_submodule("back") if back else self.network, order)
 
-    def asked_of(self, n: int, label: int | str | None = None, labels: NDArray[np.int64] | None = None) -> Tensor | None:
+    def asked_of(self, n: int, label: float | str | None = None, labels: Labels | None = None) -> Tensor | None:
         """The labels (n,) that `n` images are to get; None for a generator that translates without. Arguments as of `translate`.
 
         Raises:
@@ -390,7 +411,7 @@ class Generator:
         if targets is None and (label is not None or labels is not None):
             raise ConfigError("label: this generator translates in one way, whatever the label; leave it out")
         if targets is not None and label is None and labels is None:
-            raise ConfigError(f"label: this generator makes of a picture what it is with a label; say which, of {_shown_classes(targets)}")
+            raise ConfigError(f"label: this generator makes of a picture what it is with a label; say which, of {targets.in_words}")
         return None if targets is None else self._labels(n, 0, label, labels)
 
     def _check_inputs(self, inputs: NDArray[Any]) -> None:
@@ -406,19 +427,24 @@ class Generator:
         """Whether it can take translations to where they came from."""
         return isinstance(self.network, RoundTrip)
 
-    def _labels(self, n: int, seed: int, label: int | str | None, labels: NDArray[np.int64] | None) -> Tensor | None:
+    def _labels(self, n: int, seed: int, label: float | str | None, labels: Labels | None) -> Tensor | None:
         if label is not None or labels is not None:
-            classes_of(self.config)
-        classes = self.config.classes
-        if classes is None:
+            condition_of(self.config)
+        condition = self.config.condition
+        if condition is None:
             return None
         if labels is not None:
-            if label is not None or labels.shape != (n,) or labels.min() < 0 or labels.max() >= len(classes):
-                raise ConfigError(f"labels: expected ({n},) of 0 to {len(classes) - 1}, and no `label` beside them")
-            return torch.from_numpy(np.array(labels, dtype=np.int64))
+            if label is not None or labels.shape != (n,) or not condition.fits(labels):
+                raise ConfigError(f"labels: expected ({n},) of {condition.stored}, and no `label` beside them")
+            return torch.from_numpy(np.array(labels, dtype=condition.dtype))
         if label is None:
             return self.config.data.labels_drawn(n, seed)
-        return torch.full((n,), class_index(label, classes))
+        return torch.from_numpy(np.full(n, condition.read(label), dtype=condition.dtype))
+
+    def _ends(self, label: float | str | None) -> tuple[float, float] | None:
+        """The first and the last number that `20:60` asks for; None where no range is asked for."""
+        condition = self.config.condition
+        return condition.read_range(str(label)) if isinstance(condition, Numbers) else None
 
     @torch.inference_mode()
     def _pass(self, network: Callable[..., Tensor], first: Tensor, given: Tensor | None) -> Tensor:
@@ -440,47 +466,17 @@ def _latents_anew(length: int, seed: int, truncation: float | None, count: int, 
     return latents.independent(count, length, mix(seed, _AGAIN, attempt), truncation)
 
 
-def classes_of(config: GeneratorConfig) -> tuple[str, ...]:
-    """The classes that a label can name.
+def condition_of(config: GeneratorConfig) -> Condition:
+    """What a label can name.
 
     Raises:
         ConfigError: there are none; says how this generator is asked instead.
     """
     if config.prompts is not None:
         raise ConfigError("label: this generator draws what a text says; give it a prompt instead")
-    if config.classes is None:
+    if config.condition is None:
         raise ConfigError("label: this generator is unconditional; leave the label out")
-    return config.classes
-
-
-def class_index(label: int | str, classes: tuple[str, ...]) -> int:
-    """The index of a class given by name, or by index where no class is named by a number.
-
-    Of classes such as -1 and 1, or 1 to 10, a number that is none of them is a mistake, not a place among them.
-
-    Raises:
-        ConfigError: there is no such class.
-    """
-    text = str(label)
-    if text in classes:
-        return classes.index(text)
-    named_by_number = any(_is_number(name) for name in classes)
-    if not named_by_number and text.isdecimal() and len(text) < 10 and int(text) < len(classes):
-        return int(text)
-    shown = _shown_classes(classes)
-    hint = "; numbers are names here, so it is asked by name" if named_by_number and _is_number(text) else ""
-    raise ConfigError(f"label: no class {text[:80]!r}; this generator knows {shown}{hint}")
-
-
-def _shown_classes(classes: tuple[str, ...]) -> str:
-    return ", ".join(classes[:20]) + (", ..." if len(classes) > 20 else "")
-
-
-def _is_number(name: str) -> bool:
-    try:
-        return math.isfinite(float(name))
-    except ValueError:
-        return False
+    return config.condition
 
 
 def read_config(folder: Path) -> GeneratorConfig:

@@ -18,9 +18,11 @@ from PIL import Image, ImageOps
 
 from gan_core import pictures
 from gan_core.data.dataset import Dataset, DatasetSpec
+from gan_core.data.labels import Labels
 from gan_core.errors import DataError
 from gan_core.generator import Generator
 from gan_core.kinds.images import Images
+from gan_core.kinds.pixels import numbers_of
 from gan_core.kinds.points import Points
 from gan_core.metrics.features import ClassifierExtractor, FeatureExtractor, RandomConvExtractor
 from gan_core.metrics.frechet import FeatureStatistics, frechet_distance
@@ -34,7 +36,7 @@ _NAMED = 5
 
 def data_from_arrays(
     samples: NDArray[Any],
-    labels: Sequence[int] | NDArray[Any] | None = None,
+    labels: Sequence[float] | NDArray[Any] | None = None,
     classes: Sequence[str] | None = None,
     holdout: float = 0.1,
     seed: int = 0,
@@ -43,7 +45,7 @@ def data_from_arrays(
 
     Args:
         samples: uint8 images (N, C, H, W), (N, H, W, C) or (N, H, W), C of 1 or 3, black 0 and white 255; or floats (N, D), points.
-        labels: (N,) whole numbers from 0, an index into `classes` each; images only.
+        labels: (N,) whole numbers from 0, an index into `classes` each; or floats, numbers that images are drawn by; images only.
         classes: the labels' names; None: "0", "1", ...
         holdout: the share, above 0 and below 1, that training never sees and `fid` compares with; equal samples stay together.
         seed: of which are held out.
@@ -76,8 +78,9 @@ def data_from_arrays(
         )
         return Dataset(spec, packed, {})
     named, given = _labels(labels, classes, len(samples))
-    spec = Images(arranged.shape[1:], counts, named)
-    return Dataset(spec, packed, {} if given is None else {split: given[chosen] for split, chosen in parts.items()})
+    divided = {} if given is None else {split: given[chosen] for split, chosen in parts.items()}
+    spec = Images(arranged.shape[1:], counts, named, numbers=numbers_of(divided or None, named))
+    return Dataset(spec, packed, divided)
 
 
 def data_from_folder(folder: str | Path, size: int = 32, holdout: float = 0.1, seed: int = 0) -> Dataset:
@@ -166,7 +169,7 @@ def fid(generator: Generator, data: Dataset, extractor: FeatureExtractor | None 
     real = np.asarray(data.samples["holdout"][:samples])
     count = min(samples, _GENERATED_PER_REAL * len(real))
     labels = None
-    if generator.config.classes is not None:
+    if generator.config.condition is not None:
         labels = np.random.default_rng(seed).choice(data.labels["train"], count)
     made = generator.sample(count, seed, labels=labels).samples
     one, other = (FeatureStatistics.of(extractor.features(images)) for images in (real, made))
@@ -259,14 +262,18 @@ def _points(samples: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def _labels(
-    labels: Sequence[int] | NDArray[Any] | None, classes: Sequence[str] | None, count: int
-) -> tuple[tuple[str, ...] | None, NDArray[np.int64] | None]:
-    """The classes' names, and the labels."""
+    labels: Sequence[float] | NDArray[Any] | None, classes: Sequence[str] | None, count: int
+) -> tuple[tuple[str, ...] | None, Labels | None]:
+    """The classes' names, and the labels; of labels that are numbers no names."""
     if labels is None:
         if classes is not None:
             raise DataError("classes: are names of labels, and there are none; leave them out")
         return None, None
     given = np.asarray(labels)
+    if classes is None and np.issubdtype(given.dtype, np.floating) and given.shape == (count,):
+        if not np.isfinite(given).all():
+            raise DataError("labels: not all are finite; leave such samples out")
+        return None, given.astype(np.float32)
     if given.shape != (count,) or not np.issubdtype(given.dtype, np.integer) or given.min() < 0:
         raise DataError(f"labels: expected {count:,} whole numbers from 0, one a sample, and got {given.dtype} {given.shape}")
     named = tuple(map(str, range(int(given.max()) + 1))) if classes is None else tuple(classes)

@@ -34,8 +34,8 @@ class Projected:
 
     latent: NDArray[np.float32]
     """(latent,)"""
-    label: int | None
-    """Index of its class."""
+    label: float | None
+    """Index of its class, or its number."""
     prompt: str | None
     sample: NDArray[Any]
     """(C, H, W), drawn from it."""
@@ -98,7 +98,7 @@ def project(
     at = int(chosen[best % _STARTS])
     return Projected(
         found.first[best].numpy(),
-        None if order.labels is None else int(order.labels[at]),
+        None if order.labels is None else order.labels[at].item(),
         None if order.prompts is None else order.prompts[at],
         samples.samples[best],
         _apart(data.levels(samples.samples[best]), data.levels(image)),

@@ -29,6 +29,7 @@ from gan_core import checkpoint, pictures, watch
 from gan_core.averaging import Average
 from gan_core.data.batches import Batches
 from gan_core.data.dataset import Dataset
+from gan_core.data.labels import Labels
 from gan_core.data.replay import Replay
 from gan_core.device import choose_device, choose_precision
 from gan_core.distributed import ALONE, Group, Parts
@@ -494,7 +495,7 @@ def _log(record: Path, images: int, numbers: Mapping[str, float]) -> None:
 
 
 def _signs(
-    recipe: Recipe[Any], average: Average, images: int, dataset: Dataset, real: NDArray[Any], real_labels: NDArray[np.int64] | None
+    recipe: Recipe[Any], average: Average, images: int, dataset: Dataset, real: NDArray[Any], real_labels: Labels | None
 ) -> dict[str, float]:
     """What tells whether the players are still learning; taken of the last step, and of the averaged generator."""
     probe = recipe.spec.probe(Generator(recipe.generator_config(images), average.network), dataset)
@@ -502,8 +503,8 @@ def _signs(
     players = {name: player for turn in recipe.turns for name, player in recipe.players.items() if name in turn.players}
     gradients = {f"{name}_gradient": watch.gradient_norm(player) for name, player in players.items()}
     signs: dict[str, float] = {"diversity": watch.diversity(samples, real), **gradients}
-    if probe.labels is not None and real_labels is not None:
-        within = watch.diversity_within_labels(samples, probe.labels, real, real_labels)
+    if (condition := recipe.data.condition) is not None and probe.labels is not None and real_labels is not None:
+        within = watch.diversity_within_labels(samples, condition.groups(probe.labels), real, condition.groups(real_labels))
         signs |= {} if within is None else {watch.WITHIN_LABELS: within}
     return signs
 

@@ -132,7 +132,9 @@ def described(generator: Generator, name: str, version: int | None) -> dict[str,
     else:
         inputs["latents"] = {"type": "float32", "shape": ["batch", config.latent], "holds": "independent standard normal deviates"}
     if _takes_labels(config):
-        inputs["labels"] = {"type": "int64", "shape": ["batch"], "holds": "index among `labels`"}
+        assert config.condition is not None  # noqa: S101
+        holds = config.condition.in_words if config.classes is None else "index among `labels`"
+        inputs["labels"] = {"type": np.dtype(config.condition.dtype).name, "shape": ["batch"], "holds": holds}
     about: dict[str, Any] = {
         "name": name,
         "version": version,
@@ -204,8 +206,8 @@ def _placed(out: Path) -> Iterator[Path]:
 
 
 def _takes_labels(config: GeneratorConfig) -> bool:
-    """Whether its network is told a label: every one that knows classes, but for those that translate in one way."""
-    return config.classes is not None and (config.inputs is None or config.targets is not None)
+    """Whether its network is told a label: every one that knows any, but for those that translate in one way."""
+    return config.condition is not None and (config.inputs is None or config.targets is not None)
 
 
 def _given(generator: Generator, count: int, side: int = 1) -> dict[str, Tensor]:
@@ -358,6 +360,8 @@ count = int(sys.argv[1]) if len(sys.argv) > 1 else 16
 given = {"latents": np.random.default_rng(0).standard_normal((count, LATENT), dtype=np.float32)}
 """
 _LABELS = 'given["labels"] = np.arange(count) % len(json.loads(about["labels"]))\n'
+_NUMBERS = 'given["labels"] = np.linspace({}, {}, count, dtype=np.float32)\n'
+_TO_NUMBER = 'given["labels"] = np.array([float(sys.argv[2])], dtype=np.float32)\n'
 _TO_LABEL = 'given["labels"] = np.array([json.loads(about["labels"]).index(sys.argv[2])])\n'
 _SHARES = 'shares = json.loads(about["label_shares"])\ngiven["labels"] = np.random.default_rng(1).choice(len(shares), count, p=shares)\n'
 _RUN = 'samples, values = session.run(["samples", "values"], given)\n'
@@ -367,6 +371,7 @@ def _loader(generator: Generator) -> str:
     """The program beside an exported network, for those who have no Gantry."""
     config = generator.config
     labels = "" if config.classes is None else _LABELS if config.schema is None or config.schema.shares is None else _SHARES
+    labels, to_label = (labels, _TO_LABEL) if config.data.numbers is None else (_NUMBERS.format(*config.data.numbers), _TO_NUMBER)
     drawn = _DRAW.replace("LATENT", str(config.latent)) + labels + _RUN
     if isinstance(config.data, Pixels) and not config.data.is_plain:  # which no library for pictures has a type for
         if config.inputs is not None:
@@ -379,7 +384,7 @@ def _loader(generator: Generator) -> str:
         body = (
             f'image = Image.open(sys.argv[1]).convert("{"L" if channels == 1 else "RGB"}").resize(({width}, {height}))\n'
             f'given = {{"images": np.asarray(image).reshape(1, {height}, {width}, {channels}).transpose(0, 3, 1, 2)}}\n'
-            f"{_TO_LABEL if config.targets is not None else ''}{_RUN}picture = samples[0].transpose(1, 2, 0)\n{picture}"
+            f"{to_label if config.targets is not None else ''}{_RUN}picture = samples[0].transpose(1, 2, 0)\n{picture}"
         )
         what = "PICTURE" if config.targets is None else "PICTURE LABEL"
         return _filled(f"python load.py {what} writes samples.png", body, pillow=True)

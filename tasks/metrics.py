@@ -224,6 +224,15 @@ METRICS: Mapping[str, Metric] = {
         "0 to 1",
         HIGHER,
     ),
+    "label_error": Metric(
+        "how far the number that generated samples show is from the one asked for, as a share of the range",
+        "Samples are drawn, or images translated, by a number, such as an age, and a regressor that was fitted on real training images "
+        "reads the number that each shows; the mean absolute difference is divided by the range of the training data. The regressor errs "
+        "on real images too: what held-out ones get stands beside it, and a generator that keeps to its numbers comes close to that.",
+        "0 to about 1; a third where the number has no effect, and numbers are spread evenly",
+        LOWER,
+        "Ding et al., 2021, arXiv:2011.07466 (CcGAN)",
+    ),
     "translated": Metric(
         "share of translations that a classifier takes for the target kind",
         "A classifier that tells the two kinds of image apart is fitted on real training images and judges translations of held-out ones. "

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
+from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, Self, get_args
 
@@ -135,6 +136,12 @@ class DataParams(Strict):
     label_pattern: Annotated[str, Field(min_length=1, max_length=1_000)] | None = None
     """labels in a file: what of each label counts, where it says more: a regular expression (Python's), of which what its parentheses hold,
     joined, or all that it finds, is the class. A file in whose label it is not found is left out."""
+    label_as: Literal["class", "number"] = "class"
+    """layout images and attributes: what a label means. `class`: the name of a class; `number`: a number, such as an age, an angle or a
+    thickness, which an image is drawn by (`train.condition: number`). An image without one goes to quarantine."""
+    bins: Annotated[tuple[float, ...], Field(strict=False)] | None = None
+    """layout images and attributes: labels are numbers, and these part them into classes in order: [0, 20, 40, 60] makes the classes
+    `0-20`, `20-40` and `40-60`, each from its first number up to, but not with, its last; the last class has its last as well."""
     group: Annotated[str, Field(min_length=1, max_length=1_000)] | None = None
     """Files: which belong together, such as views of one object or pictures of one person, so that all are held out or none: a regular
     expression (Python's) that is looked for in a file's path. What its parentheses hold, joined, or all that it finds, names the group, as
@@ -242,6 +249,13 @@ class DataParams(Strict):
             raise ValueError(f"{str(pattern)[:80]!r} is no regular expression: {error}") from None
         return pattern
 
+    @field_validator("bins")
+    @classmethod
+    def _rising(cls, bins: tuple[float, ...] | None) -> tuple[float, ...] | None:
+        if bins is not None and (len(bins) < 3 or not all(map(math.isfinite, bins)) or any(a >= b for a, b in pairwise(bins))):
+            raise ValueError(f"{list(bins)} are no bins; write three numbers or more, each larger than the one before, such as [0, 20, 40]")
+        return bins
+
     @field_validator("captions")
     @classmethod
     def _known_captions(cls, captions: str) -> str:
@@ -308,6 +322,13 @@ class DataParams(Strict):
         for key in ("label", "label_pattern"):
             if getattr(self, key) is not None and not is_table(self.source) and (self.annotations is None or self.layout == "captions"):
                 raise ValueError(f"{key}: says what of a file of labels counts; name the file in labels, such as metadata.jsonl")
+        for key in ("label_as", "bins"):
+            if key in given and (self.layout != "images" or self.corruption is not None or self.labels == "none"):
+                raise ValueError(f"{key}: says what labels of images mean, and there are none here; leave it out")
+        if self.bins is not None and self.label_as == "number":
+            raise ValueError("bins: makes classes of numbers, and label_as is number, which takes them as they are; leave one of them out")
+        if self.stack and self.label_as == "number":
+            raise ValueError("stack: combines classes, and label_as: number makes none; leave one of them out")
         if "folders" in given and self.layout not in FOLDER_LAYOUTS:
             raise ValueError(f"folders: only with layout {' or '.join(FOLDER_LAYOUTS)}, not {self.layout}")
         if "direction" in given and self.layout in (*LABELLED_LAYOUTS, "captions"):
@@ -324,6 +345,7 @@ class DataParams(Strict):
         others |= {"captions"} if self.layout != "captions" else set()
         others |= {"crops"} if self.fit != "random-crop" else set()
         others |= {"depth"} if self.depth == 8 else set()
+        others |= {"label_as"} if self.label_as == "class" else set()
         return {key: value for key, value in self.model_dump().items() if key not in others and value is not None}
 
     @model_validator(mode="after")
@@ -557,7 +579,8 @@ class EvaluateParams(Strict):
     """How a generator is scored on the held-out data."""
 
     features: Literal["auto", "classifier", "random", "inception", "segmentation"] = "auto"
-    """`auto`: a classifier fitted on the labels where there are any, a fixed random convolutional network otherwise and for pairs.
+    """`auto`: a classifier fitted on the labels where there are any, a fixed random convolutional network otherwise, for pairs, and where
+    labels are numbers, which a regressor beside it reads.
     `inception`: the network that published distances are measured by, whose weights are downloaded at the first use.
     `segmentation`, for pairs whose input is a label map: a network that finds the labels in real images, and then in generated ones."""
     features_seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
@@ -576,9 +599,9 @@ class RegisterParams(Strict):
     improve: str | None = None
     """The metric that decides, alone. None: `fid` for images, sounds, volumes and clips, or `kid` where they are too few for it,
     `radius_error` or `high_quality` for points, `detection` for tables, `ngram_distance` for sentences; together with `label_accuracy`,
-    `caption_recall`, `partner_recall`, `reverse_kl`, `iou_nna`, `motion_distance`, `translated` and `input_recall`, `partner_ratio`, or
-    `correlation_distance` and `utility`, or `detection` for sentences, where there are any: a challenger has to be better by one of these,
-    and worse by none."""
+    `label_error`, `caption_recall`, `partner_recall`, `reverse_kl`, `iou_nna`, `motion_distance`, `translated` and `input_recall`,
+    `partner_ratio`, or `correlation_distance` and `utility`, or `detection` for sentences, where there are any: a challenger has to be
+    better by one of these, and worse by none."""
     require: dict[str, str] = Field(default_factory=dict)
     """Floors that veto, as `recall: ">= 0.4"`. Where they are not named, `copies: "<= 0.05"` holds, and for tables
     `membership: "<= 0.1"` and `class_membership: "<= 0.1"`; they veto what chance does not explain."""
@@ -676,8 +699,12 @@ class Entry(Strict):
             if wrong := given & one.limits - own:
                 keys = ", ".join(f"validate.{key}" for key in sorted(wrong))
                 raise ValueError(f"{keys}: only for {one.family}, and {self.data.source} has none; take it out")
-        if self.data.labels == "none" and getattr(self.train, "condition", "none") == "label":
+        condition = getattr(self.train, "condition", "none")
+        if self.data.labels == "none" and condition == "label":
             raise ValueError("train.condition: label, and data.labels: none leaves no labels; change one of the two")
+        if condition != "none" and (condition == "number") != (self.data.label_as == "number"):
+            say = "set data.label_as: number, so that labels are numbers" if condition == "number" else "set condition: number"
+            raise ValueError(f"train.condition: {condition}, and data.label_as is {self.data.label_as}; {say}")
         if self.train.select == "best" and self.data.selection is None:
             raise ValueError(
                 "train.select: best scores snapshots on a part of the data that is kept for it, and data.selection is not set; "

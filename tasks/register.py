@@ -397,8 +397,8 @@ def _said(name: str, record: Mapping[str, Any]) -> str:
 
 
 def _described(config: GeneratorConfig) -> str:
-    classes = "" if config.classes is None else f" by {len(config.classes)} classes"
-    makes = f"{config.recipe} generator of {kinds.of(config.kind).makes}{classes}"
+    by = "" if config.condition is None else f" by {config.condition.in_short}"
+    makes = f"{config.recipe} generator of {kinds.of(config.kind).makes}{by}"
     return f"{makes}, shape {config.shape}, {config.images:,} {config.data.unit} shown, seed {config.seed}."
 
 

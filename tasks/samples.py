@@ -180,7 +180,7 @@ def _names(samples: Samples, classes: tuple[str, ...] | None, given: Inputs | No
         return list(given.names)
     if samples.labels is None:
         return list(samples.prompts or [""] * len(samples.samples))
-    return [classes[label] if classes is not None else str(label) for label in samples.labels.tolist()]
+    return [f"{label:g}" if isinstance(label, float) else label for label in samples.label_names(classes) or map(str, samples.labels)]
 
 
 def _safe(name: str) -> str:

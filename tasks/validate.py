@@ -121,7 +121,7 @@ def packed_order(rows: Sequence[Row], data: DataParams, kind: DataKind, pictures
     keys = [hashlib.sha256(f"{row.sha256}#{row.repeat}".encode()).hexdigest() if row.repeat else row.sha256 for row in good]
     keys = keys if data.group is None else groups.keys_by_group(keys, groups.groups_of([row.path for row in good], data.group))
     keys = keys if pictures is None else twins.together(keys, pictures(good))
-    labels = [row.label for row in good]
+    labels = [row.label if data.label_as == "class" else None for row in good]  # numbers are as many as samples
     splits = splits_of(keys, labels, data.seed, data.holdout, kind.fewest, kind.fewest_of_each, data.selection)
     parts: Sequence[Split] = ("train", "holdout") if data.selection is None else ("train", "holdout", "selection")
     packed: dict[str, list[Row]] = {split: [] for split in parts}

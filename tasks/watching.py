@@ -110,7 +110,8 @@ def _watched(workspace: Workspace, registry: Registry, version: Version, generat
 
 def _drawn(generator: Generator, kept: Kept) -> NDArray[Any]:
     """As many samples as were kept, of the same labels or prompts, and other latents."""
-    labels = np.array(kept.labels, dtype=np.int64) if kept.labels else None
+    condition = generator.config.condition
+    labels = np.array(kept.labels, dtype=condition.dtype) if kept.labels and condition is not None else None
     return generator.sample(len(kept.samples), _SEED, labels=labels, prompts=kept.prompts or None, unique=False).samples
 
 

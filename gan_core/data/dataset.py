@@ -4,7 +4,7 @@ A folder with
 
     dataset.json           format, kind, shape, classes, counts, sha256 of each array, and what else the kind of data has
     train.npy              samples, such as uint8 (N, C, H, W) for images or float32 (N, D) for points
-    train_labels.npy       int64 (N,), only where there are classes
+    train_labels.npy       (N,), only where there are labels: int64, the index of a class, or float32, a number
     train_inputs.npy       what the generator is given to make each sample of, only where it is given something else than the samples
     train_groups.npy       int64 (N,), only where it is known which samples of a translation by label are of one group
     holdout.npy            as train.npy: samples that training never sees; and likewise the others
@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from gan_core.data.labels import Classes, Condition, Labels, Numbers
 from gan_core.errors import ConfigError, DataError
 from gan_core.kinds import KINDS
 from gan_core.kinds.text import Captions
@@ -67,11 +68,13 @@ class DatasetSpec(ABC):
     counts: Mapping[str, int] = field(default_factory=dict)
     """Samples in each split."""
     classes: tuple[str, ...] | None = None
-    """Name of each label, or None where samples have no labels."""
+    """Name of each label; None where samples have no labels, or labels are numbers."""
     inputs: tuple[int, ...] | None = None
     """Shape of what the generator is given for one sample; None where it draws from latents alone."""
     sha256: Mapping[str, str] = field(default_factory=dict)
     """Digest of each array file's bytes."""
+    numbers: tuple[float, float] | None = None
+    """Where labels are numbers, the least and the greatest of the training split."""
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -95,8 +98,20 @@ class DatasetSpec(ABC):
 
     @property
     def n_classes(self) -> int:
-        """Number of labels; 0 where samples have none."""
+        """Number of classes; 0 where samples have none."""
         return len(self.classes or ())
+
+    @property
+    def condition(self) -> Condition | None:
+        """What labels are; None where samples have none."""
+        if self.classes is not None:
+            return Classes(self.classes)
+        return None if self.numbers is None else Numbers(*self.numbers)
+
+    @property
+    def unlabelled(self) -> Self:
+        """The same without labels."""
+        return replace(self, classes=None, numbers=None)
 
     @classmethod
     def of(cls, spec: DatasetSpec) -> Self:
@@ -129,8 +144,8 @@ class DatasetSpec(ABC):
         """Shape and type of each array of a split, by the end of its file's name."""
         count = self.counts[split]
         found: dict[str, tuple[tuple[int, ...], type[np.generic]]] = {"": ((count, *self.shape), self.dtype)}
-        if self.classes is not None:
-            found["_labels"] = ((count,), np.int64)
+        if self.condition is not None:
+            found["_labels"] = ((count,), self.condition.dtype)
         if self.inputs is not None:
             found["_inputs"] = ((count, *self.inputs), self.dtype)
         return found
@@ -152,15 +167,16 @@ class DatasetSpec(ABC):
         """What a network made, (N, ...), as samples (N, *shape) on the CPU: the inverse of `to_networks`."""
 
     def labels_drawn(self, n: int, seed: int) -> Tensor:
-        """Labels (n,), int64, of samples that nobody asked a label for: each class in turn."""
+        """Labels (n,) of samples that nobody asked a label for, of a data set that has some: by default as `Condition.evenly` has them."""
         import torch
 
-        return torch.arange(n) % len(self.classes or ())
+        assert self.condition is not None, "only where there are labels"  # noqa: S101
+        return torch.from_numpy(self.condition.evenly(n))
 
     def misfit(self, other: DatasetSpec) -> str | None:
         """Why samples of this kind cannot stand beside those of `other`, in words; None where they can.
 
-        This is a generator's, whose classes are None where it is unconditional.
+        This is a generator's, which has no labels where it is unconditional.
         """
         if (self.kind, self.shape) != (other.kind, other.shape):
             return f"draws {self.kind} of shape {self.shape}, and the data has {other.kind} of shape {other.shape}"
@@ -168,6 +184,8 @@ class DatasetSpec(ABC):
             return f"is given inputs of shape {self.inputs}, and the data has {other.inputs}"
         if self.classes is not None and self.classes != other.classes:
             return "knows other classes than the data has"
+        if self.numbers is not None and other.numbers is None:
+            return "is asked for a number, and the data's labels are none"
         return None
 
     def stands_beside(self, other: DatasetSpec) -> bool:
@@ -191,8 +209,9 @@ class DatasetSpec(ABC):
 class Dataset:
     """A packed data set, opened: its specification, and the arrays of each split.
 
-    Samples are (N, *spec.shape), such as uint8 (N, C, H, W) for images and float32 (N, D) for points; labels int64 (N,), where there are
-    any. `open` reads what the validate stage wrote; in a notebook `gan_core.data_from_arrays` and `data_from_folder` make one.
+    Samples are (N, *spec.shape), such as uint8 (N, C, H, W) for images and float32 (N, D) for points; labels (N,), where there are any,
+    int64, an index into the classes, or float32, numbers. `open` reads what the validate stage wrote; in a notebook
+    `gan_core.data_from_arrays` and `data_from_folder` make one.
 
     >>> import numpy as np
     >>> from gan_core import Dataset, data_from_arrays
@@ -203,7 +222,7 @@ class Dataset:
 
     spec: DatasetSpec
     samples: Mapping[str, NDArray[Any]]
-    labels: Mapping[str, NDArray[np.int64]]
+    labels: Mapping[str, Labels]
     inputs: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     captions: Mapping[str, Captions] = field(default_factory=dict)
     groups: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)

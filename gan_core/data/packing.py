@@ -28,7 +28,8 @@ def pack(
     folder: Path,
     rows: Mapping[str, Rows],  # of each split
     dtype: DTypeLike,  # that they have, and are kept in
-    labels: Mapping[str, Sequence[int]] | None = None,  # index into the classes of each, in the same order
+    labels: Mapping[str, Sequence[float]] | None = None,  # of each, in the same order
+    label_type: DTypeLike = np.int64,  # that these are kept in
     ending: str = "",  # of the files' names
 ) -> dict[str, int]:
     """Write each split's array, and its labels; returns how many rows each has.
@@ -42,7 +43,7 @@ def pack(
             raise DataError(f"{folder}: expected {np.dtype(dtype)} (N, ...) alike in all splits, {' and '.join(rows)}, and got {had}")
         write_rows(folder / f"{split}{ending}.npy", rows[split], rows[split].shape, dtype)
         if labels is not None:
-            np.save(folder / f"{split}_labels.npy", np.asarray(labels[split], dtype=np.int64), allow_pickle=False)
+            np.save(folder / f"{split}_labels.npy", np.asarray(labels[split], dtype=label_type), allow_pickle=False)
     return {split: rows[split].shape[0] for split in rows}
 
 

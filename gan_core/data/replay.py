@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from gan_core.data.dataset import Dataset
 from gan_core.data.gather import Gather
+from gan_core.data.labels import Labels
 from gan_core.data.shuffle import Shuffle
 from gan_core.errors import ConfigError, DataError
 from gan_core.randomness import mix
@@ -30,8 +31,8 @@ class Replay:
     dataset: Dataset
     rows: NDArray[np.int64]
     """(N,) those of its training split that are."""
-    labels: NDArray[np.int64] | None
-    """(N,) of each, among the classes of the new data."""
+    labels: Labels | None
+    """(N,) of each, among the classes of the new data, or its number."""
     of_batch: tuple[int, int]
     """So many samples of every batch of so many."""
 
@@ -52,6 +53,8 @@ class Replay:
         if reason := _misfit(new, old):
             raise DataError(f"train.replay: the data that the start was trained on {reason}; leave it out")
         rows, labels = np.arange(old.spec.counts["train"]), None
+        if new.spec.numbers is not None:
+            labels = old.labels["train"]
         if new.spec.classes is not None:
             index = {name: number for number, name in enumerate(new.spec.classes)}
             labels = np.array([index.get(name, -1) for name in old.spec.classes or ()])[old.labels["train"]]
@@ -74,8 +77,10 @@ def _misfit(new: Dataset, old: Dataset) -> str | None:
     here, there = new.spec, old.spec
     if (here.kind, here.shape, here.inputs) != (there.kind, there.shape, there.inputs):
         return f"has {there.kind} of shape {there.shape}, and this one has {here.kind} of shape {here.shape}"
+    if (here.condition is None) != (there.condition is None):
+        return f"has {'no ' if there.condition is None else ''}labels, unlike this one"
     if (here.classes is None) != (there.classes is None):
-        return f"has {'no ' if there.classes is None else ''}labels, unlike this one"
+        return f"is labelled with {'numbers' if there.classes is None else 'classes'}, unlike this one"
     if not here.stands_beside(there):
         return "has other columns, or values of another kind, than this one"
     return None

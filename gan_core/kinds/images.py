@@ -15,7 +15,7 @@ from gan_core import pictures
 from gan_core.data.dataset import PREVIEW_SEED, Dataset, write_spec
 from gan_core.data.packing import Rows, pack, sample_shape, write_rows
 from gan_core.errors import DataError
-from gan_core.kinds.pixels import Pixels, depth_of
+from gan_core.kinds.pixels import Pixels, depth_of, numbers_of
 
 if TYPE_CHECKING:
     from gan_core.generator import Generator
@@ -37,13 +37,13 @@ class Images(Pixels):
         cls,
         folder: Path,
         samples: Mapping[str, Rows],  # (N, C, H, W) of each split: uint8, uint16 or float32
-        labels: Mapping[str, Sequence[int]] | None = None,  # index into classes of each, in the same order
+        labels: Mapping[str, Sequence[float]] | None = None,  # index into classes of each, or without these its number, in the same order
         classes: tuple[str, ...] | None = None,
     ) -> Self:
         """Write images into `folder` as a packed data set; dataset.json is written last."""
-        depth = depth_of(samples)
-        counts = pack(folder, samples, samples["train"].dtype, labels)
-        return write_spec(folder, cls(sample_shape(samples), counts, classes, depth=depth))
+        depth, numbers = depth_of(samples), numbers_of(labels, classes)
+        counts = pack(folder, samples, samples["train"].dtype, labels, label_type=np.int64 if numbers is None else np.float32)
+        return write_spec(folder, cls(sample_shape(samples), counts, classes, numbers=numbers, depth=depth))
 
     def stack(self, folder: Path, seed: int) -> Self:
         """Turn these grey images, packed in `folder`, into stacks of three, as colour channels: the protocol of stacked MNIST

@@ -20,6 +20,7 @@ from numpy.typing import DTypeLike, NDArray
 from PIL import Image
 
 from gan_core.data.dataset import Dataset, DatasetSpec
+from gan_core.data.labels import Numbers
 from gan_core.data.packing import Rows
 from gan_core.data.scaling import channels_last, images_to_bytes, images_to_unit, unit_to_values, values_to_unit
 from gan_core.errors import DataError
@@ -150,6 +151,18 @@ def depth_of(samples: Mapping[str, Rows]) -> Literal[16, "float"] | None:
     if (dtype := np.dtype(samples["train"].dtype)) not in found:
         raise DataError(f"images: {dtype} values are not kept; make them {', '.join(one.name for one in found)}")
     return found[dtype]
+
+
+def numbers_of(labels: Mapping[str, Sequence[float] | NDArray[Any]] | None, classes: tuple[str, ...] | None) -> tuple[float, float] | None:
+    """The range of the training split's labels, by split, where these are numbers; None where they are classes, or there are none.
+
+    Raises:
+        DataError: they are all the same.
+    """
+    if labels is None or classes is not None:
+        return None
+    found = Numbers.of(labels["train"])
+    return found.low, found.high
 
 
 @dataclass(frozen=True)

@@ -50,10 +50,11 @@ _EPOCHS, _FEWEST, _MOST = 12, 20_000, 160_000  # how long a classifier is fitted
 _LONGER = 3  # times, where images are augmented
 _LEARNING_RATE, _WEIGHT_DECAY = 1e-2, 1e-2
 _NOISE = 0.1  # largest deviation of the noise that it learns to look through, in units of -1..1
+_LATER = ("values", "numbers")  # facts of a config that stand in its file where they say something
 _CALIBRATION = 2_000  # images whose activations set the scales of a random network
 
 
-ExtractorKind = Literal["classifier", "random", "inception", "matching", "segmentation", "stacked"]
+ExtractorKind = Literal["classifier", "random", "inception", "matching", "segmentation", "stacked", "regressor"]
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,8 @@ class ExtractorConfig:
     """The colours of the classes that a segmentation network tells apart, by pixel."""
     values: tuple[str, float, float] | None = None
     """Of images that are not 0 to 255 in 8 bits: the type of their values, and those that are black and white."""
+    numbers: tuple[float, float] | None = None
+    """The least and the greatest number that a regressor was fitted on."""
 
 
 class FeatureExtractor(ABC):
@@ -131,10 +134,14 @@ class FeatureExtractor(ABC):
         expected = "uint8" if self.config.values is None else self.config.values[0]
         if images.dtype != expected or images.shape[1:] != self.config.shape:
             raise DataError(f"features: expected {expected} images of {self.config.shape}, got {images.dtype} of {images.shape[1:]}")
-        device = next(self.network.parameters()).device
+        return self._features(self.network, images)
+
+    def _features(self, network: ImageNetwork, images: NDArray[Any]) -> NDArray[np.float32]:
+        """The same of a network that takes such images."""
+        device = next(network.parameters()).device
         results = np.empty((len(images), self.width), dtype=np.float32)
         with torch.inference_mode(), in_float32():
-            features = self.network.for_inference()
+            features = network.for_inference()
             size = min(self.most_at_once, _chunk(self.config.shape))
             for start in range(0, len(images), size):
                 # A copy, since a memory-mapped array cannot be written to and torch warns of that.
@@ -163,7 +170,7 @@ class FeatureExtractor(ABC):
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
         (temporary / "extractor.safetensors").write_bytes(data)
-        facts = {key: value for key, value in asdict(saved.config).items() if key != "values" or value is not None}
+        facts = {key: value for key, value in asdict(saved.config).items() if key not in _LATER or value is not None}
         text = json.dumps({"format": FORMAT, **facts}, indent=2, sort_keys=True)
         (temporary / "config.json").write_text(text + "\n")
         shutil.rmtree(folder, ignore_errors=True)
@@ -221,8 +228,8 @@ class ClassifierExtractor(FeatureExtractor):
         if len(spec.shape) < 3 or spec.classes is None or len(spec.classes) < 2:
             raise DataError("features: a classifier needs labelled images of at least two classes; use evaluate.features: random")
         device = torch.device(device)
-        network = _channels_last(_seeded_network(spec, len(spec.classes), seed).to(device))
-        _fit(network, Batches(dataset, seed, device), spec.counts["train"], seed, augmented)
+        network = _channels_last(seeded_network(spec, len(spec.classes), seed).to(device))
+        fit(network, Batches(dataset, seed, device), spec.counts["train"], seed, F.cross_entropy, "classifier", augmented)
         config = ExtractorConfig(cls.kind, spec.shape, spec.classes, seed, spec.digest, values=values_of(spec))
         fitted = cls(config, network)
         right = fitted.classify(fitted.features(dataset.samples["holdout"])) == dataset.labels["holdout"]
@@ -270,7 +277,7 @@ class RandomConvExtractor(FeatureExtractor):
         if len(spec.shape) < 3:
             raise DataError("features: a convolutional network needs images or volumes")
         device = torch.device(device)
-        network = _channels_last(_seeded_network(spec, 0, seed).to(device))
+        network = _channels_last(seeded_network(spec, 0, seed).to(device))
         for module in network.modules():
             if isinstance(module, nn.BatchNorm2d | nn.BatchNorm3d):
                 module.momentum = None  # the plain mean over the batches that follow
@@ -297,7 +304,7 @@ class ImageNetwork(nn.Module):
 class FeatureNetwork(ImageNetwork):
     """Strided convolutions of side 3 down to 4 pixels, then the mean of each of 128 channels: (N, C, ...) in -1..1 -> (N, 128).
 
-    Channels double with each halving. `forward` adds a linear layer to the classes' logits, where there are classes.
+    Channels double with each halving. `forward` adds a linear layer to the classes' logits, or to a number, where there are such.
     """
 
     def __init__(self, shape: tuple[int, ...], classes: int) -> None:
@@ -328,7 +335,7 @@ class FeatureNetwork(ImageNetwork):
         return lambda images: _pooled(trunk(images))
 
     def forward(self, images: Tensor) -> Tensor:
-        assert self.head is not None, "a random network has no classes"  # noqa: S101
+        assert self.head is not None, "a random network has no outputs"  # noqa: S101
         logits: Tensor = self.head(self.features(images))
         return logits
 
@@ -349,7 +356,7 @@ def _pooled(features: Tensor) -> Tensor:
     return features.mean(dim=tuple(range(2, features.dim())))
 
 
-def _seeded_network(spec: DatasetSpec, classes: int, seed: int) -> FeatureNetwork:
+def seeded_network(spec: DatasetSpec, classes: int, seed: int) -> FeatureNetwork:
     """A network whose first weights are a function of the seed; torch's global random state stays as it is."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -360,8 +367,16 @@ def _seeded_network(spec: DatasetSpec, classes: int, seed: int) -> FeatureNetwor
     return network
 
 
-def _fit(network: FeatureNetwork, batches: Batches, count: int, seed: int, augmented: bool) -> None:
-    """Fit a classifier on the labelled batches of `count` images."""
+def fit(
+    network: FeatureNetwork,
+    batches: Batches,
+    count: int,
+    seed: int,
+    loss: Callable[[Tensor, Tensor], Tensor],  # of the network's outputs (N, K) and labels (N,)
+    what: str,  # the network is called
+    augmented: bool = False,
+) -> None:
+    """Fit a network on the labelled batches of `count` images."""
     size = min(count, 128 if count >= 10_000 else 64)
     steps = steps_for(count, size, _EPOCHS, _FEWEST, _MOST) * (_LONGER if augmented else 1)
     noise = torch.Generator().manual_seed(seed)
@@ -371,11 +386,11 @@ def _fit(network: FeatureNetwork, batches: Batches, count: int, seed: int, augme
         real = _augmented(batch.real, seed, step) if augmented else batch.real
         deviations = _NOISE * torch.rand(size, *[1] * (real.dim() - 1), generator=noise)
         noisy = real + (deviations * torch.randn(real.shape, generator=noise)).to(real)
-        return F.cross_entropy(network(noisy.contiguous(memory_format=channels_last(noisy.dim()))), cast(Tensor, batch.labels))
+        return loss(network(noisy.contiguous(memory_format=channels_last(noisy.dim()))), cast(Tensor, batch.labels))
 
     network.train()
     with in_float32():
-        one_cycle(network.parameters(), loss_at, steps, _LEARNING_RATE, _WEIGHT_DECAY, "classifier")
+        one_cycle(network.parameters(), loss_at, steps, _LEARNING_RATE, _WEIGHT_DECAY, what)
 
 
 def _augmented(images: Tensor, seed: int, step: int) -> Tensor:
@@ -426,6 +441,7 @@ _EXTRACTORS: Mapping[str, tuple[str, str]] = {
     "matching": ("matching", "MatchingExtractor"),
     "segmentation": ("segmentation", "SegmentationExtractor"),
     "stacked": ("stacked", "StackedExtractor"),
+    "regressor": ("regression", "RegressorExtractor"),
 }
 """Where the class of each kind is; imported when it is needed, since some stand on this module, and some on large libraries."""
 
@@ -450,7 +466,7 @@ def _read_config(path: Path) -> ExtractorConfig:
         for key in ("classes", "vocabulary"):
             fields[key] = None if fields.get(key) is None else tuple(fields[key])
         fields["palette"] = tuple(map(tuple, fields["palette"])) if fields.get("palette") else None
-        fields["values"] = tuple(fields["values"]) if fields.get("values") else None
+        fields |= {key: tuple(fields[key]) if fields.get(key) else None for key in _LATER}
         return ExtractorConfig(**fields)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from None

@@ -14,6 +14,7 @@ from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import spectral_norm
 
 from gan_core.data.dataset import DatasetSpec
+from gan_core.data.labels import Classes, Condition, Numbers
 from gan_core.data.scaling import channels_last
 from gan_core.distributed import own_part, whole
 from gan_core.errors import ConfigError
@@ -22,6 +23,7 @@ from gan_core.params.common import common_halvings, nearest_sides, sides_in_word
 
 _FEWEST_FIRST = 4  # of a side that is halved by itself, at least left
 _LEAST = 1e-4  # under a root, as a share of features of size 1
+_KNOTS = 9  # numbers of which something is learned by itself
 
 
 Normalization = Literal["none", "batch", "spectral", "instance"]
@@ -131,6 +133,30 @@ class LabelEmbedding(nn.Embedding):
     """What is learned of each class, a row a class, in the order of the data set's classes."""
 
 
+class NumberEmbedding(nn.Embedding):
+    """What is learned of numbers (N,): a row at each of some, evenly spaced over their range, and between two of them what lies between.
+
+    So what is learned of one number holds for those near it as well, which the labels of CcGAN are made for (Ding et al., 2021).
+    """
+
+    def __init__(self, numbers: Numbers, width: int) -> None:
+        super().__init__(_KNOTS, width)
+        self.numbers = numbers
+
+    def forward(self, labels: Tensor) -> Tensor:
+        places = self.numbers.shares(labels.float()).clamp(0.0, 1.0) * (_KNOTS - 1)
+        shares = (1 - (places[:, None] - torch.arange(_KNOTS, device=labels.device)).abs()).clamp(min=0.0)
+        embedded: Tensor = shares.to(self.weight.dtype) @ self.weight
+        return embedded
+
+
+def embedding_of(condition: Condition | None, width: int) -> nn.Embedding | None:
+    """What a network learns of labels: (N,) -> (N, width); None where there are none."""
+    if isinstance(condition, Classes):
+        return LabelEmbedding(len(condition.names), width)
+    return NumberEmbedding(condition, width) if isinstance(condition, Numbers) else None
+
+
 class WordEmbedding(nn.Embedding):
     """What is learned of each word, a row a token, in the order of the data set's vocabulary."""
 
@@ -143,11 +169,11 @@ def rows_of(network: nn.Module, kind: type[LabelEmbedding | WordEmbedding]) -> l
 
 
 class LabelledLatent(nn.Module):
-    """Joins a latent and an embedding of its label: (N, L), (N,) -> (N, L + E); the latent alone without classes."""
+    """Joins a latent and an embedding of its label: (N, L), (N,) -> (N, L + E); the latent alone without labels."""
 
-    def __init__(self, latent: int, classes: int) -> None:
+    def __init__(self, latent: int, condition: Condition | None) -> None:
         super().__init__()
-        self.embedding = LabelEmbedding(classes, min(latent, 64)) if classes else None
+        self.embedding = embedding_of(condition, min(latent, 64))
         self.width = latent + (self.embedding.embedding_dim if self.embedding else 0)
 
     def forward(self, latents: Tensor, labels: Tensor | None) -> Tensor:
@@ -184,22 +210,30 @@ class MixtureLatent(nn.Module):
 class ProjectionHead(nn.Module):
     """Logits from features, by label through their inner product with an embedding (Miyato and Koyama, 2018).
 
-    (N, F), (N,) -> (N,); without classes a plain linear layer. With `batch_distance` each sample's distance to its like in the batch is
+    (N, F), (N,) -> (N,); without labels a plain linear layer. With `batch_distance` each sample's distance to its like in the batch is
     one more feature.
     """
 
     def __init__(
-        self, features: int, classes: int, batch_distance: bool = False, wrap: Callable[[nn.Module], nn.Module] = lambda module: module
+        self,
+        features: int,
+        condition: Condition | None,
+        batch_distance: bool = False,
+        wrap: Callable[[nn.Module], nn.Module] = lambda module: module,
     ) -> None:
         super().__init__()
         self.batch_distance = batch_distance
         features += self.batch_distance
         self.linear = wrap(Linear(features, 1))
-        self.embedding = wrap(LabelEmbedding(classes, features)) if classes else None
+        embedding = embedding_of(condition, features)
+        self.embedding = None if embedding is None else wrap(embedding)
+        self.by_class = isinstance(condition, Classes)
 
     def forward(self, features: Tensor, labels: Tensor | None) -> Tensor:
         if self.batch_distance:
-            features = torch.cat([features, distance_in_batch(features, labels)[:, None].to(features.dtype)], dim=1)
+            features = torch.cat(
+                [features, distance_in_batch(features, labels if self.by_class else None)[:, None].to(features.dtype)], dim=1
+            )
         logits: Tensor = self.linear(features).squeeze(1)
         if self.embedding is not None:
             assert labels is not None, "a conditional discriminator needs labels"  # noqa: S101

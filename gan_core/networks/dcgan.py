@@ -65,7 +65,7 @@ class DcganGenerator(nn.Module):
         nd = Layers.of(data.network_shape)
         factors, sides = factors_of(data, "dcgan")
         widths = _channels(params, data.network_shape, len(factors), "generator")
-        self.input = LabelledLatent(latent, data.n_classes)
+        self.input = LabelledLatent(latent, data.condition)
         self.dense = Linear(self.input.width, widths[0] * math.prod(sides), bias=normalization != "batch")
         self.start = (widths[0], *sides)
         layers: list[nn.Module] = [batch_norm(widths[0], normalization, nd), nn.ReLU()]
@@ -114,7 +114,7 @@ class DcganDiscriminator(nn.Module):
             layers += [normalized(Linear(features, params.hidden), normalization), nn.LeakyReLU(0.2)]
             features = params.hidden
         self.layers = nn.Sequential(*layers)
-        self.head = ProjectionHead(features, data.n_classes, params.batch_distance, lambda module: normalized(module, normalization))
+        self.head = ProjectionHead(features, data.condition, params.batch_distance, lambda module: normalized(module, normalization))
         if normalization != "spectral":
             self.apply(dcgan_init)
 

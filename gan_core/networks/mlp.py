@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from gan_core.data.dataset import DatasetSpec
-from gan_core.networks.common import Dropout, LabelEmbedding, LabelledLatent, MixtureLatent, normalized
+from gan_core.networks.common import Dropout, LabelledLatent, MixtureLatent, embedding_of, normalized
 from gan_core.networks.linear import Linear
 from gan_core.params.networks import MlpDiscriminatorParams, MlpGeneratorParams
 
@@ -25,7 +25,7 @@ class MlpGenerator(nn.Module):
         images = len(data.network_shape) == 3
         self.shape = data.network_shape
         self.mixture = MixtureLatent(latent, params.components) if params.components else nn.Identity()
-        self.input = LabelledLatent(latent - bool(params.components), data.n_classes)
+        self.input = LabelledLatent(latent - bool(params.components), data.condition)
         layers: list[nn.Module] = []
         width = self.input.width
         for hidden in params.widths or ((256, 512, 1024) if images else (128, 128)):
@@ -55,9 +55,9 @@ class MlpDiscriminator(nn.Module):
         super().__init__()
         images = len(data.network_shape) == 3
         normalization = params.normalization or "none"
-        self.embedding = LabelEmbedding(data.n_classes, 64) if data.n_classes else None
+        self.embedding = embedding_of(data.condition, 64)
         layers: list[nn.Module] = []
-        width = math.prod(data.network_shape) + (64 if data.n_classes else 0)
+        width = math.prod(data.network_shape) + (0 if self.embedding is None else 64)
         for hidden in params.widths or ((1024, 512, 256) if images else (128, 128)):
             layers += [normalized(Linear(width, hidden), normalization), nn.LeakyReLU(0.2)]
             if normalization == "batch":

@@ -24,7 +24,7 @@ from torch.utils.checkpoint import checkpoint
 from gan_core.data.dataset import DatasetSpec
 from gan_core.data.scaling import channels_last
 from gan_core.errors import ConfigError
-from gan_core.networks.common import LabelEmbedding, LabelledLatent, Layers, resolutions
+from gan_core.networks.common import LabelledLatent, Layers, embedding_of, resolutions
 from gan_core.networks.linear import Linear
 from gan_core.params.networks import ModernDiscriminatorParams, ModernGeneratorParams
 
@@ -148,7 +148,7 @@ class ModernGenerator(nn.Module):
         layers = Layers.of(data.network_shape)
         levels, sides = resolutions(data.network_shape, "modern")
         widths, depths, groups = settled_by_resolution(params, levels)
-        self.input = LabelledLatent(latent, data.n_classes)
+        self.input = LabelledLatent(latent, data.condition)
         self.dense = Linear(self.input.width, widths[0], bias=False)
         _begin(self.dense)
         self.sides = sides
@@ -193,9 +193,9 @@ class ModernDiscriminator(nn.Module):
             self.transitions.append(_transition(width, after, layers))
         channels = widths[-1]
         self.basis = nn.Parameter(torch.randn(channels, math.prod(sides)) / math.sqrt(math.prod(sides)))
-        self.dense = Linear(channels, channels if data.n_classes else 1, bias=False)
+        self.dense = Linear(channels, 1 if data.condition is None else channels, bias=False)
         _begin(self.dense)
-        self.embedding = LabelEmbedding(data.n_classes, channels) if data.n_classes else None
+        self.embedding = embedding_of(data.condition, channels)
         if self.embedding is not None:
             nn.init.normal_(self.embedding.weight, 0.0, 1 / math.sqrt(channels))
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from gan_core.data.labels import Condition
 from gan_core.errors import ConfigError
-from gan_core.networks.common import Dropout, LabelEmbedding, Normalization, batch_norm, dcgan_init, normalized
+from gan_core.networks.common import Dropout, Normalization, batch_norm, dcgan_init, embedding_of, normalized
 
 DEFAULT_WIDTH = 32
 _PROJECTED = 32  # features of a patch that meet what is learned of a label
@@ -17,7 +18,7 @@ HALVINGS = {16: 1, 34: 2, 70: 3}
 class PatchDiscriminator(nn.Module):
     """A logit for each patch: (N, C, H, W) -> (N, h, w); with `inputs`, of input and output side by side.
 
-    A convolution each halving of the side, and one more; 64-128-256-512 channels in the paper. With classes it also takes the labels (N,)
+    A convolution each halving of the side, and one more; 64-128-256-512 channels in the paper. With a condition it also takes labels (N,)
     that images are said to have, and every patch's features meet what is learned of them (projection: Miyato and Koyama, 2018).
     """
 
@@ -29,7 +30,7 @@ class PatchDiscriminator(nn.Module):
         normalization: Normalization = "none",
         dropout: float = 0.0,
         inputs: tuple[int, ...] | None = None,  # (C', H, W) of what is shown beside them
-        classes: int = 0,
+        condition: Condition | None = None,
     ) -> None:
         super().__init__()
         widths = tuple(width * 2**level for level in range(HALVINGS[patch] + 1))
@@ -45,9 +46,10 @@ class PatchDiscriminator(nn.Module):
                 layers.append(batch_norm(width, normalization))
             layers += [nn.LeakyReLU(0.2), *([Dropout(dropout)] if dropout else [])]
             channels = width
-        layers.append(normalized(nn.Conv2d(channels, 1 + (_PROJECTED if classes else 0), 4, 1, 1), normalization))
+        layers.append(normalized(nn.Conv2d(channels, 1 if condition is None else 1 + _PROJECTED, 4, 1, 1), normalization))
         self.layers = nn.Sequential(*layers)
-        self.embedding = normalized(LabelEmbedding(classes, _PROJECTED), normalization) if classes else None
+        embedding = embedding_of(condition, _PROJECTED)
+        self.embedding = None if embedding is None else normalized(embedding, normalization)
         if normalization != "spectral":
             self.apply(dcgan_init)
 

@@ -13,17 +13,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gan_core.data.dataset import DatasetSpec
+from gan_core.data.labels import Condition
 from gan_core.data.scaling import channels_last
 from gan_core.networks.common import (
     IMAGE_LAYERS,
     Dropout,
     Factors,
-    LabelEmbedding,
     LabelledLatent,
     Layers,
     Normalization,
     ProjectionHead,
     batch_norm,
+    embedding_of,
     factors_of,
     normalized,
 )
@@ -37,12 +38,14 @@ DEFAULT_WIDTH = 128
 class GeneratorBlock(nn.Module):
     """(N, C, ...) -> (N, C', ...) with every side doubled; by label in its normalisation's scale and shift (de Vries et al., 2017)."""
 
-    def __init__(self, channels: int, out: int, classes: int, layers: Layers = IMAGE_LAYERS, factors: Factors = (2, 2)) -> None:
+    def __init__(
+        self, channels: int, out: int, condition: Condition | None, layers: Layers = IMAGE_LAYERS, factors: Factors = (2, 2)
+    ) -> None:
         super().__init__()
         self.factors = tuple(map(float, factors))
-        self.norm1 = ConditionalBatchNorm(channels, classes, layers)
+        self.norm1 = ConditionalBatchNorm(channels, condition, layers)
         self.conv1 = layers.convolution(channels, out, 3, padding=1)
-        self.norm2 = ConditionalBatchNorm(out, classes, layers)
+        self.norm2 = ConditionalBatchNorm(out, condition, layers)
         self.conv2 = layers.convolution(out, out, 3, padding=1)
         self.skip = layers.convolution(channels, out, 1, bias=False) if channels != out else nn.Identity()
 
@@ -55,12 +58,12 @@ class GeneratorBlock(nn.Module):
 
 
 class ConditionalBatchNorm(nn.Module):
-    """Batch normalisation whose scale and shift depend on the label; a plain one without classes."""
+    """Batch normalisation whose scale and shift depend on the label; a plain one without labels."""
 
-    def __init__(self, channels: int, classes: int, layers: Layers = IMAGE_LAYERS) -> None:
+    def __init__(self, channels: int, condition: Condition | None, layers: Layers = IMAGE_LAYERS) -> None:
         super().__init__()
-        self.norm = layers.batch_norm(channels, affine=not classes)
-        self.affine = LabelEmbedding(classes, 2 * channels) if classes else None
+        self.norm = layers.batch_norm(channels, affine=condition is None)
+        self.affine = embedding_of(condition, 2 * channels)
         if self.affine is not None:
             with torch.no_grad():
                 self.affine.weight[:, :channels] = 1.0
@@ -83,10 +86,10 @@ class ResidualGenerator(nn.Module):
         layers = Layers.of(data.network_shape)
         factors, sides = factors_of(data, "residual")
         width = params.width or DEFAULT_WIDTH
-        self.input = LabelledLatent(latent, data.n_classes)
+        self.input = LabelledLatent(latent, data.condition)
         self.dense = Linear(self.input.width, width * math.prod(sides))
         self.start = (width, *sides)
-        self.blocks = nn.ModuleList(GeneratorBlock(width, width, data.n_classes, layers, by) for by in reversed(factors))
+        self.blocks = nn.ModuleList(GeneratorBlock(width, width, data.condition, layers, by) for by in reversed(factors))
         self.norm = batch_norm(width, "batch", layers)
         self.to_image = layers.convolution(width, data.network_shape[0], 3, padding=1)
 
@@ -137,7 +140,7 @@ class ResidualDiscriminator(nn.Module):
         self.blocks = nn.Sequential(*blocks)
         self.dropout = Dropout(params.dropout)
         wrap = partial(normalized, normalization="spectral" if spectral else "none")
-        self.head = ProjectionHead(width, data.n_classes, params.batch_distance, wrap)
+        self.head = ProjectionHead(width, data.condition, params.batch_distance, wrap)
 
     def forward(self, samples: Tensor, labels: Tensor | None = None) -> Tensor:
         features = F.relu(self.blocks(samples)).sum(dim=tuple(range(2, samples.dim())))

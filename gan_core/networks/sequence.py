@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from gan_core.data.dataset import DatasetSpec
 from gan_core.kinds.text import PADDING, UNKNOWN
-from gan_core.networks.common import Dropout, LabelEmbedding, ProjectionHead, WordEmbedding
+from gan_core.networks.common import Dropout, ProjectionHead, WordEmbedding, embedding_of
 from gan_core.networks.linear import Linear, linear
 from gan_core.params.networks import SequenceDiscriminatorParams, SequenceGeneratorParams
 
@@ -40,7 +40,7 @@ class SequenceGenerator(nn.Module):
         self.length, self.words = data.network_shape
         self.width = params.width or WIDTH
         self.embedding = WordEmbedding(self.words, params.embedding)
-        self.label = LabelEmbedding(data.n_classes, self.width) if data.n_classes else None
+        self.label = embedding_of(data.condition, self.width)
         self.start = nn.Parameter(torch.zeros(params.embedding))
         self.gates = Linear(params.embedding, 3 * self.width)
         self.recurrent = Linear(self.width, 3 * self.width)
@@ -156,7 +156,7 @@ class SequenceDiscriminator(nn.Module):
                 layers.append(Dropout(params.dropout))
             channels = width
         self.layers = nn.Sequential(*layers)
-        self.head = ProjectionHead(2 * width, data.n_classes, params.batch_distance)
+        self.head = ProjectionHead(2 * width, data.condition, params.batch_distance)
 
     def forward(self, samples: Tensor, labels: Tensor | None = None) -> Tensor:
         embedded = linear(samples.flatten(0, 1), self.embedding.weight.T).view(*samples.shape[:2], -1)

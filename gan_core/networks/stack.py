@@ -155,7 +155,7 @@ class _Doubling(GeneratorBlock):
     """A generator's residual block without labels."""
 
     def __init__(self, channels: int, out: int) -> None:
-        super().__init__(channels, out, classes=0)
+        super().__init__(channels, out, condition=None)
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         return super().forward(x, labels)

@@ -35,7 +35,7 @@ class TabularGenerator(nn.Module):
         self.choices = encoding.choices
         for name, gate in zip(("gate_factors", "gate_constants"), _gates(encoding), strict=True):
             self.register_buffer(name, gate, persistent=False)
-        self.input = LabelledLatent(latent - self.choices.width, data.n_classes)
+        self.input = LabelledLatent(latent - self.choices.width, data.condition)
         self.layers = nn.ModuleList()
         width = self.input.width
         for hidden in params.widths:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from gan_core.data.dataset import DatasetSpec
-from gan_core.networks.common import LabelEmbedding, dcgan_init
+from gan_core.data.labels import Condition
+from gan_core.networks.common import dcgan_init, embedding_of
 from gan_core.params.networks import LabelledTranslatorParams, TranslatorParams
 
 _STYLE = 64  # what is learned of each label
@@ -56,15 +57,15 @@ class Translator(nn.Module):
 
     `width` channels in front of the first downsampling, twice as many behind each; `downsamplings` halve the side, so it has to be a
     multiple of 2 to their power. Reflection padding, instance normalisation; weights from N(0, 0.02). With `skip`, what the layers
-    make is added to the image, so that it starts near the identity; values may then lie a little outside. With classes it takes labels
+    make is added to the image, so that it starts near the identity; values may then lie a little outside. With a condition it takes labels
     (N,) beside the images, and tells every normalised layer what is learned of them.
     """
 
-    def __init__(self, params: TranslatorParams | LabelledTranslatorParams, data: DatasetSpec, classes: int = 0) -> None:
+    def __init__(self, params: TranslatorParams | LabelledTranslatorParams, data: DatasetSpec, condition: Condition | None = None) -> None:
         super().__init__()
         blocks = params.with_blocks(min(data.shape[1:])).blocks or 0
-        images, width, style = data.shape[0], params.width, _STYLE if classes else 0
-        self.embedding = LabelEmbedding(classes, style) if classes else None
+        images, width, style = data.shape[0], params.width, 0 if condition is None else _STYLE
+        self.embedding = embedding_of(condition, style)
         layers = [*_convolution(images, width, 7, style), nn.ReLU(inplace=True)]
         for _ in range(params.downsamplings):
             layers += [nn.Conv2d(width, 2 * width, 3, stride=2, padding=1), *_normalized(2 * width, style), nn.ReLU(inplace=True)]
@@ -94,7 +95,7 @@ class LabelledTranslator(Translator):
     """The same, told a label: (N, C, H, W), (N,) -> (N, C, H, W)."""
 
     def __init__(self, params: LabelledTranslatorParams, data: DatasetSpec, latent: int = 0) -> None:
-        super().__init__(params, data, data.n_classes)
+        super().__init__(params, data, data.condition)
 
 
 class RoundTrip(nn.Module):

@@ -59,8 +59,8 @@ class LikelihoodParams(Strict):
 
 
 class GanParams(TrainParams):
-    """The classic game: a generator of images, points, sounds, volumes, clips or sentences against a discriminator, unconditional or
-    by label.
+    """The classic game: a generator of images, points, sounds, volumes, clips or sentences against a discriminator, unconditional, by
+    label or by a number.
 
     Sections may be given as in params.yaml. What does not exist or fit is refused.
 
@@ -75,7 +75,9 @@ class GanParams(TrainParams):
     warm_share = 0.25  # docs/retraining.md has what earned it
 
     recipe: Literal["gan"] = "gan"
-    condition: Literal["none", "label"] = "none"
+    condition: Literal["none", "label", "number"] = "none"
+    """What samples are drawn by. `label`: one of the data's classes; `number`: images by a number, such as an age, between the least and
+    the greatest of the training data (`data.label_as`)."""
     latent: Annotated[int, Field(gt=0, le=4096)] = 64
     generator: AnyGenerator = AutoGeneratorParams()
     discriminator: AnyDiscriminator = AutoDiscriminatorParams()
@@ -119,7 +121,7 @@ class GanParams(TrainParams):
             raise ValueError(
                 "augment: adaptive follows how surely a discriminator tells real samples, and a critic (wasserstein) tells none"
             )
-        if self.mismatch and self.condition != "label":
+        if self.mismatch and self.condition == "none":
             raise ValueError("mismatch shows samples under wrong labels, and condition is none; set condition: label")
         if self.penalty is not None and self.penalty.gradient and self.penalty.clip:
             raise ValueError("penalty.gradient and penalty.clip are two answers to one question; set one of them")
@@ -169,7 +171,7 @@ class GanParams(TrainParams):
     def problems(self, kind: str, size: Sides | None) -> list[str]:
         found = []
         if kind == "points":
-            found += ["train.condition: points have no labels; use none"] if self.condition == "label" else []
+            found += ["train.condition: points have no labels; use none"] if self.condition != "none" else []
             found += [_NO_AUGMENT] if self.augment else []
         if kind == "sentences":
             found += [_NO_AUGMENT] if self.augment else []

@@ -25,6 +25,9 @@ class StarGanParams(TrainParams):
     least = 20_000
 
     recipe: Literal["stargan"] = "stargan"
+    condition: Literal["label", "number"] = "label"
+    """What an image is translated to. `label`: one of the data's classes; `number`: a number, such as an age, between the least and the
+    greatest of the training data (`data.label_as`)."""
     batch: Annotated[int, Field(ge=1, le=65_536)] = 8
     optimizer: OptimizerParams = OptimizerParams(learning_rate=2e-4, betas=(0.5, 0.999), decay=0.5)
     generator: LabelledTranslatorParams = LabelledTranslatorParams()

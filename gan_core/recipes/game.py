@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from gan_core.data.batches import Batch
 from gan_core.data.dataset import Dataset, DatasetSpec
+from gan_core.errors import ConfigError
 from gan_core.generator import Generator, GeneratorConfig
 from gan_core.losses import DECISION_BOUNDARY, share_called_real, share_in_order
 from gan_core.params import TrainParams
@@ -64,6 +65,20 @@ def describe_logits(real_logits: Tensor, fake_logits: Tensor, loss: str) -> dict
     return numbers
 
 
+def check_condition(asked: str, spec: DatasetSpec) -> None:
+    """See that the data's labels are what `train.condition` asks for.
+
+    Raises:
+        ConfigError: they are not, or there are none.
+    """
+    if asked == "label" and spec.classes is None:
+        has = "has no labels; use none, or a folder a class" if spec.numbers is None else "is labelled with numbers; use number"
+        raise ConfigError(f"train.condition: label was asked for, and the data {has}")
+    if asked == "number" and spec.numbers is None:
+        has = "no labels" if spec.classes is None else "classes"
+        raise ConfigError(f"train.condition: number was asked for, and the data has {has}; set data.label_as: number, or use another")
+
+
 Params = TypeVar("Params", bound=TrainParams)
 
 
@@ -77,7 +92,7 @@ class Recipe(ABC, Generic[Params]):
     network: NetworkParams
     """Of that player, with nothing left open."""
     data: DatasetSpec
-    """What it makes: the data set's specification, without classes where it is unconditional."""
+    """What it makes: the data set's specification, without labels where it is unconditional."""
     latent: int = 0
     """Length of its latents; 0 where it is given something else."""
     generator_from: float = 0.0

@@ -1,14 +1,13 @@
 """The classic game: a generator of points, images, sounds, volumes, clips or sentences against a discriminator (a critic, with the
 Wasserstein loss).
 
-Unconditional or by label; the losses of `losses.py` and the penalties of `penalties.py`, in any combination that params.py allows. A
-generator of sentences learns by their likelihood first, and beside the game.
+Unconditional, by label or number; the losses of `losses.py` and the penalties of `penalties.py`, in any combination that params.py allows.
+A generator of sentences learns by their likelihood first, and beside the game.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +23,7 @@ from gan_core.networks import build_discriminator, build_generator
 from gan_core.networks.common import layers_of
 from gan_core.params import GanParams
 from gan_core.penalties import clip_weights, penalties
-from gan_core.recipes.game import Move, Recipe, Turn, describe_logits
+from gan_core.recipes.game import Move, Recipe, Turn, check_condition, describe_logits
 
 
 class Gan(Recipe[GanParams]):
@@ -34,10 +33,9 @@ class Gan(Recipe[GanParams]):
 
     def __init__(self, params: GanParams, spec: DatasetSpec, device: torch.device) -> None:
         super().__init__(params, spec, device)
-        if params.condition == "label" and spec.classes is None:
-            raise ConfigError("train.condition: label was asked for, and the data has no labels; use none, or a folder a class")
-        self.conditional = params.condition == "label"
-        self.data = spec if self.conditional else replace(spec, classes=None)
+        check_condition(params.condition, spec)
+        self.conditional = params.condition != "none"
+        self.data = spec if self.conditional else spec.unlabelled
         self.penalty = params.settled_penalty(spec.network_shape)
         try:
             networks = params.settled_players(spec.kind)
@@ -103,8 +101,8 @@ class Gan(Recipe[GanParams]):
         if self.strength is not None:
             numbers |= {"overfitting": overfitting(numbers), "augment_strength": self.strength.strength.clone()}
         if self.params.mismatch and labels is not None:
-            wrong = (labels + torch.randint_like(labels, 1, self.data.n_classes)) % self.data.n_classes
-            wrong_logits = self.players["discriminator"](self._seen(real), wrong).float()
+            assert self.data.condition is not None  # noqa: S101
+            wrong_logits = self.players["discriminator"](self._seen(real), self.data.condition.others(labels)).float()
             loss = loss + self.params.mismatch * self.discriminator_loss(real_logits, wrong_logits, self.params.label_smoothing)
             numbers["wrong_label_score"] = wrong_logits.detach().mean()
         if moves % self.penalty.every == 0:

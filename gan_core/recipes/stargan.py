@@ -1,4 +1,4 @@
-"""Translation by label: one translator for all labels, one discriminator (StarGAN, Choi et al., 2018).
+"""Translation by label or number: one translator for all labels, one discriminator (StarGAN, Choi et al., 2018).
 
 The translator makes of an image what it would be with a label, and of that, with the image's own label, the image again. The
 discriminator is shown images with the labels that they have or are to have, and judges patches.
@@ -23,7 +23,7 @@ from gan_core.networks import build_generator
 from gan_core.networks.patch import PatchDiscriminator
 from gan_core.params import StarGanParams
 from gan_core.penalties import clip_weights, penalties
-from gan_core.recipes.game import Move, Recipe, Turn, describe_logits
+from gan_core.recipes.game import Move, Recipe, Turn, check_condition, describe_logits
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,8 @@ class StarGan(Recipe[StarGanParams]):
         sides = spec.shape[1:]
         if misfits := params.problems(spec.kind, sides):
             raise ConfigError(misfits[0])
-        if spec.n_classes < 2:
+        check_condition(params.condition, spec)
+        if spec.numbers is None and spec.n_classes < 2:
             raise ConfigError(f"translation by label is between labels, at least two, and the data has {spec.n_classes}; see data.labels")
         discriminator = params.discriminator
         self.network = params.generator.with_blocks(min(sides))
@@ -58,7 +59,7 @@ class StarGan(Recipe[StarGanParams]):
         patch = discriminator.settled_patch(min(sides))
         self.players = {
             "generator": build_generator(self.network, spec, self.latent).to(device),
-            "discriminator": PatchDiscriminator(spec.shape, patch, discriminator.width, normalization, classes=spec.n_classes).to(device),
+            "discriminator": PatchDiscriminator(spec.shape, patch, discriminator.width, normalization, condition=spec.condition).to(device),
         }
         for player in self.players.values():
             player.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -84,8 +85,8 @@ class StarGan(Recipe[StarGanParams]):
         loss = self.discriminator_loss(real_logits, fake_logits)
         numbers = {"discriminator_loss": loss.detach(), **describe_logits(real_logits, fake_logits, self.params.loss)}
         if self.params.mismatch:
-            others = (labels + torch.randint_like(labels, 1, self.spec.n_classes)) % self.spec.n_classes
-            wrong_logits = self._judge(real, others)
+            assert self.spec.condition is not None  # noqa: S101
+            wrong_logits = self._judge(real, self.spec.condition.others(labels))
             loss = loss + self.params.mismatch * self.discriminator_loss(real_logits, wrong_logits)
             numbers["wrong_label_score"] = wrong_logits.detach().mean()
         penalty = self.params.penalty

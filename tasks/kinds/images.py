@@ -22,7 +22,7 @@ class ImageKind(PixelKind):
     layouts = ("images",)
     makes = "images"
     scores = "tasks.scoring.images:ImageScoring"
-    beside = ("label_accuracy",)
+    beside = ("label_accuracy", "label_error")
 
     def features(self, name: str, spec: DatasetSpec, params: EvaluateParams) -> ExtractorKind:
         from gan_core.kinds.images import Images

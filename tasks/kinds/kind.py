@@ -221,12 +221,11 @@ class DataKind(ABC):
 
 
 def with_labels(frame: DataFrame, samples: Samples, classes: tuple[str, ...] | None) -> DataFrame:
-    """The columns of an answer and, where there are classes, `label`, the name of each sample's."""
-    if samples.labels is None or classes is None:
-        return frame
-    return frame.assign(label=[classes[index] for index in samples.labels])
+    """The columns of an answer and, where there are labels, `label`: the name of each sample's class, or its number."""
+    names = samples.label_names(classes)
+    return frame if names is None else frame.assign(label=names)
 
 
 def label_column(config: GeneratorConfig) -> list[tuple[str, str]]:
     """As `DataKind.answered` has it."""
-    return [] if config.classes is None else [("string", "label")]
+    return [] if config.condition is None else [("double" if config.classes is None else "string", "label")]

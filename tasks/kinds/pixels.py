@@ -35,7 +35,7 @@ class PixelKind(DataKind):
 
     keys = frozenset(
         {"root", "size", "fit", "crops", "channels", "depth", "show", "range", "layout", "folders", "direction", "corruption", "stack"}
-        | {"labels", "label", "label_pattern", "group"}
+        | {"labels", "label", "label_pattern", "label_as", "bins", "group"}
     )
     limits = frozenset({"min_side", "max_side", "min_std", "near_twins"})
     family = "images"
@@ -48,10 +48,11 @@ class PixelKind(DataKind):
     def inspect(self, raw: RawReader, data: DataParams, limits: ValidateParams, spool: Path, on_row: OnRow) -> Inspection:
         from tasks.validation.image_arrays import inspect_arrays
         from tasks.validation.image_files import inspect_files
+        from tasks.validation.labels import numbered
 
         if raw.kind != "files":
-            return inspect_arrays(raw, data, limits, spool, on_row)
-        return inspect_files(raw, self._annotated(raw, data), data, limits, spool, on_row, self._rows)
+            return numbered(inspect_arrays(raw, data, limits, spool, on_row), data)
+        return numbered(inspect_files(raw, self._annotated(raw, data), data, limits, spool, on_row, self._rows), data)
 
     def _annotated(self, raw: RawReader, data: DataParams) -> Annotated:
         """What is known of the files before one is opened."""
@@ -102,7 +103,7 @@ class PixelKind(DataKind):
     def features(self, name: str, spec: DatasetSpec, params: EvaluateParams) -> ExtractorKind:
         refuse_segmentation(name, params)
         refuse_bands(name, spec, params)
-        return "inception" if params.features == "inception" else classifier_or_random(name, spec, params)
+        return "inception" if params.features == "inception" else judge_of_labels(name, spec, params)
 
     def check(self, dataset: Dataset, params: EvaluateParams) -> None:
         super().check(dataset, params)
@@ -155,14 +156,13 @@ def _spec(samples: Samples) -> Pixels:
 
 
 def labelled(rows: list[dict[str, Any]], samples: Samples, classes: tuple[str, ...] | None) -> list[dict[str, Any]]:
-    """A record for each sample with, where there are classes, `label`, the name of its own."""
-    if samples.labels is None or classes is None:
-        return rows
-    return [{**row, "label": classes[index]} for row, index in zip(rows, samples.labels, strict=True)]
+    """A record for each sample with, where there are labels, `label`: the name of its class, or its number."""
+    names = samples.label_names(classes)
+    return rows if names is None else [{**row, "label": name} for row, name in zip(rows, names, strict=True)]
 
 
-def classifier_or_random(name: str, spec: DatasetSpec, params: EvaluateParams) -> Literal["classifier", "random"]:
-    """A classifier where there are labels and nothing else is asked, fixed random features otherwise.
+def judge_of_labels(name: str, spec: DatasetSpec, params: EvaluateParams) -> Literal["classifier", "regressor", "random"]:
+    """A classifier, or of numbers a regressor, where there are labels and nothing else is asked, fixed random features otherwise.
 
     Raises:
         ConfigError: entry `name` asks for a classifier, and has no classes to tell apart.
@@ -172,6 +172,8 @@ def classifier_or_random(name: str, spec: DatasetSpec, params: EvaluateParams) -
         raise ConfigError(
             f"generators.{name}.evaluate.features: a classifier needs at least two classes, and the data has {classes}; use auto or random"
         )
+    if params.features == "auto" and spec.numbers is not None:
+        return "regressor"
     return "random" if params.features == "random" or classes < 2 else "classifier"
 
 

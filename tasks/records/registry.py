@@ -752,7 +752,9 @@ def _save_servable(folder: Path, path: Path, run_id: str, model_id: str) -> None
     asked = DEFAULTS
     types = {str: "string", int: "long", float: "double", bool: "boolean"}
     params = [ParamSpec(key, types[type(default)], default) for key, default in asked.items()]
-    example = pd.DataFrame({"label": list(config.classes[:2])}) if config.classes and config.inputs is None else pd.DataFrame()
+    example, condition = pd.DataFrame(), config.condition
+    if condition is not None and config.inputs is None:
+        example = pd.DataFrame({"label": [condition.named(label) for label in condition.evenly(2)]})
     if config.prompts:
         example = pd.DataFrame({"prompt": list(config.prompts[:2])})
     model = Model(run_id=run_id, model_id=model_id)

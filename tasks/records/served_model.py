@@ -9,7 +9,7 @@ makes one of each; where it translates by label, `label` says to which, in `para
         -d '{"dataframe_records": [{}], "params": {"n": 4, "seed": 7, "label": "3"}}'
 
 The answer is a list of records: `png`, the image as a base64 PNG (`tif`, a TIFF, where a PNG would lose something of it), or the columns
-`x0`, `x1`, ... of a point; and `label`, the name of its class, where there are classes; or `prompt`, what it was asked for, and
+`x0`, `x1`, ... of a point; and `label`, the name of its class or its number, if any; or `prompt`, what it was asked for, and
 `unknown_words`, those of it that it was never shown. Rows of a table have its columns, the label's among them.
 
 A key that is not known is refused, except in `params`: of those, MLflow drops what the signature does not have before the model is asked.
@@ -66,9 +66,9 @@ class ServedGenerator(PythonModel):  # type: ignore[misc]
             context: not used; MLflow passes it.
             model_input: rows with a `label` or `prompt` ask for one sample each, rows with an `input` for the translation of each. What
                 `params` say, columns may say as well, the same in each row; a single row with an `n` asks for so many of its kind.
-            params: `n` (1 to 10,000, default 16), `seed` (default 0), `label` (one class for all, by name, or by index where no name is a
-                number; default "": none), `prompt` (one text for all; default "": none), `truncation` (bound on the latents; default 0:
-                none) and `walk` (from one sample to the next, step by step; default false).
+            params: `n` (1 to 10,000, default 16), `seed` (default 0), `label` (of all: a class by name, or by index where no name is a
+                number; or a number; default "": none), `prompt` (one text for all; default "": none), `truncation` (bound on the latents;
+                default 0: none) and `walk` (from one sample to the next, step by step; default false).
 
         Raises:
             MlflowException: INVALID_PARAMETER_VALUE (400 over HTTP) for a key that is not known, or a count, seed, label, prompt,
@@ -119,7 +119,7 @@ def rows_that_ask(config: GeneratorConfig, count: int) -> list[dict[str, Any]]:
     if config.inputs is None:
         return []
     images = Pixels.of(config.data).noise((count, *config.inputs), seed=0)
-    also = {} if config.targets is None else {"label": config.targets[0]}
+    also = {} if config.targets is None else {"label": str(config.targets.named(config.targets.usual))}
     return [{"input": base64.b64encode(_as_file(image, config.data)).decode(), **also} for image in images]
 
 

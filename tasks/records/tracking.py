@@ -551,6 +551,8 @@ class Run:
         profile: dict[str, Any] = {"counts": dict(spec.counts), "shape": list(spec.shape), "digest": spec.digest, "dvc_hash": dvc_hash}
         if spec.classes is not None:
             profile["classes"] = list(spec.classes)
+        if spec.numbers is not None:
+            profile["numbers"] = list(spec.numbers)
         dataset = Dataset(
             name=source,
             digest=spec.digest[:36],  # the longest that MLflow takes

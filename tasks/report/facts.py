@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gan_core.data.dataset import Dataset
+from gan_core.data.labels import Condition
 from gan_core.errors import DataError, GantryError
 from gan_core.generator import GeneratorConfig, read_config
 from gan_core.kinds.pixels import Pixels
@@ -123,7 +124,7 @@ class Facts:
     generator: GeneratorConfig
     counts: Mapping[str, int]
     """Samples of each split."""
-    classes: Sequence[str] | None
+    labels: Condition | None
     cost: Mapping[str, Any] = field(default_factory=dict)
     """What the training took, as run.json has it."""
     start_curves: Mapping[str, Sequence[tuple[int, float]]] = field(default_factory=dict)
@@ -182,7 +183,7 @@ def gather(workspace: Workspace, name: str, entry: Entry, registry: Registry, ve
         history=formers(registry, name, history, metric, record),
         generator=generator,
         counts=dataset.spec.counts,
-        classes=dataset.spec.classes,
+        labels=dataset.spec.condition,
         cost=if_there(workspace.model(name) / "run.json"),
         start_curves=_start_curves(registry, version),
     )

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gan_core.data.dataset import Dataset
+from gan_core.data.labels import Labels, Numbers
 from gan_core.generator import Generator
 from gan_core.metrics.bootstrap import Draws
 from tasks.scoring.scoring import Evidence, chosen
@@ -45,8 +46,11 @@ def below(count: int, indices: NDArray[np.int64]) -> NDArray[np.int64]:
     return indices[indices < count]
 
 
-def labels_asked(generator: Generator, dataset: Dataset, n: int, seed: int) -> NDArray[np.int64] | None:
-    """Labels of training samples, (n,), that as many are asked for; None for a generator without classes."""
-    if generator.config.classes is None:
+def labels_asked(generator: Generator, dataset: Dataset, n: int, seed: int) -> Labels | None:
+    """Labels of training samples, (n,), that as many are asked for; None for a generator without labels. Numbers that it was not trained
+    on, as an earlier one may not have been on all of them, become the nearest of its own."""
+    condition = generator.config.condition
+    if condition is None:
         return None
-    return np.resize(dataset.labels["train"][chosen(dataset, "train", n, seed)], n).astype(np.int64)
+    asked = np.resize(dataset.labels["train"][chosen(dataset, "train", n, seed)], n)
+    return condition.within(asked) if isinstance(condition, Numbers) else asked.astype(np.int64)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
 
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from gan_core import pictures
 from gan_core.data.dataset import Dataset, DatasetSpec, Split
+from gan_core.data.labels import Labels, Numbers
 from gan_core.errors import DataError, TrainingError
 from gan_core.generator import Generator
 from gan_core.kinds.images import Images
@@ -31,6 +32,7 @@ from gan_core.metrics.frechet import frechet_infinity
 from gan_core.metrics.inception import inception_score
 from gan_core.metrics.manifold import Membership, membership
 from gan_core.metrics.modes import modes_found, reverse_kl
+from gan_core.metrics.regression import RegressorExtractor
 from gan_core.metrics.stacked import mode_shares, unstacked
 from gan_core.randomness import mix
 from tasks.params import EvaluateParams
@@ -44,13 +46,15 @@ GENERATED_PER_REAL = 10
 MANIFOLD = ("precision", "recall", "density", "coverage")
 
 _MOST_COLUMNS = 20  # classes that a grid shows in columns
+_NUMBERS = 8  # numbers that it does
 
 
 class ImageEvidence(FeatureEvidence):
     """Features of generated and of held-out images, and with a classifier as extractor the classes it sees.
 
     fid, kid, precision, recall, density, coverage; with a classifier also inception_score (by its probabilities) and modes (number of
-    classes that at least one generated image is classified as), and for a generator by label label_accuracy. For stacks of images, in
+    classes that at least one generated image is classified as), and for a generator by label label_accuracy; by a number label_error, the
+    mean difference between the number asked for and the one that a regressor reads, as a share of the range. For stacks of images, in
     place of inception_score, reverse_kl: how far the shares of the modes are from those in the training data. Where it is asked for,
     fid_infinity, by which two generators are compared as by fid: neither then has the bias of few samples.
     """
@@ -60,14 +64,16 @@ class ImageEvidence(FeatureEvidence):
         real: NDArray[np.float32],  # (N, D)
         generated: NDArray[np.float32],  # (M, D)
         predicted: NDArray[np.int64] | None,  # (M,) class of each generated image
-        asked: NDArray[np.int64] | None,  # (M,) class that each was asked for
+        asked: Labels | None,  # (M,) class that each was asked for
         probabilities: NDArray[np.float64] | None = None,  # (M, K) of the classes, for each generated image
         mode_shares: NDArray[np.float64] | None = None,  # (K,) of each class in the data, where the classes are all modes there are
         infinity: bool = False,  # whether fid_infinity is asked for
         clusters: NDArray[np.int64] | None = None,  # (M,) as `Evidence.clusters`
+        label_errors: NDArray[np.float64] | None = None,  # (M,) how far the number that is read in each is from the one asked for
     ) -> None:
         right = None if predicted is None or asked is None else predicted == asked
-        super().__init__(real, generated, {} if right is None else {"label_accuracy": right}, clusters=clusters)
+        each = {"label_accuracy": right, "label_error": label_errors}
+        super().__init__(real, generated, {name: column for name, column in each.items() if column is not None}, clusters=clusters)
         self.predicted = predicted
         self.probabilities = probabilities
         self.mode_shares = mode_shares
@@ -118,7 +124,8 @@ class ImageEvidence(FeatureEvidence):
 
 
 class ImageScoring(Scoring):
-    """By a classifier's features where there are labels, by those of a fixed random network otherwise; by Inception's where it is asked."""
+    """By a classifier's features where there are classes, by those of a fixed random network otherwise; by Inception's where it is asked.
+    Where labels are numbers, a regressor reads them."""
 
     def extractor_data(self, dataset: Dataset) -> Dataset:
         return unstacked(dataset) if _stacked(dataset.spec) else dataset
@@ -131,7 +138,9 @@ class ImageScoring(Scoring):
         with on_best_device(generator.network, extractor.network):
             real = held_out_features(dataset, extractor, counts, params.seed)
             asked = labels_asked(generator, dataset, counts.generated, params.seed)
-            generated = features_of(_draw(generator, counts.generated, asked, params.seed), extractor)
+            errors = None if asked is None or not isinstance(extractor, RegressorExtractor) else _Errors(extractor, asked)
+            drawn = _draw(generator, counts.generated, asked, params.seed)
+            generated = features_of(drawn if errors is None else errors.of(drawn), extractor)
             if all_alike(generated):
                 raise TrainingError("the generator draws the same image each time: it has collapsed; train it again with other settings")
             predicted = probabilities = shares = None
@@ -141,14 +150,18 @@ class ImageScoring(Scoring):
                     probabilities = extractor.probabilities(generated)
                 else:
                     shares = mode_shares(dataset)
-        return ImageEvidence(real, generated, predicted, asked, probabilities, shares, params.fid_infinity)
+        measured = None if errors is None else np.concatenate(errors.measured)
+        return ImageEvidence(real, generated, predicted, asked, probabilities, shares, params.fid_infinity, label_errors=measured)
 
     def real_against_real(self, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams) -> dict[str, float]:
         assert extractor is not None, "images are compared by features"  # noqa: S101
         counts = Counts.of(dataset, params)
         with on_best_device(extractor.network):
             held_out = held_out_features(dataset, extractor, counts, params.seed)
-        return {"fid": rounded(real_distance(held_out, self.n_generated(dataset, params), params.seed))}
+            scores = {"fid": rounded(real_distance(held_out, self.n_generated(dataset, params), params.seed))}
+            if isinstance(extractor, RegressorExtractor):
+                scores["label_error"] = rounded(real_label_error(dataset, extractor, counts.real, params.seed))
+        return scores
 
     def n_generated(self, dataset: Dataset, params: EvaluateParams) -> int:
         """How many generated images are compared."""
@@ -178,7 +191,9 @@ class ImageScoring(Scoring):
 
     def shown(self, generator: Generator, dataset: Dataset, seed: int) -> tuple[NDArray[Any], NDArray[Any], int]:
         """The generated and the real samples that are shown, and in how many columns."""
-        classes = generator.config.classes
+        classes, numbers = generator.config.classes, generator.config.data.condition
+        if isinstance(numbers, Numbers):
+            return *self._by_number(generator, dataset, numbers, seed), _NUMBERS
         by_class = classes is not None and len(classes) <= _MOST_COLUMNS
         columns = len(classes) if classes is not None and by_class else int(math.sqrt(PICTURES))
         n = PICTURES // columns * columns if by_class else PICTURES
@@ -188,6 +203,33 @@ class ImageScoring(Scoring):
             order = _in_turn(order, dataset.labels["holdout"][order], generated.labels)
         real = np.array(dataset.samples["holdout"][order[:n]])
         return generated.samples, real, columns
+
+    def _by_number(self, generator: Generator, dataset: Dataset, numbers: Numbers, seed: int) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Columns of rising numbers: generated images, and the held-out ones that are nearest to each number."""
+        rows = PICTURES // _NUMBERS
+        generated = generator.sample(PICTURES, seed, labels=np.tile(numbers.evenly(_NUMBERS), rows))
+        distances = np.abs(dataset.labels["holdout"][None] - numbers.evenly(_NUMBERS)[:, None])
+        nearest = np.argsort(distances, axis=1, kind="stable")[:, :rows]  # of each number
+        order = nearest[:, np.arange(rows) % nearest.shape[1]].T.reshape(-1)
+        return generated.samples, np.array(dataset.samples["holdout"][order])
+
+
+@dataclass
+class _Errors:
+    """How far the numbers that images show are from those asked for, measured while they pass by."""
+
+    extractor: RegressorExtractor
+    asked: Labels
+    """(M,) of all of them, in order."""
+    measured: list[NDArray[np.float64]] = field(default_factory=list)
+
+    def of(self, images: Iterator[NDArray[Any]]) -> Iterator[NDArray[Any]]:
+        """The same images."""
+        done = 0
+        for chunk in images:
+            self.measured.append(self.extractor.errors(chunk, self.asked[done : done + len(chunk)]))
+            done += len(chunk)
+            yield chunk
 
 
 @dataclass(frozen=True)
@@ -228,6 +270,14 @@ def real_by_classifier(dataset: Dataset, extractor: FeatureExtractor | None, par
     }
 
 
+def real_label_error(dataset: Dataset, extractor: RegressorExtractor, n: int, seed: int) -> float:
+    """The mean difference between the number that a regressor reads in `n` held-out images and their own, as a share of the range."""
+    errors = _Errors(extractor, dataset.labels["holdout"][chosen(dataset, "holdout", n, seed)])
+    for _ in errors.of(_read(dataset, "holdout", n, seed)):
+        pass
+    return float(np.concatenate(errors.measured).mean())
+
+
 def features_of(images: Iterator[NDArray[Any]], extractor: FeatureExtractor) -> NDArray[np.float32]:
     """Features of a stream of images, (N, D)."""
     return np.concatenate([extractor.features(chunk) for chunk in images])
@@ -244,7 +294,7 @@ def _read(dataset: Dataset, split: Split, n: int, seed: int) -> Iterator[NDArray
         yield dataset.samples[split][indices[chunk]]
 
 
-def _draw(generator: Generator, n: int, asked: NDArray[np.int64] | None, seed: int) -> Iterator[NDArray[Any]]:
+def _draw(generator: Generator, n: int, asked: Labels | None, seed: int) -> Iterator[NDArray[Any]]:
     for chunk in chunks(n, generator.config.shape):
         labels = None if asked is None else asked[chunk]
         yield generator.sample(chunk.stop - chunk.start, seed=mix(seed, chunk.start), labels=labels).samples

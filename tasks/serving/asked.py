@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 
 from gan_core.errors import ConfigError
-from gan_core.generator import Generator, GeneratorConfig, Order, class_index, classes_of
+from gan_core.generator import Generator, GeneratorConfig, Order, condition_of
 from gan_core.kinds.pixels import Pixels
 from tasks.inputs import Inputs, read_input
 
@@ -98,8 +98,8 @@ class Asked:
         if each is not None and config.prompts is not None:
             prompts = list(each)
         elif each is not None:
-            classes = classes_of(config)
-            labels = np.array([class_index(label, classes) for label in each], dtype=np.int64)
+            condition = condition_of(config)
+            labels = np.array([condition.read(label) for label in each], dtype=condition.dtype)
         label, truncation = said["label"] or None, said["truncation"] or None
         return generator.order(self.count, said["seed"], label, labels, prompts, truncation, said["walk"])
 

@@ -145,4 +145,8 @@ def _misfit(challenger: GeneratorConfig, champion: GeneratorConfig) -> str | Non
     """Why the challenger cannot be asked what the champion is asked."""
     if challenger.classes != champion.classes:
         return "knows other classes than the champion"
+    if (challenger.data.numbers is None) != (champion.data.numbers is None):
+        return (
+            "is asked by a number, unlike the champion" if champion.data.numbers is None else "is asked by no number, unlike the champion"
+        )
     return challenger.data.misfit(champion.data)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _SAID = {
     "n": f"How many samples, 1 to {MAX_COUNT:,}.",
     "seed": "The same seed draws the same samples.",
-    "label": "The class of all samples, by name, or of each, in a list.",
+    "label": "The class of all samples, by name, or their number, or of each, in a list; of numbers also their ends, as 20:60.",
     "prompt": "What all samples are to show, or each, in a list.",
     "truncation": "Bound on each latent coordinate; 0: none.",
     "walk": "From one sample to the next, step by step.",
@@ -46,7 +46,7 @@ pre { background: #f6f8fa; padding: .8rem; white-space: pre-wrap }
 {% for key, one in asked.items() %}
 <tr><td>{{ key }}</td><td>{{ one.type }}</td><td>{{ one.default }}</td><td>{{ one.description }}</td></tr>
 {% endfor %}</table>
-{% if classes %}<p>Labels: {{ classes | join(", ") }}.</p>{% endif %}
+{% if labels %}<p>Labels: {{ labels }}.</p>{% endif %}
 <h2>Accept</h2>
 <ul>{% for form in forms %}<li><code>{{ form }}</code></li>{% endfor %}</ul>
 </body></html>
@@ -91,11 +91,12 @@ def page(served: Served) -> str:
     """The same for people, as HTML without a script."""
     from jinja2 import Environment
 
-    translates = served.generator.config.inputs is not None
+    config = served.generator.config
+    translates = config.inputs is not None
     how = '--data-binary @picture.png -H "Content-Type: image/png"' if translates else f"-d '{json.dumps({'n': 4, 'seed': 1})}'"
     address = "http://127.0.0.1:8080/samples"
-    if targets := served.generator.config.targets:
-        address = f'"{address}?label={quote(targets[0])}"'
+    if (targets := config.targets) is not None:
+        address = f'"{address}?label={quote(str(targets.named(targets.usual)))}"'
     return (
         Environment(autoescape=True)
         .from_string(_PAGE)
@@ -104,7 +105,7 @@ def page(served: Served) -> str:
             version=served.number,
             about=_about(served),
             asked=_asked(served),
-            classes=served.generator.config.classes,
+            labels=None if config.condition is None else config.condition.listed,
             forms=served.forms,
             example=f'curl {address} {how} -H "Accept: {served.forms[1]}" -o samples',
         )
@@ -116,9 +117,9 @@ def _asked(served: Served) -> dict[str, dict[str, Any]]:
     config = served.generator.config
     if config.inputs is not None:
         pictures = {"input": {"type": "array", "items": {"type": "string"}, "description": _SAID["input"], "default": []}}
-        label = {"label": {"type": "string", "description": "What pictures are to become, by name.", "default": ""}}
+        label = {"label": {"type": "string", "description": "What pictures are to become, by name or number.", "default": ""}}
         return pictures if config.targets is None else {**pictures, **label}
-    left_out = {"label"} if config.classes is None else set()
+    left_out = {"label"} if config.condition is None else set()
     left_out |= {"prompt"} if config.prompts is None else {"label"}
     return {
         key: {"type": _TYPES[type(default)], "default": default, "description": _SAID[key]}

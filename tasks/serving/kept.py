@@ -55,8 +55,8 @@ class Kept:
 
     counts: Counts
     samples: list[NDArray[Any]] = field(default_factory=list)
-    labels: list[int] = field(default_factory=list)
-    """The class of each kept sample, where there are classes."""
+    labels: list[float] = field(default_factory=list)
+    """The class or the number of each kept sample, where there are labels."""
     prompts: list[str] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     """Of some requests, from first to last byte."""
@@ -82,7 +82,7 @@ class Kept:
         arrays = {
             "counts": np.array(json.dumps(asdict(self.counts))),
             "samples": np.array(self.samples),
-            "labels": np.array(self.labels, dtype=np.int64),
+            "labels": np.array(self.labels) if self.labels else np.array([], dtype=np.int64),
             "prompts": np.array(self.prompts, dtype=str),
             "seconds": np.array(self.seconds),
         }
@@ -156,7 +156,7 @@ class Keeper:
             place = int(places[index])
             one: tuple[tuple[list[Any], Any], ...] = (
                 (kept.samples, np.array(samples.samples[index])),
-                (kept.labels, None if samples.labels is None else int(samples.labels[index])),
+                (kept.labels, None if samples.labels is None else samples.labels[index].item()),
                 (kept.prompts, None if samples.prompts is None else samples.prompts[index]),
             )
             for values, value in one:

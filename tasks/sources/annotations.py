@@ -319,9 +319,11 @@ def _from_object(number: int, fields: Any, text: str, what: What) -> Iterator[To
     image = next((named[column] for column in _IMAGE_COLUMNS if column in named), None)
     found = [list(named.values())[i] for i in what.of(list(named))]
     values = [one for value in found for one in (value if isinstance(value, list) else [value])]
-    texts = [str(value) for value in values if isinstance(value, str) or (what.noun == LABELS.noun and type(value) is int)]
+    # Several floats are no labels, but the shares or the scores of some.
+    numbers = () if what.noun != LABELS.noun else (int,) if len(values) > 1 else (int, float)
+    texts = [str(value) for value in values if type(value) in (str, *numbers)]
     if not isinstance(image, str) or not values or len(texts) != len(values):
-        or_number = " or a whole number" if what.noun == LABELS.noun else ""
+        or_number = " or a number" if what.noun == LABELS.noun else ""
         yield Told(number, text, reason=f"lacks the text `file`, or a `{what.asked or what.noun}` that is a text{or_number}")
     else:
         yield from (Told(number, text, image, value) for value in texts)

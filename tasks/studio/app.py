@@ -204,7 +204,7 @@ class Studio:
         query = urlencode({key: value for key, value in asked.items() if value != "" and key not in _OF_A_VIEW})
         facts: dict[str, Any] = {
             "name": name, "number": number, "views": views, "numbers": [version.number for version in versions], "aliases": aliases,
-            "classes": config.classes, "targets": config.targets, "knows_text": config.prompts is not None,
+            "labels": config.targets if translates else config.condition, "knows_text": config.prompts is not None,
             "translates": translates, "images": makes_images,
             "asked": asked, "query": query, "makes": kind.makes, "kept_as": kind.kept_as,
         }  # fmt: skip
@@ -212,7 +212,7 @@ class Studio:
             facts |= self._nearest(name, number, asked)
         if view == "draw" and not makes_images:
             samples = self._generator(name, number).draw([_read(asked).order(self._generator(name, number))])[0]
-            facts |= {"rows": kind.records(samples, config.classes)} if kind.is_read else {"each": _each(kind, samples)}
+            facts |= {"rows": kind.records(samples, config.classes)} if kind.is_read else {"each": _each(kind, samples, config.classes)}
         if view == "versions":
             facts |= self._versions(registry, versions, aliases, kind)
         return self._html(view, **facts, **more)
@@ -333,15 +333,15 @@ class Studio:
         return await self._aside(work)
 
 
-def _each(kind: DataKind, samples: Samples) -> list[dict[str, Any]]:
+def _each(kind: DataKind, samples: Samples, classes: tuple[str, ...] | None) -> list[dict[str, Any]]:
     """The first samples, each with its picture and its sound, as addresses that hold them; none where a picture of all shows them."""
     few = slice(_EACH)
     labels = None if samples.labels is None else samples.labels[few]
-    shown = kind.shown(replace(samples, samples=samples.samples[few], labels=labels))
+    shown, names = kind.shown(replace(samples, samples=samples.samples[few], labels=labels)), samples.label_names(classes)
     return [
         {
             "picture": _data_uri(encode_png(one.picture)) if one.film is None else _data_uri(one.film, "image/webp"),
-            "words": one.words, "label": None if labels is None else int(labels[index]),
+            "words": one.words, "label": None if names is None else names[index],
             "sound": None if one.sound is None else _data_uri(one.sound, "audio/wav"),
         }
         for index, one in enumerate(shown)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from gan_core import latents, pictures
 from gan_core.directions import directions
 from gan_core.errors import ConfigError
-from gan_core.generator import Generator, GeneratorConfig, Samples
+from gan_core.generator import Generator, Samples
 from gan_core.kinds.pixels import Pixels
 from gan_core.metrics.neighbours import TwoNearest
 from tasks.scoring.copies import CLOSER, shrunk
@@ -73,11 +73,6 @@ def along(generator: Generator, count: int, reach: float, seed: int, label: str 
     return pictures.grid(Pixels.of(generator.config.data).pictured(samples.samples), STEPS)
 
 
-def _known(config: GeneratorConfig) -> dict[str, Sequence[str] | None]:
-    """What a generator may be asked for, by the word that asks."""
-    return {"label": None if config.prompts is not None else config.classes, "prompt": config.prompts}
-
-
 def mixed(generator: Generator, seeds: tuple[int, int], share: float, asked: Mapping[str, Any]) -> NDArray[np.uint8]:
     """Samples of one seed down the left and of another along the top, and in each cell what lies between its row's and its column's
     latent: uint8 (H, W, 3). The corner is blank.
@@ -85,15 +80,17 @@ def mixed(generator: Generator, seeds: tuple[int, int], share: float, asked: Map
     Args:
         seeds: of the left and of the top.
         share: of the way from the left to the top, 0 to 1.
-        asked: label or prompt, and truncation, of all, as `tasks.serving.asked` has them; the first label or prompt that the generator
-            knows where none is named.
+        asked: label or prompt, and truncation, of all, as `tasks.serving.asked` has them; where none is named, the first label or
+            prompt that the generator knows, or the number in the middle.
 
     Raises:
         ConfigError: its samples are no pictures, or it does not know what is asked.
     """
     if len(generator.config.shape) != 3:
         raise ConfigError(f"mix: this generator's samples are no pictures: they are of shape {generator.config.shape}")
-    label, prompt = (asked[key] or next(iter(known or ()), None) for key, known in _known(generator.config).items())
+    condition, known = generator.config.condition, generator.config.prompts
+    label = asked["label"] or (None if condition is None or known is not None else condition.named(condition.usual))
+    prompt = asked["prompt"] or next(iter(known or ()), None)
     prompts, truncation = (None if prompt is None else [prompt]), asked["truncation"] or None
     left, top = (generator.order(MIXED, seed, label, prompts=prompts, truncation=truncation) for seed in seeds)
     rows, columns = left.first.repeat_interleave(MIXED, 0), top.first.repeat(MIXED, 1)

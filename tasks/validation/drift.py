@@ -12,7 +12,7 @@ import json
 import math
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -83,7 +83,10 @@ class Statistics:
         if spec.classes is not None:
             counts = np.bincount(dataset.labels["train"], minlength=len(spec.classes))
             labels = {name: int(count) for name, count in zip(spec.classes, counts, strict=True)}
-        return cls.of_samples(samples, spec, labels, kinds.of(spec.kind).drift_categories(dataset), spec.digest)
+        found = cls.of_samples(samples, spec, labels, kinds.of(spec.kind).drift_categories(dataset), spec.digest)
+        if spec.numbers is None:
+            return found
+        return replace(found, columns={**found.columns, "label": _column(np.asarray(dataset.labels["train"], dtype=np.float64))})
 
     @classmethod
     def of_samples(

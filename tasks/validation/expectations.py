@@ -25,11 +25,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from gan_core.errors import DataError
 from tasks.kinds.kind import Expected
 from tasks.params import ValidateParams
 from tasks.system import cores
 from tasks.system.imports import loaded_when_used, quick_imports, taken_as_missing
+from tasks.validation.inspection import NUMBER
 
 if TYPE_CHECKING:
     from great_expectations.core import ExpectationSuite
@@ -104,6 +107,12 @@ def source_table(source: DataFrame, limits: ValidateParams) -> CheckedTable:
     )
 
 
+_NUMBERS = (
+    Expected(NUMBER, "every sample has a number (data.label_as)"),
+    Expected(NUMBER, "numbers are finite", between=(-float(np.finfo(np.float32).max), float(np.finfo(np.float32).max))),
+)
+
+
 def manifest_table(
     manifest: DataFrame,
     classes: Sequence[str] | None,
@@ -134,7 +143,7 @@ def manifest_table(
             description="at least 1 sample held out (a larger data.holdout, or more samples, gives more)",
         ),
     ]
-    suite += [_of_column(gxe, one) for one in expected]
+    suite += [_of_column(gxe, one) for one in (*expected, *(_NUMBERS if NUMBER in manifest else ()))]
     if classes is not None:
         suite += [
             gxe.ExpectColumnValuesToNotBeNull(column="label", description="every sample has a label"),

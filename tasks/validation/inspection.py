@@ -18,6 +18,9 @@ from gan_core.errors import DataError
 from tasks.sources.raw import RawReader
 from tasks.validation.images import Bounds
 
+NUMBER = "number"
+"""The manifest's column of labels that are numbers."""
+
 Told = TypeVar("Told")
 OnRow = Callable[[int, int], None]
 """Is told how many samples are done, of how many."""

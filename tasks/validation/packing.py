@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from gan_core.data.dataset import Split
+from tasks.validation.inspection import NUMBER
 
 if TYPE_CHECKING:
     from gan_core.kinds.pixels import SpoolRows
@@ -112,8 +113,11 @@ class Good:
         return self.inspection.classes
 
     @property
-    def labels(self) -> dict[str, list[int]] | None:
-        """Of each split, the index of its samples' classes; None where there are none."""
+    def labels(self) -> dict[str, list[Any]] | None:
+        """Of each split, the index of its samples' classes, or their numbers where labels are these; None where there are neither."""
+        facts = {split: [row.facts for row in rows] for split, rows in self.rows.items()}
+        if any(one is not None and NUMBER in one for of in facts.values() for one in of):
+            return {split: [float(one[NUMBER]) for one in of if one is not None] for split, of in facts.items()}
         index = {label: i for i, label in enumerate(self.classes or ())}
         return {split: [index[row.label] for row in rows if row.label is not None] for split, rows in self.rows.items()} if index else None
 

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 import torch
 
+from gan_core.data.labels import Classes
 from gan_core.errors import ConfigError, DataError
-from gan_core.generator import MAX_COUNT, Generator, GeneratorConfig, class_index, read_config
+from gan_core.generator import MAX_COUNT, Generator, GeneratorConfig, read_config
 from gan_core.kinds.images import Images
 from gan_core.kinds.points import Points
 from gan_core.networks import build_generator
@@ -169,8 +170,8 @@ class TestLabels:
         assert not np.array_equal(mixed.samples, generator.sample(4, seed=4, label=0).samples)
 
     def test_a_name_goes_before_an_index(self) -> None:
-        assert class_index(1, ("1", "2", "3")) == 0
-        assert class_index("2", ("zero", "one", "two")) == 2
+        assert Classes(("1", "2", "3")).read(1) == 0
+        assert Classes(("zero", "one", "two")).read("2") == 2
 
     @pytest.mark.parametrize("label", [0, "0", "2"])
     @pytest.mark.parametrize("classes", [("-1", "1"), ("1", "3", "4"), ("0.5", "1.5", "x")])
@@ -188,7 +189,7 @@ class TestLabels:
 
     def test_of_many_classes_twenty_are_shown(self) -> None:
         with pytest.raises(ConfigError, match=r"knows c0, .*, c19, \.\.\.$"):
-            class_index("x", tuple(f"c{i}" for i in range(1_000)))
+            Classes(tuple(f"c{i}" for i in range(1_000))).read("x")
 
     @pytest.mark.parametrize("labels", [[0, 1], [0, 1, 10], [0, -1, 2], [[0], [1], [2]]])
     def test_labels_of_a_wrong_form_are_refused(self, labels: list[Any]) -> None:

@@ -55,6 +55,7 @@ FAMILIES: dict[str, tuple[DatasetSpec, dict[str, Any], int]] = {
     "points": (Points((2,), mean=(10.0, -20.0), std=(0.5, 2.0)), {"network": "mlp", "widths": (8,), "normalization": "batch"}, 4),
     "mixture": (Points((2,), mean=(0.0, 0.0), std=(1.0, 1.0)), {"network": "mlp", "widths": (8,), "components": 4}, 4),
     "dcgan": (Images((1, 16, 16), classes=CLASSES), {"network": "dcgan", "width": 4}, 6),
+    "number": (Images((1, 8, 8), numbers=(10.0, 60.5)), {"network": "residual", "width": 4}, 4),
     "spectral": (Images((3, 8, 8)), {"network": "dcgan", "width": 4, "normalization": "spectral"}, 6),
     "residual": (Images((3, 8, 8), classes=CLASSES), {"network": "residual", "width": 4}, 6),
     "tabular": (table(), {"network": "tabular", "widths": (8,)}, 4 + table().encoding.choices.width),
@@ -105,7 +106,7 @@ def assert_draws_the_same(generator: Generator, run: Any) -> None:
     random = np.random.default_rng(0)
     for shape in ((1, *config.inputs), (5, *config.inputs)):
         images = random.integers(0, 256, shape, dtype=np.uint8)
-        labels = None if config.targets is None else np.arange(len(images)) % len(config.targets)
+        labels = None if config.targets is None else config.data.labels_drawn(len(images), 0).numpy()
         also = [] if labels is None else [labels]
         assert_same(run(images, *also)[0], generator.translate(images, labels=labels).samples)
     large = random.integers(0, 256, (2, config.inputs[0], 32, 64), dtype=np.uint8)

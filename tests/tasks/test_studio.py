@@ -8,6 +8,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import replace
+from html import escape
 from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
@@ -25,6 +26,7 @@ from served import STRICT, Registered, running
 
 from gan_core.data.dataset import DatasetSpec
 from gan_core.generator import Generator, GeneratorConfig
+from gan_core.kinds.attributes import Attributed
 from gan_core.kinds.images import Images
 from gan_core.kinds.schema import Schema
 from gan_core.kinds.sentences import Sentences
@@ -41,6 +43,7 @@ from tasks.serving.app import Limits
 from tasks.studio.app import Studio
 from tasks.workspace import Workspace
 
+TONES = ("light", "<i>very dark")
 CLASSES = ("cat", "<script>alert(1)</script>", '"><img src=x onerror=alert(1)>')
 
 
@@ -61,6 +64,10 @@ def chairs() -> Generator:
 
 def lines() -> Generator:
     return built(Sentences((6,), vocabulary=("a", "cat", "dog", ".")), "sequence", 6, width=8, embedding=4)
+
+
+def tones() -> Generator:
+    return built(Attributed((3, 16, 16), {}, TONES, (3, 16, 16)), "translator", 0, width=4, blocks=1)
 
 
 def faces(seed: int) -> Generator:
@@ -86,6 +93,8 @@ def workspace(tmp_path_factory: pytest.TempPathFactory, mlflow_database: Path) -
         found.add(lines(), "lines")
         found.add(built(Images((3, 16, 32)), "dcgan", 8, width=4), "wide")
         found.add(built(Unpaired((3, 16, 16), inputs=(3, 16, 16)), "round-trip", 0, width=4, blocks=1), "photos")
+        found.add(tones(), "tones")
+        found.add(built(Images((1, 16, 16), numbers=(-60.0, 60.0)), "dcgan", 8, width=4), "turned")
         values, labels = planted_table.rows(300)
         found.add(untrained(Schema(planted_table.COLUMNS, "bought"), values, planted_table.CLASSES, labels), "clients")
         ready = found.workspace.ready("faces")
@@ -119,12 +128,16 @@ class TestAsked:
             "faces",
             "lines",
             "photos",
+            "tones",
+            "turned",
             "wide",
             "words",
         ]
         for name, views in (
             ("faces", ["draw", "walk", "mix", "directions", "find", "nearest", "versions"]),
             ("photos", ["translate", "versions"]),
+            ("tones", ["translate", "versions"]),
+            ("turned", ["draw", "walk", "mix", "directions", "find", "versions"]),
             ("clients", ["draw", "versions"]),
             ("words", ["draw", "versions"]),
             ("lines", ["draw", "versions"]),
@@ -228,6 +241,33 @@ class TestAsked:
         assert all(f"<td>{text}</td>" in page for text in texts)
         assert "form=txt" in page
         assert client.get("/g/lines/1/samples?form=txt&n=3&seed=4").text.splitlines() == texts
+
+    def test_a_picture_is_translated_to_the_label_of_the_menu(self, client: httpx.Client) -> None:
+        page = client.get("/g/tones").text
+        assert re.findall(r"<option[^>]*>([^<]*)</option>", page) == [escape(tone) for tone in TONES]
+        given = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+        sent = BytesIO()
+        Image.fromarray(given).save(sent, "png")
+        for label in TONES:
+            page = client.post("/g/tones/1/translate", files={"picture": ("a.png", sent.getvalue())}, data={"label": label}).text
+            before, after = (np.asarray(Image.open(BytesIO(one))) for one in held(page, "image/png"))
+            assert np.array_equal(before, given)
+            made = tones().translate(given.transpose(2, 0, 1)[None], label=label).samples[0]
+            assert np.array_equal(after.transpose(2, 0, 1), made)
+            assert re.findall(r"<option selected>([^<]*)</option>", page)[0] == escape(label)
+        for data, said in (({}, "say which, of light"), ({"label": "pink"}, "no class")):
+            answer = client.post("/g/tones/1/translate", files={"picture": ("a.png", sent.getvalue())}, data=data)
+            assert (answer.status_code, said in answer.text) == (400, True)
+
+    def test_a_number_has_a_slider_between_its_ends(self, client: httpx.Client) -> None:
+        page = client.get("/g/turned?label=-12.5").text
+        field = '<input name="label" id="number" type="number" min="-60" max="60" step="any"'
+        assert f'{field} value="-12.5" placeholder="-60 to 60">' in page
+        assert '<input type="range" id="to" min="-60" max="60" step="1.2" value="-12.5" aria-label="label">' in page
+        assert 'value="" placeholder' in client.get("/g/turned").text
+        for view in ("mix", "directions"):
+            assert client.get(f"/g/turned/1/{view}?seed=3").content == client.get(f"/g/turned/1/{view}?seed=3&label=0").content
+        assert client.get("/g/turned/1/samples?label=61").status_code == 400
 
     def test_what_is_the_datas_is_escaped(self, client: httpx.Client) -> None:
         for view in ("draw", "versions"):
@@ -353,6 +393,14 @@ def test_a_browser_clicks_through_it_and_asks_nobody_else(client: httpx.Client, 
         page.keyboard.press("Home")
         assert page.evaluate("getComputedStyle(document.querySelector('.after')).clipPath") == "inset(0px 0px 0px 0%)"
         assert serious(page) == []
+        page.goto(f"{client.base_url}/g/turned?seed=4")
+        page.focus("#to")
+        page.keyboard.press("End")
+        assert page.input_value("input[name=label]") == "60"
+        page.click("button")
+        assert "label=60" in (page.get_attribute("figure img", "src") or "")
+        assert page.input_value("#to") == "60"
+        whole()
         page.goto(f"{client.base_url}/g/faces?view=find")
         page.set_input_files("input[type=file]", tmp_path / "a.png")
         page.click("button")

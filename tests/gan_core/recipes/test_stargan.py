@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from gan_core.data.batches import Batch, Batches
 from gan_core.data.dataset import Dataset
+from gan_core.data.labels import Classes
 from gan_core.errors import ConfigError, DataError
 from gan_core.generator import Generator
 from gan_core.kinds.attributes import Attributed
@@ -127,7 +128,7 @@ def test_a_label_scales_every_normalised_layer_of_the_translator_and_nothing_els
 
 
 def test_the_discriminator_meets_the_label_in_every_patch(dataset: Dataset) -> None:
-    judge = PatchDiscriminator(dataset.spec.shape, 16, 4, classes=3)
+    judge = PatchDiscriminator(dataset.spec.shape, 16, 4, condition=dataset.spec.condition)
     images = torch.rand(3, 3, 16, 16)
     logits = judge(images, labels=torch.tensor([0, 1, 1]))
     others = judge(images, labels=torch.tensor([2, 1, 1]))
@@ -192,7 +193,7 @@ def test_what_is_asked_for(learned: Generator, dataset: Dataset, tmp_path: Path)
     assert len(learned.any_order(3)) == 3
     again = learned.save(tmp_path / "saved")
     assert np.array_equal(Generator.load(tmp_path / "saved").translate(images, label="blue").samples, by_name.samples)
-    assert again.config.targets == COLOURS
+    assert again.config.targets == Classes(COLOURS)
     for asked, message in (
         ({}, "label: this generator makes of a picture what it is with a label; say which, of red, green, blue"),
         ({"label": "pink"}, "label: no class 'pink'; this generator knows red, green, blue"),

@@ -186,8 +186,10 @@ def test_what_is_no_list_is_refused_as_a_whole(name: str, data: bytes, message: 
 
 
 def test_rows_of_json_that_cannot_be_used() -> None:
-    rows = read_told(b'{"labels": [["a.png", 1], ["b.png", [0.5, 1]], 3, ["c.png", null], ["d.png", true]]}', "dataset.json", LABELS)
-    lacks = "lacks the text `file`, or a `label` that is a text or a whole number"
+    rows = read_told(
+        b'{"labels": [["a.png", 1], ["b.png", [0.5, 1]], 3, ["c.png", null], ["d.png", true], ["e.png", -2.5]]}', "dataset.json", LABELS
+    )
+    lacks = "lacks the text `file`, or a `label` that is a text or a number"
     assert [(row.number, row.value, row.reason) for row in rows] == [
-        (1, "1", None), (2, "", lacks), (3, "", "no JSON object"), (4, "", lacks), (5, "", lacks),
+        (1, "1", None), (2, "", lacks), (3, "", "no JSON object"), (4, "", lacks), (5, "", lacks), (6, "-2.5", None),
     ]  # fmt: skip
