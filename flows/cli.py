@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from flows.sweep import Sweep
     from gan_core.generator import Generator, Samples
+    from tasks.credentials import Signer
     from tasks.provenance import Origin
     from tasks.records.registry import Moved
 
@@ -97,6 +98,13 @@ _NAMED_VERSION = typer.Argument(
 Reference = Annotated[str, _NAMED_VERSION]
 ReferenceOrSource = Annotated[str | None, _NAMED_VERSION]
 """Where `Source` may be given instead."""
+Signed = Annotated[
+    bool,
+    typer.Option(
+        "--sign",
+        help="Sign files (C2PA) by the certificate and the key in GANTRY_C2PA_CERTIFICATE and GANTRY_C2PA_KEY.",
+    ),
+]
 Source = Annotated[Path | None, typer.Option("--from", help="A generator's folder, instead of the registry.", show_default=False)]
 
 
@@ -407,6 +415,7 @@ def sample(
     provenance: Annotated[
         bool, typer.Option("--provenance/--no-provenance", help="Whether pictures say in their metadata what drew them.")
     ] = True,
+    sign: Signed = False,
     identify: Annotated[
         Path | None,
         typer.Option(
@@ -430,6 +439,7 @@ def sample(
     from tasks.samples import formulas
     from tasks.sources.raw import safe_path
 
+    signer = _signer(sign, out)
     name, version, generator = _named(reference, source)
     is_printed, out = out is None, Path("samples.png") if out is None else out
     asked: dict[str, Any] | None = None
@@ -461,6 +471,8 @@ def sample(
         if tile is not None or Pixels.of(generator.config.data).fit == "random-crop":
             origin = Origin(name, version, generator.config.sha256, None) if provenance else None
             _translate_whole(generator, given, out, tile, origin, label)
+            if signer is not None:
+                signer.sign_files(out, origin)
             return
         generator.asked_of(1, label)  # before anything is read
         from gan_core.tiling import can_tile
@@ -472,11 +484,16 @@ def sample(
     if samples.again:
         typer.echo(f"note: {samples.again:,} rows were drawn again, since they were equal to others where data.rules says unique", err=True)
     if is_printed and (lines := kinds.of(samples.kind).lines(samples)):
+        if signer is not None:
+            raise ConfigError("--sign: text that is printed holds no signature; leave it out")
         typer.echo("\n".join(lines))
         return
     origin = Origin(name, version, generator.config.sha256, asked) if provenance else None
     write_samples(samples, out, generator.config.classes, pictures, origin)
-    typer.echo(f"{len(samples.samples)} {'samples' if samples.schema is None else 'rows'} in {out}")
+    signed = 0 if signer is None else signer.sign_files(out, origin)
+    typer.echo(f"{len(samples.samples)} {'samples' if samples.schema is None else 'rows'} in {out}{', signed' if signed else ''}")
+    if signer is not None and not signed:
+        raise ConfigError(f"--sign: nothing in {out} is of a form that holds a signature, so nothing is signed")
     if out.suffix in ("", ".csv") and (named := formulas(samples, generator.config.classes)):
         what = "begin with =, +, - or @, as in the data; a spreadsheet computes them, unless they are imported as text"
         typer.echo(f"note: texts in {safe_path(', '.join(named))} {what}", err=True)
@@ -511,6 +528,17 @@ def _translate_whole(generator: Generator, given: Path, out: Path, tile: int | N
     typer.echo(f"{count} whole {'picture' if count == 1 else 'pictures'} in {out}")
 
 
+def _signer(sign: bool, out: Path | None) -> Signer | None:
+    """What signs the files that are written; None where nothing does."""
+    if not sign:
+        return None
+    from tasks.credentials import SIGNED, Signer
+
+    if out is not None and out.suffix and out.suffix.lower() not in SIGNED and not out.is_dir():
+        raise ConfigError(f"--sign: {out}: {out.suffix} holds no signature; use {', '.join(SIGNED)}, or a folder's name without a dot")
+    return Signer.from_environment()
+
+
 def _named(reference: str | None, source: Path | None) -> tuple[str, int | None, Generator]:
     """Name, version where it has one, and generator that a person names."""
     from tasks.records.registry import is_reference, load_generator, resolve
@@ -526,14 +554,18 @@ def _named(reference: str | None, source: Path | None) -> tuple[str, int | None,
 
 
 def _identify(file: Path, reference: str | None, source: Path | None, given: Path | None, tile: int | None) -> None:
-    """Ends with 1 where the generator that a picture names does not draw it."""
+    """Ends with 1 where the generator that a picture names does not draw it, or its signature does not hold."""
     from gan_core.kinds.pixels import Pixels
+    from tasks.credentials import checked
     from tasks.inputs import read_inputs
     from tasks.provenance import claim, compare, tile_of
     from tasks.whole import compare_whole
 
     origin = claim(file)
     typer.echo(f"{file} says: {origin.in_words}")
+    signature = checked(file)
+    if signature is not None:
+        typer.echo(signature.in_words)
     if reference is None and source is None:
         if origin.version is None:
             raise ConfigError(f"{origin.name} was not registered when it drew this; say where it is, with --from FOLDER")
@@ -548,7 +580,7 @@ def _identify(file: Path, reference: str | None, source: Path | None, given: Pat
     else:
         found = compare(file, origin, generator, None if given is None else read_inputs(given, Pixels.of(generator.config.data)))
     typer.echo(found.in_words)
-    if not found.same:
+    if not found.same or (signature is not None and not signature.same):
         raise typer.Exit(1)
 
 
@@ -645,13 +677,14 @@ def serve(
     provenance: Annotated[
         bool, typer.Option("--provenance/--no-provenance", help="Whether pictures say in their metadata what drew them.")
     ] = True,
+    sign: Signed = False,
 ) -> None:
     """Serve the champion over HTTP; a new champion takes its place while requests go on."""
     from tasks.serving.run import limits_of, share_of
     from tasks.serving.run import serve as run
     from tasks.workspace import current
 
-    run(current(), name, host, port, limits_of(host, waiting, provenance), typer.echo, share_of(challenger))
+    run(current(), name, host, port, limits_of(host, waiting, provenance, sign=sign), typer.echo, share_of(challenger))
 
 
 @app.command(

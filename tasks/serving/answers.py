@@ -20,6 +20,7 @@ from tasks.samples import encode_png, encoded_as
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+    from tasks.credentials import Signer
     from tasks.inputs import Inputs
     from tasks.provenance import Origin
 
@@ -77,12 +78,19 @@ def chosen(accept: str, offered: Sequence[str]) -> str | None:
 
 
 def encoded(
-    generator: Generator, version: int, samples: Samples, form: str, given: Inputs | None = None, origin: Origin | None = None
+    generator: Generator,
+    version: int,
+    samples: Samples,
+    form: str,
+    given: Inputs | None = None,
+    origin: Origin | None = None,
+    signer: Signer | None = None,
 ) -> bytes:
     """Samples as the bytes of one of their `forms`: those of the file that `gantry sample` writes, where it writes such a one.
 
     A single image is that image as PNG, WebP or JPEG, as far as these can hold it, otherwise what is seen of it; several are a grid, with
-    what each was made from on its left. A picture says in its metadata what drew it, where `origin` is given.
+    what each was made from on its left. A picture says in its metadata what drew it, where `origin` is given; files that hold a
+    signature get one of `signer`.
     """
     if form == JSON:
         rows = kinds.of(samples.kind).records(samples, generator.config.classes)
@@ -94,7 +102,8 @@ def encoded(
         (image,) = samples.samples
         if suffix != ".png" or encoded_as(image) != "png":
             image = Pixels.of(generator.config.data).pictured(image)
-        return stamped(encode_png(image), STAMPED[suffix], None if origin is None else origin.text(0))
+        single = stamped(encode_png(image), STAMPED[suffix], None if origin is None else origin.text(0))
+        return single if signer is None else signer.signed(single, form, origin, 0)
     if form == _NPZ:
         buffer = BytesIO()
         write_arrays(samples, kinds.of(samples.kind).written(samples, generator.config.classes, given).arrays, buffer)
@@ -102,6 +111,8 @@ def encoded(
     with tempfile.TemporaryDirectory(prefix="gantry-serve-") as folder:
         out = Path(folder) / f"samples{suffix}"
         write_samples(samples, out, generator.config.classes, given, origin)
+        if signer is not None:
+            signer.sign_files(out, origin)
         return out.read_bytes() if form != _ZIP else _zipped(out)
 
 

@@ -23,6 +23,7 @@ from starlette.types import Message, Receive, Scope, Send
 from gan_core.errors import GantryError
 from gan_core.generator import Generator, GeneratorConfig, Order, Samples
 from tasks import kinds
+from tasks.credentials import Signer
 from tasks.inputs import Inputs
 from tasks.provenance import Origin
 from tasks.serving.answers import chosen, encoded
@@ -66,6 +67,8 @@ class Limits:
     """Of the environment, where the token comes from."""
     provenance: bool = True
     """Whether pictures say in their metadata what drew them."""
+    signer: Signer | None = None
+    """What signs the files that are answered."""
     hosts: tuple[str, ...] = ()
     """What a request may call this server, so that no page of another site reaches it by a name of its own; empty: anything."""
 
@@ -212,7 +215,7 @@ class Server:
             config = drawn_by.generator.config
             plain = config.inputs is None and not (asked.said["truncation"] or asked.said["walk"])  # pictures of clients are not kept
             self.keeper.add(drawn_by.number, config.sha256, samples, config.classes, plain)
-            return drawn_by.number, encoded(drawn_by.generator, drawn_by.number, samples, form, given, origin)
+            return drawn_by.number, encoded(drawn_by.generator, drawn_by.number, samples, form, given, origin, self._limits.signer)
 
         began = time.monotonic()
         version, content = await asyncio.wrap_future(self.batcher.submit(self.champion.picked(), asked.count, order, answer))

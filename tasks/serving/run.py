@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from gan_core.errors import ConfigError
+from tasks.credentials import Signer
 from tasks.serving.app import LOOPBACK, Limits, Server
 from tasks.system import cores
 from tasks.workspace import Workspace
@@ -19,11 +20,11 @@ _SHORTEST_TOKEN = 16
 _GRACE = 30  # seconds for requests that are under way when the server is told to end
 
 
-def limits_of(host: str, waiting: int, provenance: bool = True, variable: str = TOKEN) -> Limits:
-    """The limits of a server on this host, with the token from the environment's `variable`.
+def limits_of(host: str, waiting: int, provenance: bool = True, variable: str = TOKEN, sign: bool = False) -> Limits:
+    """The limits of a server on this host, with the token from the environment's `variable`, and the certificate that signs, where it does.
 
     Raises:
-        ConfigError: it would listen for others without a token, or with one that is easily guessed.
+        ConfigError: it would listen for others without a token, or with one that is easily guessed; or no certificate that can sign.
     """
     token = os.environ.get(variable) or None
     if token is None and host not in LOOPBACK:
@@ -32,7 +33,8 @@ def limits_of(host: str, waiting: int, provenance: bool = True, variable: str = 
         raise ConfigError(
             f"{variable}: has {len(token)} characters and is easily guessed; use {_SHORTEST_TOKEN} or more, as `openssl rand -hex 32`"
         )
-    return Limits(waiting=waiting, token=token, variable=variable, provenance=provenance, hosts=() if token else LOOPBACK)
+    signer = Signer.from_environment() if sign else None
+    return Limits(waiting=waiting, token=token, variable=variable, provenance=provenance, signer=signer, hosts=() if token else LOOPBACK)
 
 
 def share_of(text: str) -> float:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
@@ -22,10 +23,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from real_mlflow import tiny_generator
 from served import NAME, STRICT, Registered, running
+from signing import write_certificate
 
+from tasks.credentials import CERTIFICATE, KEY, checked
 from tasks.provenance import Origin, claim
 from tasks.sample_files import write_samples
 from tasks.serving.app import Limits, Server
+from tasks.serving.run import limits_of
 
 ROOT = Path(__file__).parents[3]
 
@@ -72,6 +76,22 @@ class TestAnswers:
         assert claim(tmp_path / "a.png").asked == {"n": 2, "seed": 2, "label": ["3", "cat"]}
         with running(Server(registered.workspace, NAME, Limits(provenance=False), look_every=3_600)) as silent:
             assert Image.open(BytesIO(ask(silent, "image/png", n=2).content)).info == {}
+
+    def test_files_are_signed_where_there_is_a_certificate(
+        self, registered: Registered, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for variable, path in zip((CERTIFICATE, KEY), write_certificate(tmp_path), strict=True):
+            monkeypatch.setenv(variable, str(path))
+        signing = limits_of("127.0.0.1", waiting=8, sign=True)
+        with running(Server(registered.workspace, NAME, signing, look_every=3_600)) as one:
+            (tmp_path / "one.png").write_bytes(ask(one, "image/png", n=1).content)
+            (tmp_path / "some.webp").write_bytes(ask(one, "image/webp", n=4).content)
+            with zipfile.ZipFile(BytesIO(ask(one, "application/zip", n=2).content)) as archive:
+                archive.extractall(tmp_path / "each")
+            assert ask(one, n=1).status_code == 200  # arrays hold no signature
+        for path in (tmp_path / "one.png", tmp_path / "some.webp", *(tmp_path / "each").iterdir()):
+            assert "signed by Ada" in str(checked(path))
+            assert claim(path).name == NAME
 
     def test_each_by_its_own_label_and_what_else_can_be_said(self, client: httpx.Client) -> None:
         got = arrays(ask(client, label=["3", "cat"], seed=2))
