@@ -25,7 +25,7 @@ from gan_core.errors import BusyError, ConfigError, GantryError
 from tasks.graph import dvc_files
 from tasks.graph.dvc_child import GRACE
 from tasks.graph.template import Forked, Template
-from tasks.system.processes import OWN_CODE
+from tasks.system.processes import OWN_CODE, exit_status
 from tasks.workspace import Workspace
 
 # What DVC says around a stage's own output; in a log that already names the stage it is noise.
@@ -333,7 +333,7 @@ def _end(child: _Child) -> int | None:
     if isinstance(child, Forked):
         return child.end()
     found = os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    return None if found is None else found.si_status if found.si_code == os.CLD_EXITED else -found.si_status
+    return None if found is None else exit_status(found)
 
 
 def _signal_group(child: _Child, number: signal.Signals) -> None:

@@ -33,7 +33,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import IO, Any, NoReturn, Self
 
-from tasks.system.processes import die_with
+from tasks.system.processes import die_with, exit_status
 from tasks.workspace import STAGES
 
 OURS = "python -P -m tasks."
@@ -208,7 +208,7 @@ def _serve(parent: int, channel: socket.socket, folder: Path) -> None:
         if its_end in ready:
             found = os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
             assert found is not None  # noqa: S101
-            channel.send(str(found.si_status if found.si_code == os.CLD_EXITED else -found.si_status).encode())
+            channel.send(str(exit_status(found)).encode())
             os.close(its_end)
             channel.recv(_MOST)
             os.waitpid(child, 0)

@@ -48,6 +48,11 @@ def end(child: subprocess.Popen[bytes], patience: float) -> None:
             child.wait()
 
 
+def exit_status(ended: os.waitid_result) -> int:
+    """Of a child that was waited for, as `subprocess` has it: below 0 it is the signal that ended it."""
+    return ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
+
+
 def is_orphan_of_dvc() -> bool:
     """Whether DVC started this process and has died since, so that the system has become the parent (Linux).
 
