@@ -323,7 +323,7 @@ class DataParams(Strict):
             if getattr(self, key) is not None and not is_table(self.source) and (self.annotations is None or self.layout == "captions"):
                 raise ValueError(f"{key}: says what of a file of labels counts; name the file in labels, such as metadata.jsonl")
         for key in ("label_as", "bins"):
-            if key in given and (self.layout != "images" or self.corruption is not None or self.labels == "none"):
+            if key in given and (self.layout not in ("images", "attributes") or self.corruption is not None or self.labels == "none"):
                 raise ValueError(f"{key}: says what labels of images mean, and there are none here; leave it out")
         if self.bins is not None and self.label_as == "number":
             raise ValueError("bins: makes classes of numbers, and label_as is number, which takes them as they are; leave one of them out")
@@ -378,7 +378,7 @@ class DataParams(Strict):
     def _corruption_fits(self) -> Self:
         if self.corruption is not None and self.layout != "images":
             raise ValueError(f"corruption: makes pairs of plain images, and layout {self.layout} has others; leave one of them out")
-        if self.stack and (self.layout != "images" or self.corruption is not None):
+        if self.stack and (self.layout not in ("images", "attributes") or self.corruption is not None):
             raise ValueError("stack: puts plain images on top of each other; leave out layout and corruption")
         if self.stack and self.channels == 3:
             raise ValueError("stack: takes grey images, one a colour channel; leave channels out")

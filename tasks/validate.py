@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gan_core.data.dataset import Dataset, Split
+from gan_core.data.labels import number_in
 from gan_core.errors import ConfigError, DataError, RegistryError
 from tasks import kinds
 from tasks.kinds.kind import DataKind
@@ -92,7 +93,7 @@ def validate(workspace: Workspace, name: str, entry: Entry) -> None:
         _replace_folder(new_validation, validation, partial / "former validation")
         _replace_folder(new_ready, ready, partial / "former ready")
     if not verdict.passed:
-        raise DataError(_refusal(name, verdict, rows, ready, validation, entry.data))
+        raise DataError(_refusal(name, verdict, rows, ready, validation, entry.data, inspection.classes or ()))
     if refused is not None:
         raise refused
     print(summary(name, dataset.spec.unit, rows, {split: len(of) for split, of in packed.items()}, verdict, duplicates(good)), flush=True)
@@ -209,11 +210,16 @@ def _tables(
     return tables
 
 
-def _refusal(name: str, verdict: Verdict, rows: Sequence[Row], ready: Path, validation: Path, data: DataParams) -> str:
+def _refusal(
+    name: str, verdict: Verdict, rows: Sequence[Row], ready: Path, validation: Path, data: DataParams, classes: Sequence[str]
+) -> str:
     total = verdict.met + len(verdict.failures)
     lines = [f"{name}: the data set is refused, {len(verdict.failures)} of {total} expectations are not met"]
     lines += [str(failure) for failure in verdict.failures]
-    if data.folders_are_classes and any(failure.table == "classes" for failure in verdict.failures):
+    of_classes = any(failure.table == "classes" for failure in verdict.failures)
+    if of_classes and "label_as" in kinds.of(data.kind).keys and all(number_in(label) is not None for label in classes):
+        lines.append("the labels are all numbers; if they are ages, angles or the like, set data.label_as: number, or data.bins")
+    elif of_classes and data.folders_are_classes:
         lines.append("the folders of the images are taken as their classes; if they are something else, set data.labels: none")
     if any(row.reason is not None for row in rows):
         lines.append(f"every sample in quarantine, with its reason: {ready / 'quarantine.csv'}")

@@ -1,4 +1,4 @@
-"""Images by label, for translation from one label to another."""
+"""Images by label, for translation from one label to another, or from one number to another."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class AttributeKind(PixelKind):
     makes = "images from images, by label"
     ask = "input"
     scores = "tasks.scoring.attributes:AttributeScoring"
-    beside = ("label_accuracy", "input_recall", "partner_ratio")
+    beside = ("label_accuracy", "label_error", "input_recall", "partner_ratio")
     holds_out_each_class = True
     fewest_of_each = 4
 
@@ -41,7 +41,7 @@ class AttributeKind(PixelKind):
     def _pack(self, folder: Path, good: Good, data: DataParams) -> Attributed:
         from gan_core.kinds.attributes import Attributed
 
-        if good.labels is None or good.classes is None:
+        if good.labels is None:
             raise DataError(
                 "data.layout: attributes translates between labels, and the images have none; name a source with a folder a label, or set "
                 "data.labels to a file that says them"

@@ -7,13 +7,17 @@ a translation changed; `cycle_l1` what is lost on the way to it and back to the 
 what comes back is nearest to, of 100. Where a group (`data.group`) has one image of each label, an image's translation has a partner, which
 training never saw: `partner_l1` is the distance to it, and `partner_ratio` that distance over the one of the untouched image.
 
+Where labels are numbers, such as ages, each image is translated to those of some others, or where groups are known to those of the others
+of its group, which are then its partners. A regressor reads which number a translation shows: `label_error` is how far that is from the one
+asked for. Scores by label are then those of eighths of the range.
+
 The classifier is no better than its data: evaluation.json says how many real held-out images it gets right, in `real_against_real`. By
 label, and with intervals that take the translations of one image together, its scores stand there too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gan_core.data.dataset import Dataset
+from gan_core.data.labels import Labels, Numbers
 from gan_core.errors import ConfigError, DataError, TrainingError
 from gan_core.generator import Generator
 from gan_core.kinds.attributes import MOST_SHOWN, Attributed, translations_picture
@@ -28,15 +33,17 @@ from gan_core.metrics.bootstrap import Draws
 from gan_core.metrics.features import ClassifierExtractor, FeatureExtractor
 from gan_core.metrics.frechet import SAMPLES_A_DIRECTION, FeatureStatistics, directions, frechet_distance
 from gan_core.metrics.pairs import mean_absolute_errors, partners_found
+from gan_core.metrics.regression import RegressorExtractor
 from gan_core.pictures import grid, rows
 from gan_core.randomness import mix
 from tasks.params import EvaluateParams
 from tasks.scoring.by_features import FeatureEvidence, real_distance
 from tasks.scoring.copies import Copies, find_copies, most_compared, of_images, picture, shrunk
-from tasks.scoring.images import all_alike
+from tasks.scoring.images import all_alike, real_label_error
 from tasks.scoring.scoring import PICTURES, Scoring, chosen, chunks, on_best_device, rounded
 
 _ROWS = 8  # of the picture of translations
+_NUMBERS = 4  # that each image is translated to
 _REPLICATES, _MIDDLE = 1_000, (0.025, 0.975)
 _PARTNER = ("partner_l1", "partner_ratio")
 _ORDER = 1  # apart from other seeds
@@ -53,12 +60,12 @@ class AttributeEvidence(FeatureEvidence):
         real: NDArray[np.float32],  # (N, D)
         labels: NDArray[np.int64],  # (N,) that they have
         translated: NDArray[np.float32],  # (M, D)
-        asked: NDArray[np.int64],  # (M,) the label that each is a translation to
+        asked: NDArray[np.int64],  # (M,) the label that each is a translation to; of numbers the part of the range, here and above
         sources: NDArray[np.int64],  # (M,) number of the image that each is one of
         each: Columns,  # scores that are means
         partner: NDArray[np.float64],  # (M,) distance to the true partner; NaN where none is known
         untouched: NDArray[np.float64],  # (M,) that of the image itself, likewise
-        classes: tuple[str, ...],
+        classes: tuple[str, ...],  # names of the labels, or of the parts
     ) -> None:
         super().__init__(real, translated, each, clusters=sources)
         self.labels, self.asked, self.classes = labels, asked, classes
@@ -67,7 +74,9 @@ class AttributeEvidence(FeatureEvidence):
 
     @property
     def measured(self) -> list[str]:
-        return [*super().measured, "intra_fid", *(_PARTNER if self.has_partners else ())]
+        apart = self._distances(np.arange(self.n_real), np.arange(self.n_generated))
+        by_label = ["intra_fid"] if any(distance is not None for distance in apart) else []
+        return [*super().measured, *by_label, *(_PARTNER if self.has_partners else ())]
 
     def resampled(self, metric: str, real: NDArray[np.int64], generated: NDArray[np.int64]) -> float:
         if metric == "intra_fid":
@@ -100,7 +109,7 @@ class AttributeEvidence(FeatureEvidence):
     def details(self) -> dict[str, Any]:
         """Intervals of the scores that are means over translations, and the scores of each label."""
         draws = Draws(self.n_generated, _REPLICATES, 0, self.clusters)
-        metrics = [metric for metric in ("label_accuracy", "input_recall", *_PARTNER) if metric in self.measured]
+        metrics = [metric for metric in ("label_accuracy", "label_error", "input_recall", *_PARTNER) if metric in self.measured]
         intervals = {metric: np.quantile(self.replicates(metric, draws, draws), _MIDDLE) for metric in metrics}
         distances = self._distances(np.arange(self.n_real), np.arange(self.n_generated))
         by_label: dict[str, dict[str, Any]] = {}
@@ -128,10 +137,20 @@ class AttributeEvidence(FeatureEvidence):
 
 
 @dataclass(frozen=True)
+class _Round:
+    """Held-out images, by their places, and what each is translated to."""
+
+    given: NDArray[np.int64]
+    asked: Labels
+    partners: NDArray[np.int64]
+    """The place of the image that it should become; -1 where that is not known."""
+
+
+@dataclass(frozen=True)
 class _Partners:
     """Which held-out image is what another one should become with a label."""
 
-    labels: NDArray[np.int64]
+    labels: Labels
     groups: NDArray[np.int64] | None
     """(N,) of each held-out image, -1: of none; None: groups are not known."""
 
@@ -144,9 +163,29 @@ class _Partners:
         known = {int(name): int(there[at]) for name, at, count in zip(names, first, counts, strict=True) if count == 1}
         return np.array([known.get(int(group), -1) for group in self.groups[images]], dtype=np.int64)
 
+    def rounds(self, spec: Attributed, order: NDArray[np.int64]) -> Iterator[_Round]:
+        """What the held-out images at some places are translated to: each to every other label; or to numbers of others of its group, and
+        where it has no more of them of others at all."""
+        if spec.classes is not None:
+            for label in range(spec.n_classes):
+                given = order[self.labels[order] != label]
+                yield _Round(given, np.full(len(given), label), self.of(given, label))
+            return
+        for number in range(_NUMBERS):
+            others = np.array([self._other(place, number) for place in order], dtype=np.int64)
+            elsewhere = np.roll(order, number + 1)
+            yield _Round(order, self.labels[np.where(others < 0, elsewhere, others)], others)
+
+    def _other(self, place: int, number: int) -> int:
+        """The held-out image that is so many places behind this one in its group; -1 where it has none."""
+        if self.groups is None or self.groups[place] < 0:
+            return -1
+        theirs = np.flatnonzero(self.groups == self.groups[place])
+        return int(theirs[(np.searchsorted(theirs, place) + 1 + number) % len(theirs)]) if number + 1 < len(theirs) else -1
+
 
 class AttributeScoring(Scoring):
-    """By a classifier of the labels; by the features of a network that knows none where `evaluate.features` asks for that."""
+    """By a classifier of the labels, or a regressor of numbers; by features that know none where `evaluate.features` asks for that."""
 
     def gather(
         self, generator: Generator, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams
@@ -160,37 +199,33 @@ class AttributeScoring(Scoring):
             real = _features(dataset, extractor, order)
             if all_alike(real):
                 raise DataError("all held-out images are the same, so there is nothing to compare with; check the source")
-            for label in range(spec.n_classes):
-                given = order[labels[order] != label]
-                for name, column in self._of_label(generator, dataset, extractor, given, label, partners).items():
+            for one in partners.rounds(spec, order):
+                for name, column in self._of_round(generator, dataset, extractor, one).items():
                     parts.setdefault(name, []).append(column)
         columns = {name: np.concatenate(of) for name, of in parts.items()}
         features, asked, sources = (columns.pop(name) for name in ("features", "asked", "sources"))
         if all_alike(features):
             raise TrainingError("the generator makes the same image of every input: it has collapsed; train it again with other settings")
         partner, untouched = columns.pop("partner"), columns.pop("untouched")
-        return AttributeEvidence(real, labels[order], features, asked, sources, columns, partner, untouched, spec.classes or ())
+        assert spec.condition is not None  # noqa: S101
+        groups, names = spec.condition.groups, spec.condition.group_names
+        return AttributeEvidence(real, groups(labels[order]), features, groups(asked), sources, columns, partner, untouched, names)
 
-    def _of_label(
-        self,
-        generator: Generator,
-        dataset: Dataset,
-        extractor: FeatureExtractor,
-        given: NDArray[np.int64],  # held-out images, by their place
-        label: int,
-        partners: _Partners,
-    ) -> Columns:
-        """What is measured of the translations of images to one label, (n, ...) by name."""
+    def _of_round(self, generator: Generator, dataset: Dataset, extractor: FeatureExtractor, one: _Round) -> Columns:
+        """What is measured of the translations of images, (n, ...) by name."""
+        knows = generator.config.condition
         samples, labels, levels = dataset.samples["holdout"], dataset.labels["holdout"], Attributed.of(dataset.spec).levels
         parts = dict[str, list[NDArray[Any]]]()
-        for chunk in chunks(len(given), dataset.spec.shape):
-            places = given[chunk]
-            inputs, theirs = np.array(samples[places]), partners.of(places, label)
+        for chunk in chunks(len(one.given), dataset.spec.shape):
+            places, asked, theirs = one.given[chunk], one.asked[chunk], one.partners[chunk]
+            inputs, own = np.array(samples[places]), np.asarray(labels[places])
+            if isinstance(knows, Numbers):  # held-out ones may lie a little outside
+                asked, own = knows.within(asked), knows.within(own)
             try:
-                made = generator.translate(inputs, labels=np.full(len(inputs), label)).samples
+                made = generator.translate(inputs, labels=asked).samples
             except ConfigError as error:
                 raise DataError(f"the generator does not fit the data ({error}); train it again") from None
-            returned = generator.translate(made, labels=np.asarray(labels[places])).samples
+            returned = generator.translate(made, labels=own).samples
             known, features = np.flatnonzero(theirs >= 0), extractor.features(made)
             partner, untouched = np.full((2, len(inputs)), np.nan)
             if len(known):
@@ -198,7 +233,7 @@ class AttributeScoring(Scoring):
                 partner[known], untouched[known] = (mean_absolute_errors(*map(levels, (images[known], true))) for images in (made, inputs))
             found = {
                 "features": features,
-                "asked": np.full(len(inputs), label),
+                "asked": asked,
                 "sources": places,
                 "source_l1": mean_absolute_errors(*map(levels, (made, inputs))),
                 "cycle_l1": mean_absolute_errors(*map(levels, (returned, inputs))),
@@ -208,7 +243,9 @@ class AttributeScoring(Scoring):
                 "returned small": shrunk(returned),
             }
             if isinstance(extractor, ClassifierExtractor):
-                found["label_accuracy"] = extractor.classify(features) == label
+                found["label_accuracy"] = extractor.classify(features) == asked
+            if isinstance(extractor, RegressorExtractor):
+                found["label_error"] = extractor.errors(made, asked)
             for name, column in found.items():
                 parts.setdefault(name, []).append(column)
         if not parts:  # every image that is looked at has this label
@@ -224,10 +261,12 @@ class AttributeScoring(Scoring):
         order = _sources(dataset, params)
         with on_best_device(extractor.network):
             features = _features(dataset, extractor, order)
-            scores = {"fid": rounded(real_distance(features, len(order) * (dataset.spec.n_classes - 1), params.seed))}
+            scores = {"fid": rounded(real_distance(features, len(order) * _n_rounds(dataset), params.seed))}
             if isinstance(extractor, ClassifierExtractor):
                 right = extractor.classify(features) == dataset.labels["holdout"][order]
                 scores["label_accuracy"] = rounded(float(right.mean()))
+            if isinstance(extractor, RegressorExtractor):
+                scores["label_error"] = rounded(real_label_error(dataset, extractor, len(order), params.seed))
         return scores
 
     def copies(
@@ -236,8 +275,11 @@ class AttributeScoring(Scoring):
         """Whether translations, one of each image, are training images."""
         assert extractor is not None, "images are compared by features"  # noqa: S101
         order, train = _sources(dataset, params)[: most_compared(dataset.spec.shape)], dataset.samples["train"]
-        inputs, n_classes = np.array(dataset.samples["holdout"][order]), dataset.spec.n_classes
-        asked = (dataset.labels["holdout"][order] + 1 + np.arange(len(order)) % (n_classes - 1)) % n_classes
+        inputs, n_classes, asked = np.array(dataset.samples["holdout"][order]), dataset.spec.n_classes, dataset.labels["holdout"][order]
+        if isinstance(knows := generator.config.condition, Numbers):
+            asked = knows.within(np.roll(asked, 1))
+        else:
+            asked = (asked + 1 + np.arange(len(order)) % (n_classes - 1)) % n_classes
         with on_best_device(generator.network, extractor.network):
             made = generator.translate(inputs, labels=asked).samples
             found = find_copies(made, inputs, train, of_images(extractor))
@@ -245,10 +287,13 @@ class AttributeScoring(Scoring):
 
     def grids(self, generator: Generator, dataset: Dataset, seed: int) -> Mapping[str, NDArray[np.uint8]]:
         """`generated`: a row for each of some held-out images, and what it becomes with each label; `real`: the images that it is in truth
-        with each label, white where that is not known, or, where groups are not, held-out images."""
+        with each label, white where that is not known; or, where groups are not, held-out images. Those of numbers are put in order."""
         order = chosen(dataset, "holdout", dataset.spec.counts["holdout"], seed)
         inputs, pictured = np.array(dataset.samples["holdout"][order[:_ROWS]]), Attributed.of(dataset.spec).pictured
         shown = {"generated": translations_picture(generator, inputs)}
+        if dataset.spec.numbers is not None:
+            some = order[:PICTURES][np.argsort(dataset.labels["holdout"][order[:PICTURES]], kind="stable")]
+            return {**shown, "real": grid(pictured(np.array(dataset.samples["holdout"][some])))}
         if "holdout" not in dataset.groups:
             return {**shown, "real": grid(pictured(np.array(dataset.samples["holdout"][order[:PICTURES]])))}
         inputs = pictured(inputs)
@@ -260,9 +305,14 @@ class AttributeScoring(Scoring):
         return {**shown, "real": rows(inputs, *columns)}
 
 
+def _n_rounds(dataset: Dataset) -> int:
+    """How often each held-out image is translated."""
+    return _NUMBERS if dataset.spec.numbers is not None else max(dataset.spec.n_classes - 1, 1)
+
+
 def _sources(dataset: Dataset, params: EvaluateParams) -> NDArray[np.int64]:
     """The held-out images that are translated, each to all other labels, in their order."""
-    count = max(params.samples // max(dataset.spec.n_classes - 1, 1), 1)
+    count = max(params.samples // _n_rounds(dataset), 1)
     return np.sort(chosen(dataset, "holdout", min(count, dataset.spec.counts["holdout"]), mix(params.seed, _ORDER)))
 
 

@@ -202,6 +202,13 @@ def test_numbers_that_are_all_the_same_are_refused(workspace: Workspace, tmp_pat
         validate(workspace, "bars", one)
 
 
+def test_numbers_that_were_taken_for_classes_are_told(workspace: Workspace, tmp_path: Path) -> None:
+    one = entry(fill(tmp_path / "source", np.linspace(0, 60, COUNT)), {"label_as": "class"}, "label")
+    fetch(workspace, "bars", one)
+    with pytest.raises(DataError, match=r"the labels are all numbers; if they are ages, angles or the like, set data\.label_as: number"):
+        validate(workspace, "bars", one)
+
+
 def test_bins_make_classes_in_order(workspace: Workspace, tmp_path: Path) -> None:
     lengths = np.linspace(0, 120, COUNT + 1)
     one = entry(fill(tmp_path / "source", lengths, ("130",)), {"label_as": "class", "bins": [0, 40, 100, 120]}, "label")
