@@ -15,6 +15,7 @@ from markupsafe import escape
 from ruamel.yaml import YAML
 
 from gan_core.data.dataset import DatasetSpec
+from gan_core.data.labels import Classes
 from gan_core.errors import ConfigError
 from gan_core.generator import GeneratorConfig
 from gan_core.kinds.captions import Captioned
@@ -103,7 +104,7 @@ def facts(outcome: str = "promoted", **changes: Any) -> Facts:
         ],
         generator=GeneratorConfig("gan", Images((1, 8, 8), classes=classes), 4, spec, 640, 0, "d" * 64),
         counts={"train": 1_600, "holdout": 180},
-        classes=classes,
+        labels=Classes(classes),
     )
     return replace(made, **changes)
 
