@@ -8,7 +8,11 @@ FITTING := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info
 PYTHON ?= $(shell for name in python3.14 python3.13 python3.12 python3.11 python3; do \
 	$$name -c '$(FITTING)' 2>/dev/null && echo $$name && break; done)
 
-.PHONY: run test bench install lint docs pins audit demo-production clean
+# For `make test-versions`: what pytest is given, and Pythons (3.12, or a path) by which versions are tried.
+TESTS ?=
+PYTHONS ?=
+
+.PHONY: run test test-versions bench install lint docs pins audit demo-production clean
 
 run: install  ## Train the digits generator through all five stages on embedded defaults
 	$(BIN)/gantry run digits
@@ -16,6 +20,9 @@ run: install  ## Train the digits generator through all five stages on embedded 
 test: install lint  ## Lint, types and the whole test suite
 # In their own order: by number, files of few and long tests would come last, to one worker while the others have nothing to do.
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --durations 20
+
+test-versions: install  ## The suite, or TESTS, with the lowest and the newest versions that pyproject.toml allows, by each of PYTHONS
+	$(BIN)/python tests/versions.py $(PYTHONS:%=--python %) -- $(TESTS)
 
 bench: install  ## Measure everything against the peers (they get an environment of their own) and write docs/performance.md
 	$(BIN)/python -m benchmarks
