@@ -32,7 +32,8 @@ install: $(INSTALLED)  ## A virtual environment with the tested versions of ever
 $(INSTALLED): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "Gantry needs Python 3.11, 3.12, 3.13 or 3.14 with its venv module (on Debian and Ubuntu:" \
 		"apt install python3 python3-venv), and none was found; with one elsewhere: make PYTHON=/path/to/python3" >&2; exit 1; }
-	@echo "$$($(PYTHON) --version) ($(PYTHON)) makes $(VENV), and pip installs into it, without a word for some minutes: some 3 GB"
+	@echo "$$($(PYTHON) --version) ($(PYTHON)) makes $(VENV), and pip installs into it, without a word for some minutes:" \
+		"some 7 GB on Linux, where PyPI's torch is built for CUDA, elsewhere 3"
 	$(PYTHON) -m venv $(VENV)
 # Versions without digests: torch is built for each device, and its own index's builds have other digests than PyPI's.
 	sed '/--hash=/d; s/ \\$$//' constraints.txt > $(VENV)/versions.txt
