@@ -18,8 +18,9 @@ HALVINGS = {16: 1, 34: 2, 70: 3}
 class PatchDiscriminator(nn.Module):
     """A logit for each patch: (N, C, H, W) -> (N, h, w); with `inputs`, of input and output side by side.
 
-    A convolution each halving of the side, and one more; 64-128-256-512 channels in the paper. With a condition it also takes labels (N,)
-    that images are said to have, and every patch's features meet what is learned of them (projection: Miyato and Koyama, 2018).
+    A convolution each halving of the side, and one more; 64-128-256-512 channels in the paper. With a condition every patch's features
+    meet what is learned of a label (projection: Miyato and Koyama, 2018): of the labels (N,) that images are said to have, or, where none
+    are given, of each class there is, (N, K, h, w).
     """
 
     def __init__(
@@ -57,5 +58,7 @@ class PatchDiscriminator(nn.Module):
         logits: Tensor = self.layers(torch.cat(images, dim=1))
         if self.embedding is None:
             return logits.squeeze(1)
+        if labels is None:
+            return logits[:, :1] + torch.einsum("nfhw,kf->nkhw", logits[:, 1:], self.embedding.weight)
         projected: Tensor = (logits[:, 1:] * self.embedding(labels)[:, :, None, None]).sum(dim=1)
         return logits[:, 0] + projected

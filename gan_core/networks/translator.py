@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from torch import Tensor, nn
 
 from gan_core.data.dataset import DatasetSpec
@@ -10,6 +12,8 @@ from gan_core.networks.common import dcgan_init, embedding_of
 from gan_core.params.networks import LabelledTranslatorParams, TranslatorParams
 
 _STYLE = 64  # what is learned of each label
+
+TranslatorNormalization = Literal["none", "instance"]
 
 
 class Told(nn.Sequential):
@@ -22,7 +26,7 @@ class Told(nn.Sequential):
 
 
 class LabelledScale(nn.Module):
-    """Behind a normalisation: scales and shifts each channel by the style of a label, (N, C, H, W), (N, S) -> (N, C, H, W).
+    """Behind a convolution: scales and shifts each channel by the style of a label, (N, C, H, W), (N, S) -> (N, C, H, W).
 
     What a label adds in front of a normalisation by image, as planes beside the image do (StarGAN: Choi et al., 2018), that takes away
     again, apart from the border: so it comes behind each (conditional instance normalisation: Dumoulin et al., 2017).
@@ -39,13 +43,15 @@ class LabelledScale(nn.Module):
 
 
 class TranslatorBlock(nn.Module):
-    """(N, C, H, W) -> the same shape: two 3x3 convolutions beside the identity, each under instance normalisation."""
+    """(N, C, H, W) -> the same shape: two 3x3 convolutions beside the identity, each under instance normalisation or none."""
 
-    def __init__(self, channels: int, style: int = 0) -> None:
+    def __init__(self, channels: int, style: int = 0, normalization: TranslatorNormalization = "instance") -> None:
         super().__init__()
         self.layers = Told(
-            *_convolution(channels, channels, 3, style), nn.ReLU(inplace=True), *_convolution(channels, channels, 3, style)
-        )  # fmt: skip
+            *_convolution(channels, channels, 3, style, normalization),
+            nn.ReLU(inplace=True),
+            *_convolution(channels, channels, 3, style, normalization),
+        )
 
     def forward(self, x: Tensor, style: Tensor | None = None) -> Tensor:
         summed: Tensor = x + self.layers(x, style)
@@ -56,9 +62,9 @@ class Translator(nn.Module):
     """(N, C, H, W) in -1..1 -> the same shape: the paper's c7s1-w, d2w, d4w, R4w x `blocks`, u2w, uw, c7s1-C.
 
     `width` channels in front of the first downsampling, twice as many behind each; `downsamplings` halve the side, so it has to be a
-    multiple of 2 to their power. Reflection padding, instance normalisation; weights from N(0, 0.02). With `skip`, what the layers
-    make is added to the image, so that it starts near the identity; values may then lie a little outside. With a condition it takes labels
-    (N,) beside the images, and tells every normalised layer what is learned of them.
+    multiple of 2 to their power. Reflection padding, instance normalisation; weights from N(0, 0.02), or He et al.'s (2015) where nothing
+    is normalised. With `skip`, what the layers make is added to the image, so that it starts near the identity; values may then lie a
+    little outside. With a condition it takes labels (N,) beside the images, and tells every layer what is learned of them, the last apart.
     """
 
     def __init__(self, params: TranslatorParams | LabelledTranslatorParams, data: DatasetSpec, condition: Condition | None = None) -> None:
@@ -66,25 +72,34 @@ class Translator(nn.Module):
         blocks = params.with_blocks(min(data.shape[1:])).blocks or 0
         images, width, style = data.shape[0], params.width, 0 if condition is None else _STYLE
         self.embedding = embedding_of(condition, style)
-        layers = [*_convolution(images, width, 7, style), nn.ReLU(inplace=True)]
+        normalization = params.normalization
+        layers = [*_convolution(images, width, 7, style, normalization), nn.ReLU(inplace=True)]
         for _ in range(params.downsamplings):
-            layers += [nn.Conv2d(width, 2 * width, 3, stride=2, padding=1), *_normalized(2 * width, style), nn.ReLU(inplace=True)]
+            down = nn.Conv2d(width, 2 * width, 3, stride=2, padding=1)
+            layers += [down, *_normalized(2 * width, style, normalization), nn.ReLU(inplace=True)]
             width *= 2
-        layers += [TranslatorBlock(width, style) for _ in range(blocks)]
+        layers += [TranslatorBlock(width, style, normalization) for _ in range(blocks)]
         for _ in range(params.downsamplings):
             layers += [
                 nn.ConvTranspose2d(width, width // 2, 3, stride=2, padding=1, output_padding=1),
-                *_normalized(width // 2, style),
+                *_normalized(width // 2, style, normalization),
                 nn.ReLU(inplace=True),
             ]
             width //= 2
-        layers += [nn.ReflectionPad2d(3), nn.Conv2d(width, images, 7), *([] if params.skip else [nn.Tanh()])]
+        last = nn.Conv2d(width, images, 7)
+        layers += [nn.ReflectionPad2d(3), last, *([] if params.skip else [nn.Tanh()])]
         self.skip = params.skip
         self.side_multiple = deepest = 2**params.downsamplings
         # Both convolutions of 7 pixels, one of 3 each halving and each doubling, two in each block.
         self.reach = 3 + 3 + (deepest - 1) + 2 * (deepest - 1) + 2 * blocks * deepest
         self.layers = Told(*layers)
         self.apply(dcgan_init)
+        if normalization == "none":  # features keep their size through the layers, and blocks begin as the identity
+            for module in self.layers.modules():
+                if isinstance(module, nn.Conv2d | nn.ConvTranspose2d) and module is not last:
+                    nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            for block in (layer for layer in layers if isinstance(layer, TranslatorBlock)):
+                nn.init.zeros_([layer for layer in block.layers if isinstance(layer, nn.Conv2d)][-1].weight)
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         translated: Tensor = self.layers(images, None if self.embedding is None else self.embedding(labels))
@@ -111,9 +126,10 @@ class RoundTrip(nn.Module):
         return translated
 
 
-def _convolution(channels: int, out: int, kernel: int, style: int) -> list[nn.Module]:
-    return [nn.ReflectionPad2d(kernel // 2), nn.Conv2d(channels, out, kernel), *_normalized(out, style)]
+def _convolution(channels: int, out: int, kernel: int, style: int, normalization: TranslatorNormalization) -> list[nn.Module]:
+    return [nn.ReflectionPad2d(kernel // 2), nn.Conv2d(channels, out, kernel), *_normalized(out, style, normalization)]
 
 
-def _normalized(channels: int, style: int) -> list[nn.Module]:
-    return [nn.InstanceNorm2d(channels), *([LabelledScale(style, channels)] if style else [])]
+def _normalized(channels: int, style: int, normalization: TranslatorNormalization) -> list[nn.Module]:
+    normalizing = [nn.InstanceNorm2d(channels)] if normalization == "instance" else []
+    return [*normalizing, *([LabelledScale(style, channels)] if style else [])]

@@ -317,6 +317,8 @@ class _TranslatorParams(NetworkParams):
     """How often the side is halved in front of the residual blocks, and doubled behind them."""
     blocks: Annotated[int, Field(ge=0, le=64)] | None = None
     """Residual blocks. None: 9 from 256 pixels on, 6 below."""
+    normalization: Literal["none", "instance"] = "instance"
+    """Instance takes the mean of each feature of an image away, and so much of its colour; where colour has to stay, none keeps it."""
     skip: bool = False
     """Add what the network makes to the image that it was given, which the paper does not: it starts near the identity, and a budget of a
     few thousand images goes into what has to change."""

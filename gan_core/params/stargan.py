@@ -16,8 +16,8 @@ class StarGanParams(TrainParams):
     """Translation by label (StarGAN, Choi et al., 2018): one translator for all labels, which is given an image and the label that it is to
     get, and one discriminator, which judges patches of an image as one with that label.
 
-    In place of the paper's classifier, which asks for whatever it finds easiest, the discriminator meets the label by projection (Miyato
-    and Koyama, 2018).
+    The discriminator meets the label by projection (Miyato and Koyama, 2018), and tells labels apart by the same logits where
+    `classification` asks for the paper's classifier.
     """
 
     kinds = ("attributes",)
@@ -39,6 +39,9 @@ class StarGanParams(TrainParams):
     """The paper has 5."""
     mismatch: Annotated[float, Field(ge=0)] = 0.0
     """Weight of a second loss of the discriminator, which learns to refuse real images under wrong labels as well (Reed et al., 2016)."""
+    classification: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of the paper's classifier, for which the labels' logits of the discriminator serve, an image's patches together: it learns the
+    labels of real images, and translations are to be given the ones asked for. The paper's is 1."""
     cycle: Annotated[float, Field(ge=0)] = 10.0
     """Weight of the mean absolute difference, in -1..1, between an image and what a translation becomes with the image's own label."""
     identity: Annotated[float, Field(ge=0)] = 5.0
@@ -52,6 +55,8 @@ class StarGanParams(TrainParams):
         found = []
         if self.penalty.gradient and self.penalty.clip:
             found.append("train.penalty: gradient and clip are two answers to one question; set one of them")
+        if self.classification and self.condition == "number":
+            found.append("train.classification: a classifier tells classes, and train.condition is number; leave it out")
         if size is None:
             return found
         return [*found, *(misfit for player in (self.generator, self.discriminator) if (misfit := player.misfit(size)))]

@@ -81,12 +81,17 @@ class StarGan(Recipe[StarGanParams]):
             fake = self.players["generator"](real, asked)
         self._shown = _Shown(real, labels, asked, fake)
         fake = fake.detach()
-        real_logits, fake_logits = self._judge(torch.cat([real, fake.to(real.dtype)]), torch.cat([labels, asked])).chunk(2)
+        logits, by_class = self._judge(torch.cat([real, fake.to(real.dtype)]), torch.cat([labels, asked]))
+        real_logits, fake_logits = logits.chunk(2)
         loss = self.discriminator_loss(real_logits, fake_logits)
         numbers = {"discriminator_loss": loss.detach(), **describe_logits(real_logits, fake_logits, self.params.loss)}
+        if by_class is not None:
+            told = F.cross_entropy(by_class[: len(labels)], labels)
+            loss = loss + self.params.classification * told
+            numbers["classification_loss"] = told.detach()
         if self.params.mismatch:
             assert self.spec.condition is not None  # noqa: S101
-            wrong_logits = self._judge(real, self.spec.condition.others(labels))
+            wrong_logits, _ = self._judge(real, self.spec.condition.others(labels))
             loss = loss + self.params.mismatch * self.discriminator_loss(real_logits, wrong_logits)
             numbers["wrong_label_score"] = wrong_logits.detach().mean()
         penalty = self.params.penalty
@@ -101,8 +106,13 @@ class StarGan(Recipe[StarGanParams]):
     def _translate(self) -> Move:
         shown, translator = self._shown, self.players["generator"]
         assert shown is not None  # noqa: S101
-        total = self.generator_loss(self._judge(shown.fake, shown.asked))
+        logits, by_class = self._judge(shown.fake, shown.asked)
+        total = self.generator_loss(logits)
         numbers = {"generator_loss": total.detach()}
+        if by_class is not None:
+            told = F.cross_entropy(by_class, shown.asked)
+            total = total + self.params.classification * told
+            numbers["translation_classification_loss"] = told.detach()
         for name, weight, given in (("cycle", self.params.cycle, shown.fake), ("identity", self.params.identity, shown.real)):
             if weight:
                 difference = F.l1_loss(translator(given, shown.labels).float(), shown.real.float())
@@ -114,10 +124,13 @@ class StarGan(Recipe[StarGanParams]):
         if turn.draws and self.params.penalty.clip:
             clip_weights(self.players["discriminator"].parameters(), self.params.penalty.clip)
 
-    def _judge(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Float32 logits (N, h, w) of images as ones with these labels."""
-        logits: Tensor = self.players["discriminator"](augment(images) if self.params.augment else images, labels=labels)
-        return logits.float()
+    def _judge(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Float32 logits (N, h, w) of images as ones with these labels; and (N, K), an image's patches together, with each, to classify."""
+        discriminator, seen = self.players["discriminator"], augment(images) if self.params.augment else images
+        if not self.params.classification:
+            return discriminator(seen, labels=labels).float(), None
+        as_each = discriminator(seen).float()
+        return as_each[torch.arange(len(labels), device=labels.device), labels], as_each.mean(dim=(2, 3))
 
     def _mean_logit(self, labels: Tensor, images: Tensor) -> Tensor:
         """(N,): an image's patches together, so that a penalty does not grow with their number."""

@@ -12,7 +12,7 @@ from gan_core.errors import ConfigError
 from gan_core.kinds.unpaired import Unpaired
 from gan_core.networks import build_generator
 from gan_core.networks.patch import PatchDiscriminator
-from gan_core.networks.translator import RoundTrip, Translator
+from gan_core.networks.translator import RoundTrip, Translator, TranslatorBlock
 from gan_core.params.networks import TranslatorParams
 
 
@@ -67,6 +67,18 @@ def test_with_skip_it_starts_near_the_identity_and_without_it_does_not() -> None
     far = (translator()(images) - images).abs().mean()
     near = (translator(skip=True)(images) - images).abs().mean()
     assert near < 0.3 * far
+
+
+def test_without_normalisation_blocks_begin_as_the_identity_and_colours_are_kept_apart() -> None:
+    network = translator(normalization="none", skip=True, downsamplings=0)
+    blocks = [layer for layer in network.layers if isinstance(layer, TranslatorBlock)]
+    features = torch.randn(1, 4, 16, 16)
+    assert blocks
+    assert all(torch.equal(block(features), features) for block in blocks)
+    dark, light = (torch.full((1, 3, 16, 16), value) for value in (-0.5, 0.5))  # all of one colour, which a norm by image takes away
+    assert (network.layers(dark) - network.layers(light)).abs().mean() > 0.01
+    normalised = translator(downsamplings=0)
+    assert torch.allclose(normalised.layers(dark), normalised.layers(light), atol=1e-5)
 
 
 def test_every_weight_has_a_gradient() -> None:

@@ -28,7 +28,7 @@ from gan_core.tiling import Tiling, translated
 from gan_core.training import Progress, train
 
 CPU = torch.device("cpu")
-SMALL = {"width": 4, "blocks": 1, "downsamplings": 1}
+SMALL: dict[str, Any] = {"width": 4, "blocks": 1, "downsamplings": 1}
 COLOURS = ("red", "green", "blue")
 
 
@@ -135,6 +135,29 @@ def test_the_discriminator_meets_the_label_in_every_patch(dataset: Dataset) -> N
     assert logits.shape == (3, 6, 6)
     assert (logits[0] != others[0]).all()
     assert torch.equal(logits[1:], others[1:])
+    as_each = judge(images)
+    assert as_each.shape == (3, 3, 6, 6)
+    for label in range(3):
+        torch.testing.assert_close(as_each[:, label], judge(images, labels=torch.full((3,), label)))
+
+
+def test_the_classifier_learns_real_labels_and_translations_are_to_show_those_asked_for(dataset: Dataset) -> None:
+    recipe, batch = game(dataset, classification=3.0, cycle=0, identity=0)
+    plain, _ = game(dataset, cycle=0, identity=0)
+    found = []
+    for one in (recipe, plain):
+        torch.manual_seed(0)
+        found.append([one.move(turn, batch, 0, last=True) for turn in one.turns])
+    shown, judge = recipe._shown, recipe.players["discriminator"]
+    assert shown is not None
+    names = ("classification_loss", "translation_classification_loss")
+    for name, images, labels, (with_it, without) in zip(
+        names, (shown.real, shown.fake), (shown.labels, shown.asked), zip(*found, strict=True), strict=True
+    ):
+        under = torch.stack([judge(images, labels=torch.full((4,), label)).mean(dim=(1, 2)) for label in range(3)], dim=1)
+        expected = (under.exp().sum(1).log() - under[torch.arange(4), labels]).mean()
+        torch.testing.assert_close(with_it.numbers[name], expected.detach(), atol=1e-3, rtol=1e-3)  # spectral norms move at each look
+        torch.testing.assert_close(with_it.loss - without.loss, 3.0 * with_it.numbers[name], atol=1e-4, rtol=1e-3)
 
 
 class KilledError(Exception):
@@ -234,6 +257,7 @@ def test_tiles_are_told_the_label(learned: Generator) -> None:
     [
         ({"generator": {**SMALL, "downsamplings": 3}}, "train.generator.downsamplings: data.size is 16, no multiple of 8 from 32 on"),
         ({"discriminator": {"patch": 70}}, "train.discriminator.patch: 70 needs at least 32 pixels"),
+        ({"classification": 1.0, "condition": "number"}, "train.classification: a classifier tells classes"),
         ({"penalty": {"gradient": 10.0, "clip": 0.01}}, "train.penalty: gradient and clip are two answers"),
     ],
 )
