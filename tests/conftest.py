@@ -2,18 +2,48 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import shutil
 import signal
-from collections.abc import Iterator
+import sys
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from hypothesis import settings
 
 from tasks.system import cores
+from tasks.system.imports import all_imported, quick_imports
 
 # Workers share the cores, and threads that wait for each other lose whole time slices.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Many a container sets it, and each of the hundreds of processes under test would compile Gantry anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
+_MEMORY = Path("/dev/shm")  # noqa: S108  # a file system in memory
+_ROOM = 4 * 2**30
+"""Bytes of memory for them: the folders of a whole run came to 1.8 GB where all were kept."""
+
+
+def pytest_configure() -> None:
+    """Folders of tests lie in memory where it has room: SQLite waits for a disk four times at each commit."""
+    if "PYTEST_DEBUG_TEMPROOT" in os.environ or not _MEMORY.is_dir() or os.statvfs(_MEMORY).f_flag & os.ST_NOEXEC:
+        return
+    if shutil.disk_usage(_MEMORY).free >= _ROOM and psutil.virtual_memory().available >= 2 * _ROOM:
+        os.environ["PYTEST_DEBUG_TEMPROOT"] = str(_MEMORY)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """The search for garbage, among a million objects of libraries, takes a tenth of the time of tests: here it comes seldom."""
+    with quick_imports():
+        done = yield
+    all_imported()
+    gc.set_threshold(10_000, 20, 20)
+    return done
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
