@@ -101,7 +101,7 @@ def sweep(
         with tracking.run(workspace, name, study.user_attrs.get("run_id")) as run:
             study.set_user_attr("run_id", run.id)
             run.set_tags({"mlflow.runName": f"sweep of {name}", "sweep": " ".join(words)})
-            going = _Going(workspace, name, entry, space, folder, study, run.id, say, output)
+            going = _Going(workspace, name, entry, space, folder, study, _PAUSES if prune else (), run.id, say, output)
             going.take_up_again()
             while len(_ended(study)) < trials and going.propose(seed):
                 going.go()
@@ -159,6 +159,8 @@ class _Going:
     space: Space
     folder: Path
     study: optuna.Study
+    pauses: tuple[float, ...]
+    """Shares of its images after which a trial is scored on its way, and may be ended early."""
     run_id: str
     """The MLflow run that those of the trials stand below."""
     say: Callable[[str], None]
@@ -205,7 +207,7 @@ class _Going:
         there = self._workspace(values)
         images = images_of(there, self.name, self._entry(values).train)
         try:
-            for number, share in enumerate((*_PAUSES, None)):
+            for number, share in enumerate((*self.pauses, None)):
                 score = self._score(there, Step(title, None if share is None else math.ceil(share * images)))
                 trial.set_user_attr("score", vars(score))
                 loss = score.value if BETTER[score.metric] == LOWER else -score.value

@@ -56,7 +56,7 @@ def text_of(path: Path) -> str:
 
 def test_a_killed_sweep_goes_on_and_its_best_is_written_down(ready: Workspace) -> None:
     arguments = ("sweep", NAME, "train.batch=256,512", "--trials", "2")
-    going = start(ready, *arguments, "--no-prune")
+    going = start(ready, *arguments)  # with pauses, so that there is time to kill it
     states = ready.sweeps(NAME)
     deadline = time.monotonic() + 150
     while not [
@@ -142,7 +142,9 @@ def test_what_falls_behind_is_ended_early_and_what_is_lost_is_passed_over(script
             assert None not in shares
             assert trial.value > found.best.value
     assert len({tuple(trial.values.values()) for trial in found.trials}) == 14, "none is tried twice"
+    before = len(seen)
     whole, _ = scripted(lambda values, share: rate(values), *words, trials=15, prune=False)
+    assert [share for _, share in seen[before:]] == [None], "a trial that is not ended early needs no pause"
     assert len(whole.trials) == 15
     assert whole.trials[14].ended == "done"
 
