@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -56,10 +57,13 @@ def test_stages_know_the_network_and_the_recipe_of_an_installed_package(site: Pa
     workspace = init_workspace(tmp_path / "w")
     document = {"generators": {"a": entry(recipe="moments"), "b": entry(generator={"network": "wave", "widths": [8]})}}
     (workspace.root / "params.yaml").write_text(json.dumps(document))
+    for stage in ("fetch", "validate"):
+        done = run(site, "-P", "-m", f"tasks.{stage}", "a", cwd=workspace.root)
+        assert done.returncode == 0, done.stderr
+    shutil.copytree(workspace.root / "data" / "a", workspace.root / "data" / "b")  # the same data
     for name, network in (("a", {"network": "wave", "widths": [64, 64]}), ("b", {"network": "wave", "widths": [8]})):
-        for stage in ("fetch", "validate", "train"):
-            done = run(site, "-P", "-m", f"tasks.{stage}", name, cwd=workspace.root)
-            assert done.returncode == 0, done.stderr
+        done = run(site, "-P", "-m", "tasks.train", name, cwd=workspace.root)
+        assert done.returncode == 0, done.stderr
         config = json.loads((workspace.model(name) / "generator" / "config.json").read_text())
         assert config["network"] == network
     done = run(site, "-P", "-m", "flows.cli", "list", cwd=workspace.root)
