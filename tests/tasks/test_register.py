@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +20,14 @@ from gan_core.errors import DataError, RegistryError
 from gan_core.generator import Generator
 from gan_core.kinds.images import Images
 from gan_core.kinds.points import Points
+from gan_core.metrics import features
+from gan_core.metrics.features import FeatureExtractor
 from tasks import judging
 from tasks.evaluate import evaluate
 from tasks.judging import gather, score
 from tasks.params import Entry, parse
-from tasks.promotion import gate, served_back
+from tasks.promotion import gate, loaded_back, served_back
+from tasks.promotion.loaded_back import FreshProcess
 from tasks.records import tracking
 from tasks.records.history import formers, recorded
 from tasks.records.registry import Registry, promote, rollback, summaries
@@ -233,10 +238,14 @@ class TestSecond:
 
 
 class TestImages:
+    @pytest.fixture(autouse=True)
+    def _fitted_for_a_moment(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """That the features are the same ones does not depend on how good they are."""
+        monkeypatch.setattr(features, "_EPOCHS", 1)
+        monkeypatch.setattr(features, "_FEWEST", 200)
+
     def test_champion_and_challenger_meet_the_same_frozen_features(self, workspace: Workspace) -> None:
         from sklearn.datasets import load_digits
-
-        from gan_core.metrics.features import FeatureExtractor
 
         images, labels = load_digits(return_X_y=True)
         ready = workspace.ready("digits")
@@ -269,8 +278,6 @@ class TestImages:
 
     def test_new_features_score_the_former_champions_again(self, workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
         from sklearn.datasets import load_digits
-
-        from gan_core.metrics.features import FeatureExtractor
 
         images = (load_digits().images * 15.9).astype(np.uint8)[:, None]
         ready = workspace.ready("digits")
@@ -367,15 +374,30 @@ class TestOnceOnly:
         assert champion(workspace, "circle") == 2
 
 
-class TestNeverPromotedByAccident:
-    @pytest.fixture
-    def two(self, workspace: Workspace, entry: Entry, generators: list[Generator]) -> Workspace:
-        """Version 1, which was bad, and the champion, version 2; the best one waits in models/circle."""
-        for generator in generators[:2]:
+@pytest.fixture(scope="module")
+def bad_and_champion(tmp_path_factory: pytest.TempPathFactory, mlflow_database: Path, shared_process: Callable[[], FreshProcess]) -> Path:
+    """A workspace with version 1, which was bad, and the champion, version 2; the best one waits in models/circle."""
+    root, entry = tmp_path_factory.mktemp("two") / "a workspace", an_entry("circle")
+    root.mkdir()
+    shutil.copy(mlflow_database, root / "mlflow.db")
+    workspace = Workspace(root)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        patch.setattr(loaded_back, "FreshProcess", lambda: nullcontext(shared_process()))
+        *others, best = from_worst_to_best(circle_data(workspace, "circle"), entry)
+        for generator in others[:2]:
             trained(workspace, "circle", generator, entry)
             register(workspace, "circle", entry)
+        trained(workspace, "circle", best, entry)
+    return root
+
+
+class TestNeverPromotedByAccident:
+    @pytest.fixture
+    def two(self, workspace: Workspace, bad_and_champion: Path) -> Workspace:
+        """A copy of that one."""
+        shutil.copytree(bad_and_champion, workspace.root, dirs_exist_ok=True)
         assert champion(workspace, "circle") == 2
-        trained(workspace, "circle", generators[-1], entry)
         return workspace
 
     def test_what_was_rolled_back(self, two: Workspace, entry: Entry) -> None:
@@ -481,13 +503,11 @@ registry.move_champion(version, 2, "promoted")
         assert champion(two, "circle") == 1
         assert not (two.report("circle") / "decision.json").exists()
 
-    def test_when_the_version_does_not_come_back_as_it_was(
-        self, two: Workspace, entry: Entry, generators: list[Generator], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        add = Registry.add
+    def test_when_the_version_does_not_come_back_as_it_was(self, two: Workspace, entry: Entry, monkeypatch: pytest.MonkeyPatch) -> None:
+        add, other = Registry.add, from_worst_to_best(Dataset.open(two.ready("circle")), entry)[1]
 
         def add_another(self: Registry, name: str, run_id: str, folder: Path, *rest: Any) -> Any:
-            generators[1].save(two.root / "wrong" / "generator")
+            other.save(two.root / "wrong" / "generator")
             return add(self, name, run_id, two.root / "wrong" / "generator", *rest)
 
         monkeypatch.setattr(Registry, "add", add_another)

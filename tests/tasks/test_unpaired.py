@@ -25,6 +25,7 @@ from gan_core.data.dataset import Dataset, write_spec
 from gan_core.errors import ConfigError, DataError, TrainingError
 from gan_core.generator import Generator, GeneratorConfig
 from gan_core.kinds.unpaired import Unpaired
+from gan_core.metrics import features
 from gan_core.metrics.features import ClassifierExtractor
 from gan_core.metrics.frechet import FeatureStatistics, frechet_distance
 from gan_core.metrics.kernel import kernel_distance
@@ -86,8 +87,9 @@ def entry(source: Path, data: dict[str, Any] | None = None, **sections: Any) -> 
     return parse({"generators": {"paint": document}})["paint"]
 
 
-def test_all_five_stages(workspace: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_all_five_stages(workspace: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """From two folders to a champion that is served; each stage's files hold what they should."""
+    monkeypatch.setattr(features, "_FEWEST", 2_000)  # enough to tell red from blue
     shutil.copytree(init_workspace(tmp_path / "fresh").root, workspace.root, dirs_exist_ok=True)
     # Half are held out: of the 16 of a quarter, a single one that lies near a training picture by chance is 6 %, and a veto.
     one = entry(fill(tmp_path / "source"), {"holdout": 0.5}, register={"require": {"translated": ">= 0.5"}})
