@@ -103,7 +103,7 @@ class Shown:
 
     @classmethod
     def of(cls, figure: Figure) -> Shown:
-        """As PNG, and scaled down where it is too large; what moves stays as it is."""
+        """As PNG, and scaled down where it is too large; what moves, and a PNG file of a right size, stays as it is."""
         from PIL import Image
 
         if figure.lines:
@@ -119,8 +119,10 @@ class Shown:
             image.load()
             if max(image.size) > _LARGEST:
                 image.thumbnail((_LARGEST, _LARGEST), Image.Resampling.LANCZOS)
+            elif not isinstance(pixels, np.ndarray):
+                return cls(figure.caption, _uri("image/png", pixels.read_bytes()), *image.size, sound)
             file = BytesIO()
-            image.save(file, "png", optimize=True)
+            image.save(file, "png")
             return cls(figure.caption, _uri("image/png", file.getvalue()), *image.size, sound)
 
     @property

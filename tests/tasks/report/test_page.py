@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -12,6 +14,7 @@ import numpy as np
 import pytest
 from chromium import Watched, chromium, serious
 from markupsafe import escape
+from PIL import Image
 from ruamel.yaml import YAML
 
 from gan_core.data.dataset import DatasetSpec
@@ -277,14 +280,16 @@ class TestPage:
         assert all(seen[index - 1][0] == "input" and seen[index - 1][1]["type"] == "checkbox" for index in pictures)
 
     def test_a_large_picture_is_scaled_down(self, tmp_path: Path) -> None:
-        import base64
-        import io
-
-        from PIL import Image
-
         shown = page.Shown.of(Figure("large", np.zeros((900, 1_800, 3), dtype=np.uint8)))
         assert Image.open(io.BytesIO(base64.b64decode(shown.uri.partition(",")[2]))).size == (shown.width, shown.height) == (1_440, 720)
         assert not shown.is_small
+
+    def test_a_file_of_a_right_size_stays_as_it_is(self, tmp_path: Path) -> None:
+        path = tmp_path / "small.png"
+        Image.fromarray(np.zeros((20, 30, 3), dtype=np.uint8)).save(path, compress_level=1)
+        shown = page.Shown.of(Figure("small", path))
+        assert base64.b64decode(shown.uri.partition(",")[2]) == path.read_bytes()
+        assert (shown.width, shown.height) == (30, 20)
 
     @pytest.mark.parametrize(
         ("challenger", "champion", "better", "verdict"),
