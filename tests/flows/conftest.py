@@ -32,19 +32,29 @@ def _private_prefect(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "CRITICAL"
 
 
-@pytest.fixture(scope="session")
-def _server(tmp_path_factory: pytest.TempPathFactory, _private_prefect: None) -> Iterator[str]:
-    with server.Server.start(Workspace(tmp_path_factory.mktemp("prefect"))) as own:
-        own.wait()
-        yield own.url
+_RUNNING: list[server.Server] = []
+"""The server of this worker's tests, once one of them has asked for it."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> Iterator[None]:
+    """The server ends after the last test of this folder: doing nothing, it takes a hundredth of a core."""
+    yield
+    if _RUNNING and (nextitem is None or Path(__file__).parent not in nextitem.path.parents):
+        _RUNNING.pop().stop()
 
 
 @pytest.fixture(scope="module")
-def prefect_server(_server: str) -> Iterator[str]:
+def prefect_server(tmp_path_factory: pytest.TempPathFactory, _private_prefect: None) -> Iterator[str]:
     """The API's address of a real Prefect server. What a module's tests deploy there is gone for the next one's."""
-    yield _server
-    for one in loopback.post(f"{_server}/deployments/filter", json={}, timeout=30).raise_for_status().json():
-        loopback.delete(f"{_server}/deployments/{one['id']}", timeout=30).raise_for_status()
+    if not _RUNNING:
+        own = server.Server.start(Workspace(tmp_path_factory.mktemp("prefect")))
+        own.wait()
+        _RUNNING.append(own)
+    url = _RUNNING[0].url
+    yield url
+    for one in loopback.post(f"{url}/deployments/filter", json={}, timeout=30).raise_for_status().json():
+        loopback.delete(f"{url}/deployments/{one['id']}", timeout=30).raise_for_status()
 
 
 @pytest.fixture(scope="session")
