@@ -79,7 +79,8 @@ def environment(folder: Path, python: str, versions: str) -> Path:
     uv("venv", "--python", python, str(interpreter.parent.parent))
     uv("pip", "compile", "--python", str(interpreter), "--all-extras", *_RESOLUTIONS[versions], "--output-file", "resolved.txt",
        str(_CHECKOUT / "pyproject.toml"))  # fmt: skip
-    uv("pip", "install", "--python", str(interpreter), "--requirement", "resolved.txt")
+    # Compiled, or the first tests wait for large libraries longer than they have.
+    uv("pip", "install", "--python", str(interpreter), "--compile-bytecode", "--requirement", "resolved.txt")
     uv("pip", "install", "--python", str(interpreter), "--no-deps", "--editable", str(_CHECKOUT))
     return interpreter
 
