@@ -313,7 +313,9 @@ def _great_expectations() -> Any:
     is_new = "great_expectations" not in sys.modules
     # Half of its time is for what tables in memory do not need: charts, distributions, and databases and clouds, which may be missing.
     optional = taken_as_missing("sqlalchemy", "boto3", "botocore", "google", "psycopg2")
-    with quick_imports(), loaded_when_used("altair", "scipy.stats"), optional:
+    # From Python 3.13 on, who asks for a name of scipy.stats after it was to be loaded later may not be given it.
+    later = ("altair",) if sys.version_info >= (3, 13) else ("altair", "scipy.stats")
+    with quick_imports(), loaded_when_used(*later), optional:
         import great_expectations
         import great_expectations.expectations
 
