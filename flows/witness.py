@@ -43,11 +43,14 @@ def _say(url: str, headers: Mapping[str, str], run: str, state: Mapping[str, str
         with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
             return json.load(answer)
 
-    if ask(f"flow_runs/{run}")["state"]["type"] != "RUNNING":
+    def type_of(made: Mapping[str, Any]) -> str | None:  # a run that was made a moment ago has no state yet
+        return None if made["state"] is None else made["state"]["type"]
+
+    if type_of(ask(f"flow_runs/{run}")) != "RUNNING":
         return
     ask(f"flow_runs/{run}/set_state", {"state": state})
     for task in ask("task_runs/filter", {"flow_runs": {"id": {"any_": [run]}}}):
-        if task["state"]["type"] in ("PENDING", "RUNNING"):
+        if type_of(task) in (None, "PENDING", "RUNNING"):
             ask(f"task_runs/{task['id']}/set_state", {"state": state, "force": True})
 
 

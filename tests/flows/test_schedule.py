@@ -225,7 +225,7 @@ def _run_and_cancel(workspace: Workspace, url: str, deployment: str) -> str:
     """Start a run as a person does on Prefect's page, cancel it there while it trains; returns the state that it ends in."""
     # No planned run may be in its way: a deployment has one place, and a second run is cancelled.
     loopback.post(f"{url}/deployments/{deployment}/pause_deployment", timeout=30).raise_for_status()
-    while any(run["state"]["type"] in ("PENDING", "RUNNING") for run in Record(url, workspace).runs()):
+    while any(run["state"] is None or run["state"]["type"] in ("PENDING", "RUNNING") for run in Record(url, workspace).runs()):
         time.sleep(0.5)
     toy.forget(workspace)
     toy.behave(workspace, train={"seconds": 300})
@@ -254,6 +254,6 @@ def _wait_for_a_finished_run(workspace: Workspace, url: str, patience: float = 1
         time.sleep(1)
         if is_reachable(url):
             for found in Record(url, workspace).runs():
-                if found["state"]["type"] in ("COMPLETED", "FAILED"):
+                if found["state"] is not None and found["state"]["type"] in ("COMPLETED", "FAILED"):
                     return found
     raise AssertionError(f"no run ended within {patience} s")
