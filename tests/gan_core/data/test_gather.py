@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,14 +20,19 @@ _COUNT, _WIDTH, _BATCH = 24_576, 4_096, 64  # 96 MiB
 
 
 @pytest.fixture
-def mapped(tmp_path: Path) -> NDArray[np.uint8]:
-    """A file of rows that all begin with their number."""
-    array = np.lib.format.open_memmap(tmp_path / "rows.npy", "w+", np.uint8, (_COUNT, _WIDTH))
+def mapped() -> Iterator[NDArray[np.uint8]]:
+    """A file of rows that all begin with their number, on a disk: one in memory is counted otherwise."""
+    with tempfile.TemporaryDirectory(prefix="gantry-") as folder:
+        yield rows_in(Path(folder) / "rows.npy")
+
+
+def rows_in(path: Path) -> NDArray[np.uint8]:
+    array = np.lib.format.open_memmap(path, "w+", np.uint8, (_COUNT, _WIDTH))
     for start in range(0, _COUNT, 4_096):
         array[start : start + 4_096, 0] = np.arange(start, start + 4_096) % 251
     array.flush()
     del array
-    return np.lib.format.open_memmap(tmp_path / "rows.npy", mode="r")
+    return np.lib.format.open_memmap(path, mode="r")
 
 
 def order() -> NDArray[np.int64]:
@@ -60,8 +67,8 @@ def test_memory_does_not_grow_with_what_was_looked_at(mapped: NDArray[np.uint8])
     assert resident_mib_of_files() - before > 80, "a plain gather keeps the file, so the test tells something"
 
 
-def test_a_file_that_has_become_shorter_is_named(mapped: NDArray[np.uint8], tmp_path: Path) -> None:
-    gather = Gather(mapped)
+def test_a_file_that_has_become_shorter_is_named(tmp_path: Path) -> None:
+    gather = Gather(rows_in(tmp_path / "rows.npy"))
     os.truncate(tmp_path / "rows.npy", _COUNT * _WIDTH // 2)
     with pytest.raises(DataError, match=r"rows\.npy: has become shorter"):
         gather.rows(np.array([0, _COUNT - 1]))

@@ -142,6 +142,11 @@ def by_class(seed: int) -> ImageEvidence:
     return ImageEvidence(features(200, 0), features(300, seed), drawn, random.integers(0, 4, 300), probabilities, np.full(4, 0.25), True)
 
 
+def by_number(seed: int) -> ImageEvidence:
+    errors = np.random.default_rng(seed).random(300)
+    return ImageEvidence(features(200, 0), features(300, seed), None, None, label_errors=errors)
+
+
 def of_captions(seed: int) -> CaptionEvidence:
     random = np.random.default_rng(seed)
     clusters = np.tile(np.arange(75), 4)
@@ -205,6 +210,7 @@ BIASED = ("ngram_distance", "fid", "fid_infinity", "fid_ratio", "stage1_fid", "s
 COUNTS = ("modes", "bins_filled")
 EVIDENCE: list[tuple[Evidence, Evidence]] = [
     (by_class(1), by_class(2)),
+    (by_number(1), by_number(2)),
     (of_captions(1), of_captions(2)),
     (of_pairs(1), of_pairs(2)),
     (of_two_kinds(1), of_two_kinds(2)),

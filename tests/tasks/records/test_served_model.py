@@ -141,7 +141,10 @@ class TestImages:
         assert raised.value.get_http_status_code() == 400
 
     def test_nothing_is_pickled(self, workspace: Workspace, tmp_path: Path) -> None:
-        loaded(register(workspace, tiny_generator(), tmp_path), tmp_path / "download")
+        registry = register(workspace, tiny_generator(), tmp_path)
+        version = registry.champion("digits")
+        assert version is not None
+        registry.download(version, tmp_path / "download")
         files = {path.relative_to(tmp_path / "download").as_posix() for path in (tmp_path / "download").rglob("*") if path.is_file()}
         assert {Path(file).suffix for file in files} <= {"", ".json", ".py", ".safetensors", ".txt", ".yaml"}
         assert "artifacts/artifacts/generator/generator.safetensors" in files
