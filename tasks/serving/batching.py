@@ -119,11 +119,11 @@ class Batcher:
                 served = job.served()
                 try:
                     order = job.order(served.generator)
-                except Exception as error:
+                    # Prompts of other lengths, and whatever cannot share a pass, have their own.
+                    alike = order.given.shape[1:] if order.given is not None else None
+                except Exception as error:  # this thread goes on, or nobody is answered any more
                     job.future.set_exception(error)
                     continue
-                # Prompts of other lengths, and whatever cannot share a pass, have their own.
-                alike = order.given.shape[1:] if order.given is not None else None
                 versions[served.number] = served
                 groups.setdefault((served.number, alike if served.together else job.future), []).append((job, order))
             for (number, _), group in groups.items():
