@@ -378,7 +378,7 @@ class DataParams(Strict):
     def _corruption_fits(self) -> Self:
         if self.corruption is not None and self.layout != "images":
             raise ValueError(f"corruption: makes pairs of plain images, and layout {self.layout} has others; leave one of them out")
-        if self.stack and (self.layout not in ("images", "attributes") or self.corruption is not None):
+        if self.stack and (self.layout != "images" or self.corruption is not None):
             raise ValueError("stack: puts plain images on top of each other; leave out layout and corruption")
         if self.stack and self.channels == 3:
             raise ValueError("stack: takes grey images, one a colour channel; leave channels out")

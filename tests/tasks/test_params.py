@@ -302,6 +302,7 @@ COMBINATIONS: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     (PAIRS, {"data__layout": "paired-folders", "data__folders": ["A", "../B"]}, "a.data.folders: '../B' is not the name of a folder"),
     (PAIRS, {"data__layout": "paired-folders", "data__folders": ["A", "A"]}, "a.data.folders: 'A' stands there twice"),
     (PAIRS, {"data__stack": True}, "a.data: stack: puts plain images on top of each other"),
+    (PAIRS, {"data__stack": True, "data__layout": "attributes"}, "a.data: stack: puts plain images on top of each other"),
     (IMAGES, {"data__stack": True, "data__corruption": "noise"}, "a.data: stack: puts plain images on top of each other"),
     (IMAGES, {"data__stack": True, "data__channels": 3}, "a.data: stack: takes grey images, one a colour channel"),
     (POINTS, {"data__stack": True}, "a.data: stack: only for images, and points://circle has none"),
