@@ -470,9 +470,7 @@ def sample(
             )
         if tile is not None or Pixels.of(generator.config.data).fit == "random-crop":
             origin = Origin(name, version, generator.config.sha256, None) if provenance else None
-            _translate_whole(generator, given, out, tile, origin, label)
-            if signer is not None:
-                signer.sign_files(out, origin)
+            _translate_whole(generator, given, out, tile, origin, label, signer)
             return
         generator.asked_of(1, label)  # before anything is read
         from gan_core.tiling import can_tile
@@ -499,7 +497,9 @@ def sample(
         typer.echo(f"note: texts in {safe_path(', '.join(named))} {what}", err=True)
 
 
-def _translate_whole(generator: Generator, given: Path, out: Path, tile: int | None, origin: Origin | None, label: str | None) -> None:
+def _translate_whole(
+    generator: Generator, given: Path, out: Path, tile: int | None, origin: Origin | None, label: str | None, signer: Signer | None
+) -> None:
     """Pictures of any size to pictures of the same; shows how far it is."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -524,7 +524,7 @@ def _translate_whole(generator: Generator, given: Path, out: Path, tile: int | N
             bar.update(tasks[name], completed=done)
 
         on_note = lambda note: typer.echo(f"note: {note}", err=True)  # noqa: E731
-        count = translate_files(generator, given, out, tile, origin, on_note, on_tile, label)
+        count = translate_files(generator, given, out, tile, origin, on_note, on_tile, label, signer)
     typer.echo(f"{count} whole {'picture' if count == 1 else 'pictures'} in {out}")
 
 

@@ -9,14 +9,13 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
-from importlib.metadata import version
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gan_core.errors import ConfigError, DataError
 from gan_core.files import replacing
-from tasks.provenance import Identified
+from tasks.provenance import BY_A_MODEL, Identified, installed
 from tasks.sources.raw import safe_path
 
 if TYPE_CHECKING:
@@ -32,14 +31,9 @@ SIGNED = {
 }  # fmt: skip
 """Forms that hold a signature, by their suffix."""
 _ORIGIN = "io.gantry.origin"
-_BY_A_MODEL = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 _MOST_BYTES = 1 * 2**20  # of a certificate's or a key's file
 # A thumbnail is as large as a picture of a few pixels many times over.
 _SETTINGS = {"builder": {"thumbnail": {"enabled": False}}, "verify": {"remote_manifest_fetch": False, "ocsp_fetch": False}}
-_SMALLEST = bytes.fromhex(
-    "89504e470d0a1a0a0000000d49484452000000010000000108000000003a7e9b550000000a49444154789c6360000000020001e221bc330000000049454e44ae426082"
-)
-"""A PNG of one pixel."""
 
 
 @dataclass(frozen=True)
@@ -60,11 +54,15 @@ class Signer:
         Raises:
             ConfigError: the package c2pa-python is not installed, or there is no certificate, or key, that can sign.
         """
+        import numpy as np
+
+        from tasks.samples import encode_png
+
         _imported()
         certificate, key = (_read(variable) for variable in (CERTIFICATE, KEY))
         signer = cls(certificate, key, _algorithm(key))
         try:
-            signer.signed(_SMALLEST, "image/png", None)
+            signer.signed(encode_png(np.zeros((1, 1, 1), np.uint8)), "image/png", None)
         except DataError as error:
             names = f"{os.environ[CERTIFICATE]} and {os.environ[KEY]}"
             raise ConfigError(
@@ -73,14 +71,13 @@ class Signer:
             ) from None
         return signer
 
-    def signed(self, data: bytes, media_type: str, origin: Origin | None, index: int | None = None) -> bytes:
+    def signed(self, data: bytes, media_type: str, text: str | None) -> bytes:
         """A file with what drew it, and the signature over both.
 
         Args:
             data: the file.
             media_type: of the values of `SIGNED`.
-            origin: None: only that a trained model made it.
-            index: of the sample that it shows; None: it shows all of them.
+            text: from `Origin.text`; None: only that a trained model made it.
 
         Raises:
             DataError: it cannot be signed.
@@ -90,27 +87,38 @@ class Signer:
         out = BytesIO()
         try:
             info = c2pa.C2paSignerInfo(self.algorithm.encode(), self.certificate, self.key, None)
-            with c2pa.Signer.from_info(info) as signer, c2pa.Builder(_manifest(media_type, origin, index), context=_context()) as builder:
+            with c2pa.Signer.from_info(info) as signer, c2pa.Builder(_manifest(media_type, text), context=_context()) as builder:
                 builder.sign(signer, media_type, BytesIO(data), out)
         except c2pa.C2paError as error:
             raise DataError(_said(error)) from None
         return out.getvalue()
 
-    def sign_files(self, out: Path, origin: Origin | None) -> int:
-        """Sign a file, or each of a folder by name, whole or not at all; returns how many there were of a form that holds a signature.
+    def sign_file(self, path: Path, text: str | None) -> None:
+        """Sign a file of one of the suffixes of `SIGNED`, in place; whole or not at all.
+
+        Args:
+            text: as of `signed`.
 
         Raises:
-            ConfigError: they cannot be written.
-            DataError: one cannot be signed.
+            ConfigError: it cannot be written.
+            DataError: it cannot be signed.
         """
-        files = sorted(path for path in out.iterdir() if path.suffix.lower() in SIGNED) if out.is_dir() else [out]
+        signed = self.signed(path.read_bytes(), SIGNED[path.suffix.lower()], text)
+        try:
+            with replacing(path) as temporary:
+                temporary.write_bytes(signed)
+        except OSError as error:
+            raise ConfigError(f"{path}: cannot be written ({error.strerror or error})") from None
+
+    def sign_files(self, out: Path, origin: Origin | None) -> int:
+        """Sign a file of all samples, or a folder's, one of each; returns how many were of a form that holds a signature.
+
+        Raises:
+            ConfigError, DataError: as `sign_file`.
+        """
+        files = [path for path in (sorted(out.iterdir()) if out.is_dir() else [out]) if path.suffix.lower() in SIGNED]
         for index, path in enumerate(files):
-            signed = self.signed(path.read_bytes(), SIGNED[path.suffix.lower()], origin, index if out.is_dir() else None)
-            try:
-                with replacing(path) as temporary:
-                    temporary.write_bytes(signed)
-            except OSError as error:
-                raise ConfigError(f"{path}: cannot be written ({error.strerror or error})") from None
+            self.sign_file(path, None if origin is None else origin.text(index if out.is_dir() else None))
         return len(files)
 
 
@@ -193,13 +201,13 @@ def _algorithm(key: bytes) -> str:
     raise ConfigError(f"{KEY}: {os.environ[KEY]} is of a kind that C2PA has no signature for; use P-256, P-384, P-521, RSA or Ed25519")
 
 
-def _manifest(media_type: str, origin: Origin | None, index: int | None) -> dict[str, Any]:
-    installed = {"name": "Gantry", "version": version("gantry-gan")}
-    created = {"action": "c2pa.created", "digitalSourceType": _BY_A_MODEL, "softwareAgent": installed}
+def _manifest(media_type: str, text: str | None) -> dict[str, Any]:
+    gantry = {"name": "Gantry", "version": installed()}
+    created = {"action": "c2pa.created", "digitalSourceType": BY_A_MODEL, "softwareAgent": gantry}
     assertions: list[dict[str, Any]] = [{"label": "c2pa.actions.v2", "data": {"actions": [created]}}]
-    if origin is not None:
-        assertions.append({"label": _ORIGIN, "data": json.loads(origin.text(index))})
-    return {"claim_generator_info": [installed], "format": media_type, "assertions": assertions}
+    if text is not None:
+        assertions.append({"label": _ORIGIN, "data": json.loads(text)})
+    return {"claim_generator_info": [gantry], "format": media_type, "assertions": assertions}
 
 
 def _said(error: Exception) -> str:

@@ -51,10 +51,12 @@ _MOST_TILE = 4096  # pixels; a file's word alone makes no larger ones, which mig
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _SHA256 = re.compile("[0-9a-f]{64}")
 _SOFTWARE, _DESCRIPTION = 0x0131, 0x010E
+BY_A_MODEL = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+"""The IPTC's word for what a trained model made."""
 _XMP = (
     '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about=""'
     ' xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"'
-    ' Iptc4xmpExt:DigitalSourceType="http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"/></rdf:RDF></x:xmpmeta>'
+    f' Iptc4xmpExt:DigitalSourceType="{BY_A_MODEL}"/></rdf:RDF></x:xmpmeta>'
 )
 
 
@@ -113,7 +115,7 @@ class Origin:
 
     def text(self, index: int | None) -> str:
         """The same of one of the samples, as JSON in ASCII."""
-        facts = {**vars(self), "index": index, "gantry": _installed()}
+        facts = {**vars(self), "index": index, "gantry": installed()}
         text = json.dumps(facts, sort_keys=True)
         return text if len(text) <= _MOST_TEXT else json.dumps({**facts, "asked": None}, sort_keys=True)
 
@@ -155,7 +157,7 @@ def stamped(png: bytes, form: str, text: str | None) -> bytes:
     if form == "png":
         if text is None:
             return png
-        chunks = _chunk(b"tEXt", f"Software\0Gantry {_installed()}".encode("latin-1")), _chunk(b"tEXt", f"{_KEY}\0{text}".encode("latin-1"))
+        chunks = _chunk(b"tEXt", f"Software\0Gantry {installed()}".encode("latin-1")), _chunk(b"tEXt", f"{_KEY}\0{text}".encode("latin-1"))
         xmp = _chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + _XMP.encode())
         head = 8 + 25  # the signature and IHDR
         return png[:head] + b"".join([*chunks, xmp]) + png[head:]
@@ -167,7 +169,7 @@ def stamped(png: bytes, form: str, text: str | None) -> bytes:
 
 def in_exif(exif: Image.Exif, text: str) -> dict[str, Any]:
     """How Pillow is told to write what an origin says into JPEG or WebP, beside other EXIF data."""
-    exif[_SOFTWARE], exif[_DESCRIPTION] = f"Gantry {_installed()}", text
+    exif[_SOFTWARE], exif[_DESCRIPTION] = f"Gantry {installed()}", text
     return {"exif": exif, "xmp": _XMP.encode()}
 
 
@@ -385,5 +387,6 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
 
 
 @cache
-def _installed() -> str:
+def installed() -> str:
+    """The version of Gantry that is."""
     return version("gantry-gan")

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from gan_core.generator import Generator
+    from tasks.credentials import Signer
     from tasks.provenance import Origin
 
 MOST_PIXELS = 2 * MAX_PIXELS
@@ -227,6 +228,7 @@ def translate_files(
     on_note: Callable[[str], None] = lambda note: None,
     on_tile: OnTile = lambda name, done, total: None,
     label: str | None = None,
+    signer: Signer | None = None,
 ) -> int:
     """Translate a picture, or all in a folder, one after another; returns how many.
 
@@ -237,6 +239,7 @@ def translate_files(
         origin: what translates, which each picture then says in its metadata, with the tile.
         on_note: told what is not kept.
         label: that all are to get, as of `Generator.translate`.
+        signer: of each picture, where they are signed.
 
     Raises:
         ConfigError: there is no such label, or something cannot be read or written. Of several, what can be is done first, and the message
@@ -269,6 +272,8 @@ def translate_files(
                 on_note(f"{name}: {note}")
             del whole
             write_whole(made, place, text)
+            if signer is not None:
+                signer.sign_file(place, text)
             done += 1
         except ConfigError as error:
             problems.append(str(error))

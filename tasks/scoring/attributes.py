@@ -74,8 +74,8 @@ class AttributeEvidence(FeatureEvidence):
 
     @property
     def measured(self) -> list[str]:
-        apart = self._distances(np.arange(self.n_real), np.arange(self.n_generated))
-        by_label = ["intra_fid"] if any(distance is not None for distance in apart) else []
+        fewest = np.minimum(*(np.bincount(labels, minlength=len(self.classes)) for labels in (self.labels, self.asked)))
+        by_label = ["intra_fid"] if fewest.max() > 1 else []
         return [*super().measured, *by_label, *(_PARTNER if self.has_partners else ())]
 
     def resampled(self, metric: str, real: NDArray[np.int64], generated: NDArray[np.int64]) -> float:

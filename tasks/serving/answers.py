@@ -102,8 +102,9 @@ def encoded(
         (image,) = samples.samples
         if suffix != ".png" or encoded_as(image) != "png":
             image = Pixels.of(generator.config.data).pictured(image)
-        single = stamped(encode_png(image), STAMPED[suffix], None if origin is None else origin.text(0))
-        return single if signer is None else signer.signed(single, form, origin, 0)
+        text = None if origin is None else origin.text(0)
+        single = stamped(encode_png(image), STAMPED[suffix], text)
+        return single if signer is None else signer.signed(single, form, text)
     if form == _NPZ:
         buffer = BytesIO()
         write_arrays(samples, kinds.of(samples.kind).written(samples, generator.config.classes, given).arrays, buffer)

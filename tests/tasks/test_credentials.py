@@ -64,7 +64,7 @@ def test_a_file_of_each_form_says_who_signed_it_and_a_change_shows(suffix: str, 
 
 
 def test_a_signature_is_small_and_changes_no_pixel(named: Path) -> None:
-    signed = Signer.from_environment().signed(picture(".png"), "image/png", ORIGIN)
+    signed = Signer.from_environment().signed(picture(".png"), "image/png", ORIGIN.text(None))
     assert len(signed) < len(picture(".png")) + 8_000
     np.testing.assert_array_equal(np.asarray(Image.open(BytesIO(signed))), np.asarray(Image.open(BytesIO(picture(".png")))))
 
@@ -105,7 +105,7 @@ def test_what_cannot_sign_is_said_before_anything_is_drawn(named: Path, monkeypa
 
 
 def test_without_the_package_it_is_said(named: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (named / "a.png").write_bytes(Signer.from_environment().signed(picture(".png"), "image/png", ORIGIN))
+    (named / "a.png").write_bytes(Signer.from_environment().signed(picture(".png"), "image/png", ORIGIN.text(None)))
     monkeypatch.setitem(__import__("sys").modules, "c2pa", None)
     with pytest.raises(ConfigError, match=r"gantry-gan\[credentials\]"):
         Signer.from_environment()
@@ -126,7 +126,7 @@ def test_what_a_file_names_elsewhere_is_not_asked_for(named: Path) -> None:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         signer = Signer.from_environment()
         info = c2pa.C2paSignerInfo(signer.algorithm.encode(), signer.certificate, signer.key, None)
-        builder, out = c2pa.Builder(_manifest("image/png", None, None)), BytesIO()
+        builder, out = c2pa.Builder(_manifest("image/png", None)), BytesIO()
         builder.set_no_embed()
         builder.set_remote_url(f"http://127.0.0.1:{server.server_port}/manifest")
         builder.sign(c2pa.Signer.from_info(info), "image/png", BytesIO(picture(".png")), out)
@@ -160,6 +160,12 @@ def test_the_command_line(named: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(KEY)
     assert f"{KEY} is not set" in gantry(*drawn, "c.png")[1]
     assert not Path("c.png").exists()
+
+
+def test_what_holds_no_signature_stays_as_it_is(named: Path) -> None:
+    (named / "rows.csv").write_text("a,b\n1,2\n")
+    assert Signer.from_environment().sign_files(named / "rows.csv", ORIGIN) == 0
+    assert (named / "rows.csv").read_text() == "a,b\n1,2\n"
 
 
 def test_what_cannot_be_signed_is_an_error_and_stays_as_it_is(named: Path) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import c2pa
 import numpy as np
 import pytest
 import tifffile
@@ -14,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, PngImagePlugin
 from raw_sets import png
+from signing import write_certificate
 
 from flows import cli
 from gan_core.errors import ConfigError
@@ -22,6 +26,7 @@ from gan_core.kinds.pairs import Pairs
 from gan_core.networks import build_generator
 from gan_core.params.common import Fit
 from gan_core.params.networks import UnetParams
+from tasks.credentials import CERTIFICATE, KEY, SIGNED, Signer, checked
 from tasks.inputs import read_inputs
 from tasks.provenance import Origin, claim
 from tasks.validation import formats
@@ -67,6 +72,25 @@ def test_size_profile_and_turn_are_kept(tmp_path: Path, suffix: str, orientation
     assert (made.size, made.mode, made.info["icc_profile"]) == (image.size, "RGB", SRGB)
     assert (made.getexif()[0x0112], made.getexif()[0x010F]) == (orientation, "a camera")
     assert np.abs(np.asarray(made).astype(int) - np.asarray(image)).mean() < 6
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_a_signature_says_what_the_metadata_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str) -> None:
+    for variable, path in zip((CERTIFICATE, KEY), write_certificate(tmp_path), strict=True):
+        monkeypatch.setenv(variable, str(path))
+    (given := tmp_path / "given").mkdir()
+    for name in ("a", "b"):
+        saved(given / f"{name}{suffix}", Image.fromarray(photo(70, 110)))
+    origin, signer = Origin("photos", 1, "a" * 64, None), Signer.from_environment()
+    assert translate_files(generator_of(), given, tmp_path / "made", 64, origin, signer=signer) == 2
+    for file in (tmp_path / "made").iterdir():
+        said = claim(file)
+        assert (said.asked, said.index) == ({"tile": 64}, None)
+        with c2pa.Reader(SIGNED[suffix], BytesIO(file.read_bytes())) as reader:
+            manifest = json.loads(reader.json())
+            signed = {one["label"]: one["data"] for one in manifest["manifests"][manifest["active_manifest"]]["assertions"]}
+        assert Origin(**signed["io.gantry.origin"]) == said
+        assert "signed by Ada" in str(checked(file))
 
 
 def test_a_picture_that_is_turned_goes_upright_through_the_generator(tmp_path: Path) -> None:
