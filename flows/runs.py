@@ -120,7 +120,8 @@ class Pause:
     def replace(self, state: State[Any]) -> State[Any]:
         """Put a final state in the place of the pause, which Prefect lets only a resumed run leave; returns it."""
         with get_client(sync_client=True) as client:
-            client.set_flow_run_state(UUID(str(runtime.flow_run.id)), state, force=True)
+            # A copy, into which the client writes whose it is: a flow that returns such a state ends as "1/1 states cancelled."
+            client.set_flow_run_state(UUID(str(runtime.flow_run.id)), state.model_copy(deep=True), force=True)
         return state
 
     def _watch(self, client: SyncPrefectClient, run: UUID, process: int) -> None:

@@ -241,6 +241,17 @@ def test_a_killed_run_leaves_nothing_and_the_next_one_sets_the_record_right(
     assert good["state"]["name"] == "Completed"
 
 
+def test_what_replaces_a_pause_is_still_the_flows_own_last_word(prefect_server: str) -> None:
+    from prefect import flow, settings
+    from prefect.states import Cancelled
+
+    from flows.runs import Pause
+
+    with settings.temporary_settings({settings.PREFECT_API_URL: prefect_server}):
+        state = flow(lambda: Pause().replace(Cancelled(message="stopped in train")), name="paused")(return_state=True)
+    assert (state.name, state.message) == ("Cancelled", "stopped in train")
+
+
 def test_a_second_run_of_the_same_generator_is_skipped_without_alarm(
     workspace: Workspace, prefect_server: str, retrain: Retrain, record: Records
 ) -> None:

@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import loopback
+import psutil
 import pytest
 import toy_workspace as toy
 import tzlocal
@@ -215,9 +216,12 @@ def test_pause_on_prefects_page_stops_the_run_in_words_and_its_state_is_kept(fin
             assert time.monotonic() < deadline, f"it shows as {state['name']} for ever"
             time.sleep(0.2)
         assert (finished.root / "train.saved").exists()
-        assert state["message"].startswith("instead of pausing it was stopped in train, and its state is saved; start the deployment again")
+        _, alive = psutil.wait_procs(psutil.Process(going.pid).children(), timeout=60)  # the run says its own last word
+        assert not alive
         going.terminate()
         going.communicate(timeout=90)
+        state = loopback.get(f"{prefect_server}/flow_runs/{made}", timeout=30).json()["state"]
+        assert state["message"].startswith("instead of pausing it was stopped in train, and its state is saved; start the deployment again")
     toy.assert_nothing_left(finished.root)
 
 
