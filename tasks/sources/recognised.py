@@ -10,11 +10,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from gan_core.errors import DataError
-from tasks.addresses import IMAGE_SUFFIXES, LINE_SUFFIXES, SOUND_SUFFIXES, VIDEO_SUFFIXES, VOLUME_SUFFIXES, table_suffix
+from tasks.addresses import ARRAY_SUFFIXES, IMAGE_SUFFIXES, LINE_SUFFIXES, SOUND_SUFFIXES, VIDEO_SUFFIXES, VOLUME_SUFFIXES, table_suffix
 from tasks.sources.annotations import CAPTIONS, ImageNames, by_image, read_told
+from tasks.sources.array_heads import array_heads
 from tasks.sources.images import Place, Selection, counted, is_part
 from tasks.sources.raw import class_of, safe_path
 from tasks.sources.source import SourceFile
+from tasks.validation.heads import bands_of, keys_of
 
 _KINDS = {"pictures": IMAGE_SUFFIXES, "sounds": SOUND_SUFFIXES, "volumes": VOLUME_SUFFIXES, "clips": VIDEO_SUFFIXES}
 _TWO_FOLDERS = (("trainA", "trainB"), ("A", "B"))
@@ -71,6 +73,9 @@ def recognised(place: Place) -> Recognised:
         raise DataError(f"{place.where}: no pictures, sounds, volumes or clips in it{f' ({shown})' if shown else ''}{hint}")
     others = " and ".join(f"{len(paths):,} {one}" for one, paths in by_noun.items() if paths and one != noun)
     why = f"{len(files):,} files are {noun}, by their names{f', and only {others}' if others else ''}"
+    if noun == "volumes" and _are_pictures(files):
+        pictures = f"{why}; each array looked at is as high and wide as a picture, with few channels"
+        return _by_class("images", "pictures", pictures, files, keys_of(_some(files)))
     if noun == "pictures":
         return _pictures(place, files, choice.texts, why)
     return _by_class(noun, noun, why, files, _of_sounds(files) if noun == "sounds" else {})
@@ -91,22 +96,23 @@ def _pictures(place: Place, files: Sequence[SourceFile], texts: Sequence[str], w
         return told
     if (clips := _clips(files)) is not None:
         return clips
-    found = _by_class("images", "pictures", why, files, {})
+    found = _by_class("images", "pictures", why, files, keys_of(_some(files)))
     if not found.below and not found.classes and _are_halves(files):
         halves = "each picture looked at is twice as wide as high; if they are no pairs, take this and direction out; recipe: gan"
         ways = {"direction": ("a-to-b", "the right half is made from the left one; b-to-a is the other way round")}
-        return Recognised("side-by-side", "pairs", halves, files, keys=ways)
+        return Recognised("side-by-side", "pairs", halves, files, keys={**ways, **found.keys})
     return found
 
 
 def _two_folders(pair: tuple[str, str], files: Sequence[SourceFile]) -> Recognised:
     stems = [{posixpath.splitext(posixpath.basename(file.path))[0] for file in files if class_of(file.path) == one} for one in pair]
     common, few = len(stems[0] & stems[1]), min(map(len, stems))
-    ways = {
+    ways: dict[str, tuple[str, str]] = {
         "folders": (f"[{', '.join(pair)}]", "A and B"),
         "direction": ("a-to-b", f"such as in {pair[0]} become such as in {pair[1]}; b-to-a is the other way round"),
     }
     taken = [file for file in files if class_of(file.path) in pair]
+    ways |= keys_of(_some(taken))
     if common >= _OFTEN * few:
         return Recognised("paired-folders", "pairs", f"{common:,} files have a partner of the same name", taken, keys=ways)
     why = "hardly any file has a partner of its name, so there are two kinds of pictures without partners"
@@ -205,6 +211,17 @@ def _are_halves(files: Sequence[SourceFile]) -> bool:
         with broken, file.open() as stream, Image.open(stream) as head:
             shapes.append(head.size)
     return bool(shapes) and all(width == 2 * height for width, height in shapes)
+
+
+def _are_pictures(files: Sequence[SourceFile]) -> bool:
+    """Whether files that may be volumes are arrays of a picture each; without one that can be read they are not."""
+    if any(_suffix(file.path) not in ARRAY_SUFFIXES for file in files):
+        return False
+    shapes = []
+    for file in _some(files):
+        with suppress(DataError, OSError), file.open() as stream:
+            shapes += [head.shape for head in array_heads(stream, file.path)]
+    return bool(shapes) and all(bands_of(shape) is not None for shape in shapes)
 
 
 def _some(files: Sequence[SourceFile]) -> Iterable[SourceFile]:

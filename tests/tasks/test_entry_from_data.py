@@ -11,10 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+import tifffile
 from PIL import Image
 
 from gan_core.data.dataset import Dataset
@@ -173,6 +175,83 @@ def test_networks_of_the_settings_that_are_written_take_sounds(place: Workspace,
     for stage in (fetch, validate):
         stage(place, "mine", entry)
     assert layers(entry.train, Dataset.open(place.ready("mine")))
+
+
+def _bands(folder: Path, number: int) -> None:
+    array = DRAW.integers(0, 10_000, (20, 20, 5), dtype=np.uint16)
+    tifffile.imwrite(folder / f"{number}.tif", array, photometric="minisblack", planarconfig="contig")
+
+
+def _pages(folder: Path, number: int) -> None:
+    tifffile.imwrite(folder / f"{number}.tif", DRAW.integers(0, 255, (4, 20, 20), dtype=np.uint8), photometric="minisblack")
+
+
+def _temperatures(folder: Path, number: int) -> None:
+    tifffile.imwrite(folder / f"{number}.tif", DRAW.normal(15, 5, (20, 20)).astype(np.float32))
+
+
+def _deep(folder: Path, number: int) -> None:
+    (folder / f"{number}.png").write_bytes(imagecodecs.png_encode(DRAW.integers(0, 4_096, (20, 20), dtype=np.uint16)))
+
+
+def _arrays(folder: Path, number: int) -> None:
+    np.save(folder / f"{number}.npy", DRAW.normal(size=(2, 20, 20)).astype(np.float32))
+
+
+def _zipped_arrays(folder: Path, number: int) -> None:
+    np.savez(folder / f"{number}.npz", image=DRAW.integers(0, 255, (20, 20), dtype=np.uint8))
+
+
+def _see_through(folder: Path, number: int) -> None:
+    Image.fromarray(DRAW.integers(1, 255, (20, 20, 4), dtype=np.uint8)).save(folder / f"{number}.png")
+
+
+@pytest.mark.parametrize(
+    ("write", "channels", "depth", "bounds", "packed"),
+    [
+        (_bands, 5, 16, "data", (5, 32, 32)),
+        (_pages, 4, 8, "type", None),
+        (_temperatures, None, "float", "data", None),
+        (_deep, None, 16, "data", None),
+        (_arrays, 2, "float", "data", (2, 32, 32)),
+        (_zipped_arrays, None, 8, "type", None),
+        (_see_through, None, 8, "type", None),
+    ],
+)
+def test_depth_and_bands_of_pictures_are_kept(
+    place: Workspace,
+    tmp_path: Path,
+    write: Callable[[Path, int], None],
+    channels: int | None,
+    depth: Any,
+    bounds: str,
+    packed: tuple[int, ...] | None,
+) -> None:
+    (tmp_path / "mine").mkdir()
+    for number in range(30):
+        write(tmp_path / "mine", number)
+    scaffold.add_text(place, draft(place, tmp_path / "mine").text, "mine")
+    entry = params.load_entry(place.root, "mine")
+    assert (entry.data.channels, entry.data.depth, entry.data.range) == (channels, depth, bounds)
+    if packed is None:
+        return
+    loose = entry.model_copy(update={"validation": entry.validation.model_copy(update={"min_samples": 10})})
+    for stage in (fetch, validate):
+        stage(place, "mine", loose)
+    spec = Dataset.open(place.ready("mine")).spec
+    assert (spec.shape, sum(spec.counts.values())) == (packed, 30)
+
+
+def test_pictures_whose_depths_differ_are_brought_to_8_bits_and_cubes_are_volumes(place: Workspace, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    for number in range(4):
+        _deep(tmp_path / "mine", number)
+        Image.fromarray(DRAW.integers(0, 255, (20, 20), dtype=np.uint8)).save(tmp_path / "mine" / f"plain{number}.png")
+    assert "depth:" not in draft(place, tmp_path / "mine").text
+    (tmp_path / "cubes").mkdir()
+    for number in range(4):
+        np.save(tmp_path / "cubes" / f"{number}.npy", DRAW.integers(0, 2, (20, 20, 20), dtype=np.uint8))
+    assert "layout: volumes" in draft(place, tmp_path / "cubes").text
 
 
 def test_an_archive_is_looked_into_and_what_is_only_labelled_has_no_captions(place: Workspace, tmp_path: Path) -> None:
