@@ -149,7 +149,7 @@ def init(
         typer.Option(
             "--from",
             metavar="FILE",
-            help="A table, a text, or a folder or archive of pictures, sounds, volumes, clips, for an entry.",
+            help="A table, a text, arrays of images, or a folder or archive of pictures, sounds, volumes, clips, for an entry.",
             show_default=False,
         ),
     ] = None,

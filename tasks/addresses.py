@@ -13,6 +13,7 @@ from ipaddress import ip_address
 from urllib.parse import parse_qsl, urlsplit
 
 POINT_SOURCES = ("circle", "ring", "grid")
+TORCHVISION = ("MNIST", "FashionMNIST", "KMNIST", "QMNIST")
 SKLEARN_TABLES: Mapping[str, str] = {"breast-cancer": "load_breast_cancer", "iris": "load_iris", "wine": "load_wine"}
 """scikit-learn's tables, and its function that loads each."""
 EXCEL_SUFFIXES = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
@@ -57,10 +58,11 @@ WEB = ("https", "http")
 _NAMES: Mapping[str, tuple[str, ...] | None] = {
     "sklearn": ("digits", *SKLEARN_TABLES),
     "points": POINT_SOURCES,
-    "torchvision": ("MNIST", "FashionMNIST", "KMNIST", "QMNIST"),
+    "torchvision": TORCHVISION,
     "folder": None,
     "table": None,
     "text": None,
+    "arrays": None,
     **dict.fromkeys((*BUCKETS, *WEB)),
 }
 """Every scheme; and what may follow it, where that is a fixed list."""
@@ -83,7 +85,7 @@ def check_address(source: str) -> None:
         near = difflib.get_close_matches(rest, names, n=1)
         hint = f"; did you mean {scheme}://{near[0]}?" if near else ""
         raise ValueError(f"{source!r}: {scheme}:// has {', '.join(names)}{hint}")
-    if scheme in ("folder", "table", "text") and not rest:
+    if scheme in ("folder", "table", "text", "arrays") and not rest:
         what = "folder" if scheme == "folder" else "file"
         raise ValueError(f"{source!r} names no {what}; write {scheme}:///an/absolute/path or {scheme}://relative/path")
     if is_url(scheme):

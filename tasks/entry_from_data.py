@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gan_core.errors import ConfigError, DataError
+from gan_core.params.common import common_halvings
 from tasks import params
-from tasks.addresses import LINE_SUFFIXES, is_archive_name
+from tasks.addresses import ARRAY_SUFFIXES, LINE_SUFFIXES, TORCHVISION, is_archive_name
 from tasks.params import DataParams
 from tasks.sources import open_source
 from tasks.sources.raw import safe_path
 from tasks.validation.column_kinds import as_yaml
+from tasks.validation.heads import keys_of_arrays, sides_of
 from tasks.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -25,6 +27,11 @@ if TYPE_CHECKING:
 
 TABLE_BUDGET = 300_000
 PICTURE_BUDGET = 200_000
+_PICTURES = ("recipe: gan", f"images: {PICTURE_BUDGET:_}  # pictures that training looks at, repeats included")
+"""The lines of a training of pictures."""
+_LARGEST_OWN = 32
+"""Pixels of a side up to which images in arrays keep their own size."""
+_MOST_CLASSES = 1_000
 _FEW_ROWS = 2_000
 """Tables of fewer rows hold out more of them, since a comparison needs some hundreds."""
 _MOST_HELD = 0.995  # share of the sentences that are not too long
@@ -46,7 +53,8 @@ class Draft:
 
 
 def draft(workspace: Workspace, path: Path, name: str | None = None, label: str | None = None) -> Draft:
-    """Look at a table, a text, or a folder or archive of pictures, sounds, volumes, clips or texts, and write an entry for it.
+    """Look at a table, a text, arrays of images, or a folder or archive of pictures, sounds, volumes, clips or texts, and write an entry
+    for it.
 
     A table of which nothing could be learned but a column of sentences is a text.
 
@@ -63,7 +71,9 @@ def draft(workspace: Workspace, path: Path, name: str | None = None, label: str 
     name = _name_of(path) if name is None else name
     if not params.NAME.fullmatch(name):
         raise ConfigError(f"--name {name[:80]}: a name has 1 to 63 of a-z, 0-9, - and _, and starts with a letter or digit")
-    if path.is_dir() or is_archive_name(path.name):
+    if (arrays := _arrays_in(path)) is not None:
+        found = _of_arrays(workspace, arrays, path, name, label)
+    elif path.is_dir() or is_archive_name(path.name):
         found = _of_folder(workspace, path, name, label)
     elif path.name.lower().endswith(LINE_SUFFIXES):
         found = _of_text(workspace, path, name, label)
@@ -198,11 +208,7 @@ def _of_folder(workspace: Workspace, path: Path, name: str, label: str | None) -
     example, size = _BY_LAYOUT[found.layout]
     lines += [size] if size else _of_words(_sentences_of(found.files)) if found.layout == "sentences" else []
     counted = f"{len(found.files):,} {found.noun}" + (f" in {len(found.classes)} folders" if found.classes else "")
-    train = (
-        _train_of(example)
-        if example
-        else ["recipe: gan", f"images: {PICTURE_BUDGET:_}  # pictures that training looks at, repeats included"]
-    )
+    train = _train_of(example) if example else [*_PICTURES]
     if len(found.classes) > 1:
         shown = ", ".join(safe_path(one[:24]) for one in found.classes[:5]) + (", ..." if len(found.classes) > 5 else "")
         train.insert(1, f"condition: label  # the folders are classes: {shown}")
@@ -212,6 +218,50 @@ def _of_folder(workspace: Workspace, path: Path, name: str, label: str | None) -
     source = open_source(workspace, wanted)
     source.look()  # as fetch will: what it refuses is refused here
     return Draft(name, text, (*said, *source.notes, counted))
+
+
+def _arrays_in(path: Path) -> Path | None:
+    """The file or folder that holds arrays of many images, where the path, or a folder `raw` in it as torchvision makes one, does."""
+    from tasks.sources.arrays import holds_arrays
+
+    if not path.is_dir():
+        return path if path.suffix.lower() in ARRAY_SUFFIXES else None
+    return next((one for one in (path, path / "raw") if one.is_dir() and holds_arrays(one)), None)
+
+
+def _of_arrays(workspace: Workspace, arrays: Path, path: Path, name: str, label: str | None) -> Draft:
+    from tasks.sources.arrays import ArraysSource
+
+    if label is not None:
+        raise ConfigError(f"--label {label}: only for tables; labels lie in an array beside the images'")
+    source = ArraysSource(workspace, data := DataParams(source=f"arrays://{_place_of(workspace, arrays)}"))
+    source.look()
+    count, first = source.check(), source.found[0]
+    lines, train, said = [f"source: {as_yaml(data.source)}"], [*_PICTURES], [*source.notes]
+    if (place := arrays.resolve()).name == "raw" and place.parent.name in TORCHVISION:
+        root = _place_of(workspace, place.parent.parent)
+        lines = [f"source: torchvision://{place.parent.name}  # as it lies below the folder root", f"root: {as_yaml(root)}"]
+    lines += [f"{key}: {value}  # {why}" for key, (value, why) in keys_of_arrays(first.images).items()]
+    sides = sides_of(first.images)
+    own = max(sides) <= _LARGEST_OWN and common_halvings(sides) is not None
+    size = f"{sides[0] if sides[0] == sides[1] else list(sides)}  # height and width in pixels, as they are" if own else None
+    lines.append(f"size: {size}" if size else _BY_LAYOUT["images"][1])
+    if first.labels is not None:
+        names = source.read(first.labels).reshape(-1)
+        found = sorted({*names.tolist()})
+        if names.dtype.kind == "f":
+            lines.append(f"label_as: number  # {first.labels.name} holds them, {found[0]:g} to {found[-1]:g}")
+            train = [train[0], "condition: number", *train[1:]]
+        elif 1 < len(found) <= _MOST_CLASSES:
+            shown = ", ".join(safe_path(str(one)[:24]) for one in found[:5]) + (", ..." if len(found) > 5 else "")
+            train = [train[0], f"condition: label  # {first.labels.name} holds {len(found)} classes: {shown}", *train[1:]]
+        else:
+            lines.append(f"labels: none  # {first.labels.name} holds {len(found):,} different ones; folders takes them as classes")
+    counted = f"{count:,} images"
+    text = _written(f"{safe_path(path.name)}: {counted}.", name, lines, train)
+    open_source(workspace, params.parse_text(text, where=str(path))[name].data).look()  # as fetch will: what it refuses is refused here
+    said.append(f"images: {', '.join(f'{one.images.name} {one.images.shape}' for one in source.found)}")
+    return Draft(name, text, (*said, counted))
 
 
 def _sentences_of(files: Sequence[SourceFile]) -> list[str]:

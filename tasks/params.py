@@ -76,7 +76,8 @@ class DataParams(Strict):
 
     `sklearn://digits`; `points://circle`, `points://ring`, `points://grid`; `torchvision://MNIST` and its idx siblings
     (FashionMNIST, KMNIST, QMNIST); `folder://PATH`, a folder, or an archive (zip, tar) or a folder in it, laid out as `layout` says;
-    `table://PATH`, a CSV (UTF-8) or Parquet file; `text://PATH`, a file of sentences, one a line or in a column;
+    `arrays://PATH`, images in arrays of many (.npy, .npz, idx), and their labels; `table://PATH`, a CSV (UTF-8) or Parquet file;
+    `text://PATH`, a file of sentences, one a line or in a column;
     `sklearn://breast-cancer`, `iris` and `wine`, real tables;
     `s3://bucket/path`, `gs://` and `az://`, the objects below a path, or an archive or a table there; `https://host/path`, an archive, a
     table or a text. `$VARIABLE` in a path or URL is expanded, which is where secrets belong.
@@ -314,7 +315,9 @@ class DataParams(Strict):
             )
         if "captions" in given and self.layout != "captions":
             raise ValueError("captions: only with layout: captions")
-        if "labels" in given and (self.layout not in LABELLED_LAYOUTS or (self.scheme != "folder" and not is_url(self.scheme))):
+        unlabelled = self.scheme == "arrays" and self.labels in NO_LABEL_FILE
+        has_files = self.scheme == "folder" or is_url(self.scheme) or unlabelled
+        if "labels" in given and (self.layout not in LABELLED_LAYOUTS or not has_files):
             other = self.source if self.layout in LABELLED_LAYOUTS else f"layout {self.layout}"
             raise ValueError(f"labels: only for folders, archives and buckets in layout {' or '.join(LABELLED_LAYOUTS)}, not {other}")
         if self.layout == "attributes" and self.labels == "none":

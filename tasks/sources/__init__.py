@@ -50,6 +50,10 @@ def open_source(workspace: Workspace, data: DataParams) -> Source:
         from tasks.sources.idx_files import IdxSource
 
         return IdxSource(workspace, data)
+    if data.scheme == "arrays":
+        from tasks.sources.arrays import ArraysSource
+
+        return ArraysSource(workspace, data)
     from tasks.sources.folder import folder_or_archive
     from tasks.sources.images import source_of
 

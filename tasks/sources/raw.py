@@ -12,7 +12,8 @@ What the members are depends on the kind:
               file holds captions or labels of images, it is one of the members.
     idx       the four files of MNIST and its siblings, under MNIST's own names: train-images-idx3-ubyte.gz,
               train-labels-idx1-ubyte.gz, t10k-images-idx3-ubyte.gz, t10k-labels-idx1-ubyte.gz
-    arrays    images.npy, uint8 (N, H, W) or (N, H, W, C); labels.npy, int64 (N,); classes.json, the list of class names
+    arrays    .npy files of images, (N, H, W), (N, H, W, C) or (N, C, H, W), and of their labels, (N,), by names that pair them as
+              `tasks.sources.array_heads` has it; where there is classes.json, labels are indices into the list of names in it
     points    points.npy, float32 (N, D)
     table     table.csv, table.parquet or another form, as it lies in the source
 
@@ -182,9 +183,36 @@ class RawReader:
         Raises:
             DataError: there is none, or the archive is missing or damaged.
         """
+        return self.read(self.member(path))
+
+    def check(self, member: Member) -> None:
+        """Compare one member with its digest, in pieces: it may be larger than memory.
+
+        Raises:
+            DataError: as `read`.
+        """
+        path = self.folder / member.shard
+        try:
+            with path.open("rb") as archive:
+                archive.seek(member.offset)
+                digest, left = hashlib.sha256(), member.size
+                while left and (piece := archive.read(min(left, _CHUNK))):
+                    digest.update(piece)
+                    left -= len(piece)
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read ({error.strerror}); {_AGAIN}") from None
+        if left or digest.hexdigest() != member.sha256:
+            raise DataError(f"{path}: damaged at {member.path}; {_AGAIN}")
+
+    def member(self, path: str) -> Member:
+        """The member of that path.
+
+        Raises:
+            DataError: there is none.
+        """
         for member in self.members:
             if member.path == path:
-                return self.read(member)
+                return member
         raise DataError(f"{self.folder / _INDEX}: lists no {path}; {_AGAIN}")
 
     def is_whole(self) -> bool:

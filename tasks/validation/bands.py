@@ -41,10 +41,22 @@ def decode(data: bytes, size: Shape, limits: ValidateParams, bounds: Bounds | No
     """
     if size.is_plain:
         return images.decode(data, size, limits, bounds)
-    opened = _open(data, size, limits, bounds)
+    opened = _opened(_raster(data, size, limits), size, bounds)
     height, width = opened.values.shape[:2]
     found = places(data, (width, height), size) if size.fit == "random-crop" and size.crops else ()
     return _picture(opened, opened.values, size, limits, found)
+
+
+def picture_of(raster: Raster, size: Shape, limits: ValidateParams, bounds: Bounds | None = None) -> Picture:
+    """As `tasks.validation.images.picture_of`, of any depth and number of bands.
+
+    Raises:
+        UnusableImageError: as there; or it has values that cannot be kept so.
+    """
+    if size.is_plain:
+        return images.picture_of(raster, size, limits, bounds)
+    opened = _opened(raster, size, bounds)
+    return _picture(opened, opened.values, size, limits, ())
 
 
 def decode_halves(data: bytes, size: Shape, limits: ValidateParams, bounds: Bounds | None = None) -> tuple[Picture, Picture]:
@@ -55,7 +67,7 @@ def decode_halves(data: bytes, size: Shape, limits: ValidateParams, bounds: Boun
     """
     if size.is_plain:
         return images.decode_halves(data, size, limits, bounds)
-    opened = _open(data, size, limits, bounds)
+    opened = _opened(_raster(data, size, limits), size, bounds)
     height, width = opened.values.shape[:2]
     images.check_halves(width, height)
     halves = np.split(opened.values, 2, axis=1)
@@ -73,7 +85,7 @@ def extent_of(data: bytes, size: Shape, limits: ValidateParams) -> Extent:
     """As `tasks.validation.images.extent_of`, of any number of bands."""
     if size.is_plain:
         return images.extent_of(data, limits)
-    return _extent(_raster(data, size, limits))
+    return extent_in(_raster(data, size, limits))
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,16 +114,20 @@ def _raster(data: bytes, size: Shape, limits: ValidateParams) -> Raster:
     return raster
 
 
-def _extent(raster: Raster) -> Extent:
+def extent_in(raster: Raster) -> Extent:
+    """Which values a picture has.
+
+    Raises:
+        UnusableImageError: some are no numbers, or infinite.
+    """
     extent = Extent(raster.values.min().item(), raster.values.max().item(), raster.top)
     if not (math.isfinite(extent.low) and math.isfinite(extent.high)):
         raise UnusableImageError("some pixels are no numbers, or infinite")
     return extent
 
 
-def _open(data: bytes, size: Shape, limits: ValidateParams, bounds: Bounds | None) -> _Opened:
-    raster = _raster(data, size, limits)
-    extent = _extent(raster)
+def _opened(raster: Raster, size: Shape, bounds: Bounds | None) -> _Opened:
+    extent = extent_in(raster)
     height, width = raster.values.shape[:2]
     values, kept = _kept(raster, size, bounds)
     upright = np.ascontiguousarray(turned(np.atleast_3d(values), raster.orientation))

@@ -579,7 +579,12 @@ def _jpeg_xl_header(data: bytes) -> tuple[int, int, int]:
 def _read_numpy(data: bytes, check_size: CheckSize, least: int | None, bands: int | None) -> Raster:
     """An array (H, W), (H, W, C) or (C, H, W); C is what is asked for, or 1 or 3. Nothing in it is unpickled."""
     array = _unzipped(data, check_size, bands) if data.startswith(b"PK") else _array(data, check_size, bands)
-    array = np.moveaxis(array, *_AXES[_layout(array.shape, bands)]) if array.ndim == 3 else array
+    return raster_of(np.moveaxis(array, *_AXES[_layout(array.shape, bands)]) if array.ndim == 3 else array)
+
+
+def raster_of(array: NDArray[Any]) -> Raster:
+    """An array of numbers (H, W) or (H, W, C)."""
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
     array = array[..., 0] if array.shape[2:] == (1,) else array
     channels, kind = array.shape[2] if array.ndim == 3 else 1, array.dtype.kind
     if kind == "b":
@@ -630,7 +635,7 @@ def _array(data: bytes, check_size: CheckSize, bands: int | None) -> NDArray[Any
     if math.prod(shape) * dtype.itemsize > _MOST_BYTES:
         raise UnusableImageError(f"too large: {math.prod(shape) * dtype.itemsize:,} bytes of pixels, more than {_MOST_BYTES:,}")
     array: NDArray[Any] = np.load(BytesIO(data), allow_pickle=False)
-    return array.astype(array.dtype.newbyteorder("="), copy=False)
+    return array
 
 
 def _unzipped(data: bytes, check_size: CheckSize, bands: int | None) -> NDArray[Any]:

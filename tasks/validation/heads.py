@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import struct
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, Literal
 
 from gan_core.errors import DataError
-from tasks.sources.array_heads import array_heads
+from gan_core.params.common import Sides
+from tasks.sources.array_heads import ArrayHead, array_heads
 from tasks.sources.source import SourceFile
 from tasks.validation.formats import UnusableImageError, format_of
 
@@ -111,16 +112,34 @@ def keys_of(files: Iterable[SourceFile]) -> Mapping[str, tuple[str, str]]:
         what = "pages of one band each; leave it out to take the first page alone" if known[0].is_paged else "bands"
         shown = "; pictures show the first three, or those that show names, such as show: [3, 2, 1]" if bands > 3 else ""
         keys["channels"] = (str(bands), f"{count} of {len(known)} looked at have so many {what}{shown}")
+    return keys | _depth_keys(known)
+
+
+def keys_of_arrays(images: ArrayHead) -> Mapping[str, tuple[str, str]]:
+    """The same of an array of many images."""
+    channels = _channels_of(images.shape)
+    keys = {} if channels in (1, 3) else {"channels": (str(channels), "each has so many bands")}
+    return keys | _depth_keys([Head(channels, 8 * images.dtype.itemsize, _KINDS[images.dtype.kind])])
+
+
+def sides_of(images: ArrayHead) -> Sides:
+    """Height and width of the images in an array of many."""
+    shape = images.shape
+    return (shape[2], shape[3]) if len(shape) == 4 and shape[1] < shape[3] else (shape[1], shape[2])
+
+
+def _channels_of(shape: tuple[int, ...]) -> int:
+    return min(shape[1], shape[3]) if len(shape) == 4 else 1
+
+
+def _depth_keys(known: Sequence[Head]) -> dict[str, tuple[str, str]]:
     depths = {_depth(head) for head in known}
-    if len(depths) == 1 and (depth := depths.pop()) != "8":
-        sorts = ", ".join(sorted({f"{head.bits}-bit {head.kind}" for head in known}))
-        kept = {"16": "whole numbers of 16 bits", "float": "floats"}[depth]
-        keys["depth"] = (depth, f"files of {sorts} values are kept as {kept}; 8 brings them to 0 to 255")
-        keys["range"] = (
-            "data",
-            "black is the lowest value of all files and white the highest; where you know them, write them, such as [0, 4095]",
-        )
-    return keys
+    if len(depths) > 1 or (depth := depths.pop()) == "8":
+        return {}
+    sorts = ", ".join(sorted({f"{head.bits}-bit {head.kind}" for head in known}))
+    kept = {"16": "whole numbers of 16 bits", "float": "floats"}[depth]
+    why = "black is the lowest value of all files and white the highest; where you know them, write them, such as [0, 4095]"
+    return {"depth": (depth, f"{sorts} values are kept as {kept}; 8 brings them to 0 to 255"), "range": ("data", why)}
 
 
 def _depth(head: Head) -> str:

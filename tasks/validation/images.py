@@ -208,6 +208,16 @@ def decode(data: bytes, size: int | Shape, limits: ValidateParams, bounds: Bound
     return _fitted(opened.image, opened, shape, limits)
 
 
+def picture_of(raster: Raster, shape: Shape, limits: ValidateParams, bounds: Bounds | None = None) -> Picture:
+    """Values that are there already, brought to one size and shape; a `fit` of random-crop takes the part in the middle.
+
+    Raises:
+        UnusableImageError: outside the limits, blank, or without a range of values.
+    """
+    opened = _levelled(raster, bounds)
+    return _fitted(opened.image, opened, shape, limits)
+
+
 def decode_halves(data: bytes, size: int | Shape, limits: ValidateParams, bounds: Bounds | None = None) -> tuple[Picture, Picture]:
     """Decode one file that holds two images side by side: the left and the right half, each as `decode` gives an image.
 

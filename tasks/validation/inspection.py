@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gan_core.errors import DataError
+from tasks.sources.array_heads import npy_head
 from tasks.sources.raw import RawReader
 from tasks.validation.images import Bounds
 
@@ -88,13 +88,20 @@ def each_told(rows: Iterable[Told], total: int, on_row: OnRow) -> list[Told]:
 
 
 def read_npy(raw: RawReader, path: str) -> NDArray[Any]:
-    """The array in a .npy file of raw.
+    """The array in a .npy file of raw, mapped into memory: only what is looked at takes some.
 
     Raises:
-        DataError: it is not there, or no such file.
+        DataError: it is not there, no such file, or raw is damaged.
     """
-    try:
-        array: NDArray[Any] = np.load(BytesIO(raw.read_path(path)), allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise DataError(f"{raw.folder}: {path}: no readable .npy file ({error})") from None
-    return array
+    member = raw.member(path)
+    file = raw.folder / member.shard
+    raw.check(member)
+    with file.open("rb") as stream:
+        stream.seek(member.offset)
+        head = npy_head(stream, f"{raw.folder}: {path}")
+    if head.dtype.hasobject or head.start - member.offset + head.n_bytes != member.size:
+        what = "holds objects, which are never unpickled" if head.dtype.hasobject else "is not as long as its head states"
+        raise DataError(f"{raw.folder}: {path}: no readable .npy file (it {what})")
+    if not head.n_bytes:
+        return np.empty(head.shape, head.dtype)
+    return np.memmap(file, head.dtype, "r", head.start, head.shape, "F" if head.is_fortran else "C")

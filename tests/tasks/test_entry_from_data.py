@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import re
 import shutil
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -252,6 +254,61 @@ def test_pictures_whose_depths_differ_are_brought_to_8_bits_and_cubes_are_volume
     for number in range(4):
         np.save(tmp_path / "cubes" / f"{number}.npy", DRAW.integers(0, 2, (20, 20, 20), dtype=np.uint8))
     assert "layout: volumes" in draft(place, tmp_path / "cubes").text
+
+
+def _idx(path: Path, values: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(gzip.compress(struct.pack(f">HBB{values.ndim}I", 0, 8, values.ndim, *values.shape) + values.tobytes()))
+
+
+def _mnist(folder: Path) -> Path:
+    for part, count in (("train", 40), ("t10k", 20)):
+        _idx(folder / "MNIST" / "raw" / f"{part}-images-idx3-ubyte.gz", DRAW.integers(0, 255, (count, 28, 28), dtype=np.uint8))
+        _idx(folder / "MNIST" / "raw" / f"{part}-labels-idx1-ubyte.gz", (np.arange(count) % 10).astype(np.uint8))
+    return folder / "MNIST"
+
+
+def _own_idx(folder: Path) -> Path:
+    _mnist(folder)
+    return (folder / "MNIST" / "raw").rename(folder / "mine")
+
+
+def _aged(folder: Path) -> Path:
+    np.savez(folder / "faces.npz", images=DRAW.integers(0, 255, (60, 3, 40, 40), dtype=np.uint8), target=DRAW.uniform(1, 90, 60))
+    return folder / "faces.npz"
+
+
+def _scans(folder: Path) -> Path:
+    np.save(folder / "scans.npy", DRAW.integers(0, 10_000, (60, 30, 24, 6), dtype=np.uint16))
+    return folder
+
+
+def _people(folder: Path) -> Path:
+    np.savez(folder / "people.npz", x=DRAW.integers(0, 255, (1_200, 8, 8), dtype=np.uint8), y=np.arange(1_200))
+    return folder / "people.npz"
+
+
+@pytest.mark.parametrize(
+    ("write", "data", "condition"),
+    [
+        (_mnist, {"source": "torchvision://MNIST", "size": 28}, "label"),
+        (_own_idx, {"size": 28, "channels": None}, "label"),
+        (_aged, {"size": 32, "label_as": "number"}, "number"),
+        (_scans, {"size": 32, "channels": 6, "depth": 16, "range": "data"}, "none"),
+        (_people, {"size": 8, "labels": "none"}, "none"),
+    ],
+)
+def test_arrays_of_many_images_are_told_by_their_heads(
+    place: Workspace, tmp_path: Path, write: Callable[[Path], Path], data: dict[str, Any], condition: str
+) -> None:
+    (tmp_path / "sets").mkdir()
+    found = draft(place, write(tmp_path / "sets"), name="mine")
+    scaffold.add_text(place, found.text, "mine")
+    entry = params.load_entry(place.root, "mine")
+    assert {key: getattr(entry.data, key) for key in data} == data
+    assert entry.data.source.startswith(data.get("source", "arrays://"))
+    assert getattr(entry.train, "condition", None) == condition
+    fetch(place, "mine", entry)
 
 
 def test_an_archive_is_looked_into_and_what_is_only_labelled_has_no_captions(place: Workspace, tmp_path: Path) -> None:

@@ -180,9 +180,9 @@ class TestArrays:
     @pytest.mark.parametrize(
         ("images", "labels", "classes", "message"),
         [
-            (noise(0, 4, 8, 8).astype(np.float32), np.zeros(4, np.int64), ["a"], r"images\.npy: holds float32 \(4, 8, 8\)"),
-            (noise(0, 4, 8, 8, 2), np.zeros(4, np.int64), ["a"], r"images\.npy: holds uint8 \(4, 8, 8, 2\)"),
-            (noise(0, 4, 8, 8), np.zeros(3, np.int64), ["a"], r"labels\.npy: has 3 labels, and .*images\.npy 4 images"),
+            (noise(0, 4, 8), np.zeros(4, np.int64), ["a"], r"holds images \(4 x 8 uint8\), labels .*; expected arrays of images"),
+            (noise(0, 4, 8, 8, 2), np.zeros(4, np.int64), ["a"], r"images\.npy: images of 8 x 8 x 2, .* say data\.channels: 2"),
+            (noise(0, 4, 8, 8), np.zeros(3, np.int64), ["a"], r"labels has 3 labels, and images 4 images"),
             (noise(0, 4, 8, 8), np.array([0, 2, 1, 2]), ["a", "b"], r"labels\.npy: label 2 at index 1, .* 2 classes.* \(and 1 more"),
             (noise(0, 4, 8, 8), np.array([0, 0, 0, -1]), ["a"], r"labels\.npy: label -1 at index 3"),
             (noise(0, 4, 8, 8), np.zeros(4), ["a"], r"labels\.npy: holds float64"),
