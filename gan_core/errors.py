@@ -13,10 +13,10 @@ class GantryError(Exception):
     >>> import numpy as np
     >>> from gan_core import GantryError, data_from_arrays
     >>> try:
-    ...     data_from_arrays(np.zeros((50, 8, 8)))
+    ...     data_from_arrays(np.zeros((50, 8, 8), dtype=np.int64))
     ... except GantryError as error:
     ...     print(error)
-    samples: points are floats (N, D), and images uint8; these are float64 (50, 8, 8); bring images to 0..255 and make them uint8
+    samples: points are floats (N, D), and images uint8, uint16 or floats; these are int64 (50, 8, 8)
     """
 
     exit_code = 1

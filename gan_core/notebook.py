@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 import sys
 import time
 import warnings
@@ -22,7 +23,7 @@ from gan_core.data.labels import Labels
 from gan_core.errors import DataError
 from gan_core.generator import Generator
 from gan_core.kinds.images import Images
-from gan_core.kinds.pixels import numbers_of
+from gan_core.kinds.pixels import depth_of, numbers_of
 from gan_core.kinds.points import Points
 from gan_core.metrics.features import ClassifierExtractor, FeatureExtractor, RandomConvExtractor
 from gan_core.metrics.frechet import FeatureStatistics, frechet_distance
@@ -40,15 +41,19 @@ def data_from_arrays(
     classes: Sequence[str] | None = None,
     holdout: float = 0.1,
     seed: int = 0,
+    range: tuple[float, float] | None = None,
 ) -> Dataset:
     """A data set in memory, of images or of points.
 
     Args:
-        samples: uint8 images (N, C, H, W), (N, H, W, C) or (N, H, W), C of 1 or 3, black 0 and white 255; or floats (N, D), points.
+        samples: images (N, C, H, W), (N, H, W, C) or (N, H, W), uint8 from black 0 to white 255, or uint16 or floats, which are kept as
+            such; C is 1 or 3, or any number of channels up to half of the other sides. Or floats (N, D), points.
         labels: (N,) whole numbers from 0, an index into `classes` each; or floats, numbers that images are drawn by; images only.
         classes: the labels' names; None: "0", "1", ...
         holdout: the share, above 0 and below 1, that training never sees and `fid` compares with; equal samples stay together.
         seed: of which are held out.
+        range: of uint16 and float images, the values that are black and white, -1 and 1 to the networks; those outside are cut off. None:
+            0 and 65,535, or of floats the lowest and the highest.
 
     Raises:
         DataError: the arrays are of another shape or type, do not fit each other, hold what is not finite, or are too few.
@@ -58,19 +63,27 @@ def data_from_arrays(
     >>> data = data_from_arrays(np.random.default_rng(0).integers(0, 256, (50, 8, 8), dtype=np.uint8), labels=np.arange(50) % 2)
     >>> data.spec.shape, dict(data.spec.counts), data.spec.classes
     ((1, 8, 8), {'train': 45, 'holdout': 5}, ('0', '1'))
+    >>> bands = np.random.default_rng(0).integers(0, 10_000, (50, 16, 16, 5), dtype=np.uint16)
+    >>> data_from_arrays(bands, range=(0, 10_000)).spec.values_in_words
+    '16-bit values from 0 (black) to 10000 (white)'
     """
     samples = np.asarray(samples)
+    samples = samples.astype(samples.dtype.newbyteorder("="), copy=False)
     if not 0 < holdout < 1:
         raise DataError(f"holdout: {holdout} is not between 0 and 1; write a share, such as 0.1")
     if len(samples) < _FEWEST:
         raise DataError(f"samples: {len(samples)} are too few; at least {_FEWEST} are needed")
-    arranged = _images(samples) if samples.dtype == np.uint8 else _points(samples)
+    is_images = samples.dtype == np.uint8 or (samples.ndim > 2 and (samples.dtype == np.uint16 or samples.dtype.kind == "f"))
+    arranged = _images(samples) if is_images else _points(samples)
+    bounds = _bounds(arranged, range) if is_images else None
+    arranged = arranged if bounds is None else _cut_off(arranged, bounds)
     parts = _split(arranged, holdout, seed)
     packed = {split: np.ascontiguousarray(arranged[chosen]) for split, chosen in parts.items()}
     counts = {split: len(chosen) for split, chosen in parts.items()}
     if arranged.ndim == 2:
-        if labels is not None:
-            raise DataError("labels: points have none; leave them out")
+        for key, given in (("labels", labels), ("range", range)):
+            if given is not None:
+                raise DataError(f"{key}: points have none; leave it out")
         train = packed["train"].astype(np.float64)
         std = train.std(axis=0)
         spec: DatasetSpec = Points(
@@ -79,7 +92,7 @@ def data_from_arrays(
         return Dataset(spec, packed, {})
     named, given = _labels(labels, classes, len(samples))
     divided = {} if given is None else {split: given[chosen] for split, chosen in parts.items()}
-    spec = Images(arranged.shape[1:], counts, named, numbers=numbers_of(divided or None, named))
+    spec = Images(arranged.shape[1:], counts, named, numbers=numbers_of(divided or None, named), depth=depth_of(packed), range=bounds)
     return Dataset(spec, packed, divided)
 
 
@@ -239,23 +252,54 @@ class Live:
             self._handle.update(image)
 
 
-def _images(samples: NDArray[Any]) -> NDArray[np.uint8]:
-    """As (N, C, H, W)."""
-    if samples.ndim == 3:
-        return samples[:, None]
-    if samples.ndim == 4 and samples.shape[1] in (1, 3):
-        return samples
-    if samples.ndim == 4 and samples.shape[3] in (1, 3):
-        return samples.transpose(0, 3, 1, 2)
-    raise DataError(f"samples: images are uint8 (N, C, H, W), (N, H, W, C) or (N, H, W) with C of 1 or 3, and these are {samples.shape}")
+def _images(samples: NDArray[Any]) -> NDArray[Any]:
+    """As (N, C, H, W), of a type that images are kept in."""
+    kept = samples.astype(np.float32) if samples.dtype.kind == "f" else samples
+    if kept.ndim == 3:
+        return kept[:, None]
+    if kept.ndim == 4:
+        _, first, middle, last = kept.shape
+        few = min(first, last)
+        if first in (1, 3) or (last not in (1, 3) and first == few and 2 * few <= min(middle, last)):
+            return kept
+        if last in (1, 3) or (last == few and 2 * few <= min(first, middle)):
+            return kept.transpose(0, 3, 1, 2)
+    form = "(N, C, H, W), (N, H, W, C) or (N, H, W) with C of 1 or 3, or at most half of height and width"
+    raise DataError(f"samples: images are {form}, and these are {samples.shape}")
+
+
+def _bounds(images: NDArray[Any], asked: tuple[float, float] | None) -> tuple[float, float] | None:
+    """The values that are black and white; None where the type says it.
+
+    Raises:
+        DataError: they are none, or some values are not finite.
+    """
+    if images.dtype == np.uint8:
+        if asked is not None:
+            raise DataError("range: of uint8 images black is 0 and white 255; leave it out, or make them uint16 or floats")
+        return None
+    if images.dtype.kind == "f" and not np.isfinite(images).all():
+        raise DataError("samples: not all are finite; leave such images out")
+    if asked is None and images.dtype == np.uint16:
+        return None
+    low, high = map(float, asked or (images.min(), images.max()))
+    if asked is None and low == high:
+        raise DataError(f"samples: all values are {low:g}, so that nothing is darker than another; look at the array")
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise DataError(f"range: {low:g} is not below {high:g}; the first number is black and the second white")
+    if images.dtype == np.uint16 and not 0 <= low < high <= 65_535:
+        raise DataError(f"range: {low:g} to {high:g} is not within 0 to 65,535, which uint16 images have")
+    return low, high
+
+
+def _cut_off(images: NDArray[Any], bounds: tuple[float, float]) -> NDArray[Any]:
+    low, high = bounds
+    return images.clip(images.dtype.type(math.ceil(low)), images.dtype.type(high)) if images.dtype.kind == "u" else images.clip(low, high)
 
 
 def _points(samples: NDArray[Any]) -> NDArray[np.float32]:
     if samples.ndim != 2 or not np.issubdtype(samples.dtype, np.floating):
-        raise DataError(
-            f"samples: points are floats (N, D), and images uint8; these are {samples.dtype} {samples.shape}"
-            + ("; bring images to 0..255 and make them uint8" if samples.ndim in (3, 4) else "")
-        )
+        raise DataError(f"samples: points are floats (N, D), and images uint8, uint16 or floats; these are {samples.dtype} {samples.shape}")
     if not np.isfinite(samples).all():
         raise DataError("samples: not all are finite; leave such rows out")
     return samples.astype(np.float32)

@@ -12,6 +12,7 @@ from PIL import Image
 
 import gan_core
 from gan_core import Dataset, GanParams, GantryError, Generator, Live, data_from_arrays, data_from_folder, fid, train
+from gan_core.kinds.images import Images
 
 Array = np.ndarray
 draw = np.random.default_rng(0)
@@ -53,6 +54,34 @@ def test_images_are_split_by_what_is_in_them_whatever_their_order(given: Array) 
     assert {one.tobytes() for one in turned.samples["holdout"]} == held
 
 
+@pytest.mark.parametrize(
+    ("given", "bounds", "kept", "told"),
+    [
+        (draw.integers(0, 10_000, (40, 5, 10, 10), dtype=np.uint16), (100, 9_000), np.uint16, (100, 9_000)),
+        (draw.integers(0, 10_000, (40, 10, 12, 2)).astype(">u2"), None, np.uint16, (0, 65_535)),
+        (draw.normal(size=(40, 10, 10)), None, np.float32, None),
+    ],
+    ids=["bands", "channels last", "floats"],
+)
+def test_deep_images_and_bands_are_kept_trained_on_and_drawn(
+    given: Array, bounds: tuple[float, float] | None, kept: type, told: tuple[float, float] | None, tmp_path: Path
+) -> None:
+    data = data_from_arrays(given, range=bounds)
+    spec = Images.of(data.spec)
+    low, high = told or (np.float32(given.min()), np.float32(given.max()))
+    assert (spec.dtype, spec.bounds) == (kept, (low, high))
+    first = given.transpose(0, 3, 1, 2) if given.shape[3:] == (2,) else given.reshape(40, -1, 10, 10)
+    packed = np.concatenate([data.samples["train"], data.samples["holdout"]])
+    clipped = {one.tobytes() for one in first.clip(low, high).astype(kept)}
+    assert {one.tobytes() for one in packed} == clipped
+    train(GanParams(images=64, batch=16, generator={"network": "mlp"}, discriminator={"network": "mlp"}), data, tmp_path / "run")
+    generator = Generator.load(tmp_path / "run" / "generator")
+    drawn = generator.sample(8, seed=0).samples
+    assert (drawn.dtype, drawn.shape[1:]) == (kept, data.spec.shape)
+    assert low <= drawn.min() <= drawn.max() <= high
+    assert fid(generator, data) > 0
+
+
 def test_equal_samples_stay_on_one_side() -> None:
     data = data_from_arrays(np.repeat(IMAGES[:10], 8, axis=0), holdout=0.1)
     held = {one.tobytes() for one in data.samples["holdout"]}
@@ -63,15 +92,21 @@ def test_equal_samples_stay_on_one_side() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"samples": IMAGES.astype(np.float64)}, "make them uint8"),
-        ({"samples": IMAGES[:, :2]}, r"C of 1 or 3, and these are \(40, 2, 8, 8\)"),
+        ({"samples": IMAGES.astype(np.int64)}, r"images uint8, uint16 or floats; these are int64 \(40, 3, 8, 8\)"),
+        ({"samples": np.where(IMAGES == 7, np.nan, IMAGES)}, "samples: not all are finite"),
+        ({"samples": np.zeros((40, 8, 8))}, "samples: all values are 0"),
+        ({"samples": IMAGES / 255, "range": (1, 0)}, "range: 1 is not below 0"),
+        ({"samples": IMAGES, "range": (0, 1)}, "range: of uint8 images black is 0 and white 255"),
+        ({"samples": IMAGES.astype(np.uint16), "range": (-1, 255)}, "range: -1 to 255 is not within 0 to 65,535"),
+        ({"samples": np.repeat(IMAGES, 2, axis=1)}, r"C of 1 or 3, .* and these are \(40, 6, 8, 8\)"),
         ({"samples": IMAGES[:3]}, "3 are too few"),
         ({"samples": np.repeat(IMAGES[:1], 9, axis=0)}, "equal ones count as one"),
         ({"samples": IMAGES, "labels": np.arange(39)}, r"expected 40 whole numbers from 0, one a sample, and got int64 \(39,\)"),
         ({"samples": IMAGES, "labels": np.arange(40), "classes": ["a", "b"]}, "39 has no name; there are 2 classes"),
         ({"samples": IMAGES, "classes": ["a"]}, "names of labels, and there are none"),
         ({"samples": IMAGES, "holdout": 1.0}, "is not between 0 and 1"),
-        ({"samples": draw.normal(size=(9, 2)), "labels": np.zeros(9, dtype=int)}, "points have none"),
+        ({"samples": draw.normal(size=(9, 2)), "labels": np.zeros(9, dtype=int)}, "labels: points have none"),
+        ({"samples": draw.normal(size=(9, 2)), "range": (0, 1)}, "range: points have none"),
         ({"samples": np.array([[0.0, np.nan]] * 9)}, "not all are finite"),
     ],
 )
