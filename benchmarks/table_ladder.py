@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gan_core.kinds.schema import Column
+from gan_core.kinds.schema import Column, Schema
 from tasks.metrics import BETTER, LOWER
 from tasks.params import RegisterParams
 from tasks.promotion.comparison import compare
@@ -182,7 +182,7 @@ def evidence_of(source: Source, faults: list[Fault], seed: int, rung: int) -> Ta
     drawn, drawn_labels = draw(3 * TRAIN, own)
     for fault in faults:
         drawn, drawn_labels = fault(drawn, drawn_labels, columns, own)
-    return TableEvidence(columns, real, drawn, real_labels, drawn_labels, rows, labels)
+    return TableEvidence(Schema(columns, "class"), real, drawn, real_labels, drawn_labels, rows, labels)
 
 
 def outcome(challenger: TableEvidence, champion: TableEvidence, metrics: tuple[str, ...], replicates: int) -> str:

@@ -154,7 +154,9 @@ def init(
         ),
     ] = None,
     name: Annotated[str | None, typer.Option(help="Of that entry (default: as the file).", show_default=False)] = None,
-    label: Annotated[str | None, typer.Option(help="The column of the table that rows are drawn by.", show_default=False)] = None,
+    label: Annotated[
+        list[str] | None, typer.Option(help="The column of the table that rows are drawn by; more than once, several.", show_default=False)
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Ask nothing.")] = False,
 ) -> None:
     """Make a workspace: a folder with params.yaml, dvc.yaml and DVC's settings. Works with and without git.
@@ -164,9 +166,9 @@ def init(
     from tasks.scaffold import init_workspace
 
     if source is not None:
-        _init_from(folder or Path(), source, name, label, ask=not yes and sys.stdin.isatty())
+        _init_from(folder or Path(), source, name, label or [], ask=not yes and sys.stdin.isatty())
         return
-    if (name, label, yes) != (None, None, False):
+    if (name, label or [], yes) != (None, [], False):
         raise ConfigError("init: --name, --label and --yes are for --from; say which data the entry is about")
     if folder is None:
         raise ConfigError("init: name a folder, `gantry init DIR`")
@@ -174,7 +176,7 @@ def init(
     typer.echo(f"{folder} is a workspace; next: cd {folder} && gantry run digits")
 
 
-def _init_from(folder: Path, source: Path, name: str | None, label: str | None, ask: bool) -> None:
+def _init_from(folder: Path, source: Path, name: str | None, labels: list[str], ask: bool) -> None:
     from tasks import params
     from tasks.entry_from_data import draft
     from tasks.scaffold import add_text, init_workspace
@@ -182,16 +184,17 @@ def _init_from(folder: Path, source: Path, name: str | None, label: str | None, 
 
     workspace = Workspace(folder)
     is_new = not (folder / "params.yaml").exists()
-    found = draft(workspace, source, name, label)
+    found = draft(workspace, source, name, labels)
     for note in found.said:
         typer.echo(f"note: {note}")
     if ask:
-        if label is None and found.labels:
+        if not labels and found.labels:
             typer.echo(f"rows can be drawn by one of: {', '.join(found.labels)}")
-            label = typer.prompt("the column that rows are drawn by, or nothing", default="", show_default=False) or None
+            named = typer.prompt("the column that rows are drawn by, or nothing", default="", show_default=False)
+            labels = [named] if named else []
         if name is None:
             name = typer.prompt("name of the generator", default=found.name)
-        found = draft(workspace, source, name, label)
+        found = draft(workspace, source, name, labels)
         typer.echo(found.text)
         typer.confirm(f"write it to {folder / 'params.yaml'}", default=True, abort=True)
     if not is_new and found.name in params.read(workspace.root).entries:
@@ -202,7 +205,7 @@ def _init_from(folder: Path, source: Path, name: str | None, label: str | None, 
     typer.echo(f"added {found.name} to {folder / 'params.yaml'}; next:")
     typer.echo(f"  {'' if folder == Path() else f'cd {shlex.quote(str(folder))} && '}gantry run {found.name} --budget 20m")
     typer.echo("without --budget it trains for all that the entry's train.images says, and its first lines say how long that takes here")
-    if label is None and found.labels:
+    if not labels and found.labels:
         typer.echo(f"note: rows can be drawn by a column, such as {found.labels[-1]}; `label: {found.labels[-1]}` below data says so")
 
 

@@ -65,21 +65,24 @@ class Where:
         if config.schema is None:
             raise ConfigError("where: says what rows of a table are like, and this generator draws none; leave it out")
         names = {column.name: i for i, column in enumerate(config.schema.columns)}
-        known = [*names, *([config.schema.label] if config.schema.label else [])]
-        allowed = None if config.classes is None else set(range(len(config.classes)))
+        label_columns = {column.name: (column, k) for k, column in enumerate(config.schema.label_columns(config.classes))}
+        known = [*names, *label_columns]
+        classes = np.arange(len(config.classes or ()))
+        allowed = None if config.classes is None else set(classes.tolist())
         if label is not None and allowed is not None:
             allowed &= {label}
         rest = []
         for name, sign, value in (piece for text in texts for piece in _pieces(text, known)):
             if name not in names:
-                column = Column(name, "category", config.schema.label_dtype, config.classes)
-                codes = np.arange(len(config.classes or ()), dtype=np.float64)
-                allowed = (allowed or set()) & {*np.flatnonzero(_test(column, sign, value)(codes)).tolist()}
+                column, k = label_columns[name]
+                cells = config.schema.label_cells(classes)[:, k].astype(np.float64)
+                allowed = (allowed or set()) & {*np.flatnonzero(_test(column, sign, value)(cells)).tolist()}
             else:
                 test, i = _test(config.schema.columns[names[name]], sign, value), names[name]
                 rest.append(lambda rows, test=test, i=i: test(rows[:, i]))
         if allowed is not None and not allowed:
-            raise ConfigError(f"where: no row can be so, as {', '.join(texts)} leaves no {config.schema.label}")
+            what = f"combination of {config.schema.label} that occurs" if config.schema.labels else config.schema.label
+            raise ConfigError(f"where: no row can be so, as {', '.join(texts)} leaves no {what}")
         narrowed = allowed is not None and len(allowed) < len(config.classes or ())
         return cls(", ".join(texts), tuple(sorted(allowed)) if allowed is not None and narrowed else None, tuple(rest))
 

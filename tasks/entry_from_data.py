@@ -49,10 +49,9 @@ class Draft:
     """What was found in the data: a note each, some of several lines."""
     labels: tuple[str, ...] = ()
     """Columns of a table that rows could be drawn by."""
-    label: str | None = None
 
 
-def draft(workspace: Workspace, path: Path, name: str | None = None, label: str | None = None) -> Draft:
+def draft(workspace: Workspace, path: Path, name: str | None = None, labels: Sequence[str] = ()) -> Draft:
     """Look at a table, a text, arrays of images, or a folder or archive of pictures, sounds, volumes, clips or texts, and write an entry
     for it.
 
@@ -62,7 +61,7 @@ def draft(workspace: Workspace, path: Path, name: str | None = None, label: str 
         workspace: where the entry is to stand; what lies in it is named relative to it.
         path: of the file or folder.
         name: of the entry; None: as the file or folder is called.
-        label: the column of a table that rows are drawn by; None: there is none.
+        labels: the columns of a table that rows are drawn by.
 
     Raises:
         ConfigError: no name can be made of the path's, or a label is asked of pictures.
@@ -72,18 +71,18 @@ def draft(workspace: Workspace, path: Path, name: str | None = None, label: str 
     if not params.NAME.fullmatch(name):
         raise ConfigError(f"--name {name[:80]}: a name has 1 to 63 of a-z, 0-9, - and _, and starts with a letter or digit")
     if (arrays := _arrays_in(path)) is not None:
-        found = _of_arrays(workspace, arrays, path, name, label)
+        found = _of_arrays(workspace, arrays, path, name, labels)
     elif path.is_dir() or is_archive_name(path.name):
-        found = _of_folder(workspace, path, name, label)
+        found = _of_folder(workspace, path, name, labels)
     elif path.name.lower().endswith(LINE_SUFFIXES):
-        found = _of_text(workspace, path, name, label)
+        found = _of_text(workspace, path, name, labels)
     else:
         try:
-            found = _of_table(workspace, path, name, label)
+            found = _of_table(workspace, path, name, labels)
         except DataError:
             if sum(_sentences_in(path)) != 1:
                 raise
-            found = _of_text(workspace, path, name, label)
+            found = _of_text(workspace, path, name, labels)
     params.parse_text(found.text, where=str(path))  # what is written is right, or this says what is not
     return found
 
@@ -102,12 +101,12 @@ def _place_of(workspace: Workspace, path: Path) -> str:
     return str(full.relative_to(root)) if full.is_relative_to(root) else str(full)
 
 
-def _of_table(workspace: Workspace, path: Path, name: str, label: str | None) -> Draft:
+def _of_table(workspace: Workspace, path: Path, name: str, labels: Sequence[str]) -> Draft:
     from tasks.validation.table_files import read_table
     from tasks.validation.table_rules import as_lines
     from tasks.validation.tables import inspect_table
 
-    data = DataParams(source=f"table://{_place_of(workspace, path)}", label=label)
+    data = DataParams(source=f"table://{_place_of(workspace, path)}", label=tuple(labels) or None)
     (file,) = open_source(workspace, data).look()
     with file.open() as opened:
         rows, _, read = inspect_table(read_table(opened.read(), path.name), data, path.name)
@@ -115,11 +114,15 @@ def _of_table(workspace: Workspace, path: Path, name: str, label: str | None) ->
     faults = [row.reason for row in rows if row.reason is not None]
     good = len(rows) - len(faults)
     lines = [f"source: {as_yaml(data.source)}"]
-    if label is not None:
-        lines.append(f"label: {as_yaml(label)}  # rows are drawn by it: {_remark(next(one for one in table.found if one.is_label))}")
+    if labels:
+        shown = as_yaml(labels[0]) if len(labels) == 1 else f"[{', '.join(map(as_yaml, labels))}]"
+        drawn_by = [one for one in table.found if one.needs_no_kind]
+        why = "what others tell of it is scored" if not drawn_by else f"rows are drawn by {'it' if len(labels) == 1 else 'them'}"
+        remarks = "; ".join(_remark(one) for one in table.found if one.is_label)
+        lines.append(f"label: {shown}  # {why}: {remarks}")
     if good < _FEW_ROWS:
         lines.append(f"holdout: 0.3  # more than the usual tenth, since there are {good:,} rows")
-    columns = [one for one in table.found if one.name and not one.is_label]
+    columns = [one for one in table.found if one.name and not one.needs_no_kind]
     widest = min(max(len(one.yaml) for one in columns), 40)
     lines += ["columns:", *(f"  {one.yaml.ljust(widest)}  # {_remark(one)}" for one in columns)]
     if table.suggested:
@@ -133,17 +136,17 @@ def _of_table(workspace: Workspace, path: Path, name: str, label: str | None) ->
         said.append(f"in every row holds, and stands in the entry as rules: {'; '.join(map(str, table.suggested))}")
     if faults:
         said.append(f"{len(faults):,} of {len(rows):,} rows go to quarantine, the first since {faults[0]}")
-    labels = tuple(one.name for one in columns if one.kind.kind in ("category", "boolean") and 1 < one.values <= _MOST_SUGGESTED)
+    offered = tuple(one.name for one in columns if one.kind.kind in ("category", "boolean") and 1 < one.values <= _MOST_SUGGESTED)
     title = f"{safe_path(path.name)}: {len(rows):,} rows, {len(table.found):,} columns, as they were found."
     budget = f"images: {TABLE_BUDGET:_}  # rows that training looks at, repeats included; more make a better generator, and take longer"
-    return Draft(name, _written(title, name, lines, ["recipe: tabular", budget]), tuple(said), labels, label)
+    return Draft(name, _written(title, name, lines, ["recipe: tabular", budget]), tuple(said), offered)
 
 
-def _of_text(workspace: Workspace, path: Path, name: str, label: str | None) -> Draft:
+def _of_text(workspace: Workspace, path: Path, name: str, labels: Sequence[str]) -> Draft:
     from tasks.validation.text_files import read_texts
 
-    if label is not None:
-        raise ConfigError(f"--label {label}: only for tables; the folders of texts are their classes")
+    if labels:
+        raise ConfigError(f"--label {labels[0]}: only for tables; the folders of texts are their classes")
     data = DataParams(source=f"text://{_place_of(workspace, path)}")
     (file,) = open_source(workspace, data).look()
     with file.open() as opened:
@@ -191,12 +194,12 @@ def _sentences_in(path: Path) -> tuple[bool, ...]:
     return tuple(name in holding for name in cells.names)
 
 
-def _of_folder(workspace: Workspace, path: Path, name: str, label: str | None) -> Draft:
+def _of_folder(workspace: Workspace, path: Path, name: str, labels: Sequence[str]) -> Draft:
     from tasks.sources.folder import folder_or_archive
     from tasks.sources.recognised import recognised
 
-    if label is not None:
-        raise ConfigError(f"--label {label}: only for tables; the folders of files are their classes")
+    if labels:
+        raise ConfigError(f"--label {labels[0]}: only for tables; the folders of files are their classes")
     data, said = DataParams(source=f"folder://{_place_of(workspace, path)}"), []
     while (found := recognised(folder_or_archive(workspace, data))).below:
         data = DataParams(source=f"{data.source}/{found.below}")
@@ -229,11 +232,11 @@ def _arrays_in(path: Path) -> Path | None:
     return next((one for one in (path, path / "raw") if one.is_dir() and holds_arrays(one)), None)
 
 
-def _of_arrays(workspace: Workspace, arrays: Path, path: Path, name: str, label: str | None) -> Draft:
+def _of_arrays(workspace: Workspace, arrays: Path, path: Path, name: str, labels: Sequence[str]) -> Draft:
     from tasks.sources.arrays import ArraysSource
 
-    if label is not None:
-        raise ConfigError(f"--label {label}: only for tables; labels lie in an array beside the images'")
+    if labels:
+        raise ConfigError(f"--label {labels[0]}: only for tables; labels lie in an array beside the images'")
     source = ArraysSource(workspace, data := DataParams(source=f"arrays://{_place_of(workspace, arrays)}"))
     source.look()
     count, first = source.check(), source.found[0]

@@ -152,6 +152,9 @@ def described(generator: Generator, name: str, version: int | None) -> dict[str,
         about["columns"] = [{key: getattr(column, key) for key in keys} for column in config.schema.columns]
         about["label_column"] = {"name": config.schema.label, "dtype": config.schema.label_dtype}
         about["label_shares"] = config.schema.shares
+        if config.schema.labels:
+            about["label_columns"] = [{key: getattr(column, key) for key in keys} for column in config.schema.labels]
+            about["label_combinations"] = config.schema.combinations
     return about
 
 
@@ -319,6 +322,8 @@ def _apart(generator: Generator, samples: Tensor, made: Tensor) -> float:
     one, other = (np.nan_to_num(generator.config.data.comparable(part.numpy()).astype(np.float64)) for part in (samples, made))
     data = generator.config.data
     extent = data.bounds[1] - data.bounds[0] if isinstance(data, Pixels) else max(float(np.abs(one).max()), 1e-12)
+    if isinstance(data, Table):
+        extent = 1.0  # columns are compared by their range, and a single row may lie at its beginning
     return float((np.abs(one - other) > _STEP * extent).mean())
 
 
@@ -399,7 +404,14 @@ def _loader(generator: Generator) -> str:
         "for row in samples:\n"
         '    rows.append([c["categories"][int(v)] if c["categories"] else "" if np.isnan(v) else v for c, v in zip(columns, row)])\n'
     )
-    if config.classes is not None:
+    if config.schema.labels:
+        body += (
+            'labels, combinations = json.loads(about["label_columns"]), json.loads(about["label_combinations"])\n'
+            'rows[0] += [label["name"] for label in labels]\n'
+            'for row, label in zip(rows[1:], given["labels"]):\n'
+            '    row += [c["categories"][v] for c, v in zip(labels, combinations[label])]\n'
+        )
+    elif config.classes is not None:
         body += 'rows[0].append(json.loads(about["label_column"])["name"])\n'
         body += 'for row, label in zip(rows[1:], given["labels"]):\n    row.append(json.loads(about["labels"])[label])\n'
     body += 'with open("samples.csv", "w", newline="", encoding="utf-8") as file:\n    csv.writer(file).writerows(rows)'

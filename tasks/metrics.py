@@ -331,9 +331,10 @@ METRICS: Mapping[str, Metric] = {
     "utility": Metric(
         "what a classifier trained on generated rows is worth on real ones, beside one trained on real rows",
         "Gradient boosted trees learn the label from generated rows, others from the real training rows; both are tested on held-out real "
-        "rows by the area under the ROC curve, and the score is the one divided by the other, the mean over three generated tables. Also "
-        "known as train on synthetic, test on real.",
-        "about 0.5 for rows that teach nothing of two classes; 1 where generated rows teach as much as real ones",
+        "rows by the area under the ROC curve, and the score is the one divided by the other, the mean over three generated tables. Of a "
+        "label of numbers, half of 1 + R2 stands for the area; of several labels, the mean counts. Also known as train on synthetic, test "
+        "on real.",
+        "about 0.5 for rows that teach nothing of two classes, or of a number; 1 where generated rows teach as much as real ones",
         HIGHER,
         "Esteban et al., 2017, arXiv:1706.02633",
     ),

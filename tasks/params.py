@@ -71,6 +71,18 @@ def _as_size(value: object) -> object:
     return value
 
 
+def _as_labels(value: object) -> object:
+    """One name, or several that differ."""
+    if not isinstance(value, list | tuple):
+        return value
+    names = [name for name in value if isinstance(name, str) and name]
+    if len(names) < len(value) or not names:
+        raise ValueError(f"{str(value)[:80]} is no list of columns; write their names, such as [churned, plan]")
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"{', '.join(repeated)[:80]} is named twice; name each column once")
+    return names[0] if len(names) == 1 else tuple(names)
+
+
 class DataParams(Strict):
     """Where the samples come from and how they are laid out. One of the sources:
 
@@ -175,9 +187,10 @@ class DataParams(Strict):
     """Points: radius of `circle` and `ring`; half the side of `grid`'s 5 x 5 means is 2 * radius."""
     sigma: Annotated[float, Field(ge=0)] | None = None
     """Points: standard deviation around the circle or the means; None is 0 for `circle`, 0.02 for `ring`, 0.05 for `grid`."""
-    label: Annotated[str, Field(min_length=1)] | None = None
-    """Tables: the column that rows are drawn by; None: there is none. labels in a file that says several things of an image: the column, or
-    the key, that holds its class; None: the first that is called label, class, class_name, category, target or y."""
+    label: Annotated[Annotated[str, Field(min_length=1)] | tuple[str, ...] | None, BeforeValidator(_as_labels)] = None
+    """Tables: the column that rows are drawn by, or several, as [churned, plan]; one of numbers is drawn with the rest of its row. None:
+    there is none. labels in a file that says several things of an image: the column, or the key, that holds its class; None: the first that
+    is called label, class, class_name, category, target or y."""
     columns: Mapping[str, str] = Field(default_factory=dict)
     """Tables: what a column is, by its name: `number`, `date` (also with its format, as `date %d/%m/%Y`), `boolean`, `category`, `drop`,
     or one that is not learned but invented: `id`, `email`, `phone`, `name`. Of others its cells tell; `validate` shows what they are, as
@@ -325,6 +338,8 @@ class DataParams(Strict):
         for key in ("label", "label_pattern"):
             if getattr(self, key) is not None and not is_table(self.source) and (self.annotations is None or self.layout == "captions"):
                 raise ValueError(f"{key}: says what of a file of labels counts; name the file in labels, such as metadata.jsonl")
+        if isinstance(self.label, tuple) and not is_table(self.source):
+            raise ValueError(f"label: several columns are for tables, and {self.source} is none; name the one that holds the class")
         for key in ("label_as", "bins"):
             if key in given and (self.layout not in ("images", "attributes") or self.corruption is not None or self.labels == "none"):
                 raise ValueError(f"{key}: says what labels of images mean, and there are none here; leave it out")
@@ -362,8 +377,8 @@ class DataParams(Strict):
     @model_validator(mode="after")
     def _columns_fit(self) -> Self:
         for key in ("categorical", "drop"):
-            if self.label is not None and self.label in getattr(self, key):
-                raise ValueError(f"{key}: {self.label} is the label already")
+            if found := [name for name in self.label_columns if name in getattr(self, key)]:
+                raise ValueError(f"{key}: {found[0]} is the label already")
         if both := sorted({*self.categorical} & {*self.drop}):
             raise ValueError(f"drop: {', '.join(both)} stands in categorical too; take it out of one of them")
         for key, kind in (("categorical", "category"), ("drop", "drop")):
@@ -371,10 +386,13 @@ class DataParams(Strict):
                 if (other := self.columns.get(name, kind)) != kind:
                     raise ValueError(f"{key}: {name} is {other} in columns; take it out of one of them")
         for rule, name in names_in(self.table_rules):
-            if name == self.label:
+            if name in self.label_columns and self.columns.get(name) != "number":
                 raise ValueError(f"rules: {rule}: {name} is the label, which is drawn before the row; take it out of the rule")
-        if self.label is not None and (kind := self.columns.get(self.label, "category")) not in ("category", "boolean"):
-            raise ValueError(f"columns: {self.label} is the label, whose values are categories, and not {kind}; take it out of one of them")
+        for name in self.label_columns:
+            if (kind := self.columns.get(name, "category")) not in ("category", "boolean", "number"):
+                raise ValueError(
+                    f"columns: {name} is the label, whose values are categories or numbers, and not {kind}; take it out of one of them"
+                )
         return self
 
     @model_validator(mode="after")
@@ -479,16 +497,25 @@ class DataParams(Strict):
         return tuple(map(Rule.of, self.rules))
 
     @property
+    def label_columns(self) -> tuple[str, ...]:
+        """The columns, or the one, that `label` names."""
+        return self.label if isinstance(self.label, tuple) else () if self.label is None else (self.label,)
+
+    @property
+    def label_key(self) -> str | None:
+        """What `label` names in a file of labels."""
+        return next(iter(self.label_columns), None)
+
+    @property
     def asked_columns(self) -> dict[str, Asked]:
         """Tables: what the entry says of columns, the label's among them, by name."""
         kinds: dict[str, str] = {**dict.fromkeys(self.drop, "drop"), **dict.fromkeys(self.categorical, "category")}
-        if self.label is not None:
-            kinds[self.label] = "category"
+        kinds |= dict.fromkeys(self.label_columns, "category")
         return {name: Asked.of(text) for name, text in {**kinds, **self.columns}.items()}
 
     def key_of(self, column: str) -> str:
         """The key that says something of a column, as messages name it."""
-        if column == self.label:
+        if column in self.label_columns:
             return "data.label"
         keys = ("columns", "categorical", "drop")
         return next((f"data.{key}" for key in keys if column in getattr(self, key)), "data")

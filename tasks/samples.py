@@ -108,7 +108,7 @@ def file_names(samples: Samples, classes: tuple[str, ...] | None, given: Inputs 
 
 
 def table_frame(samples: Samples, classes: tuple[str, ...] | None) -> DataFrame:
-    """Rows of a table as they are in its source: columns by name and type, categories as their text, and the label's column last."""
+    """Rows of a table as they are in its source: columns by name and type, categories as their text, and labels last."""
     import pandas as pd
 
     assert samples.schema is not None, "only for tables"  # noqa: S101
@@ -116,8 +116,9 @@ def table_frame(samples: Samples, classes: tuple[str, ...] | None) -> DataFrame:
         column.name: _numbers(values, column) if column.categories is None else _texts(values, column.dtype, column.categories)
         for column, values in zip(samples.schema.columns, samples.samples.T, strict=True)
     }
-    if samples.labels is not None and samples.schema.label is not None:
-        columns[samples.schema.label] = _texts(samples.labels, samples.schema.label_dtype, classes or ())
+    if samples.labels is not None:
+        for column, cells in zip(samples.schema.label_columns(classes), samples.schema.label_cells(samples.labels).T, strict=True):
+            columns[column.name] = _texts(cells, column.dtype, column.categories or ())
     frame = pd.DataFrame(columns)
     for one in samples.schema.invented:
         values = drawn(one, len(frame), samples.seed)
@@ -132,16 +133,14 @@ def formulas(samples: Samples, classes: tuple[str, ...] | None) -> list[str]:
     """
     if samples.schema is None:
         return []
-    texts = {column.name: column.categories or () for column in samples.schema.columns if column.dtype == "string"}
-    if samples.schema.label is not None and samples.schema.label_dtype == "string":
-        texts[samples.schema.label] = classes or ()
+    labels = samples.schema.label_columns(classes)
+    texts = {column.name: column.categories or () for column in (*samples.schema.columns, *labels) if column.dtype == "string"}
     for one in samples.schema.invented:
         # Of a counter, what stands before its number; otherwise all that the first place may hold.
         begins = one.pattern[0] if one.pattern else ""
         texts[one.name] = tuple(begins) if one.first is None else (begins,)
-    names = [*(column.name for column in samples.schema.columns), *(one.name for one in samples.schema.invented)] + (
-        [samples.schema.label] if samples.schema.label else []
-    )
+    invented = [one.name for one in samples.schema.invented]
+    names = [*(column.name for column in samples.schema.columns), *invented, *(column.name for column in labels)]
     return [name for name in names if any(text.startswith(_FORMULA) for text in (name, *texts.get(name, ())))]
 
 

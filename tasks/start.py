@@ -14,7 +14,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -155,7 +155,7 @@ def _known(generator: Path) -> dict[str, Any]:
     known = {
         "classes": None if config.classes is None else list(config.classes),
         "words": None if config.data.row_words is None else list(config.data.row_words),
-        "schema": config.schema and asdict(config.schema),
+        "schema": config.schema and config.schema.as_json(),
     }
     return {key: value for key, value in known.items() if value is not None}
 

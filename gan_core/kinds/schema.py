@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -32,6 +32,7 @@ _FEWEST = 10  # rows that a frequent value has at least, so that none is one by 
 _STANDS_OUT = 3  # times as frequent as the values beside it
 _MOST_ROWS = 10_000  # that modes are fitted on
 _MOST_DECIMALS = 8
+_LATER = ("labels", "combinations", "targets")  # fields of a schema that came after others
 _BEYOND = 0.001  # share of a column's values that a description made for other rows may leave out, beside those that its own leaves out
 
 
@@ -135,7 +136,7 @@ class Schema:
     columns: tuple[Column, ...]
     """Without the label's, in the order of the source."""
     label: str | None = None
-    """Name of the column that a generator is conditioned on."""
+    """Name of the column that a generator is conditioned on; of several, all their names."""
     label_dtype: DType = "string"
     shares: tuple[float, ...] | None = None
     """Share of each class in the training split: what is drawn where no label is asked for."""
@@ -145,17 +146,40 @@ class Schema:
     """Columns beside those of a packed row, as they are written, in their order."""
     free: tuple[Column, ...] = ()
     """What networks see in the place of the columns where rules tell some of them by others (`gan_core.kinds.ruled`); else none."""
+    labels: tuple[Column, ...] = ()
+    """Each column that a generator is conditioned on, where there are several: a class is one of their combinations that occur."""
+    combinations: tuple[tuple[int, ...], ...] = ()
+    """Of each class then, the index of its value in each of `labels`."""
+    targets: tuple[str, ...] = ()
+    """Columns of numbers that are labels: drawn with the rest of the row, and what others tell of them is scored."""
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Self:
         shares = fields.get("shares")
-        columns, free = (tuple(Column.from_json(column) for column in fields.get(key, ())) for key in ("columns", "free"))
+        columns, free, labels = (tuple(Column.from_json(column) for column in fields.get(key, ())) for key in ("columns", "free", "labels"))
         known = {
+            "labels": labels,
+            "combinations": tuple(map(tuple, fields.get("combinations", ()))),
+            "targets": tuple(fields.get("targets", ())),
             "shares": None if shares is None else tuple(shares),
             "rules": tuple(map(Rule.from_json, fields.get("rules", ()))),
             "invented": tuple(map(Invented.from_json, fields.get("invented", ()))),
         }
         return cls(**{**fields, "columns": columns, "free": free, **known})
+
+    def as_json(self) -> dict[str, Any]:
+        """What `from_json` takes, as older versions wrote it where there is nothing that they did not know."""
+        return {key: value for key, value in asdict(self).items() if value or key not in _LATER}
+
+    def label_columns(self, classes: Sequence[str] | None) -> tuple[Column, ...]:
+        """The columns whose values the class of a row tells, of these classes, as they are written behind its own."""
+        if self.labels:
+            return self.labels
+        return () if self.label is None or classes is None else (Column(self.label, "category", self.label_dtype, tuple(classes)),)
+
+    def label_cells(self, labels: NDArray[np.int64]) -> NDArray[np.int64]:
+        """What rows of these classes (N,) have in each of the label columns (L), as index: (N, L)."""
+        return np.array(self.combinations)[labels] if self.combinations else np.asarray(labels)[:, None]
 
     def repeats(self, rows: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Of rows (N, D), which are equal to one before them where a rule says that none are: (N,). A missing cell is equal to none."""
@@ -182,7 +206,8 @@ class Schema:
 
         def frame(schema: Schema) -> object:
             columns = [(column.name, column.kind, column.dtype, column.categories) for column in schema.columns]
-            return columns, schema.label, schema.label_dtype
+            labels = [(column.name, column.dtype) for column in schema.labels]
+            return columns, schema.label, schema.label_dtype, labels
 
         return frame(self) == frame(other)
 

@@ -58,7 +58,7 @@ class Table(DatasetSpec):
     def as_json(self) -> dict[str, Any]:
         facts = super().as_json()
         later = [key for key in ("rules", "free", "invented") if not facts["schema"][key]]
-        return {**facts, "schema": {key: value for key, value in facts["schema"].items() if key not in later}}
+        return {**facts, "schema": {key: value for key, value in self.schema.as_json().items() if key not in later}}
 
     @classmethod
     def from_json(cls, facts: Mapping[str, Any]) -> Self:

@@ -7,6 +7,7 @@ describes them.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -120,16 +121,8 @@ class Forest:
         from sklearn.ensemble import HistGradientBoostingClassifier  # slow to import
 
         self.present = np.unique(labels)
-        # More values than a byte has are told by their order.
-        mask = [0 < len(column.categories or ()) <= _MOST_CATEGORIES for column in columns]
         trees = max(_FEWEST_TREES, _TREES * 2 // max(2, len(self.present)))
-        self._model = HistGradientBoostingClassifier(
-            max_iter=trees,
-            min_samples_leaf=min(20, max(2, len(rows) // 20)),
-            categorical_features=mask,
-            early_stopping=False,
-            random_state=0,
-        )
+        self._model = HistGradientBoostingClassifier(max_iter=trees, **_tree_settings(rows, columns))
         if len(self.present) > 1:
             self._model.fit(rows, labels)
 
@@ -138,6 +131,24 @@ class Forest:
         found = np.zeros((len(rows), classes))
         found[:, self.present] = self._model.predict_proba(rows) if len(self.present) > 1 else 1.0
         return found
+
+
+def forest_numbers(rows: Rows, numbers: Rows, columns: Sequence[Column], asked: Rows) -> Rows:
+    """What such trees, fitted on rows (N, D) and a number of each (N,), by squared error, say of others (M, D): (M,). Deterministic."""
+    from sklearn.ensemble import HistGradientBoostingRegressor  # slow to import
+
+    model = HistGradientBoostingRegressor(max_iter=_TREES, **_tree_settings(rows, columns))
+    return np.asarray(model.fit(rows, numbers).predict(asked))
+
+
+def _tree_settings(rows: Rows, columns: Sequence[Column]) -> dict[str, Any]:
+    return {
+        "min_samples_leaf": min(20, max(2, len(rows) // 20)),
+        # More values than a byte has are told by their order.
+        "categorical_features": [0 < len(column.categories or ()) <= _MOST_CATEGORIES for column in columns],
+        "early_stopping": False,
+        "random_state": 0,
+    }
 
 
 _TREES, _FEWEST_TREES = 100, 20
@@ -177,3 +188,13 @@ def class_areas(probabilities: Rows, labels: Labels) -> tuple[float, Rows]:
         weights[own] += of_own * n / own.sum()
         weights[~own] += of_others * n / (~own).sum()
     return (float(np.mean(areas)), weights / len(areas)) if areas else (0.5, weights)
+
+
+def explained(told: Rows, numbers: Rows) -> tuple[float, Rows]:
+    """R2, the share of the variance of numbers (N,) that what was told of them (N,) explains, and each one's weight in it: (N,), of mean 0.
+
+    1 where all are told exactly, 0 where no better than by their mean, below it where worse. The numbers are not all equal.
+    """
+    errors, apart = (told - numbers) ** 2, (numbers - numbers.mean()) ** 2
+    share = float(errors.mean() / apart.mean())
+    return 1 - share, np.asarray((share * (apart - apart.mean()) - (errors - errors.mean())) / apart.mean())

@@ -74,17 +74,32 @@ class TableKind(DataKind):
         import numpy as np
 
         from gan_core.kinds.table import Table
+        from gan_core.metrics.rows import spread
+        from tasks.scoring.scoring import chosen
 
         self._check_counts({"rows": dataset.spec.counts["holdout"]})
-        if not Table.of(dataset.spec).encoding.width:
+        spec = Table.of(dataset.spec)
+        if not spec.encoding.width:
             raise DataError("no column of the table ever changes, so there is nothing to learn; name another table, or drop less")
-        if dataset.spec.classes is not None:
-            missing = set(range(len(dataset.spec.classes))) - set(np.unique(dataset.labels["holdout"]).tolist())
+        if labels := spec.schema.label_columns(spec.classes):
+            cells = spec.schema.label_cells(np.array(dataset.labels["holdout"]))
+            missing = [
+                f"{column.name}={name}" if len(labels) > 1 else name
+                for column, held_out in zip(labels, cells.T, strict=True)
+                for k, name in enumerate(column.categories or ())
+                if k not in held_out
+            ]
             if missing:
-                names = ", ".join(dataset.spec.classes[label] for label in sorted(missing))
                 raise DataError(
-                    f"no held-out row of {names}, so a classifier cannot be tested on it; a larger data.holdout holds out more, "
-                    "and where there is one row, or equal ones alone, add others or leave them out at the source"
+                    f"no held-out row of {', '.join(missing)}, so a classifier cannot be tested on it; a larger data.holdout holds out "
+                    "more, and where there is one row, or equal ones alone, add others or leave them out at the source"
+                )
+        tested = dataset.samples["holdout"][chosen(dataset, "holdout", params.samples, params.seed)]
+        for column, held_out in zip(spec.schema.columns, tested.T, strict=True):
+            if column.name in spec.schema.targets and not spread(held_out):
+                raise DataError(
+                    f"the label {column.name} is {held_out[0]:.12g} in every held-out row, so nothing that tells it can be tested; "
+                    "a larger data.holdout holds out more, or leave the label out"
                 )
 
     def drift_of(self, samples: NDArray[np.float64], spec: Table) -> tuple[Mapping[str, NDArray[np.float64]], NDArray[np.float64]]:
@@ -144,5 +159,5 @@ class TableKind(DataKind):
         columns = [("string" if column.format else column.dtype, column.name) for column in schema.columns]
         for one in schema.invented:
             columns.insert(one.place, (one.dtype, one.name))
-        columns += [(schema.label_dtype, schema.label)] if schema.label else []
+        columns += [(column.dtype, column.name) for column in schema.label_columns(config.classes)]
         return [(_SERVED.get(dtype, "string"), name) for dtype, name in columns]

@@ -25,7 +25,7 @@ from tasks.records import lineage
 from tasks.records.curves import Curves, read_curves
 from tasks.records.history import Former, formers
 from tasks.records.stage_files import if_there
-from tasks.scoring import privacy
+from tasks.scoring import labels_told, privacy
 from tasks.validation import drift
 from tasks.validation.quarantine import set_aside
 from tasks.workspace import Workspace
@@ -134,6 +134,11 @@ class Facts:
     def privacy(self) -> Sequence[str]:
         """What generated rows tell of those that were trained on, a sentence each."""
         return privacy.in_words(self.record.get("evaluation") or {})
+
+    @property
+    def told(self) -> Sequence[str]:
+        """What rows of a table teach of each of several labels, or of a number, a sentence each."""
+        return labels_told.in_words(self.record.get("evaluation") or {})
 
     @property
     def fit(self) -> str | None:

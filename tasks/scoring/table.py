@@ -5,7 +5,9 @@ they cannot. They are fitted on training rows and half of the generated ones, an
 
 utility (with a label): what such trees, fitted on generated rows to tell the label, are worth on held-out real rows, as a share of what
 trees that were fitted on the real training rows are worth: the area under the ROC curve of each class against all others, the mean over
-the classes; of three, each on as many generated rows as there are real ones to learn from.
+the classes; of three, each on as many generated rows as there are real ones to learn from. Where the label is a number, (1 + R2) / 2
+stands for the area, which is (1 + G) / 2 of Gini's coefficient: 0.5 as well where nothing is told, and 1 where all is. Of several labels,
+each is told by the columns that are none, and the mean of their shares counts.
 
 column_distance, correlation_distance: means over columns and pairs of columns. evaluation.json has each column's.
 
@@ -16,7 +18,7 @@ one half of them in the place of the training rows, and the other in that of gen
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -28,11 +30,21 @@ from gan_core import pictures
 from gan_core.data.dataset import Dataset
 from gan_core.errors import TrainingError
 from gan_core.generator import Generator
-from gan_core.kinds.schema import Column
+from gan_core.kinds.schema import Column, Schema
 from gan_core.kinds.table import Table
 from gan_core.metrics.bootstrap import Draws
 from gan_core.metrics.features import FeatureExtractor
-from gan_core.metrics.rows import Forest, area, class_areas, column_distances, correlation_influences, expanded, spread
+from gan_core.metrics.rows import (
+    Forest,
+    area,
+    class_areas,
+    column_distances,
+    correlation_influences,
+    expanded,
+    explained,
+    forest_numbers,
+    spread,
+)
 from gan_core.randomness import mix
 from tasks.params import EvaluateParams
 from tasks.scoring.copies import COMPARED, Copies, Embedding, find_copies
@@ -48,7 +60,7 @@ class TableEvidence(Evidence):
 
     def __init__(
         self,
-        columns: tuple[Column, ...],
+        schema: Schema,
         real: NDArray[np.float64],  # (N, D)
         generated: NDArray[np.float64],  # (M, D)
         real_labels: NDArray[np.int64] | None,  # (N,)
@@ -56,21 +68,34 @@ class TableEvidence(Evidence):
         train: NDArray[np.float64],  # (T, D), of which a classifier learns
         train_labels: NDArray[np.int64] | None,  # (T,)
     ) -> None:
-        self.columns = columns
-        self.real, self.generated, self.train = real, generated, train
-        self.real_labels, self.generated_labels, self.train_labels = real_labels, generated_labels, train_labels
-        self.n_real, self.n_generated = len(real), len(generated)
-        known = [int(labels.max(initial=-1)) + 1 for labels in (real_labels, generated_labels, train_labels) if labels is not None]
-        self.classes = max(known) if len(known) == 3 else None
+        known = [labels for labels in (real_labels, generated_labels, train_labels) if labels is not None]
+        classes = max(int(labels.max(initial=-1)) + 1 for labels in known) if len(known) == 3 else None
+        self.schema, self.n_real, self.n_generated = schema, len(real), len(generated)
+        self.real, self.generated = real, generated
+        self.real_labels, self.generated_labels = real_labels, generated_labels
+        labels = () if classes is None else schema.label_columns([str(k) for k in range(classes)])
+        self._columns = (*schema.columns, *labels)
+        """Those of rows, and those of labels behind them."""
+
+        def with_labels(rows: NDArray[np.float64], of_rows: NDArray[np.int64] | None) -> NDArray[np.float64]:
+            return rows if not labels or of_rows is None else np.column_stack([rows, schema.label_cells(of_rows)])
+
+        self._real, self._generated = with_labels(real, real_labels), with_labels(generated, generated_labels)
+        self._train = with_labels(train, train_labels)
+        asked = [k for k, column in enumerate(schema.columns) if column.name in schema.targets]
+        asked += range(len(schema.columns), len(self._columns))
+        rest = [k for k in range(len(self._columns)) if k not in asked]
+        self._labels = {self._columns[k].name: _Told(self._columns, k, rest, self._real, self._generated, self._train) for k in asked}
+        """What is told by the columns that are no labels, by name."""
 
     def scores(self) -> dict[str, float]:
-        metrics = ["detection", *(["utility"] if self.classes is not None else []), "column_distance", "correlation_distance"]
+        metrics = ["detection", *(["utility"] if self._labels else []), "column_distance", "correlation_distance"]
         everything = np.arange(self.n_real), np.arange(self.n_generated)
         return {metric: self.resampled(metric, *everything) for metric in metrics}
 
     def resampled(self, metric: str, real: NDArray[np.int64], generated: NDArray[np.int64]) -> float:
         if metric == "utility":
-            return self._worth[0] / self._worth_of_real[0]
+            return float(np.mean([told.share for told in self._labels.values()]))
         if metric == "detection":
             return self._detected[0]
         if metric == "correlation_distance":
@@ -86,88 +111,106 @@ class TableEvidence(Evidence):
             found, of_real, of_generated = self._detected if metric == "detection" else self._correlated
             return found + real.shifts(of_real) + generated.shifts(of_generated)
         if metric == "utility":
-            (worth, weights), (most, weights_of_most) = self._worth, self._worth_of_real
-            # A function of the generator, so that one is equal to itself in each replicate, and two have chances of their own.
-            random = np.random.default_rng(mix(*(int(2**40 * one) for one in self._areas)))
-            tables = len(self._areas)
-            fit = np.std(self._areas, ddof=1) / math.sqrt(tables) / most if tables > 1 else 0.0
-            return (
-                fit * random.standard_t(max(1, tables - 1), len(generated))
-                + worth / most
-                + real.shifts(weights / most - worth / most**2 * weights_of_most)
-            )
+            return np.asarray(np.mean([told.replicates(real, generated) for told in self._labels.values()], axis=0))
         return super().replicates(metric, real, generated)
 
     def details(self) -> dict[str, Any]:
         distances = self._column_distances(np.arange(self.n_real), np.arange(self.n_generated))
         found: dict[str, Any] = {"column_distances": {name: rounded(value) for name, value in distances.items()}}
-        if self.classes is not None:
-            worth = {"trained_on_real": self._worth_of_real[0], "trained_on_generated": self._worth[0]}
-            found["classifier_area"] = {name: rounded(value) for name, value in worth.items()}
+        if self._labels:
+            found["told"] = {name: told.details() for name, told in self._labels.items()}
         return found
 
     def _column_distances(self, real: NDArray[np.int64], generated: NDArray[np.int64]) -> Mapping[str, float]:
-        return column_distances(self.real[real], self.generated[generated], self.columns)
+        return column_distances(self.real[real], self.generated[generated], self.schema.columns)
 
     @cached_property
     def _correlated(self) -> tuple[float, NDArray[np.float64], NDArray[np.float64]]:
         """The distance, and what each held-out (N,) and each generated row (M,) moves it by; of mean 0."""
-        real, drawn = (self._with_label(*side) for side in ((self.real, self.real_labels), (self.generated, self.generated_labels)))
-        return correlation_influences(real, drawn, self._columns)
-
-    @cached_property
-    def _columns(self) -> tuple[Column, ...]:
-        """With the label's, where there is one."""
-        if self.classes is None:
-            return self.columns
-        return (*self.columns, Column("", "category", "string", tuple(map(str, range(self.classes)))))
-
-    def _with_label(self, rows: NDArray[np.float64], labels: NDArray[np.int64] | None) -> NDArray[np.float64]:
-        return rows if self.classes is None or labels is None else np.column_stack([rows, labels])
+        return correlation_influences(self._real, self._generated, self._columns)
 
     @cached_property
     def _detected(self) -> tuple[float, NDArray[np.float64], NDArray[np.float64]]:
         """The area, and what each held-out (N,) and each generated row (M,) weighs in it; of mean 0."""
-        real, drawn, train = (
-            self._with_label(*side)
-            for side in ((self.real, self.real_labels), (self.generated, self.generated_labels), (self.train, self.train_labels))
-        )
+        train, drawn = self._train, self._generated
         learnt = min(len(train), self.n_generated // 2)
         told = np.repeat([0, 1], [len(train), learnt])
         trees = Forest(np.concatenate([train, drawn[:learnt]]), told, self._columns)
-        found, of_generated, of_real = area(*(trees.probabilities(rows, 2)[:, 1] for rows in (drawn[learnt:], real)))
+        found, of_generated, of_real = area(*(trees.probabilities(rows, 2)[:, 1] for rows in (drawn[learnt:], self._real)))
         weights = np.zeros(self.n_generated)
         weights[learnt:] = of_generated * self.n_generated / (self.n_generated - learnt)
         return found, of_real, weights
 
-    @cached_property
-    def _worth(self) -> tuple[float, NDArray[np.float64]]:
-        """Of trees that were fitted on generated rows, the mean of three areas on held-out ones, and what each row weighs in it."""
-        return float(np.mean(self._areas)), np.mean([weights for _, weights in self._told_by_each], axis=0)
+
+class _Told:
+    """What trees that learned a label from generated rows are worth on held-out ones, beside others that learned it from training rows.
+
+    A worth is an area; of a label of numbers (1 + R2) / 2, at least 0, and for training rows at least what telling nothing is worth.
+    """
+
+    def __init__(
+        self,
+        columns: Sequence[Column],
+        label: int,  # which of the columns is told
+        by: Sequence[int],  # those that tell it
+        real: NDArray[np.float64],  # (N, D), on which trees are tested
+        generated: NDArray[np.float64],  # (M, D)
+        train: NDArray[np.float64],  # (T, D)
+    ) -> None:
+        self._columns, self._categories = [columns[k] for k in by], columns[label].categories
+        self._label, self._by = label, by
+        self._real, self._generated, self._train = real, generated, train
 
     @property
-    def _areas(self) -> list[float]:
-        """The area by the trees of each table of generated rows."""
-        return [one for one, _ in self._told_by_each]
+    def share(self) -> float:
+        """The one divided by the other."""
+        return self._worth[0] / self._worth_of_real[0]
+
+    def replicates(self, real: Draws, generated: Draws) -> NDArray[np.float64]:
+        """The share with the held-out rows drawn anew; what the trees' fit adds is told by how far those of the few tables differ."""
+        (worth, weights), (most, weights_of_most) = self._worth, self._worth_of_real
+        # A function of the generator, so that one is equal to itself in each replicate, and two have chances of their own.
+        each = [one for one, _ in self._told_by_each]
+        random, tables = np.random.default_rng(mix(*(int(2**40 * one) for one in each))), len(each)
+        fit = np.std(each, ddof=1) / math.sqrt(tables) / most if tables > 1 else 0.0
+        return (
+            fit * random.standard_t(max(1, tables - 1), len(generated))
+            + worth / most
+            + real.shifts(weights / most - worth / most**2 * weights_of_most)
+        )
+
+    def details(self) -> dict[str, Any]:
+        """Both, as `area` or `r2`."""
+        name = "area" if self._categories is not None else "r2"
+        both = {"trained_on_real": self._worth_of_real[0], "trained_on_generated": self._worth[0]}
+        return {name: {side: rounded(one if name == "area" else 2 * one - 1) for side, one in both.items()}, "share": rounded(self.share)}
+
+    @cached_property
+    def _worth(self) -> tuple[float, NDArray[np.float64]]:
+        """Of trees that were fitted on generated rows, the mean of three, and what each held-out row weighs in it; of mean 0."""
+        found = self._told_by_each
+        return float(np.mean([one for one, _ in found])), np.mean([weights for _, weights in found], axis=0)
 
     @cached_property
     def _told_by_each(self) -> list[tuple[float, NDArray[np.float64]]]:
-        assert self.generated_labels is not None  # noqa: S101
-        parts = np.array_split(np.arange(self.n_generated), min(TABLES, self.n_generated))
-        return [self._told(self.generated[part], self.generated_labels[part]) for part in parts]
+        """Of the trees of each table of generated rows."""
+        return [self._told(part, 1e-12) for part in np.array_split(self._generated, min(TABLES, len(self._generated)))]
 
     @cached_property
     def _worth_of_real(self) -> tuple[float, NDArray[np.float64]]:
         """The same of trees that were fitted on training rows."""
-        assert self.train_labels is not None  # noqa: S101
-        return self._told(self.train, self.train_labels)
+        return self._told(self._train, 1e-12 if self._categories is not None else 0.5)
 
-    def _told(self, rows: NDArray[np.float64], labels: NDArray[np.int64]) -> tuple[float, NDArray[np.float64]]:
-        assert self.real_labels is not None  # noqa: S101
-        assert self.classes is not None  # noqa: S101
-        probabilities = Forest(rows, labels, self.columns).probabilities(self.real, self.classes)
-        found, weights = class_areas(probabilities, self.real_labels)
-        return max(found, 1e-12), weights  # what gets nothing right would leave nothing to divide by
+    def _told(self, rows: NDArray[np.float64], least: float) -> tuple[float, NDArray[np.float64]]:
+        """By trees that were fitted on these; at least so much, since what gets nothing right would leave nothing to divide by."""
+        known, asked = rows[:, self._by], self._real[:, self._by]
+        if self._categories is not None:
+            of_rows, of_real = (side[:, self._label].astype(np.int64) for side in (rows, self._real))
+            found, weights = class_areas(Forest(known, of_rows, self._columns).probabilities(asked, len(self._categories)), of_real)
+            return max(found, least), weights
+        told = forest_numbers(known, rows[:, self._label], self._columns, asked)
+        found, weights = explained(told, self._real[:, self._label])
+        return (worth, weights / 2) if (worth := (1 + found) / 2) > least else (least, np.zeros(len(weights)))
 
 
 class TableScoring(Scoring):
@@ -211,13 +254,16 @@ class TableScoring(Scoring):
 
     def privacy(self, evidence: TableEvidence, dataset: Dataset, params: EvaluateParams) -> Privacy | None:
         """Labels are told apart as the values of a category are."""
-        columns, classes = Table.of(dataset.spec).schema.columns, dataset.spec.classes or ()
+        schema, classes = Table.of(dataset.spec).schema, dataset.spec.classes or ()
+        columns = schema.columns
         train, held_out, drawn, labels = np.array(dataset.samples["train"]), np.array(dataset.samples["holdout"]), evidence.generated, {}
         if classes and evidence.generated_labels is not None:
             labels = {split: np.array(dataset.labels[split]) for split in ("train", "holdout")}
-            columns = (*columns, Column("", "category", "string", classes))
-            train, held_out = np.column_stack([train, labels["train"]]), np.column_stack([held_out, labels["holdout"]])
-            drawn = np.column_stack([drawn, evidence.generated_labels])
+            columns = (*columns, *schema.label_columns(classes))
+            train, held_out, drawn = (
+                np.column_stack([rows, schema.label_cells(of_rows)])
+                for rows, of_rows in ((train, labels["train"]), (held_out, labels["holdout"]), (drawn, evidence.generated_labels))
+            )
         embed = deviations(train, columns)
         known = labels.get("train"), labels.get("holdout")
         return find_privacy(embed(drawn), embed(train), embed(held_out), classes, *known, seed=params.seed)
@@ -244,7 +290,7 @@ class TableScoring(Scoring):
             return None if dataset.spec.classes is None or labels is None else np.array(dataset.labels[split][indices])
 
         return TableEvidence(
-            Table.of(dataset.spec).schema.columns,
+            Table.of(dataset.spec).schema,
             np.array(dataset.samples["holdout"][held_out]),
             np.array(generated),
             labels_of("holdout", held_out),

@@ -152,7 +152,7 @@ class ImageSource:
         self._folders = data.folders if data.layout in FOLDER_LAYOUTS else None
         self._labels = data.labels
         self._is_labelled = "labels" in data.model_fields_set
-        self._label = data.label
+        self._label = data.label_key
         self._annotations = data.annotations
         self._notes: Sequence[str] = ()
         self._count = 0

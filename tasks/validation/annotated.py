@@ -70,7 +70,7 @@ def by_label_file(raw: RawReader, path: str, data: DataParams) -> Annotated:
     Raises:
         DataError: it is not there, or not such a file, or has nothing that the entry asks for.
     """
-    told, about = _by_file(raw, path, "label", partial(read_labels, column=data.label))
+    told, about = _by_file(raw, path, "label", partial(read_labels, column=data.label_key))
     several = {path: f"has {len(labels)} labels: {', '.join(labels)}" for path, labels in told.items() if len(labels) > 1}
     about = replace(about, labels={path: labels[0] for path, labels in told.items()}, reasons={**about.reasons, **several})
     return about if data.label_pattern is None else _with_pattern(about, data.label_pattern, safe_path(path))

@@ -37,6 +37,11 @@ class FoundColumn:
     """Of one that is left out, what could be invented in its place."""
 
     @property
+    def needs_no_kind(self) -> bool:
+        """Whether it is a label of categories, which it is without that the entry says so."""
+        return self.is_label and self.kind.kind != "number"
+
+    @property
     def as_written(self) -> FoundColumn:
         """The same once the entry says it: what would be invented in its place is invented."""
         return replace(self, kind=self.suggested or self.kind, suggested=None)
@@ -45,7 +50,8 @@ class FoundColumn:
     def line(self) -> tuple[str, ...]:
         name = safe_path(self.name[:_WIDEST]) or "(no name)"
         kind = "label" if self.is_label else str(self.kind).partition(" ")[0]
-        return name, kind, f"{self.missing:.1%}" if self.missing else "", self.remark
+        remark = f"numbers, {self.remark}" if self.is_label and not self.needs_no_kind else self.remark
+        return name, kind, f"{self.missing:.1%}" if self.missing else "", remark
 
     @property
     def yaml(self) -> str:
@@ -69,9 +75,9 @@ def table_of(found: Sequence[FoundColumn], missing_texts: Sequence[str]) -> str:
 
 def block_of(found: Sequence[FoundColumn]) -> str | None:
     """The columns as `data.columns` has them, for a person to take and change; None where the entry says it of each already."""
-    if all(one.is_asked or one.is_label for one in found):
+    if all(one.is_asked or one.needs_no_kind for one in found):
         return None
-    return "\n".join(["  columns:", *(f"    {one.yaml}" for one in found if not one.is_label and one.name)])
+    return "\n".join(["  columns:", *(f"    {one.yaml}" for one in found if not one.needs_no_kind and one.name)])
 
 
 def remark_on(column: Column, values: NDArray[np.float64], note: str | None) -> str:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from gan_core.errors import DataError
 from gan_core.kinds.schema import GAP, Column, Invented, Schema
+from gan_core.metrics.rows import spread
 from gan_core.rules import Rule
 from tasks.params import DataParams
 from tasks.sources.raw import safe_path
@@ -90,15 +91,15 @@ def inspect_table(cells: Cells, data: DataParams, path: str) -> tuple[list[Table
     """
     missing = frozenset(data.missing)
     readings, left_out = _read_columns(cells, data, path, missing)
-    told = {name: reading for name, reading in readings.items() if reading.invented is not None}
-    readings = {name: reading for name, reading in readings.items() if name not in told}
+    invented = {name: reading for name, reading in readings.items() if reading.invented is not None}
+    readings = {name: reading for name, reading in readings.items() if name not in invented}
     names = [name for name in cells.names if name in readings]
-    if not set(names) - {data.label}:
+    if not set(names) - {*data.label_columns}:
         raise DataError(f"data: {path} has no column left beside the label: {_reasons(left_out)}")
     kept = [i for i, name in enumerate(cells.names) if name in readings]
     rows = [row if isinstance(row, str) else tuple(_cell(row[i]) for i in kept) for row in cells.rows]
     known = [readings[name] for name in names]
-    reasons = [row if isinstance(row, str) else _fault(row, names, known, missing, data.label) for row in rows]
+    reasons = [row if isinstance(row, str) else _fault(row, names, known, missing, data.label_columns) for row in rows]
     if rules := data.table_rules:
         rest = [k for k, reason in enumerate(reasons) if reason is None]
         present = [tuple(None if _is_missing(cell, missing) else cell for cell in rows[k]) for k in rest]
@@ -116,26 +117,31 @@ def inspect_table(cells: Cells, data: DataParams, path: str) -> tuple[list[Table
         rules = resolved(rules, columns, values)
     except ValueError as error:
         raise DataError(f"{error}; leave the rule out") from None
-    label = names.index(data.label) if data.label else None
-    classes = None if label is None or not good else _classes(columns[label], values[label], path)
-    texts = None if label is None else _texts(columns[label], values[label])
+    asked = [names.index(name) for name in data.label_columns]
+    targets, told = [k for k in asked if known[k].is_measured], [k for k in asked if not known[k].is_measured]
+    for k in targets if good else ():
+        _check_target(columns[k], values[k], path)
+    labels = _Labels.of([columns[k] for k in told], [values[k] for k in told], path) if told and good else _Labels()
     used = {name: (*one, reading) for name, one, reading in zip(names, packed, known, strict=True)}
-    beside = [k for k in range(len(names)) if k != label]
+    beside = [k for k in range(len(names)) if k not in told]
     table = TableRows(
         np.stack([values[k] for k in beside], axis=1) if beside else np.empty((0, 0)),
         Schema(
             tuple(columns[k] for k in beside),
-            data.label,
-            "string" if label is None else columns[label].dtype,
+            ", ".join(names[k] for k in told) or None,
+            columns[told[0]].dtype if len(told) == 1 else "string",
             rules=rules,
-            invented=_places(cells.names, told, {*readings} - {data.label}),
+            invented=_places(cells.names, invented, {names[k] for k in beside}),
+            labels=labels.columns,
+            combinations=labels.combinations,
+            targets=tuple(names[k] for k in targets),
         ),
         (*cells.notes, *notes_on(rules, columns, values)),
-        tuple(_found(name, used.get(name), told.get(name) or left_out.get(name), data) for name in cells.names),
+        tuple(_found(name, used.get(name), invented.get(name) or left_out.get(name), data) for name in cells.names),
         tuple(sorted({cell for row in good for cell in row if isinstance(cell, str) and cell in missing})),
         suggested([columns[k] for k in beside], [values[k] for k in beside], rules),
     )
-    return list(_rows(rows, reasons, texts, _common(values))), classes, table
+    return list(_rows(rows, reasons, labels.of_rows, _common(values))), labels.classes, table
 
 
 def _read_columns(cells: Cells, data: DataParams, path: str, missing: Collection[str]) -> tuple[dict[str, Reading], dict[str, Reading]]:
@@ -159,7 +165,11 @@ def _read_columns(cells: Cells, data: DataParams, path: str, missing: Collection
             continue
         present = [None if _is_missing(cell, missing) else cell for cell in (_cell(row[i]) for row in whole)]
         try:
-            reading = read_column(name, present, data.decimal, asked.get(name))
+            reading = (
+                _read_label(name, present, data)
+                if name in data.label_columns
+                else read_column(name, present, data.decimal, asked.get(name))
+            )
             if name in counted and reading.kind == "category" and reading.dtype == "int64" and name not in asked:
                 reading = read_column(name, present, data.decimal, Asked("number"))
         except ValueError as error:
@@ -178,6 +188,15 @@ def _read_columns(cells: Cells, data: DataParams, path: str, missing: Collection
     if problems:
         raise DataError("\n".join(problems))
     return readings, left_out
+
+
+def _read_label(name: str, cells: Sequence[Any], data: DataParams) -> Reading:
+    """Of a label, categories unless the entry says that it holds numbers, or it holds more of them than classes can be asked for."""
+    if name not in data.columns and len({cell for cell in cells if cell is not None}) > MOST_CLASSES:
+        found = read_column(name, cells, data.decimal)
+        if found.kind == "number":
+            return found
+    return read_column(name, cells, data.decimal, data.asked_columns[name])
 
 
 def _too_many(packed: Sequence[tuple[Column, NDArray[np.float64]]], rows: int, path: str) -> Iterator[str]:
@@ -205,7 +224,7 @@ def _found(name: str, used: tuple[Column, NDArray[np.float64], Reading] | None, 
     if used is not None:
         column, values, reading = used
         count, remark = len({*(column.categories or ())} - {GAP}), remark_on(column, values, reading.note)
-        return FoundColumn(name, reading.asked, _gaps(column, values), remark, is_asked, count, name == data.label)
+        return FoundColumn(name, reading.asked, _gaps(column, values), remark, is_asked, count, name in data.label_columns)
     if other is None:
         return FoundColumn(name, Asked("drop"), 0.0, "left out, as the entry says", is_asked)
     suggested = None if other.suggested is None else Asked(other.suggested)
@@ -234,12 +253,12 @@ def _common(values: Sequence[NDArray[np.float64]]) -> NDArray[np.bool_]:
 
 def _wrong_names(cells: Cells, data: DataParams, path: str) -> Iterator[str]:
     """What the entry names and the table has not, or leaves nothing of."""
-    for name in dict.fromkeys([*([data.label] if data.label else []), *data.asked_columns]):
+    for name in dict.fromkeys([*data.label_columns, *data.asked_columns]):
         if name not in cells.names:
             near = difflib.get_close_matches(name, cells.names, n=1)
             hint = f"did you mean {near[0]}?" if near else f"it has {_named(cells.names)}"
             yield f"{data.key_of(name)}: {path} has no column {name!r}; {hint}"
-    if not {name for name in cells.names if data.asked_columns.get(name) != Asked("drop")} - {data.label}:
+    if not {name for name in cells.names if data.asked_columns.get(name) != Asked("drop")} - {*data.label_columns}:
         yield f"data: {path} has no column left beside the label; shorten data.drop, or name another table"
 
 
@@ -278,13 +297,13 @@ def _is_missing(cell: Any, missing: Collection[str]) -> bool:
 
 
 def _fault(
-    row: Sequence[Any], names: Sequence[str], readings: Sequence[Reading], missing: Collection[str], label: str | None
+    row: Sequence[Any], names: Sequence[str], readings: Sequence[Reading], missing: Collection[str], labels: Collection[str]
 ) -> str | None:
     """Why a row cannot be used, in words that name the column."""
     empty = True
     for value, name, reading in zip(row, names, readings, strict=True):
         if _is_missing(value, missing):
-            if name == label:
+            if name in labels:
                 return f"{safe_path(name)}: missing"
             continue
         empty = False
@@ -320,21 +339,66 @@ def _column(name: str, values: Sequence[Any], reading: Reading) -> tuple[Column,
     return Column(name, "category", reading.dtype, categories), np.array([index[text] for text in texts], dtype=np.float64)
 
 
-def _texts(label: Column, values: NDArray[np.float64]) -> list[str]:
-    assert label.categories is not None  # noqa: S101
-    return [label.categories[int(value)] for value in values]
+@dataclass(frozen=True)
+class _Labels:
+    """What rows are drawn by: the values of one column, or the combinations of several that occur."""
+
+    classes: tuple[str, ...] | None = None
+    of_rows: Sequence[str] | None = None
+    """The class of each row."""
+    columns: tuple[Column, ...] = ()
+    """Of several, each."""
+    combinations: tuple[tuple[int, ...], ...] = ()
+    """Of each class then, the index of its value in each of them."""
+
+    @classmethod
+    def of(cls, columns: Sequence[Column], values: Sequence[NDArray[np.float64]], path: str) -> _Labels:
+        """Of these columns, whose cells are `values`, (N,) each.
+
+        Raises:
+            DataError: one of them is the same in every row, or there are too many values or combinations to ask for.
+        """
+        categories = [_checked_classes(column, path) for column in columns]
+        if len(columns) == 1:
+            return cls(categories[0], [categories[0][int(value)] for value in values[0]])
+        cells = np.stack(values, axis=1).astype(np.int64)
+        found, index = np.unique(cells, axis=0, return_inverse=True)
+        names = [column.name for column in columns]
+        if len(found) > MOST_CLASSES:
+            raise DataError(
+                f"data.label: columns {_named(names)} of {path} have {len(found):,} different combinations, and at most {MOST_CLASSES} can "
+                "be asked for; name fewer of them, and the others are columns like any other"
+            )
+        combinations: list[tuple[int, ...]] = [tuple(one) for one in found.tolist()]
+        classes = tuple(
+            ", ".join(f"{name}={texts[k]}" for name, texts, k in zip(names, categories, one, strict=True)) for one in combinations
+        )
+        if len({*classes}) < len(classes):
+            raise DataError(
+                f"data.label: values of columns {_named(names)} of {path} hold commas so that two combinations read alike; name one"
+            )
+        return cls(classes, [classes[k] for k in index.ravel()], tuple(columns), tuple(combinations))
 
 
-def _classes(label: Column, values: NDArray[np.float64], path: str) -> tuple[str, ...]:
+def _checked_classes(label: Column, path: str) -> tuple[str, ...]:
     classes = label.categories or ()
     if len(classes) == 1:
-        raise DataError(f"data.label: column {safe_path(label.name)} of {path} is {classes[0]!r} in every row; leave the label out")
+        raise _constant(label, repr(classes[0]), path)
     if len(classes) > MOST_CLASSES:
         raise DataError(
             f"data.label: column {safe_path(label.name)} of {path} has {len(classes):,} different values, and at most {MOST_CLASSES} "
             "classes can be asked for; leave the label out, and it is a column like any other"
         )
     return classes
+
+
+def _check_target(label: Column, values: NDArray[np.float64], path: str) -> None:
+    if not spread(values):
+        raise _constant(label, f"{values[0]:.12g}", path)
+
+
+def _constant(label: Column, value: str, path: str) -> DataError:
+    return DataError(f"data.label: column {safe_path(label.name)} of {path} is {value} in every row; leave the label out")
 
 
 def _reasons(left_out: Mapping[str, Reading]) -> str:

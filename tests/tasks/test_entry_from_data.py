@@ -54,7 +54,7 @@ def table(tmp_path: Path) -> Path:
 
 
 def test_a_table_s_entry_says_what_each_column_is_and_validates(place: Workspace, table: Path) -> None:
-    found = draft(place, table, label="churned")
+    found = draft(place, table, labels=["churned"])
     assert (found.name, found.labels) == ("our-clients", ("plan #1",))
     kinds = {line.split("  ")[1].strip(): line for line in found.said[-1].splitlines()[2:]}
     assert re.match(r"  id +id +it holds an id", kinds["id"])  # as the entry has it, not `drop`
@@ -330,7 +330,7 @@ def test_a_folder_of_nothing_for_a_generator_says_what_there_is(place: Workspace
 
 def test_what_cannot_be_used_is_refused_by_its_name(place: Workspace, table: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"data\.label: Our Clients\.csv has no column 'churn'; did you mean churned\?"):
-        draft(place, table, label="churn")
+        draft(place, table, labels=["churn"])
     with pytest.raises(DataError, match=r"nowhere\.csv is not there"):
         draft(place, tmp_path / "nowhere.csv")
     with pytest.raises(ConfigError, match="--name My Table: a name has"):
@@ -339,7 +339,7 @@ def test_what_cannot_be_used_is_refused_by_its_name(place: Workspace, table: Pat
         draft(place, table.rename(tmp_path / "¿.csv"))
     (tmp_path / "pets").mkdir()
     with pytest.raises(ConfigError, match="--label churned: only for tables"):
-        draft(place, tmp_path / "pets", label="churned")
+        draft(place, tmp_path / "pets", labels=["churned"])
 
 
 def gantry(folder: Path, *arguments: str, typed: str | None = None) -> subprocess.CompletedProcess[str]:

@@ -38,7 +38,9 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 def told(dataset: Dataset, generated: np.ndarray, labels: np.ndarray) -> Privacy:
     train, held_out = (np.array(dataset.samples[split]) for split in ("train", "holdout"))
-    evidence = TableEvidence(COLUMNS, held_out, generated, dataset.labels["holdout"], labels, train, dataset.labels["train"])
+    evidence = TableEvidence(
+        Schema(COLUMNS, "label"), held_out, generated, dataset.labels["holdout"], labels, train, dataset.labels["train"]
+    )
     found = TableScoring().privacy(evidence, dataset, EvaluateParams())
     assert found is not None
     return found

@@ -132,7 +132,7 @@ class TestRefused:
             ({"columns": {"a": 3}}, "data.columns.a: "),
             ({"columns": {"a": "number"}, "drop": ["a"]}, "drop: a is number in columns; take it out of one of them"),
             ({"columns": {"a": "date"}, "categorical": ["a"]}, "categorical: a is date in columns"),
-            ({"columns": {"a": "number"}, "label": "a"}, "columns: a is the label, whose values are categories, and not number"),
+            ({"columns": {"a": "date"}, "label": "a"}, "columns: a is the label, whose values are categories or numbers, and not date"),
             ({"columns": {"a": "number"}, "source": "sklearn://digits"}, "columns: only for tables"),
         ],
     )

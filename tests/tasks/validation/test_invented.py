@@ -159,7 +159,7 @@ def test_what_is_none_is_refused(kind: str, values: list[str], message: str) -> 
 
 
 def test_a_label_and_a_rule_are_about_what_is_learned() -> None:
-    with pytest.raises(ConfigError, match="columns: key is the label, whose values are categories, and not id"):
+    with pytest.raises(ConfigError, match="columns: key is the label, whose values are categories or numbers, and not id"):
         entry_with(columns={"key": "id"}, label="key")
     with pytest.raises(DataError, match="unique: key: key is left out"):
         inspected({"key": _id(str), "x": DRAW.normal(size=300)}, columns={"key": "id"}, rules=[{"unique": ["key"]}])

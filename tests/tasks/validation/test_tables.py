@@ -202,7 +202,7 @@ REFUSED: list[tuple[bytes, dict[str, Any], str]] = [
     (b"a,b\nred,2.5\n", {"categorical": ["price"]}, r"data\.categorical: rows\.csv has no column 'price'; it has a, b"),
     (b"a,b\nred,2.5\n", {"label": "a", "drop": ["b"]}, r"has no column left beside the label"),
     (b"a,b\n" + b"red,2.5\n" * 20, {"label": "a"}, r"data\.label: column a of rows\.csv is 'red' in every row; leave the label out"),
-    (b"a,b\n" + b"".join(b"%d,2.5\n" % i for i in range(300)) * 3, {"label": "a"}, r"has 300 different values, and at most 100 classes"),
+    (b"a,b\n" + b"".join(b"x%d,2.5\n" % i for i in range(300)) * 3, {"label": "a"}, r"has 300 different values, and at most 100 classes"),
     (
         b"a,b\n" + b"".join(b"row %d,2.5\n" % i for i in range(30)),
         {"drop": ["b"]},
