@@ -464,7 +464,8 @@ def sample(
             typer.echo(f"note: words that this generator was never shown, and that all mean the same to it: {', '.join(unknown)}", err=True)
     else:
         if given is None:
-            raise ConfigError("this generator makes pictures of pictures; say which with --input FILE, or --input FOLDER")
+            makes = kinds.of(generator.config.kind).makes
+            raise ConfigError(f"this generator makes {makes}; say from which with --input FILE, or --input FOLDER")
         by_label = generator.config.targets is not None
         if (count, seed, where, prompt, truncation, walk) != (None, None, None, None, None, False) or (label is not None and not by_label):
             kept = "--input, --label, --tile" if by_label else "--input, --tile"

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from gan_core.errors import ConfigError, DataError, GantryError
 from gan_core.kinds.pixels import Pixels, with_channels
 from gan_core.kinds.predictions import Predictions
+from tasks.addresses import ARRAY_SUFFIXES, CLIP_SUFFIXES, IMAGE_SUFFIXES
 from tasks.params import ValidateParams
 from tasks.validation.bands import decode
 from tasks.validation.clips import Wanted, first_frames
@@ -86,7 +87,7 @@ def read_inputs(path: Path, spec: Pixels, on_note: Callable[[str], None] = lambd
     """
     images, problems, larger = [], [], 0
     channels, *_, height, width = spec.inputs or spec.shape
-    files = input_files(path, on_note)
+    files = input_files(path, on_note, CLIP_SUFFIXES if isinstance(spec, Predictions) else IMAGE_SUFFIXES | ARRAY_SUFFIXES)
     for name, opened in files:
         where = path / name if path.is_dir() else path
         try:
@@ -110,8 +111,10 @@ def read_inputs(path: Path, spec: Pixels, on_note: Callable[[str], None] = lambd
     return Inputs(np.stack(images), tuple(PurePosixPath(name).stem for name, _ in files))
 
 
-def input_files(path: Path, on_note: Callable[[str], None]) -> list[tuple[str, Callable[[], BinaryIO]]]:
-    """The file at a path, or the pictures in a folder at any depth: their paths in it, and what opens each.
+def input_files(
+    path: Path, on_note: Callable[[str], None], suffixes: frozenset[str] = IMAGE_SUFFIXES | ARRAY_SUFFIXES
+) -> list[tuple[str, Callable[[], BinaryIO]]]:
+    """The file at a path, or those of a folder, at any depth, whose names end so: their paths in it, and what opens each.
 
     Raises:
         ConfigError: nothing is there.
@@ -120,15 +123,14 @@ def input_files(path: Path, on_note: Callable[[str], None]) -> list[tuple[str, C
 
     if not path.is_dir() and not path.is_file():
         raise ConfigError(f"--input {path}: not there; name a picture, or a folder with some")
-    return _in_folder(path, on_note) if path.is_dir() else [(path.name, partial(open_file, path.resolve()))]
+    return _in_folder(path, on_note, suffixes) if path.is_dir() else [(path.name, partial(open_file, path.resolve()))]
 
 
-def _in_folder(path: Path, on_note: Callable[[str], None]) -> list[tuple[str, Callable[[], BinaryIO]]]:
-    from tasks.addresses import ARRAY_SUFFIXES, IMAGE_SUFFIXES
+def _in_folder(path: Path, on_note: Callable[[str], None], suffixes: frozenset[str]) -> list[tuple[str, Callable[[], BinaryIO]]]:
     from tasks.sources.folder import Folder
     from tasks.sources.images import Selection, counted, without_stray_arrays
 
-    choice = Selection(None, frozenset(), IMAGE_SUFFIXES | ARRAY_SUFFIXES)
+    choice = Selection(None, frozenset(), suffixes)
     try:
         found = without_stray_arrays(list(Folder(path, "--input").files(choice)), choice)
         files = sorted((file.path, file.open) for file in found)

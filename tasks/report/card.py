@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from tasks import kinds
 from tasks.report.facts import Facts
 from tasks.report.templates import environment
 
 
 def render(facts: Facts) -> str:
     """The card as Markdown; HTML in names and reasons is escaped, and so is what Markdown would take for a table's end."""
-    return environment().get_template("card.md").render(facts=facts, record=facts.record, lineage=facts.lineage, task=_task(facts))
+    return (
+        environment()
+        .get_template("card.md")
+        .render(facts=facts, record=facts.record, lineage=facts.lineage, task=_task(facts), makes=kinds.of(facts.generator.kind).makes)
+    )
 
 
 def without_front_matter(card: str) -> str:

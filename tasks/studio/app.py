@@ -31,6 +31,7 @@ from gan_core.data.dataset import Dataset
 from gan_core.errors import ConfigError, GantryError
 from gan_core.generator import Generator, Samples
 from gan_core.kinds.pixels import Pixels
+from gan_core.kinds.predictions import Predictions, continued
 from gan_core.projection import check_target, project
 from tasks import kinds
 from tasks.clips import encode_sample
@@ -190,8 +191,8 @@ class Studio:
         number = int(wanted) if wanted.isdecimal() and len(wanted) < 10 else aliases.get(CHAMPION, versions[0].number)
         config = self._generator(name, number).config
         kind = kinds.of(config.kind)
-        makes_images, translates = len(config.shape) == 3, config.inputs is not None
-        views = {"translate": "Translate"} if translates else {"draw": "Rows" if kind.is_read else "Draw"}
+        makes_images, translates, predicts = len(config.shape) == 3, config.inputs is not None, isinstance(config.data, Predictions)
+        views = {"translate": "Go on" if predicts else "Translate"} if translates else {"draw": "Rows" if kind.is_read else "Draw"}
         if makes_images and not translates:
             views |= {"walk": "Walk", "mix": "Mix"}
             views |= {"directions": "Directions"} if hasattr(self._generator(name, number).network, "dense") else {}
@@ -205,7 +206,7 @@ class Studio:
         facts: dict[str, Any] = {
             "name": name, "number": number, "views": views, "numbers": [version.number for version in versions], "aliases": aliases,
             "labels": config.targets if translates else config.condition, "knows_text": config.prompts is not None,
-            "translates": translates, "images": makes_images,
+            "translates": translates, "predicts": predicts, "images": makes_images,
             "asked": asked, "query": query, "makes": kind.makes, "kept_as": kind.kept_as,
         }  # fmt: skip
         if view == "nearest":
@@ -309,8 +310,9 @@ class Studio:
             generator = self._generator(name, number)
             given = Asked(DEFAULTS, None, [("picture", content)]).inputs(generator.config)
             (made,) = generator.draw([generator.order_of(given.images, label)])
-            pictured = Pixels.of(generator.config.data).pictured
-            before, after = (_data_uri(*encode_sample(pictured(images[0]))) for images in (given.images, made.samples))
+            data = Pixels.of(generator.config.data)
+            whole = continued(given.images, made.samples) if isinstance(data, Predictions) else made.samples
+            before, after = (_data_uri(*encode_sample(data.pictured(images[0]))) for images in (given.images, whole))
             told = {"view": "translate", "version": str(number)} | ({} if label is None else {"label": label})
             return self._shown(name, told, before=before, after=after)
 

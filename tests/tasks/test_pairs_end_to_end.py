@@ -152,7 +152,7 @@ class TestAsking:
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            ({}, "makes pictures of pictures; say which with --input FILE"),
+            ({}, "makes images from images; say from which with --input FILE"),
             ({"given": Path("nowhere.png")}, "--input nowhere.png: not there"),
             ({"given": Path()}, "no pictures in it"),
             ({"given": Path("x.png"), "count": 3}, "leave all but --input, --tile and --out out"),

@@ -88,6 +88,7 @@ def test_it_is_scored_beside_repeating_the_last_frame(done: Done) -> None:
     with Image.open(report / "grids" / "generated.webp") as film:
         assert film.n_frames >= 3
     assert "last_ssim_gain" in (report / "report.html").read_text()
+    assert "Making clips that go on from the frames that are given, as in " in (report / "card.md").read_text()
 
 
 def test_files_of_clips_are_continued(done: Done, tmp_path: Path) -> None:
@@ -108,6 +109,15 @@ def test_files_of_clips_are_continued(done: Done, tmp_path: Path) -> None:
         write_samples(samples, tmp_path / f"x{suffix}", given=given)
     write_samples(samples, tmp_path / "folder", given=given)
     assert [path.name for path in (tmp_path / "folder").iterdir()] == ["0-a.webp"]
+    (tmp_path / "in").mkdir()
+    for name in ("b.webp", "a.webp"):
+        (tmp_path / "in" / name).write_bytes((tmp_path / "a.webp").read_bytes())
+    (tmp_path / "in" / "film.mkv").write_bytes(b"no film")
+    with pytest.raises(ConfigError, match=r"--input .*film\.mkv: ") as refused:  # videos are clips too, and broken ones are named
+        read_inputs(tmp_path / "in", Predictions.of(done.generator.config.data))
+    assert "a.webp" not in str(refused.value)
+    (tmp_path / "in" / "film.mkv").unlink()
+    assert read_inputs(tmp_path / "in", Predictions.of(done.generator.config.data)).names == ("a", "b")
     Image.fromarray(frames[0]).save(tmp_path / "still.png")
     with pytest.raises(ConfigError, match=r"still\.png: one frame: a still picture, and a clip moves"):
         read_inputs(tmp_path / "still.png", Predictions.of(done.generator.config.data))

@@ -20,7 +20,7 @@ import pytest
 import soundfile
 import torch
 from chromium import Watched, chromium, serious
-from PIL import Image
+from PIL import Image, ImageSequence
 from row_generator import untrained
 from served import STRICT, Registered, running
 
@@ -28,6 +28,7 @@ from gan_core.data.dataset import DatasetSpec
 from gan_core.generator import Generator, GeneratorConfig
 from gan_core.kinds.attributes import Attributed
 from gan_core.kinds.images import Images
+from gan_core.kinds.predictions import Predictions
 from gan_core.kinds.schema import Schema
 from gan_core.kinds.sentences import Sentences
 from gan_core.kinds.sounds import Sounds
@@ -66,6 +67,11 @@ def lines() -> Generator:
     return built(Sentences((6,), vocabulary=("a", "cat", "dog", ".")), "sequence", 6, width=8, embedding=4)
 
 
+def squares() -> Generator:
+    data = Predictions((3, 4, 16, 16), inputs=(3, 2, 16, 16))
+    return built(data, "unet", 0, width=4)
+
+
 def tones() -> Generator:
     return built(Attributed((3, 16, 16), {}, TONES, (3, 16, 16)), "translator", 0, width=4, blocks=1)
 
@@ -94,6 +100,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory, mlflow_database: Path) -
         found.add(built(Images((3, 16, 32)), "dcgan", 8, width=4), "wide")
         found.add(built(Unpaired((3, 16, 16), inputs=(3, 16, 16)), "round-trip", 0, width=4, blocks=1), "photos")
         found.add(tones(), "tones")
+        found.add(squares(), "squares")
         found.add(built(Images((1, 16, 16), numbers=(-60.0, 60.0)), "dcgan", 8, width=4), "turned")
         values, labels = planted_table.rows(300)
         found.add(untrained(Schema(planted_table.COLUMNS, "bought"), values, planted_table.CLASSES, labels), "clients")
@@ -115,6 +122,11 @@ def held(page: str, form: str) -> list[bytes]:
     return [base64.b64decode(one) for one in re.findall(rf'src="data:{form};base64,([^"]+)"', page)]
 
 
+def animated(file: bytes) -> np.ndarray:
+    """The frames of a film, (F, H, W, 3)."""
+    return np.stack([np.asarray(frame.convert("RGB")) for frame in ImageSequence.Iterator(Image.open(BytesIO(file)))])
+
+
 def picture(answer: httpx.Response) -> Image.Image:
     assert answer.status_code == 200, answer.text
     return Image.open(BytesIO(answer.content))
@@ -128,6 +140,7 @@ class TestAsked:
             "faces",
             "lines",
             "photos",
+            "squares",
             "tones",
             "turned",
             "wide",
@@ -137,6 +150,7 @@ class TestAsked:
             ("faces", ["draw", "walk", "mix", "directions", "find", "nearest", "versions"]),
             ("photos", ["translate", "versions"]),
             ("tones", ["translate", "versions"]),
+            ("squares", ["translate", "versions"]),
             ("turned", ["draw", "walk", "mix", "directions", "find", "versions"]),
             ("clients", ["draw", "versions"]),
             ("words", ["draw", "versions"]),
@@ -241,6 +255,18 @@ class TestAsked:
         assert all(f"<td>{text}</td>" in page for text in texts)
         assert "form=txt" in page
         assert client.get("/g/lines/1/samples?form=txt&n=3&seed=4").text.splitlines() == texts
+
+    def test_a_clip_is_shown_with_how_it_goes_on(self, client: httpx.Client) -> None:
+        frames = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), dtype=np.uint8)
+        sent = BytesIO()
+        first, second = map(Image.fromarray, frames)
+        first.save(sent, "webp", save_all=True, append_images=[second], duration=40, lossless=True)
+        page = client.post("/g/squares/1/translate", files={"picture": ("a.webp", sent.getvalue())}).text
+        assert ("slider" in page.partition("</style>")[2], 'download="squares-1.webp"' in page) == (False, True)
+        before, whole = (animated(one) for one in held(page, "image/webp")[:2])
+        np.testing.assert_array_equal(before, frames)
+        made = squares().translate(frames.transpose(3, 0, 1, 2)[None]).samples[0]
+        np.testing.assert_array_equal(whole, np.concatenate([frames, made.transpose(1, 2, 3, 0)]))
 
     def test_a_picture_is_translated_to_the_label_of_the_menu(self, client: httpx.Client) -> None:
         page = client.get("/g/tones").text
