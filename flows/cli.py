@@ -890,7 +890,8 @@ def show(
     entry = load_entry(workspace.root, name)
     ready = workspace.ready(name)
     if not (ready / "dataset.json").exists():
-        raise ConfigError(f"{name}: its data is not ready, and the networks depend on it; `gantry run {name}` first")
+        alone = f"`dvc repro validate@{name}` brings and checks the data alone, `gantry run {name}` trains too"
+        raise ConfigError(f"{name}: its data is not ready, and the networks depend on its channels and labels; {alone}")
     players = layers(entry.train, Dataset.open(ready))
     if draw is not None:
         draw(players)

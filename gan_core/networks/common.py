@@ -130,7 +130,13 @@ class Flatten(nn.Flatten):
 
 
 class LabelEmbedding(nn.Embedding):
-    """What is learned of each class, a row a class, in the order of the data set's classes."""
+    """What is learned of each class, a row a class, in the order of the data set's classes.
+
+    Labels are (N,), int64, or float (N, classes): shares of the classes that each is a mixture of, which embeddings are mixed by.
+    """
+
+    def forward(self, labels: Tensor) -> Tensor:
+        return labels @ self.weight if labels.is_floating_point() else super().forward(labels)
 
 
 class NumberEmbedding(nn.Embedding):

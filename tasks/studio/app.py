@@ -47,7 +47,7 @@ from tasks.samples import encode_png
 from tasks.serving.answers import encoded
 from tasks.serving.app import Bodies, Body, Limits, RefusedError, check_host, read_query
 from tasks.serving.asked import DEFAULTS, Asked
-from tasks.studio.pictures import along, mixed, neighbours
+from tasks.studio.pictures import along, blended, can_blend, mixed, neighbours
 from tasks.validation.formats import is_plain
 from tasks.workspace import Workspace
 
@@ -62,7 +62,7 @@ _EACH = 16  # samples that are shown each for itself
 _LOADED = 4  # versions in memory
 _COMPARED = 4  # versions beside each other
 _DIRECTIONS = 5
-_OF_A_VIEW = {"reach": 3, "other": 1, "share": 0.5}  # what one view alone asks for, and what it is until somebody says otherwise
+_OF_A_VIEW = {"reach": 3, "other": 1, "share": 0.5, "to": ""}  # what one view alone asks for, and what it is until somebody says otherwise
 _METRICS = 6  # columns of the table of versions
 _COOKIE = "gantry-studio"
 _POLICY = (
@@ -96,6 +96,7 @@ class Studio:
                 Route("/g/{name}/{version:int}/samples", self._samples),
                 Route("/g/{name}/{version:int}/directions", self._directions),
                 Route("/g/{name}/{version:int}/mix", self._mix),
+                Route("/g/{name}/{version:int}/labels", self._labels),
                 Route("/g/{name}/{version:int}/translate", self._translate, methods=["POST"]),
                 Route("/g/{name}/{version:int}/find", self._find, methods=["POST"]),
             ],
@@ -195,6 +196,7 @@ class Studio:
         views = {"translate": "Go on" if predicts else "Translate"} if translates else {"draw": "Rows" if kind.is_read else "Draw"}
         if makes_images and not translates:
             views |= {"walk": "Walk", "mix": "Mix"}
+            views |= {"labels": "Labels"} if can_blend(self._generator(name, number)) else {}
             views |= {"directions": "Directions"} if hasattr(self._generator(name, number).network, "dense") else {}
             views |= {"find": "Find"}
             views |= {"nearest": "Nearest"} if (self._workspace.ready(name) / "dataset.json").is_file() else {}
@@ -301,6 +303,13 @@ class Studio:
             raise ConfigError("other: is no whole number from 0")
         seeds = said["seed"], int(other)
         return _png(await self._aside(lambda: mixed(self._generator(name, number), seeds, share, said)))
+
+    async def _labels(self, request: Request) -> Response:
+        name, number = request.path_params["name"], request.path_params["version"]
+        told = read_query(request)
+        said = Asked.of({}, 0, {key: told[key] for key in told.keys() & {"seed", "truncation"}}, "label").said
+        ends = str(told.get("label", "")), str(told.get("to", ""))
+        return _png(await self._aside(lambda: blended(self._generator(name, number), ends, said)))
 
     async def _translate(self, request: Request) -> Response:
         name, number = request.path_params["name"], request.path_params["version"]

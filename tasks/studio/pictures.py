@@ -1,4 +1,5 @@
-"""What the studio shows beside plain samples: neighbours in the training data, and directions that were found without labels."""
+"""What the studio shows beside plain samples: neighbours in the training data, directions that were found without labels, what lies
+between two latents, and between two labels."""
 
 from __future__ import annotations
 
@@ -11,11 +12,13 @@ import torch
 from numpy.typing import NDArray
 
 from gan_core import latents, pictures
+from gan_core.data.labels import Classes
 from gan_core.directions import directions
 from gan_core.errors import ConfigError
 from gan_core.generator import Generator, Samples
 from gan_core.kinds.pixels import Pixels
 from gan_core.metrics.neighbours import TwoNearest
+from gan_core.networks.common import LabelEmbedding
 from tasks.scoring.copies import CLOSER, shrunk
 from tasks.scoring.scoring import chunks
 
@@ -23,6 +26,8 @@ STEPS = 7
 """Pictures of a direction, from one end to the other."""
 MIXED = 5
 """Samples of each of two seeds that are mixed."""
+BLENDED = 6
+"""Samples that go from one label to another."""
 
 
 @dataclass(frozen=True)
@@ -103,3 +108,33 @@ def mixed(generator: Generator, seeds: tuple[int, int], share: float, asked: Map
     for number in range(MIXED):
         shown += [left_shown[number : number + 1], inner[number]]
     return pictures.grid(np.concatenate(shown), MIXED + 1)
+
+
+def can_blend(generator: Generator) -> bool:
+    """Whether there is something between two of its labels: it draws images of classes, each of which its network has an embedding of."""
+    config = generator.config
+    has_embedding = any(isinstance(module, LabelEmbedding) for module in generator.network.modules())
+    return len(config.shape) == 3 and config.inputs is None and isinstance(config.condition, Classes) and has_embedding
+
+
+def blended(generator: Generator, labels: tuple[str, str], asked: Mapping[str, Any]) -> NDArray[np.uint8]:
+    """Samples from one label to another, a row each: the same latent, and the labels' embeddings mixed in equal steps; uint8 (H, W, 3).
+
+    Args:
+        labels: of the left and of the right end; an empty one: the first and the last of all.
+        asked: seed and truncation, as `tasks.serving.asked` has them.
+
+    Raises:
+        ConfigError: there is nothing between labels, or it does not know one.
+    """
+    condition = generator.config.condition
+    if not can_blend(generator) or not isinstance(condition, Classes):
+        raise ConfigError("labels: this generator draws no images of classes, so there is nothing between two of them")
+    ends = [condition.read(label or condition.names[place]) for label, place in zip(labels, (0, -1), strict=True)]
+    order = generator.order(BLENDED, asked["seed"], condition.names[ends[0]], truncation=asked["truncation"] or None)
+    shares = torch.zeros(STEPS, len(condition.names))
+    for end, of_end in zip(ends, (torch.linspace(1, 0, STEPS), torch.linspace(0, 1, STEPS)), strict=True):
+        shares[:, end] += of_end
+    mixture = replace(order, first=order.first.repeat_interleave(STEPS, 0), given=shares.repeat(BLENDED, 1), labels=None)
+    (samples,) = generator.draw([mixture])
+    return pictures.grid(Pixels.of(generator.config.data).pictured(samples.samples), STEPS)

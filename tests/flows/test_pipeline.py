@@ -81,6 +81,7 @@ def test_page_lineage_and_the_same_weights_again(trained: Workspace) -> None:
     assert [line.split()[:2] for line in layers[1:4]] == [["layer", "kind"], ["mixture", "Identity"], ["input", "LabelledLatent"]]
     unknown = run(trained, "show", "digits")
     assert (unknown.returncode, "digits: its data is not ready" in unknown.stderr) == (2, True)
+    assert "`dvc repro validate@digits` brings and checks the data alone" in unknown.stderr
     found = json.loads(run(trained, "lineage", "circle", "--json").stdout)
     assert found["training"]["flow_run"]
     assert found["data"]["ready"].endswith(".dir")

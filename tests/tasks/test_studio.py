@@ -36,6 +36,7 @@ from gan_core.kinds.unpaired import Unpaired
 from gan_core.kinds.volumes import Volumes
 from gan_core.latents import between
 from gan_core.networks import build_generator
+from gan_core.networks.common import LabelEmbedding
 from gan_core.params.networks import GENERATORS
 from gan_core.shading import AZIMUTH, shaded
 from tasks.provenance import claim
@@ -147,7 +148,7 @@ class TestAsked:
             "words",
         ]
         for name, views in (
-            ("faces", ["draw", "walk", "mix", "directions", "find", "nearest", "versions"]),
+            ("faces", ["draw", "walk", "mix", "labels", "directions", "find", "nearest", "versions"]),
             ("photos", ["translate", "versions"]),
             ("tones", ["translate", "versions"]),
             ("squares", ["translate", "versions"]),
@@ -197,6 +198,22 @@ class TestAsked:
             assert np.abs(inner[:, 2] - generator.draw([halfway])[0].samples[:, 0]).max() <= 1
         else:
             assert np.abs(inner - (left[:, None] if share == 0 else top[None])).max() <= 1
+
+    @pytest.mark.parametrize(("ends", "asked"), [(("cat", CLASSES[1]), {"label": "cat", "to": CLASSES[1]}), ((CLASSES[0], CLASSES[2]), {})])
+    def test_labels_lie_between_labels(self, client: httpx.Client, ends: tuple[str, str], asked: dict[str, str]) -> None:
+        found = np.asarray(picture(client.get("/g/faces/1/labels", params={"seed": 3, "truncation": 2, **asked})))[..., 0].astype(int)
+        cells = found[2:, 2:].reshape(6, 34, 7, 34)[:, :32:2, :, :32:2].swapaxes(1, 2)
+        for column, label in ((0, ends[0]), (-1, ends[1])):
+            own = faces(0).sample(6, 3, label, truncation=2).samples[:, 0]
+            assert np.abs(cells[:, column] - own).max() <= 1
+        halfway = faces(0)
+        for module in halfway.network.modules():
+            if isinstance(module, LabelEmbedding):
+                rows = [module.weight.data[CLASSES.index(label)] for label in ends]
+                module.weight.data[0] = (rows[0] + rows[1]) / 2
+        assert np.abs(cells[:, 3] - halfway.sample(6, 3, "cat", truncation=2).samples[:, 0]).max() <= 1
+        assert not np.array_equal(cells[:, 3], cells[:, 0])
+        assert not np.array_equal(cells[:, 3], cells[:, -1])
 
     def test_a_copy_of_the_training_data_is_seen_among_the_nearest(self, client: httpx.Client) -> None:
         assert "4 of 4 are less than half as far" in client.get("/g/faces?view=nearest&version=2&n=4&seed=5").text
@@ -322,6 +339,8 @@ class TestRefused:
             ("/g/faces/1/mix?share=1.5", 400, "share: is no number from 0 to 1"),
             ("/g/faces/1/mix?other=-1", 400, "other: is no whole number"),
             ("/g/clients/1/mix", 400, "are no pictures"),
+            ("/g/turned/1/labels", 400, "draws no images of classes"),
+            ("/g/faces/1/labels?to=horse", 400, "no class"),
             ("/g/faces/1/directions?reach=nan", 400, "reach: is no number"),
         ],
     )
@@ -383,7 +402,7 @@ def test_a_browser_clicks_through_it_and_asks_nobody_else(client: httpx.Client, 
 
         page.goto(str(client.base_url))
         page.click("text=faces")
-        for view in ("Draw", "Walk", "Directions", "Nearest", "Versions"):
+        for view in ("Draw", "Walk", "Labels", "Directions", "Nearest", "Versions"):
             page.click(f"nav >> text={view}")
             assert page.inner_text("nav a[aria-current]") == view
             whole()
