@@ -146,6 +146,7 @@ _EXAMPLES: Mapping[str, Any] = {
     "train.optimizer.betas": [0.0, 0.9],
     "train.pool": 0,
     "train.pac": 10,
+    "train.balance": 0.5,
     "train.divergence": 0.05,
     "train.matching": 2.0,
     "train.adversarial": 0.5,

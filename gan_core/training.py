@@ -59,6 +59,7 @@ _LATER: Mapping[str, object] = {
     "likelihood": None,
     "augment_target": None,
     "augment_span": None,
+    "balance": 0.0,
 }
 """Parameters, with their defaults, that trainings begun by an earlier Gantry do not know."""
 _MOMENTS: Mapping[type[torch.optim.Optimizer], frozenset[str]] = {
@@ -131,7 +132,7 @@ def train(
     half_life = min(params.budget // 20, 500_000) if params.ema is None else params.ema
     average = Average(recipe.players[recipe.shipped], half_life, is_warm=start is not None)
     again = None if replay is None or params.replay is None else Replay.of(dataset, replay, params.replay, params.batch)
-    batches = Batches(dataset, params.seed, device, recipe.paired, again)
+    batches = Batches(dataset, params.seed, device, recipe.paired, again, recipe.balance)
     microbatches = Microbatches(recipe, batches, Parts(group, params.batch, params.accumulate), params, precision)
     record = folder / "metrics.jsonl"
     log_every = params.log_every or math.ceil(params.budget / 200)

@@ -35,6 +35,7 @@ _MOST_CLASSES = 1_000
 _FEW_ROWS = 2_000
 """Tables of fewer rows hold out more of them, since a comparison needs some hundreds."""
 _MOST_HELD = 0.995  # share of the sentences that are not too long
+_RARE = 50  # times as many rows as a rare class has, the most frequent one has
 _MOST_SUGGESTED = 20  # values of a column that is offered as the label
 
 
@@ -137,9 +138,13 @@ def _of_table(workspace: Workspace, path: Path, name: str, labels: Sequence[str]
     if faults:
         said.append(f"{len(faults):,} of {len(rows):,} rows go to quarantine, the first since {faults[0]}")
     offered = tuple(one.name for one in columns if one.kind.kind in ("category", "boolean") and 1 < one.values <= _MOST_SUGGESTED)
+    of_classes = Counter(row.label for row in rows if row.label is not None)
+    balance = []
+    if of_classes and (rarest := min(of_classes.values())) * _RARE <= max(of_classes.values()):
+        balance.append(f"balance: 0.5  # the rarest class has {rarest:,} rows: they are shown more often, and drawn as often as they are")
     title = f"{safe_path(path.name)}: {len(rows):,} rows, {len(table.found):,} columns, as they were found."
     budget = f"images: {TABLE_BUDGET:_}  # rows that training looks at, repeats included; more make a better generator, and take longer"
-    return Draft(name, _written(title, name, lines, ["recipe: tabular", budget]), tuple(said), offered)
+    return Draft(name, _written(title, name, lines, ["recipe: tabular", budget, *balance]), tuple(said), offered)
 
 
 def _of_text(workspace: Workspace, path: Path, name: str, labels: Sequence[str]) -> Draft:

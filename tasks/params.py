@@ -735,6 +735,8 @@ class Entry(Strict):
         if condition != "none" and (condition == "number") != (self.data.label_as == "number"):
             say = "set data.label_as: number, so that labels are numbers" if condition == "number" else "set condition: number"
             raise ValueError(f"train.condition: {condition}, and data.label_as is {self.data.label_as}; {say}")
+        if getattr(self.train, "balance", 0.0) and not self.data.label_columns:
+            raise ValueError("train.balance: shows rows of rare classes more often, and there is no data.label; name it, or leave it out")
         if self.train.select == "best" and self.data.selection is None:
             raise ValueError(
                 "train.select: best scores snapshots on a part of the data that is kept for it, and data.selection is not set; "

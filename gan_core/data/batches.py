@@ -14,7 +14,7 @@ from torch import Tensor
 from gan_core.data.dataset import Dataset
 from gan_core.data.gather import Gather
 from gan_core.data.replay import Joined, Mixed, Replay
-from gan_core.data.shuffle import Shuffle
+from gan_core.data.shuffle import Balanced, Shuffle
 from gan_core.randomness import mix
 
 _INPUTS, _CAPTIONS = 1, 2  # apart from the order of the samples
@@ -38,10 +38,19 @@ class Batches:
 
     With `replay`, older samples are among them, whose numbers follow those of the new ones.
 
-    Without `paired`, inputs come in an order of their own even where each belongs to a sample.
+    Without `paired`, inputs come in an order of their own even where each belongs to a sample. With a `balance` above 0, samples of rare
+    classes come more often (`Balanced`).
     """
 
-    def __init__(self, dataset: Dataset, seed: int, device: torch.device, paired: bool = True, replay: Replay | None = None) -> None:
+    def __init__(
+        self,
+        dataset: Dataset,
+        seed: int,
+        device: torch.device,
+        paired: bool = True,
+        replay: Replay | None = None,
+        balance: float = 0.0,
+    ) -> None:
         self.spec = dataset.spec
         self.labels = dataset.labels.get("train")
         if self.labels is not None and replay is not None and replay.labels is not None:
@@ -49,8 +58,10 @@ class Batches:
         self.captions = dataset.captions.get("train")
         self.seed = seed
         self.device = device
-        new = Shuffle(dataset.spec.counts["train"], seed)
-        self.order: Shuffle | Mixed = new if replay is None else Mixed(new, replay, seed)
+        new: Shuffle | Balanced = Shuffle(dataset.spec.counts["train"], seed)
+        if balance:
+            new = Balanced(np.asarray(dataset.labels["train"]), balance, seed)
+        self.order: Shuffle | Balanced | Mixed = new if replay is None else Mixed(new, replay, seed)
 
         def rows(arrays: Mapping[str, NDArray[Any]], old: Mapping[str, NDArray[Any]]) -> Gather | Joined:
             return Gather(arrays["train"]) if replay is None else Joined(arrays["train"], old["train"], replay.rows)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from gan_core.data.dataset import Dataset
 from gan_core.data.gather import Gather
 from gan_core.data.labels import Labels
-from gan_core.data.shuffle import Shuffle
+from gan_core.data.shuffle import Balanced, Shuffle
 from gan_core.errors import ConfigError, DataError
 from gan_core.randomness import mix
 
@@ -97,7 +97,7 @@ def _digests(samples: NDArray[Any], rows: NDArray[np.int64]) -> list[bytes]:
 class Mixed:
     """An endless order of new samples, 0..count-1, and among them old ones, whose numbers follow: a fixed number in every batch."""
 
-    def __init__(self, new: Shuffle, replay: Replay, seed: int) -> None:
+    def __init__(self, new: Shuffle | Balanced, replay: Replay, seed: int) -> None:
         self._new = new
         self._old = Shuffle(len(replay.rows), mix(seed, _OLD))
         self._of_batch = replay.of_batch

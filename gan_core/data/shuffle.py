@@ -34,3 +34,23 @@ class Shuffle:
             generator = torch.Generator().manual_seed(mix(self.seed, epoch))
             self._epochs[epoch] = torch.randperm(self.count, generator=generator).numpy()
         return self._epochs[epoch]
+
+
+class Balanced:
+    """An endless order of samples in which those of rare classes come more often: `Shuffle` of each as often as it is shown in an epoch.
+
+    A sample of a class of n is shown (N / n) ** balance times, rounded, where N is the number of the most frequent class's: 0 is `Shuffle`,
+    1 shows each class about equally often.
+    """
+
+    def __init__(self, labels: NDArray[np.int64], balance: float, seed: int) -> None:
+        """Of samples with these labels (N,), 0 upwards."""
+        counts = np.bincount(labels)
+        times = np.round((counts.max() / np.maximum(counts, 1)) ** balance).astype(np.int64)
+        self.count = len(labels)
+        self._samples = np.repeat(np.arange(self.count), times[labels])
+        self._order = Shuffle(len(self._samples), seed)
+
+    def indices(self, seen: int, size: int) -> NDArray[np.int64]:
+        """The `size` indices that follow the first `seen` ones: int64 (size,)."""
+        return self._samples[self._order.indices(seen, size)]

@@ -36,6 +36,9 @@ class TabularParams(TrainParams):
     penalty: PenaltyParams = PenaltyParams(r1=0.1, r2=0.1)
     pac: Annotated[int, Field(ge=1, le=64)] = 1
     """Rows that the discriminator judges together (PacGAN, Lin et al., 2018); the batch is a multiple of it."""
+    balance: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """How much more often rows of rare classes are shown: one of a class of n rows (N / n) ** balance times as often as one of the most
+    frequent class, which has N. 0: as often; 1: each class about equally often. What is drawn has the shares of the data in any case."""
     discriminator_steps: Annotated[int, Field(ge=1, le=100)] = 1
     optimizer: OptimizerParams = OptimizerParams(learning_rate=2e-3, decay=0.5)
 

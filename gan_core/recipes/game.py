@@ -99,6 +99,8 @@ class Recipe(ABC, Generic[Params]):
     """The share of the budget from which on it plays."""
     paired: bool = True
     """Whether it is shown inputs beside the samples that they belong to, where they belong to any."""
+    balance: float = 0.0
+    """How much more often it is shown samples of rare classes (`gan_core.data.shuffle.Balanced`)."""
 
     def __init__(self, params: Params, spec: DatasetSpec, device: torch.device) -> None:
         self.params = params

@@ -32,6 +32,9 @@ class Tabular(Recipe[TabularParams]):
         encoding = spec.encoding
         if not encoding.width:
             raise ConfigError("data.source: no column of the table ever changes, so there is nothing to learn; name another table")
+        if params.balance and spec.classes is None:
+            raise ConfigError("train.balance: shows rows of rare classes more often, and the table has no label of classes; leave it out")
+        self.balance = params.balance
         self.network, self.latent = params.generator, params.latent + encoding.choices.width
         self.players = {
             "generator": build_generator(self.network, spec, self.latent).to(device),

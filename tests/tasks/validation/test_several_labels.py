@@ -29,7 +29,7 @@ from gan_core.training import train
 from tasks.entry_from_data import draft
 from tasks.export import _apart, _loader, described
 from tasks.judging import gather
-from tasks.params import Entry, EvaluateParams
+from tasks.params import Entry, EvaluateParams, parse
 from tasks.samples import table_frame
 from tasks.scoring.labels_told import in_words
 from tasks.scoring.table import TableEvidence
@@ -341,6 +341,21 @@ def test_the_page_says_what_is_told_of_each_of_several() -> None:
     said = in_words({"told": {"churned": one, "income": other}})
     assert said[0].startswith("Trees that learned churned from generated rows get 0.85 on held-out real ones")
     assert said[1].endswith("learned it from training rows 0.5 (R2): 0.833 of what real rows teach.")
+
+
+def test_rows_of_a_rare_class_are_shown_more_often_in_an_entry_that_is_written(tmp_path: Path) -> None:
+    frame = clients()
+    frame["fraud"] = np.where(np.arange(len(frame)) % 100 == 0, "yes", "no")
+    frame.to_csv(tmp_path / "clients.csv", index=False)
+    rare, common = (draft(Workspace(tmp_path), tmp_path / "clients.csv", labels=[label]).text for label in ("fraud", "churned"))
+    assert "      balance: 0.5  # the rarest class has 4 rows: " in rare
+    assert "balance" not in common
+
+
+def test_balance_needs_a_label() -> None:
+    sections = {"data": {"source": "table:///srv/t.csv"}, "train": {"recipe": "tabular", "balance": 0.5}}
+    with pytest.raises(ConfigError, match=r"train\.balance: .* there is no data\.label; name it, or leave it out"):
+        parse({"generators": {"t": {**sections, "validate": {}, "evaluate": {}, "register": {}}}})
 
 
 def test_what_is_written_of_other_tables_is_as_before() -> None:
