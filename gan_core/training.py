@@ -25,7 +25,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from gan_core import checkpoint, pictures, watch
+from gan_core import checkpoint, compiled, pictures, watch
 from gan_core.averaging import Average
 from gan_core.data.batches import Batches
 from gan_core.data.dataset import Dataset
@@ -46,6 +46,7 @@ from gan_core.recipes import build_recipe
 from gan_core.recipes.game import Recipe, Turn
 from gan_core.selection import Score, Scorer, Selection, in_words
 from gan_core.start import Takeover, check_fits, moments_taken, take_over
+from gan_core.steps import EagerStep
 
 _BUILD = 2**40  # apart from any count of images
 _NO_EFFECT = ("checkpoint_every", "start")
@@ -60,6 +61,7 @@ _LATER: Mapping[str, object] = {
     "augment_target": None,
     "augment_span": None,
     "balance": 0.0,
+    "compile": "off",
 }
 """Parameters, with their defaults, that trainings begun by an earlier Gantry do not know."""
 _MOMENTS: Mapping[type[torch.optim.Optimizer], frozenset[str]] = {
@@ -99,16 +101,18 @@ def train(
 ) -> bool:
     """Train until the budget is spent, or until no snapshot was better for as long as `patience` says.
 
-    Leaves in `folder`: generator/ (averaged, what is shipped), checkpoint/ (both players and their optimisers as they were then),
-    samples/ (a picture each `preview_every` images), metrics.jsonl, with a start start.json, what was taken over, and with `select: best`
-    selected.json, which snapshot is shipped and why. Of a group, the first process alone reads and writes there.
+    Leaves in `folder`: generator/ (averaged, what is shipped), checkpoint/ (both players and their optimisers as they were then), samples/
+    (a picture each `preview_every` images), metrics.jsonl, with a start start.json, what was taken over, and with `select: best`
+    selected.json, which snapshot is shipped and why; with `compile` auto or on step.json, how steps were played and why. Of a group, the
+    first process alone reads and writes there.
 
     Returns:
         Whether the training is done; False where `should_stop` ended the run, which can then be resumed.
 
     Raises:
         ConfigError: the parameters do not fit the data or this machine, the start fits nothing, or `select: best` has no `scorer`.
-        TrainingError: what lies in `folder` is of another training: other parameters, or other data.
+        TrainingError: what lies in `folder` is of another training: other parameters, or other data; or its steps were compiled,
+            which they cannot be here.
         LostRunError: a loss or score is not finite, or the run has collapsed (`gan_core.watch`).
         PeerLostError: another process of the group is gone.
 
@@ -153,6 +157,17 @@ def train(
         if group.is_first:
             write_whole(folder / "start.json", json.dumps(taken.as_record(), indent=2) + "\n")
             on_note(taken.in_words)
+    kept = None if resumed is None else resumed.facts.get(compiled.FACT)
+    planned = compiled.chosen(params, recipe, dataset.spec.kind, group, kept)
+    says_how = params.compile != "off" and group.is_first
+    if says_how:
+        on_note(planned.in_words)
+    eager = EagerStep(recipe, optimizers, microbatches, group, params)
+    step, choice = compiled.step_of(planned, params, recipe, optimizers, batches, eager, images, kept)
+    if says_how:
+        write_whole(folder / "step.json", json.dumps(choice.as_record(), indent=2) + "\n")
+    if choice != planned:
+        on_note(choice.in_words)
     lines = _record_so_far(record, images, group, device)
     numbers: dict[str, float] = {}
     shipped = list(recipe.players[recipe.shipped].parameters())
@@ -169,24 +184,11 @@ def train(
         shipped_before = [weight.detach().clone() for weight in shipped] if logs else []
         reseed(device, params.seed, images)
         _set_rates(optimizers, params, images)
-        for index, turn in enumerate(recipe.turns):
-            optimizer = optimizers[index]
-            weights = optimizer.param_groups[0]["params"]
-            if turn not in played:
-                optimizer.zero_grad(set_to_none=True)  # the record names gradients, and a resumed run has no old ones
-                continue
-            for repeat in range(turn.repeats):
-                optimizer.zero_grad(set_to_none=True)
-                logged = group.average(weights, microbatches.backward(turn, weights, images, last=repeat == turn.repeats - 1))
-                for weight in recipe.frozen(turn, before / params.budget):
-                    weight.grad = None
-                optimizer.step()
-                recipe.after_move(turn)
-                recipe.learn(turn, logged)
-                images += params.batch if turn.draws else 0
-                for name, value in logged.items():
-                    sums[name] = sums[name] + value if name in sums else value.clone()
-                    counts[name] = counts.get(name, 0) + 1
+        for logged in step.play(before, played):
+            for name, value in logged.items():
+                sums[name] = sums[name] + value if name in sums else value.clone()
+                counts[name] = counts.get(name, 0) + 1
+        images = end
         average.update(images, images - before)
 
         if scores:
@@ -213,7 +215,13 @@ def train(
             _check_finite(sums, f"{images:,} {dataset.spec.unit}")
             if group.is_first:
                 state = {**_state(recipe, optimizers, average, sums), **selection.tensors}
-                facts = {"counts": counts, "training": training, **({"selection": selection.facts} if selection.scored else {})}
+                facts: dict[str, Any] = {
+                    "counts": counts,
+                    "training": training,
+                    **({"selection": selection.facts} if selection.scored else {}),
+                }
+                if params.compile != "off":
+                    facts[compiled.FACT] = choice.step
                 checkpoint.save(checkpoint.Checkpoint(images, state, facts), folder / "checkpoints")
         on_progress(Progress(images, params.budget, numbers))
         if stop:

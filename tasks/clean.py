@@ -36,7 +36,7 @@ class Item:
     """One thing that can go."""
 
     what: str
-    """`training state`, `sweep`, `version`, `run` or `cache`."""
+    """`training state`, `sweep`, `compiled steps`, `version`, `run` or `cache`."""
     name: str
     why: str
     size: int | None
@@ -88,6 +88,7 @@ def examined(workspace: Workspace, keep: int, days: float) -> Iterator[Findings]
         ]
         gone = {item.name for item in old_states}
         items = old_states + [item for folder in sweeps for item in _sweep(folder, before)]
+        items += [item for folder in sorted(workspace.compiled.glob("*")) for item in _compiled(workspace, folder, before)]
         needed = set(tracking.dvc_hashes(workspace).values())
         notes = [f"{name} is left alone, since params.yaml is wrong: {lines[0]}" for name, lines in found.wrong.items()]
         if tracking.exists(workspace):
@@ -129,6 +130,11 @@ def _state(workspace: Workspace, state: Path, entries: Mapping[str, Entry], befo
 def _sweep(folder: Path, before: float) -> Iterator[Item]:
     if _changed_at(folder) < before:
         yield Item("sweep", _named(folder), "its trials are in MLflow", _size_of(folder), partial(shutil.rmtree, folder))
+
+
+def _compiled(workspace: Workspace, folder: Path, before: float) -> Iterator[Item]:
+    if _is_in(workspace, folder) and folder.stat().st_mtime < before:  # which each training that takes them sets
+        yield Item("compiled steps", folder.name, "no training took them lately", _size_of(folder), partial(shutil.rmtree, folder))
 
 
 def _outdated(workspace: Workspace, state: Path, entry: Entry) -> str | None:

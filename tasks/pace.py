@@ -19,7 +19,8 @@ _SHARE, _MOST = 0.05, 10.0  # of the budget, and seconds
 def measured(params: TrainParams, dataset: Dataset, folder: Path, seconds: float) -> float:
     """Images a second, without the first step: over a twentieth of the budget `seconds`, at most ten seconds, and at least three steps.
 
-    With as many threads as the training will have.
+    With as many threads as the training will have. Where `compile` is auto, which asks for the number of steps, of steps that are not
+    compiled.
 
     Raises:
         GantryError: the parameters do not fit the data, or the training is lost at once.
@@ -40,6 +41,7 @@ def measured(params: TrainParams, dataset: Dataset, folder: Path, seconds: float
         update={
             "images": never, "select": "last", "select_every": None, "patience": None, "replay": None, "ema": 0, "watch": "off",
             "log_every": never, "preview_every": never, "checkpoint_every": never,
+            "compile": "on" if params.compile == "on" else "off",
         }
     )  # fmt: skip
     train(begun, dataset, folder, note, should_stop=is_enough)

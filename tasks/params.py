@@ -744,6 +744,8 @@ class Entry(Strict):
             )
         for problem in self.train.problems(self.data.kind, self.data.sides):
             raise ValueError(problem)
+        if self.train.compile == "on" and (why := self.train.uncompiled(self.data.kind)):
+            raise ValueError(f"train.compile: on, and {why}; write off, or auto, which compiles what can be")
         return self
 
 

@@ -45,6 +45,7 @@ from tasks.stage_main import stage_main
 from tasks.start import Pinned, pinned, settled
 from tasks.system import cores, progress, ranks
 from tasks.system.energy import EnergyMeter
+from tasks.system.graphs import keep_compiled
 from tasks.system.spent import Meter, Spent
 from tasks.workspace import Workspace
 
@@ -84,6 +85,8 @@ def train(workspace: Workspace, name: str, entry: Entry, until: int | None = Non
     state = workspace.unfinished(name) / key
     dataset, _ = described_as(dataset, None if start is None else start.schema)
     torch.set_num_threads(params.threads or _threads(dataset, state, here))
+    if params.compile != "off":
+        keep_compiled(workspace)
     with ranks.joined(hosts, device) as group:
         return _train(workspace, name, entry, dataset, start, state, params, group, until)
 
@@ -217,6 +220,8 @@ def _try(
             cost["images"] = params.budget
         if spent.energy_kwh:
             cost |= {"energy_kwh": float(f"{spent.energy_kwh:.4g}"), "co2_kg": float(f"{spent.co2_kg:.4g}")}
+        if params.compile != "off":
+            cost |= json.loads((unfinished / "step.json").read_text())
         if start is not None:
             cost["start"] = {**start.facts, **json.loads((unfinished / "start.json").read_text())}
         if chosen is not None:

@@ -67,6 +67,11 @@ class Workspace:
             return max(found, key=lambda picture: (len(picture.stem), picture.stem), default=None)
         return None
 
+    @property
+    def compiled(self) -> Path:
+        """What torch's compiler made of steps of trainings, a folder for each version of it and each machine."""
+        return self.private / "compiled"
+
     def ranks(self, name: str) -> Path:
         """Where the processes of one training meet."""
         return self.private / "ranks" / name

@@ -19,6 +19,8 @@ class Linear(nn.Linear):
     torch has oneDNN's product built in, but without a gradient, so the gradient is here. GPUs, autocast, other types and small
     products go torch's way.
 
+    In a graph that torch's compiler traces there are torch's own products alone (`gan_core.compiled`).
+
     In `torch.inference_mode` the CPU's products are all oneDNN's, whose rows do not depend on how many others there are, but for a row that
     is alone. MKL's do, and on the row's place.
     """
@@ -29,6 +31,8 @@ class Linear(nn.Linear):
 
 def linear(features: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """What `Linear` does, with weights from elsewhere: (N, I), (O, I), (O,) -> (N, O)."""
+    if torch.compiler.is_compiling():  # nor is a test of the size traced, which would bind an exported graph to the batch of the trace
+        return F.linear(features, weight, bias)
     if torch.is_inference_mode_enabled() and _on_cpu(features, weight) and _has_onednn():
         return _product(features, weight, bias)
     if not _by_onednn(features, weight):
@@ -41,17 +45,13 @@ def linear(features: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tens
 
 def _by_onednn(features: Tensor, weight: Tensor) -> bool:
     return (  # small networks call this more often than they multiply, so what is asked first is quick, and enough for them
-        not torch.compiler.is_exporting()  # a test of the size would bind an exported graph to the batch that it was traced with
-        and features.numel() * weight.shape[0] >= _WORTH_IT
-        and _on_cpu(features, weight)
-        and _has_onednn()
+        features.numel() * weight.shape[0] >= _WORTH_IT and _on_cpu(features, weight) and _has_onednn()
     )
 
 
 def _on_cpu(features: Tensor, weight: Tensor) -> bool:
     return (
-        not torch.compiler.is_exporting()
-        and features.dim() == 2
+        features.dim() == 2
         and features.device.type == "cpu"
         and features.dtype == weight.dtype == torch.float32
         and not torch.is_autocast_enabled("cpu")

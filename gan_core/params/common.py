@@ -199,6 +199,10 @@ class TrainParams(Strict):
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None
     """Processor threads. None: one for points, one a core for images. Where several trainings share the cores, 1 each is far faster:
     threads that wait for each other lose whole time slices. Results are equal bit for bit at equal numbers only."""
+    compile: Literal["off", "auto", "on"] = "off"
+    """Whether a step is one graph, compiled for this processor (torch.compile): two to three times the steps a second of small dense
+    networks, after half a minute of compiling. `auto`: where it can be and the budget has steps enough to pay for that; `on`: or the run
+    ends with the reason. Compiled steps end with other last bits, so versions made without are made again with `off` alone."""
     processes: Processes = 1
     """Processes on each host that share every batch. `auto`: one a GPU, or one a core where there is none; fewer where the batch does not
     come out even. Losses are those of one process up to the order of float sums."""
@@ -271,6 +275,22 @@ class TrainParams(Strict):
     def is_even(self, processes: int) -> bool:
         """Whether the batch can be split among so many processes into parts of equal size."""
         return self.batch % (processes * self.accumulate) == 0
+
+    def uncompiled(self, kind: str) -> str | None:
+        """Why no step on data of a kind is compiled, in words, as far as parameters tell; None where nothing speaks against it."""
+        return f"the steps of recipe {self.recipe} are no single graph yet; those of gan with dense networks, and of tabular, are"
+
+    def uncompiled_as_set(self) -> str | None:
+        """The same of the settings that all recipes share."""
+        told = {
+            "device: cuda": self.device == "cuda",
+            "precision: bf16": self.precision == "bf16",
+            "optimizer.name: rmsprop": self.optimizer.name == "rmsprop",
+            f"processes: {self.processes}": self.processes != 1,
+            f"accumulate: {self.accumulate}": self.accumulate > 1,
+        }
+        found = [setting for setting, is_set in told.items() if is_set]
+        return f"steps with train.{found[0]} are not compiled" if found else None
 
     def _parts(self, processes: int) -> str:
         """What the batch is split by, in words."""

@@ -168,6 +168,14 @@ class GanParams(TrainParams):
                 raise ValueError(f"{role}.{error}") from None
         return settled
 
+    def uncompiled(self, kind: str) -> str | None:
+        players = (self.generator, self.discriminator)
+        if not all(player.settled(kind, self.loss).network == "mlp" for player in players):
+            return "only dense networks (mlp) are compiled by recipe gan; the others gain next to nothing"
+        told = {"augment": self.augment, "mismatch": self.mismatch, "freeze": self.freeze, "condition: number": self.condition == "number"}
+        found = [setting for setting, is_set in told.items() if is_set]
+        return f"steps with train.{found[0]} are not compiled" if found else self.uncompiled_as_set()
+
     def problems(self, kind: str, size: Sides | None) -> list[str]:
         found = []
         if kind == "points":

@@ -48,6 +48,9 @@ class TabularParams(TrainParams):
             raise ValueError(f"batch: {self.batch} rows are no whole packs of {self.pac} (train.pac)")
         return self
 
+    def uncompiled(self, kind: str) -> str | None:
+        return self.uncompiled_as_set()
+
     def is_even(self, processes: int) -> bool:
         return self.batch % (processes * self.accumulate * self.pac) == 0
 

@@ -101,6 +101,8 @@ class Recipe(ABC, Generic[Params]):
     """Whether it is shown inputs beside the samples that they belong to, where they belong to any."""
     balance: float = 0.0
     """How much more often it is shown samples of rare classes (`gan_core.data.shuffle.Balanced`)."""
+    penalised_every: int = 1
+    """How many moves of a turn that draws come to one with penalties; all others are alike."""
 
     def __init__(self, params: Params, spec: DatasetSpec, device: torch.device) -> None:
         self.params = params
@@ -134,6 +136,9 @@ class Recipe(ABC, Generic[Params]):
 
     def after_move(self, turn: Turn) -> None:
         """Constrain weights once the optimiser has moved them; by default nothing."""
+
+    def forget(self) -> None:
+        """Let go of what a step's moves keep for each other; by default nothing."""
 
     def learn(self, turn: Turn, numbers: Mapping[str, Tensor]) -> None:
         """Take in what the record will say of a move, the means over all parts of its batch and all processes; by default nothing."""

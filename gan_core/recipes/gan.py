@@ -61,7 +61,8 @@ class Gan(Recipe[GanParams]):
         self.discriminator_loss, self.generator_loss = LOSSES[params.loss]
         # What looks at a batch must not see real and generated samples as one; every other discriminator judges both in one pass.
         self.judges_apart = networks["discriminator"].looks_at_batch
-        self._fake = torch.empty(0)
+        self.penalised_every = self.penalty.every
+        self.forget()
         self._first_layers = [] if params.freeze is None else self._layers_kept(params.freeze.layers)
 
     def _layers_kept(self, count: int) -> list[nn.Parameter]:
@@ -129,6 +130,9 @@ class Gan(Recipe[GanParams]):
     def after_move(self, turn: Turn) -> None:
         if turn.draws and self.penalty.clip:
             clip_weights(self.players["discriminator"].parameters(), self.penalty.clip)
+
+    def forget(self) -> None:
+        self._fake = torch.empty(0)
 
     def learn(self, turn: Turn, numbers: Mapping[str, Tensor]) -> None:
         if self.strength is not None and "overfitting" in numbers:

@@ -42,7 +42,8 @@ class Tabular(Recipe[TabularParams]):
         }
         self.turns = (Turn(("discriminator",), params.discriminator_steps, draws=True), Turn(("generator",)))
         self.discriminator_loss, self.generator_loss = LOSSES[params.loss]
-        self._fake = torch.empty(0)
+        self.penalised_every = params.penalty.every
+        self.forget()
 
     def move(self, turn: Turn, batch: Batch, moves: int, last: bool) -> Move:
         labels = None if batch.labels is None else self._packed(batch.labels)
@@ -72,6 +73,9 @@ class Tabular(Recipe[TabularParams]):
     def after_move(self, turn: Turn) -> None:
         if turn.draws and self.params.penalty.clip:
             clip_weights(self.players["discriminator"].parameters(), self.params.penalty.clip)
+
+    def forget(self) -> None:
+        self._fake = torch.empty(0)
 
     def _packed(self, rows: Tensor) -> Tensor:
         """(N, ...) -> (N / pac, pac, ...)."""

@@ -58,8 +58,8 @@ REGISTERED_TAG = "registered"
 LINEAGE_TAG = "lineage"
 """On a version: what only programs read of where it came from, as JSON; `Version.tags` has each part under its own name."""
 _FOLDED = frozenset({
-    "params", "source", "fit", "dataset_digest", "extractor_hash", "images", "device", "processes", "threads", "flow_run", "git_commit",
-    "code_commit", "gantry_version",
+    "params", "source", "fit", "dataset_digest", "extractor_hash", "images", "device", "processes", "threads", "step", "flow_run",
+    "git_commit", "code_commit", "gantry_version",
 })  # fmt: skip
 _FOLDED_PREFIXES = ("dvc.", "start")
 BY_HAND = "moved by hand"

@@ -78,6 +78,8 @@ def took(cost: Mapping[str, Any], unit: str) -> list[tuple[str, str]]:
         (f"{unit} a second", number(cost["images_per_second"])),
         ("on", by if threads is None else f"{by}, {threads} thread{'s' if threads > 1 else ''}{' each' if processes > 1 else ''}"),
     ]
+    if cost.get("step") == "compiled":
+        known.append(("steps", "compiled"))
     if "processor_seconds" in cost:
         known.append(("time of processors", duration(cost["processor_seconds"])))
     for key, title in (("peak_memory", "memory at most"), ("peak_device_memory", "GPU memory at most")):

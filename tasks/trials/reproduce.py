@@ -93,12 +93,13 @@ def reproduce(workspace: Workspace, reference: str, output: int | None = None) -
 
 
 def _entry(version: Version) -> Entry:
-    """The entry that a version was made by, with as many processes, threads and images as it had."""
+    """The entry that a version was made by, with as many processes, threads and images as it had, and steps played as then."""
     try:
         section = json.loads(version.tags["params"])
         section["train"] = {
             **section["train"],
             **{key: int(version.tags[key]) for key in ("processes", "threads", "images") if key in version.tags},
+            **({"compile": "on" if version.tags["step"] == "compiled" else "off"} if "step" in version.tags else {}),
         }
         return params.parse({"generators": {version.name: section}}, where=f"{version.name} version {version.number}")[version.name]
     except (KeyError, ValueError, TypeError):

@@ -78,6 +78,7 @@ def used(tmp_path_factory: pytest.TempPathFactory, mlflow_database: Path) -> Use
         for state in (current, outdated):
             (state / "try-0").mkdir(parents=True)
             (workspace.sweeps(NAME) / "a sweep").mkdir(parents=True, exist_ok=True)
+            (workspace.compiled / "of a machine").mkdir(parents=True, exist_ok=True)
             (state / "try-0" / "run.json").write_text(json.dumps({"run_id": stopped.id if state == current else failed.id}))
     return Used(workspace, hashes, failed.id, stopped.id, current, outdated)
 
@@ -122,6 +123,7 @@ def test_the_dry_run_names_what_would_go_and_touches_nothing(used: Used) -> None
     assert named == {
         ("training state", f"{NAME}/{'0' * 16}"),
         ("sweep", f"{NAME}/a sweep"),
+        ("compiled steps", "of a machine"),
         *(("version", f"{NAME}/{number}") for number in old),
         *(("run", f"{NAME} {run}") for run in (*old.values(), used.failed)),
     }

@@ -35,11 +35,12 @@ def test_git_and_dvc_where_they_are(workspace: Workspace, entry: Entry, monkeypa
         subprocess.run(["git", *command], cwd=workspace.root, check=True)
     (workspace.root / "dvc.lock").write_text(json.dumps({"stages": {"v": {"outs": [{"path": "data/digits/ready", "md5": "0123.dir"}]}}}))
     monkeypatch.setenv(tracking.FLOW_RUN, "a flow run")
-    tags = lineage.tags(workspace, "digits", entry, {"threads": 2, "device": "cpu"}, {"extractor": {"hash": "abc"}})
+    tags = lineage.tags(workspace, "digits", entry, {"threads": 2, "device": "cpu", "step": "compiled"}, {"extractor": {"hash": "abc"}})
     head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=workspace.root, capture_output=True, text=True, check=True).stdout.strip()
     assert tags["git_commit"] == head
     assert tags["dvc.ready"] == "0123.dir"
     assert tags["gantry_version"]
+    assert tags["step"] == "compiled"
     assert (tags["flow_run"], tags["extractor_hash"], tags["threads"], tags["device"]) == ("a flow run", "abc", "2", "cpu")
 
 
@@ -67,7 +68,7 @@ class TestTree:
     def registered(self, workspace: Workspace, entry: Entry, generator_folder: Path) -> Workspace:
         registry = Registry.open(workspace)
         tags: dict[str, Any] = {
-            **lineage.tags(workspace, "digits", entry, {"threads": 1}, {}),
+            **lineage.tags(workspace, "digits", entry, {"threads": 1, "step": "eager"}, {}),
             "metric.fid": "2.5",
             "generator_sha256": "e" * 64,
         }
@@ -81,7 +82,7 @@ class TestTree:
         found = lineage.lineage(registered, "digits")
         assert (found["name"], found["version"], found["role"], found["scores"]) == ("digits", 1, "champion", {"fid": 2.5})
         assert found["training"]["params"] == SECTIONS
-        assert found["training"]["threads"] == 1
+        assert (found["training"]["threads"], found["training"]["step"]) == (1, "eager")
         assert found["data"]["source"] == "points://circle"
         assert found["data"]["ready"] is None
         assert lineage.lineage(registered, "digits/2")["role"] is None

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from tasks.records import lineage, tracking
 from tasks.records.registry import Registry
 from tasks.scaffold import init_workspace
 from tasks.train import train
-from tasks.trials.reproduce import reproduce
+from tasks.trials.reproduce import _entry, reproduce
 from tasks.workspace import Workspace
 
 SECTIONS: dict[str, Any] = {
@@ -153,3 +154,12 @@ def test_data_is_brought_from_a_remote(trained: Workspace, tmp_path: Path) -> No
 def test_a_version_that_does_not_say_how_it_was_made(trained: Workspace) -> None:
     with pytest.raises(ConfigError, match="circle version 4 does not say by which parameters"):
         reproduce(trained, "circle/4")
+
+
+@pytest.mark.parametrize(("step", "compile_"), [("compiled", "on"), ("eager", "off"), (None, "auto")])
+def test_steps_are_played_as_they_were_and_not_as_auto_would_decide_here(trained: Workspace, step: str | None, compile_: str) -> None:
+    made = Registry.open(trained).version("circle", 1)
+    section = json.loads(made.tags["params"])
+    section["train"]["compile"] = "auto"
+    tags = {**made.tags, "params": json.dumps(section), **({} if step is None else {"step": step})}
+    assert _entry(replace(made, tags=tags)).train.compile == compile_
