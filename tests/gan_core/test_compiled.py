@@ -19,7 +19,7 @@ from gan_core.training import Progress, identity, train
 Make = Callable[..., Dataset]
 
 MLP = {"network": "mlp", "widths": [16, 8]}
-STEPS = 20
+STEPS, RATE = 20, 1e-3
 
 
 class Killed(BaseException):
@@ -38,7 +38,7 @@ def dense() -> GanParams:
         generator={**MLP, "normalization": "batch", "components": 3},
         discriminator={**MLP, "normalization": "spectral", "dropout": 0.3},
         penalty={"r1": 1.0, "r2": 1.0},
-        optimizer={"learning_rate": 1e-3, "decay": 0.5},
+        optimizer={"learning_rate": RATE, "decay": 0.5},
         ema=40,
     )
 
@@ -62,7 +62,9 @@ def assert_alike(eager: Path, compiled: Path) -> None:
     one, other = (checkpoint.read(folder / "checkpoint").tensors for folder in (eager, compiled))
     assert one.keys() == other.keys()
     for name, tensor in one.items():
-        assert other[name].float().numpy() == pytest.approx(tensor.float().numpy(), rel=0.01, abs=2e-3), name
+        # A bias in front of a batch normalisation has no gradient but rounding, which Adam makes steps of its whole rate of.
+        most = STEPS * RATE if name.endswith((".bias", "running_mean")) else 2e-3
+        assert other[name].float().numpy() == pytest.approx(tensor.float().numpy(), rel=0.01, abs=most), name
     records = ([json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()] for folder in (eager, compiled))
     for expected, found in zip(*records, strict=True):
         assert found == pytest.approx(expected, rel=0.02, abs=2e-3)
