@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 
 from benchmarks.environment import Context
 from benchmarks.results import Result
-from benchmarks.works import evaluation, growth, memory, packing, pipeline, quality, serving, training
+from benchmarks.works import evaluation, growth, kinds, memory, packing, pipeline, quality, serving, training
 
 WORKS: Mapping[str, Callable[[Context], Result]] = {
     **training.WORKS,
+    "kinds": kinds.run,
     "quality": quality.run,
     "evaluate": evaluation.run,
     "packing": packing.run,
