@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from planted_table import pack
 
 from gan_core import checkpoint, compiled
@@ -37,7 +38,7 @@ def dense() -> GanParams:
         condition="label",
         generator={**MLP, "normalization": "batch", "components": 3},
         discriminator={**MLP, "normalization": "spectral", "dropout": 0.3},
-        penalty={"r1": 1.0, "r2": 1.0, "every": 1},  # one kind of step, since each is half a minute of compiling
+        penalty={"r1": 1.0, "r2": 1.0},
         optimizer={"learning_rate": RATE, "decay": 0.5},
         ema=40,
     )
@@ -76,48 +77,76 @@ def no_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("CXX", raising=False)
 
 
+@pytest.fixture
+def traced_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The graph of a step is played operation by operation: it is captured as ever, and g++ is not asked for half a minute."""
+    compiler: Callable[..., Any] = torch.compile
+
+    def captured(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
+        del options["options"]  # of the compiler that is left out
+        graph: Callable[..., Any] = compiler(function, backend="aot_eager", **options)
+        return graph
+
+    monkeypatch.setattr(torch, "compile", captured)
+
+
+def assert_resumed_bit_for_bit(options: GanParams, data: Dataset, undisturbed: Path, folder: Path) -> None:
+    """Killed between a line of the record and a checkpoint; without a compiler it is not gone on with."""
+
+    def kill(now: Progress) -> None:
+        if now.images == 88:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train(options, data, folder, kill)
+    with pytest.MonkeyPatch.context() as without:
+        without.setenv("PATH", str(folder))
+        without.delenv("CXX", raising=False)
+        with pytest.raises(TrainingError, match=r"began with compiled steps, and there is no C\+\+ compiler here"):
+            train(options, data, folder)
+    notes: list[str] = []
+    assert train(options, data, folder, on_note=notes.append)
+    assert notes[0].startswith("resumed at 72 of 160 ")
+    assert decided(folder)["step_why"] == "they were when the training began"
+    assert {**outs(folder), "step.json": b""} == {**outs(undisturbed), "step.json": b""}
+
+
+def train_both(options: TrainParams, data: Dataset, folder: Path) -> Path:
+    """Where the compiled training is, which is like the eager one."""
+    for how in ("off", "on"):
+        train(with_compile(options, how), data, folder / how)
+    assert_alike(folder / "off", folder / "on")
+    assert decided(folder / "on") == {"step": "compiled", "step_why": "train.compile is on"}
+    assert not (folder / "off" / "step.json").exists()
+    return folder / "on"
+
+
 @pytest.mark.slow
 def test_a_compiled_step_learns_as_an_eager_one_and_is_resumed_bit_for_bit_or_not_at_all(
     make_dataset: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
-    data, options = make_dataset((1, 6, 6), classes=3), with_compile(dense(), "on")
-    train(with_compile(dense(), "off"), data, tmp_path / "eager")
-    train(options, data, tmp_path / "compiled")
-    assert_alike(tmp_path / "eager", tmp_path / "compiled")
-    assert decided(tmp_path / "compiled") == {"step": "compiled", "step_why": "train.compile is on"}
-    assert not (tmp_path / "eager" / "step.json").exists()
-
-    def kill(now: Progress) -> None:
-        if now.images == 88:  # between a line of the record and a checkpoint
-            raise Killed
-
-    broken = tmp_path / "broken"
-    with pytest.raises(Killed):
-        train(options, data, broken, kill)
-    with monkeypatch.context() as without:
-        without.setenv("PATH", str(tmp_path))
-        without.delenv("CXX", raising=False)
-        with pytest.raises(TrainingError, match=r"began with compiled steps, and there is no C\+\+ compiler here"):
-            train(options, data, broken)
-    notes: list[str] = []
-    assert train(options, data, broken, on_note=notes.append)
-    assert notes[0] == "resumed at 72 of 160 images"
-    assert decided(broken)["step_why"] == "they were when the training began"
-    assert {**outs(broken), "step.json": b""} == {**outs(tmp_path / "compiled"), "step.json": b""}
+    network = {"network": "mlp", "widths": [4]}
+    data, options = make_dataset((2,)), params(loss="non-saturating", generator=network, discriminator=network)
+    compiled_one = train_both(options, data, tmp_path)
+    assert_resumed_bit_for_bit(with_compile(options, "on"), data, compiled_one, tmp_path / "broken")
 
 
-@pytest.mark.slow
-def test_compiled_steps_of_tables_learn_as_eager_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
+@pytest.mark.usefixtures("traced_alone")
+def test_all_that_dense_networks_may_ask_for_is_one_graph(make_dataset: Make, tmp_path: Path) -> None:
+    data = make_dataset((1, 6, 6), classes=3)
+    compiled_one = train_both(dense(), data, tmp_path)
+    assert_resumed_bit_for_bit(with_compile(dense(), "on"), data, compiled_one, tmp_path / "broken")
+
+
+@pytest.mark.usefixtures("traced_alone")
+def test_a_step_of_tables_is_one_graph(tmp_path: Path) -> None:
     data = pack(tmp_path / "table", count=200)
     options = TabularParams.model_validate({
         "images": 400, "batch": 20, "latent": 4, "pac": 2, "generator": {"widths": [16]},
         "discriminator": {"widths": [16], "dropout": 0.2}, "log_every": 100,
     })  # fmt: skip
-    for how in ("off", "on"):
-        train(with_compile(options, how), data, tmp_path / how)
-    assert_alike(tmp_path / "off", tmp_path / "on")
+    train_both(options, data, tmp_path)
 
 
 @pytest.mark.slow

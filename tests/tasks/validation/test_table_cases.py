@@ -267,11 +267,10 @@ def test_categories_of_many_digits_stay_text(label: bool) -> None:
     assert (found["u"].dtype, found["u"].categories) == ("string", (str(codes[1] - 1), str(codes[1])))
 
 
-def test_a_label_that_is_a_number_is_refused_in_a_line() -> None:
-    with pytest.raises(
-        DataError, match=r"data\.label: column y of t\.csv has 39\d different values, and at most 100 classes can be asked for"
-    ):
-        read(csv({"x": NOISE, "y": [*NOISE[:-3], *NOISE[:3]]}), label="y")
+def test_a_label_of_numbers_is_drawn_with_the_rest_of_its_row() -> None:
+    _, table, _ = read(csv({"x": NOISE, "y": [*NOISE[:-3], *NOISE[:3]]}), label="y")
+    assert (table.schema.targets, table.schema.label) == (("y",), None)
+    assert [column.name for column in table.schema.columns] == ["x", "y"]
 
 
 class TestSplit:
