@@ -143,12 +143,17 @@ class Context:
 
     def gantry(self, name: str, ready: Path, entry: str, *words: str, **train: Any) -> Side:
         """A side that trains an example as Gantry does, with some settings of its own."""
+        path = self.section_file(name, entry, **train)
+        command = [sys.executable, "-m", "benchmarks.gantry", str(ready), str(path), "--device", self.device, *words]
+        return Side(name, command)
+
+    def section_file(self, name: str, entry: str, **train: Any) -> Path:
+        """A file with an example for the side of that name, some settings of its training changed."""
         path = self.folder / f"{hashlib.sha256(name.encode()).hexdigest()[:8]}.json"
         section = _section(entry)
         section["train"] |= train
         path.write_text(json.dumps({entry: section}))
-        command = [sys.executable, "-m", "benchmarks.gantry", str(ready), str(path), "--device", self.device, *words]
-        return Side(name, command)
+        return path
 
     def peer(self, name: str, module: str, *words: str) -> Side:
         """A side that is another program."""

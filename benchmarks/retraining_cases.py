@@ -124,15 +124,8 @@ def digits(folder: Path, _: Path) -> list[Case]:
     held, kept = np.arange(len(labels)) < 450, np.arange(len(labels)) >= 450
 
     def packed(name: str, keep: NDArray[np.bool_], classes: int = 10) -> Dataset:
-        (folder / name).mkdir()
-        parts = {"train": kept & keep, "holdout": held & (labels < classes)}
-        Images.pack(
-            folder / name,
-            {split: images[part] for split, part in parts.items()},
-            {split: labels[part].tolist() for split, part in parts.items()},
-            tuple(str(one) for one in range(classes)),
-        )
-        return Dataset.open(folder / name)
+        now, then = kept & keep, held & (labels < classes)
+        return _packed(folder / name, images[now], images[then], labels[now], labels[then])
 
     after, nine = packed("all", labels >= 0), packed("nine", labels < 9, 9)
     score = _frechet(ClassifierExtractor.fit(after, seed=0), images[held], labels[held])

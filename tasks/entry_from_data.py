@@ -147,11 +147,15 @@ def _of_table(workspace: Workspace, path: Path, name: str, labels: Sequence[str]
     return Draft(name, _written(title, name, lines, ["recipe: tabular", budget, *balance]), tuple(said), offered)
 
 
+def _refuse(labels: Sequence[str], why: str) -> None:
+    if labels:
+        raise ConfigError(f"--label {labels[0]}: only for tables; {why}")
+
+
 def _of_text(workspace: Workspace, path: Path, name: str, labels: Sequence[str]) -> Draft:
     from tasks.validation.text_files import read_texts
 
-    if labels:
-        raise ConfigError(f"--label {labels[0]}: only for tables; the folders of texts are their classes")
+    _refuse(labels, "the folders of texts are their classes")
     data = DataParams(source=f"text://{_place_of(workspace, path)}")
     (file,) = open_source(workspace, data).look()
     with file.open() as opened:
@@ -203,8 +207,7 @@ def _of_folder(workspace: Workspace, path: Path, name: str, labels: Sequence[str
     from tasks.sources.folder import folder_or_archive
     from tasks.sources.recognised import recognised
 
-    if labels:
-        raise ConfigError(f"--label {labels[0]}: only for tables; the folders of files are their classes")
+    _refuse(labels, "the folders of files are their classes")
     data, said = DataParams(source=f"folder://{_place_of(workspace, path)}"), []
     while (found := recognised(folder_or_archive(workspace, data))).below:
         data = DataParams(source=f"{data.source}/{found.below}")
@@ -218,14 +221,18 @@ def _of_folder(workspace: Workspace, path: Path, name: str, labels: Sequence[str
     counted = f"{len(found.files):,} {found.noun}" + (f" in {len(found.classes)} folders" if found.classes else "")
     train = _train_of(example) if example else [*_PICTURES]
     if len(found.classes) > 1:
-        shown = ", ".join(safe_path(one[:24]) for one in found.classes[:5]) + (", ..." if len(found.classes) > 5 else "")
-        train.insert(1, f"condition: label  # the folders are classes: {shown}")
+        train.insert(1, f"condition: label  # the folders are classes: {_first(found.classes)}")
     if found.layout != "images":
         said.append(f"layout {found.layout}: {found.why}")
     wanted = params.parse_text(text := _written(f"{safe_path(path.name)}: {counted}.", name, lines, train), where=str(path))[name].data
     source = open_source(workspace, wanted)
     source.look()  # as fetch will: what it refuses is refused here
     return Draft(name, text, (*said, *source.notes, counted))
+
+
+def _first(classes: Sequence[object]) -> str:
+    """The first classes, as a comment has them."""
+    return ", ".join(safe_path(str(one)[:24]) for one in classes[:5]) + (", ..." if len(classes) > 5 else "")
 
 
 def _arrays_in(path: Path) -> Path | None:
@@ -240,8 +247,7 @@ def _arrays_in(path: Path) -> Path | None:
 def _of_arrays(workspace: Workspace, arrays: Path, path: Path, name: str, labels: Sequence[str]) -> Draft:
     from tasks.sources.arrays import ArraysSource
 
-    if labels:
-        raise ConfigError(f"--label {labels[0]}: only for tables; labels lie in an array beside the images'")
+    _refuse(labels, "labels lie in an array beside the images'")
     source = ArraysSource(workspace, data := DataParams(source=f"arrays://{_place_of(workspace, arrays)}"))
     source.look()
     count, first = source.check(), source.found[0]
@@ -261,8 +267,7 @@ def _of_arrays(workspace: Workspace, arrays: Path, path: Path, name: str, labels
             lines.append(f"label_as: number  # {first.labels.name} holds them, {found[0]:g} to {found[-1]:g}")
             train = [train[0], "condition: number", *train[1:]]
         elif 1 < len(found) <= _MOST_CLASSES:
-            shown = ", ".join(safe_path(str(one)[:24]) for one in found[:5]) + (", ..." if len(found) > 5 else "")
-            train = [train[0], f"condition: label  # {first.labels.name} holds {len(found)} classes: {shown}", *train[1:]]
+            train = [train[0], f"condition: label  # {first.labels.name} holds {len(found)} classes: {_first(found)}", *train[1:]]
         else:
             lines.append(f"labels: none  # {first.labels.name} holds {len(found):,} different ones; folders takes them as classes")
     counted = f"{count:,} images"

@@ -20,7 +20,7 @@ def run(context: Context) -> Result:
         context.say(f"  {kind}")
         ready = context.prepared(entry)
         gantry = context.gantry(_GANTRY, ready, entry, "--threads", "1", "--uncounted")
-        eager = Side(_EAGER, [sys.executable, "-m", "benchmarks.eager", *gantry.command[3:5]])
+        eager = Side(_EAGER, [sys.executable, "-m", "benchmarks.eager", str(ready), str(context.section_file(_EAGER, entry))])
         ours, theirs = laps = race([gantry, eager], context.rounds, context.seconds, context.say)
         gained = ratios(ours, theirs)
         rows += [(kind, one.name, spread(one.rates()) if one.windows else f"failed: {one.failure}") for one in laps]

@@ -80,6 +80,17 @@ def npy_head(stream: Any, where: str, name: str = "") -> ArrayHead:
         raise DataError(f"{where}: no readable .npy file ({' '.join(str(error).split())[:200]})") from None
 
 
+def bands_of(shape: tuple[int, ...]) -> int | None:
+    """How many channels an array of two or three axes has that is a picture; None where it looks like anything else."""
+    if len(shape) == 2:
+        return 1
+    if len(shape) != 3:
+        return None
+    least = min(shape[0], shape[2])
+    sides = (*shape[:2],) if shape[2] == least else shape[1:]
+    return least if 1 <= least <= 16 and 2 * least <= min(sides) else None
+
+
 _ROLES = {
     "images": frozenset(("images", "image", "imgs", "img", "pictures", "photos", "slices", "x", "data", "arr", "idx3", "idx4")),
     "labels": frozenset(("labels", "label", "lbls", "targets", "target", "classes", "class", "y", "idx1")),

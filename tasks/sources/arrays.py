@@ -28,7 +28,7 @@ import numpy as np
 from gan_core.errors import DataError
 from tasks.addresses import ARRAY_SUFFIXES
 from tasks.params import DataParams
-from tasks.sources.array_heads import ArrayHead, LabelledImages, array_heads, paired
+from tasks.sources.array_heads import ArrayHead, LabelledImages, array_heads, bands_of, paired
 from tasks.sources.raw import Kind, RawReader, safe_path
 from tasks.sources.source import SourceFile, expand_path, held, open_file, state_of
 from tasks.workspace import Workspace
@@ -74,8 +74,6 @@ def holds_arrays(folder: Path) -> bool:
 
 
 def _is_of_many(shape: tuple[int, ...]) -> bool:
-    from tasks.validation.heads import bands_of
-
     return len(shape) == 4 or (len(shape) == 3 and bands_of(shape) is None)
 
 

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from gan_core.errors import DataError
 from tasks.addresses import ARRAY_SUFFIXES, IMAGE_SUFFIXES, LINE_SUFFIXES, SOUND_SUFFIXES, VIDEO_SUFFIXES, VOLUME_SUFFIXES, table_suffix
 from tasks.sources.annotations import CAPTIONS, ImageNames, by_image, read_told
-from tasks.sources.array_heads import array_heads
+from tasks.sources.array_heads import array_heads, bands_of
 from tasks.sources.images import Place, Selection, counted, is_part
 from tasks.sources.raw import class_of, safe_path
 from tasks.sources.source import SourceFile
-from tasks.validation.heads import bands_of, keys_of
+from tasks.validation.heads import keys_of
 
 _KINDS = {"pictures": IMAGE_SUFFIXES, "sounds": SOUND_SUFFIXES, "volumes": VOLUME_SUFFIXES, "clips": VIDEO_SUFFIXES}
 _TWO_FOLDERS = (("trainA", "trainB"), ("A", "B"))

@@ -11,7 +11,7 @@ from typing import BinaryIO, Literal
 
 from gan_core.errors import DataError
 from gan_core.params.common import Sides
-from tasks.sources.array_heads import ArrayHead, array_heads
+from tasks.sources.array_heads import ArrayHead, array_heads, bands_of
 from tasks.sources.source import SourceFile
 from tasks.validation.formats import UnusableImageError, format_of
 
@@ -34,17 +34,6 @@ class Head:
     kind: Literal["unsigned", "signed", "float"] = "unsigned"
     is_paged: bool = False
     """Whether its bands are pages of one each, of which the first alone is taken unless all are asked for."""
-
-
-def bands_of(shape: tuple[int, ...]) -> int | None:
-    """How many channels an array of two or three axes has that is a picture; None where it looks like anything else."""
-    if len(shape) == 2:
-        return 1
-    if len(shape) != 3:
-        return None
-    least = min(shape[0], shape[2])
-    sides = (*shape[:2],) if shape[2] == least else shape[1:]
-    return least if 1 <= least <= 16 and 2 * least <= min(sides) else None
 
 
 def head_of(stream: BinaryIO, name: str) -> Head | None:
