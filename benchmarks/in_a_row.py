@@ -2,9 +2,9 @@
 
 At each step the data have grown and drifted, and one of their classes is away for a while: what a schedule meets over a month. Side by
 side, at the same budget a step: from scratch, from the step before (warm), and warm with a discriminator that begins anew at every fifth
-step. Each is scored on held-out samples of its own step: by the energy distance (Szekely and Rizzo, 2013; smaller is better), by recall
-(Kynkaanniemi et al., 2019), and by near-copies of training samples beyond those that held-out samples have of them. Classes that come back
-are the test of forgetting, later steps that of plasticity.
+step; and from scratch at ten times the budget. Each is scored on held-out samples of its own step: by the energy distance (Szekely and
+Rizzo, 2013; smaller is better), by recall (Kynkaanniemi et al., 2019), and by near-copies of training samples beyond those that held-out
+samples have of them. Classes that come back are the test of forgetting, later steps that of plasticity.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ DRAWN = 500
 """Generated samples that are scored."""
 ANEW = 5
 """Steps after which the discriminator begins anew, where it does."""
+LONGER = 10
+"""Times the budget."""
 
 Step = Callable[[Path, int], tuple[Dataset, float]]
 """Writes a step's data into a folder; also the scale that samples are divided by."""
@@ -85,11 +87,13 @@ def _without_discriminator(end: Checkpoint) -> Checkpoint:
     return replace(end, tensors=kept)
 
 
-METHODS: Mapping[str, Method] = {
-    "scratch": lambda end, step: None,
-    "warm": lambda end, step: end,
-    f"warm, discriminator anew each {ANEW}th": lambda end, step: end if step % ANEW else _without_discriminator(end),
+METHODS: Mapping[str, tuple[Method, int]] = {
+    "scratch": (lambda end, step: None, 1),
+    f"scratch, {LONGER} times the budget": (lambda end, step: None, LONGER),
+    "warm": (lambda end, step: end, 1),
+    f"warm, discriminator anew each {ANEW}th": (lambda end, step: end if step % ANEW else _without_discriminator(end), 1),
 }
+"""And how many times the budget a step each has."""
 
 
 def scored(generator: Generator, dataset: Dataset, scale: float) -> tuple[float, float, float]:
@@ -115,13 +119,14 @@ def in_a_row(name: str, steps: int, seed: int, folder: Path) -> dict[str, list[t
     for step in range(steps):
         (folder / f"{step}").mkdir()
         dataset, scale = make(folder / f"{step}", step)
-        for method, start_of in METHODS.items():
+        for method, (start_of, times) in METHODS.items():
             # The first step is from scratch for all.
             start, place = start_of(ends[method], step) if step else None, folder / f"{step}-{method}"
             if start is not None and step:
                 before = Dataset.open(folder / f"{step - 1}").spec.classes
                 start = replace(start, facts={**start.facts, "classes": None if before is None else list(before)})
-            assert train(params.model_copy(update={"seed": seed * 1_000 + step}), dataset, place, start=start)
+            here = params.model_copy(update={"seed": seed * 1_000 + step, "images": times * params.budget})
+            assert train(here, dataset, place, start=start)
             ends[method] = checkpoint.read(place / "checkpoint")
             found[method].append(scored(Generator.load(place / "generator"), dataset, scale))
         print(f"{name}, step {step}: " + "; ".join(f"{method} {of[-1][0]:.4g}" for method, of in found.items()), flush=True)
