@@ -684,9 +684,12 @@ def serve(
     sign: Signed = False,
 ) -> None:
     """Serve the champion over HTTP; a new champion takes its place while requests go on."""
-    from tasks.serving.run import limits_of, share_of
-    from tasks.serving.run import serve as run
+    from tasks.system.imports import quick_imports
     from tasks.workspace import current
+
+    with quick_imports():
+        from tasks.serving.run import limits_of, share_of
+        from tasks.serving.run import serve as run
 
     run(current(), name, host, port, limits_of(host, waiting, provenance, sign=sign), typer.echo, share_of(challenger))
 

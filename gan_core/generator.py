@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from gan_core import latents
 from gan_core.data.dataset import DatasetSpec
 from gan_core.data.labels import Condition, Labels, Numbers, named_number
+from gan_core.data.scaling import channels_last
 from gan_core.errors import ConfigError, DataError
 from gan_core.kinds import KINDS
 from gan_core.kinds.attributes import Attributed
@@ -199,7 +200,9 @@ class Generator:
             network.load_state_dict(load_tensors(data))
         except (SafetensorError, ConfigError, RuntimeError, LookupError, TypeError, ValueError) as error:
             raise DataError(f"{weights}: does not fit the network in config.json ({str(error).splitlines()[0]})") from None
-        return cls(config, network.to(device))
+        # As convolutions like them, or each pass would turn them.
+        layout = channels_last(1 + len(config.data.network_shape))
+        return cls(config, network.to(device).to(memory_format=layout))  # type: ignore[call-overload]
 
     def save(self, folder: Path) -> Self:
         """Write the folder, which must not exist; returns the generator with its weights' digest filled in."""

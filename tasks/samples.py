@@ -31,16 +31,9 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 def encode_png(image: NDArray[Any]) -> bytes:
     """An image, uint8 or uint16 (C, H, W) with C of 1 or 3, as the bytes of a PNG file."""
-    from PIL import Image
+    import imagecodecs
 
-    if image.dtype == np.uint16:
-        import imagecodecs
-
-        return bytes(imagecodecs.png_encode(np.ascontiguousarray(image[0] if len(image) == 1 else image.transpose(1, 2, 0))))
-    buffer = BytesIO()
-    pixels = image[0] if len(image) == 1 else image.transpose(1, 2, 0)
-    Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, format="png")
-    return buffer.getvalue()
+    return bytes(imagecodecs.png_encode(np.ascontiguousarray(image[0] if len(image) == 1 else image.transpose(1, 2, 0))))
 
 
 def write_film(images: NDArray[np.uint8], path: Path) -> None:

@@ -90,7 +90,7 @@ def address(workspace: Workspace) -> str:
 
     `mlflow ui` and `mlflow models serve`, started in the root, look at the same file without being told.
     """
-    return _elsewhere(workspace) or f"sqlite:///{workspace.root.resolve() / 'mlflow.db'}"
+    return _elsewhere(workspace) or f"sqlite:///{_own(workspace)}"
 
 
 def without_password(uri: str) -> str:
@@ -116,8 +116,15 @@ def own_database(workspace: Workspace) -> Path | None:
     return _sqlite_path(address(workspace)) if is_own(workspace) else None
 
 
+def _own(workspace: Workspace) -> Path:
+    return workspace.root.resolve() / "mlflow.db"
+
+
 def _elsewhere(workspace: Workspace) -> str | None:
-    return workspace.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
+    """The address that was asked for; None where that is the workspace's own file, as for `mlflow` in another folder."""
+    asked = workspace.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
+    path = None if asked is None else _sqlite_path(asked)
+    return None if path is not None and path.resolve() == _own(workspace) else asked
 
 
 def settle(workspace: Workspace) -> None:

@@ -6,6 +6,7 @@ import json
 import tempfile
 import zipfile
 from collections.abc import Sequence
+from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,10 +54,11 @@ def forms(samples: Samples) -> tuple[str, ...]:
     return (JSON, *(form for form, suffix in _SUFFIXES.items() if suffix in there), _ZIP)
 
 
-def chosen(accept: str, offered: Sequence[str]) -> str | None:
+@lru_cache(maxsize=64)
+def chosen(accept: str, offered: tuple[str, ...]) -> str | None:
     """The type that an Accept header likes best (RFC 9110, 12.5.1), the earlier one of equals; None where it takes none.
 
-    >>> chosen("image/*;q=0.5, text/csv", ["application/json", "image/png"])
+    >>> chosen("image/*;q=0.5, text/csv", ("application/json", "image/png"))
     'image/png'
     """
     if not accept.strip():

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from gan_core.errors import GantryError
@@ -17,6 +18,8 @@ from tasks.serving.champion import Served
 
 PASS = 256
 """Samples that are drawn together, at most; a request of more is drawn by itself."""
+_SHORT = 0.001
+"""Seconds that a pass in another thread is waited for: one that is over by then takes less than it costs to draw beside it."""
 
 
 class QueueFullError(GantryError):
@@ -61,6 +64,7 @@ class Batcher:
         self._samples = 0
         self._rate = 0.0  # samples a second
         self._changed = threading.Condition()
+        self._drawing = 0
         self._ended = False
         self._threads = [threading.Thread(target=self._work, name=f"batcher {i}", daemon=True) for i in range(threads)]
 
@@ -99,13 +103,16 @@ class Batcher:
     def _next(self) -> list[_Job]:
         """The jobs of the next pass; none at the end."""
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._ended)
             jobs: list[_Job] = []
             count = 0
+            while not (self._waiting or self._ended):
+                self._changed.wait_for(lambda: self._waiting or self._ended)
+                self._changed.wait_for(lambda: not self._drawing, _SHORT)
             while self._waiting and (not jobs or count + self._waiting[0].count <= PASS):
                 jobs.append(self._waiting.popleft())
                 count += jobs[-1].count
             self._samples -= count
+            self._drawing += bool(jobs)
         return jobs
 
     def _work(self) -> None:
@@ -131,6 +138,9 @@ class Batcher:
             seconds, count = time.monotonic() - start, sum(job.count for job in jobs)
             if count and seconds:
                 self._rate = 0.8 * self._rate + 0.2 * count / seconds if self._rate else count / seconds
+            with self._changed:
+                self._drawing -= 1
+                self._changed.notify()
 
     def _draw(self, served: Served, group: list[tuple[_Job, Order]]) -> None:
         try:
@@ -140,11 +150,15 @@ class Batcher:
             for job, _ in group:
                 job.future.set_exception(error)
             return
+        answers: list[Callable[[], None]] = []
         for (job, _), samples in zip(group, drawn, strict=True):
             try:
-                job.future.set_result(job.answer(served, samples))
+                answers.append(partial(job.future.set_result, job.answer(served, samples)))
             except Exception as error:
-                job.future.set_exception(error)
+                answers.append(partial(job.future.set_exception, error))
+        # All at once, since whoever waits for one would take turns with this thread.
+        for answer in answers:
+            answer()
 
     def __enter__(self) -> Batcher:
         for thread in self._threads:

@@ -13,10 +13,13 @@ from gan_core.errors import ConfigError
 from tasks.credentials import Signer
 from tasks.serving.app import LOOPBACK, Limits, Server
 from tasks.system import cores
+from tasks.system.imports import all_imported
+from tasks.system.memory import keep_what_is_freed
 from tasks.workspace import Workspace
 
 TOKEN = "GANTRY_SERVE_TOKEN"  # noqa: S105  the name of the variable that holds it
 _SHORTEST_TOKEN = 16
+_KEPT = 2**28  # bytes of what a pass frees, for the next one
 _GRACE = 30  # seconds for requests that are under way when the server is told to end
 
 
@@ -93,9 +96,11 @@ def serve(
         if "OMP_NUM_THREADS" not in os.environ:
             torch.set_num_threads(1)  # small networks gain more from a pass on each core than from a pass on all of them
         limits = replace(limits, threads=max(1, cores.usable() // torch.get_num_threads()))
+        keep_what_is_freed(_KEPT)
         sys.setswitchinterval(0.001)  # the thread that draws holds up those that read and write no longer than this
         server = Server(workspace, name, limits, challenger=challenger)
         served = server.champion.served
+        all_imported()
         how = "requests share passes" if served.together else "each request is drawn by itself, as its samples depend on their batch"
         address = f"[{host}]" if ":" in host else host
         say(f"{name}, version {served.number}, on http://{address}:{there.getsockname()[1]}/samples ({how}); Ctrl+C ends it")

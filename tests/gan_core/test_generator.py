@@ -225,6 +225,12 @@ class TestOnDisk:
         for name in ("config.json", "generator.safetensors"):
             assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "other" / name).read_bytes()
 
+    def test_loaded_weights_lie_as_convolutions_like_them(self, tmp_path: Path) -> None:
+        make(DIGITS).save(tmp_path / "generator")
+        weights = [weight for weight in Generator.load(tmp_path / "generator").network.parameters() if weight.dim() == 4]
+        assert weights
+        assert all(weight.is_contiguous(memory_format=torch.channels_last) for weight in weights)
+
     def test_a_folder_that_is_there_is_not_overwritten(self, tmp_path: Path) -> None:
         make().save(tmp_path / "generator")
         before = (tmp_path / "generator" / "config.json").read_bytes()

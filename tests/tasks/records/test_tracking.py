@@ -52,6 +52,14 @@ class TestAddress:
         for name in ("one", "two"):
             assert [path.name for path in (tmp_path / name).iterdir()] == ["mlflow.db"]
 
+    def test_the_own_database_is_the_own_one_however_it_is_named(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (tmp_path / "one").mkdir()
+        (tmp_path / "same").symlink_to(tmp_path / "one")
+        one, two = Workspace(tmp_path / "one"), Workspace(tmp_path / "two")
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'same' / 'mlflow.db'}")
+        assert tracking.own_database(one) == tmp_path / "one" / "mlflow.db"
+        assert not tracking.is_own(two)
+
     def test_the_environment_wins(self, workspace: Workspace, mlflow_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server)
         assert tracking.configure(workspace) == mlflow_server
