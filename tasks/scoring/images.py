@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -245,15 +246,25 @@ class Counts:
         return cls(real, min(GENERATED_PER_REAL * real, params.samples))
 
 
+_LATEST: WeakKeyDictionary[FeatureExtractor, tuple[Any, tuple[int, int], NDArray[np.float32]]] = WeakKeyDictionary()
+"""Of each extractor, the held-out images that it saw last, how many, drawn by which seed, and their features: a training asks for the same
+ones at each snapshot that it scores."""
+
+
 def held_out_features(dataset: Dataset, extractor: FeatureExtractor, counts: Counts, seed: int) -> NDArray[np.float32]:
     """Features of held-out images, (N, D).
 
     Raises:
         DataError: they are all of one image.
     """
+    images, drawn = dataset.samples["holdout"], (counts.real, seed)
+    latest = _LATEST.get(extractor)
+    if latest is not None and latest[0] is images and latest[1] == drawn:
+        return latest[2]
     features = features_of(_read(dataset, "holdout", counts.real, seed), extractor)
     if all_alike(features):
         raise DataError("all held-out images are the same, so there is nothing to compare with; check the source")
+    _LATEST[extractor] = images, drawn, features
     return features
 
 

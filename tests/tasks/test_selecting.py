@@ -26,6 +26,7 @@ from gan_core.kinds.points import Points
 from gan_core.kinds.schema import Column, Schema
 from gan_core.kinds.table import Table
 from gan_core.kinds.unpaired import Unpaired
+from gan_core.metrics.features import FeatureExtractor
 from gan_core.params import RECIPES
 from gan_core.recipes import build_recipe
 from tasks.params import load_entry
@@ -55,7 +56,7 @@ def circle(folder: Path) -> None:
 def table(folder: Path) -> None:
     rows = {split: np.random.default_rng(count).normal(size=(count, 3)) for split, count in COUNTS.items()}
     columns = tuple(Column(name, "number", "float64") for name in "abc")
-    Table.pack(folder, rows, Schema(columns, "kind", "str"), labels(), ("no", "yes"), modes=1)
+    Table.pack(folder, rows, Schema(columns, "kind", "string"), labels(), ("no", "yes"), modes=1)
 
 
 def captions(folder: Path) -> None:
@@ -102,6 +103,24 @@ def test_each_kind_is_scored_by_what_decides_on_what_is_kept_for_it(tmp_path: Pa
         elsewhere = scorer("x", moved, tmp_path / "features", 1_000)(generator)
         assert elsewhere is not None
         assert elsewhere.value != found.value
+
+
+def test_what_snapshots_are_compared_with_is_looked_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "ready").mkdir()
+    Images.pack(tmp_path / "ready", pictures())
+    dataset, seen, features = Dataset.open(tmp_path / "ready"), list[int](), FeatureExtractor.features
+
+    def counted(self: FeatureExtractor, images: NDArray[Any]) -> NDArray[np.float32]:
+        seen.append(len(images))
+        return features(self, images)
+
+    monkeypatch.setattr(FeatureExtractor, "features", counted)
+    params = RECIPES.named("gan").model_validate({"images": 1_000, "generator": DCGAN, "discriminator": DCGAN})
+    recipe = build_recipe(params, dataset.spec, torch.device("cpu"))
+    score = scorer("x", dataset, tmp_path / "features", 1_000)
+    generator = Generator(recipe.generator_config(0), recipe.players[recipe.shipped].eval())
+    assert score(generator) == score(generator)
+    assert seen == [24, 240, 240]
 
 
 def test_a_generator_that_draws_one_sample_has_no_score(tmp_path: Path) -> None:
