@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from gan_core.errors import ConfigError, DataError
 from gan_core.params.common import common_halvings
+from gan_core.params.tabular import TIMES
 from tasks import params
 from tasks.addresses import ARRAY_SUFFIXES, LINE_SUFFIXES, TORCHVISION, is_archive_name
 from tasks.params import DataParams
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
     from tasks.sources.source import SourceFile
     from tasks.validation.columns_shown import FoundColumn
 
-TABLE_BUDGET = 300_000
+TABLE_BUDGET, VALUES_BUDGET = 300_000, 1_000_000
+"""Rows that training looks at: in a game, and at most by likelihood, which takes less than half of the time a row."""
 PICTURE_BUDGET = 200_000
 _PICTURES = ("recipe: gan", f"images: {PICTURE_BUDGET:_}  # pictures that training looks at, repeats included")
 """The lines of a training of pictures."""
@@ -33,7 +35,10 @@ _LARGEST_OWN = 32
 """Pixels of a side up to which images in arrays keep their own size."""
 _MOST_CLASSES = 1_000
 _FEW_ROWS = 2_000
-"""Tables of fewer rows hold out more of them, since a comparison needs some hundreds."""
+"""Tables of fewer rows hold out more of them, since a comparison needs some hundreds, and play the game: likelihood learns a few hundred by
+heart before it has learned what they have in common."""
+_WIDEST = 50_000  # columns times what they are encoded in, up to which a network a value has some millions of weights
+_NUMBER_WIDTH = 5  # of a column of numbers, about
 _MOST_HELD = 0.995  # share of the sentences that are not too long
 _RARE = 50  # times as many rows as a rare class has, the most frequent one has
 _MOST_SUGGESTED = 20  # values of a column that is offered as the label
@@ -143,8 +148,21 @@ def _of_table(workspace: Workspace, path: Path, name: str, labels: Sequence[str]
     if of_classes and (rarest := min(of_classes.values())) * _RARE <= max(of_classes.values()):
         balance.append(f"balance: 0.5  # the rarest class has {rarest:,} rows: they are shown more often, and drawn as often as they are")
     title = f"{safe_path(path.name)}: {len(rows):,} rows, {len(table.found):,} columns, as they were found."
-    budget = f"images: {TABLE_BUDGET:_}  # rows that training looks at, repeats included; more make a better generator, and take longer"
-    return Draft(name, _written(title, name, lines, ["recipe: tabular", budget, *balance]), tuple(said), offered)
+    return Draft(name, _written(title, name, lines, [*_of_rows(good, columns), *balance]), tuple(said), offered)
+
+
+def _of_rows(count: int, columns: Sequence[FoundColumn]) -> list[str]:
+    """The training of a table with so many rows that can be used, as lines of an entry."""
+    looks = "rows that training looks at, repeats included"
+    encoded = sum(one.values or _NUMBER_WIDTH for one in columns)
+    if count < _FEW_ROWS or len(columns) * encoded > _WIDEST:
+        return ["recipe: tabular", f"images: {TABLE_BUDGET:_}  # {looks}; more make a better generator, and take longer"]
+    return [
+        "recipe: tabular",
+        f"images: {min(TIMES * count, VALUES_BUDGET):_}  # {looks}; more than {TIMES} times each, and they are learned by heart",
+        "batch: 500",
+        "generator: {network: autoregressive}  # draws value by value, and learns by the likelihood of rows; without, it plays a game",
+    ]
 
 
 def _refuse(labels: Sequence[str], why: str) -> None:

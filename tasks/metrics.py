@@ -479,10 +479,10 @@ CURVES: Mapping[str, Metric] = {
         "Zhu et al., 2017, arXiv:1703.10593 (CycleGAN)",
     ),
     "cross_entropy": Metric(
-        "how surprising each next word of real sentences is to the generator, in nats",
-        "What the generator of sentences lowers before the game begins, and beside it (train.likelihood). e to this power is the "
-        "perplexity. It is of sentences that are trained on, with dropout, so it tells nothing of those that are held out.",
-        "0 upwards; the logarithm of the vocabulary's size for a generator that knows nothing",
+        "how surprising each next word of real sentences, or all of a real row, is to the generator, in nats",
+        "What a generator lowers that learns by likelihood, before the game begins, and beside it (train.likelihood). Of sentences e to "
+        "this power is the perplexity. It is of samples that are trained on, with dropout, so it tells nothing of those that are held out.",
+        "0 upwards; of sentences the logarithm of the vocabulary's size for a generator that knows nothing",
         LOWER,
         "Bengio et al., 2003, A Neural Probabilistic Language Model",
     ),

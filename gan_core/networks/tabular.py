@@ -33,7 +33,7 @@ class TabularGenerator(nn.Module):
         encoding = Table.of(data).encoding
         self.scalars = encoding.scalars
         self.choices = encoding.choices
-        for name, gate in zip(("gate_factors", "gate_constants"), _gates(encoding), strict=True):
+        for name, gate in zip(("gate_factors", "gate_constants"), gates(encoding), strict=True):
             self.register_buffer(name, gate, persistent=False)
         self.input = LabelledLatent(latent - self.choices.width, data.condition)
         self.layers = nn.ModuleList()
@@ -83,7 +83,7 @@ class TabularDiscriminator(nn.Module):
         return logits.squeeze(1)
 
 
-def _gates(encoding: Encoding) -> tuple[Tensor, Tensor]:
+def gates(encoding: Encoding) -> tuple[Tensor, Tensor]:
     """What a scalar is multiplied by, as a linear function of the choices: (choices, scalars) and (scalars,).
 
     The probability of the options that it belongs to, so that a spike or a gap has the scalar 0 that it has in real rows.

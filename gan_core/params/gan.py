@@ -48,12 +48,13 @@ class FreezeParams(Strict):
 
 
 class LikelihoodParams(Strict):
-    """Sentences: what the generator learns by the likelihood of real ones, word by word, as a language model does. Alone the game finds no
-    sentences in such budgets: it begins with such a model (SeqGAN: Yu et al., 2017; RelGAN: Nie et al., 2019)."""
+    """Sentences, and rows of tables: what the generator learns by the likelihood of real ones, word by word as a language model does, or
+    value by value. Alone the game finds no sentences in such budgets: it begins with such a model (SeqGAN: Yu et al., 2017; RelGAN: Nie et
+    al., 2019)."""
 
     until: Probability = 0.5
-    """The share of the budget at which the game begins. At 0 there is nothing but the game; at 1 there is none, and what is shipped is the
-    language model, to compare with."""
+    """The share of the budget at which the game begins. At 0 there is nothing but the game; at 1 there is none, and what is shipped is what
+    likelihood alone has taught."""
     weight: Annotated[float, Field(ge=0)] = 1.0
     """Of the likelihood beside the game, in the generator's loss."""
 

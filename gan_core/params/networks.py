@@ -36,6 +36,8 @@ class NetworkParams(Strict):
     """Whether it takes only samples whose side can be halved down to 4 to 7 pixels."""
     draws_each_place: ClassVar[bool] = False
     """Whether a generator's latents are a number for each place of a sample, so that nobody chooses how many."""
+    has_likelihood: ClassVar[bool] = False
+    """Whether a generator says how likely real samples are, by `cross_entropy(samples, labels)`, and can learn by that."""
 
     network: str
 
@@ -171,6 +173,7 @@ class SequenceGeneratorParams(NetworkParams):
     module = "gan_core.networks.sequence:SequenceGenerator"
     kinds = ("sentences",)
     draws_each_place = True
+    has_likelihood = True
 
     network: Literal["sequence"] = "sequence"
     width: PositiveInt | None = None
@@ -364,6 +367,24 @@ class TabularGeneratorParams(NetworkParams):
     """Hidden units layer by layer."""
 
 
+class AutoregressiveGeneratorParams(NetworkParams):
+    """A small dense network for each value of a row, which sees all before it. It learns by the likelihood of real rows
+    (`train.likelihood`). Its weights grow with the square of the number of columns."""
+
+    module = "gan_core.networks.autoregressive:AutoregressiveGenerator"
+    kinds = ("table",)
+    draws_each_place = True
+    has_likelihood = True
+
+    network: Literal["autoregressive"] = "autoregressive"
+    widths: Widths = (96, 96)
+    """Hidden units of each network, layer by layer."""
+    bins: Annotated[int, Field(ge=2, le=1024)] = 40
+    """Equal parts of eight deviations of a mode, between which a number's share is told apart."""
+    dropout: Dropout = 0.1
+    """Of hidden units, so that rows are not learned by heart."""
+
+
 class StackGeneratorParams(NetworkParams):
     """Text encoder and two stages (StackGAN, Zhang et al., 2017)."""
 
@@ -390,6 +411,7 @@ GENERATORS = Named(
         "round-trip": f"{_HERE}:TranslatorParams",
         "translator": f"{_HERE}:LabelledTranslatorParams",
         "tabular": f"{_HERE}:TabularGeneratorParams",
+        "autoregressive": f"{_HERE}:AutoregressiveGeneratorParams",
         "stack": f"{_HERE}:StackGeneratorParams",
         "sequence": f"{_HERE}:SequenceGeneratorParams",
         "unet": f"{_HERE}:UnetParams",
@@ -411,6 +433,7 @@ DISCRIMINATORS = Named(
 )
 
 AnyGenerator = Annotated[SerializeAsAny[NetworkParams], BeforeValidator(OneOf(GENERATORS, "network", "auto"))]
+AnyTabularGenerator = Annotated[SerializeAsAny[NetworkParams], BeforeValidator(OneOf(GENERATORS, "network", "tabular"))]
 AnyDiscriminator = Annotated[SerializeAsAny[NetworkParams], BeforeValidator(OneOf(DISCRIMINATORS, "network", "auto"))]
 """What a section holds that says which network by `network`, ours or another package's."""
 

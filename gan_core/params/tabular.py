@@ -7,8 +7,11 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from gan_core.params.common import OptimizerParams, Strict, TrainParams
-from gan_core.params.gan import Loss, PenaltyParams
-from gan_core.params.networks import Dropout, TabularGeneratorParams, Widths
+from gan_core.params.gan import LikelihoodParams, Loss, PenaltyParams
+from gan_core.params.networks import AnyTabularGenerator, Dropout, TabularGeneratorParams, Widths
+
+TIMES = 40
+"""How often each row is shown where likelihood alone teaches and nobody has set a budget: more, and rows are learned by heart."""
 
 
 class TabularDiscriminatorParams(Strict):
@@ -20,7 +23,8 @@ class TabularDiscriminatorParams(Strict):
 
 
 class TabularParams(TrainParams):
-    """A generator of rows against a discriminator of packs of rows, by label where the data names one (CTGAN, Xu et al., 2019)."""
+    """A generator of rows against a discriminator of packs of rows, by label where the data names one (CTGAN, Xu et al., 2019); an
+    autoregressive generator learns by the likelihood of rows first, or alone."""
 
     kinds = ("table",)
     game = "gan_core.recipes.tabular:Tabular"
@@ -30,9 +34,11 @@ class TabularParams(TrainParams):
     recipe: Literal["tabular"] = "tabular"
     batch: Annotated[int, Field(ge=2, le=65_536)] = 100
     latent: Annotated[int, Field(gt=0, le=4096)] = 64
-    generator: TabularGeneratorParams = TabularGeneratorParams()
+    generator: AnyTabularGenerator = TabularGeneratorParams()
     discriminator: TabularDiscriminatorParams = TabularDiscriminatorParams()
     loss: Loss = "relativistic"
+    likelihood: LikelihoodParams | None = None
+    """With an autoregressive generator only. None: it learns by likelihood alone, until 1, and there is no game."""
     penalty: PenaltyParams = PenaltyParams(r1=0.1, r2=0.1)
     pac: Annotated[int, Field(ge=1, le=64)] = 1
     """Rows that the discriminator judges together (PacGAN, Lin et al., 2018); the batch is a multiple of it."""
@@ -48,7 +54,31 @@ class TabularParams(TrainParams):
             raise ValueError(f"batch: {self.batch} rows are no whole packs of {self.pac} (train.pac)")
         return self
 
+    @model_validator(mode="after")
+    def _fits_the_generator(self) -> Self:
+        try:
+            self.generator.settled("table", self.loss)
+        except ValueError as error:
+            raise ValueError(f"generator.{error}") from None
+        if self.likelihood is not None and not self.generator.has_likelihood:
+            raise ValueError("likelihood: only with generator.network: autoregressive; leave it out")
+        if self.generator.draws_each_place and "latent" in self.model_fields_set:
+            raise ValueError(f"latent: {self.generator.network} draws a row by a number for each of its values; leave it out")
+        return self
+
+    @property
+    def settled_likelihood(self) -> LikelihoodParams:
+        """`likelihood`, or its default for the generator."""
+        return self.likelihood or LikelihoodParams(until=1.0 if self.generator.has_likelihood else 0.0, weight=0.0)
+
+    def settled(self, samples: int, is_warm: bool) -> Self:
+        if self.images is None and self.settled_likelihood.until == 1:
+            return self.model_copy(update={"images": TIMES * samples})
+        return super().settled(samples, is_warm)
+
     def uncompiled(self, kind: str) -> str | None:
+        if self.generator.has_likelihood:
+            return f"steps with train.generator.network: {self.generator.network} are not compiled"
         return self.uncompiled_as_set()
 
     def is_even(self, processes: int) -> bool:

@@ -49,6 +49,13 @@ class Move:
     numbers: Mapping[str, Tensor]
 
 
+def turns_after_likelihood(until: float, discriminator_steps: int) -> tuple[Turn, ...]:
+    """The turns of a game whose generator learns by the likelihood of real samples until a share of the budget; then the game's."""
+    alone = (Turn(("generator",), draws=True, until=until),) if until else ()
+    game = (Turn(("discriminator",), discriminator_steps, draws=True, since=until), Turn(("generator",), since=until)) if until < 1 else ()
+    return (*alone, *game)
+
+
 def describe_logits(real_logits: Tensor, fake_logits: Tensor, loss: str) -> dict[str, Tensor]:
     """What the record says of a discriminator's logits (N, ...) under a loss of `losses.LOSSES`.
 

@@ -23,7 +23,7 @@ from gan_core.networks import build_discriminator, build_generator
 from gan_core.networks.common import layers_of
 from gan_core.params import GanParams
 from gan_core.penalties import clip_weights, penalties
-from gan_core.recipes.game import Move, Recipe, Turn, check_condition, describe_logits
+from gan_core.recipes.game import Move, Recipe, Turn, check_condition, describe_logits, turns_after_likelihood
 
 
 class Gan(Recipe[GanParams]):
@@ -55,9 +55,7 @@ class Gan(Recipe[GanParams]):
             step = EVERY * params.batch / params.settled_span
             self.strength = AdaptiveStrength(step, TARGET if params.augment_target is None else params.augment_target).to(device)
             self.players["augmentation"] = self.strength  # of no turn: it is kept with the others
-        begins = self.likelihood.until
-        game = (Turn(("discriminator",), params.discriminator_steps, draws=True, since=begins), Turn(("generator",), since=begins))
-        self.turns = (*((Turn(("generator",), draws=True, until=begins),) if begins else ()), *(game if begins < 1 else ()))
+        self.turns = turns_after_likelihood(self.likelihood.until, params.discriminator_steps)
         self.discriminator_loss, self.generator_loss = LOSSES[params.loss]
         # What looks at a batch must not see real and generated samples as one; every other discriminator judges both in one pass.
         self.judges_apart = networks["discriminator"].looks_at_batch
@@ -79,7 +77,7 @@ class Gan(Recipe[GanParams]):
 
     def move(self, turn: Turn, batch: Batch, moves: int, last: bool) -> Move:
         labels = batch.labels if self.conditional else None
-        if turn.until < 1 or self.likelihood.until == 1:
+        if turn.draws and "generator" in turn.players:
             return self._learn_words(batch.real, labels)
         return self._discriminate(batch.real, labels, moves, last) if turn.draws else self._generate(batch.real, labels)
 

@@ -1,7 +1,7 @@
 """The game for tables: a generator of encoded rows against a discriminator that judges them in packs (CTGAN, Xu et al., 2019).
 
 By label where the data names one. Real and generated rows of a pack have the same labels, so what is judged is each row given its
-label.
+label. An autoregressive generator learns by the likelihood of real rows first, or by that alone.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from gan_core.networks import build_generator
 from gan_core.networks.tabular import TabularDiscriminator
 from gan_core.params import TabularParams
 from gan_core.penalties import clip_weights, penalties
-from gan_core.recipes.game import Move, Recipe, Turn, describe_logits
+from gan_core.recipes.game import Move, Recipe, Turn, describe_logits, turns_after_likelihood
 
 
 class Tabular(Recipe[TabularParams]):
@@ -35,19 +35,27 @@ class Tabular(Recipe[TabularParams]):
         if params.balance and spec.classes is None:
             raise ConfigError("train.balance: shows rows of rare classes more often, and the table has no label of classes; leave it out")
         self.balance = params.balance
-        self.network, self.latent = params.generator, params.latent + encoding.choices.width
+        self.network, self.likelihood = params.generator, params.settled_likelihood
+        self.latent = (encoding.scalars if self.network.draws_each_place else params.latent) + encoding.choices.width
         self.players = {
             "generator": build_generator(self.network, spec, self.latent).to(device),
             "discriminator": TabularDiscriminator(params.discriminator, spec, params.pac).to(device),
         }
-        self.turns = (Turn(("discriminator",), params.discriminator_steps, draws=True), Turn(("generator",)))
+        self.turns = turns_after_likelihood(self.likelihood.until, params.discriminator_steps)
         self.discriminator_loss, self.generator_loss = LOSSES[params.loss]
         self.penalised_every = params.penalty.every
         self.forget()
 
     def move(self, turn: Turn, batch: Batch, moves: int, last: bool) -> Move:
+        if turn.draws and "generator" in turn.players:
+            loss = self._cross_entropy(batch.real, batch.labels)
+            return Move(loss, {"cross_entropy": loss.detach()})
         labels = None if batch.labels is None else self._packed(batch.labels)
-        return self._discriminate(batch, labels, moves, last) if turn.draws else self._generate(self._packed(batch.real), labels)
+        return self._discriminate(batch, labels, moves, last) if turn.draws else self._generate(batch, labels)
+
+    def _cross_entropy(self, real: Tensor, labels: Tensor | None) -> Tensor:
+        loss: Tensor = self.players["generator"].cross_entropy(real, labels)  # type: ignore[operator]
+        return loss
 
     def _discriminate(self, batch: Batch, labels: Tensor | None, moves: int, last: bool) -> Move:
         # The generator does not change between the last move of the discriminator and its own: it draws once for both.
@@ -64,11 +72,16 @@ class Tabular(Recipe[TabularParams]):
             numbers.update(values)
         return Move(loss, numbers)
 
-    def _generate(self, real: Tensor, labels: Tensor | None) -> Move:
+    def _generate(self, batch: Batch, labels: Tensor | None) -> Move:
         fake_logits = self._judge(self._fake, labels)
-        real_logits = self._judge(real, labels) if self.params.loss == "relativistic" else torch.empty(0)
+        real_logits = self._judge(self._packed(batch.real), labels) if self.params.loss == "relativistic" else torch.empty(0)
         loss = self.generator_loss(fake_logits, real_logits)
-        return Move(loss, {"generator_loss": loss.detach()})
+        numbers = {"generator_loss": loss.detach()}
+        if self.likelihood.weight:
+            of_rows = self._cross_entropy(batch.real, batch.labels)
+            loss = loss + self.likelihood.weight * of_rows
+            numbers["cross_entropy"] = of_rows.detach()
+        return Move(loss, numbers)
 
     def after_move(self, turn: Turn) -> None:
         if turn.draws and self.params.penalty.clip:

@@ -32,6 +32,13 @@ def test_it_grows_with_the_data_and_a_start_needs_less(kind: type[TrainParams], 
     assert asked.settled(samples, True) is asked
 
 
+@pytest.mark.parametrize(("until", "budget"), [(None, 20_480), (0.5, 100_000)])
+def test_rows_that_likelihood_alone_teaches_are_not_shown_until_they_are_known_by_heart(until: float | None, budget: int) -> None:
+    told = {} if until is None else {"likelihood": {"until": until}}
+    params = TabularParams.model_validate({"generator": {"network": "autoregressive"}, **told})
+    assert params.settled(512, False).budget == budget
+
+
 def test_a_training_settles_it_once_and_is_named_by_it(
     make_dataset: Callable[..., Dataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

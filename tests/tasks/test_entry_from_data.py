@@ -24,6 +24,7 @@ from PIL import Image
 from gan_core.data.dataset import Dataset
 from gan_core.errors import ConfigError, DataError
 from gan_core.layers import layers
+from gan_core.params import TabularParams
 from tasks import params, scaffold
 from tasks.entry_from_data import draft
 from tasks.fetch import fetch
@@ -84,6 +85,21 @@ def test_rules_that_hold_in_every_row_stand_in_it_and_few_are_not_none(place: Wo
     scaffold.add_text(place, found.text, "loans")
     entry = params.load_entry(place.root, "loans")
     assert [str(rule) for rule in entry.data.table_rules] == ["start <= end"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "kinds", "values", "is_by_value"),
+    [(2_000, 2, 12, True), (1_999, 2, 12, False), (2_000, 12, 400, False)],
+    ids=["many rows", "few rows, which likelihood learns by heart", "wide, which makes its networks large"],
+)
+def test_how_rows_are_learned(place: Workspace, tmp_path: Path, rows: int, kinds: int, values: int, is_by_value: bool) -> None:
+    numbers = np.arange(rows)
+    kind = {f"kind{k}": [f"v{(one + k) % values}" for one in numbers.tolist()] for k in range(kinds)}
+    pd.DataFrame({"size": (numbers % 97 / 7).round(2), **kind}).to_csv(tmp_path / "parts.csv", index=False)
+    train = params.parse_text(draft(place, tmp_path / "parts.csv").text)["parts"].train
+    assert isinstance(train, TabularParams)
+    told = train.generator.network, train.batch, train.images
+    assert told == (("autoregressive", 500, 80_000) if is_by_value else ("tabular", 100, 300_000))
 
 
 def test_what_lies_in_the_workspace_is_named_relative_to_it(place: Workspace, table: Path) -> None:

@@ -59,6 +59,11 @@ FAMILIES: dict[str, tuple[DatasetSpec, dict[str, Any], int]] = {
     "spectral": (Images((3, 8, 8)), {"network": "dcgan", "width": 4, "normalization": "spectral"}, 6),
     "residual": (Images((3, 8, 8), classes=CLASSES), {"network": "residual", "width": 4}, 6),
     "tabular": (table(), {"network": "tabular", "widths": (8,)}, 4 + table().encoding.choices.width),
+    "autoregressive": (
+        table(),
+        {"network": "autoregressive", "widths": (8,), "bins": 5},
+        table().encoding.scalars + table().encoding.choices.width,
+    ),
     "unet": (Pairs((3, 16, 16), inputs=(1, 16, 16)), {"network": "unet", "width": 4, "normalization": "instance"}, 0),
     "round-trip": (Unpaired((3, 16, 16), inputs=(3, 16, 16)), {"network": "round-trip", "width": 4, "blocks": 1, "skip": True}, 0),
     "translator": (Attributed((3, 16, 16), {}, CLASSES, (3, 16, 16)), {"network": "translator", "width": 4, "blocks": 1}, 0),
