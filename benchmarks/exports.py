@@ -18,12 +18,19 @@ from sklearn.datasets import load_breast_cancer
 from gan_core.data.dataset import DatasetSpec
 from gan_core.errors import ConfigError
 from gan_core.generator import Generator
+from gan_core.kinds.attributes import Attributed
+from gan_core.kinds.captions import Captioned
+from gan_core.kinds.clips import Clips
 from gan_core.kinds.images import Images
 from gan_core.kinds.pairs import Pairs
 from gan_core.kinds.points import Points
+from gan_core.kinds.predictions import Predictions
 from gan_core.kinds.schema import Column, Schema
+from gan_core.kinds.sentences import Sentences
+from gan_core.kinds.sounds import Sounds
 from gan_core.kinds.table import Table
 from gan_core.kinds.unpaired import Unpaired
+from gan_core.kinds.volumes import Volumes
 from gan_core.recipes import build_recipe
 from tasks import params, scaffold
 from tasks.export import SUFFIXES, Format, export
@@ -36,6 +43,11 @@ FORMS: tuple[Format, ...] = ("onnx", "torch-export", "folder", "huggingface")
 def colour(height: int, width: int | None = None) -> tuple[int, int, int]:
     """The shape of a picture in colour, square by default."""
     return 3, height, width or height
+
+
+def words(count: int) -> tuple[str, ...]:
+    """So many of them."""
+    return tuple(map(str, range(count)))
 
 
 def rows() -> Table:
@@ -65,8 +77,15 @@ def data() -> Mapping[str, DatasetSpec]:
         **{name: Pairs(colour(side), inputs=colour(side)) for name, side in (("facades", 128), ("facades-reverse", 128), ("denoise", 64))},
         **{name: Pairs(colour(64), inputs=colour(64)) for name in ("inpaint", "superres")},
         "colorize": Pairs(colour(64), inputs=(1, 64, 64)),
+        "emoji-tones": Attributed(colour(32), classes=tuple("12345"), inputs=colour(32)),
         "cat2dog": Unpaired(colour(64), inputs=colour(64)),
         "facades-unpaired": Unpaired(colour(64), inputs=colour(64)),
+        "emoji": Captioned(colour(64), vocabulary=words(1_949), caption_length=13, examples=("1",)),
+        "coco-captions": Sentences((24,), vocabulary=words(1_998)),
+        "spoken-digits": Sounds((1, 8_000), classes=TEN, bands=32),
+        "chairs": Volumes((1, 32, 32, 32)),
+        "moving-shapes": Clips((3, 16, 32, 32), classes=("left", "up")),
+        "predict-shapes": Predictions((3, 12, 32, 32), inputs=(3, 4, 32, 32)),
     }
 
 

@@ -18,8 +18,8 @@ from tasks.serving.champion import Served
 
 PASS = 256
 """Samples that are drawn together, at most; a request of more is drawn by itself."""
-_SHORT = 0.001
-"""Seconds that a pass in another thread is waited for: one that is over by then takes less than it costs to draw beside it."""
+_BRIEF = 0.002
+"""Seconds. No other thread begins a pass beside one that is over by then; what comes meanwhile shares the next, for less than two cost."""
 
 
 class QueueFullError(GantryError):
@@ -64,7 +64,8 @@ class Batcher:
         self._samples = 0
         self._rate = 0.0  # samples a second
         self._changed = threading.Condition()
-        self._drawing = 0
+        self._brief = False
+        """Whether a pass is under way that is over soon; whoever draws it goes on with what waits by then."""
         self._ended = False
         self._threads = [threading.Thread(target=self._work, name=f"batcher {i}", daemon=True) for i in range(threads)]
 
@@ -97,7 +98,8 @@ class Batcher:
             job = _Job(served, count, order, answer)
             self._waiting.append(job)
             self._samples += count
-            self._changed.notify()
+            if not self._brief:
+                self._changed.notify()
         return job.future
 
     def _next(self) -> list[_Job]:
@@ -105,14 +107,13 @@ class Batcher:
         with self._changed:
             jobs: list[_Job] = []
             count = 0
-            while not (self._waiting or self._ended):
-                self._changed.wait_for(lambda: self._waiting or self._ended)
-                self._changed.wait_for(lambda: not self._drawing, _SHORT)
+            self._brief = False
+            self._changed.wait_for(lambda: self._waiting or self._ended)
             while self._waiting and (not jobs or count + self._waiting[0].count <= PASS):
                 jobs.append(self._waiting.popleft())
                 count += jobs[-1].count
             self._samples -= count
-            self._drawing += bool(jobs)
+            self._brief = 0 < count < _BRIEF * self._rate
         return jobs
 
     def _work(self) -> None:
@@ -138,9 +139,6 @@ class Batcher:
             seconds, count = time.monotonic() - start, sum(job.count for job in jobs)
             if count and seconds:
                 self._rate = 0.8 * self._rate + 0.2 * count / seconds if self._rate else count / seconds
-            with self._changed:
-                self._drawing -= 1
-                self._changed.notify()
 
     def _draw(self, served: Served, group: list[tuple[_Job, Order]]) -> None:
         try:

@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import re
+import resource
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -326,3 +327,16 @@ def test_the_command_exports_a_version_and_says_how_close_it_is(workspace: Works
     about = json.loads(extra[METADATA])
     assert (about["name"], about["version"]) == ("digits", 1)
     assert about["sha256"] == json.loads((tmp_path / "generator" / "config.json").read_text())["sha256"]
+
+
+@pytest.mark.parametrize(("form", "place"), [("onnx", "g.onnx"), ("torch-export", "g.pt2"), ("folder", "out")])
+def test_where_no_more_can_be_written_nothing_half_written_is_left(form: Any, place: str, tmp_path: Path) -> None:
+    """A write fails in the middle of a file, as on a disk that is full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, hard))
+    try:
+        with pytest.raises(ConfigError, match=rf"{place}: cannot be written"):
+            export(tiny_generator(), form, tmp_path / place, "some")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not list(tmp_path.iterdir())

@@ -50,15 +50,18 @@ def scene() -> Iterator[Scene]:
         scene.generator.let.release(10)
 
 
-def test_what_comes_during_a_short_pass_shares_the_next_one(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batching, "_SHORT", 60.0)
+def test_what_comes_during_a_brief_pass_shares_the_next_one(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batching, "_BRIEF", 1e9)
     one, two, three = scene.asked
+    scene.generator.let.release()
+    assert one().result(60) == 1  # so that it is known how long a pass takes
+    assert scene.generator.begun.acquire(timeout=60)
     first = one()
     assert scene.generator.begun.acquire(timeout=60)
     others = [two(), three()]
     scene.generator.let.release(2)
     assert [future.result(60) for future in (first, *others)] == [1, 2, 3]
-    assert scene.passes == [(1, 1), (2, 5)]
+    assert scene.passes == [(1, 1), (1, 1), (2, 5)]
 
 
 def test_a_long_pass_is_not_waited_for(scene: Scene) -> None:
