@@ -82,8 +82,11 @@ def trend(real: Rows, generated: Rows, columns: Sequence[Column], is_own: bool =
     """
     if all(column.categories is None for column in columns):
         return 1 - abs(_correlation(real) - _correlation(generated)) / 2
-    bounds = generated if is_own else real
-    cells = [_parts(real, real, columns), _parts(generated, bounds, columns)]
+    if is_own:
+        cells = [_parts(side, [_edges(side[:, k]) for k in range(2)], columns) for side in (real, generated)]
+    else:
+        edges = [np.array([-np.inf, *_edges(real[:, k])[1:-1], np.inf]) for k in range(2)]
+        cells = [_parts(side, edges, columns) for side in (real, generated)]
     sizes = np.maximum(*(side.max(axis=1) for side in cells)) + 1
     return 1 - shares_distance(*(np.ravel_multi_index(tuple(side), sizes) for side in cells), count=int(sizes.prod()))
 
@@ -94,24 +97,26 @@ def go_together(real: Rows, columns: Sequence[Column]) -> bool:
         return abs(_correlation(real)) > _CORRELATED
     from scipy.stats.contingency import association, crosstab
 
-    return float(association(crosstab(*_parts(real, real, columns)).count)) > _ASSOCIATED
+    return float(association(crosstab(*_parts(real, [_edges(real[:, k]) for k in range(2)], columns)).count)) > _ASSOCIATED
 
 
 def _correlation(rows: Rows) -> float:
     return float(np.corrcoef(rows[~np.isnan(rows).any(axis=1)].T)[0, 1])
 
 
-def _parts(rows: Rows, bounds: Rows, columns: Sequence[Column]) -> NDArray[np.int64]:
-    """Of each column (N, D) the index of a category's value, or of the part that a number lies in of ten of the range of `bounds`; 0 where
-    it is missing: (D, N).
-    """
+def _edges(values: Rows) -> Rows:
+    """Of ten equal parts of the range of a column's values (N,)."""
+    return np.asarray(np.histogram_bin_edges(values[~np.isnan(values)]))
+
+
+def _parts(rows: Rows, edges: Sequence[Rows], columns: Sequence[Column]) -> NDArray[np.int64]:
+    """Of each column (N, D) the index of a category's value, or of the part that a number lies in; 0 where it is missing: (D, N)."""
 
     def of(k: int, column: Column) -> NDArray[np.int64]:
         values = rows[:, k]
         if column.categories is not None:
             return values.astype(np.int64)
-        edges = np.histogram_bin_edges(bounds[~np.isnan(bounds[:, k]), k])
-        return np.where(np.isnan(values), 0, np.digitize(values, edges)).astype(np.int64)
+        return np.where(np.isnan(values), 0, np.digitize(values, edges[k])).astype(np.int64)
 
     return np.stack([of(k, column) for k, column in enumerate(columns)])
 
