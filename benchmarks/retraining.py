@@ -110,7 +110,7 @@ class Record:
         for title, of in self.curves.items():
             cases.setdefault(title.rpartition(", seed ")[0], []).append(of)
         rows = -(-len(cases) // _ACROSS)
-        figure = Figure(figsize=(5.2 * _ACROSS, 3.6 * rows), layout="constrained")
+        figure = Figure(figsize=(4.6 * _ACROSS, 3.2 * rows), layout="constrained")
         panels = figure.subplots(rows, _ACROSS, squeeze=False).flat
         for (case, seeds), panel in zip(cases.items(), panels, strict=False):  # cases first: what they leave of the panels stays empty
             for number, name in enumerate(seeds[0]):
@@ -118,7 +118,8 @@ class Record:
                 shares = np.arange(1, found.shape[1] + 1) / POINTS
                 panel.plot(shares, found.T, color=f"C{number}", linewidth=0.7, alpha=0.4)
                 panel.plot(shares, np.median(found, axis=0), color=f"C{number}", linewidth=2, label=name)
-            panel.set(title=f"{case} ({len(seeds)} seeds)" if len(seeds) > 1 else f"{case} (one seed)", xlim=(0, 1))
+            panel.set_title(f"{case} ({len(seeds)} seeds)" if len(seeds) > 1 else f"{case} (one seed)", fontsize="small")
+            panel.set_xlim(0, 1)
             if min(min(scores) for of in seeds for scores in of.values()) > 0:
                 panel.set_yscale("log")
             panel.grid(alpha=0.25)
