@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import gc
 import os
 import signal
 import sys
@@ -12,7 +11,7 @@ from collections.abc import Callable, Mapping
 from gan_core.errors import ConfigError, GantryError
 from tasks.graph import dvc_files
 from tasks.params import Entry, load_entry
-from tasks.system.imports import all_imported
+from tasks.system.imports import all_imported, nothing_to_collect
 from tasks.system.memory import keep_what_is_freed
 from tasks.system.processes import OWN_CODE, die_with, is_orphan_of_dvc
 from tasks.workspace import Workspace, current
@@ -53,7 +52,7 @@ def stage_main(stage: Callable[[Workspace, str, Entry], object]) -> None:
         print("interrupted", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
     finally:
-        gc.freeze()  # nor are they, and what was imported since, when the interpreter ends: that took one to two seconds
+        nothing_to_collect()
 
 
 def report(error: GantryError | OSError) -> int:

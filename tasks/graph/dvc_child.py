@@ -11,7 +11,6 @@ none of DVC's files, locks and threads.
 
 from __future__ import annotations
 
-import gc
 import importlib
 import json
 import os
@@ -21,7 +20,7 @@ import sys
 from types import FrameType
 from typing import Any
 
-from tasks.system.imports import all_imported
+from tasks.system.imports import all_imported, nothing_to_collect
 from tasks.system.processes import die_with
 from tasks.workspace import GRAPH
 
@@ -130,7 +129,7 @@ def main(forks_the_stage: bool = False) -> None:
         run._run = partial(_waiting.run, run._run)
     all_imported()
     code = dvc(sys.argv[2:])
-    gc.freeze()  # as at the end of a stage
+    nothing_to_collect()
     sys.exit(code)
 
 

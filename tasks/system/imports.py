@@ -35,6 +35,17 @@ def all_imported() -> None:
     gc.freeze()
 
 
+def nothing_to_collect() -> None:
+    """Spare the interpreter its last search for garbage, half a second to two, in a process of ours that has done its work.
+
+    Not where Triton is loaded, as by PyTorch's builds for GPUs: what it does not find then, Triton's bindings would print as leaked.
+    """
+    if "triton._C.libtriton" in sys.modules:
+        gc.unfreeze()
+    else:
+        gc.freeze()
+
+
 @contextmanager
 def loaded_when_used(*names: str) -> Iterator[None]:
     """Modules of these names that are imported inside are loaded with the first look into them, as Python's `LazyLoader` has it."""

@@ -101,3 +101,17 @@ assert not unused & set(sys.modules), sys.modules.keys()
 import sqlalchemy, boto3
 """
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.parametrize("with_triton", [False, True])
+def test_nothing_is_collected_at_the_end_unless_triton_would_print_it_as_leaked(with_triton: bool) -> None:
+    program = f"""
+import gc, sys, types
+from tasks.system.imports import all_imported, nothing_to_collect
+all_imported()
+if {with_triton}:
+    sys.modules["triton._C.libtriton"] = types.ModuleType("libtriton")
+nothing_to_collect()
+assert (gc.get_freeze_count() == 0) is {with_triton}
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
