@@ -678,6 +678,9 @@ def serve(
     host: Annotated[str, typer.Option(help="Any other address than loopback takes a token, in GANTRY_SERVE_TOKEN.")] = "127.0.0.1",
     waiting: Annotated[int, typer.Option(min=1, help="Requests that may wait; what comes then is answered with 429.")] = 128,
     challenger: Annotated[str, typer.Option(metavar="SHARE", help="Share of the requests that the challenger draws, such as 10%.")] = "0",
+    shadow: Annotated[
+        str, typer.Option(metavar="SHARE", help="Share that the challenger draws after the answer, to be compared in /metrics alone.")
+    ] = "0",
     provenance: Annotated[
         bool, typer.Option("--provenance/--no-provenance", help="Whether pictures say in their metadata what drew them.")
     ] = True,
@@ -691,7 +694,8 @@ def serve(
         from tasks.serving.run import limits_of, share_of
         from tasks.serving.run import serve as run
 
-    run(current(), name, host, port, limits_of(host, waiting, provenance, sign=sign), typer.echo, share_of(challenger))
+    shares = share_of(challenger, "--challenger"), share_of(shadow, "--shadow", of_all=True)
+    run(current(), name, host, port, limits_of(host, waiting, provenance, sign=sign), typer.echo, *shares)
 
 
 @app.command(

@@ -10,9 +10,11 @@ import random
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
+from starlette.background import BackgroundTask
 from starlette.datastructures import Headers, MutableHeaders, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
@@ -20,7 +22,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import Message, Receive, Scope, Send
 
-from gan_core.errors import GantryError
+from gan_core.errors import ConfigError, GantryError
 from gan_core.generator import Generator, GeneratorConfig, Order, Samples
 from tasks import kinds
 from tasks.credentials import Signer
@@ -33,6 +35,7 @@ from tasks.serving.champion import Champion, Served
 from tasks.serving.described import openapi, page
 from tasks.serving.kept import Keeper
 from tasks.serving.metrics import TYPE, Metrics
+from tasks.serving.shadow import Shadow
 from tasks.validation.formats import is_plain
 from tasks.workspace import Workspace
 
@@ -96,7 +99,13 @@ class Server:
     """One generator's server, as an ASGI application; started and ended by the ASGI lifespan."""
 
     def __init__(
-        self, workspace: Workspace, name: str, limits: Limits = Limits(), look_every: float = 5.0, challenger: float = 0.0
+        self,
+        workspace: Workspace,
+        name: str,
+        limits: Limits = Limits(),
+        look_every: float = 5.0,
+        challenger: float = 0.0,
+        shadow: float = 0.0,
     ) -> None:
         """Load the champion.
 
@@ -105,16 +114,20 @@ class Server:
             name: of the generator.
             limits: on what is taken.
             look_every: seconds after which the registry is asked whether the champion is another one.
-            challenger: share of the requests that the challenger draws, where there is one.
+            challenger: share of the requests that the challenger draws in the champion's place, where there is one.
+            shadow: share of the requests that it draws after the champion, to be compared alone; not beside `challenger`.
 
         Raises:
-            ConfigError: there is none.
+            ConfigError: there is no champion, or both shares are given.
             DataError: its files are missing or damaged.
             RegistryError: the registry cannot be reached.
         """
-        self.champion = Champion(workspace, name, lambda served: self.metrics.swaps.inc(), challenger)
+        if challenger and shadow:
+            raise ConfigError("--challenger and --shadow: what is answered by the challenger needs no shadow of it; give one of them")
+        self.champion = Champion(workspace, name, lambda served: self.metrics.swaps.inc(), challenger or shadow)
         self.batcher = Batcher(limits.waiting, limits.samples, self._on_batch, limits.threads)
         self.metrics = Metrics(lambda: self.batcher.waiting, lambda: self.champion.served.number, lambda: self.champion.trouble is None)
+        self._shadow = Shadow(self.metrics, lambda: self.batcher.waiting) if shadow else None
         self._limits, self._look_every = limits, look_every
         self.keeper = Keeper(workspace.served(name))
         self._decoder = asyncio.Semaphore(1)
@@ -136,7 +149,7 @@ class Server:
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
-        with self.batcher:
+        with self.batcher, self._shadow or nullcontext():
             self.champion.follow(self._look_every)
             self.keeper.begin()
             await send({"type": "lifespan.startup.complete"})
@@ -208,7 +221,9 @@ class Server:
         if served.generator.config.inputs is not None:
             given, order = await self._decoded(asked, served.generator.config)
 
-        def answer(drawn_by: Served, samples: Samples) -> tuple[int, bytes]:
+        picked = self.champion.picked() if self._shadow is None else lambda: self.champion.served
+
+        def answer(drawn_by: Served, samples: Samples, seconds: float) -> tuple[Served, bytes, Samples, float]:
             origin = None
             if self._limits.provenance:
                 ask = kinds.of(drawn_by.generator.config.kind).ask
@@ -216,14 +231,19 @@ class Server:
             config = drawn_by.generator.config
             plain = config.inputs is None and not (asked.said["truncation"] or asked.said["walk"])  # pictures of clients are not kept
             self.keeper.add(drawn_by.number, config.sha256, samples, config.classes, plain)
-            return drawn_by.number, encoded(drawn_by.generator, drawn_by.number, samples, form, given, origin, self._limits.signer)
+            content = encoded(drawn_by.generator, drawn_by.number, samples, form, given, origin, self._limits.signer)
+            return drawn_by, content, samples, seconds
 
         began = time.monotonic()
-        version, content = await asyncio.wrap_future(self.batcher.submit(self.champion.picked(), asked.count, order, answer))
+        drawn_by, content, samples, seconds = await asyncio.wrap_future(self.batcher.submit(picked, asked.count, order, answer))
+        version = drawn_by.number
         self.keeper.took(version, time.monotonic() - began)
         self.metrics.drawn.labels(str(version)).inc()
         self.metrics.samples.labels(str(version)).inc(asked.count)
-        return Response(content, media_type=form, headers={"x-gantry-version": str(version), "vary": "Accept"})
+        after = None
+        if self._shadow is not None and (challenger := self.champion.turn()) is not None:
+            after = BackgroundTask(self._shadow.compare, challenger, drawn_by, order, samples, seconds)
+        return Response(content, media_type=form, headers={"x-gantry-version": str(version), "vary": "Accept"}, background=after)
 
     async def _decoded(self, asked: Asked, config: GeneratorConfig) -> tuple[Inputs, Callable[[Generator], Order]]:
         """Pictures, decoded one request at a time beside what is drawn; and the order for what is to be made of them."""

@@ -37,7 +37,7 @@ class _Job:
     served: Callable[[], Served]
     count: int
     order: Callable[[Generator], Order]
-    answer: Callable[[Served, Samples], Any]
+    answer: Callable[[Served, Samples, float], Any]
     future: Future[Any] = field(default_factory=Future)
 
 
@@ -79,7 +79,7 @@ class Batcher:
         served: Callable[[], Served],
         count: int,
         order: Callable[[Generator], Order],
-        answer: Callable[[Served, Samples], Any],
+        answer: Callable[[Served, Samples, float], Any],
     ) -> Future[Any]:
         """Have samples drawn.
 
@@ -87,7 +87,7 @@ class Batcher:
             served: the version to draw from, asked when it is drawn.
             count: how many.
             order: makes the order for the version that will draw it.
-            answer: what the future is to give, made of that version and the samples.
+            answer: what the future is to give, made of that version, the samples, and the seconds of the pass that drew them.
 
         Raises:
             QueueFullError: too much waits.
@@ -141,8 +141,10 @@ class Batcher:
                 self._rate = 0.8 * self._rate + 0.2 * count / seconds if self._rate else count / seconds
 
     def _draw(self, served: Served, group: list[tuple[_Job, Order]]) -> None:
+        start = time.monotonic()
         try:
             drawn = served.generator.draw([order for _, order in group])
+            seconds = time.monotonic() - start
             self._on_batch(len(group), sum(len(order) for _, order in group))
         except Exception as error:
             for job, _ in group:
@@ -151,7 +153,7 @@ class Batcher:
         answers: list[Callable[[], None]] = []
         for (job, _), samples in zip(group, drawn, strict=True):
             try:
-                answers.append(partial(job.future.set_result, job.answer(served, samples)))
+                answers.append(partial(job.future.set_result, job.answer(served, samples, seconds)))
             except Exception as error:
                 answers.append(partial(job.future.set_exception, error))
         # All at once, since whoever waits for one would take turns with this thread.

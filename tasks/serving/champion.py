@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gan_core.errors import ConfigError, GantryError
+from gan_core.errors import ConfigError, GantryError, RegistryError
 from gan_core.generator import Generator, GeneratorConfig
 from tasks.records.registry import CHALLENGER, CHAMPION, Registry, resolve
 from tasks.serving.answers import forms
@@ -48,7 +48,8 @@ class Served:
 class Champion:
     """The champion of a generator, followed: `served` is the version in use, `trouble` what keeps it from being the champion.
 
-    Beside it, `challenger` is the version of that alias, where a share of the requests is for it and it can stand in for the champion.
+    Beside it, `challenger` is the version of that alias, where a share of the requests is for it, it can be loaded, and it can stand in for
+    the champion.
     """
 
     def __init__(
@@ -80,12 +81,17 @@ class Champion:
 
     def picked(self) -> Callable[[], Served]:
         """What the next request is drawn from, asked when it is drawn: the challenger each so many requests, otherwise the champion."""
-        if self.challenger is not None:
-            self._due += self._share
-            if self._due >= 1:
-                self._due -= 1
-                return lambda: self.challenger or self.served
-        return lambda: self.served
+        return (lambda: self.served) if self.turn() is None else lambda: self.challenger or self.served
+
+    def turn(self) -> Served | None:
+        """The challenger, each so many times that this is asked; None: it has none, or it is not its turn."""
+        if self.challenger is None:
+            return None
+        self._due += self._share
+        if self._due < 1:
+            return None
+        self._due -= 1
+        return self.challenger
 
     def look(self) -> None:
         """Ask where the alias stands, and change to the version that it names. Without one that can be loaded, the present one goes on."""
@@ -116,12 +122,18 @@ class Champion:
         if number is None:
             self.challenger = None
         elif number != self._passed_over and (self.challenger is None or self.challenger.number != number):
-            found = Served.load(self._registry, self._registry.version(self.served.name, number))
-            misfit = _misfit(found.generator.config, self.served.generator.config)
+            try:
+                found = Served.load(self._registry, self._registry.version(self.served.name, number))
+                misfit = _misfit(found.generator.config, self.served.generator.config)
+            except RegistryError:
+                raise
+            except Exception as error:  # the champion goes on without it
+                misfit = f"cannot be loaded ({error})"
             self.challenger, self._passed_over = (None, number) if misfit else (found, 0)
-            log.info(
-                "version %d, the challenger, %s", number, f"gets no requests: it {misfit}" if misfit else f"gets {self._share:.0%} of them"
-            )
+            if misfit:
+                log.warning("version %d, the challenger, gets no requests: it %s", number, misfit)
+            else:
+                log.info("version %d, the challenger, gets %.0f%% of the requests", number, 100 * self._share)
 
     def _trouble(self, said: str | None) -> None:
         if said != self.trouble:

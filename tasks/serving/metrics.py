@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, Summary, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 TYPE = CONTENT_TYPE_LATEST
@@ -25,6 +25,14 @@ class Metrics:
         self.together = Histogram("gantry_pass_requests", "Requests drawn in one pass.", buckets=_SIZES, registry=registry)
         self.in_pass = Histogram("gantry_pass_samples", "Samples drawn in one pass.", buckets=_SIZES, registry=registry)
         self.swaps = Counter("gantry_swaps", "Changes to another version.", registry=registry)
+        self.shadow_seconds = Histogram(
+            "gantry_shadow_seconds", "Of the passes that drew what was compared.", ["version"], buckets=_SECONDS, registry=registry
+        )
+        self.shadow_means = Summary(
+            "gantry_shadow_mean", "Means of what both drew for a request.", ["version", "measure"], registry=registry
+        )
+        self.shadow_failures = Counter("gantry_shadow_failures", "Requests at which the shadow failed.", ["version"], registry=registry)
+        self.shadow_dropped = Counter("gantry_shadow_dropped", "Requests of its share that the shadow let go.", registry=registry)
         Gauge("gantry_waiting", "Requests that wait.", registry=registry).set_function(waiting)
         Gauge("gantry_version", "The version in use.", registry=registry).set_function(version)
         Gauge("gantry_is_champion", "1 while that is the champion, as far as is known.", registry=registry).set_function(is_champion)

@@ -40,18 +40,24 @@ def limits_of(host: str, waiting: int, provenance: bool = True, variable: str = 
     return Limits(waiting=waiting, token=token, variable=variable, provenance=provenance, signer=signer, hosts=() if token else LOOPBACK)
 
 
-def share_of(text: str) -> float:
+def share_of(text: str, option: str, of_all: bool = False) -> float:
     """A share, written as 10% or 0.1.
 
+    Args:
+        text: that was given.
+        option: with which it was.
+        of_all: whether it may be the whole.
+
     Raises:
-        ConfigError: it is none, or not from 0 to below 1.
+        ConfigError: it is none, or not from 0 to below 1, or to 1.
     """
     try:
         share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
     except ValueError:
         share = -1.0
-    if not 0 <= share < 1:
-        raise ConfigError(f"--challenger {text[:80]}: is no share of the requests; write 10% or 0.1, below 100%")
+    if not (0 <= share < 1 or (of_all and share == 1)):
+        most = "at most" if of_all else "below"
+        raise ConfigError(f"{option} {text[:80]}: is no share of the requests; write 10% or 0.1, {most} 100%")
     return share
 
 
@@ -69,7 +75,14 @@ def listening(host: str, port: int) -> socket.socket:
 
 
 def serve(
-    workspace: Workspace, name: str, host: str, port: int, limits: Limits, say: Callable[[str], None], challenger: float = 0.0
+    workspace: Workspace,
+    name: str,
+    host: str,
+    port: int,
+    limits: Limits,
+    say: Callable[[str], None],
+    challenger: float = 0.0,
+    shadow: float = 0.0,
 ) -> None:
     """Serve the champion of a generator until the process is told to end; what is asked by then is answered.
 
@@ -80,10 +93,11 @@ def serve(
         port: 0 for a free one.
         limits: from `limits_of`.
         say: told where it listens, as a line.
-        challenger: share of the requests that the challenger draws.
+        challenger: share of the requests that the challenger draws in the champion's place.
+        shadow: share of the requests that it draws after the champion, to be compared alone.
 
     Raises:
-        ConfigError: there is no champion, or the port is taken.
+        ConfigError: there is no champion, the port is taken, or both shares are given.
         DataError: the champion's files are missing or damaged.
         RegistryError: the registry cannot be reached.
     """
@@ -98,7 +112,7 @@ def serve(
         limits = replace(limits, threads=max(1, cores.usable() // torch.get_num_threads()))
         keep_what_is_freed(_KEPT)
         sys.setswitchinterval(0.001)  # the thread that draws holds up those that read and write no longer than this
-        server = Server(workspace, name, limits, challenger=challenger)
+        server = Server(workspace, name, limits, challenger=challenger, shadow=shadow)
         served = server.champion.served
         all_imported()
         how = "requests share passes" if served.together else "each request is drawn by itself, as its samples depend on their batch"

@@ -37,7 +37,7 @@ class Scene:
         self.batcher = Batcher(128, 10_000, lambda requests, samples: self.passes.append((requests, samples)), threads=2)
         served = Served("tiny", 1, self.generator, (), together=True)
         self.asked = [
-            lambda n=n: self.batcher.submit(lambda: served, n, lambda it: it.order(n), lambda _, drawn: len(drawn.samples))
+            lambda n=n: self.batcher.submit(lambda: served, n, lambda it: it.order(n), lambda _, drawn, seconds: len(drawn.samples))
             for n in (1, 2, 3)
         ]
 

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 import zipfile
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
@@ -25,6 +26,7 @@ from real_mlflow import tiny_generator
 from served import NAME, STRICT, Registered, running
 from signing import write_certificate
 
+from gan_core.generator import Order, Samples
 from tasks.credentials import CERTIFICATE, KEY, checked
 from tasks.provenance import Origin, claim
 from tasks.sample_files import write_samples
@@ -192,7 +194,10 @@ class TestTogether:
         held = threading.Event()
         with running(server) as client, ThreadPoolExecutor(9) as clients:
             first = server.batcher.submit(
-                lambda: server.champion.served, 1, lambda generator: held.wait(30) and generator.order(1), lambda served, samples: None
+                lambda: server.champion.served,
+                1,
+                lambda generator: held.wait(30) and generator.order(1),
+                lambda served, samples, seconds: None,
             )
             while server.batcher.waiting:  # or it would be drawn with some of the others
                 time.sleep(0.01)
@@ -210,7 +215,10 @@ class TestTogether:
         held = threading.Event()
         with running(server) as client, ThreadPoolExecutor(9) as clients:
             server.batcher.submit(
-                lambda: server.champion.served, 1, lambda generator: held.wait(30) and generator.order(1), lambda served, samples: None
+                lambda: server.champion.served,
+                1,
+                lambda generator: held.wait(30) and generator.order(1),
+                lambda served, samples, seconds: None,
             )
             while server.batcher.waiting:
                 time.sleep(0.01)
@@ -325,10 +333,144 @@ class TestChallenger:
         from gan_core.errors import ConfigError
         from tasks.serving.run import share_of
 
-        assert (share_of("10%"), share_of("0.25"), share_of("0")) == (0.1, 0.25, 0.0)
+        assert [share_of(text, "--challenger") for text in ("10%", "0.25", "0")] == [0.1, 0.25, 0.0]
+        assert share_of("100%", "--shadow", of_all=True) == 1
         for text in ("100%", "-1%", "ten", "nan", "1"):
-            with pytest.raises(ConfigError, match=r"write 10% or 0\.1"):
-                share_of(text)
+            with pytest.raises(ConfigError, match=r"--challenger .* write 10% or 0\.1, below 100%"):
+                share_of(text, "--challenger")
+        with pytest.raises(ConfigError, match=r"--shadow 101%: .* at most 100%"):
+            share_of("101%", "--shadow", of_all=True)
+
+    def test_one_that_cannot_be_loaded_gets_no_requests(self, shadowed: Registered, caplog: pytest.LogCaptureFixture) -> None:
+        files = sorted(shadowed.workspace.root.rglob("generator.safetensors"), key=lambda path: path.stat().st_mtime_ns)
+        kept = files[0].read_bytes()
+        files[0].write_bytes(b"damaged")
+        try:
+            with running(Server(shadowed.workspace, NAME, STRICT, look_every=3_600, challenger=0.5)) as client:
+                assert client.get("/ready").json()["challenger"] is None
+                assert {ask(client, n=1).headers["x-gantry-version"] for _ in range(4)} == {"2"}
+        finally:
+            files[0].write_bytes(kept)
+        assert "version 1, the challenger, gets no requests: it cannot be loaded" in caplog.text
+
+
+class TestShadow:
+    def test_draws_what_was_asked_and_nobody_gets_it(self, shadowed: Registered) -> None:
+        server = Server(shadowed.workspace, NAME, STRICT, look_every=3_600, shadow=1.0)
+        with running(server) as client:
+            for seed in range(3):
+                answer = ask(client, n=4, seed=seed, label="dog")
+                assert answer.headers["x-gantry-version"] == "2"
+                np.testing.assert_array_equal(arrays(answer)["images"], tiny_generator(1).sample(4, seed=seed, label="dog").samples)
+                settled(server, client, seed + 1)
+            told = read(client)
+        asked = [("1", 0), ("2", 1)]  # versions, and the seeds of their weights
+        for version, weights in asked:
+            levels = [tiny_generator(weights).sample(4, seed=seed, label="dog").samples.mean() for seed in range(3)]
+            measured = {"version": version, "measure": "brightness"}
+            assert told("gantry_shadow_mean_sum", measured) == pytest.approx(sum(levels), rel=1e-4)
+            assert told("gantry_shadow_mean_count", measured) == told("gantry_shadow_seconds_count", {"version": version}) == 3
+            assert told("gantry_shadow_seconds_sum", {"version": version}) > 0
+        assert told("gantry_samples_total", {"version": "1"}) is None
+        assert told("gantry_shadow_dropped_total", {}) == 0
+
+    def test_gives_way_where_requests_wait_where_it_draws_and_to_what_is_large(self, shadowed: Registered) -> None:
+        server = Server(shadowed.workspace, NAME, STRICT, look_every=3_600, shadow=1.0)
+        held, begun = threading.Event(), threading.Event()
+        challenger = server.champion.challenger
+        assert challenger is not None
+        draw = challenger.generator.draw
+
+        def slow(orders: Sequence[Order]) -> list[Samples]:
+            begun.set()
+            assert held.wait(60)
+            return draw(orders)
+
+        with pytest.MonkeyPatch.context() as patch, running(server) as client:
+            patch.setattr(challenger.generator, "draw", slow)
+            assert ask(client, n=1).status_code == 200
+            assert begun.wait(60)
+            answers = [ask(client, n=1, seed=seed).status_code for seed in range(3)]  # not held up by what the shadow does
+            while read(client)("gantry_shadow_dropped_total", {}) != 3:
+                time.sleep(0.01)
+            held.set()
+            settled(server, client, 4)
+            answers.append(ask(client, n=257).status_code)
+            patch.setattr(type(server.batcher), "waiting", property(lambda batcher: 1))
+            answers.append(ask(client, n=1).status_code)
+            settled(server, client, 6)
+            told = read(client)
+        assert answers == [200] * 5  # beside the one that the shadow drew
+        assert told("gantry_shadow_dropped_total", {}) == 5
+        assert told("gantry_shadow_seconds_count", {"version": "1"}) == 1
+
+    def test_a_challenger_that_breaks_or_goes_harms_no_answer(self, shadowed: Registered, caplog: pytest.LogCaptureFixture) -> None:
+        from tasks.records.registry import Registry
+
+        server = Server(shadowed.workspace, NAME, STRICT, look_every=3_600, shadow=1.0)
+        challenger = server.champion.challenger
+        assert challenger is not None
+
+        def broken(*_: Any) -> None:
+            raise RuntimeError("no such kernel")
+
+        registry = Registry.open(shadowed.workspace)
+        with pytest.MonkeyPatch.context() as patch, running(server) as client:
+            patch.setattr(challenger.generator.network, "forward", broken)
+            for count in (1, 2):
+                assert ask(client, n=1).status_code == 200
+                settled(server, client, count)
+            told = read(client)
+            assert told("gantry_shadow_failures_total", {"version": "1"}) == 2
+            assert told("gantry_shadow_seconds_count", {"version": "2"}) is None  # nothing was compared
+            registry.client.delete_registered_model_alias(NAME, "challenger")
+            try:
+                server.champion.look()
+                assert ask(client, n=1).status_code == 200
+            finally:
+                registry.client.set_registered_model_alias(NAME, "challenger", "1")
+        assert caplog.text.count("version 1, the challenger, failed") == caplog.text.count("RuntimeError: no such kernel") == 1
+
+    def test_is_refused_beside_answers_of_the_challenger(self, shadowed: Registered) -> None:
+        from gan_core.errors import ConfigError
+
+        with pytest.raises(ConfigError, match=r"--challenger and --shadow: .* give one of them"):
+            Server(shadowed.workspace, NAME, challenger=0.1, shadow=0.1)
+
+
+@pytest.fixture(scope="module")
+def shadowed(tmp_path_factory: pytest.TempPathFactory, mlflow_database: Path) -> Registered:
+    """Version 2 is the champion and version 1 the challenger."""
+    from tasks.records.registry import Registry
+
+    registered = Registered(tmp_path_factory.mktemp("shadowed") / "workspace", mlflow_database)
+    first, _ = registered.add(tiny_generator(0)), registered.add(tiny_generator(1))
+    Registry.open(registered.workspace).client.set_registered_model_alias(NAME, "challenger", str(first))
+    return registered
+
+
+def settled(server: Server, client: httpx.Client, answers: int) -> None:
+    """Wait until the shadow has done with so many answers, and draws nothing."""
+    assert server._shadow is not None
+    for _ in range(6_000):
+        told = read(client)
+        compared, failed = (told(name, {"version": "1"}) or 0 for name in ("gantry_shadow_seconds_count", "gantry_shadow_failures_total"))
+        done = compared + failed + (told("gantry_shadow_dropped_total", {}) or 0)
+        if done == answers and (server._shadow._drawing is None or server._shadow._drawing.done()):
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"the shadow has done with {done:g} of {answers} answers")
+
+
+def read(client: httpx.Client) -> Callable[[str, dict[str, str]], float | None]:
+    """What /metrics says of a name and labels; None where it says nothing."""
+    from prometheus_client.parser import text_string_to_metric_families
+
+    text = client.get("/metrics").text
+    values = {
+        (one.name, *sorted(one.labels.items())): one.value for family in text_string_to_metric_families(text) for one in family.samples
+    }
+    return lambda name, labels: values.get((name, *sorted(labels.items())))
 
 
 class TestWatched:
