@@ -416,20 +416,22 @@ def sample(
         ),
     ] = None,
     provenance: Annotated[
-        bool, typer.Option("--provenance/--no-provenance", help="Whether pictures say in their metadata what drew them.")
+        bool, typer.Option("--provenance/--no-provenance", help="Whether pictures and sounds say in their metadata what drew them.")
     ] = True,
     sign: Signed = False,
     identify: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Draw nothing new: say what drew this picture, and whether that draws it again.", show_default=False
+            metavar="FILE",
+            help="Draw nothing new: say what drew this picture or sound, and whether that draws it again.",
+            show_default=False,
         ),
     ] = None,
 ) -> None:
     """Draw samples from a generator, or have it translate or restore pictures."""
     if identify is not None:
         if (count, seed, label, where, prompt, truncation, walk) != (None, None, None, None, None, None, False):
-            raise ConfigError("--identify: the picture says how it was drawn; leave all but --from, --input and --tile out")
+            raise ConfigError("--identify: the file says how it was drawn; leave all but --from, --input and --tile out")
         _identify(identify, reference, source, given, tile)
         return
     if (reference is None) == (source is None):
@@ -558,7 +560,7 @@ def _named(reference: str | None, source: Path | None) -> tuple[str, int | None,
 
 
 def _identify(file: Path, reference: str | None, source: Path | None, given: Path | None, tile: int | None) -> None:
-    """Ends with 1 where the generator that a picture names does not draw it, or its signature does not hold."""
+    """Ends with 1 where the generator that a file names does not draw it, or its signature does not hold."""
     from gan_core.kinds.pixels import Pixels
     from tasks.credentials import checked
     from tasks.inputs import read_inputs
@@ -682,7 +684,7 @@ def serve(
         str, typer.Option(metavar="SHARE", help="Share that the challenger draws after the answer, to be compared in /metrics alone.")
     ] = "0",
     provenance: Annotated[
-        bool, typer.Option("--provenance/--no-provenance", help="Whether pictures say in their metadata what drew them.")
+        bool, typer.Option("--provenance/--no-provenance", help="Whether pictures and sounds say in their metadata what drew them.")
     ] = True,
     sign: Signed = False,
 ) -> None:

@@ -1,8 +1,8 @@
-"""What drew a picture, in the picture's own metadata; and whether drawing it again gives it.
+"""What drew a picture or a sound, in the file's own metadata; and whether drawing it again gives it.
 
 PNG has it in text chunks, JPEG and WebP in EXIF (`Software`, `ImageDescription`), TIFF, which only pictures translated whole are written
-as, in its `ImageDescription`. Beside it stands in all but TIFF, as XMP, what the IPTC has for pictures by a trained model
-(Photo Metadata Standard 2023.1, Digital Source Type), which other programs look for.
+as, in its `ImageDescription`, WAV (RIFF INFO) and FLAC (Vorbis comments) as their comment. Beside it stands in pictures but TIFF, as XMP,
+what the IPTC has for those by a trained model (Photo Metadata Standard 2023.1, Digital Source Type), which other programs look for.
 """
 
 from __future__ import annotations
@@ -33,20 +33,26 @@ from tasks.params import NAME
 from tasks.sources.raw import safe_path
 
 if TYPE_CHECKING:
+    from soundfile import SoundFile
+
     from gan_core.generator import Generator, Order
     from tasks.inputs import Inputs
 
 STAMPED = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
 """Forms of pictures that hold it, by their suffix, as Pillow names them."""
+HEARD = {".wav": "wav", ".flac": "flac"}
+"""Forms of sounds that hold it, by their suffix, as libsndfile names them."""
 FAITHFUL: Mapping[str, Mapping[str, Any]] = {"png": {}, "jpeg": {"quality": 95, "subsampling": 0}, "webp": {"lossless": True}}
 """How Pillow writes each of these forms."""
 TOLERANCE = 12.0
 """Mean difference, of 255 levels, in any block of 8 x 8 pixels, up to which a picture that was compressed with losses is the same."""
 _ROUNDING = 1  # level that other numbers of threads may make
+_ROUNDING_HEARD = 16  # the same of a sound's 32,768; weights changed by a millionth make 2
 _KEY = "gantry"
 _MOST_TEXT = 16 * 2**10
+_MOST_COMMENT = 2_000  # bytes; libsndfile reads no longer one of a WAV
 _MOST_BYTES = 64 * 2**20
-_MOST_PIXELS = 50_000_000
+_MOST_PIXELS = 50_000_000  # and values of a sound
 _MOST_TILE = 4096  # pixels; a file's word alone makes no larger ones, which might take more memory than there is
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _SHA256 = re.compile("[0-9a-f]{64}")
@@ -73,7 +79,7 @@ class Origin:
     """As a request to `gantry serve` says it; of a picture that was translated `{"label": "dark"}`, where that was asked, and of one that
     was translated whole `{"tile": 512}`, in pixels. None where nothing was asked, or it is too long to be kept."""
     index: int | None = None
-    """Of the sample that the picture shows; None: it shows all of them."""
+    """Of the sample that the file shows; None: it shows all of them."""
     gantry: str = ""
 
     @classmethod
@@ -113,17 +119,17 @@ class Origin:
         label = None if self.asked is None else self.asked.get("label")
         return label if isinstance(label, str) else None
 
-    def text(self, index: int | None) -> str:
-        """The same of one of the samples, as JSON in ASCII."""
+    def text(self, index: int | None, most: int = _MOST_TEXT) -> str:
+        """The same of one of the samples, as JSON in ASCII; without what was asked, where that makes it longer than `most`."""
         facts = {**vars(self), "index": index, "gantry": installed()}
         text = json.dumps(facts, sort_keys=True)
-        return text if len(text) <= _MOST_TEXT else json.dumps({**facts, "asked": None}, sort_keys=True)
+        return text if len(text) <= most else json.dumps({**facts, "asked": None}, sort_keys=True)
 
     @property
     def in_words(self) -> str:
         """For people; nothing in it is more than a line of printable text."""
         who = safe_path(self.name) if self.version is None else f"{self.name}, version {self.version}"
-        what = "the picture of all" if self.index is None else f"sample {self.index}"
+        what = "all that was asked for" if self.index is None else f"sample {self.index}"
         asked = "what was asked is not kept" if self.asked is None else safe_path(json.dumps(self.asked, ensure_ascii=False))[:400]
         to = "" if self.label is None else f", to {safe_path(self.label)[:100]}"
         said = f"{what}; {asked}" if self.tile is None else f"a picture translated whole{to}, in tiles of {self.tile} pixels"
@@ -173,6 +179,23 @@ def in_exif(exif: Image.Exif, text: str) -> dict[str, Any]:
     return {"exif": exif, "xmp": _XMP.encode()}
 
 
+def stamp_sound(path: Path, form: str, origin: Origin, index: int | None) -> None:
+    """Write into a sound's metadata what drew it; its values stay as they are.
+
+    Args:
+        path: of 16 bits and one channel.
+        form: of the values of `HEARD`.
+        origin: what drew it.
+        index: as of `Origin`.
+    """
+    import soundfile
+
+    wave, rate = soundfile.read(path, dtype="int16")
+    with soundfile.SoundFile(path, "w", samplerate=rate, channels=1, subtype="PCM_16", format=form) as file:
+        file.software, file.comment = f"Gantry {installed()}", origin.text(index, _MOST_COMMENT)
+        file.write(wave)
+
+
 @dataclass(frozen=True)
 class Identified:
     """A file beside what is drawn again by what it names."""
@@ -182,13 +205,17 @@ class Identified:
 
 
 def claim(path: Path) -> Origin:
-    """What a file's metadata claim; not a pixel is decoded.
+    """What a file's metadata claim; not a pixel or sound is decoded.
 
     Raises:
         ConfigError: it is not there.
-        DataError: it is too large, no PNG, JPEG, WebP or TIFF, or claims nothing.
+        DataError: it is too large, no PNG, JPEG, WebP, TIFF, WAV or FLAC, or claims nothing.
     """
-    text = _of_tiff(path) if _is_tiff(path) else _opened(path)[1]
+    if _is_sound(path):
+        with _opened_sound(path) as file:
+            text = file.comment or None
+    else:
+        text = _of_tiff(path) if _is_tiff(path) else _opened(path)[1]
     if text is None:
         raise DataError(f"{path}: says nothing of what drew it")
     try:
@@ -198,7 +225,7 @@ def claim(path: Path) -> Origin:
 
 
 def compare(path: Path, origin: Origin, generator: Generator, given: Inputs | None = None) -> Identified:
-    """Draw again what `origin` says, and compare the pixels with those of the file.
+    """Draw again what `origin` says, and compare the pixels, or the values of a sound, with those of the file.
 
     Args:
         given: what was translated.
@@ -209,13 +236,17 @@ def compare(path: Path, origin: Origin, generator: Generator, given: Inputs | No
     """
     if (others := drawn_by_others(origin, generator)) is not None:
         return others
-    tiff = _is_tiff(path)
-    image = None if tiff else _opened(path)[0]
+    sound = _is_sound(path)
+    if sound and generator.config.kind != "sounds":
+        raise ConfigError(f"{path}: is a sound, and this generator draws {generator.config.kind}")
+    image = None if sound or _is_tiff(path) else _opened(path)[0]
     order = origin.order(generator) if given is None else generator.order_of(given.images, origin.label)
     if origin.index is not None:
         if origin.index >= len(order):
             raise ConfigError(f"{path}: says that it is sample {origin.index} of {len(order)}, and there is none of that number")
         order = _only(order, origin.index)
+    if sound:
+        return _same_sound(path, generator, order)
     if image is None:
         return _same_values(path, generator, order)
     if isinstance(generator.config.data, Pixels) and len(order) * math.prod(generator.config.shape[1:]) > image.width * image.height:
@@ -332,11 +363,66 @@ def same_pixels(found: NDArray[Any], again: NDArray[Any], span: float, lossy: bo
     return Identified(False, f"drawn again it is another picture: {said}")
 
 
+def _same_sound(path: Path, generator: Generator, order: Order) -> Identified:
+    """Whether a file has the sounds of an order, one after another."""
+    from gan_core.kinds.sounds import Sounds
+    from tasks.sounds import one_after_another, pause
+
+    rate = Sounds.of(generator.config.data).rate
+    length = len(order) * (generator.config.shape[1] + pause(rate)) - pause(rate)
+    with _opened_sound(path) as file:
+        if (file.frames, file.samplerate, file.channels) != (length, rate, 1):  # told before it is decoded, or anything drawn
+            has = f"{file.frames:,} values at {file.samplerate:,} Hz in {file.channels} channel{'s' if file.channels > 1 else ''}"
+            return Identified(False, f"drawn again it has {length:,} values at {rate:,} Hz in 1 channel, and the file has {has}")
+        if length > _MOST_PIXELS:
+            raise DataError(f"{path}: has {length:,} values; at most {_MOST_PIXELS:,} are looked at")
+        try:
+            found = file.read(dtype="int16")
+        except RuntimeError as error:
+            raise DataError(f"{path}: is broken ({error})") from None
+    if len(found) != length:
+        raise DataError(f"{path}: is broken: it ends early")
+    (again,) = generator.draw([order])
+    apart = np.subtract(found, one_after_another(again.samples, rate)[0], dtype=np.int32)
+    largest = int(np.abs(apart).max())
+    if largest == 0:
+        return Identified(True, "drawn again it is the same, to the value")
+    said = f"values differ by up to {largest:,} of 32,768"
+    if largest <= _ROUNDING_HEARD:
+        return Identified(True, f"drawn again it is the same but for rounding: {said}")
+    return Identified(False, f"drawn again it is another sound: {said}")
+
+
+def _opened_sound(path: Path) -> SoundFile:
+    """A sound of which nothing is decoded yet."""
+    import soundfile
+
+    _check_bytes(path)
+    try:
+        file = soundfile.SoundFile(path)
+    except RuntimeError:
+        raise DataError(f"{path}: is no WAV or FLAC that can be read") from None
+    if file.format.lower() not in HEARD.values():
+        file.close()
+        raise DataError(f"{path}: is no WAV or FLAC, but {file.format}")
+    return file
+
+
+def _is_sound(path: Path) -> bool:
+    head = _head(path)
+    return head.startswith((b"fLaC", b"ID3")) or (head[:4] == b"RIFF" and head[8:] == b"WAVE")  # a signed FLAC begins with an ID3 tag
+
+
 def _is_tiff(path: Path) -> bool:
+    return _head(path)[:4] in _TIFF
+
+
+def _head(path: Path) -> bytes:
+    """The bytes by which its form is told; none where there is no file."""
     if not path.is_file():
-        return False
+        return b""
     with path.open("rb") as file:
-        return file.read(4) in _TIFF
+        return file.read(12)
 
 
 def _of_tiff(path: Path) -> str | None:
@@ -357,7 +443,7 @@ def _of_tiff(path: Path) -> str | None:
 
 def _check_bytes(path: Path) -> None:
     if path.stat().st_size > _MOST_BYTES:
-        raise DataError(f"{path}: has more than {_MOST_BYTES // 2**20} MiB; no picture that is looked at has")
+        raise DataError(f"{path}: has more than {_MOST_BYTES // 2**20} MiB; no file that is looked at has")
 
 
 def _check_pixels(path: Path, width: int, height: int) -> None:
@@ -373,7 +459,7 @@ def _opened(path: Path) -> tuple[Image.Image, str | None]:
     except FileNotFoundError:
         raise ConfigError(f"--identify {path}: not there") from None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        raise DataError(f"{path}: is no PNG, JPEG or WebP that can be read") from None
+        raise DataError(f"{path}: is no PNG, JPEG, WebP, WAV or FLAC that can be read") from None
     _check_pixels(path, image.width, image.height)
     try:
         text = image.info.get(_KEY) if image.format == "PNG" else image.getexif().get(_DESCRIPTION)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from gan_core.errors import ConfigError
 from gan_core.files import replacing
 from tasks import kinds
-from tasks.provenance import STAMPED, stamped
+from tasks.provenance import HEARD, STAMPED, stamp_sound, stamped
 from tasks.samples import tiff_pages, write_tiff
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def write_samples(
         out: replaced if it is a file; a folder must be new or empty.
         classes: names of the labels, for the files' names.
         given: what the samples were made from, one for each.
-        origin: what drew them, which a picture then says in its metadata (`tasks.provenance`).
+        origin: what drew them, which a picture or sound then says in its metadata (`tasks.provenance`).
 
     Raises:
         ConfigError: another suffix, a folder that holds something, or a place that cannot be written.
@@ -78,6 +78,8 @@ def write_samples(
             out.parent.mkdir(parents=True, exist_ok=True)
             with replacing(out) as temporary:
                 writers[out.suffix.lower()](temporary)
+                if origin is not None and (form := HEARD.get(out.suffix.lower())) is not None:
+                    stamp_sound(temporary, form, origin, None)
     except OSError as error:
         raise ConfigError(f"{out}: cannot be written ({error.strerror or error})") from None
 
@@ -109,6 +111,8 @@ def _write_folder(out: Path, write: Callable[[Path], None], origin: Origin | Non
         if origin is not None:
             for index, path in enumerate(sorted(temporary.glob("*.png"))):
                 path.write_bytes(stamped(path.read_bytes(), "png", origin.text(index)))
+            for index, path in enumerate(sorted(temporary.glob("*.wav"))):
+                stamp_sound(path, "wav", origin, index)
             for index, path in enumerate(sorted(temporary.glob("*.tif"))):
                 write_tiff(tiff_pages(path.read_bytes()), path, origin.text(index))
         temporary.replace(out)

@@ -29,9 +29,13 @@ def encode_sound(wave: NDArray[np.int16], rate: int, form: Literal["wav", "flac"
 
 def one_after_another(sounds: NDArray[np.int16], rate: int) -> NDArray[np.int16]:
     """Sounds (N, 1, T) as one, (1, T'), with a pause behind each but the last."""
-    pause = round(_PAUSE * rate)
-    padded = np.pad(sounds[:, 0], ((0, 0), (0, pause)))
-    return padded.reshape(1, -1)[:, : padded.size - pause]
+    padded = np.pad(sounds[:, 0], ((0, 0), (0, pause(rate))))
+    return padded.reshape(1, -1)[:, : padded.size - pause(rate)]
+
+
+def pause(rate: int) -> int:
+    """Values between two sounds that stand one after another."""
+    return round(_PAUSE * rate)
 
 
 def write_wavs(samples: Samples, rate: int, folder: Path, classes: tuple[str, ...] | None) -> None:

@@ -5,19 +5,25 @@ from __future__ import annotations
 import json
 from io import BytesIO
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
+import soundfile
+import torch
 from PIL import Image, PngImagePlugin
 from real_mlflow import tiny_generator
+from signing import write_certificate
 from typer.testing import CliRunner
 
 from flows.cli import app
 from gan_core.errors import ConfigError, DataError
 from gan_core.generator import Generator, GeneratorConfig
+from gan_core.kinds.sounds import Sounds
 from gan_core.kinds.unpaired import Unpaired
 from gan_core.networks import build_generator
 from gan_core.params.networks import GENERATORS
+from tasks.credentials import CERTIFICATE, KEY, Signer, checked
 from tasks.inputs import Inputs
 from tasks.provenance import Origin, claim, compare
 from tasks.sample_files import write_samples
@@ -163,11 +169,107 @@ def test_files_that_are_no_pictures(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"\0" * 60)
     Image.new("L", (4, 4)).save(tmp_path / "plain.png")
     Image.new("1", (10_000, 6_000)).save(tmp_path / "large.png")
-    for name, said in (("a.png", "no PNG, JPEG or WebP"), ("plain.png", "says nothing"), ("large.png", "at most 50,000,000")):
+    for name, said in (("a.png", "no PNG, JPEG, WebP, WAV or FLAC"), ("plain.png", "says nothing"), ("large.png", "at most 50,000,000")):
         with pytest.raises(DataError, match=said):
             claim(tmp_path / name)
     with pytest.raises(ConfigError, match="not there"):
         claim(tmp_path / "b.png")
+
+
+@pytest.fixture(scope="module")
+def sounding(tmp_path_factory: pytest.TempPathFactory) -> Generator:
+    """An untrained generator of sounds of a quarter of a second, which differ by more than rounding."""
+    data, params = Sounds((1, 500), classes=("low", "high"), rate=2_000, bands=16), GENERATORS["dcgan"].model_validate({"width": 4})
+    with torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(0)
+        network = build_generator(params, data, 8)
+        for weights in network.parameters():
+            weights *= 3
+    made = Generator(GeneratorConfig("gan", data, 8, params, 640, 3, "d" * 64), network)
+    return made.save(tmp_path_factory.mktemp("sounding") / "generator")
+
+
+class TestSounds:
+    ASKED: ClassVar = {"n": 3, "seed": 7, "label": "low"}
+
+    def written(self, sounding: Generator, path: Path, asked: dict[str, object] | None = None) -> Path:
+        write_samples(sounding.sample(3, 7, "low"), path, sounding.config.classes, None, origin(sounding, asked or self.ASKED))
+        return path
+
+    @pytest.mark.parametrize("suffix", [".wav", ".flac"])
+    def test_a_sound_says_what_drew_it_and_drawing_again_gives_it(self, suffix: str, sounding: Generator, tmp_path: Path) -> None:
+        file, same = (self.written(sounding, tmp_path / f"{name}{suffix}") for name in "ab")
+        assert file.read_bytes() == same.read_bytes()
+        said = claim(file)
+        assert (said.name, said.version, said.sha256, said.asked, said.index) == ("digits", 2, sounding.config.sha256, self.ASKED, None)
+        found = compare(file, said, sounding)
+        assert (found.same, "to the value" in found.in_words) == (True, True)
+        with soundfile.SoundFile(file) as opened:
+            assert opened.software.startswith("Gantry")
+        write_samples(sounding.sample(3, 7, "low"), tmp_path / f"plain{suffix}")
+        for one, other in zip(soundfile.read(file), soundfile.read(tmp_path / f"plain{suffix}"), strict=True):
+            np.testing.assert_array_equal(one, other)
+        with pytest.raises(DataError, match="says nothing of what drew it"):
+            claim(tmp_path / f"plain{suffix}")
+
+    def test_each_of_a_folder_says_which_one_it_is(self, sounding: Generator, tmp_path: Path) -> None:
+        files = sorted(self.written(sounding, tmp_path / "some").iterdir())
+        assert [claim(file).index for file in files] == [0, 1, 2]
+        assert compare(files[2], claim(files[2]), sounding).same
+        other = compare(files[2], Origin(**{**vars(claim(files[2])), "index": 1}), sounding)
+        assert (other.same, "another sound" in other.in_words) == (False, True)
+
+    def test_what_was_changed_is_found_out(self, sounding: Generator, tmp_path: Path) -> None:
+        file = self.written(sounding, tmp_path / "a.wav")
+        data = bytearray(file.read_bytes())
+        data[-1] ^= 0x7F  # the last value's upper byte
+        file.write_bytes(data)
+        assert "another sound" in compare(file, claim(file), sounding).in_words
+        (tmp_path / "short.wav").write_bytes(data[:-100])
+        found = compare(tmp_path / "short.wav", claim(file), sounding)
+        assert (found.same, "and the file has 2,450 values" in found.in_words) == (False, True)
+
+    def test_what_is_too_long_for_a_comment_is_left_out(self, sounding: Generator, tmp_path: Path) -> None:
+        for suffix in (".wav", ".flac"):
+            said = claim(self.written(sounding, tmp_path / f"a{suffix}", {"label": ["low"] * 1_000}))
+            assert (said.version, said.asked) == (2, None)
+
+    def test_broken_files_and_other_generators(self, sounding: Generator, generator: Generator, tmp_path: Path) -> None:
+        for name, head in (("a.wav", b"RIFF\0\0\0\0WAVE"), ("a.flac", b"fLaC")):
+            (tmp_path / name).write_bytes(head + bytes(60))
+            with pytest.raises(DataError, match="is no WAV or FLAC that can be read"):
+                claim(tmp_path / name)
+        soundfile.write(tmp_path / "a.mp3", np.zeros(4_000), 8_000)
+        (tmp_path / "a.mp3").write_bytes(b"ID3\4\0\0\0\0\0\0" + (tmp_path / "a.mp3").read_bytes())
+        with pytest.raises(DataError, match="is no WAV or FLAC, but M"):
+            claim(tmp_path / "a.mp3")
+        file = self.written(sounding, tmp_path / "b.wav")
+        with pytest.raises(ConfigError, match="is a sound, and this generator draws images"):
+            compare(file, origin(generator), generator)
+
+    @pytest.mark.parametrize("suffix", [".wav", ".flac"])
+    def test_a_signed_sound_says_it_too(self, suffix: str, sounding: Generator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        for variable, path in zip((CERTIFICATE, KEY), write_certificate(tmp_path), strict=True):
+            monkeypatch.setenv(variable, str(path))
+        file = self.written(sounding, tmp_path / f"a{suffix}")
+        Signer.from_environment().sign_files(file, origin(sounding, self.ASKED))
+        assert "signed by Ada" in str(checked(file))
+        assert compare(file, claim(file), sounding).same
+
+    def test_a_picture_of_sounds_is_still_a_picture(self, sounding: Generator, tmp_path: Path) -> None:
+        file = self.written(sounding, tmp_path / "a.png")
+        assert "to the pixel" in compare(file, claim(file), sounding).in_words
+
+    def test_the_command_line(self, sounding: Generator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        folder = tmp_path / "models" / "tones" / "generator"
+        sounding.save(folder)
+        drawn = ["sample", "--from", "models/tones", "--count", "2"]
+        assert CliRunner().invoke(app, [*drawn, "--out", "a.wav"]).exit_code == 0
+        done = CliRunner().invoke(app, ["sample", "--identify", "a.wav", "--from", "models/tones"])
+        assert (done.exit_code, "the same, to the value" in done.output) == (0, True)
+        assert CliRunner().invoke(app, [*drawn, "--out", "b.wav", "--no-provenance"]).exit_code == 0
+        assert "says nothing" in str(CliRunner().invoke(app, ["sample", "--identify", "b.wav"]).exception)
 
 
 def test_the_command_line(generator: Generator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
