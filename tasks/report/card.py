@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tasks import kinds
 from tasks.report.facts import Facts
+from tasks.report.page import took
 from tasks.report.templates import environment
 
 
@@ -12,7 +13,14 @@ def render(facts: Facts) -> str:
     return (
         environment()
         .get_template("card.md")
-        .render(facts=facts, record=facts.record, lineage=facts.lineage, task=_task(facts), makes=kinds.of(facts.generator.kind).makes)
+        .render(
+            facts=facts,
+            record=facts.record,
+            lineage=facts.lineage,
+            task=_task(facts),
+            makes=kinds.of(facts.generator.kind).makes,
+            took=took(facts.cost, facts.generator.data.unit),
+        )
     )
 
 

@@ -360,6 +360,23 @@ class TestCard:
         assert "\n\nfid 12.5 is 8.3 times real against real (1.5).\n\n" in body
         assert card.without_front_matter(text).startswith("# Model Card for digits, version 3\n")
 
+    def test_what_the_training_took(self) -> None:
+        text = card.render(facts(cost={**COST, "energy_kwh": 0.0123, "co2_kg": 0.00412}))
+        section = text.partition("#### Speeds, Sizes, Times\n\n")[2].partition("\n\n")[0]
+        assert section.splitlines() == [
+            "- **Training:** 7 min",
+            "- **Images a second:** 1,602",
+            "- **On:** cpu, 2 threads",
+            "- **Time of processors:** 13 min",
+            "- **Memory at most:** 612 MB",
+            "- **Energy, estimated:** 0.0123 kWh (0.00412 kg CO2e)",
+        ]
+        front = YAML(typ="safe", pure=True).load(text.removeprefix("---\n").partition("\n---\n")[0])
+        assert front["co2_eq_emissions"] == {"emissions": pytest.approx(4.12), "source": "CodeCarbon"}  # grams
+        without = card.render(facts())  # of a version that an earlier Gantry made
+        assert "Speeds" not in without
+        assert "co2_eq_emissions" not in without
+
     @pytest.mark.parametrize(
         ("data", "command"),
         [
