@@ -164,7 +164,7 @@ class TestArrays:
     def test_statistics_are_those_of_pictures(self) -> None:
         for images in (noise(0, 5, 7, 9), noise(0, 5, 7, 9, 3)):
             one_by_one = [statistics(Image.fromarray(image)) for image in images]
-            np.testing.assert_array_equal(np.transpose(array_statistics(images)), one_by_one)
+            np.testing.assert_allclose(np.transpose(array_statistics(images)), one_by_one, rtol=1e-14)  # NumPy 2.5 adds in another order
 
     def test_blank_and_small_ones_are_refused(self, tmp_path: Path) -> None:
         images = noise(0, 3, 8, 8)
