@@ -47,6 +47,16 @@ class Watched:
         self.page: Page = context.new_page()
         self.page.on("websocket", lambda socket: self._sockets.append(socket.url))
 
+    def wait_until_quiet(self) -> None:
+        """Wait until half a second has passed in which nothing was asked for.
+
+        Playwright's `networkidle` waits for answers, and Chromium 156 tells it of none that a shared worker gets, as MLflow's page has one.
+        """
+        before = -1
+        while len(self._requests) > before:
+            before = len(self._requests)
+            self.page.wait_for_timeout(500)
+
     @property
     def elsewhere(self) -> list[str]:
         """What it asked other hosts for; what its Content-Security-Policy kept from being asked is not among it."""

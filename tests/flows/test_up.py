@@ -86,8 +86,9 @@ def test_their_pages_ask_no_other_host_for_anything(pair: Pair) -> None:
     with chromium() as browser:
         for address, title in pages.items():
             watched = Watched(browser)
-            watched.page.goto(address, wait_until="networkidle")
+            watched.page.goto(address)
             watched.page.wait_for_function("title => document.title.includes(title) && document.body.innerText.length > 100", arg=title)
+            watched.wait_until_quiet()
             assert watched.elsewhere == [], address
             watched.page.context.close()
 
