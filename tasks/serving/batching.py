@@ -114,6 +114,8 @@ class Batcher:
                 count += jobs[-1].count
             self._samples -= count
             self._brief = 0 < count < _BRIEF * self._rate
+            if self._waiting and not self._brief:
+                self._changed.notify()  # who came during a brief pass has woken nobody
         return jobs
 
     def _work(self) -> None:
