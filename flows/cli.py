@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 import typer
 
 from gan_core.errors import ConfigError, GantryError
-from tasks.system.imports import nothing_to_collect
+from tasks.system.imports import nothing_to_collect, quick_imports
 from tasks.system.processes import OWN_CODE
 
 if TYPE_CHECKING:
@@ -689,7 +689,6 @@ def serve(
     sign: Signed = False,
 ) -> None:
     """Serve the champion over HTTP; a new champion takes its place while requests go on."""
-    from tasks.system.imports import quick_imports
     from tasks.workspace import current
 
     with quick_imports():

@@ -14,16 +14,15 @@ from torch import Tensor, nn
 
 from gan_core.data.dataset import DatasetSpec
 from gan_core.kinds.schema import MODE_WIDTH
-from gan_core.kinds.table import Table
 from gan_core.networks.common import Dropout, embedding_of
 from gan_core.networks.linear import Linear
-from gan_core.networks.tabular import TEMPERATURE, gates, gumbel
+from gan_core.networks.tabular import TEMPERATURE, RowGenerator, gumbel
 from gan_core.params.networks import AutoregressiveGeneratorParams
 
 _LABEL = 16  # numbers that a label is to it
 
 
-class AutoregressiveGenerator(nn.Module):
+class AutoregressiveGenerator(RowGenerator):
     """Latents and labels to encoded rows, each choice and each scalar by a network of its own that sees all before it in the row.
 
     They see scalars in deviations of their mode, so that all they see is about 1. A choice is drawn by its logits. A scalar has a histogram
@@ -31,15 +30,9 @@ class AutoregressiveGenerator(nn.Module):
     scalars' normal deviates, the others the choices', one an option: so a row is a function of its latent and label.
     """
 
-    gate_factors: Tensor
-    gate_constants: Tensor
-
     def __init__(self, params: AutoregressiveGeneratorParams, data: DatasetSpec, latent: int) -> None:
-        super().__init__()
-        encoding = Table.of(data).encoding
-        self.scalars, self.choices, self.bins = encoding.scalars, encoding.choices, params.bins
-        for name, gate in zip(("gate_factors", "gate_constants"), gates(encoding), strict=True):
-            self.register_buffer(name, gate, persistent=False)
+        super().__init__(data)
+        self.bins = params.bins
         self.embedding = embedding_of(data.condition, _LABEL)
         self.first = _LABEL if self.embedding else 1
         self.networks = nn.ModuleList()
@@ -57,7 +50,7 @@ class AutoregressiveGenerator(nn.Module):
         for own in noise:
             seen = torch.cat([seen, _chosen(next(networks)(seen).float() + own)], dim=1)
         chosen = seen[:, self.first :]
-        open_gates = chosen @ self.gate_factors + self.gate_constants
+        open_gates = self.open_gates(chosen)
         for scalar in range(self.scalars):
             drawn = _drawn(next(networks)(seen).float().softmax(dim=1), uniform[:, scalar, None])
             seen = torch.cat([seen, MODE_WIDTH * drawn * open_gates[:, scalar, None]], dim=1)
@@ -68,7 +61,7 @@ class AutoregressiveGenerator(nn.Module):
         scalars, chosen = rows[:, : self.scalars], rows[:, self.scalars :]
         all_seen = torch.cat([self._begin(rows, labels), chosen, MODE_WIDTH * scalars], dim=1)
         parts = ((scalars + 1) / 2 * self.bins).long().clamp(0, self.bins - 1)
-        open_gates = chosen @ self.gate_factors + self.gate_constants
+        open_gates = self.open_gates(chosen)
         options = torch.split(chosen, list(self.choices.sizes), dim=1)
         total, seen = rows.new_zeros(()), self.first
         for place, network in enumerate(self.networks):

@@ -18,23 +18,33 @@ TEMPERATURE = 0.2
 """Of the Gumbel-softmax: CTGAN's."""
 
 
-class TabularGenerator(nn.Module):
+class RowGenerator(nn.Module):
+    """What generators of encoded rows have in common: how many scalars and which choices a row has, and which scalars the choices close."""
+
+    gate_factors: Tensor
+    gate_constants: Tensor
+
+    def __init__(self, data: DatasetSpec) -> None:
+        super().__init__()
+        encoding = Table.of(data).encoding
+        self.scalars, self.choices = encoding.scalars, encoding.choices
+        for name, gate in zip(("gate_factors", "gate_constants"), _gates(encoding), strict=True):
+            self.register_buffer(name, gate, persistent=False)
+
+    def open_gates(self, chosen: Tensor) -> Tensor:
+        """What each scalar counts, 0 to 1, where choices are made so: (N, choices) to (N, scalars)."""
+        return chosen @ self.gate_factors + self.gate_constants
+
+
+class TabularGenerator(RowGenerator):
     """Latents and labels to encoded rows: each hidden layer sees all before it; tanh for scalars, Gumbel-softmax for choices.
 
     The last entries of a latent, as many as the choices have options, are the Gumbel noise, as normal deviates: so a row is a function
     of its latent and label alone, and the share of a category needs no learning from the other entries.
     """
 
-    gate_factors: Tensor
-    gate_constants: Tensor
-
     def __init__(self, params: TabularGeneratorParams, data: DatasetSpec, latent: int) -> None:
-        super().__init__()
-        encoding = Table.of(data).encoding
-        self.scalars = encoding.scalars
-        self.choices = encoding.choices
-        for name, gate in zip(("gate_factors", "gate_constants"), gates(encoding), strict=True):
-            self.register_buffer(name, gate, persistent=False)
+        super().__init__(data)
         self.input = LabelledLatent(latent - self.choices.width, data.condition)
         self.layers = nn.ModuleList()
         width = self.input.width
@@ -52,7 +62,7 @@ class TabularGenerator(nn.Module):
         output = self.output(features).float()
         scalars, logits = output[:, : self.scalars], output[:, self.scalars :]
         chosen = self.choices.softmax((logits + gumbel(noise)) / TEMPERATURE) if self.choices.width else logits
-        scalars = scalars.tanh() * (chosen @ self.gate_factors + self.gate_constants)
+        scalars = scalars.tanh() * self.open_gates(chosen)
         return torch.cat([scalars, chosen], dim=1)
 
 
@@ -83,7 +93,7 @@ class TabularDiscriminator(nn.Module):
         return logits.squeeze(1)
 
 
-def gates(encoding: Encoding) -> tuple[Tensor, Tensor]:
+def _gates(encoding: Encoding) -> tuple[Tensor, Tensor]:
     """What a scalar is multiplied by, as a linear function of the choices: (choices, scalars) and (scalars,).
 
     The probability of the options that it belongs to, so that a spike or a gap has the scalar 0 that it has in real rows.
