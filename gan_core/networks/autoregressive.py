@@ -65,8 +65,7 @@ class AutoregressiveGenerator(RowGenerator):
         options = torch.split(chosen, list(self.choices.sizes), dim=1)
         total, seen = rows.new_zeros(()), self.first
         for place, network in enumerate(self.networks):
-            # Slices whose rows are apart in memory make oneDNN's products, and their gradients, twenty times as slow.
-            logits = network(all_seen[:, :seen].contiguous()).float()
+            logits = network(all_seen[:, :seen]).float()
             if place < len(options):
                 total = total - (logits.log_softmax(dim=1) * options[place]).sum()
                 seen += logits.shape[1]

@@ -58,6 +58,18 @@ def test_results_and_gradients_are_torch_s(size: tuple[int, int, int], bias: boo
     close(*found)
 
 
+def test_columns_of_a_wider_matrix() -> None:
+    """Of which the gradient by the weights is a product with a matrix whose rows lie apart in memory."""
+    rows, inputs, outputs = LARGE
+    found = []
+    for layer in pair(inputs, outputs):
+        wide = draw(rows, 2 * inputs, seed=1).requires_grad_()
+        output = layer(wide[:, :inputs])
+        (output * draw(rows, outputs, seed=2)).sum().backward()
+        found.append([output.detach(), wide.grad, *(parameter.grad for parameter in layer.parameters())])
+    close(*found)
+
+
 @pytest.mark.parametrize("size", [LARGE, SMALL])
 def test_a_penalty_on_the_gradient_has_torch_s_gradient(size: tuple[int, int, int]) -> None:
     """R1 through two layers: the gradient by the samples is a function of all weights."""
