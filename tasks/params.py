@@ -26,7 +26,19 @@ from ruamel.yaml.error import YAMLError
 
 from gan_core.errors import ConfigError
 from gan_core.params import AnyRecipe
-from gan_core.params.common import Corruption, Depth, Fit, Kind, OneOf, Probability, Sides, Strict, nearest_sides, sides_in_words
+from gan_core.params.common import (
+    Corruption,
+    Depth,
+    Fit,
+    Kind,
+    OneOf,
+    Pretrained,
+    Probability,
+    Sides,
+    Strict,
+    nearest_sides,
+    sides_in_words,
+)
 from gan_core.rules import Rule, contradiction, names_in
 from tasks import cron, kinds
 from tasks.addresses import check_address, is_table, is_text, is_url, without_query
@@ -608,10 +620,11 @@ class ValidateParams(Strict):
 class EvaluateParams(Strict):
     """How a generator is scored on the held-out data."""
 
-    features: Literal["auto", "classifier", "random", "inception", "segmentation"] = "auto"
+    features: Literal["auto", "classifier", "random", "segmentation", Pretrained] = "auto"
     """`auto`: a classifier fitted on the labels where there are any, a fixed random convolutional network otherwise, for pairs, and where
     labels are numbers, which a regressor beside it reads.
-    `inception`: the network that published distances are measured by, whose weights are downloaded at the first use.
+    `inception`: the network that published distances are measured by, whose weights are downloaded at the first use; `dinov2-vit-l-14`:
+    the one of FD-DINOv2, of which `-s-` and `-b-` are smaller; `clip-vit-b-32`: the one of CLIP's distances.
     `segmentation`, for pairs whose input is a label map: a network that finds the labels in real images, and then in generated ones."""
     features_seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """What features are fitted from. They stay as they are until this changes, or the data do not fit them; then the champion is scored

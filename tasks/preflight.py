@@ -8,7 +8,7 @@ import urllib.request
 from contextlib import suppress
 
 from gan_core.errors import RegistryError
-from gan_core.params.common import SCRATCH
+from gan_core.params.common import SCRATCH, is_pretrained
 from tasks.graph import repro, sharing
 from tasks.params import Entry, load_entry
 from tasks.records import tracking
@@ -54,17 +54,18 @@ def check_features(workspace: Workspace, name: str, entry: Entry) -> None:
     """See that features which are not fitted can be had; nothing to do where `name` keeps them already.
 
     Raises:
-        DataError: Inception's weights are asked for, and cannot be downloaded.
+        DataError: a network is asked for that others fitted, and its weights cannot be downloaded.
     """
-    if entry.evaluation.features != "inception":
+    asked = entry.evaluation.features
+    if not is_pretrained(asked):
         return
     kept = None
     with suppress(OSError, ValueError, TypeError, KeyError):
         kept = json.loads((workspace.features(name) / "config.json").read_text())["kind"]
-    if kept != "inception":
-        from gan_core.metrics.inception_features import downloaded  # with torch, which a look at an entry does without
+    if kept != asked:
+        from gan_core.metrics.pretrained import pretrained  # with torch, which a look at an entry does without
 
-        downloaded()
+        pretrained(asked).downloaded()
 
 
 def check_registry(workspace: Workspace, timeout: float = 5.0) -> None:

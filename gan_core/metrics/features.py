@@ -37,6 +37,7 @@ from gan_core.errors import DataError
 from gan_core.kinds.pixels import Pixels
 from gan_core.metrics.fitting import one_cycle, steps_for
 from gan_core.networks.common import Layers
+from gan_core.params.common import Pretrained
 from gan_core.randomness import reseed
 
 FORMAT = 1
@@ -54,7 +55,7 @@ _LATER = ("values", "numbers")  # facts of a config that stand in its file where
 _CALIBRATION = 2_000  # images whose activations set the scales of a random network
 
 
-ExtractorKind = Literal["classifier", "random", "inception", "matching", "segmentation", "stacked", "regressor"]
+ExtractorKind = Literal["classifier", "random", Pretrained, "matching", "segmentation", "stacked", "regressor"]
 
 
 @dataclass(frozen=True)
@@ -438,6 +439,10 @@ _EXTRACTORS: Mapping[str, tuple[str, str]] = {
     "classifier": ("features", "ClassifierExtractor"),
     "random": ("features", "RandomConvExtractor"),
     "inception": ("inception_features", "InceptionExtractor"),
+    "dinov2-vit-s-14": ("dinov2_features", "DinoV2Small"),
+    "dinov2-vit-b-14": ("dinov2_features", "DinoV2Base"),
+    "dinov2-vit-l-14": ("dinov2_features", "DinoV2Large"),
+    "clip-vit-b-32": ("clip_features", "ClipExtractor"),
     "matching": ("matching", "MatchingExtractor"),
     "segmentation": ("segmentation", "SegmentationExtractor"),
     "stacked": ("stacked", "StackedExtractor"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Mapping
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeGuard, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
@@ -24,8 +24,15 @@ Patch = Literal[16, 34, 70]
 """Side, in pixels, of the patches that a PatchGAN's discriminator judges."""
 AbsoluteLoss = Literal["non-saturating", "least-squares", "hinge"]
 """Games in which the generator's loss asks how real its samples are, not whether more so than real ones (relativistic)."""
+Pretrained = Literal["inception", "dinov2-vit-s-14", "dinov2-vit-b-14", "dinov2-vit-l-14", "clip-vit-b-32"]
+"""Networks by whose features published distances are measured, fitted on photographs."""
 Corruption = Literal["mask", "downsample", "noise", "grey"]
 """How `gan_core.kinds.corruptions` spoils images."""
+
+
+def is_pretrained(features: str) -> TypeGuard[Pretrained]:
+    """Whether features are those of a network that is downloaded, where others are fitted."""
+    return features in get_args(Pretrained)
 
 
 class Strict(BaseModel):

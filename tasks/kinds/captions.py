@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gan_core.errors import ConfigError, DataError
+from gan_core.params.common import is_pretrained
 from tasks.kinds.pixels import PixelKind
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class CaptionKind(PixelKind):
 
     def features(self, name: str, spec: DatasetSpec, params: EvaluateParams) -> ExtractorKind:
         super().features(name, spec, params)  # refuses a classifier
-        if params.features == "inception":
+        if is_pretrained(params.features):
             raise ConfigError(f"generators.{name}.evaluate.features: images with captions are compared by a matcher; use auto")
         return "matching"
 

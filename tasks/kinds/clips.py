@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tasks.kinds.kind import Expected, Shown, Written, label_column
-from tasks.kinds.pixels import PixelKind, labelled, refuse_inception
+from tasks.kinds.pixels import PixelKind, labelled, refuse_pretrained
 
 if TYPE_CHECKING:
     import numpy as np
@@ -76,7 +76,7 @@ class ClipKind(PixelKind):
         return {"brightness": brightness, "contrast": contrast, "motion": motion(samples)}, projections(samples)
 
     def features(self, name: str, spec: DatasetSpec, params: EvaluateParams) -> ExtractorKind:
-        refuse_inception(name, params, self.called)
+        refuse_pretrained(name, params, self.called)
         return super().features(name, spec, params)
 
     def written(self, samples: Samples, classes: tuple[str, ...] | None, given: Inputs | None) -> Written:

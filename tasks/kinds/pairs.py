@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gan_core.errors import ConfigError
+from gan_core.params.common import is_pretrained
 from tasks.kinds.images import pack_images
 from tasks.kinds.pixels import PixelKind
 
@@ -53,7 +54,7 @@ class PairKind(PixelKind):
                     f"generators.{name}.evaluate.features: segmentation needs label maps as inputs, not spoiled images; use random"
                 )
             return "segmentation"
-        return super().features(name, spec, params) if params.features in ("classifier", "inception") else "random"
+        return super().features(name, spec, params) if params.features == "classifier" or is_pretrained(params.features) else "random"
 
     def check(self, dataset: Dataset, params: EvaluateParams) -> None:
         super().check(dataset, params)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from gan_core.errors import ConfigError, DataError
+from gan_core.params.common import is_pretrained
 from tasks.kinds.kind import DataKind, Expected, Written, label_column
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ class PixelKind(DataKind):
     def features(self, name: str, spec: DatasetSpec, params: EvaluateParams) -> ExtractorKind:
         refuse_segmentation(name, params)
         refuse_bands(name, spec, params)
-        return "inception" if params.features == "inception" else judge_of_labels(name, spec, params)
+        return params.features if is_pretrained(params.features) else judge_of_labels(name, spec, params)
 
     def check(self, dataset: Dataset, params: EvaluateParams) -> None:
         super().check(dataset, params)
@@ -190,14 +191,16 @@ def refuse_all_alike(dataset: Dataset, called: str) -> None:
         raise DataError(f"all held-out {called} are the same, so there is nothing to compare with; check the source")
 
 
-def refuse_inception(name: str, params: EvaluateParams, called: str) -> None:
+def refuse_pretrained(name: str, params: EvaluateParams, called: str) -> None:
     """For kinds that are no pictures; `called`: what their samples are.
 
     Raises:
         ConfigError: entry `name` asks for the features of a network that was trained on photographs.
     """
-    if params.features == "inception":
-        raise ConfigError(f"generators.{name}.evaluate.features: inception knows photographs, and these are {called}; use auto or random")
+    if is_pretrained(params.features):
+        raise ConfigError(
+            f"generators.{name}.evaluate.features: {params.features} knows photographs, and these are {called}; use auto or random"
+        )
 
 
 def refuse_bands(name: str, spec: DatasetSpec, params: EvaluateParams) -> None:
@@ -206,10 +209,10 @@ def refuse_bands(name: str, spec: DatasetSpec, params: EvaluateParams) -> None:
     Raises:
         ConfigError: entry `name` asks for the features of a network that knows grey and colour photographs, of images of other channels.
     """
-    if params.features == "inception" and spec.shape[0] not in (1, 3):
+    if is_pretrained(params.features) and spec.shape[0] not in (1, 3):
         raise ConfigError(
-            f"generators.{name}.evaluate.features: inception knows photographs of 1 or 3 channels, and these have {spec.shape[0]} "
-            "(data.channels); use auto or random"
+            f"generators.{name}.evaluate.features: {params.features} knows photographs of 1 or 3 channels, and these have "
+            f"{spec.shape[0]} (data.channels); use auto or random"
         )
 
 

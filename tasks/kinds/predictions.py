@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.kinds.clips import ClipKind
 from tasks.kinds.kind import Written
-from tasks.kinds.pixels import refuse_inception, refuse_segmentation
+from tasks.kinds.pixels import refuse_pretrained, refuse_segmentation
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,7 +48,7 @@ class PredictionKind(ClipKind):
         return Predictions.pack(folder, ends, {split: _Frames(rows, 0, given) for split, rows in clips.items()}, data.every)
 
     def features(self, name: str, spec: DatasetSpec, params: EvaluateParams) -> ExtractorKind:
-        refuse_inception(name, params, self.called)
+        refuse_pretrained(name, params, self.called)
         refuse_segmentation(name, params)
         return "random"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from tasks.kinds.kind import DataKind, Expected, Shown, Written, label_column, with_labels
-from tasks.kinds.pixels import judge_of_labels, refuse_all_alike, refuse_inception, refuse_segmentation
+from tasks.kinds.pixels import judge_of_labels, refuse_all_alike, refuse_pretrained, refuse_segmentation
 
 if TYPE_CHECKING:
     import numpy as np
@@ -82,7 +82,7 @@ class SoundKind(DataKind):
 
     def features(self, name: str, spec: DatasetSpec, params: EvaluateParams) -> ExtractorKind:
         refuse_segmentation(name, params)
-        refuse_inception(name, params, self.called)
+        refuse_pretrained(name, params, self.called)
         return judge_of_labels(name, spec, params)
 
     def check(self, dataset: Dataset, params: EvaluateParams) -> None:

@@ -334,11 +334,12 @@ def test_floats_beside_whole_numbers_are_refused_as_a_whole(workspace: Workspace
         validate(workspace, "deep", one)
 
 
-def test_inception_is_refused_before_training(workspace: Workspace, tmp_path: Path) -> None:
+@pytest.mark.parametrize("features", ["inception", "dinov2-vit-l-14"])
+def test_networks_of_photographs_are_refused_before_training(workspace: Workspace, tmp_path: Path, features: str) -> None:
     told = of_red_green_blue_alpha(tmp_path)
-    one = entry({"source": f"folder://{tmp_path}", **told["data"]}, features="inception")
+    one = entry({"source": f"folder://{tmp_path}", **told["data"]}, features=features)
     fetch(workspace, "deep", one)
-    with pytest.raises(ConfigError, match=r"inception knows photographs of 1 or 3 channels, and these have 4 \(data.channels\)"):
+    with pytest.raises(ConfigError, match=rf"{features} knows photographs of 1 or 3 channels, and these have 4 \(data.channels\)"):
         validate(workspace, "deep", one)
 
 

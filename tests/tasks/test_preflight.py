@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from gan_core.errors import DataError
-from gan_core.metrics import inception_features
+from gan_core.metrics.inception_features import InceptionExtractor
+from gan_core.metrics.pretrained import Weights
 from tasks.params import Entry, parse
 from tasks.preflight import check_features, preflight
 from tasks.scaffold import init_workspace
@@ -32,14 +33,14 @@ def entry() -> Entry:
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     """Where Inception's weights are neither kept nor to be had."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(inception_features, "URL", "http://127.0.0.1:9/weights-6726825d.pth")
+    monkeypatch.setattr(InceptionExtractor, "weights", Weights("http://127.0.0.1:9/weights.pth", "6726825d"))
     made = init_workspace(tmp_path / "w")
     (made.root / "params.yaml").write_text(json.dumps({"generators": {"it": ENTRY}}))
     return made
 
 
 def test_a_run_that_could_not_be_scored_does_not_start(workspace: Workspace) -> None:
-    with pytest.raises(DataError, match="Inception's weights cannot be had"):
+    with pytest.raises(DataError, match="the weights of inception cannot be had"):
         preflight(workspace, "it")
 
 
