@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-# The newest Python that fits and can make virtual environments; `make run PYTHON=...` takes another.
+# The newest Python that fits and can make virtual environments; `make run PYTHON=...` takes another. Where there is none, uv has one.
 FITTING := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 15))
 PYTHON ?= $(shell for name in python3.14 python3.13 python3.12 python3.11 python3; do \
 	$$name -c '$(FITTING)' 2>/dev/null && echo $$name && break; done)
@@ -30,11 +30,12 @@ bench: install  ## Measure everything against the peers (they get an environment
 install: $(INSTALLED)  ## A virtual environment with the tested versions of everything
 
 $(INSTALLED): pyproject.toml constraints.txt
-	@test -n "$(PYTHON)" || { echo "Gantry needs Python 3.11, 3.12, 3.13 or 3.14 with its venv module (on Debian and Ubuntu:" \
-		"apt install python3 python3-venv), and none was found; with one elsewhere: make PYTHON=/path/to/python3" >&2; exit 1; }
-	@echo "$$($(PYTHON) --version) ($(PYTHON)) makes $(VENV), and pip installs into it, without a word for some minutes:" \
+	@test -n "$(PYTHON)" || command -v uv > /dev/null || { echo "Gantry needs Python 3.11, 3.12, 3.13 or 3.14 with its venv module (on" \
+		"Debian and Ubuntu: apt install python3 python3-venv), and none was found, nor uv; with one elsewhere: make PYTHON=/path/to/python3" \
+		>&2; exit 1; }
+	$(if $(PYTHON),$(PYTHON) -m venv,uv venv --quiet --seed --python '>=3.11,<3.15') $(VENV)
+	@echo "$$($(BIN)/python --version) ($(or $(PYTHON),of uv)) made $(VENV), and pip installs into it, without a word for some minutes:" \
 		"some 7 GB on Linux, where PyPI's torch is built for CUDA, elsewhere 3"
-	$(PYTHON) -m venv $(VENV)
 # Versions without digests: torch is built for each device, and its own index's builds have other digests than PyPI's.
 	sed '/--hash=/d; s/ \\$$//' constraints.txt > $(VENV)/versions.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(VENV)/versions.txt --editable '.[dev]'
