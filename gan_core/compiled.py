@@ -16,10 +16,12 @@ import math
 import os
 import shutil
 import sys
+import sysconfig
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, cast
 
 import torch
@@ -39,7 +41,6 @@ FACT = "step"
 """Under which a checkpoint has how its training's steps are played; not those of trainings with `compile: off`."""
 _MOST_KINDS = 2
 """Of steps that are compiled: with and without penalties."""
-_REMEDY = "install one, such as the package g++, or name it in CXX"
 
 
 @dataclass(frozen=True)
@@ -140,8 +141,17 @@ def _obstacle(params: TrainParams, recipe: Recipe[Any], kind: str, group: Group)
         return f"its steps are of {len(_kinds(params, recipe))} kinds, by where penalties fall, each of which would be compiled"
     if sys.platform not in ("linux", "darwin"):
         return f"on {sys.platform} steps are not compiled"
+    return lacking()
+
+
+def lacking() -> str | None:
+    """What torch's compiler needs and does not find here, in words, with the remedy."""
     compiler = os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++")  # as torch's compiler looks for it
-    return None if shutil.which(compiler) else f"there is no C++ compiler here ({compiler}); {_REMEDY}"
+    if not shutil.which(compiler):
+        return f"there is no C++ compiler here ({compiler}); install one, such as the package g++, or name it in CXX"
+    if not Path(sysconfig.get_path("include"), "Python.h").exists():
+        return f"there is no Python.h in {sysconfig.get_path('include')}; install Python's headers, such as the package python3-dev"
+    return None
 
 
 def _images_a_step(params: TrainParams, recipe: Recipe[Any]) -> int:

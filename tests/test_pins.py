@@ -11,12 +11,14 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parent.parent
 
 
-def pinned() -> dict[str, tuple[Requirement, list[str]]]:
-    """What each name is pinned to, and the digests of its files."""
+def pinned(here: bool = False) -> dict[str, tuple[Requirement, list[str]]]:
+    """What each name is pinned to, and the digests of its files; `here`: by this Python on this system, where others have another."""
     found: dict[str, tuple[Requirement, list[str]]] = {}
     for entry in re.split(r"\n(?=\S)", (ROOT / "constraints.txt").read_text().strip()):
         line, *digests = entry.replace(" \\\n", "\n").splitlines()
         requirement = Requirement(line)
+        if here and requirement.marker is not None and not requirement.marker.evaluate():
+            continue
         found[canonicalize_name(requirement.name)] = requirement, [digest.strip() for digest in digests]
     return found
 
@@ -45,7 +47,7 @@ def test_what_the_project_asks_for_is_pinned_to_what_it_allows() -> None:
 def test_what_is_installed_here_is_what_is_pinned() -> None:
     """All that the project needs in this environment, and all that those need in turn; pip and setuptools are the environment's own."""
     name = "gantry-gan"
-    pins, seen, wanted = pinned(), {"pip[]", "setuptools[]"}, [Requirement(f"{name}[dev]")]
+    pins, seen, wanted = pinned(here=True), {"pip[]", "setuptools[]"}, [Requirement(f"{name}[dev]")]
     while wanted:
         requirement = wanted.pop()
         extras = requirement.extras or {""}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sysconfig
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -71,6 +73,9 @@ def assert_alike(eager: Path, compiled: Path) -> None:
         assert found == pytest.approx(expected, rel=0.02, abs=2e-3)
 
 
+needs_a_compiler = pytest.mark.skipif(compiled.lacking() is not None, reason=str(compiled.lacking()))
+
+
 @pytest.fixture
 def no_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -122,6 +127,7 @@ def train_both(options: TrainParams, data: Dataset, folder: Path) -> Path:
 
 
 @pytest.mark.slow
+@needs_a_compiler
 def test_a_compiled_step_learns_as_an_eager_one_and_is_resumed_bit_for_bit_or_not_at_all(
     make_dataset: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -132,6 +138,7 @@ def test_a_compiled_step_learns_as_an_eager_one_and_is_resumed_bit_for_bit_or_no
     assert_resumed_bit_for_bit(with_compile(options, "on"), data, compiled_one, tmp_path / "broken")
 
 
+@needs_a_compiler
 @pytest.mark.usefixtures("traced_alone")
 def test_all_that_dense_networks_may_ask_for_is_one_graph(make_dataset: Make, tmp_path: Path) -> None:
     data = make_dataset((1, 6, 6), classes=3)
@@ -139,6 +146,7 @@ def test_all_that_dense_networks_may_ask_for_is_one_graph(make_dataset: Make, tm
     assert_resumed_bit_for_bit(with_compile(dense(), "on"), data, compiled_one, tmp_path / "broken")
 
 
+@needs_a_compiler
 @pytest.mark.usefixtures("traced_alone")
 def test_a_step_of_tables_is_one_graph(tmp_path: Path) -> None:
     data = pack(tmp_path / "table", count=200)
@@ -150,6 +158,7 @@ def test_a_step_of_tables_is_one_graph(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@needs_a_compiler
 def test_a_step_that_does_not_compile_is_played_eagerly_by_auto_and_refused_by_on(
     make_dataset: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -183,6 +192,13 @@ def test_without_a_compiler_auto_is_off_and_says_so_and_on_says_what_to_install(
         ConfigError, match=r"train\.compile: on, and there is no C\+\+ compiler here .*; install one, such as the package g\+\+"
     ):
         train(params(compile="on"), data, tmp_path / "on")
+
+
+def test_without_python_s_headers_on_says_what_to_install(make_dataset: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: name)
+    monkeypatch.setattr(sysconfig, "get_path", lambda name: str(tmp_path))
+    with pytest.raises(ConfigError, match=r"train\.compile: on, and there is no Python\.h in .*; install .* the package python3-dev"):
+        train(params(compile="on"), make_dataset((2,)), tmp_path / "on")
 
 
 def test_auto_goes_by_the_steps_of_the_budget_and_keeps_what_it_decided(
