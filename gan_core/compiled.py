@@ -79,19 +79,20 @@ def chosen(params: TrainParams, recipe: Recipe[Any], kind: str, group: Group, ke
         return Choice("eager", "they were when the training began")
     obstacle = _obstacle(params, recipe, kind, group)
     if kept == "compiled":
-        if obstacle:
+        if obstacle := obstacle or lacking():
             raise TrainingError(
                 f"train.compile: the training that is to go on began with compiled steps, and {obstacle}; others would end with other "
                 "last bits. Let it go on where it began, or remove its state to start over"
             )
         return Choice("compiled", "they were when the training began")
     if params.compile == "on":
-        if obstacle:
+        if obstacle := obstacle or lacking():
             raise ConfigError(f"train.compile: on, and {obstacle}; write off, or auto, which compiles what can be")
         return Choice("compiled", "train.compile is on")
     steps = params.budget // _images_a_step(params, recipe)
     if obstacle is None and steps < PAYS_FROM:
         obstacle = f"a budget of {steps:,} steps does not pay for compiling, which {PAYS_FROM:,} do"
+    obstacle = obstacle or lacking()  # last, for what is to be installed only where it would pay
     return Choice("eager", obstacle) if obstacle else Choice("compiled", f"a budget of {steps:,} steps pays for it")
 
 
@@ -130,7 +131,7 @@ def step_of(
 
 
 def _obstacle(params: TrainParams, recipe: Recipe[Any], kind: str, group: Group) -> str | None:
-    """Why steps cannot be compiled, in words; None where they can be."""
+    """Why such steps cannot be compiled anywhere or on this system, in words; None where they can be."""
     if why := params.uncompiled(kind):
         return why
     if (device := choose_device(params.device)).type != "cpu":
@@ -141,7 +142,7 @@ def _obstacle(params: TrainParams, recipe: Recipe[Any], kind: str, group: Group)
         return f"its steps are of {len(_kinds(params, recipe))} kinds, by where penalties fall, each of which would be compiled"
     if sys.platform not in ("linux", "darwin"):
         return f"on {sys.platform} steps are not compiled"
-    return lacking()
+    return None
 
 
 def lacking() -> str | None:

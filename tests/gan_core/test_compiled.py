@@ -179,7 +179,10 @@ def test_a_step_that_does_not_compile_is_played_eagerly_by_auto_and_refused_by_o
 
 
 @pytest.mark.usefixtures("no_compiler")
-def test_without_a_compiler_auto_is_off_and_says_so_and_on_says_what_to_install(make_dataset: Make, tmp_path: Path) -> None:
+def test_without_a_compiler_auto_is_off_and_says_so_and_on_says_what_to_install(
+    make_dataset: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compiled, "PAYS_FROM", STEPS)
     data, notes = make_dataset((2,)), list[str]()
     train(params(), data, tmp_path / "off")
     train(params(compile="auto"), data, tmp_path / "auto", on_note=notes.append)
