@@ -52,6 +52,13 @@ _EXAMPLES: Mapping[str, Any] = {
     "data.categorical": ["postcode"],
     "data.drop": ["internal note"],
     "data.rules": ["start <= end"],
+    "data.key": "id",
+    "data.children": {"source": "table://orders.csv", "key": "customer"},
+    "data.children.key": "customer",
+    "data.children.name": "orders",
+    "data.children.columns": {"order": "id", "day": "date %d/%m/%Y"},
+    "data.children.categorical": ["shop"],
+    "data.children.drop": ["remark"],
     "data.missing": ["", "NA", "-"],
     "data.decimal": ",",
     "data.modes": 5,
@@ -223,6 +230,7 @@ def sections() -> tuple[Section, ...]:
     found = [
         _section("an entry", "", Entry),
         _section("data", "data", DataParams),
+        *_nested(DataParams, "a second table", "data", set()),
         _section("validate", "validate", ValidateParams),
         _section("train, every recipe", "train", TrainParams, skip={"recipe"}),
     ]

@@ -212,6 +212,12 @@ def histograms(real: NDArray[np.float64], generated: NDArray[np.float64], column
     return np.asarray(sheet)
 
 
+def below(*sheets: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Sheets uint8 (H, W, 3) of any widths one below the other, flush left."""
+    width = max(sheet.shape[1] for sheet in sheets)
+    return np.concatenate([np.pad(one, ((0, 0), (0, width - one.shape[1]), (0, 0)), constant_values=_PAPER) for one in sheets])
+
+
 def profiles(generated: NDArray[np.float64], others: NDArray[np.float64], columns: Sequence[Column]) -> NDArray[np.uint8]:
     """Pairs of rows, each pair a panel: a row's values from left to right, a generated one's as a red line over the other's grey bars.
 

@@ -16,6 +16,8 @@ POINT_SOURCES = ("circle", "ring", "grid")
 TORCHVISION = ("MNIST", "FashionMNIST", "KMNIST", "QMNIST")
 SKLEARN_TABLES: Mapping[str, str] = {"breast-cancer": "load_breast_cancer", "iris": "load_iris", "wine": "load_wine"}
 """scikit-learn's tables, and its function that loads each."""
+MADE_TABLES = ("customers", "orders")
+"""Drawn tables, the second of which belongs to the first."""
 EXCEL_SUFFIXES = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
 TABLE_SUFFIXES = (".csv", ".tsv", ".parquet", ".feather", ".orc", *EXCEL_SUFFIXES)
 IMAGE_SUFFIXES = frozenset(
@@ -58,6 +60,7 @@ WEB = ("https", "http")
 _NAMES: Mapping[str, tuple[str, ...] | None] = {
     "sklearn": ("digits", *SKLEARN_TABLES),
     "points": POINT_SOURCES,
+    "shop": MADE_TABLES,
     "torchvision": TORCHVISION,
     "folder": None,
     "table": None,
@@ -102,7 +105,7 @@ def is_table(source: str) -> bool:
     scheme, _, location = source.partition("://")
     if is_url(scheme):
         return without_query(location).lower().endswith(TABLE_SUFFIXES)
-    return scheme == "table" or (scheme == "sklearn" and location in SKLEARN_TABLES)
+    return scheme in ("table", "shop") or (scheme == "sklearn" and location in SKLEARN_TABLES)
 
 
 def is_text(source: str) -> bool:

@@ -99,7 +99,10 @@ def export(generator: Generator, form: Format, out: Path, name: str, version: in
     check_place(form, out)
     if form != "folder" and generator.config.prompts is not None:
         raise ConfigError(f"{name}: --format {form} knows no way yet to export a network that reads text; use --format folder")
-    if form != "folder" and (reason := kinds.of(generator.config.kind).no_graph):
+    reason = kinds.of(generator.config.kind).no_graph
+    if generator.config.schema is not None and generator.config.schema.children is not None:
+        reason = "rows with children are two tables, and a graph makes one"
+    if form != "folder" and reason:
         raise ConfigError(f"{name}: --format {form} writes a network as a graph, and {reason}; use --format folder")
     about = described(generator, name, version)
     difference: float | None = None

@@ -362,6 +362,19 @@ METRICS: Mapping[str, Metric] = {
         "0 to 2",
         LOWER,
     ),
+    "children_distance": Metric(
+        "difference in how many rows of a second table belong to a row",
+        "The total variation distance between the shares of rows with no child, with one, with two and so on.",
+        "0 to 1",
+        LOWER,
+    ),
+    "relation_distance": Metric(
+        "mean difference between the correlations of a table's columns with those of the table below it",
+        "Each child stands beside the row that it belongs to; the mean absolute difference between the correlations of each column of the "
+        "one table with each of the other, as correlation_distance has them.",
+        "0 to 2",
+        LOWER,
+    ),
     "l1": Metric(
         "mean absolute difference from the real partners, in pixels of 0 to 1",
         "Each held-out input is translated and compared with its real partner, pixel by pixel. Blurred images get good values, so fid is "

@@ -95,6 +95,41 @@ def _as_labels(value: object) -> object:
     return names[0] if len(names) == 1 else tuple(names)
 
 
+class ChildrenParams(Strict):
+    """A second table, whose rows belong to those of the first, as orders to customers; each row is drawn with its children."""
+
+    source: str
+    """Its address; the same kinds of tables as `data.source`."""
+    key: Annotated[str, Field(min_length=1)]
+    """Its column that holds what `data.key` holds in the row that it belongs to."""
+    name: Annotated[str, Field(pattern=r"[A-Za-z_][A-Za-z0-9_-]*")] | None = None
+    """What its file is called when rows are written, and the column that says how many there are, as in `--where "orders>=3"`. None: as the
+    source's own."""
+    most: Annotated[int, Field(ge=1, le=100)] = 20
+    """Children that a row has at most; of more the data is refused. Memory grows with it, and time with how many rows really have."""
+    columns: Mapping[str, str] = Field(default_factory=dict)
+    """What its columns are, as `data.columns` says it of the first table's."""
+    categorical: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """The same as `data.categorical`."""
+    drop: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """The same as `data.drop`."""
+
+    @field_validator("source")
+    @classmethod
+    def _is_table(cls, source: str) -> str:
+        check_address(source)
+        if not is_table(source):
+            raise ValueError(f"{source} names no table; write one such as table:///path/to/orders.csv")
+        return source
+
+    @model_validator(mode="after")
+    def _key_is_no_other_column(self) -> Self:
+        for key in ("columns", "categorical", "drop"):
+            if self.key in getattr(self, key):
+                raise ValueError(f"{key}: {self.key} is the key already, which is drawn with its parent; take it out")
+        return self
+
+
 class DataParams(Strict):
     """Where the samples come from and how they are laid out. One of the sources:
 
@@ -102,7 +137,8 @@ class DataParams(Strict):
     (FashionMNIST, KMNIST, QMNIST); `folder://PATH`, a folder, or an archive (zip, tar) or a folder in it, laid out as `layout` says;
     `arrays://PATH`, images in arrays of many (.npy, .npz, idx), and their labels; `table://PATH`, a CSV (UTF-8) or Parquet file;
     `text://PATH`, a file of sentences, one a line or in a column;
-    `sklearn://breast-cancer`, `iris` and `wine`, real tables;
+    `sklearn://breast-cancer`, `iris` and `wine`, real tables; `shop://customers` and `shop://orders`, two drawn ones, the second of which
+    belongs to the first;
     `s3://bucket/path`, `gs://` and `az://`, the objects below a path, or an archive or a table there; `https://host/path`, an archive, a
     table or a text. `$VARIABLE` in a path or URL is expanded, which is where secrets belong.
     """
@@ -214,6 +250,10 @@ class DataParams(Strict):
     rules: Annotated[tuple[Any, ...], Field(strict=False)] = ()
     """Tables: what holds in every row, of the data and of what is generated: `start <= end`, `total = price + shipping`,
     `combinations: [city, country]` (only those that occur), `unique: [customer]`."""
+    key: Annotated[str, Field(min_length=1)] | None = None
+    """Tables: the column that names each row, where `children` belong to them. No two are equal; new ones are drawn, as of kind `id`."""
+    children: ChildrenParams | None = None
+    """Tables: a second one, whose rows belong to those of the first."""
     missing: Annotated[tuple[str, ...], Field(strict=False)] = MISSING
     """Tables: texts that stand for a missing cell, beside an empty one."""
     decimal: Literal[".", ","] | None = None
@@ -226,7 +266,7 @@ class DataParams(Strict):
     """What of the rest is kept for choosing among the snapshots of a training (`train.select: best`), and neither trained on nor looked at
     by what decides between two versions: a share of all samples, or how many. A function of content and seed, too."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    """Seed of drawn points, of the held-out split, of `corruption` and of `stack`."""
+    """Seed of drawn points and tables, of the held-out split, of `corruption` and of `stack`."""
 
     @field_validator("source")
     @classmethod
@@ -397,6 +437,14 @@ class DataParams(Strict):
             for name in getattr(self, key):
                 if (other := self.columns.get(name, kind)) != kind:
                     raise ValueError(f"{key}: {name} is {other} in columns; take it out of one of them")
+        if (self.key is None) != (self.children is None):
+            raise ValueError(
+                "key: names the rows that children belong to, and there is no `children`; say which table they are in, or leave it out"
+                if self.children is None
+                else "children: belong to rows that a column names; say which in data.key"
+            )
+        if self.key is not None and (self.key in self.label_columns or self.asked_columns.get(self.key, Asked("id")).kind != "id"):
+            raise ValueError(f"key: {self.key} is drawn anew, as an id, and stands elsewhere as another thing; take it out there")
         for rule, name in names_in(self.table_rules):
             if name in self.label_columns and self.columns.get(name) != "number":
                 raise ValueError(f"rules: {rule}: {name} is the label, which is drawn before the row; take it out of the rule")
@@ -536,6 +584,32 @@ class DataParams(Strict):
     def file_name(self) -> str:
         """What messages call a source that is a single file."""
         return PurePosixPath(without_query(self.location)).name or self.source
+
+    @property
+    def table_name(self) -> str:
+        """What a table is called, by its file."""
+        return PurePosixPath(self.file_name).stem
+
+    @property
+    def of_parents(self) -> DataParams:
+        """What is said of the table that has children, alone."""
+        assert self.key is not None, "only where there are children"  # noqa: S101
+        return self.model_copy(update={"children": None, "key": None, "columns": {**self.columns, self.key: "id"}})
+
+    @property
+    def of_children(self) -> DataParams:
+        """What is said of the children's table, as of one alone, in which the key is nothing to learn."""
+        assert self.children is not None, "only where there are children"  # noqa: S101
+        asked = self.children
+        return DataParams(
+            source=asked.source,
+            columns={**asked.columns, asked.key: "drop"},
+            categorical=asked.categorical,
+            drop=asked.drop,
+            missing=self.missing,
+            decimal=self.decimal,
+            seed=self.seed,
+        )
 
     @property
     def annotations(self) -> str | None:
@@ -748,8 +822,14 @@ class Entry(Strict):
         if condition != "none" and (condition == "number") != (self.data.label_as == "number"):
             say = "set data.label_as: number, so that labels are numbers" if condition == "number" else "set condition: number"
             raise ValueError(f"train.condition: {condition}, and data.label_as is {self.data.label_as}; {say}")
-        if getattr(self.train, "balance", 0.0) and not self.data.label_columns:
-            raise ValueError("train.balance: shows rows of rare classes more often, and there is no data.label; name it, or leave it out")
+        if getattr(self.train, "balance", 0.0) and all(self.data.columns.get(label) == "number" for label in self.data.label_columns):
+            lacking = "data.label is of numbers" if self.data.label_columns else "there is no data.label"
+            raise ValueError(f"train.balance: shows rows of rare classes more often, and {lacking}; name one of classes, or leave it out")
+        if self.data.children is not None and not getattr(getattr(self.train, "generator", None), "has_likelihood", False):
+            raise ValueError(
+                "train.generator: rows with children are drawn by `network: autoregressive`, since how many there are must be known before "
+                "them; write generator: {network: autoregressive}"
+            )
         if self.train.select == "best" and self.data.selection is None:
             raise ValueError(
                 "train.select: best scores snapshots on a part of the data that is kept for it, and data.selection is not set; "

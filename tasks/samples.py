@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
     from gan_core.generator import Samples
-    from gan_core.kinds.schema import Column, DType
+    from gan_core.kinds.schema import Column, DType, Invented
     from tasks.inputs import Inputs
 
 
@@ -101,21 +102,55 @@ def file_names(samples: Samples, classes: tuple[str, ...] | None, given: Inputs 
 
 
 def table_frame(samples: Samples, classes: tuple[str, ...] | None) -> DataFrame:
-    """Rows of a table as they are in its source: columns by name and type, categories as their text, and labels last."""
+    """Rows of a table as they are in its source, without their children: columns by name and type, categories as their text, and labels
+    last."""
+    schema = samples.schema
+    assert schema is not None, "only for tables"  # noqa: S101
+    columns = _columns(schema.own, samples.samples[:, : len(schema.own)])
+    if samples.labels is not None:
+        columns |= _columns(schema.label_columns(classes), schema.label_cells(samples.labels))
+    return _with_invented(columns, len(samples.samples), schema.invented, samples.seed)
+
+
+def children_frame(samples: Samples, parents: DataFrame) -> DataFrame:
+    """The children of rows as they are in their source, each with the key of the row that it belongs to.
+
+    Args:
+        parents: those rows, as `table_frame` has them.
+    """
+    children = None if samples.schema is None else samples.schema.children
+    assert children is not None, "only for rows with children"  # noqa: S101
+    rows, owners = children.pooled(samples.samples)
+    frame = _with_invented(_columns(children.columns, rows), len(rows), children.invented, samples.seed)
+    frame.insert(children.place, children.foreign, parents[children.key].iloc[owners].reset_index(drop=True))
+    return frame
+
+
+def whole_frame(samples: Samples, classes: tuple[str, ...] | None) -> DataFrame:
+    """`table_frame`; where rows have children, with a column more, which holds those of each as a list in JSON."""
+    frame = table_frame(samples, classes)
+    if samples.schema is not None and (children := samples.schema.children) is not None:
+        below = children_frame(samples, frame).groupby(children.foreign)
+        lists = {key: of_one.drop(columns=children.foreign).to_json(orient="records", date_format="iso") for key, of_one in below}
+        frame[children.name] = [lists.get(key, "[]") for key in frame[children.key]]
+    return frame
+
+
+def _columns(columns: Sequence[Column], values: NDArray[Any]) -> dict[str, Series[Any]]:
+    """Values (N, D) of columns as they are in their source, by name."""
+    return {
+        column.name: _numbers(cells, column) if column.categories is None else _texts(cells, column.dtype, column.categories)
+        for column, cells in zip(columns, values.T, strict=True)
+    }
+
+
+def _with_invented(columns: Mapping[str, Series[Any]], count: int, invented: Sequence[Invented], seed: int) -> DataFrame:
+    """A frame of `count` rows, in which invented columns stand at their places."""
     import pandas as pd
 
-    assert samples.schema is not None, "only for tables"  # noqa: S101
-    columns = {
-        column.name: _numbers(values, column) if column.categories is None else _texts(values, column.dtype, column.categories)
-        for column, values in zip(samples.schema.columns, samples.samples.T, strict=True)
-    }
-    if samples.labels is not None:
-        for column, cells in zip(samples.schema.label_columns(classes), samples.schema.label_cells(samples.labels).T, strict=True):
-            columns[column.name] = _texts(cells, column.dtype, column.categories or ())
     frame = pd.DataFrame(columns)
-    for one in samples.schema.invented:
-        values = drawn(one, len(frame), samples.seed)
-        frame.insert(one.place, one.name, pd.Series(values, dtype="int64" if one.dtype == "int64" else "str"))
+    for one in invented:
+        frame.insert(one.place, one.name, pd.Series(drawn(one, count, seed), dtype="int64" if one.dtype == "int64" else "str"))
     return frame
 
 
@@ -126,14 +161,16 @@ def formulas(samples: Samples, classes: tuple[str, ...] | None) -> list[str]:
     """
     if samples.schema is None:
         return []
+    children = samples.schema.children
+    columns = (*samples.schema.own, *(() if children is None else children.columns))
+    inventions = (*samples.schema.invented, *(() if children is None else children.invented))
     labels = samples.schema.label_columns(classes)
-    texts = {column.name: column.categories or () for column in (*samples.schema.columns, *labels) if column.dtype == "string"}
-    for one in samples.schema.invented:
+    texts = {column.name: column.categories or () for column in (*columns, *labels) if column.dtype == "string"}
+    for one in inventions:
         # Of a counter, what stands before its number; otherwise all that the first place may hold.
         begins = one.pattern[0] if one.pattern else ""
         texts[one.name] = tuple(begins) if one.first is None else (begins,)
-    invented = [one.name for one in samples.schema.invented]
-    names = [*(column.name for column in samples.schema.columns), *invented, *(column.name for column in labels)]
+    names = [*(column.name for column in columns), *(one.name for one in inventions), *(column.name for column in labels)]
     return [name for name in names if any(text.startswith(_FORMULA) for text in (name, *texts.get(name, ())))]
 
 

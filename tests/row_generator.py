@@ -16,11 +16,12 @@ from gan_core.recipes import build_recipe
 def untrained(
     schema: Schema, rows: NDArray[np.float64], classes: tuple[str, ...] | None = None, labels: NDArray[np.int64] | None = None
 ) -> Generator:
-    """A generator of rows such as these, whose schema is not yet fitted."""
+    """A generator of rows such as these, whose schema is not yet fitted; value by value where they have children."""
     fitted = schema.fitted(rows, labels, len(classes or ()))
     spec = Table((rows.shape[1],), {"train": len(rows), "holdout": 0}, classes, schema=fitted)
     small = {"widths": [16]}
-    params = TabularParams.model_validate({"images": 200, "generator": small, "discriminator": small})
+    generator = {**small, "network": "tabular" if schema.children is None else "autoregressive"}
+    params = TabularParams.model_validate({"images": 200, "generator": generator, "discriminator": small})
     torch.manual_seed(0)
     recipe = build_recipe(params, spec, torch.device("cpu"))
     config = GeneratorConfig("tabular", spec, recipe.latent, recipe.network, 0, 0, "")

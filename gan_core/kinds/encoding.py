@@ -6,7 +6,8 @@ a one-hot choice. Encoded rows are laid out as
 
     scalars | options of the first number | options of the second | ... | first category | second category | ...
 
-where numbers without modes, which have no scalar, come behind those that have one. What cannot differ takes no room: a constant column
+where numbers without modes, which have no scalar, come behind those that have one; of rows with children (`gan_core.kinds.children`), the
+choice of how many they are comes first. What cannot differ takes no room: a constant column
 has none, and the only option of a number no choice. Where rules tell columns by others (`gan_core.kinds.ruled`), what they leave free is
 encoded.
 """
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +24,11 @@ from torch import Tensor
 
 from gan_core.kinds.ruled import Ruled
 from gan_core.kinds.schema import MODE_WIDTH, Column, Schema
+
+if TYPE_CHECKING:
+    from gan_core.kinds.children import Children
+
+_NEVER = -1e9  # of a logit; without a bound, it would make NaN of the options that are closed for other counts
 
 
 class Choices:
@@ -64,7 +71,8 @@ class Encoding:
     def __init__(self, schema: Schema) -> None:
         self._ruled = Ruled(schema.columns, schema.rules) if schema.free else None
         self._columns = schema.free or schema.columns
-        columns = list(enumerate(self._columns))
+        self._children = _Places(schema.children, self._columns) if schema.children is not None else None
+        columns = list(enumerate(self._columns))[: None if self._children is None else self._children.live]
         scaled = [i for i, column in columns if column.modes]
         pointed = [i for i, column in columns if column.kind == "number" and not column.modes and _points(column) > 1]
         self._numbers = scaled + pointed
@@ -88,6 +96,11 @@ class Encoding:
             [size - 1 if column.missing else -1 for size, column in zip(sizes, numbers, strict=True)], dtype=torch.long
         )
         self._chosen = [k for k, size in enumerate(sizes) if size > 1]
+        count = None if self._children is None else self._children.count
+        self.leading = int(count in self._numbers)
+        """Choices that stand before those of the scalars: how many children there are, which says what the places for them hold."""
+        if count in self._numbers:
+            self._chosen.sort(key=lambda k: self._numbers[k] != count)
         self._has_points = any(map(_points, numbers))
         self.scalars = len(scaled)
         """Numbers in -1..1 at the front of an encoded row."""
@@ -99,6 +112,10 @@ class Encoding:
         """What follows them."""
         self.width = self.scalars + self.choices.width
         """Length of an encoded row; 0 where every column is constant."""
+        at = [*(self._numbers[k] for k in self._chosen), *self._categories]
+        self.closed = self._children.closed(at, self.choices.sizes, self._columns) if self._children is not None and self.leading else None
+        """What the logits of all choices are lowered by where so many children are chosen, (options of the first choice, width): without a
+        bound, unless a place without one is a gap, and one with one is none that its column has not. None: nothing is."""
 
     def encode(self, rows: Tensor) -> Tensor:
         """Rows float64 (N, D) -> float32 (N, width). A number's mode is drawn by its likelihood from torch's global random state."""
@@ -138,7 +155,42 @@ class Encoding:
         for i, column in enumerate(self._columns):
             if column.kind == "number":
                 rows[:, i] = _restored(rows[:, i], column)
+        if self._children is not None:
+            rows = self._children.without_absent(rows)
         return rows if self._ruled is None else self._ruled.to_rows(rows)
+
+
+class _Places:
+    """The places for children of a packed row, whose columns are fitted."""
+
+    def __init__(self, children: Children, columns: Sequence[Column]) -> None:
+        self._first, self._of_each = children.count_at(len(columns)) + 1, len(children.columns)
+        self._has_gaps = [column.gap is not None for column in children.columns]
+        self._gaps = torch.from_numpy(children.gaps).repeat(children.most)
+        self._place = torch.arange(children.most).repeat_interleave(self._of_each)
+        self.live = children.live(columns)
+        self.count = self._first - 1
+
+    def closed(self, at: Sequence[int], sizes: Sequence[int], columns: Sequence[Column]) -> Tensor:
+        """`Encoding.closed`, of choices of these sizes, of the columns `at`, the first of which is how many children there are."""
+        counts = torch.tensor(columns[self.count].spikes)
+        found = []
+        for i, size in zip(at, sizes, strict=True):
+            lowered = torch.zeros(len(counts), size)
+            if (cell := i - self._first) >= 0:
+                gap = torch.arange(size) == (size - 1 if columns[i].gap is not None else -1)
+                is_there = counts > self._place[cell]
+                lowered[~is_there[:, None] & ~gap] = _NEVER
+                if not self._has_gaps[cell % self._of_each]:
+                    lowered[is_there[:, None] & gap] = _NEVER
+            found.append(lowered)
+        return torch.cat(found, dim=1)
+
+    def without_absent(self, rows: Tensor) -> Tensor:
+        """Rows (N, D) with gaps in the places that have no child."""
+        is_there = rows[:, self.count, None] > self._place.to(rows.device)
+        cells = torch.where(is_there, rows[:, self._first :], self._gaps.to(rows.device))
+        return torch.cat([rows[:, : self._first], cells], dim=1)
 
 
 def _points(column: Column) -> int:

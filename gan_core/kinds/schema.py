@@ -6,12 +6,15 @@ import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gan_core.rules import Rule
+
+if TYPE_CHECKING:
+    from gan_core.kinds.children import Children
 
 ColumnKind = Literal["number", "category"]
 DType = Literal["float64", "int64", "bool", "string", "date", "datetime"]
@@ -32,7 +35,7 @@ _FEWEST = 10  # rows that a frequent value has at least, so that none is one by 
 _STANDS_OUT = 3  # times as frequent as the values beside it
 _MOST_ROWS = 10_000  # that modes are fitted on
 _MOST_DECIMALS = 8
-_LATER = ("labels", "combinations", "targets")  # fields of a schema that came after others
+_LATER = ("labels", "combinations", "targets", "children")  # fields of a schema that came after others
 _BEYOND = 0.001  # share of a column's values that a description made for other rows may leave out, beside those that its own leaves out
 
 
@@ -152,10 +155,14 @@ class Schema:
     """Of each class then, the index of its value in each of `labels`."""
     targets: tuple[str, ...] = ()
     """Columns of numbers that are labels: drawn with the rest of the row, and what others tell of them is scored."""
+    children: Children | None = None
+    """The rows of a second table that belong to each, which the last of the columns hold."""
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Self:
-        shares = fields.get("shares")
+        from gan_core.kinds.children import Children
+
+        shares, children = fields.get("shares"), fields.get("children")
         columns, free, labels = (tuple(Column.from_json(column) for column in fields.get(key, ())) for key in ("columns", "free", "labels"))
         known = {
             "labels": labels,
@@ -164,12 +171,28 @@ class Schema:
             "shares": None if shares is None else tuple(shares),
             "rules": tuple(map(Rule.from_json, fields.get("rules", ()))),
             "invented": tuple(map(Invented.from_json, fields.get("invented", ()))),
+            "children": None if children is None else Children.from_json(children),
         }
         return cls(**{**fields, "columns": columns, "free": free, **known})
 
     def as_json(self) -> dict[str, Any]:
         """What `from_json` takes, as older versions wrote it where there is nothing that they did not know."""
         return {key: value for key, value in asdict(self).items() if value or key not in _LATER}
+
+    @property
+    def own(self) -> tuple[Column, ...]:
+        """The columns of the table itself, without those of a second one."""
+        return self.columns if self.children is None else self.columns[: self.children.count_at(len(self.columns))]
+
+    @property
+    def trimmed(self) -> Schema:
+        """The same, fitted, for rows without their last columns where those never hold anything, as places for more children than any
+        row has do."""
+        if self.children is None:
+            return self
+        live = self.children.live(self.columns)
+        most = self.children.most - (len(self.columns) - live) // len(self.children.columns)
+        return replace(self, columns=self.columns[:live], children=replace(self.children, most=most))
 
     def label_columns(self, classes: Sequence[str] | None) -> tuple[Column, ...]:
         """The columns whose values the class of a row tells, of these classes, as they are written behind its own."""
@@ -207,7 +230,8 @@ class Schema:
         def frame(schema: Schema) -> object:
             columns = [(column.name, column.kind, column.dtype, column.categories) for column in schema.columns]
             labels = [(column.name, column.dtype) for column in schema.labels]
-            return columns, schema.label, schema.label_dtype, labels
+            keyed = schema.children and (schema.children.name, schema.children.key, schema.children.foreign)
+            return columns, schema.label, schema.label_dtype, labels, keyed
 
         return frame(self) == frame(other)
 
@@ -220,7 +244,10 @@ class Schema:
             classes: how many there are.
             modes: most normal distributions that a number is described by.
         """
-        columns = tuple(_fitted(column, rows[:, i], modes) for i, column in enumerate(self.columns))
+        columns, children = tuple(_fitted(column, rows[:, i], modes) for i, column in enumerate(self.own)), self.children
+        if children is not None:
+            of_places, children = _fitted_children(self.columns[len(columns) :], children, rows, modes)
+            columns += of_places
         shares = None if labels is None else tuple((np.bincount(labels, minlength=classes) / len(labels)).tolist())
         free: tuple[Column, ...] = ()
         if any(rule.told for rule in self.rules):
@@ -229,7 +256,7 @@ class Schema:
             ruled = Ruled(columns, self.rules)
             left = ruled.to_free_array(rows)
             free = tuple(one if one in columns else _fitted(one, left[:, i], modes) for i, one in enumerate(ruled.columns))
-        return replace(self, columns=columns, shares=shares, free=free)
+        return replace(self, columns=columns, shares=shares, free=free, children=children)
 
     def described_as(self, other: Schema, rows: NDArray[np.float64]) -> tuple[Schema, list[str]]:
         """This fitted schema with its numbers in the modes and spikes of `other`, so that networks that know those can go on.
@@ -249,10 +276,39 @@ class Schema:
         known = {column.name: column for column in other.columns}
         columns, anew = [], []
         for number, column in enumerate(self.columns):
-            as_there = _described_as(column, known.get(column.name), rows[:, number]) if column.kind == "number" else column
+            as_there = _described_as(column, known.get(column.name), self._values(number, rows)) if column.kind == "number" else column
             columns.append(as_there or column)
             anew += [column.name] if as_there is None else []
         return replace(self, columns=tuple(columns)), anew
+
+    def _values(self, number: int, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What a column is described by, of rows (N, D): its values, and of one that holds a child's, those of all children."""
+        if self.children is None or (place := number - len(self.own) - 1) < 0:
+            return rows[:, number]
+        return self.children.pooled(rows)[0][:, place % len(self.children.columns)]
+
+
+def _fitted_children(
+    columns: Sequence[Column], children: Children, rows: NDArray[np.float64], modes: int
+) -> tuple[tuple[Column, ...], Children]:
+    """The columns that say how many children rows (N, D) have, and that hold these, each place by the children of all; and the children."""
+    counts, times = np.unique(rows[:, children.count_at(rows.shape[1])], return_counts=True)
+    most, often = int(counts[-1]), counts[np.argsort(-times, kind="stable")]
+    pooled, each = children.pooled(rows)[0], len(children.columns)
+    count, *cells = columns
+    # A place that is not always taken has gaps, whatever the second table has.
+    missing = [max(cell.missing for cell in cells[number::each]) for number in range(each)]
+    fitted = [_fitted(replace(one, missing=missing[k]), pooled[:, k], modes) for k, one in enumerate(children.columns)]
+    # Each number of children is a choice, however many there are, so that as many rows have none as in the data.
+    spikes = tuple(often.tolist()) if len(often) > 1 else ()
+    found = [replace(count, low=float(counts[0]), high=float(most), decimals=0, modes=(), spikes=spikes)]
+    for place, cell in enumerate(cells):
+        if place < most * each:
+            found.append(replace(fitted[place % each], name=cell.name, missing=cell.missing, categories=cell.categories))
+        else:
+            found.append(replace(cell, low=0.0, high=0.0, decimals=0, modes=()) if cell.kind == "number" else cell)
+    of_children = tuple(replace(one, missing=known.missing) for one, known in zip(fitted, children.columns, strict=True))
+    return tuple(found), replace(children, columns=of_children)
 
 
 def _described_as(column: Column, theirs: Column | None, values: NDArray[np.float64]) -> Column | None:

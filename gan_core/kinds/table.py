@@ -104,4 +104,15 @@ class Table(DatasetSpec):
 
     def preview(self, generator: Generator, dataset: Dataset) -> NDArray[np.uint8]:
         real = np.array(dataset.samples["train"][:_PREVIEW_ROWS])
-        return pictures.histograms(real, generator.sample(len(real), PREVIEW_SEED, unique=False).samples, self.schema.columns)
+        return self.histograms(real, generator.sample(len(real), PREVIEW_SEED, unique=False).samples)
+
+    def histograms(self, real: NDArray[np.float64], generated: NDArray[np.float64]) -> NDArray[np.uint8]:
+        """The columns of generated rows (M, D) over those of real ones (N, D), as `pictures.histograms` draws them; below them those of
+        their children, each of all children together."""
+        children, own = self.schema.children, len(self.schema.own)
+        if children is None:
+            return pictures.histograms(real, generated, self.schema.columns)
+        first = pictures.histograms(real[:, : own + 1], generated[:, : own + 1], self.schema.columns[: own + 1])
+        if not len(drawn := children.pooled(generated)[0]):
+            return first
+        return pictures.below(first, pictures.histograms(children.pooled(real)[0], drawn, children.named))

@@ -63,6 +63,24 @@ def correlation_distance(real: Rows, generated: Rows, columns: Sequence[Column])
     return correlation_influences(real, generated, columns)[0]
 
 
+def relation_distance(real: tuple[Rows, Rows], generated: tuple[Rows, Rows], columns: Sequence[Column], others: Sequence[Column]) -> float:
+    """The mean absolute difference, 0 to 2, between the correlations of a column of one table with a column of another, over all pairs.
+
+    Args:
+        real: rows (N, D) of the one table, and beside each the row (N, E) of the other that belongs to it.
+        generated: the same of generated ones; where there are none, nothing correlates.
+        columns: D of them.
+        others: E of them; categories and what never changes count as in `correlation_distance`.
+    """
+
+    def correlations(rows: Rows, beside: Rows) -> Rows:
+        first, second = _standardised(expanded(rows, columns)), _standardised(expanded(beside, others))
+        return np.asarray(first.T @ second / len(rows))
+
+    found = [correlations(*side) if len(side[0]) else np.zeros(1) for side in (real, generated)]
+    return float(np.abs(found[1] - found[0]).mean())
+
+
 def correlation_influences(real: Rows, generated: Rows, columns: Sequence[Column]) -> tuple[float, Rows, Rows]:
     """`correlation_distance`, and what each real (N,) and each generated row (M,) moves it by, to first order; of mean 0.
 

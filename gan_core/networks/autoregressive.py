@@ -1,9 +1,10 @@
 """Rows of tables drawn value by value, each knowing those before it: the chain rule of probability, a small network a value.
 
 What a row of CTGAN's encoding (`gan_core.kinds.encoding`) consists of is drawn in this order: all choices, then all scalars, whose mode is
-known by then. Dense networks for the conditional distributions of a table's columns in turn are those of Bengio and Bengio (2000) and NADE
-(Larochelle and Murray, 2011). Since each is known, a generator learns by the likelihood of real rows, without a game. Where there is one,
-a gradient passes a choice straight through (Bengio et al., 2013): forward the option that was chosen, backward the probabilities of all.
+known by then. Of rows with children, how many they are is chosen first, and closes what cannot be then. Dense networks for the conditional
+distributions of a table's columns in turn are those of Bengio and Bengio (2000) and NADE (Larochelle and Murray, 2011). Since each is
+known, a generator learns by the likelihood of real rows, without a game. Where there is one, a gradient passes a choice straight through
+(Bengio et al., 2013): forward the option that was chosen, backward the probabilities of all.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from gan_core.data.dataset import DatasetSpec
 from gan_core.kinds.schema import MODE_WIDTH
+from gan_core.kinds.table import Table
 from gan_core.networks.common import Dropout, embedding_of
 from gan_core.networks.linear import Linear
 from gan_core.networks.tabular import TEMPERATURE, RowGenerator, gumbel
@@ -30,8 +32,11 @@ class AutoregressiveGenerator(RowGenerator):
     scalars' normal deviates, the others the choices', one an option: so a row is a function of its latent and label.
     """
 
+    closed: Tensor | None
+
     def __init__(self, params: AutoregressiveGeneratorParams, data: DatasetSpec, latent: int) -> None:
         super().__init__(data)
+        self.register_buffer("closed", Table.of(data).encoding.closed, persistent=False)
         self.bins = params.bins
         self.embedding = embedding_of(data.condition, _LABEL)
         self.first = _LABEL if self.embedding else 1
@@ -47,8 +52,12 @@ class AutoregressiveGenerator(RowGenerator):
         uniform = torch.special.ndtr(latents[:, : self.scalars].float())
         noise = torch.split(gumbel(latents[:, self.scalars :]), list(self.choices.sizes), dim=1)
         networks = iter(self.networks)
-        for own in noise:
-            seen = torch.cat([seen, _chosen(next(networks)(seen).float() + own)], dim=1)
+        lowered: tuple[Tensor, ...] | None = None
+        for place, own in enumerate(noise):
+            logits = next(networks)(seen).float()
+            seen = torch.cat([seen, _chosen((logits if lowered is None else logits + lowered[place]) + own)], dim=1)
+            if place == 0:
+                lowered = self._lowered(seen[:, self.first :])
         chosen = seen[:, self.first :]
         open_gates = self.open_gates(chosen)
         for scalar in range(self.scalars):
@@ -63,10 +72,12 @@ class AutoregressiveGenerator(RowGenerator):
         parts = ((scalars + 1) / 2 * self.bins).long().clamp(0, self.bins - 1)
         open_gates = self.open_gates(chosen)
         options = torch.split(chosen, list(self.choices.sizes), dim=1)
+        lowered = self._lowered(options[0]) if options else None
         total, seen = rows.new_zeros(()), self.first
         for place, network in enumerate(self.networks):
             logits = network(all_seen[:, :seen]).float()
             if place < len(options):
+                logits = logits if lowered is None else logits + lowered[place]
                 total = total - (logits.log_softmax(dim=1) * options[place]).sum()
                 seen += logits.shape[1]
             else:
@@ -74,6 +85,10 @@ class AutoregressiveGenerator(RowGenerator):
                 total = total + (F.cross_entropy(logits, parts[:, scalar], reduction="none") * open_gates[:, scalar]).sum()
                 seen += 1
         return total / len(rows)
+
+    def _lowered(self, first: Tensor) -> tuple[Tensor, ...] | None:
+        """What each choice's logits are lowered by after the first one (N, K), one-hot; None where nothing is."""
+        return None if self.closed is None else torch.split(first.detach() @ self.closed, list(self.choices.sizes), dim=1)
 
     def _begin(self, rows: Tensor, labels: Tensor | None) -> Tensor:
         """What the first network sees: (N, first)."""

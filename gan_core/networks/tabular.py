@@ -99,7 +99,7 @@ def _gates(encoding: Encoding) -> tuple[Tensor, Tensor]:
     The probability of the options that it belongs to, so that a spike or a gap has the scalar 0 that it has in real rows.
     """
     factors, constants = torch.zeros(encoding.choices.width, encoding.scalars), torch.ones(encoding.scalars)
-    start, sizes = 0, iter(encoding.choices.sizes)
+    start, sizes = sum(encoding.choices.sizes[: encoding.leading]), iter(encoding.choices.sizes[encoding.leading :])
     for scalar, modes in enumerate(encoding.modes):
         size = next(sizes) if modes else 0
         if modes < size:

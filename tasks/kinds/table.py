@@ -32,7 +32,7 @@ _GAP = "(missing)"
 class TableKind(DataKind):
     """Rows (D,): numbers as they are, categories as their index."""
 
-    keys = frozenset({"label", "columns", "rules", "categorical", "drop", "missing", "decimal", "modes"})
+    keys = frozenset({"label", "columns", "rules", "categorical", "drop", "missing", "decimal", "modes", "key", "children"})
     family = "tables"
     makes = "rows of a table"
     shown_as = ".csv"
@@ -53,6 +53,8 @@ class TableKind(DataKind):
         from tasks.validation.table_files import read_table
         from tasks.validation.tables import inspect_table
 
+        if data.children is not None:
+            return self._families(raw, data, on_row)
         (member,) = raw.members
         found, classes, table = inspect_table(read_table(raw.read(member), member.path), data, data.file_name)
         rows = (
@@ -60,6 +62,22 @@ class TableKind(DataKind):
             for number, row in enumerate(found, start=1)
         )
         return Inspection(each_told(rows, len(found), on_row), classes, table, notes=[*table.said(data.file_name)])
+
+    def _families(self, raw: RawReader, data: DataParams, on_row: OnRow) -> Inspection:
+        """Rows with their children; those that belong to none stand behind them."""
+        from tasks.sources.keyed import CHILDREN, PARENTS
+        from tasks.validation.families import inspect_families
+        from tasks.validation.inspection import Inspection, Row, each_told
+        from tasks.validation.table_files import read_table
+
+        by_name = {member.path.partition(".")[0]: member for member in raw.members}
+        first, second = by_name[PARENTS], by_name[CHILDREN]
+        found = inspect_families(read_table(raw.read(first), first.path), read_table(raw.read(second), second.path), data)
+        each = [(f"{first.path}#{number}", row) for number, row in enumerate(found.parents, start=1)]
+        each += [(f"{second.path}#{number}", row) for number, row in found.orphans.items()]
+        rows = (Row(path, row.sha256, row.label, row.reason, row.number, repeat=row.repeat) for path, row in each)
+        notes = *found.table.said(data.file_name), *found.second.said(data.of_children.file_name, "data.children")
+        return Inspection(each_told(rows, len(each), on_row), found.classes, found.table, notes=notes)
 
     def pack(self, folder: Path, good: Good, data: DataParams, raw: RawReader) -> Table:
         import numpy as np
@@ -128,25 +146,32 @@ class TableKind(DataKind):
         return found
 
     def written(self, samples: Samples, classes: tuple[str, ...] | None, given: Inputs | None) -> Written:
+        """In a folder, rows with children are two tables with a key; in one file, a row's children stand in it as a list in JSON."""
         import numpy as np
 
-        from tasks.samples import table_frame
+        from tasks.samples import children_frame, table_frame, whole_frame
 
         names = np.array([column.name for column in samples.schema.columns] if samples.schema is not None else [])
 
         def csv(path: Path) -> None:
-            table_frame(samples, classes).to_csv(path, index=False, lineterminator="\n")
+            _as_csv(whole_frame(samples, classes), path)
 
         def parquet(path: Path) -> None:
-            table_frame(samples, classes).to_parquet(path, index=False)
+            whole_frame(samples, classes).to_parquet(path, index=False)
 
-        arrays = {"rows": samples.samples, "columns": names}
-        return Written(arrays, {".csv": csv, ".parquet": parquet}, lambda folder: csv(folder / "rows.csv"))
+        def each(folder: Path) -> None:
+            if samples.schema is None or (children := samples.schema.children) is None:
+                return csv(folder / "rows.csv")
+            parents = table_frame(samples, classes)
+            _as_csv(parents, folder / f"{children.parent}.csv")
+            _as_csv(children_frame(samples, parents), folder / f"{children.name}.csv")
+
+        return Written({"rows": samples.samples, "columns": names}, {".csv": csv, ".parquet": parquet}, each)
 
     def answer(self, samples: Samples, classes: tuple[str, ...] | None) -> DataFrame:
-        from tasks.samples import table_frame
+        from tasks.samples import whole_frame
 
-        frame = table_frame(samples, classes)
+        frame = whole_frame(samples, classes)
         gaps = frame.isna()
         # JSON has no other word for a gap, and MLflow cannot write pandas' own.
         for column in gaps.columns[gaps.any()]:
@@ -156,8 +181,13 @@ class TableKind(DataKind):
     def answered(self, config: GeneratorConfig) -> Sequence[tuple[str, str]]:
         schema = config.schema
         assert schema is not None, "rows have columns"  # noqa: S101
-        columns = [("string" if column.format else column.dtype, column.name) for column in schema.columns]
+        columns = [("string" if column.format else column.dtype, column.name) for column in schema.own]
         for one in schema.invented:
             columns.insert(one.place, (one.dtype, one.name))
         columns += [(column.dtype, column.name) for column in schema.label_columns(config.classes)]
+        columns += [] if schema.children is None else [("string", schema.children.name)]
         return [(_SERVED.get(dtype, "string"), name) for dtype, name in columns]
+
+
+def _as_csv(frame: DataFrame, path: Path) -> None:
+    frame.to_csv(path, index=False, lineterminator="\n")

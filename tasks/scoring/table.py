@@ -11,6 +11,10 @@ each is told by the columns that are none, and the mean of their shares counts.
 
 column_distance, correlation_distance: means over columns and pairs of columns. evaluation.json has each column's.
 
+Rows with children, the rows of a second table that belong to them, are judged as one: trees see a row with all its children, and held out
+are rows with all their children. Two more scores look at what relates the tables: children_distance at how many children rows have,
+relation_distance at the correlations of each column of the first with each of the second, of children beside the row they belong to.
+
 Also there, under real_against_real, is what a perfect generator would get: training rows in the place of generated ones; for detection
 one half of them in the place of the training rows, and the other in that of generated ones.
 """
@@ -43,6 +47,8 @@ from gan_core.metrics.rows import (
     expanded,
     explained,
     forest_numbers,
+    relation_distance,
+    shares_distance,
     spread,
 )
 from gan_core.randomness import mix
@@ -89,7 +95,7 @@ class TableEvidence(Evidence):
         """What is told by the columns that are no labels, by name."""
 
     def scores(self) -> dict[str, float]:
-        metrics = ["detection", *(["utility"] if self._labels else []), "column_distance", "correlation_distance"]
+        metrics = ["detection", *(["utility"] if self._labels else []), *_distances(self.schema)]
         everything = np.arange(self.n_real), np.arange(self.n_generated)
         return {metric: self.resampled(metric, *everything) for metric in metrics}
 
@@ -100,6 +106,14 @@ class TableEvidence(Evidence):
             return self._detected[0]
         if metric == "correlation_distance":
             return self._correlated[0]
+        if (children := self.schema.children) is not None and metric == "children_distance":
+            at, most = children.count_at(self.real.shape[1]), children.most
+            counts = [rows[:, at].clip(max=most).astype(np.int64) for rows in (self.real[real], self.generated[generated])]
+            return shares_distance(counts[0], counts[1], most + 1)
+        if children is not None and metric == "relation_distance":
+            return relation_distance(
+                self._related(self.real[real]), self._related(self.generated[generated]), self.schema.own, children.columns
+            )
         return float(np.mean(list(self._column_distances(real, generated).values())))
 
     def replicates(self, metric: str, real: Draws, generated: Draws) -> NDArray[np.float64]:
@@ -123,6 +137,12 @@ class TableEvidence(Evidence):
 
     def _column_distances(self, real: NDArray[np.int64], generated: NDArray[np.int64]) -> Mapping[str, float]:
         return column_distances(self.real[real], self.generated[generated], self.schema.columns)
+
+    def _related(self, rows: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Of rows with children, for each child the row that it belongs to, by that table's columns; and the child."""
+        assert self.schema.children is not None, "only rows with children"  # noqa: S101
+        children, owners = self.schema.children.pooled(rows)
+        return rows[owners, : len(self.schema.own)], children
 
     @cached_property
     def _correlated(self) -> tuple[float, NDArray[np.float64], NDArray[np.float64]]:
@@ -234,7 +254,7 @@ class TableScoring(Scoring):
         labels = dataset.labels.get("train")
         evidence = self._evidence(dataset, dataset.samples["train"][train], None if labels is None else labels[train], params)
         # Utility is 1 by its definition.
-        scores = {metric: evidence.score(metric) for metric in ("column_distance", "correlation_distance")}
+        scores = {metric: evidence.score(metric) for metric in _distances(evidence.schema)}
         halves = self._evidence(
             dataset, dataset.samples["train"][train[1::2]], None if labels is None else labels[train[1::2]], params, train[::2]
         )
@@ -243,10 +263,10 @@ class TableScoring(Scoring):
     def copies(
         self, generator: Generator, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams
     ) -> tuple[Copies, NDArray[np.uint8]]:
-        columns = Table.of(dataset.spec).schema.columns
-        train = np.array(dataset.samples["train"])
-        held_out = np.array(dataset.samples["holdout"][chosen(dataset, "holdout", min(COMPARED, params.samples), params.seed)])
-        generated = generator.sample(min(COMPARED, params.samples), seed=params.seed, unique=False).samples
+        columns = Table.of(dataset.spec).schema.trimmed.columns
+        train = np.array(dataset.samples["train"][:, : len(columns)])
+        held_out = dataset.samples["holdout"][chosen(dataset, "holdout", min(COMPARED, params.samples), params.seed), : len(columns)]
+        generated = generator.sample(min(COMPARED, params.samples), seed=params.seed, unique=False).samples[:, : len(columns)]
         found = find_copies(generated, held_out, train, (deviations(train, columns),))
         found = replace(found, repeated=(repeated_rows(train), len(train)))
         pairs = np.array(found.pairs)
@@ -254,9 +274,10 @@ class TableScoring(Scoring):
 
     def privacy(self, evidence: TableEvidence, dataset: Dataset, params: EvaluateParams) -> Privacy | None:
         """Labels are told apart as the values of a category are."""
-        schema, classes = Table.of(dataset.spec).schema, dataset.spec.classes or ()
+        schema, classes = evidence.schema, dataset.spec.classes or ()
         columns = schema.columns
-        train, held_out, drawn, labels = np.array(dataset.samples["train"]), np.array(dataset.samples["holdout"]), evidence.generated, {}
+        train, held_out = (np.array(dataset.samples[split][:, : len(columns)]) for split in ("train", "holdout"))
+        drawn, labels = evidence.generated, {}
         if classes and evidence.generated_labels is not None:
             labels = {split: np.array(dataset.labels[split]) for split in ("train", "holdout")}
             columns = (*columns, *schema.label_columns(classes))
@@ -270,10 +291,10 @@ class TableScoring(Scoring):
 
     def grids(self, generator: Generator, dataset: Dataset, seed: int) -> dict[str, NDArray[np.uint8]]:
         """Histograms: generated rows over held-out ones, and for comparison training rows over the same."""
-        columns = Table.of(dataset.spec).schema.columns
+        spec = Table.of(dataset.spec)
         held_out, train = np.array(dataset.samples["holdout"]), np.array(dataset.samples["train"])
         generated = generator.sample(max(len(train), 1_000), seed=seed, unique=False).samples
-        return {"generated": pictures.histograms(held_out, generated, columns), "real": pictures.histograms(held_out, train, columns)}
+        return {"generated": spec.histograms(held_out, generated), "real": spec.histograms(held_out, train)}
 
     def _evidence(
         self,
@@ -289,15 +310,23 @@ class TableScoring(Scoring):
         def labels_of(split: str, indices: NDArray[np.int64]) -> NDArray[np.int64] | None:
             return None if dataset.spec.classes is None or labels is None else np.array(dataset.labels[split][indices])
 
+        schema = Table.of(dataset.spec).schema.trimmed
+        live = len(schema.columns)
         return TableEvidence(
-            Table.of(dataset.spec).schema,
-            np.array(dataset.samples["holdout"][held_out]),
-            np.array(generated),
+            schema,
+            np.array(dataset.samples["holdout"][held_out, :live]),
+            np.array(generated[:, :live]),
             labels_of("holdout", held_out),
             labels,
-            np.array(dataset.samples["train"][train]),
+            np.array(dataset.samples["train"][train, :live]),
             labels_of("train", train),
         )
+
+
+def _distances(schema: Schema) -> tuple[str, ...]:
+    """The scores that are distances."""
+    of_two = () if schema.children is None else ("children_distance", "relation_distance")
+    return "column_distance", "correlation_distance", *of_two
 
 
 def deviations(train: NDArray[np.float64], columns: tuple[Column, ...]) -> Embedding:

@@ -5,6 +5,7 @@ Images lie in a *place*, a folder, an archive or a bucket; which files of it are
 
 from __future__ import annotations
 
+from gan_core.errors import ConfigError
 from tasks.addresses import is_table, is_url
 from tasks.params import DataParams
 from tasks.sources.source import Source, SourceFile
@@ -21,6 +22,10 @@ def open_source(workspace: Workspace, data: DataParams) -> Source:
         DataError: it is not there.
     """
     # Imported one at a time: a scheduled fetch is mostly the time of its imports.
+    if data.children is not None:
+        from tasks.sources.keyed import KeyedSource
+
+        return KeyedSource(open_source(workspace, data.of_parents), _opened_below("children", workspace, data.of_children))
     if data.scheme == "points":
         from tasks.sources.points import PointsSource
 
@@ -34,6 +39,10 @@ def open_source(workspace: Workspace, data: DataParams) -> Source:
         from tasks.sources.texts import one_file
 
         return source_of(one_file(workspace, data), data)
+    if data.scheme == "shop":
+        from tasks.sources.shop import ShopSource
+
+        return ShopSource(data)
     if data.scheme == "table":
         from tasks.sources.tables import TableSource
 
@@ -58,3 +67,11 @@ def open_source(workspace: Workspace, data: DataParams) -> Source:
     from tasks.sources.images import source_of
 
     return source_of(folder_or_archive(workspace, data), data)
+
+
+def _opened_below(key: str, workspace: Workspace, data: DataParams) -> Source:
+    """`open_source` of what stands below a key of `data`, which messages name."""
+    try:
+        return open_source(workspace, data)
+    except ConfigError as error:
+        raise ConfigError(str(error).replace("data.", f"data.{key}.", 1)) from None

@@ -171,11 +171,11 @@ def _rows_of(data: bytes, where: str, before: RawReader | None, source: str) -> 
 
 
 def _columns_of(raw: RawReader) -> set[str]:
-    """The columns of a fetched table; none where it cannot be read."""
+    """The columns of a fetched table, with children of the first one; none where it cannot be read."""
     try:
-        (member,) = raw.members
+        member = next(member for member in raw.members if member.path.startswith("table."))
         return {*read_table(raw.read(member), member.path).names}
-    except (DataError, ValueError):
+    except (DataError, ValueError, StopIteration):
         return set()
 
 

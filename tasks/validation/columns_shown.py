@@ -33,13 +33,15 @@ class FoundColumn:
     values: int = 0
     """Of a category, how many there are."""
     is_label: bool = False
+    is_key: bool = False
+    """Whether `data.key`, or that of the children, names it."""
     suggested: Asked | None = None
     """Of one that is left out, what could be invented in its place."""
 
     @property
     def needs_no_kind(self) -> bool:
-        """Whether it is a label of categories, which it is without that the entry says so."""
-        return self.is_label and self.kind.kind != "number"
+        """Whether it is a key, or a label of categories, which it is without that `data.columns` says so."""
+        return self.is_key or (self.is_label and self.kind.kind != "number")
 
     @property
     def as_written(self) -> FoundColumn:
@@ -49,7 +51,7 @@ class FoundColumn:
     @property
     def line(self) -> tuple[str, ...]:
         name = safe_path(self.name[:_WIDEST]) or "(no name)"
-        kind = "label" if self.is_label else str(self.kind).partition(" ")[0]
+        kind = "key" if self.is_key else "label" if self.is_label else str(self.kind).partition(" ")[0]
         remark = f"numbers, {self.remark}" if self.is_label and not self.needs_no_kind else self.remark
         return name, kind, f"{self.missing:.1%}" if self.missing else "", remark
 

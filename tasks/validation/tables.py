@@ -9,7 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,14 +70,19 @@ class TableRows:
         yield from self.notes
         yield f"the columns of {name}:\n{table_of(self.found, self.missing_texts)}"
 
-    def said(self, name: str) -> Iterator[str]:
-        """All that people should know of it: how it was read, and what the entry could say."""
+    def said(self, name: str, below: str = "data") -> Iterator[str]:
+        """All that people should know of it: how it was read, and what the entry could say below this key."""
         yield from self.read_as(name)
         if block := block_of(self.found):
-            yield f"to hold them to that, to have others invented, or to change it, in params.yaml below data:\n{block}"
+            yield f"to hold them to that, to have others invented, or to change it, in params.yaml below {below}:\n{block}"
         if self.suggested:
             listed = "\n".join(f"    {line}" for line in as_lines(self.suggested))
             yield f"this holds in every row; to have it hold in every generated one, in params.yaml below data:\n  rules:\n{listed}"
+
+    def with_key(self, name: str, remark: str | None = None) -> Self:
+        """The same with a column as key, and what there is to say of it."""
+        keyed = [replace(one, is_key=True, remark=remark or one.remark) if one.name == name else one for one in self.found]
+        return replace(self, found=tuple(keyed))
 
 
 def inspect_table(cells: Cells, data: DataParams, path: str) -> tuple[list[TableRow], tuple[str, ...] | None, TableRows]:
@@ -97,17 +102,17 @@ def inspect_table(cells: Cells, data: DataParams, path: str) -> tuple[list[Table
     if not set(names) - {*data.label_columns}:
         raise DataError(f"data: {path} has no column left beside the label: {_reasons(left_out)}")
     kept = [i for i, name in enumerate(cells.names) if name in readings]
-    rows = [row if isinstance(row, str) else tuple(_cell(row[i]) for i in kept) for row in cells.rows]
+    rows = [row if isinstance(row, str) else tuple(cell_of(row[i]) for i in kept) for row in cells.rows]
     known = [readings[name] for name in names]
     reasons = [row if isinstance(row, str) else _fault(row, names, known, missing, data.label_columns) for row in rows]
     if rules := data.table_rules:
         rest = [k for k, reason in enumerate(reasons) if reason is None]
-        present = [tuple(None if _is_missing(cell, missing) else cell for cell in rows[k]) for k in rest]
+        present = [tuple(None if is_missing(cell, missing) else cell for cell in rows[k]) for k in rest]
         for k, why in broken(rules, names, present, known).items():
             reasons[rest[k]] = why
     good = [row for row, reason in zip(rows, reasons, strict=True) if reason is None and not isinstance(row, str)]
     packed = [
-        _column(name, [None if _is_missing(row[k], missing) else row[k] for row in good], reading)
+        _column(name, [None if is_missing(row[k], missing) else row[k] for row in good], reading)
         for k, (name, reading) in enumerate(zip(names, known, strict=True))
     ]
     if problems := list(_too_many(packed, len(good), path)):
@@ -141,7 +146,7 @@ def inspect_table(cells: Cells, data: DataParams, path: str) -> tuple[list[Table
         tuple(sorted({cell for row in good for cell in row if isinstance(cell, str) and cell in missing})),
         suggested([columns[k] for k in beside], [values[k] for k in beside], rules),
     )
-    return list(_rows(rows, reasons, labels.of_rows, _common(values))), labels.classes, table
+    return numbered(list(_rows(rows, reasons, labels.of_rows)), _common(values)), labels.classes, table
 
 
 def _read_columns(cells: Cells, data: DataParams, path: str, missing: Collection[str]) -> tuple[dict[str, Reading], dict[str, Reading]]:
@@ -163,7 +168,7 @@ def _read_columns(cells: Cells, data: DataParams, path: str, missing: Collection
         if not whole:
             readings[name] = Reading("category")
             continue
-        present = [None if _is_missing(cell, missing) else cell for cell in (_cell(row[i]) for row in whole)]
+        present = [None if is_missing(cell, missing) else cell for cell in (cell_of(row[i]) for row in whole)]
         try:
             reading = (
                 _read_label(name, present, data)
@@ -243,12 +248,16 @@ def _common(values: Sequence[NDArray[np.float64]]) -> NDArray[np.bool_]:
 
     Such rows say nothing of an individual, and stand on both sides of the split; other equal rows are copies, and stay on one side.
     """
-    count = len(values[0])
-    expected = np.full(count, math.log(max(count, 1)))
+    expected = np.full(len(values[0]), math.log(max(len(values[0]), 1)))
     for column in values:
-        _, index, counts = np.unique(column, return_inverse=True, return_counts=True)
-        expected += np.log(counts[index] / count)
+        expected += rarity(column)
     return np.asarray(expected >= 0)
+
+
+def rarity(column: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The logarithm of the share of rows that have the same value, of each (N,): 0 where all have."""
+    _, index, counts = np.unique(column, return_inverse=True, return_counts=True)
+    return np.asarray(np.log(counts[index] / max(len(column), 1)))
 
 
 def _wrong_names(cells: Cells, data: DataParams, path: str) -> Iterator[str]:
@@ -271,28 +280,36 @@ def _wrong_types(cells: Cells, asked: Mapping[str, Asked], path: str) -> Iterato
             )
 
 
-def _cell(value: Any) -> Any:
+def cell_of(value: Any) -> Any:
     """A cell without blanks around it; None where it is missing in any column."""
     if isinstance(value, str):
         return value.strip() or None
     return value
 
 
-def _rows(
-    rows: Sequence[tuple[Any, ...] | str], reasons: Sequence[str | None], labels: Sequence[str] | None, common: NDArray[np.bool_]
-) -> Iterator[TableRow]:
-    number, before = 0, Counter[str]()
+def _rows(rows: Sequence[tuple[Any, ...] | str], reasons: Sequence[str | None], labels: Sequence[str] | None) -> Iterator[TableRow]:
+    number = 0
     for row, reason in zip(rows, reasons, strict=True):
         sha256 = hashlib.sha256(json.dumps(row, default=str).encode()).hexdigest()
-        if reason is not None:
-            yield TableRow(sha256, reason=reason)
-        else:
-            yield TableRow(sha256, None if labels is None else labels[number], None, number, before[sha256] if common[number] else 0)
-            before[sha256] += 1
-            number += 1
+        yield TableRow(sha256, None if labels is None or reason is not None else labels[number], reason)
+        number += reason is None
 
 
-def _is_missing(cell: Any, missing: Collection[str]) -> bool:
+def numbered(rows: Sequence[TableRow], common: NDArray[np.bool_]) -> list[TableRow]:
+    """The rows, the good ones numbered, and counted where they are as common as `common` (N,) says of each good one."""
+    number, before, found = 0, Counter[str](), []
+    for row in rows:
+        if row.reason is not None:
+            found.append(replace(row, number=None))
+            continue
+        found.append(replace(row, number=number, repeat=before[row.sha256] if common[number] else 0))
+        before[row.sha256] += 1
+        number += 1
+    return found
+
+
+def is_missing(cell: Any, missing: Collection[str]) -> bool:
+    """Whether a cell holds nothing, or one of the texts that stand for nothing."""
     return cell is None or (isinstance(cell, str) and cell in missing) or (isinstance(cell, float) and math.isnan(cell))
 
 
@@ -302,7 +319,7 @@ def _fault(
     """Why a row cannot be used, in words that name the column."""
     empty = True
     for value, name, reading in zip(row, names, readings, strict=True):
-        if _is_missing(value, missing):
+        if is_missing(value, missing):
             if name in labels:
                 return f"{safe_path(name)}: missing"
             continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -352,9 +353,12 @@ def test_rows_of_a_rare_class_are_shown_more_often_in_an_entry_that_is_written(t
     assert "balance" not in common
 
 
-def test_balance_needs_a_label() -> None:
-    sections = {"data": {"source": "table:///srv/t.csv"}, "train": {"recipe": "tabular", "balance": 0.5}}
-    with pytest.raises(ConfigError, match=r"train\.balance: .* there is no data\.label; name it, or leave it out"):
+@pytest.mark.parametrize(
+    ("data", "why"), [({}, "there is no data.label"), ({"label": "income", "columns": {"income": "number"}}, "data.label is of numbers")]
+)
+def test_balance_needs_a_label_of_classes(data: dict[str, Any], why: str) -> None:
+    sections = {"data": {"source": "table:///srv/t.csv", **data}, "train": {"recipe": "tabular", "balance": 0.5}}
+    with pytest.raises(ConfigError, match=rf"train\.balance: .* {re.escape(why)}; name one of classes, or leave it out"):
         parse({"generators": {"t": {**sections, "validate": {}, "evaluate": {}, "register": {}}}})
 
 

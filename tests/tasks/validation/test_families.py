@@ -1,0 +1,141 @@
+"""Two tables with a key: what is refused, what goes to quarantine, and what is packed."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gan_core.data.dataset import Dataset
+from gan_core.errors import ConfigError, DataError
+from gan_core.kinds.table import Table
+from tasks import params
+from tasks.fetch import fetch
+from tasks.validate import validate
+from tasks.workspace import Workspace
+
+CUSTOMERS = "id,age\n" + "".join(f"{k},{20 + k % 41}\n" for k in range(1, 201))
+ORDERS = "order,customer,item,amount\n" + "".join(
+    f"{10 * k + i},{k},{'book' if k % 3 else 'game'},{k % 17}.{i}5\n" for k in range(1, 201) for i in range(k % 4)
+)
+
+
+def entry_of(data: dict[str, Any] | None = None, children: dict[str, Any] | None = None, **sections: Any) -> params.Entry:
+    document = {
+        "data": {
+            "source": "table://customers.csv",
+            "key": "id",
+            "holdout": 0.3,
+            "children": {"source": "table://orders.csv", "key": "customer", "columns": {"order": "id"}, **(children or {})},
+            **(data or {}),
+        },
+        "validate": {"max_quarantined": 0.1},
+        "train": {"recipe": "tabular", "generator": {"network": "autoregressive"}},
+        "evaluate": {},
+        "register": {},
+        **sections,
+    }
+    return params.parse({"generators": {"shop": document}})["shop"]
+
+
+def ready(root: Path, customers: str = CUSTOMERS, orders: str = ORDERS, entry: params.Entry | None = None) -> Workspace:
+    """A workspace in which the two tables were fetched and validated."""
+    place, entry = Workspace(root), entry or entry_of()
+    (root / "customers.csv").write_text(customers)
+    (root / "orders.csv").write_text(orders)
+    fetch(place, "shop", entry)
+    validate(place, "shop", entry)
+    return place
+
+
+def quarantined(place: Workspace) -> dict[str, str]:
+    with (place.ready("shop") / "quarantine.csv").open() as file:
+        return {row["path"]: row["reason"] for row in csv.DictReader(file)}
+
+
+def test_each_row_is_packed_with_its_children_in_their_order(tmp_path: Path) -> None:
+    dataset = Dataset.open(ready(tmp_path).ready("shop"))
+    schema = Table.of(dataset.spec).schema
+    children = schema.children
+    assert children is not None
+    assert ([one.name for one in schema.own], [one.name for one in children.columns]) == (["age"], ["item", "amount"])
+    assert (schema.invented[0].name, children.invented[0].name, children.place) == ("id", "order", 1)
+    rows = np.concatenate([dataset.samples[split] for split in ("train", "holdout")])
+    below, owners = children.pooled(rows)
+    assert (len(rows), len(below)) == (200, 300)
+    # Of a customer with k orders, whose amounts end with 05, 15, 25 in turn.
+    places = np.concatenate([np.arange(count) for count in np.bincount(owners, minlength=len(rows))])
+    assert np.allclose((below[:, 1] % 1) * 10, places + 0.5)
+    assert len({*below[:, 0].tolist()}) == 2
+
+
+def test_a_child_of_nobody_goes_to_quarantine_and_a_damaged_one_takes_its_parent_along(tmp_path: Path) -> None:
+    orders = ORDERS + "9001,999,book,1.00\n9002,,book,1.00\n9003,7,book,much\n"
+    place = ready(tmp_path, CUSTOMERS + ",33\n", orders)
+    assert quarantined(place) == {
+        "table.csv#7": "row 303 of orders.csv: amount: 'much' is no number, as other values are",
+        "table.csv#201": "id: missing",
+        "children.csv#301": "customer: '999' is no id of customers.csv",
+        "children.csv#302": "customer: missing",
+    }
+
+
+def test_a_row_and_its_children_are_on_one_side_and_equal_ones_too(tmp_path: Path) -> None:
+    twins = "".join(f"{k + 1000},{20 + k % 41}\n" for k in range(1, 201))
+    parts = [line.split(",") for line in ORDERS.splitlines()[1:]]
+    of_twins = "".join(f"{int(order) + 9000},{int(customer) + 1000},{item},{amount}\n" for order, customer, item, amount in parts)
+    dataset = Dataset.open(ready(tmp_path, CUSTOMERS + twins, ORDERS + of_twins).ready("shop"))
+    sides = [{row.tobytes() for row in np.array(dataset.samples[split]) if row[1] == 3} for split in ("train", "holdout")]
+    assert sides[0]
+    assert sides[1]
+    assert not sides[0] & sides[1]
+
+
+@pytest.mark.parametrize(
+    ("customers", "orders", "data", "children", "message"),
+    [
+        (CUSTOMERS, ORDERS, {"key": "idd"}, {}, r"data\.key: customers\.csv has no column 'idd'; did you mean id\?"),
+        (CUSTOMERS, ORDERS, {}, {"key": "client"}, r"data\.children\.key: orders\.csv has no column 'client'; it has order"),
+        (CUSTOMERS + "7,30\n", ORDERS, {}, {}, r"data\.key: id of customers\.csv is '7' in row 7 and in row 201; name the column in which"),
+        (
+            CUSTOMERS,
+            "customer,amount\nA,1.5\nB,2.5\n",
+            {},
+            {"columns": {}},
+            r"no row of orders\.csv belongs to one of customers\.csv: customer is A, B, and id 1, 2, 3, 4, 5 and 195 more",
+        ),
+        (CUSTOMERS, ORDERS, {}, {"most": 2}, r"data\.children\.most: 3 rows of orders\.csv belong to 3 of customers\.csv, and at"),
+        (CUSTOMERS, ORDERS, {}, {"columns": {"amont": "number"}}, r"data\.children\.columns: orders\.csv has no column 'amont'; did"),
+        (CUSTOMERS, ORDERS, {}, {"name": "age"}, r"data\.children: age is a column of customers\.csv, or its name"),
+    ],
+)  # fmt: skip
+def test_what_is_no_pair_of_tables_is_refused_and_says_why(
+    tmp_path: Path, customers: str, orders: str, data: dict[str, Any], children: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(DataError, match=message):
+        ready(tmp_path, customers, orders, entry_of(data, children))
+
+
+@pytest.mark.parametrize(
+    ("data", "sections", "message"),
+    [
+        ({"children": None}, {}, r"data: key: names the rows that children belong to, and there is no `children`"),
+        ({"key": None}, {}, r"data: children: belong to rows that a column names; say which in data\.key"),
+        ({"columns": {"id": "number"}}, {}, r"data: key: id is drawn anew, as an id"),
+        ({"label": "id"}, {}, r"data: key: id is drawn anew, as an id"),
+        ({}, {"train": {"recipe": "tabular"}}, r"train\.generator: rows with children are drawn by `network: autoregressive`"),
+    ],
+)
+def test_keys_that_do_not_fit_are_refused_when_they_are_read(data: dict[str, Any], sections: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        entry_of(data, **sections)
+
+
+def test_children_are_of_a_table(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"data\.children\.source: folder://x names no table"):
+        entry_of(children={"source": "folder://x"})
+    with pytest.raises(ConfigError, match=r"data\.children: drop: customer is the key already"):
+        entry_of(children={"drop": ["customer"]})
