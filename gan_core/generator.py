@@ -47,7 +47,6 @@ MAX_SEED = 2**63 - 1
 _IDLE = 20
 """Times that repeated rows are drawn again without one less."""
 _AGAIN = 4  # apart from other seeds
-_CHUNK = 256  # samples drawn at once: bounds memory, and never changes with n
 
 
 @dataclass(frozen=True)
@@ -296,7 +295,7 @@ class Generator:
         return Order(first, chosen, labels_drawn, asked, seed, anew)
 
     def draw(self, orders: Sequence[Order]) -> list[Samples]:
-        """The samples of each order, drawn together: at most 256 in a pass of the network.
+        """The samples of each order, drawn together: at most `DatasetSpec.together` in a pass of the network.
 
         On a CPU, orders of images, points and rows of tables give the bytes that each gives alone; a network that looks at a whole batch,
         or a GPU, may round otherwise (`draws_alike`).
@@ -330,9 +329,10 @@ class Generator:
         return self._made(self.network, order.first, order.given)
 
     def _in_passes(self, network: Callable[..., Tensor], order: Order) -> Samples:
-        chunks = range(0, len(order), _CHUNK)
-        given = [None if order.given is None else order.given[i : i + _CHUNK] for i in chunks]
-        parts = [self._pass(network, order.first[i : i + _CHUNK], some) for i, some in zip(chunks, given, strict=True)]
+        together = self.config.data.together
+        chunks = range(0, len(order), together)
+        given = [None if order.given is None else order.given[i : i + together] for i in chunks]
+        parts = [self._pass(network, order.first[i : i + together], some) for i, some in zip(chunks, given, strict=True)]
         return self._samples(torch.cat(parts).numpy(), order)
 
     def _samples(self, made: NDArray[Any], order: Order) -> Samples:

@@ -105,6 +105,9 @@ class ChildrenParams(Strict):
     name: Annotated[str, Field(pattern=r"[A-Za-z_][A-Za-z0-9_-]*")] | None = None
     """What its file is called when rows are written, and the column that says how many there are, as in `--where "orders>=3"`. None: as the
     source's own."""
+    order: Annotated[str, Field(min_length=1)] | None = None
+    """Its column of numbers or dates that the children of a row are in the order of, in the data and in what is drawn, as the days of
+    orders. None: they are in that of their file."""
     most: Annotated[int, Field(ge=1, le=100)] = 20
     """Children that a row has at most; of more the data is refused. Memory grows with it, and time with how many rows really have."""
     columns: Mapping[str, str] = Field(default_factory=dict)
@@ -591,10 +594,25 @@ class DataParams(Strict):
         return PurePosixPath(self.file_name).stem
 
     @property
+    def children_name(self) -> str:
+        """What the children are called."""
+        assert self.children is not None, "only where there are children"  # noqa: S101
+        return self.children.name or self.of_children.table_name
+
+    @property
+    def rules_of_both(self) -> tuple[Rule, ...]:
+        """`rules` that name columns of children, as `orders.day`."""
+        if self.children is None:
+            return ()
+        prefix = f"{self.children_name}."
+        return tuple(rule for rule in self.table_rules if any(name.startswith(prefix) for name in rule.columns))
+
+    @property
     def of_parents(self) -> DataParams:
         """What is said of the table that has children, alone."""
         assert self.key is not None, "only where there are children"  # noqa: S101
-        return self.model_copy(update={"children": None, "key": None, "columns": {**self.columns, self.key: "id"}})
+        rules = tuple(rule for rule in self.rules if Rule.of(rule) not in self.rules_of_both)
+        return self.model_copy(update={"children": None, "key": None, "columns": {**self.columns, self.key: "id"}, "rules": rules})
 
     @property
     def of_children(self) -> DataParams:

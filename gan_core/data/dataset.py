@@ -87,6 +87,11 @@ class DatasetSpec(ABC):
         return self.shape
 
     @property
+    def together(self) -> int:
+        """How many samples are drawn at once: bounds memory, and never changes with how many are asked for."""
+        return 256
+
+    @property
     def row_words(self) -> tuple[str, ...] | None:
         """What each row of networks' tables of words stands for; None where they have no such tables."""
         return None

@@ -38,12 +38,14 @@ class Choices:
         self.sizes = sizes
         self.width = sum(sizes)
         self._most = max(sizes, default=0)
+        self.room = len(sizes) * self._most
+        """Entries of a padded row."""
         # Of each entry of a flat row, its place among the padded ones. By index, since a mask leaves the width of its result to the data.
         self._places = torch.tensor([choice * self._most + option for choice, size in enumerate(sizes) for option in range(size)]).long()
 
     def padded(self, flat: Tensor) -> Tensor:
         """(N, width) -> (N, B, K) with minus infinity where a choice has fewer than K options."""
-        filled = flat.new_full((flat.shape[0], len(self.sizes) * self._most), -torch.inf)
+        filled = flat.new_full((flat.shape[0], self.room), -torch.inf)
         filled[:, self._places.to(flat.device)] = flat
         return filled.view(flat.shape[0], len(self.sizes), self._most)
 
@@ -59,7 +61,9 @@ class Choices:
 
     def chosen(self, flat: Tensor) -> Tensor:
         """The likeliest option of each: (N, width) -> (N, B) int64."""
-        return self.padded(flat).argmax(dim=-1) if self.sizes else torch.zeros((flat.shape[0], 0), dtype=torch.long, device=flat.device)
+        if not self.sizes:
+            return torch.zeros((flat.shape[0], 0), dtype=torch.long, device=flat.device)
+        return torch.stack([one.argmax(dim=1) for one in torch.split(flat, list(self.sizes), dim=1)], dim=1)
 
     def _flat(self, padded: Tensor) -> Tensor:
         return padded.flatten(1)[:, self._places.to(padded.device)]

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from gan_core.generator import Generator
     from gan_core.kinds.encoding import Encoding
 
+_TOGETHER, _TOGETHER_CHOICES = 2_048, 2**21  # rows that are drawn at once, and entries of their choices, padded
 _LABELS = 1  # apart from the latents
 _PREVIEW_ROWS = 1_000
 _APART = -0.5  # a gap, beside the values of a column's range as 0..1
@@ -70,6 +71,11 @@ class Table(DatasetSpec):
         from gan_core.kinds.encoding import Encoding
 
         return Encoding(self.schema)
+
+    @property
+    def together(self) -> int:
+        """More than of others, since a pass over few rows is mostly the time of its calls; fewer of tables with very many categories."""
+        return max(super().together, min(_TOGETHER, _TOGETHER_CHOICES // max(self.encoding.choices.room, 1)))
 
     def to_networks(self, samples: Tensor) -> Tensor:
         """A number's mode is drawn by its likelihood from torch's global random state."""

@@ -136,7 +136,13 @@ class TableEvidence(Evidence):
         return found
 
     def _column_distances(self, real: NDArray[np.int64], generated: NDArray[np.int64]) -> Mapping[str, float]:
-        return column_distances(self.real[real], self.generated[generated], self.schema.columns)
+        """Of children, each of their columns over all of them, wherever they stand."""
+        first, second, children = self.real[real], self.generated[generated], self.schema.children
+        if children is None:
+            return column_distances(first, second, self.schema.columns)
+        own = len(self.schema.own) + 1
+        found = column_distances(first[:, :own], second[:, :own], self.schema.columns[:own])
+        return found | column_distances(children.pooled(first)[0], children.pooled(second)[0], children.named)
 
     def _related(self, rows: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Of rows with children, for each child the row that it belongs to, by that table's columns; and the child."""

@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 
 from gan_core.errors import DataError
 from gan_core.kinds.children import Children
+from gan_core.kinds.schema import GAP, Column
+from gan_core.rules import Rule
 from tasks.params import DataParams
 from tasks.sources.raw import safe_path
 from tasks.validation.table_files import Cells
@@ -82,7 +84,7 @@ def inspect_families(first: Cells, second: Cells, data: DataParams) -> Families:
             f"{children.named_by}: no row of {children.path} belongs to one of {parents.path}: {safe_path(children.key)} is "
             f"{_listed(foreign)}, and {safe_path(parents.key)} {_listed(keys)}; name the columns that hold the same"
         )
-    name = asked.name or of_second.table_name
+    name = data.children_name
     if name in (*first.names, of_first.table_name):
         raise DataError(f"data.children: {name} is a column of {parents.path}, or its name; call the children otherwise by children.name")
 
@@ -93,6 +95,7 @@ def inspect_families(first: Cells, second: Cells, data: DataParams) -> Families:
         raise DataError(re.sub(r"\bdata\.(columns|categorical|drop)\b", r"data.children.\1", str(error))) from None
     reasons = [row.reason or (f"{safe_path(parents.key)}: missing" if key is None else None) for row, key in zip(rows, keys, strict=True)]
     owners = [None if key is None else places.get(key) for key in foreign]
+    related = _Related.of(data, table.schema.columns, beside.schema.columns)
     orphans: dict[int, TableRow] = {}
     mine: list[list[TableRow]] = [[] for _ in rows]
     for number, (row, key, owner) in enumerate(zip(below, foreign, owners, strict=True), start=1):
@@ -104,6 +107,7 @@ def inspect_families(first: Cells, second: Cells, data: DataParams) -> Families:
             reasons[owner] = reasons[owner] or f"row {number:,} of {children.path}: {row.reason}"
         else:
             mine[owner].append(row)
+    related.check(reasons, rows, mine, table.values, beside.values, children.path)
     if (most := max(map(len, mine))) > asked.most:
         key = keys[[len(one) for one in mine].index(most)]
         raise DataError(
@@ -111,19 +115,20 @@ def inspect_families(first: Cells, second: Cells, data: DataParams) -> Families:
             f"{asked.most} are learned; raise it (to 100 at most), or leave some out at the source"
         )
     good = [k for k, reason in enumerate(reasons) if reason is None]
-    children_of = [[child.number for child in mine[k] if child.number is not None] for k in good]
+    children_of = [related.in_order([child.number for child in mine[k] if child.number is not None], beside.values) for k in good]
+    used = beside.values[[number for each in children_of for number in each]]
     schema = Children(
         name,
         of_first.table_name,
         parents.key,
         children.key,
         sum(1 for one in beside.found[: second.names.index(children.key)] if one.kind.kind != "drop"),
-        beside.schema.columns,
+        tuple(map(_with_gaps, beside.schema.columns, used.T)),
         asked.most,
         beside.schema.invented,
     )
     owner_of = np.repeat(np.arange(len(good)), [len(each) for each in children_of])
-    packed = schema.packed(owner_of, beside.values[[number for each in children_of for number in each]], len(good))
+    packed = schema.packed(owner_of, used, len(good))
     own = table.values[[reason is None for row, reason in zip(rows, reasons, strict=True) if row.reason is None]]
     values = np.column_stack([own, packed])
     families = [
@@ -135,9 +140,102 @@ def inspect_families(first: Cells, second: Cells, data: DataParams) -> Families:
         numbered(families, _common(own, packed, schema)),
         orphans,
         classes,
-        replace(table, values=values, schema=replace(table.schema, columns=columns, children=schema)).with_key(parents.key),
+        replace(
+            table,
+            values=values,
+            schema=replace(table.schema, columns=columns, children=schema, rules=(*table.schema.rules, *related.rules(schema))),
+        ).with_key(parents.key),
         beside.with_key(children.key, f"{safe_path(parents.key)} of {parents.path}, which a row belongs to"),
     )
+
+
+@dataclass(frozen=True)
+class _Related:
+    """What holds between the columns of both tables: orders of two of them, and in which order children are."""
+
+    pairs: Sequence[tuple[Rule, tuple[bool, int], tuple[bool, int]]]
+    """A rule, and of its lower and of its higher column, whether it is the children's, and which of theirs it is."""
+    own: Sequence[Column]
+    below: Sequence[Column]
+    order: int | None
+    """Which of the children's columns they are in the order of."""
+
+    @classmethod
+    def of(cls, data: DataParams, own: Sequence[Column], below: Sequence[Column]) -> _Related:
+        """Read what an entry says of these columns.
+
+        Raises:
+            DataError: naming what does not fit them.
+        """
+        assert data.children is not None, "only where there are children"  # noqa: S101
+        order, prefix = data.children.order, f"{data.children_name}."
+        known = {
+            **{column.name: (False, k) for k, column in enumerate(own)},
+            **{prefix + column.name: (True, k) for k, column in enumerate(below)},
+        }
+
+        def found(name: str, key: str) -> tuple[bool, int]:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=1)
+                raise DataError(f"{key}: {name} is no column that is learned" + (f"; did you mean {near[0]}?" if near else ""))
+            column = (below if known[name][0] else own)[known[name][1]]
+            if column.kind != "number":
+                raise DataError(f"{key}: {name} holds categories, and this is for numbers and dates; say so of it in `columns`")
+            return known[name]
+
+        pairs = []
+        for rule in data.rules_of_both:
+            key = f"data.rules: {rule}"
+            if rule.kind != "order":
+                raise DataError(f"{key}: of columns of two tables only an order is held, such as since <= {prefix}day")
+            first, second = (found(name, key) for name in rule.columns)
+            dated = [
+                {"date": "a day", "datetime": "a moment"}.get((below if of_both else own)[k].dtype, "a number")
+                for of_both, k in (first, second)
+            ]
+            if dated[0] != dated[1]:
+                raise DataError(f"{key}: one is {dated[0]} and the other {dated[1]}; they cannot be compared")
+            pairs.append((rule, first, second))
+        return cls(pairs, own, below, None if order is None else found(prefix + order, "data.children.order")[1])
+
+    def check(
+        self,
+        reasons: list[str | None],
+        rows: Sequence[TableRow],
+        children: Sequence[Sequence[TableRow]],
+        own: NDArray[np.float64],
+        below: NDArray[np.float64],
+        path: str,
+    ) -> None:
+        """Say of good rows that a rule is broken, or a child has nothing that it can be put in order by."""
+        for k, row in enumerate(rows):
+            if reasons[k] is not None or row.number is None:
+                continue
+            numbers = [child.number for child in children[k] if child.number is not None]
+            if self.order is not None and np.isnan(below[numbers, self.order]).any():
+                reasons[k] = f"{safe_path(self.below[self.order].name)}: missing in a row of {path}, which are in its order"
+            for rule, *sides in self.pairs:
+                low, high = (below[numbers, at] if is_below else own[row.number, at] for is_below, at in sides)
+                if (low >= high if rule.strict else low > high).any():
+                    reasons[k] = f"{rule}: broken by a row of {path} (data.rules)"
+
+    def in_order(self, numbers: list[int], below: NDArray[np.float64]) -> list[int]:
+        """The children of a row in their order."""
+        return numbers if self.order is None else sorted(numbers, key=lambda number: float(below[number, self.order]))
+
+    def rules(self, children: Children) -> list[Rule]:
+        """The same of the columns of packed rows."""
+        name, places = children.name, range(1, children.most + 1)
+
+        def column(side: tuple[bool, int], place: int) -> str:
+            is_below, at = side
+            return f"{name}[{place}].{self.below[at].name}" if is_below else self.own[at].name
+
+        held = [replace(rule, columns=(column(low, k), column(high, k))) for rule, low, high in self.pairs for k in places]
+        if self.order is not None:
+            day = True, self.order
+            held += [Rule("order", (column(day, k), column(day, k + 1))) for k in places[:-1]]
+        return held
 
 
 def _places(keys: Sequence[str | None], side: _Side) -> dict[str, int]:
@@ -154,6 +252,14 @@ def _places(keys: Sequence[str | None], side: _Side) -> dict[str, int]:
                 f"{number + 1:,}; name the column in which no two rows are equal, or leave one of them out at the source"
             )
     return places
+
+
+def _with_gaps(column: Column, values: NDArray[np.float64]) -> Column:
+    """A column with gaps only where these of its values have some."""
+    if column.categories is None:
+        return replace(column, missing=float(np.isnan(values).mean()) if len(values) else 0.0)
+    has_gaps = bool((values == column.gap).any())
+    return column if has_gaps else replace(column, categories=tuple(text for text in column.categories if text != GAP))
 
 
 def _as_text(cell: Any, missing: Collection[str]) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import planted_table
@@ -11,6 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from row_generator import untrained
 
 from gan_core.kinds.encoding import Choices, Encoding
 from gan_core.kinds.schema import Column, Mode, Schema
@@ -185,3 +187,22 @@ def test_a_table_of_numbers_of_one_mode_has_no_choices() -> None:
     encoded = encoding.encode(torch.from_numpy(values))
     np.testing.assert_allclose(encoded.numpy(), (values - 5) / 8, rtol=1e-6)  # four deviations are 1
     np.testing.assert_allclose(encoding.decode(encoded).numpy(), values, rtol=1e-5)
+
+
+def test_rows_are_the_same_however_many_are_drawn_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, labels = planted_table.rows(300)
+    generator = untrained(Schema(planted_table.COLUMNS, "bought"), rows, planted_table.CLASSES, labels)
+    together = generator.sample(700, seed=3).samples
+    assert generator.config.data.together > 700
+    monkeypatch.setattr(Table, "together", 256)
+    np.testing.assert_array_equal(generator.sample(700, seed=3).samples, together)
+
+
+def test_fewer_rows_of_very_many_categories_are_drawn_at_once() -> None:
+    """So that their choices, padded, take 8 MB at most, or those of 256 rows."""
+
+    def spec(values: int) -> Table:
+        column = Column("c", "category", "string", tuple(map(str, range(values))))
+        return Table((2,), schema=Schema((column, replace(column, name="d"))))
+
+    assert [spec(values).together for values in (10, 1_000, 100_000)] == [2_048, 1_048, 256]

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from row_generator import untrained
 
 from gan_core.data.dataset import Dataset
 from gan_core.errors import ConfigError, DataError
@@ -139,3 +140,49 @@ def test_children_are_of_a_table(tmp_path: Path) -> None:
         entry_of(children={"source": "folder://x"})
     with pytest.raises(ConfigError, match=r"data\.children: drop: customer is the key already"):
         entry_of(children={"drop": ["customer"]})
+
+
+DAYS = "id,since\n" + "".join(f"{k},2024-{1 + k % 6:02}-{1 + k % 28:02}\n" for k in range(1, 201))
+ORDERED = "customer,day,cost\n" + "".join(
+    f"{k},2024-{12 - 2 * i:02}-{1 + k % 28:02},{k % 17}.5\n" for k in range(1, 201) for i in range(k % 3)
+)
+
+
+def rules_of(rule: str, order: str | None = "day") -> params.Entry:
+    return entry_of({"rules": [rule]}, {"columns": {}, "order": order})
+
+
+def test_an_order_of_both_tables_holds_in_all_that_is_drawn(tmp_path: Path) -> None:
+    """In the file each customer's last order stands first."""
+    place = ready(tmp_path, DAYS, ORDERED + "9,2023-01-01,1.5\n10,,1.5\n", rules_of("since <= orders.day"))
+    assert quarantined(place) == {
+        "table.csv#9": "since <= orders.day: broken by a row of orders.csv (data.rules)",
+        "table.csv#10": "day: missing in a row of orders.csv, which are in its order",
+    }
+    dataset = Dataset.open(place.ready("shop"))
+    spec = Table.of(dataset.spec)
+    schema = spec.schema
+    assert schema.children is not None
+    real = np.array(dataset.samples["train"])
+    drawn = untrained(schema, real).sample(1_000, seed=0).samples
+    for rows in (real, drawn):
+        below, owners = schema.children.pooled(rows)
+        assert (below[:, 0] >= rows[owners, 0]).all()
+        assert (np.diff(below[:, 0])[np.diff(owners) == 0] >= 0).all()
+        assert not np.isnan(below).any()
+    assert {*drawn[:, 1].tolist()} == {0.0, 1.0, 2.0}
+
+
+@pytest.mark.parametrize(
+    ("rule", "order", "message"),
+    [
+        ("since <= orders.dya", "day", r"data\.rules: since <= orders\.dya: orders\.dya is no column that is learned; did"),
+        ("since = orders.day + orders.cost", None, r"of columns of two tables only an order is held, such as since <= orders\.day"),
+        ("since <= orders.cost", None, r"data\.rules: since <= orders\.cost: one is a day and the other a number"),
+        ("orders.cost <= orders.day", "kost", r"data\.rules: .*: one is a number and the other a day; they cannot be compared"),
+        ("since <= orders.day", "cots", r"data\.children\.order: orders\.cots is no column that is learned; did you mean orders\.cost"),
+    ],
+)  # fmt: skip
+def test_rules_that_do_not_fit_the_two_tables_are_refused(tmp_path: Path, rule: str, order: str | None, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        ready(tmp_path, DAYS, ORDERED, rules_of(rule, order))
