@@ -27,7 +27,6 @@ from torch import Tensor, nn
 from gan_core import latents
 from gan_core.data.dataset import DatasetSpec
 from gan_core.data.labels import Condition, Labels, Numbers, named_number
-from gan_core.data.scaling import channels_last
 from gan_core.errors import ConfigError, DataError
 from gan_core.kinds import KINDS
 from gan_core.kinds.attributes import Attributed
@@ -37,6 +36,7 @@ from gan_core.kinds.schema import Schema
 from gan_core.kinds.table import Table
 from gan_core.kinds.text import Vocabulary, check_prompts
 from gan_core.networks import build_generator
+from gan_core.networks.common import lay_out
 from gan_core.networks.translator import RoundTrip
 from gan_core.params.networks import NetworkParams, network_of
 from gan_core.randomness import mix
@@ -199,9 +199,7 @@ class Generator:
             network.load_state_dict(load_tensors(data))
         except (SafetensorError, ConfigError, RuntimeError, LookupError, TypeError, ValueError) as error:
             raise DataError(f"{weights}: does not fit the network in config.json ({str(error).splitlines()[0]})") from None
-        # As convolutions like them, or each pass would turn them.
-        layout = channels_last(1 + len(config.data.network_shape))
-        return cls(config, network.to(device).to(memory_format=layout))  # type: ignore[call-overload]
+        return cls(config, lay_out(network.to(device)))  # or each pass would turn them
 
     def save(self, folder: Path) -> Self:
         """Write the folder, which must not exist; returns the generator with its weights' digest filled in."""

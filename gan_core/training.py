@@ -62,6 +62,7 @@ _LATER: Mapping[str, object] = {
     "augment_span": None,
     "balance": 0.0,
     "compile": "off",
+    "reconstruction_loss": "absolute",
 }
 """Parameters, with their defaults, that trainings begun by an earlier Gantry do not know."""
 _MOMENTS: Mapping[type[torch.optim.Optimizer], frozenset[str]] = {

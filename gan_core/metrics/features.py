@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib import import_module
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self, TypeVar, cast
+from typing import Any, ClassVar, Literal, Self, cast
 
 import numpy as np
 import scipy.special
@@ -36,7 +36,7 @@ from gan_core.data.scaling import channels_last, images_to_unit, values_to_unit
 from gan_core.errors import DataError
 from gan_core.kinds.pixels import Pixels
 from gan_core.metrics.fitting import one_cycle, steps_for
-from gan_core.networks.common import Layers
+from gan_core.networks.common import Layers, lay_out
 from gan_core.params.common import Pretrained
 from gan_core.randomness import reseed
 
@@ -97,7 +97,7 @@ class FeatureExtractor(ABC):
 
     def __init__(self, config: ExtractorConfig, network: ImageNetwork) -> None:
         self.config = config
-        self.network = _channels_last(network.eval().requires_grad_(False))
+        self.network = lay_out(network.eval().requires_grad_(False))
 
     @classmethod
     @abstractmethod
@@ -229,7 +229,7 @@ class ClassifierExtractor(FeatureExtractor):
         if len(spec.shape) < 3 or spec.classes is None or len(spec.classes) < 2:
             raise DataError("features: a classifier needs labelled images of at least two classes; use evaluate.features: random")
         device = torch.device(device)
-        network = _channels_last(seeded_network(spec, len(spec.classes), seed).to(device))
+        network = lay_out(seeded_network(spec, len(spec.classes), seed).to(device))
         fit(network, Batches(dataset, seed, device), spec.counts["train"], seed, F.cross_entropy, "classifier", augmented)
         config = ExtractorConfig(cls.kind, spec.shape, spec.classes, seed, spec.digest, values=values_of(spec))
         fitted = cls(config, network)
@@ -278,7 +278,7 @@ class RandomConvExtractor(FeatureExtractor):
         if len(spec.shape) < 3:
             raise DataError("features: a convolutional network needs images or volumes")
         device = torch.device(device)
-        network = _channels_last(seeded_network(spec, 0, seed).to(device))
+        network = lay_out(seeded_network(spec, 0, seed).to(device))
         for module in network.modules():
             if isinstance(module, nn.BatchNorm2d | nn.BatchNorm3d):
                 module.momentum = None  # the plain mean over the batches that follow
@@ -339,9 +339,6 @@ class FeatureNetwork(ImageNetwork):
         assert self.head is not None, "a random network has no outputs"  # noqa: S101
         logits: Tensor = self.head(self.features(images))
         return logits
-
-
-_Network = TypeVar("_Network", bound=ImageNetwork)
 
 
 def _first_stride(side: int) -> int:
@@ -415,13 +412,6 @@ def in_float32() -> Iterator[None]:
 def _chunk(shape: tuple[int, ...]) -> int:
     """How many images of a shape go through the network at once."""
     return max(1, min(_CHUNK, _CHUNK_VALUES // math.prod(shape)))
-
-
-def _channels_last(network: _Network) -> _Network:
-    """The memory layout in which convolutions are fastest on either device."""
-    most = max(weight.dim() for weight in network.parameters())
-    network.to(memory_format=channels_last(most))  # type: ignore[call-overload]
-    return network
 
 
 def values_of(spec: DatasetSpec) -> tuple[str, float, float] | None:

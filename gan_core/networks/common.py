@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal, TypeVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -27,6 +27,7 @@ _KNOTS = 9  # numbers of which something is learned by itself
 
 
 Normalization = Literal["none", "batch", "spectral", "instance"]
+Network = TypeVar("Network", bound=nn.Module)
 
 
 def normalized(module: nn.Module, normalization: Normalization) -> nn.Module:
@@ -78,6 +79,15 @@ def dcgan_init(module: nn.Module) -> None:
     elif isinstance(module, _NORMALIZED):
         nn.init.normal_(module.weight, 1.0, 0.02)
         nn.init.zeros_(module.bias)
+
+
+def lay_out(network: Network) -> Network:
+    """`network`, each of its kernels in the memory layout in which its convolution is fastest on either device; one of clips may have
+    kernels of images, too."""
+    for weight in network.parameters():
+        if weight.dim() in (4, 5):
+            weight.data = weight.data.to(memory_format=channels_last(weight.dim()))
+    return network
 
 
 def layers_of(network: nn.Module) -> list[list[nn.Parameter]]:

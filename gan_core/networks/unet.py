@@ -85,7 +85,11 @@ class Unet(nn.Module):
         return levels
 
     def forward(self, images: Tensor) -> Tensor:
-        *across, hidden = self.encode(images)
+        return self.decode(images, self.encode(images))
+
+    def decode(self, images: Tensor, levels: list[Tensor]) -> Tensor:
+        """What is made of images and of what `encode` saw of them."""
+        *across, hidden = levels
         for layer, skip in zip(self.up, [*reversed(across), images], strict=True):
             hidden = torch.cat([F.relu(self.dropout(layer(hidden))), skip.to(hidden.dtype)], dim=1)
         drawn: Tensor = self.last(hidden)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError
 
 from gan_core.named import Named
-from gan_core.params.common import OneOf, PositiveInt, Sides, Strict, misfit_of_multiple
+from gan_core.params.common import OneOf, PositiveInt, Sides, Strict, misfit_of_halvings, misfit_of_multiple
 
 Widths = Annotated[tuple[PositiveInt, ...], Field(strict=False, min_length=1)]
 Dropout = Annotated[float, Field(ge=0, lt=1)]
@@ -103,6 +103,24 @@ class DcganGeneratorParams(NetworkParams):
     """Channels from the dense layer to the last doubling but one, instead of `width`."""
     normalization: Literal["none", "batch", "spectral"] | None = None
     """None: batch."""
+
+
+class MovingGeneratorParams(NetworkParams):
+    """Things drawn once and moved over a background: what is seen and how it moves apart (MoCoGAN: Tulyakov et al., 2018)."""
+
+    module = "gan_core.networks.moving:MovingGenerator"
+    kinds = ("clips",)
+    halves = True
+
+    network: Literal["moving"] = "moving"
+    width: PositiveInt | None = None
+    """Channels beside the pictures of things and background; each halving of the side doubles them. None: 64."""
+    normalization: Literal["none", "batch", "spectral"] | None = None
+    """Of the layers that draw these. None: batch."""
+    things: Annotated[int, Field(ge=1, le=16)] = 1
+    """That move by themselves."""
+    hidden: PositiveInt = 128
+    """Units of the layers that say how they move."""
 
 
 class _ConvolutionalDiscriminatorParams(NetworkParams):
@@ -295,22 +313,51 @@ class AutoDiscriminatorParams(_AutoParams):
         return self.normalization == "batch" or self.batch_distance
 
 
-class UnetParams(NetworkParams):
+class _UnetParams(NetworkParams):
+    width: PositiveInt | None = None
+    """The U-Net's channels at half the side; each further halving doubles them, up to eight times as many. None: 32 (64 in the paper)."""
+    widths: Widths | None = None
+    """Its channels at each halving, instead of `width`. None: as many as lead down to 4 to 7 pixels."""
+    normalization: Literal["none", "batch", "instance"] = "batch"
+
+    def problems(self, size: Sides | None) -> list[str]:
+        """What does not fit, images of such sides among it, as lines that begin with the key."""
+        both = self.width is not None and self.widths is not None
+        found = ["train.generator.widths: give width or widths, not both"] if both else []
+        if size is None:
+            return found
+        if self.widths is None:
+            misfit = misfit_of_halvings(size, "the U-Net needs")
+            return [*found, misfit] if misfit else found
+        if misfit := misfit_of_multiple(size, 2 ** len(self.widths)):
+            found.append(f"train.generator.widths: {len(self.widths)} halvings, and data.size is {misfit}, or give fewer widths")
+        return found
+
+
+class UnetParams(_UnetParams):
     """A U-Net from image to image (pix2pix, Isola et al., 2017)."""
 
     module = "gan_core.networks.unet:UnetGenerator"
     kinds = ("pairs", "predictions")
 
     network: Literal["unet"] = "unet"
-    width: PositiveInt | None = None
-    """Channels at half the side; each further halving doubles them, up to eight times as many. None: 32 (64 in the paper)."""
-    widths: Widths | None = None
-    """Channels at each halving, instead of `width`. None: as many as lead down to 4 to 7 pixels."""
-    normalization: Literal["none", "batch", "instance"] = "batch"
     dropout: Dropout = 0.0
     """After each transposed convolution, in training alone."""
     skip: bool | None = None
     """Learn what to add to the input instead of the whole output. None: for spoiled images (`data.corruption`) alone."""
+
+
+class AdvectionParams(_UnetParams):
+    """The last frame that is given, moved, and a U-Net that draws what else there is (CDNA: Finn et al., 2016)."""
+
+    module = "gan_core.networks.advection:AdvectionGenerator"
+    kinds = ("predictions",)
+
+    network: Literal["advection"] = "advection"
+    motions: Annotated[int, Field(ge=1, le=64)] = 1
+    """Ways to move the last frame in each frame; which of them, a mask says at each pixel. One for each thing that moves by itself."""
+    anew: bool = True
+    """Draw what the last frame does not hold. Without, all that is seen later is moved, and can neither come nor go."""
 
 
 class _TranslatorParams(NetworkParams):
@@ -408,6 +455,7 @@ GENERATORS = Named(
         "dcgan": f"{_HERE}:DcganGeneratorParams",
         "residual": f"{_HERE}:ResidualGeneratorParams",
         "modern": f"{_HERE}:ModernGeneratorParams",
+        "moving": f"{_HERE}:MovingGeneratorParams",
         "round-trip": f"{_HERE}:TranslatorParams",
         "translator": f"{_HERE}:LabelledTranslatorParams",
         "tabular": f"{_HERE}:TabularGeneratorParams",
@@ -415,9 +463,14 @@ GENERATORS = Named(
         "stack": f"{_HERE}:StackGeneratorParams",
         "sequence": f"{_HERE}:SequenceGeneratorParams",
         "unet": f"{_HERE}:UnetParams",
+        "advection": f"{_HERE}:AdvectionParams",
     },
     prefix="generator.",
 )
+PAIRED = Named(
+    "gantry.networks", "network of pairs", {"unet": f"{_HERE}:UnetParams", "advection": f"{_HERE}:AdvectionParams"}, prefix="paired."
+)
+"""The generators that are held to a partner."""
 DISCRIMINATORS = Named(
     "gantry.networks",
     "network",
@@ -434,6 +487,7 @@ DISCRIMINATORS = Named(
 
 AnyGenerator = Annotated[SerializeAsAny[NetworkParams], BeforeValidator(OneOf(GENERATORS, "network", "auto"))]
 AnyTabularGenerator = Annotated[SerializeAsAny[NetworkParams], BeforeValidator(OneOf(GENERATORS, "network", "tabular"))]
+PairedGenerator = Annotated[UnetParams | AdvectionParams, BeforeValidator(OneOf(PAIRED, "network", "unet"))]
 AnyDiscriminator = Annotated[SerializeAsAny[NetworkParams], BeforeValidator(OneOf(DISCRIMINATORS, "network", "auto"))]
 """What a section holds that says which network by `network`, ours or another package's."""
 

@@ -16,11 +16,9 @@ from gan_core.params.common import (
     Sides,
     Strict,
     TrainParams,
-    misfit_of_halvings,
-    misfit_of_multiple,
     sides_in_words,
 )
-from gan_core.params.networks import UnetParams
+from gan_core.params.networks import PairedGenerator, UnetParams
 
 
 class PatchParams(Strict):
@@ -54,13 +52,16 @@ class Pix2pixParams(TrainParams):
     recipe: Literal["pix2pix"] = "pix2pix"
     batch: Annotated[int, Field(ge=1, le=65_536)] = 8
     optimizer: Pix2pixOptimizer = Pix2pixOptimizer()
-    generator: UnetParams = UnetParams()
+    generator: PairedGenerator = UnetParams()
     discriminator: PatchParams = PatchParams()
     loss: AbsoluteLoss = "hinge"
     adversarial: Annotated[float, Field(ge=0)] = 1.0
     """Weight of the generator's adversarial loss."""
     reconstruction: Annotated[float, Field(ge=0)] = 100.0
-    """Weight of the mean absolute difference to the real partner, in units of -1..1 (the paper's lambda)."""
+    """Weight of the mean difference to the real partner, in units of -1..1 (the paper's lambda)."""
+    reconstruction_loss: Literal["absolute", "squared"] = "absolute"
+    """The difference. `absolute`, the paper's, is least at the median: sharp, but a small thing whose place is unsure vanishes, since it is
+    at no pixel more likely than not. `squared` is least at the mean: such a thing is spread over where it may be."""
     flip: bool = True
     """Mirror a pair from left to right, half of the time."""
     jitter: Annotated[float, Field(ge=0, le=0.25)] = 1 / 16
@@ -73,17 +74,13 @@ class Pix2pixParams(TrainParams):
         return 70 if side >= 128 else 34 if side >= 32 else 16
 
     def problems(self, kind: str, size: Sides | None) -> list[str]:
-        found = []
-        if self.generator.width is not None and self.generator.widths is not None:
-            found.append("train.generator.widths: give width or widths, not both")
+        found = self.generator.problems(size)
         if not self.adversarial and not self.reconstruction:
             found.append("train.reconstruction: with adversarial 0 too there is nothing to learn; set one of them above 0")
+        if kind not in self.generator.kinds:
+            found.append(f"train.generator.network: {self.generator.network} draws {' or '.join(self.generator.kinds)}; use unet")
         if size is None:
             return found
-        if self.generator.widths is None and (misfit := misfit_of_halvings(size, "the U-Net needs")):
-            found.append(misfit)
-        if self.generator.widths is not None and (misfit := misfit_of_multiple(size, 2 ** len(self.generator.widths))):
-            found.append(f"train.generator.widths: {len(self.generator.widths)} halvings, and data.size is {misfit}, or give fewer widths")
         patch = self.settled_patch(min(size))
         if min(size) < (fewest := FEWEST_PIXELS[patch]):
             found.append(f"train.discriminator.patch: {patch} needs at least {fewest} pixels, and data.size is {sides_in_words(size)}")

@@ -16,11 +16,10 @@ from gan_core.adaptive import EVERY, TARGET, AdaptiveStrength, overfitting
 from gan_core.augment import augment
 from gan_core.data.batches import Batch
 from gan_core.data.dataset import DatasetSpec
-from gan_core.data.scaling import channels_last
 from gan_core.errors import ConfigError
 from gan_core.losses import LOSSES
 from gan_core.networks import build_discriminator, build_generator
-from gan_core.networks.common import layers_of
+from gan_core.networks.common import lay_out, layers_of
 from gan_core.params import GanParams
 from gan_core.penalties import clip_weights, penalties
 from gan_core.recipes.game import Move, Recipe, Turn, check_condition, describe_logits, turns_after_likelihood
@@ -49,7 +48,7 @@ class Gan(Recipe[GanParams]):
             "discriminator": build_discriminator(networks["discriminator"], self.data).to(device),
         }
         for player in self.players.values():
-            player.to(memory_format=channels_last(1 + len(spec.network_shape)))  # type: ignore[call-overload]
+            lay_out(player)
         self.strength: AdaptiveStrength | None = None
         if params.augment == "adaptive":
             step = EVERY * params.batch / params.settled_span

@@ -1,7 +1,7 @@
 """Paired translation: a generator is given an image and makes its partner (pix2pix, Isola et al., 2017).
 
 The discriminator sees an input beside its real or its generated partner, patch by patch; the generator is held to the real partner
-by the mean absolute difference as well. Restoration is the same game, on pairs made by spoiling images; prediction is, too: frames that
+by the mean difference as well. Restoration is the same game, on pairs made by spoiling images; prediction is, too: frames that
 are given, and those that follow, are the channels of an image each (as in Mathieu et al., 2016).
 """
 
@@ -21,7 +21,10 @@ from gan_core.losses import LOSSES
 from gan_core.networks import build_generator
 from gan_core.networks.patch import DEFAULT_WIDTH, PatchDiscriminator
 from gan_core.params import Pix2pixParams
+from gan_core.params.networks import NetworkParams, UnetParams
 from gan_core.recipes.game import Move, Recipe, Turn, describe_logits
+
+DIFFERENCES = {"absolute": F.l1_loss, "squared": F.mse_loss}
 
 
 class Pix2pix(Recipe[Pix2pixParams]):
@@ -35,9 +38,10 @@ class Pix2pix(Recipe[Pix2pixParams]):
             raise ConfigError("train.recipe: pix2pix needs an input for each sample; set data.layout, data.corruption, or data.given")
         generator, discriminator = params.generator, params.discriminator
         normalization = discriminator.normalization or ("spectral" if params.loss == "hinge" else "batch")
-        is_restored = isinstance(spec, Pairs) and spec.corruption is not None
-        skip = is_restored if generator.skip is None else generator.skip
-        self.network = generator.model_copy(update={"skip": skip})
+        self.network: NetworkParams = generator
+        if isinstance(generator, UnetParams) and generator.skip is None:
+            is_restored = isinstance(spec, Pairs) and spec.corruption is not None
+            self.network = generator.model_copy(update={"skip": is_restored})
         generator_network = build_generator(self.network, spec, self.latent)
         judge = PatchDiscriminator(
             spec.network_shape,
@@ -71,7 +75,7 @@ class Pix2pix(Recipe[Pix2pixParams]):
     def _generate(self) -> Move:
         logits = self.players["discriminator"](self._inputs, self._fake).float()
         adversarial = self.generator_loss(logits)
-        reconstruction = F.l1_loss(self._fake.float(), self._real)
+        reconstruction = DIFFERENCES[self.params.reconstruction_loss](self._fake.float(), self._real)
         loss = self.params.adversarial * adversarial + self.params.reconstruction * reconstruction
         parts = {"adversarial_loss": adversarial.detach(), "reconstruction_loss": reconstruction.detach()}
         return Move(loss, {"generator_loss": loss.detach(), **parts})
