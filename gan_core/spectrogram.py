@@ -18,7 +18,7 @@ from torch import Tensor
 _COLUMN = 0.016
 """Seconds from one column to the next, nearly; a window is four times as long, so that each moment is seen by four."""
 _STEP = 16  # hops are multiples of this, so that windows are quick to transform
-_RANGE = 60.0
+DECIBELS = 60.0
 """Decibels below the loudest that are told apart; what is fainter counts as silence."""
 _ITERATIONS = 24
 _MOMENTUM = 0.99  # of the fast variant (Perraudin et al., 2013)
@@ -38,7 +38,7 @@ class Spectrogram:
     bands: int
     """Rows of a spectrogram, the lowest frequencies first."""
     top: float = 0.0
-    """Decibels that become 1; `_RANGE` less, and everything below, become -1."""
+    """Decibels that become 1; `DECIBELS` less, and everything below, become -1."""
 
     @property
     def hop(self) -> int:
@@ -63,7 +63,7 @@ class Spectrogram:
 
     def of(self, waves: Tensor) -> Tensor:
         """Spectrograms float32 (N, 1, bands, columns) in -1..1 of waves (N, 1, length) in -1..1."""
-        scaled = 1 + 2 * (self.decibels(waves) - self.top) / _RANGE
+        scaled = 1 + 2 * (self.decibels(waves) - self.top) / DECIBELS
         return scaled.clamp_(-1.0, 1.0)
 
     def decibels(self, waves: Tensor) -> Tensor:
@@ -74,7 +74,7 @@ class Spectrogram:
 
     def waves(self, spectrograms: Tensor) -> Tensor:
         """Waves float32 (N, 1, length) in about -1..1 that have these spectrograms, nearly; each the same whatever is beside it."""
-        heard = 10 ** ((self.top + (spectrograms[:, 0].float().clamp(-1, 1) - 1) * _RANGE / 2) / 20)
+        heard = 10 ** ((self.top + (spectrograms[:, 0].float().clamp(-1, 1) - 1) * DECIBELS / 2) / 20)
         heard = heard * (spectrograms[:, 0] > -1 + 1e-3)  # silence is silence, not 60 dB below the loudest
         return self._found(self._spread(heard))[:, None, : self.length]
 

@@ -59,7 +59,7 @@ class Predictions(Translated):
         return super().to_networks(samples.flatten(1, 2))
 
     def to_samples(self, made: Tensor) -> Tensor:
-        return images_to_bytes(made).cpu().contiguous().view(len(made), *self.shape)
+        return images_to_bytes(made).cpu().contiguous().view(made.shape[0], *self.shape[:2], *made.shape[2:])
 
     def preview(self, generator: Generator, dataset: Dataset) -> NDArray[np.uint8]:
         """Rows of frames, those given first: a generated end of each of the first held-out clips, and the real one below it."""

@@ -54,7 +54,7 @@ class SequenceGenerator(nn.Module):
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         with torch.autocast(latents.device.type, enabled=False):
             with torch.no_grad():
-                tokens = self._drawn(latents.float(), labels)
+                tokens, _ = self.drawn(latents.float(), labels)
                 chosen = torch.zeros(*tokens.shape, self.words, device=tokens.device).scatter_(-1, tokens[..., None], 1.0)
             if not self.training:
                 return chosen
@@ -91,12 +91,13 @@ class SequenceGenerator(nn.Module):
         logits[:, PADDING] = logits[:, PADDING].masked_fill(places[1] == 0, -torch.inf)
         return logits
 
-    def _drawn(self, latents: Tensor, labels: Tensor | None) -> Tensor:
-        """Tokens (N, T) for latents (N, T)."""
+    def drawn(self, latents: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Tokens int64 (N, T) for latents float32 (N, T), and how probable each was behind those before it (0 behind the end)."""
         down = torch.special.erf(latents.abs() / math.sqrt(2))  # uniform in 0..1
-        n = len(latents)
+        n = latents.shape[0]  # len() would bind an exported graph to the batch of the trace
         state, seen = self._begin(n, labels), self.start.expand(n, -1)
-        goes_on, tokens = torch.ones(n, dtype=torch.bool, device=latents.device), list[Tensor]()
+        goes_on = torch.ones(n, dtype=torch.bool, device=latents.device)
+        tokens, reached = list[Tensor](), list[Tensor]()
         for place in range(self.length):
             state = self._step(self.gates(seen), state)
             logits = self._of_words(state)
@@ -104,11 +105,13 @@ class SequenceGenerator(nn.Module):
                 logits[:, PADDING] = -torch.inf
             if not self.training:
                 logits[:, UNKNOWN] = -torch.inf
-            token = self._chosen(logits.softmax(dim=-1), down[:, place]) * goes_on
-            goes_on = token != PADDING
+            probabilities = logits.softmax(dim=-1)
+            token = self._chosen(probabilities, down[:, place]) * goes_on
             tokens.append(token)
+            reached.append(probabilities.gather(1, token[:, None])[:, 0] * goes_on)
+            goes_on = token != PADDING
             seen = self.embedding(token)
-        return torch.stack(tokens, dim=1)
+        return torch.stack(tokens, dim=1), torch.stack(reached, dim=1)
 
     def _chosen(self, probabilities: Tensor, down: Tensor) -> Tensor:
         """The word that lies so far (N,) down the list of those with probabilities (N, V): (N,)."""

@@ -42,11 +42,29 @@ class TextEncoder(nn.Module):
         with torch.autocast(tokens.device.type, enabled=False):
             embedded = self.embedding(tokens)
             lengths = is_word.sum(dim=1).clamp(min=1)
-            packed = pack_padded_sequence(embedded, lengths.cpu(), batch_first=True, enforce_sorted=False)
-            in_context, _ = pad_packed_sequence(self.gru(packed)[0], batch_first=True, total_length=tokens.shape[1])
-            both = in_context + self.from_words(embedded)
+            both = self._in_context(embedded, lengths) + self.from_words(embedded)
             mean = (both * is_word[:, :, None]).sum(dim=1) / lengths[:, None]
             return F.layer_norm(mean, (TEXT_WIDTH,))
+
+    def _in_context(self, embedded: Tensor, lengths: Tensor) -> Tensor:
+        """What the recurrent layer makes of words (N, T, WORD_WIDTH), of so many each: (N, T, TEXT_WIDTH), any values behind the last."""
+        if not torch.compiler.is_exporting():
+            packed = pack_padded_sequence(embedded, lengths.cpu(), batch_first=True, enforce_sorted=False)
+            in_context, _ = pad_packed_sequence(self.gru(packed)[0], batch_first=True, total_length=embedded.shape[1])
+            return in_context
+        # A graph has no packed sequences: each way by itself, the way back on words whose order is reversed and padding still at the end.
+        half = TEXT_WIDTH // 2
+        weights = [getattr(self.gru, name) for name in self.gru._flat_weights_names]  # of the way there, and then of the way back
+        place = torch.arange(embedded.shape[1], device=embedded.device)
+        reversing = torch.where(place < lengths[:, None], lengths[:, None] - 1 - place, place)[:, :, None]
+
+        def one_way(inputs: Tensor, weights: list[Tensor]) -> Tensor:
+            start = inputs.new_zeros(1, inputs.shape[0], half)
+            return torch.gru(inputs, start, weights, True, 1, 0.0, False, False, True)[0]
+
+        there = one_way(embedded, weights[:4])
+        back = one_way(embedded.gather(1, reversing.expand(-1, -1, WORD_WIDTH)), weights[4:])
+        return torch.cat([there, back.gather(1, reversing.expand(-1, -1, half))], dim=2)
 
 
 class ImageEncoder(nn.Module):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gan_core.errors import ConfigError, DataError
 from gan_core.params.common import is_pretrained
@@ -52,6 +52,11 @@ class CaptionKind(PixelKind):
         told = good.inspection.captions or {}
         captions = {split: [told[row.path] for row in rows] for split, rows in good.rows.items()}
         return Captioned.pack(folder, good.pictures(good.numbers(), data.channels), captions)
+
+    def facts(self, spec: Captioned) -> Mapping[str, Any]:
+        from gan_core.kinds.sentences import UNKNOWN_SHOWN
+
+        return {"words": ["", UNKNOWN_SHOWN, *spec.vocabulary]}
 
     def answered(self, config: GeneratorConfig) -> Sequence[tuple[str, str]]:
         return [*super().answered(config), ("string", "prompt"), ("string", "unknown_words")]

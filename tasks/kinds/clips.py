@@ -38,7 +38,6 @@ class ClipKind(PixelKind):
     called = "clips"
     shown_as = ".gif"
     kept_as: ClassVar[Mapping[str, str]] = {"gif": "GIF", "webp": "WebP, without loss", "png": "frames (PNG)", "npz": "arrays"}
-    no_graph = "of clips no graph is written yet"
     scores = "tasks.scoring.clips:ClipScoring"
     beside: ClassVar[tuple[str, ...]] = ("label_accuracy", "motion_distance")
 

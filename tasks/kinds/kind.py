@@ -96,8 +96,10 @@ class DataKind(ABC):
     """Suffixes of files that the studio offers to keep samples as, and what they are called there."""
     is_read: ClassVar[bool] = False
     """Whether the studio shows its samples as rows of text rather than as pictures."""
-    no_graph: ClassVar[str] = ""
-    """Why its generators cannot be exported as a graph; empty where they can."""
+    is_printed: ClassVar[bool] = False
+    """Whether `gantry sample` prints its samples where no file is named; otherwise they become one in any case."""
+    values_alone: ClassVar[bool] = False
+    """Whether an exported network ends at its `values`, since the way from these to samples is no graph."""
     keeps_one_core: ClassVar[bool] = False
     """Whether nothing in a training step is large enough to share: a second thread only waits, and takes a core from the next training."""
     ask: ClassVar[str] = "label"
@@ -200,7 +202,7 @@ class DataKind(ABC):
         """How samples become files; `classes` are the names of their labels, `given` what they were made from, one for each."""
 
     def lines(self, samples: Samples) -> Sequence[str]:
-        """Samples as `gantry sample` prints them where no file is named, a line each; nothing where they become a file in any case."""
+        """Samples as `gantry sample` prints them where no file is named, a line each, if `is_printed`."""
         return ()
 
     def shown(self, samples: Samples) -> Sequence[Shown]:
@@ -214,6 +216,14 @@ class DataKind(ABC):
     def records(self, samples: Samples, classes: tuple[str, ...] | None) -> list[dict[str, Any]]:
         """The same, a record a row."""
         return [{str(key): value for key, value in row.items()} for row in self.answer(samples, classes).to_dict("records")]
+
+    def holds(self, spec: Any) -> Mapping[str, str]:
+        """What an exported network's `samples` and `values` are, in words."""
+        return {"samples": "in the data's own units", "values": "what the samples are made of, as the network sees them"}
+
+    def facts(self, spec: Any) -> Mapping[str, Any]:
+        """What it takes beside these to get to what a person reads or hears, by name; JSON's types."""
+        return {}
 
     @abstractmethod
     def answered(self, config: GeneratorConfig) -> Sequence[tuple[str, str]]:

@@ -141,6 +141,11 @@ class PixelKind(DataKind):
         pictures = [{key: base64.b64encode(encoded_image(image)).decode()} for image in samples.samples]
         return labelled(pictures, samples, classes)
 
+    def holds(self, spec: Pixels) -> Mapping[str, str]:
+        (low, high), rounded = spec.bounds, "made of" if spec.depth == "float" else "rounded from"
+        half = f"{(high - low) / 2:.10g}" + (f" + {low:.10g}" if low else "")
+        return {"samples": f"{low:.10g} to {high:.10g}", "values": f"-1 to 1, which the samples are {rounded}: (values + 1) * {half}"}
+
     def answered(self, config: GeneratorConfig) -> Sequence[tuple[str, str]]:
         from gan_core.kinds.pixels import Pixels
         from tasks.samples import encoded_as

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from gan_core.errors import ConfigError
 from tasks.kinds.kind import MOST_FEATURES, DataKind, Expected, Written, label_column, with_labels
@@ -39,7 +39,7 @@ class SentenceKind(DataKind):
     shown_as = ".txt"
     kept_as: ClassVar[Mapping[str, str]] = {"txt": "text, one a line", "csv": "CSV"}
     is_read = True
-    no_graph = "a sentence is drawn word by word, each by those before it"
+    is_printed = True
     scores = "tasks.scoring.sentences:SentenceScoring"
     deciding = ("ngram_distance",)
     beside = ("detection",)
@@ -115,6 +115,15 @@ class SentenceKind(DataKind):
         import pandas as pd
 
         return with_labels(pd.DataFrame({"text": pd.Series(_texts(samples), dtype="str")}), samples, classes)
+
+    def holds(self, spec: Sentences) -> Mapping[str, str]:
+        return {
+            "samples": "words and marks in order as index among `words`, 0 behind the last",
+            "values": "how probable each was behind those before it, 0 behind the end",
+        }
+
+    def facts(self, spec: Sentences) -> Mapping[str, Any]:
+        return {"words": list(spec.row_words)}
 
     def answered(self, config: GeneratorConfig) -> Sequence[tuple[str, str]]:
         return [("string", "text"), *label_column(config)]

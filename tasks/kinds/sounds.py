@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from tasks.kinds.kind import DataKind, Expected, Shown, Written, label_column, with_labels
 from tasks.kinds.pixels import judge_of_labels, refuse_all_alike, refuse_pretrained, refuse_segmentation
@@ -39,7 +39,7 @@ class SoundKind(DataKind):
     called = "sounds"
     shown_as = ".wav"
     kept_as: ClassVar[Mapping[str, str]] = {"wav": "WAV, one after another", "png": "spectrograms", "npz": "arrays"}
-    no_graph = "a sound is found from what its network draws by going back and forth between the two"
+    values_alone = True
     scores = "tasks.scoring.sounds:SoundScoring"
     deciding = ("fid", "kid")
     beside = ("label_accuracy",)
@@ -123,6 +123,20 @@ class SoundKind(DataKind):
         rate = _spec(samples).rate
         texts = [base64.b64encode(encode_sound(wave, rate)).decode() for wave in samples.samples]
         return with_labels(pd.DataFrame({"wav": texts}), samples, classes)
+
+    def holds(self, spec: Sounds) -> Mapping[str, str]:
+        from gan_core.spectrogram import DECIBELS
+
+        least = f"{spec.top - DECIBELS:.10g}"
+        values = f"log-mel spectrograms, the lowest of {spec.bands} bands first: -1 ({least} dB or less) to 1 ({spec.top:.10g} dB)"
+        return {"values": f"{values}; `spectrogram` says of what sounds"}
+
+    def facts(self, spec: Sounds) -> Mapping[str, Any]:
+        from dataclasses import asdict
+
+        from gan_core.spectrogram import DECIBELS
+
+        return {"spectrogram": {**asdict(spec.spectrogram), "hop": spec.spectrogram.hop, "decibels": DECIBELS}}
 
     def answered(self, config: GeneratorConfig) -> Sequence[tuple[str, str]]:
         return [("string", "wav"), *label_column(config)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from gan_core.errors import DataError
 from tasks.kinds.kind import MOST_FEATURES, DataKind, Written
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from gan_core.data.dataset import Dataset
     from gan_core.generator import GeneratorConfig, Samples
+    from gan_core.kinds.schema import Column
     from gan_core.kinds.table import Table
     from tasks.inputs import Inputs
     from tasks.params import DataParams, EvaluateParams, ValidateParams
@@ -178,6 +179,21 @@ class TableKind(DataKind):
             frame[column] = frame[column].astype(object).where(~gaps[column], None)
         return frame
 
+    def holds(self, spec: Table) -> Mapping[str, str]:
+        samples = "numbers as they are, days or seconds since 1970, NaN for a gap, the index of a category"
+        return {"samples": samples, "values": "rows as the network encodes them"}
+
+    def facts(self, spec: Table) -> Mapping[str, Any]:
+        schema = spec.schema
+        found: dict[str, Any] = {
+            "columns": _described(schema.columns),
+            "label_column": {"name": schema.label, "dtype": schema.label_dtype},
+            "label_shares": schema.shares,
+        }
+        if schema.labels:
+            found |= {"label_columns": _described(schema.labels), "label_combinations": schema.combinations}
+        return found
+
     def answered(self, config: GeneratorConfig) -> Sequence[tuple[str, str]]:
         schema = config.schema
         assert schema is not None, "rows have columns"  # noqa: S101
@@ -191,3 +207,7 @@ class TableKind(DataKind):
 
 def _as_csv(frame: DataFrame, path: Path) -> None:
     frame.to_csv(path, index=False, lineterminator="\n")
+
+
+def _described(columns: Sequence[Column]) -> list[dict[str, Any]]:
+    return [{key: getattr(column, key) for key in ("name", "dtype", "categories", "format")} for column in columns]

@@ -37,7 +37,6 @@ class VolumeKind(DataKind):
     makes = "objects in three dimensions"
     called = "volumes"
     kept_as: ClassVar[Mapping[str, str]] = {"stl": "mesh (STL)", "png": "PNG", "npz": "arrays"}
-    no_graph = "of volumes no graph is written yet"
     scores = "tasks.scoring.volumes:VolumeScoring"
     deciding = ("fid", "kid")
     beside = ("iou_nna", "label_accuracy")
@@ -113,6 +112,9 @@ class VolumeKind(DataKind):
 
         texts = [base64.b64encode(encode_binvox(volume)).decode() for volume in samples.samples]
         return with_labels(pd.DataFrame({"binvox": texts}), samples, classes)
+
+    def holds(self, spec: Volumes) -> Mapping[str, str]:
+        return {"samples": "255 where a voxel (x, y, z; z is upright) is filled, 0 elsewhere", "values": "-1 to 1; above 0 it is filled"}
 
     def answered(self, config: GeneratorConfig) -> Sequence[tuple[str, str]]:
         return [("string", "binvox"), *label_column(config)]
