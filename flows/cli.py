@@ -411,7 +411,7 @@ def sample(
         typer.Option(
             help="A .png, .webp or .jpg (a picture), .gif (a film; of clips .webp, too), .wav or .flac (sounds), .ply, .stl, .obj or "
             ".binvox (volumes), .npz (arrays), .csv or .parquet (rows of a table), .txt, .csv or .jsonl (sentences), or a new folder. "
-            "Where it is left out, sentences are printed, and all else becomes samples.png.",
+            "Where it is left out, sentences are printed (as by -), and all else becomes samples.png.",
             show_default=False,
         ),
     ] = None,
@@ -446,7 +446,11 @@ def sample(
 
     signer = _signer(sign, out)
     name, version, generator = _named(reference, source)
-    is_printed, out = out is None, Path("samples.png") if out is None else out
+    kind, to_screen = kinds.of(generator.config.kind), Path("-")
+    if out == to_screen and not kind.is_printed:
+        raise ConfigError(f"--out -: prints samples that are text, and this generator makes {kind.makes}; name a file or a new folder")
+    is_printed = kind.is_printed and out in (None, to_screen)
+    out = Path("samples.png") if out is None else out
     asked: dict[str, Any] | None = None
     if generator.config.inputs is None:
         for option, value in (("--input", given), ("--tile", tile)):
@@ -466,8 +470,7 @@ def sample(
             typer.echo(f"note: words that this generator was never shown, and that all mean the same to it: {', '.join(unknown)}", err=True)
     else:
         if given is None:
-            makes = kinds.of(generator.config.kind).makes
-            raise ConfigError(f"this generator makes {makes}; say from which with --input FILE, or --input FOLDER")
+            raise ConfigError(f"this generator makes {kind.makes}; say from which with --input FILE, or --input FOLDER")
         by_label = generator.config.targets is not None
         if (count, seed, where, prompt, truncation, walk) != (None, None, None, None, None, False) or (label is not None and not by_label):
             kept = "--input, --label, --tile" if by_label else "--input, --tile"
@@ -487,10 +490,10 @@ def sample(
         asked = None if label is None else {"label": label}
     if samples.again:
         typer.echo(f"note: {samples.again:,} rows were drawn again, since they were equal to others where data.rules says unique", err=True)
-    if is_printed and (lines := kinds.of(samples.kind).lines(samples)):
+    if is_printed:
         if signer is not None:
             raise ConfigError("--sign: text that is printed holds no signature; leave it out")
-        typer.echo("\n".join(lines))
+        typer.echo("\n".join(kind.lines(samples)))
         return
     origin = Origin(name, version, generator.config.sha256, asked) if provenance else None
     write_samples(samples, out, generator.config.classes, pictures, origin)
