@@ -36,9 +36,9 @@ def shaded(
     import torch
 
     side = side or max(64, 2 * max(volumes.shape[2:]))
-    eye = _eye(math.radians(azimuth), math.radians(elevation))
+    seen_from = eye(azimuth, elevation)
     found = [
-        _seen(torch.from_numpy(np.array(volumes[start : start + _CHUNK])).float() / 255, eye, side).numpy()
+        _seen(torch.from_numpy(np.array(volumes[start : start + _CHUNK])).float() / 255, seen_from, side).numpy()
         for start in range(0, len(volumes), _CHUNK)
     ]
     return np.concatenate(found) if found else np.empty((0, 1, side, side), dtype=np.uint8)
@@ -49,10 +49,11 @@ def from_all_sides(volumes: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
     return [shaded(volumes, azimuth=AZIMUTH + 360 * turn / _SIDES) for turn in range(_SIDES)]
 
 
-def _eye(azimuth: float, elevation: float) -> Tensor:
-    """Rows: to the right, upwards and towards the eye, each as (x, y, z)."""
+def eye(azimuth: float, elevation: float) -> Tensor:
+    """To the right, upwards and towards the eye that stands there, in degrees: (3, 3), each row as (x, y, z)."""
     import torch
 
+    azimuth, elevation = math.radians(azimuth), math.radians(elevation)
     around, above = (math.cos(azimuth), math.sin(azimuth)), (math.cos(elevation), math.sin(elevation))
     return torch.tensor(
         [

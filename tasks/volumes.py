@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gan_core.errors import ConfigError
+from gan_core.shading import AZIMUTH, ELEVATION, eye
 from tasks.samples import file_names
 
 if TYPE_CHECKING:
@@ -23,6 +24,22 @@ MESHES = (".ply", ".stl", ".obj")
 _HALF = 128
 _GAP = 1.1  # from one volume to the next in a row, in sides
 _LONGEST_RUN = 255
+_PAINT = (125, 130, 140, 255)  # as the lamp of that page makes it bright, and not white like the paper
+_AWAY = 1.7  # from a volume's middle to the eye, in sides
+_BY_KEYS = """
+addEventListener("keydown", event => {
+  const [around, above] = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1]}[event.key] ?? [0, 0];
+  if (!around && !above) return;
+  event.preventDefault();
+  const to_eye = camera.position.clone().sub(controls.target), place = new THREE.Spherical().setFromVector3(to_eye);
+  place.theta += around * Math.PI / 12;
+  place.phi -= above * Math.PI / 12;
+  camera.up.set(0, 1, 0);
+  camera.position.setFromSpherical(place.makeSafe()).add(controls.target);
+  controls.update();
+  render();
+});
+"""
 
 
 def write_meshes(volumes: NDArray[np.uint8], path: Path, suffix: str) -> None:
@@ -55,6 +72,33 @@ def surface(volume: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.
         filled, 0.5, gradient_direction="ascent"
     )  # as seen from outside, triangles turn counter-clockwise
     return points.astype(np.float64) - 0.5, triangles.astype(np.int64)
+
+
+def turnable(volume: NDArray[np.uint8]) -> str:
+    """A page with the surface of a volume (1, X, Y, Z), to turn, move and enlarge by mouse, fingers or arrow keys: HTML that needs WebGL.
+
+    It is trimesh's, with three.js and the mesh in it, so it asks nobody for anything.
+
+    Raises:
+        ConfigError: the libraries for it are not installed, or nothing is filled.
+    """
+    import_meshes()
+    import trimesh
+    from trimesh.viewer import scene_to_html
+
+    points, triangles = surface(volume)
+    if not len(points):
+        raise ConfigError("nothing is filled in this sample, so there is no surface to turn")
+    paint = trimesh.visual.material.PBRMaterial(baseColorFactor=_PAINT, metallicFactor=0.0, roughnessFactor=1.0)  # unlike metal, it is lit
+    visual = trimesh.visual.TextureVisuals(material=paint)
+    scene: Any = trimesh.Trimesh(points, triangles, process=False, visual=visual).scene()
+    camera = np.eye(4)
+    camera[:3, :3] = eye(AZIMUTH, ELEVATION).numpy().T
+    camera[:3, 3] = scene.centroid + _AWAY * max(volume.shape) * camera[:3, 2]
+    scene.camera_transform = camera
+    scene.apply_transform(trimesh.transformations.rotation_matrix(-np.pi / 2, [1, 0, 0]))  # to three.js the second axis is upright
+    page: str = scene_to_html(scene)
+    return page.replace("</body>", f"<script>{_BY_KEYS}</script></body>")
 
 
 def import_meshes() -> None:

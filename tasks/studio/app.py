@@ -32,6 +32,7 @@ from gan_core.errors import ConfigError, GantryError
 from gan_core.generator import Generator, Samples
 from gan_core.kinds.pixels import Pixels
 from gan_core.kinds.predictions import Predictions, continued
+from gan_core.kinds.volumes import Volumes
 from gan_core.projection import check_target, project
 from tasks import kinds
 from tasks.clips import encode_sample
@@ -49,6 +50,7 @@ from tasks.serving.app import Bodies, Body, Limits, RefusedError, check_host, re
 from tasks.serving.asked import DEFAULTS, Asked
 from tasks.studio.pictures import along, blended, can_blend, mixed, neighbours
 from tasks.validation.formats import is_plain
+from tasks.volumes import turnable
 from tasks.workspace import Workspace
 
 T = TypeVar("T")
@@ -62,12 +64,22 @@ _EACH = 16  # samples that are shown each for itself
 _LOADED = 4  # versions in memory
 _COMPARED = 4  # versions beside each other
 _DIRECTIONS = 5
-_OF_A_VIEW = {"reach": 3, "other": 1, "share": 0.5, "to": ""}  # what one view alone asks for, and what it is until somebody says otherwise
+_OF_A_VIEW = {
+    "reach": 3,
+    "other": 1,
+    "share": 0.5,
+    "to": "",
+    "which": 1,
+}  # what one view alone asks for, and what it is until somebody says otherwise
 _METRICS = 6  # columns of the table of versions
 _COOKIE = "gantry-studio"
 _POLICY = (
     "default-src 'none'; img-src 'self' data:; media-src data:; style-src 'unsafe-inline'; script-src 'nonce-{}'; form-action 'self'; "
-    "frame-ancestors 'none'"
+    "frame-src 'self'; frame-ancestors 'none'"
+)
+_TURNING = (  # another program's page, which may do nothing but draw what it holds
+    "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; "
+    "connect-src data:; frame-ancestors 'self'"
 )
 
 
@@ -96,6 +108,7 @@ class Studio:
                 Route("/g/{name}/{version:int}/samples", self._samples),
                 Route("/g/{name}/{version:int}/directions", self._directions),
                 Route("/g/{name}/{version:int}/mix", self._mix),
+                Route("/g/{name}/{version:int}/turn", self._turn),
                 Route("/g/{name}/{version:int}/labels", self._labels),
                 Route("/g/{name}/{version:int}/translate", self._translate, methods=["POST"]),
                 Route("/g/{name}/{version:int}/find", self._find, methods=["POST"]),
@@ -200,6 +213,7 @@ class Studio:
             views |= {"directions": "Directions"} if hasattr(self._generator(name, number).network, "dense") else {}
             views |= {"find": "Find"}
             views |= {"nearest": "Nearest"} if (self._workspace.ready(name) / "dataset.json").is_file() else {}
+        views |= {"turn": "Turn"} if isinstance(config.data, Volumes) else {}
         views |= {"versions": "Versions"}
         view = told.get("view", "")
         view = view if view in views else next(iter(views))
@@ -208,11 +222,13 @@ class Studio:
         facts: dict[str, Any] = {
             "name": name, "number": number, "views": views, "numbers": [version.number for version in versions], "aliases": aliases,
             "labels": config.targets if translates else config.condition, "knows_text": config.prompts is not None,
-            "translates": translates, "predicts": predicts, "images": makes_images,
+            "translates": translates, "predicts": predicts, "images": makes_images, "turns": isinstance(config.data, Volumes),
             "asked": asked, "query": query, "makes": kind.makes, "kept_as": kind.kept_as,
         }  # fmt: skip
         if view == "nearest":
             facts |= self._nearest(name, number, asked)
+        if view == "turn":
+            self._surface(name, number, asked)  # what cannot be turned is said on this page
         if view == "draw" and not makes_images:
             samples = self._generator(name, number).draw([_read(asked).order(self._generator(name, number))])[0]
             facts |= {"rows": kind.records(samples, config.classes)} if kind.is_read else {"each": _each(kind, samples, config.classes)}
@@ -298,11 +314,23 @@ class Studio:
         share = _share(told, "share", 1)
         of = {key: told[key] for key in told.keys() & {"seed", "label", "prompt", "truncation"}}
         said = Asked.of({}, 0, of, "label").said
-        other = str(told.get("other", _OF_A_VIEW["other"]))
-        if not other.isdecimal() or len(other) > 16:
-            raise ConfigError("other: is no whole number from 0")
-        seeds = said["seed"], int(other)
+        seeds = said["seed"], _whole(told, "other")
         return _png(await self._aside(lambda: mixed(self._generator(name, number), seeds, share, said)))
+
+    async def _turn(self, request: Request) -> Response:
+        """A sample's surface, as a page within the page."""
+        name, number = request.path_params["name"], request.path_params["version"]
+        page = await self._aside(lambda: self._surface(name, number, read_query(request)))
+        return HTMLResponse(page, headers={"content-security-policy": _TURNING})
+
+    def _surface(self, name: str, number: int, told: Mapping[str, Any]) -> str:
+        generator, which, asked = self._generator(name, number), _whole(told, "which", 1), _read(told)
+        if not isinstance(generator.config.data, Volumes):
+            raise ConfigError(f"turn: this generator makes {kinds.of(generator.config.kind).makes}, and only volumes have a surface")
+        if which > asked.count:
+            raise ConfigError(f"which: {which} is not in 1 to {asked.count}, as many as are drawn")
+        (samples,) = generator.draw([asked.order(generator)])
+        return turnable(samples.samples[which - 1])
 
     async def _labels(self, request: Request) -> Response:
         name, number = request.path_params["name"], request.path_params["version"]
@@ -384,6 +412,14 @@ def _share(told: Mapping[str, Any], key: str, most: float) -> float:
     if not 0 <= found <= most:
         raise ConfigError(f"{key}: is no number from 0 to {most:g}")
     return found
+
+
+def _whole(told: Mapping[str, Any], key: str, least: int = 0) -> int:
+    """A whole number that a view is told."""
+    found = str(told.get(key, _OF_A_VIEW[key]))
+    if not found.isdecimal() or len(found) > 16 or int(found) < least:
+        raise ConfigError(f"{key}: is no whole number from {least}")
+    return int(found)
 
 
 def _png(picture: NDArray[np.uint8]) -> Response:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from html import escape
 from importlib.util import find_spec
 from io import BytesIO
+from itertools import pairwise
 from pathlib import Path
 
 import httpx
@@ -43,6 +44,7 @@ from tasks.provenance import claim
 from tasks.records.registry import Registry
 from tasks.serving.app import Limits
 from tasks.studio.app import Studio
+from tasks.volumes import surface
 from tasks.workspace import Workspace
 
 TONES = ("light", "<i>very dark")
@@ -156,7 +158,7 @@ class TestAsked:
             ("clients", ["draw", "versions"]),
             ("words", ["draw", "versions"]),
             ("lines", ["draw", "versions"]),
-            ("chairs", ["draw", "versions"]),
+            ("chairs", ["draw", "turn", "versions"]),
             ("wide", ["draw", "walk", "mix", "directions", "find", "versions"]),
         ):
             page = client.get(f"/g/{name}").text
@@ -254,6 +256,17 @@ class TestAsked:
             assert answer.headers["content-disposition"] == 'attachment; filename="chairs-1.stl"'
             assert len(trimesh.load_mesh(BytesIO(answer.content), file_type="stl").triangles) > 100
 
+    def test_a_volumes_surface_is_turned_on_a_page_of_its_own(self, client: httpx.Client) -> None:
+        trimesh = pytest.importorskip("trimesh")
+        answer = client.get("/g/chairs/1/turn?n=3&seed=1&which=2")
+        shown = trimesh.load(BytesIO(base64.b64decode(re.findall(r'base64_data="([^"]+)"', answer.text)[0])), file_type="glb").to_mesh()
+        points, triangles = surface(chairs().sample(3, 1).samples[1])
+        assert len(shown.faces) == len(triangles)
+        there = points[:, [0, 2, 1]] * [1, 1, -1]  # to three.js the second axis is upright
+        np.testing.assert_allclose(shown.bounds, [there.min(axis=0), there.max(axis=0)], atol=1e-4)
+        told = answer.headers["content-security-policy"].split("; ")
+        assert {"sandbox allow-scripts", "default-src 'none'", "connect-src data:"} <= set(told)
+
     def test_pictures_that_are_wider_than_high_stay_so(self, client: httpx.Client) -> None:
         assert picture(client.get("/g/wide/1/samples?n=1")).size == (32, 16)
         assert picture(client.get("/g/wide/1/samples?n=4")).size == (2 * 34 + 2, 2 * 18 + 2)
@@ -339,6 +352,9 @@ class TestRefused:
             ("/g/faces/1/mix?share=1.5", 400, "share: is no number from 0 to 1"),
             ("/g/faces/1/mix?other=-1", 400, "other: is no whole number"),
             ("/g/clients/1/mix", 400, "are no pictures"),
+            ("/g/faces/1/turn", 400, "only volumes have a surface"),
+            ("/g/chairs?view=turn&n=2&which=3", 400, "which: 3 is not in 1 to 2"),
+            ("/g/chairs/1/turn?which=0", 400, "which: is no whole number from 1"),
             ("/g/turned/1/labels", 400, "draws no images of classes"),
             ("/g/faces/1/labels?to=horse", 400, "no class"),
             ("/g/faces/1/directions?reach=nan", 400, "reach: is no number"),
@@ -459,6 +475,25 @@ def test_a_browser_clicks_through_it_and_asks_nobody_else(client: httpx.Client, 
             ratios = "[...document.images].map(one => (one.width / one.height) / (one.naturalWidth / one.naturalHeight))"
             assert name == "words" or page.evaluate(ratios) == pytest.approx([1] * count, rel=0.02)
             assert serious(page) == []
+        if find_spec("trimesh") is not None and find_spec("skimage") is not None:
+            page.goto(f"{client.base_url}/g/chairs?seed=1")
+            page.click("text=Turn 3")
+            whole()
+            inside = page.frames[1]
+            inside.wait_for_function("typeof camera !== 'undefined' && renderer.info.render.triangles > 100")
+            assert serious(page) == []
+            places, box = [inside.evaluate("camera.position.toArray()")], page.locator("iframe").bounding_box()
+            assert box is not None
+            page.mouse.move(box["x"] + 100, box["y"] + 100)
+            page.mouse.down()
+            page.mouse.move(box["x"] + 200, box["y"] + 120, steps=3)
+            page.mouse.up()
+            for key in ("ArrowLeft", "ArrowUp"):
+                places.append(inside.evaluate("camera.position.toArray()"))
+                page.keyboard.press(key)
+            places.append(inside.evaluate("camera.position.toArray()"))
+            far = [np.linalg.norm(np.subtract(one, other)) for one, other in pairwise(places)]
+            assert min(far) > 1
         page.goto(f"{client.base_url}/g/words")
         play = "one.onended = () => end(one.duration); one.play().catch(not)"
         heard = f"new Promise((end, not) => {{ const one = document.querySelector('audio'); {play} }})"
