@@ -74,7 +74,7 @@ class DcganGenerator(nn.Module):
             layers += [
                 normalized(doubling, normalization),
                 batch_norm(widths[level + 1], normalization, nd),
-                nn.ReLU(),
+                nn.ReLU(inplace=True),  # the same bits, and no block of memory more, which the kernel would have to clear
             ]
         layers += [nd.convolution(widths[-1], data.network_shape[0], 3, 1, 1), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
