@@ -81,7 +81,7 @@ _CSV = 'with open("samples.csv", "w", newline="", encoding="utf-8") as file:\n  
 
 
 def write_loader(config: GeneratorConfig, folder: Path) -> str:
-    """Write `load.py`, and what it imports beside numpy, ONNX Runtime and Pillow, into the folder with `model.onnx`; says how it is used."""
+    """Write `load.py`, and what it imports beside numpy, ONNX Runtime and Pillow, into the folder with `model.onnx`; says how to use it."""
     usage, body = _drawing(config) if config.inputs is None else _translating(config)
     own = [f"import {name}" for name in _MODULES if re.search(rf"\b{name}\.", body)]
     others = ["import numpy as np", "import onnxruntime"]
