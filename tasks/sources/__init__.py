@@ -5,7 +5,6 @@ Images lie in a *place*, a folder, an archive or a bucket; which files of it are
 
 from __future__ import annotations
 
-from gan_core.errors import ConfigError
 from tasks.addresses import is_table, is_url
 from tasks.params import DataParams
 from tasks.sources.source import Source, SourceFile
@@ -23,9 +22,11 @@ def open_source(workspace: Workspace, data: DataParams) -> Source:
     """
     # Imported one at a time: a scheduled fetch is mostly the time of its imports.
     if data.children is not None:
-        from tasks.sources.keyed import KeyedSource
+        from tasks.sources.keyed import KeyedSource, below_children
 
-        return KeyedSource(open_source(workspace, data.of_parents), _opened_below("children", workspace, data.of_children))
+        with below_children():
+            children = open_source(workspace, data.of_children)
+        return KeyedSource(open_source(workspace, data.of_parents), children)
     if data.scheme == "points":
         from tasks.sources.points import PointsSource
 
@@ -67,11 +68,3 @@ def open_source(workspace: Workspace, data: DataParams) -> Source:
     from tasks.sources.images import source_of
 
     return source_of(folder_or_archive(workspace, data), data)
-
-
-def _opened_below(key: str, workspace: Workspace, data: DataParams) -> Source:
-    """`open_source` of what stands below a key of `data`, which messages name."""
-    try:
-        return open_source(workspace, data)
-    except ConfigError as error:
-        raise ConfigError(str(error).replace("data.", f"data.{key}.", 1)) from None

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import PurePosixPath
 
+from gan_core.errors import ConfigError, DataError
 from tasks.sources.raw import Kind, RawReader
 from tasks.sources.source import Source, SourceFile
 
 PARENTS, CHILDREN = "table", "children"
 """What their files are called in raw, before the suffix."""
+
+
+@contextmanager
+def below_children() -> Iterator[None]:
+    """What is wrong with the source of children is said of their key."""
+    try:
+        yield
+    except (ConfigError, DataError) as error:
+        raise type(error)(str(error).replace("data.source", "data.children.source")) from None
 
 
 class KeyedSource:
@@ -29,10 +40,13 @@ class KeyedSource:
         return [*self._parents.notes, *self._children.notes]
 
     def look(self) -> Sequence[SourceFile]:
-        both = zip((PARENTS, CHILDREN), (self._parents, self._children), strict=True)
-        return [replace(file, path=f"{name}{PurePosixPath(file.path).suffix}") for name, source in both for file in source.look()]
+        with below_children():
+            children = self._children.look()
+        both = (PARENTS, self._parents.look()), (CHILDREN, children)
+        return [replace(file, path=f"{name}{PurePosixPath(file.path).suffix}") for name, files in both for file in files]
 
     def check(self, before: RawReader | None = None) -> int:
         """How many parents there are."""
-        self._children.check()
+        with below_children():
+            self._children.check()
         return self._parents.check(before)

@@ -186,3 +186,23 @@ def test_an_order_of_both_tables_holds_in_all_that_is_drawn(tmp_path: Path) -> N
 def test_rules_that_do_not_fit_the_two_tables_are_refused(tmp_path: Path, rule: str, order: str | None, message: str) -> None:
     with pytest.raises(DataError, match=message):
         ready(tmp_path, DAYS, ORDERED, rules_of(rule, order))
+
+
+def test_what_is_wrong_with_the_second_file_is_said_of_its_own_key(tmp_path: Path) -> None:
+    (tmp_path / "customers.csv").write_text(CUSTOMERS)
+    for source, error, message in (
+        ("table://none.csv", DataError, r"none\.csv is not there; put it there or correct data\.children\.source"),
+        ("table://$NOT_SET/orders.csv", ConfigError, r"data\.children\.source: .*: the environment variable NOT_SET is not set"),
+    ):
+        with pytest.raises(error, match=message):
+            fetch(Workspace(tmp_path), "shop", entry_of(children={"source": source}))
+
+
+def test_a_column_more_at_the_source_is_no_other_table(tmp_path: Path) -> None:
+    """And one that shares no column with the last is not taken in its place."""
+    place = ready(tmp_path)
+    (tmp_path / "customers.csv").write_text("x,y\n1,2\n3,4\n")
+    with pytest.raises(DataError, match=r"has none of the columns of the table that was fetched last \(age, id\), but x, y"):
+        fetch(place, "shop", entry_of())
+    (tmp_path / "customers.csv").write_text("".join(f"{line},1\n" for line in CUSTOMERS.replace("id,age", "id,age,z").splitlines()))
+    fetch(place, "shop", entry_of())
