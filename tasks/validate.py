@@ -81,6 +81,10 @@ def validate(workspace: Workspace, name: str, entry: Entry) -> None:
                 kind.pack(new_ready, Good(packed, inspection), entry.data, raw)
                 dataset = Dataset.open(new_ready)
                 kinds.check(name, dataset, entry.evaluation)
+                if getattr(entry.train, "balance", 0.0) and dataset.spec.classes is None:  # as only the data tells
+                    raise DataError(
+                        f"{name}: train.balance: shows rows of rare classes more often, and data.label is of numbers; leave it out"
+                    )
                 if entry.data.selection is not None:
                     _check_selection(name, dataset, entry)
                 _check_drift(workspace, name, dataset, entry.validation, new_validation / "drift.json")

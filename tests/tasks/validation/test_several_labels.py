@@ -362,6 +362,16 @@ def test_balance_needs_a_label_of_classes(data: dict[str, Any], why: str) -> Non
         parse({"generators": {"t": {**sections, "validate": {}, "evaluate": {}, "register": {}}}})
 
 
+def test_balance_with_a_label_that_turns_out_to_be_of_numbers_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    place = Workspace(tmp_path)
+    write_table(place.raw("t"), clients().to_csv(index=False).encode(), ".csv")
+    sections = {"data": {"source": "table:///srv/t.csv", "label": "income"}, "train": {"recipe": "tabular", "balance": 0.5}}
+    known = parse({"generators": {"t": {**sections, "validate": {}, "evaluate": {}, "register": {}}}})["t"]
+    with pytest.raises(DataError, match=r"t: train\.balance: .*, and data\.label is of numbers; leave it out"):
+        validate(place, "t", known)
+    assert [path.name for path in place.ready("t").iterdir()] == ["quarantine.csv"]
+
+
 def test_what_is_written_of_other_tables_is_as_before() -> None:
     """The start of a training and a packed data set are told apart by these bytes."""
     assert not {"labels", "combinations", "targets"} & Schema((Column("x", "number", "float64"),), "kind").as_json().keys()
