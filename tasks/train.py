@@ -178,7 +178,7 @@ def _try(
         book = tracking.Logbook(run)
         book.log(lambda run: logged.begun(run, workspace, name, entry, params, dataset.spec))
         record = _Record(book, unfinished / "metrics.jsonl")
-        seen = 0
+        seen, crowd = 0, cores.Crowd(torch.get_num_threads() if device.type == "cpu" else 1)
         with progress.shown(name, dataset.spec.unit) as show:
 
             def on_progress(now: Progress) -> None:
@@ -186,6 +186,8 @@ def _try(
                 seen = now.images
                 meter.step(seen)
                 show(now)
+                if crowded := crowd.noticed():
+                    _note(crowded)
                 if record.follow():
                     note_spent()
 

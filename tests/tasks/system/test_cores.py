@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -24,6 +25,29 @@ def test_what_is_left_of_a_larger_machine_is_said(monkeypatch: pytest.MonkeyPatc
     assert cores.described() == "2 of 64 CPU cores, as affinity or quota have it"
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
     assert cores.described() == "2 CPU cores"
+
+
+@pytest.mark.parametrize(
+    ("threads", "seconds", "spent", "load", "said"),
+    [(2, 60, 24, 15.2, True), (2, 60, 24, 3.9, False), (2, 60, 90, 15, False), (2, 19, 2, 15, False), (1, 60, 12, 15, False)],
+)
+def test_threads_that_wait_for_other_programs_are_noticed_once(
+    monkeypatch: pytest.MonkeyPatch, threads: int, seconds: float, spent: float, load: float, said: bool
+) -> None:
+    clock = {"monotonic": 100.0, "process_time": 5.0}
+    for name in clock:
+        monkeypatch.setattr(time, name, lambda name=name: clock[name])
+    monkeypatch.setattr(cores, "usable", lambda: 2)
+    monkeypatch.setattr(os, "getloadavg", lambda: (load, 0.0, 0.0))
+    crowd = cores.Crowd(threads)
+    assert crowd.noticed() is None
+    clock |= {"monotonic": 100 + seconds, "process_time": 5 + spent}
+    expected = (
+        "other programs keep 2 cores busy (load 15): 2 threads were at work 20% of the time, and wait for each other; "
+        "a training with train.threads: 1 is faster here"
+    )
+    assert crowd.noticed() == (expected if said else None)
+    assert crowd.noticed() is None
 
 
 def test_waiting_threads_sleep_in_every_stage_and_a_persons_own_setting_holds() -> None:
