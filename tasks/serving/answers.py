@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 import zipfile
 from collections.abc import Sequence
@@ -45,6 +46,8 @@ _SUFFIXES = {
 }
 """What `gantry sample` writes, by its type on the web."""
 _ZIP = "application/zip"
+_MEMORY = "/dev/shm"  # noqa: S108  Linux's files in memory: to a disk, making a small one and removing it again costs more than what is in it
+_SMALL = 2**20  # bytes of samples whose files stand there meanwhile; it may have no more than 64 MiB
 
 
 def forms(samples: Samples) -> tuple[str, ...]:
@@ -111,7 +114,8 @@ def encoded(
         buffer = BytesIO()
         write_arrays(samples, kinds.of(samples.kind).written(samples, generator.config.classes, given).arrays, buffer)
         return buffer.getvalue()
-    with tempfile.TemporaryDirectory(prefix="gantry-serve-") as folder:
+    in_memory = samples.samples.nbytes <= _SMALL and os.access(_MEMORY, os.W_OK)
+    with tempfile.TemporaryDirectory(prefix="gantry-serve-", dir=_MEMORY if in_memory else None) as folder:
         out = Path(folder) / f"samples{suffix}"
         write_samples(samples, out, generator.config.classes, given, origin)
         if signer is not None:
