@@ -91,6 +91,13 @@ app.add_typer(registry_app, name="registry")
 _KEPT, _VETOED = 20, 21
 """What `run --exit-code` ends with; lower codes are errors, each kind with its own."""
 
+
+def _no_dash(out: Path | None) -> Path | None:
+    if out == Path("-"):
+        raise ConfigError("--out -: what is written here is files, which no screen or pipe takes; name a file or a new folder")
+    return out
+
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 _NAMED_VERSION = typer.Argument(
     metavar="NAME[/VERSION]", autocompletion=_references, help="The champion of NAME, or one version of it.", show_default=False
@@ -619,7 +626,12 @@ def _rows_where(
     )
 )
 def export(
-    out: Annotated[Path, typer.Option(help="A file for onnx (.onnx) and torch-export (.pt2), otherwise a new folder.", show_default=False)],
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="A file for onnx (.onnx) and torch-export (.pt2), otherwise a new folder.", callback=_no_dash, show_default=False
+        ),
+    ],
     form: Annotated[
         Literal["onnx", "torch-export", "folder", "huggingface"],
         typer.Option(
@@ -1004,7 +1016,7 @@ def _explain_key(path: str, as_json: bool) -> None:
 @app.command(epilog=_examples("gantry quarantine photos", "gantry quarantine photos --out looked-at"))
 def quarantine(
     name: Annotated[str, typer.Argument(metavar="NAME", autocompletion=_entries, help="An entry of params.yaml.")],
-    out: Annotated[Path | None, typer.Option(help="A new folder for copies of the files that were set aside.")] = None,
+    out: Annotated[Path | None, typer.Option(help="A new folder for copies of the files that were set aside.", callback=_no_dash)] = None,
     as_json: Json = False,
 ) -> None:
     """Show what the last validation set aside, and why."""

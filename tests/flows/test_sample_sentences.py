@@ -43,4 +43,6 @@ def test_a_dash_is_no_name_of_a_folder(tmp_path: Path, monkeypatch: pytest.Monke
     refused = CliRunner().invoke(app, ["sample", "--from", "generator", "--out", "-"]).exception
     assert isinstance(refused, ConfigError)
     assert "--out -: prints samples that are text, and this generator makes points; name a file or a new folder" in str(refused)
+    for words in (["export", "--from", "generator", "--format", "folder"], ["quarantine", "digits"]):
+        assert "--out -: what is written here is files" in str(CliRunner().invoke(app, [*words, "--out", "-"]).exception)
     assert [path.name for path in tmp_path.iterdir()] == ["generator"]
