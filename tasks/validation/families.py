@@ -94,19 +94,8 @@ def inspect_families(first: Cells, second: Cells, data: DataParams) -> Families:
     except DataError as error:
         raise DataError(re.sub(r"\bdata\.(columns|categorical|drop)\b", r"data.children.\1", str(error))) from None
     reasons = [row.reason or (f"{safe_path(parents.key)}: missing" if key is None else None) for row, key in zip(rows, keys, strict=True)]
-    owners = [None if key is None else places.get(key) for key in foreign]
     related = _Related.of(data, table.schema.columns, beside.schema.columns)
-    orphans: dict[int, TableRow] = {}
-    mine: list[list[TableRow]] = [[] for _ in rows]
-    for number, (row, key, owner) in enumerate(zip(below, foreign, owners, strict=True), start=1):
-        if owner is None:
-            what = "missing" if key is None else f"{safe_path(key[:80])!r} is no {safe_path(parents.key)} of {parents.path}"
-            unread = row.reason if isinstance(second.rows[number - 1], str) else None
-            orphans[number] = replace(row, reason=unread or f"{safe_path(children.key)}: {what}", number=None)
-        elif row.reason is not None:
-            reasons[owner] = reasons[owner] or f"row {number:,} of {children.path}: {row.reason}"
-        else:
-            mine[owner].append(row)
+    mine, orphans = _assigned(below, foreign, places, parents, children, reasons)
     related.check(reasons, rows, mine, table.values, beside.values, children.path)
     if (most := max(map(len, mine))) > asked.most:
         key = keys[[len(one) for one in mine].index(most)]
@@ -147,6 +136,30 @@ def inspect_families(first: Cells, second: Cells, data: DataParams) -> Families:
         ).with_key(parents.key),
         beside.with_key(children.key, f"{safe_path(parents.key)} of {parents.path}, which a row belongs to"),
     )
+
+
+def _assigned(
+    below: Sequence[TableRow],
+    foreign: Sequence[str | None],
+    places: Mapping[str, int],
+    parents: _Side,
+    children: _Side,
+    reasons: list[str | None],  # of each parent; said of those that have a damaged child
+) -> tuple[list[list[TableRow]], dict[int, TableRow]]:
+    """The good children of each parent, and those that belong to nobody, by their number from 1."""
+    mine: list[list[TableRow]] = [[] for _ in reasons]
+    orphans: dict[int, TableRow] = {}
+    for number, (row, key) in enumerate(zip(below, foreign, strict=True), start=1):
+        owner = None if key is None else places.get(key)
+        if owner is None:
+            what = "missing" if key is None else f"{safe_path(key[:80])!r} is no {safe_path(parents.key)} of {parents.path}"
+            unread = row.reason if isinstance(children.cells.rows[number - 1], str) else None
+            orphans[number] = replace(row, reason=unread or f"{safe_path(children.key)}: {what}", number=None)
+        elif row.reason is not None:
+            reasons[owner] = reasons[owner] or f"row {number:,} of {children.path}: {row.reason}"
+        else:
+            mine[owner].append(row)
+    return mine, orphans
 
 
 @dataclass(frozen=True)
