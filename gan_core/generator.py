@@ -9,7 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -330,8 +332,23 @@ class Generator:
         together = self.config.data.together
         chunks = range(0, len(order), together)
         given = [None if order.given is None else order.given[i : i + together] for i in chunks]
-        parts = [self._pass(network, order.first[i : i + together], some) for i, some in zip(chunks, given, strict=True)]
+        with self._cores(len(chunks)) as passes:
+            parts = list(passes(partial(self._pass, network), (order.first[i : i + together] for i in chunks), given))
         return self._samples(torch.cat(parts).numpy(), order)
+
+    @contextmanager
+    def _cores(self, passes: int) -> Iterator[Callable[..., Iterable[Tensor]]]:
+        """What does so many passes, as `map` does: one after another, or as many at once as torch has threads."""
+        threads = torch.get_num_threads()
+        on_cpu = next(self.network.parameters()).device.type == "cpu"
+        if not (self.config.data.draws_a_pass_a_core and on_cpu and min(threads, passes) > 1):
+            yield map
+            return
+        try:
+            with ThreadPoolExecutor(min(threads, passes), initializer=torch.set_num_threads, initargs=(1,)) as pool:
+                yield pool.map
+        finally:
+            torch.set_num_threads(threads)  # of threads that begin later; this one has kept its own
 
     def _samples(self, made: NDArray[Any], order: Order) -> Samples:
         again = 0 if order.anew is None or self.config.schema is None else self._make_unique(made, order, order.anew, self.config.schema)

@@ -57,6 +57,8 @@ class DatasetSpec(ABC):
     """What messages call samples that training is shown."""
     dtype: ClassVar[type[np.generic]]
     """Of the samples' values, and of the inputs'."""
+    draws_a_pass_a_core: ClassVar[bool] = False
+    """Whether so little is to be multiplied in a pass that each core draws passes of its own, rather than all of them the same one."""
     halves_alike: ClassVar[bool] = True
     """Whether networks halve every side of a sample equally often; otherwise the first one, a clip's frames, as often as it can be."""
     has_partners: ClassVar[bool] = True

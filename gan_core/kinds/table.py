@@ -36,6 +36,7 @@ class Table(DatasetSpec):
     kind: ClassVar[str] = "table"
     unit: ClassVar[str] = "rows"
     dtype: ClassVar[type[np.generic]] = np.float64
+    draws_a_pass_a_core: ClassVar[bool] = True
 
     schema: Schema = field(default_factory=lambda: Schema(()))
     """The columns, fitted."""

@@ -189,13 +189,21 @@ def test_a_table_of_numbers_of_one_mode_has_no_choices() -> None:
     np.testing.assert_allclose(encoding.decode(encoded).numpy(), values, rtol=1e-5)
 
 
-def test_rows_are_the_same_however_many_are_drawn_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_are_the_same_however_many_are_drawn_at_once_and_on_however_many_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     rows, labels = planted_table.rows(300)
     generator = untrained(Schema(planted_table.COLUMNS, "bought"), rows, planted_table.CLASSES, labels)
     together = generator.sample(700, seed=3).samples
     assert generator.config.data.together > 700
     monkeypatch.setattr(Table, "together", 256)
     np.testing.assert_array_equal(generator.sample(700, seed=3).samples, together)
+    threads = torch.get_num_threads()
+    try:
+        for some in (1, 2, 3):
+            torch.set_num_threads(some)
+            np.testing.assert_array_equal(generator.sample(700, seed=3).samples, together)
+            assert torch.get_num_threads() == some
+    finally:
+        torch.set_num_threads(threads)
 
 
 def test_fewer_rows_of_very_many_categories_are_drawn_at_once() -> None:
