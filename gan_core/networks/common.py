@@ -82,8 +82,7 @@ def dcgan_init(module: nn.Module) -> None:
 
 
 def lay_out(network: Network) -> Network:
-    """`network`, each of its kernels in the memory layout in which its convolution is fastest on either device; one of clips may have
-    kernels of images, too."""
+    """`network`, each of its kernels in the memory layout in which its convolution is fastest on either device."""
     for weight in network.parameters():
         if weight.dim() in (4, 5):
             weight.data = weight.data.to(memory_format=channels_last(weight.dim()))

@@ -105,24 +105,6 @@ class DcganGeneratorParams(NetworkParams):
     """None: batch."""
 
 
-class MovingGeneratorParams(NetworkParams):
-    """Things drawn once and moved over a background: what is seen and how it moves apart (MoCoGAN: Tulyakov et al., 2018)."""
-
-    module = "gan_core.networks.moving:MovingGenerator"
-    kinds = ("clips",)
-    halves = True
-
-    network: Literal["moving"] = "moving"
-    width: PositiveInt | None = None
-    """Channels beside the pictures of things and background; each halving of the side doubles them. None: 64."""
-    normalization: Literal["none", "batch", "spectral"] | None = None
-    """Of the layers that draw these. None: batch."""
-    things: Annotated[int, Field(ge=1, le=16)] = 1
-    """That move by themselves."""
-    hidden: PositiveInt = 128
-    """Units of the layers that say how they move."""
-
-
 class _ConvolutionalDiscriminatorParams(NetworkParams):
     kinds = CONVOLVED
     halves = True
@@ -455,7 +437,6 @@ GENERATORS = Named(
         "dcgan": f"{_HERE}:DcganGeneratorParams",
         "residual": f"{_HERE}:ResidualGeneratorParams",
         "modern": f"{_HERE}:ModernGeneratorParams",
-        "moving": f"{_HERE}:MovingGeneratorParams",
         "round-trip": f"{_HERE}:TranslatorParams",
         "translator": f"{_HERE}:LabelledTranslatorParams",
         "tabular": f"{_HERE}:TabularGeneratorParams",
