@@ -201,12 +201,21 @@ def of_captions(random: np.random.Generator, n: int, m: int) -> Pair:
     return one, other
 
 
+def of_numbers(random: np.random.Generator, n: int, m: int) -> Pair:
+    """Equal by label_error: one is a little beside each number that it was asked for, the other far beside one in eight."""
+    real = _normal(random, n)
+    one, other = np.abs(random.normal(0, 0.05, m)), np.where(random.random(m) < 0.125, np.abs(random.normal(0, 0.4, m)), 0.0)
+    few, many = (ImageEvidence(real, _normal(random, m), None, None, label_errors=errors) for errors in (one, other))
+    return few, many
+
+
 EQUALS: tuple[tuple[Callable[[np.random.Generator, int, int], Pair], tuple[str, ...], bool], ...] = (
     (less_and_more, ("fid", "stage1_fid"), False),
     (both_ways, ("kid", "precision", "recall", "density", "coverage"), False),
     (soft_and_sharp, ("fid", "fid_ratio"), True),
     (tilted, ("reverse_kl", "label_accuracy"), False),
     (of_captions, ("caption_recall",), False),
+    (of_numbers, ("label_error",), False),
 )
 """What makes a pair of equals, by which scores they are equal, and whether it has pairs, of which there are n and n."""
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 from scipy import ndimage
 from torch import nn
 
@@ -298,6 +298,34 @@ class Digits(Source):
         else:
             chosen = np.array([random.choice(self._of_label[label]) for label in asked])
         return self.pixels[chosen], self.labels[chosen]
+
+
+class Clothing(Source):
+    """Photographs of clothing at 32 pixels, without their labels."""
+
+    kind: Kind = "images"
+    train, held_out, generated = 1_000, 500, 2_500
+    side = 32
+
+    def __init__(self, root: Path) -> None:
+        paths = [path for part in ("train", "validation", "test") for path in sorted((root / "clothing" / part).glob("*/*.jpg"))]
+        names = sorted({path.parent.name for path in paths})
+        order = np.random.default_rng(0).permutation(len(paths))
+        self.photos = np.stack([self._photo(paths[number]) for number in order])
+        self.labels = np.array([names.index(paths[number].parent.name) for number in order])
+
+    def _photo(self, path: Path) -> Pixels:
+        photo = ImageOps.fit(Image.open(path).convert("RGB"), (self.side, self.side), Image.Resampling.LANCZOS)
+        return np.asarray(photo).transpose(2, 0, 1)
+
+    def pack(self, folder: Path, random: Random) -> None:
+        held = self.train + random.choice(2 * self.held_out, self.held_out, replace=False)
+        parts = {"train": np.arange(self.train), "holdout": np.sort(held)}
+        Images.pack(folder, {split: self.photos[part] for split, part in parts.items()})
+
+    def draw(self, n: int, asked: Any, random: Random) -> tuple[Pixels, NDArray[np.int64]]:
+        chosen = random.integers(self.train + 2 * self.held_out, len(self.photos), size=n)
+        return self.photos[chosen], self.labels[chosen]
 
 
 class Stained(Digits):

@@ -66,8 +66,8 @@ def of_source(source: of.Source, rungs: Faults, alone: Faults | None = None) -> 
     return Ladder(source.kind, source.size, trial, rungs, alone or {})
 
 
-def images(root: Path, labelled: bool) -> Ladder:
-    """MNIST, by label or without."""
+def images(root: Path, labelled: bool = False, photos: bool = False) -> Ladder:
+    """MNIST, by label or without, or photographs of clothing, whose classes take the digits' places."""
     asked = {
         "5 % shuffled labels": of.shuffled(0.05),
         "15 % shuffled labels": of.shuffled(0.15),
@@ -97,7 +97,7 @@ def images(root: Path, labelled: bool) -> Ladder:
         "5 % noise alone": of.noise(150, share=0.05),
         **({"all labels shuffled": of.shuffled(1.0)} if labelled else {"half contrast": of.faded(0.5)}),
     }
-    return of_source(of.Digits(root, labelled), rungs, alone)
+    return of_source(of.Clothing(root) if photos else of.Digits(root, labelled), rungs, alone)
 
 
 def pairs(root: Path) -> Ladder:
@@ -227,7 +227,8 @@ def table(source: table_ladder.Source) -> Ladder:
 
 
 LADDERS: Mapping[str, Callable[[Path], Ladder]] = {
-    "images": lambda root: images(root, labelled=False),
+    "images": images,
+    "photos": lambda root: images(root, photos=True),
     "labels": lambda root: images(root, labelled=True),
     "circle": circle,
     "ring": ring,

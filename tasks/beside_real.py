@@ -12,7 +12,10 @@ from tasks.metrics import BETTER, HIGHER, LOWER
 FAR = 10.0
 """Times the distance of real samples from which a generator counts as far from real."""
 
-_DISTANCES = ("fid", "fid_infinity", "kid", "stage1_fid", "column_distance", "correlation_distance", "radius_error", "reverse_kl")
+_DISTANCES = (
+    *("fid", "fid_infinity", "kid", "whitened_kid", "stage1_fid"),
+    *("column_distance", "correlation_distance", "radius_error", "reverse_kl"),
+)
 _PERFECT: Mapping[str, float] = {
     **dict.fromkeys(("utility", "segmentation_ratio", "partner_recall", "input_recall"), 1.0),
     "high_quality": 1 - math.exp(-4.5),

@@ -74,6 +74,14 @@ METRICS: Mapping[str, Metric] = {
         LOWER,
         "Binkowski et al., 2018, arXiv:1801.01401",
     ),
+    "whitened_kid": Metric(
+        "kernel distance between features in units of what real ones vary by; about 0 for real ones",
+        f"{_FEATURES}They are of a random network, and brightness and contrast are most of what they vary in. So each direction is divided "
+        "by how much training images vary in it, and faint noise, soft edges and images that repeat count as well. The distance is kid's.",
+        "about 0 upwards; slightly below 0 is chance",
+        LOWER,
+        "Binkowski et al., 2018, arXiv:1801.01401",
+    ),
     "precision": Metric(
         "share of generated samples that lie among the real ones: how plausible they are",
         f"{_BALLS}It is the share of generated samples inside the ball of some real one. Low: many samples look like nothing in the data. "

@@ -733,10 +733,10 @@ class RegisterParams(Strict):
 
     improve: str | None = None
     """The metric that decides, alone. None: `fid` for images, sounds, volumes and clips, or `kid` where they are too few for it,
-    `radius_error` or `high_quality` for points, `detection` for tables, `ngram_distance` for sentences; together with `label_accuracy`,
-    `label_error`, `caption_recall`, `partner_recall`, `reverse_kl`, `iou_nna`, `motion_distance`, `translated` and `input_recall`,
-    `partner_ratio`, or `correlation_distance` and `utility`, or `detection` for sentences, where there are any: a challenger has to be
-    better by one of these, and worse by none."""
+    `whitened_kid` for images and pairs by random features, `radius_error` or `high_quality` for points, `detection` for tables,
+    `ngram_distance` for sentences; together with `label_accuracy`, `label_error`, `caption_recall`, `partner_recall`, `reverse_kl`,
+    `iou_nna`, `motion_distance`, `translated` and `input_recall`, `partner_ratio`, or `correlation_distance` and `utility`, or `detection`
+    for sentences, where there are any: a challenger has to be better by one of these, and worse by none."""
     require: dict[str, str] = Field(default_factory=dict)
     """Floors that veto, as `recall: ">= 0.4"`. Where they are not named, `copies: "<= 0.05"` holds, and for tables
     `membership: "<= 0.1"` and `class_membership: "<= 0.1"`; they veto what chance does not explain."""

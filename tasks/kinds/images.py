@@ -22,6 +22,7 @@ class ImageKind(PixelKind):
     layouts = ("images",)
     makes = "images"
     scores = "tasks.scoring.images:ImageScoring"
+    deciding = ("whitened_kid", "fid", "kid")
     beside = ("label_accuracy", "label_error")
 
     def features(self, name: str, spec: DatasetSpec, params: EvaluateParams) -> ExtractorKind:

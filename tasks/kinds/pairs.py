@@ -30,6 +30,7 @@ class PairKind(PixelKind):
     makes = "images from images"
     ask = "input"
     scores = "tasks.scoring.pairs:PairScoring"
+    deciding = ("whitened_kid", "fid", "kid")
     beside = ("partner_recall",)
 
     def is_in(self, data: DataParams) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,16 +19,17 @@ from gan_core.metrics.frechet import (
     frechet_unbiased,
 )
 from gan_core.metrics.kernel import kernel_distance, kernel_replicates
+from gan_core.metrics.whitening import Whitening
 from tasks.scoring.scoring import Evidence
 
 Features = NDArray[np.float32]
 """(N, D)."""
 
-_SPLITS = 4
+_SPLITS, _KERNEL_SPLITS = 4, 16
 
 
 class FeatureEvidence(Evidence):
-    """fid and kid, and the mean of each of `each`.
+    """fid and kid, and the mean of each of `each`; with features to whiten by, whitened_kid.
 
     Two generators are compared by the Frechet distance without the bias of few samples, which differs between generators by more than
     they do: the one that varies less would win. Where there are fewer samples than that takes, it does not decide.
@@ -40,8 +42,9 @@ class FeatureEvidence(Evidence):
         each: Mapping[str, NDArray[Any]] | None = None,  # (M,) by score: one number for each generated image
         paired: bool = False,
         clusters: NDArray[np.int64] | None = None,
+        whitening: Whitening | None = None,
     ) -> None:
-        self.real, self.generated = real, generated
+        self.real, self.generated, self.whitening = real, generated, whitening
         self.each = each or {}
         self.paired, self.clusters = paired, clusters
         self.n_real, self.n_generated = len(real), len(generated)
@@ -49,7 +52,7 @@ class FeatureEvidence(Evidence):
     @property
     def measured(self) -> list[str]:
         """Names of the scores."""
-        return ["fid", "kid", *self.each]
+        return ["fid", "kid", *(["whitened_kid"] if self.whitening is not None else []), *self.each]
 
     def scores(self) -> dict[str, float]:
         everything = np.arange(self.n_real), np.arange(self.n_generated)
@@ -61,6 +64,9 @@ class FeatureEvidence(Evidence):
             return frechet_distance(FeatureStatistics.of(self.real[real]), FeatureStatistics.of(self.generated[generated]))
         if metric == "kid":
             return kernel_distance(self.real[real], self.generated[generated], self.paired)
+        if metric == "whitened_kid":
+            first, second = self._whitened
+            return kernel_distance(first[real], second[generated], self.paired)
         return float(self.each[metric][generated].mean())
 
     def replicates(self, metric: str, real: Draws, generated: Draws) -> NDArray[np.float64]:
@@ -68,12 +74,19 @@ class FeatureEvidence(Evidence):
             return frechet_replicates(self.real, self.generated, real, generated)
         if metric == "kid":
             return kernel_replicates(self.real, self.generated, real, generated, self.paired)
+        if metric == "whitened_kid":
+            return kernel_replicates(*self._whitened, real, generated, self.paired)
         return generated.means(self.each[metric]) if metric in self.each else super().replicates(metric, real, generated)
 
     def unbiased(self, metric: str, real: Draws, generated: Draws) -> float:
         if metric == "fid":
             return frechet_unbiased(self.real, self.generated, real, generated)
         return super().unbiased(metric, real, generated)
+
+    @cached_property
+    def _whitened(self) -> tuple[Features, Features]:
+        assert self.whitening is not None, "there is what to whiten by"  # noqa: S101
+        return self.whitening(self.real), self.whitening(self.generated)
 
     def undecided(self, metric: str) -> str | None:
         if "fid" not in metric and metric != "stage2_gain":
@@ -95,3 +108,15 @@ def real_distance(held_out: Features, generated: int, seed: int) -> float:
         one, other = np.array_split(random.permutation(n), 2)
         distances.append(frechet_distance(FeatureStatistics.of(held_out[one]), FeatureStatistics.of(held_out[other])))
     return float(np.mean(distances)) * (1 + n / generated) / 4
+
+
+def real_kernel_distance(held_out: Features, generated: int, seed: int) -> float:
+    """How far the kernel distance of so many `generated` samples of a perfect generator would lie from 0, on either side.
+
+    Of held-out features (N, D), N at least 4, as in `real_distance`; the root mean square of 16 splits.
+    """
+    n, random, distances = len(held_out), np.random.default_rng(seed), []
+    for _ in range(_KERNEL_SPLITS):
+        one, other = np.array_split(random.permutation(n), 2)
+        distances.append(kernel_distance(held_out[one], held_out[other]))
+    return float(np.sqrt(np.mean(np.square(distances)))) * (1 + n / generated) / 4

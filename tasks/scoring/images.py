@@ -28,21 +28,23 @@ from gan_core.generator import Generator
 from gan_core.kinds.images import Images
 from gan_core.kinds.pixels import Pixels
 from gan_core.metrics.bootstrap import Draws
-from gan_core.metrics.features import ClassifierExtractor, FeatureExtractor
+from gan_core.metrics.features import ClassifierExtractor, FeatureExtractor, RandomConvExtractor
 from gan_core.metrics.frechet import frechet_infinity
 from gan_core.metrics.inception import inception_score
 from gan_core.metrics.manifold import Membership, membership
 from gan_core.metrics.modes import modes_found, reverse_kl
 from gan_core.metrics.regression import RegressorExtractor
 from gan_core.metrics.stacked import mode_shares, unstacked
+from gan_core.metrics.whitening import Whitening
 from gan_core.randomness import mix
 from tasks.params import EvaluateParams
 from tasks.scoring.beside_features import labels_asked
-from tasks.scoring.by_features import FeatureEvidence, real_distance
+from tasks.scoring.by_features import FeatureEvidence, real_distance, real_kernel_distance
 from tasks.scoring.copies import Copies, find_copies, most_compared, of_images, picture
 from tasks.scoring.scoring import PICTURES, Evidence, Scoring, chosen, chunks, on_best_device, rounded
 
 GENERATED_PER_REAL = 10
+_WHITENED_BY = 2_000  # training images
 
 MANIFOLD = ("precision", "recall", "density", "coverage")
 
@@ -53,11 +55,12 @@ _NUMBERS = 8  # numbers that it does
 class ImageEvidence(FeatureEvidence):
     """Features of generated and of held-out images, and with a classifier as extractor the classes it sees.
 
-    fid, kid, precision, recall, density, coverage; with a classifier also inception_score (by its probabilities) and modes (number of
-    classes that at least one generated image is classified as), and for a generator by label label_accuracy; by a number label_error, the
-    mean difference between the number asked for and the one that a regressor reads, as a share of the range. For stacks of images, in
-    place of inception_score, reverse_kl: how far the shares of the modes are from those in the training data. Where it is asked for,
-    fid_infinity, by which two generators are compared as by fid: neither then has the bias of few samples.
+    fid, kid, precision, recall, density, coverage; by random features whitened_kid; with a classifier also inception_score (by its
+    probabilities) and modes (number of classes that at least one generated image is classified as), and for a generator by label
+    label_accuracy; by a number label_error, the mean difference between the number asked for and the one that a regressor reads, as a share
+    of the range. For stacks of images, in place of inception_score, reverse_kl: how far the shares of the modes are from those in the
+    training data. Where it is asked for, fid_infinity, by which two generators are compared as by fid: neither then has the bias of few
+    samples.
     """
 
     def __init__(
@@ -71,10 +74,12 @@ class ImageEvidence(FeatureEvidence):
         infinity: bool = False,  # whether fid_infinity is asked for
         clusters: NDArray[np.int64] | None = None,  # (M,) as `Evidence.clusters`
         label_errors: NDArray[np.float64] | None = None,  # (M,) how far the number that is read in each is from the one asked for
+        whitening: Whitening | None = None,
     ) -> None:
         right = None if predicted is None or asked is None else predicted == asked
         each = {"label_accuracy": right, "label_error": label_errors}
-        super().__init__(real, generated, {name: column for name, column in each.items() if column is not None}, clusters=clusters)
+        told = {name: column for name, column in each.items() if column is not None}
+        super().__init__(real, generated, told, clusters=clusters, whitening=whitening)
         self.predicted = predicted
         self.probabilities = probabilities
         self.mode_shares = mode_shares
@@ -151,15 +156,21 @@ class ImageScoring(Scoring):
                     probabilities = extractor.probabilities(generated)
                 else:
                     shares = mode_shares(dataset)
+            whitening = whitening_of(dataset, extractor, params.seed)
         measured = None if errors is None else np.concatenate(errors.measured)
-        return ImageEvidence(real, generated, predicted, asked, probabilities, shares, params.fid_infinity, label_errors=measured)
+        return ImageEvidence(
+            real, generated, predicted, asked, probabilities, shares, params.fid_infinity, label_errors=measured, whitening=whitening
+        )
 
     def real_against_real(self, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams) -> dict[str, float]:
         assert extractor is not None, "images are compared by features"  # noqa: S101
         counts = Counts.of(dataset, params)
         with on_best_device(extractor.network):
             held_out = held_out_features(dataset, extractor, counts, params.seed)
-            scores = {"fid": rounded(real_distance(held_out, self.n_generated(dataset, params), params.seed))}
+            generated = self.n_generated(dataset, params)
+            scores = {"fid": rounded(real_distance(held_out, generated, params.seed))}
+            if (whitening := whitening_of(dataset, extractor, params.seed)) is not None:
+                scores["whitened_kid"] = rounded(real_kernel_distance(whitening(held_out), generated, params.seed))
             if isinstance(extractor, RegressorExtractor):
                 scores["label_error"] = rounded(real_label_error(dataset, extractor, counts.real, params.seed))
         return scores
@@ -246,9 +257,9 @@ class Counts:
         return cls(real, min(GENERATED_PER_REAL * real, params.samples))
 
 
-_LATEST: WeakKeyDictionary[FeatureExtractor, tuple[Any, tuple[int, int], NDArray[np.float32]]] = WeakKeyDictionary()
-"""Of each extractor, the held-out images that it saw last, how many, drawn by which seed, and their features: a training asks for the same
-ones at each snapshot that it scores."""
+_LATEST: WeakKeyDictionary[FeatureExtractor, dict[Split, tuple[Any, tuple[int, int], NDArray[np.float32]]]] = WeakKeyDictionary()
+"""Of each extractor and split, the real images that it saw last, how many, drawn by which seed, and their features: a training asks for the
+same ones at each snapshot that it scores."""
 
 
 def held_out_features(dataset: Dataset, extractor: FeatureExtractor, counts: Counts, seed: int) -> NDArray[np.float32]:
@@ -257,15 +268,26 @@ def held_out_features(dataset: Dataset, extractor: FeatureExtractor, counts: Cou
     Raises:
         DataError: they are all of one image.
     """
-    images, drawn = dataset.samples["holdout"], (counts.real, seed)
-    latest = _LATEST.get(extractor)
-    if latest is not None and latest[0] is images and latest[1] == drawn:
-        return latest[2]
-    features = features_of(_read(dataset, "holdout", counts.real, seed), extractor)
+    features = _features_of_real(dataset, "holdout", extractor, counts.real, seed)
     if all_alike(features):
         raise DataError("all held-out images are the same, so there is nothing to compare with; check the source")
-    _LATEST[extractor] = images, drawn, features
     return features
+
+
+def whitening_of(dataset: Dataset, extractor: FeatureExtractor, seed: int) -> Whitening | None:
+    """By the features of up to 2,000 training images; None but for those of a random network, which nothing has taught what counts."""
+    if not isinstance(extractor, RandomConvExtractor):
+        return None
+    return Whitening.of(_features_of_real(dataset, "train", extractor, _WHITENED_BY, seed))
+
+
+def _features_of_real(dataset: Dataset, split: Split, extractor: FeatureExtractor, n: int, seed: int) -> NDArray[np.float32]:
+    """Features of at most `n` images of a split."""
+    images, drawn = dataset.samples[split], (min(n, dataset.spec.counts[split]), seed)
+    latest = _LATEST.setdefault(extractor, {})
+    if split not in latest or latest[split][0] is not images or latest[split][1] != drawn:
+        latest[split] = images, drawn, features_of(_read(dataset, split, *drawn), extractor)
+    return latest[split][2]
 
 
 def real_by_classifier(dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams) -> dict[str, float]:

@@ -25,10 +25,11 @@ from gan_core.metrics.features import FeatureExtractor
 from gan_core.metrics.frechet import FeatureStatistics, frechet_distance
 from gan_core.metrics.pairs import mean_absolute_errors, partners_found, psnrs, ssims
 from gan_core.metrics.segmentation import SegmentationExtractor
+from gan_core.metrics.whitening import Whitening
 from tasks.params import EvaluateParams
 from tasks.scoring.by_features import FeatureEvidence
 from tasks.scoring.copies import Copies, find_copies, most_compared, of_images, picture
-from tasks.scoring.images import Counts, ImageScoring, all_alike
+from tasks.scoring.images import Counts, ImageScoring, all_alike, whitening_of
 from tasks.scoring.scoring import chosen, chunks, on_best_device, rounded
 
 _ROWS = 12
@@ -43,11 +44,11 @@ Columns = Mapping[str, NDArray[np.float64]]
 class PairEvidence(FeatureEvidence):
     """Scores of each pair, and the features of generated and of real images; of the plain restoration too, where there is one.
 
-    fid, kid, l1, psnr, ssim; partner_recall: the share of generated images that lie nearest to their own partner, which alone sees that
-    one was made for another input; segmentation_ratio: the share of pixels whose label is found in generated images, divided by that in
-    real ones. Beside a plain restoration psnr_gain, its decibels above it, and fid_ratio, its distance divided by that one's; where the
-    input has a hole hole_psnr and hole_psnr_gain, the same inside the hole alone; of ends of clips last_ssim and last_ssim_gain, of their
-    last frames. Pairs are drawn as wholes.
+    fid, kid, l1, psnr, ssim; by random features whitened_kid; partner_recall: the share of generated images that lie nearest to their own
+    partner, which alone sees that one was made for another input; segmentation_ratio: the share of pixels whose label is found in generated
+    images, divided by that in real ones. Beside a plain restoration psnr_gain, its decibels above it, and fid_ratio, its distance divided
+    by that one's; where the input has a hole hole_psnr and hole_psnr_gain, the same inside the hole alone; of ends of clips last_ssim and
+    last_ssim_gain, of their last frames. Pairs are drawn as wholes.
     """
 
     def __init__(
@@ -57,13 +58,14 @@ class PairEvidence(FeatureEvidence):
         columns: Columns,
         plain: NDArray[np.float32] | None = None,  # (N, D)
         plain_columns: Columns | None = None,
+        whitening: Whitening | None = None,
     ) -> None:
         self.columns = columns
         self.plain = plain
         self.plain_columns = plain_columns or {}
         gains = {f"{key}_gain": columns[key] - self.plain_columns[key] for key in _GAINS if key in self.plain_columns}
         each = {key: columns[key] for key in _EACH if key in columns} | {"partner_recall": partners_found(real, generated)}
-        super().__init__(real, generated, each | gains, paired=True)
+        super().__init__(real, generated, each | gains, paired=True, whitening=whitening)
 
     @property
     def measured(self) -> list[str]:
@@ -127,6 +129,7 @@ class PairScoring(ImageScoring):
                 if plain is not None:
                     features["plain"].append(extractor.features(plain))
                     _add(plain_columns, self.columns(dataset, plain, real, inputs))
+            whitening = whitening_of(dataset, extractor, params.seed)
         generated_features = np.concatenate(features["generated"])
         if all_alike(generated_features):
             raise TrainingError("the generator makes the same image of each input: it has collapsed; train it again with other settings")
@@ -136,6 +139,7 @@ class PairScoring(ImageScoring):
             {key: np.concatenate(parts) for key, parts in columns.items()},
             np.concatenate(features["plain"]) if features["plain"] else None,
             {key: np.concatenate(parts) for key, parts in plain_columns.items()},
+            whitening,
         )
 
     def plain(self, dataset: Dataset, inputs: NDArray[np.uint8]) -> NDArray[np.uint8] | None:

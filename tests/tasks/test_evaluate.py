@@ -155,8 +155,11 @@ class TestImages:
     def test_what_does_not_apply_is_left_out(self, digits: Dataset, classifier: ClassifierExtractor) -> None:
         params = EvaluateParams(samples=200)
         assert "label_accuracy" not in score(replaying(digits, by_label=False), digits, classifier, params)
-        random = score(replaying(digits), digits, RandomConvExtractor.fit(digits), params)
-        assert set(random) == {"fid", "kid", "precision", "recall", "density", "coverage"}
+        extractor = RandomConvExtractor.fit(digits)
+        random, noisy = (score(replaying(digits, noise=noise), digits, extractor, params) for noise in (0.0, 0.5))
+        assert set(random) == {"fid", "kid", "whitened_kid", "precision", "recall", "density", "coverage"}
+        by_chance = kinds.of("images").scoring.real_against_real(digits, extractor, params)["whitened_kid"]
+        assert abs(random["whitened_kid"]) < 4 * by_chance < noisy["whitened_kid"]
 
     def test_the_extrapolated_distance_is_there_where_it_is_asked_for(self, digits: Dataset, classifier: ClassifierExtractor) -> None:
         scores = score(replaying(digits), digits, classifier, EvaluateParams(fid_infinity=True))

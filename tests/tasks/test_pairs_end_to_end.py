@@ -116,7 +116,10 @@ def test_spoiled_images_are_restored_in_all_five_stages(workspace: Workspace, tm
         (folder / f"{number}.png").write_bytes(png(photo // 2 + label_map // 2))
     found = run(workspace, entry({"source": f"folder://{tmp_path / 'source'}", "corruption": corruption}))
     more = {"hole_psnr", "hole_psnr_gain"} if corruption == "mask" else set()
-    assert set(found["metrics"]) == {"copies", "fid", "kid", "l1", "partner_recall", "psnr", "ssim", "psnr_gain", "fid_ratio"} | more
+    assert (
+        set(found["metrics"])
+        == {"copies", "fid", "kid", "whitened_kid", "l1", "partner_recall", "psnr", "ssim", "psnr_gain", "fid_ratio"} | more
+    )
     baseline = found["evaluation"]["baseline"]
     assert found["metrics"]["fid_ratio"] == pytest.approx(found["metrics"]["fid"] / baseline["fid"], rel=1e-4)
     assert found["metrics"]["psnr_gain"] == pytest.approx(found["metrics"]["psnr"] - baseline["psnr"], abs=1e-3)

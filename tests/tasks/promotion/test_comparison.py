@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from gan_core.errors import DataError
 from gan_core.metrics.ngrams import Common
 from gan_core.metrics.shapes import Matches
+from gan_core.metrics.whitening import Whitening
 from tasks.metrics import BETTER, FLOOR_ONLY
 from tasks.promotion.comparison import Comparison, compare
 from tasks.scoring.attributes import AttributeEvidence
@@ -157,7 +158,7 @@ def of_pairs(seed: int) -> PairEvidence:
     random = np.random.default_rng(seed)
     columns = {key: random.random(200) for key in ("l1", "psnr", "ssim", "hole_psnr", "last_ssim", "found", "found_in_real")}
     plain = {key: np.random.default_rng(0).random(200) for key in ("l1", "psnr", "ssim", "hole_psnr", "last_ssim")}
-    return PairEvidence(features(200, 0), features(200, seed), columns, features(200, 9, 1.0), plain)
+    return PairEvidence(features(200, 0), features(200, seed), columns, features(200, 9, 1.0), plain, Whitening.of(features(200, 7)))
 
 
 def of_two_kinds(seed: int) -> UnpairedEvidence:

@@ -119,7 +119,7 @@ def test_the_default_metric_follows_the_kind(scores: dict[str, float], kind: str
     [
         ({"fid": math.nan, "recall": 0.5}, {}, "vetoed: fid is nan"),
         ({"fid": 1.0, "recall": math.inf}, {}, "vetoed: recall is inf"),
-        ({"recall": 0.5}, {}, "vetoed: fid, which decides, was not measured; measured were recall"),
+        ({"recall": 0.5}, {}, "vetoed: whitened_kid, which decides, was not measured; measured were recall"),
         ({"fid": 1.0, "recall": 0.39}, {"require": {"recall": ">= 0.4"}}, "vetoed: recall 0.39 is not >= 0.4"),
         ({"fid": 1.0}, {"require": {"recall": ">= 0.4"}}, "vetoed: recall is required to be >= 0.4 and was not measured"),
         ({"fid": 5.0}, {"require": {"fid": "<5"}}, "vetoed: fid 5 is not <5"),
