@@ -44,6 +44,7 @@ from tasks.sources.points import draw as draw_points
 Random = np.random.Generator
 Pixels = NDArray[np.uint8]
 FEW = 20
+DIGITS = tuple("0123456789")
 
 
 @dataclass(frozen=True)
@@ -194,6 +195,8 @@ class Imitation(Generator):
     def __init__(self, source: Source, dataset: Dataset, faults: Sequence[Fault], seed: int) -> None:
         network = nn.Linear(1, 1)  # draws nothing; it is asked where it is and whether it is finite
         spec = dataset.spec
+        if spec.classes is not None and source.classes is None:
+            spec = replace(spec, classes=None)  # the data's classes are nothing that this generator is asked for
         super().__init__(GeneratorConfig("imitation", spec, source.latent, MlpGeneratorParams(), 0, seed, spec.digest), network)
         self.source, self.dataset, self.faults, self.seed = source, dataset, faults, seed
         self.goes_back_too = type(source).back is not Source.back
@@ -279,14 +282,18 @@ class Digits(Source):
     train, held_out, generated = 2_000, 500, 2_500
 
     def __init__(self, root: Path, labelled: bool) -> None:
-        self.classes = tuple("0123456789") if labelled else None
+        self.classes = DIGITS if labelled else None
         self.pixels, self.labels = mnist(root)
 
     def pack(self, folder: Path, random: Random) -> None:
+        self.pack_as(folder, random, self.classes)
+
+    def pack_as(self, folder: Path, random: Random, classes: tuple[str, ...] | None) -> Images:
+        """As `pack`, with labels of these classes where there are any."""
         held = len(self.pixels) - 10_000 + random.choice(10_000, self.held_out, replace=False)
         parts = {"train": np.arange(self.train), "holdout": np.sort(held)}
-        labels = None if self.classes is None else {split: self.labels[part].tolist() for split, part in parts.items()}
-        Images.pack(folder, {split: self.pixels[part] for split, part in parts.items()}, labels, self.classes)
+        labels = None if classes is None else {split: self.labels[part].tolist() for split, part in parts.items()}
+        return Images.pack(folder, {split: self.pixels[part] for split, part in parts.items()}, labels, classes)
 
     @cached_property
     def _of_label(self) -> list[NDArray[np.int64]]:
@@ -298,6 +305,20 @@ class Digits(Source):
         else:
             chosen = np.array([random.choice(self._of_label[label]) for label in asked])
         return self.pixels[chosen], self.labels[chosen]
+
+
+class Stacks(Digits):
+    """Three digits of MNIST on top of each other, 1,000 modes; a stack's sort is its first digit."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root, labelled=False)
+
+    def pack(self, folder: Path, random: Random) -> None:
+        self.pack_as(folder, random, DIGITS).stack(folder, 0)
+
+    def draw(self, n: int, asked: Any, random: Random) -> tuple[Pixels, NDArray[np.int64]]:
+        images, sorts = super().draw(3 * n, None, random)
+        return images.reshape(n, 3, *images.shape[2:]), sorts[::3]
 
 
 class Clothing(Source):

@@ -100,6 +100,24 @@ def images(root: Path, labelled: bool = False, photos: bool = False) -> Ladder:
     return of_source(of.Clothing(root) if photos else of.Digits(root, labelled), rungs, alone)
 
 
+def stacks(root: Path) -> Ladder:
+    """Three digits of MNIST on top of each other."""
+    rungs = {
+        "noise of 40 grey levels in 10 %": of.noise(40, 0.1),
+        "half of the nines lost": of.lost(9, share=0.5),
+        "10 % of 20 images": of.repeated(0.1),
+        "blur of 1 pixel in 10 %": of.blur(1, 0.1),
+        "no nines": of.lost(9),
+        "noise of 40 in 20 % more": of.noise(40, 0.2),
+        "25 % more of 20 images": of.repeated(0.25),
+        "no eights": of.lost(8),
+        "blur of 1 in 20 % more": of.blur(1, 0.2),
+        "noise of 80 in half": of.noise(80, 0.5),
+        "no sixes and sevens": of.lost(6, 7),
+    }
+    return of_source(of.Stacks(root), rungs, {"20 % training images": of.training_copies(0.2), "all of 20 images": of.repeated(1.0)})
+
+
 def pairs(root: Path) -> Ladder:
     """Facades."""
     rungs = {
@@ -230,6 +248,7 @@ LADDERS: Mapping[str, Callable[[Path], Ladder]] = {
     "images": images,
     "photos": lambda root: images(root, photos=True),
     "labels": lambda root: images(root, labelled=True),
+    "stacks": stacks,
     "circle": circle,
     "ring": ring,
     "pairs": pairs,
