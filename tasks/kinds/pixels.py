@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from gan_core.errors import ConfigError, DataError
 from gan_core.params.common import is_pretrained
@@ -41,7 +41,7 @@ class PixelKind(DataKind):
     limits = frozenset({"min_side", "max_side", "min_std", "near_twins"})
     family = "images"
     called = "images"
-    deciding = ("fid", "kid")
+    deciding: ClassVar[tuple[str, ...]] = ("fid", "kid")
 
     def is_in(self, data: DataParams) -> bool:
         return data.has_images and data.corruption is None and data.layout in self.layouts
