@@ -84,7 +84,7 @@ def test_a_version_is_scored_beside_real_volumes_and_becomes_the_champion(done: 
     metrics, evaluation, decision = (json.loads((report / f"{name}.json").read_text()) for name in ("metrics", "evaluation", "decision"))
     assert {"fid", "kid", "precision", "recall", "copies", "iou_coverage", "iou_nna", "connected"} <= metrics.keys()
     real = evaluation["real_against_real"]
-    assert real.keys() == {"fid", "iou_coverage", "iou_nna", "connected"}
+    assert real.keys() == {"fid", "whitened_kid", "iou_coverage", "iou_nna", "connected"}
     assert real["connected"] == 1  # boxes are whole
     assert evaluation["extractor"]["kind"] == "random"
     assert decision["outcome"] == "first"
