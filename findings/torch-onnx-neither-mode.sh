@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Guess: torch.onnx.export of a network left in training mode exports it for evaluation; or, if not, as it trains.
 # Version: torch 2.13.0 (the exporter by torch.export, the default), onnx 1.23.2, onnxscript 0.7.2, onnxruntime 1.32.0.
-# Behaviour: layer by layer. BatchNorm is exported with its running statistics, as in evaluation; Dropout stays switched on; InstanceNorm with running statistics takes each picture's own, as in training. No error and no warning says so.
+# Behaviour: layer by layer. BatchNorm is exported with its running statistics, as in evaluation; Dropout stays switched on; InstanceNorm with running statistics takes each picture's own, as in training. The exporter warns that the model is in training mode, not that its layers are exported in different ones.
 # Seen: BatchNorm1d equals eval() to 1e-5 and train() not within 1; Dropout(0.5) sets about half of the values to 0; InstanceNorm2d equals train() to 1e-5 and eval() not within 1.
 # Meaning: a generator exported in the middle of its training is served as a mixture that neither training nor evaluation has ever seen; call eval() before the export.
 set -euo pipefail
