@@ -3,7 +3,7 @@
 # Version: rdt 2.0.0, ClusterBasedNormalizer (the normalisation of CTGAN and TVAE).
 # Behaviour: a value becomes its distance from a cluster's mean in units of four deviations, cut off at 0.99. Rare values have no cluster of their own, as those of little weight are dropped, so all of them beyond four deviations come back as one and the same.
 # Seen: 995 normal values and 10, 20, 30, 50 and 1,000: the five come back as one value below 10; all others to 1e-6.
-# Meaning: a table GAN behind it can't make the tails, whatever it learns; no training and no larger network brings them.
+# Meaning: a table GAN behind it can't make such rare values, whatever it learns; a smooth long tail, which gets clusters of its own, can come back whole (1,000 lognormal values did).
 set -euo pipefail
 
 folder=$(mktemp -d)
