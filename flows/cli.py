@@ -210,8 +210,11 @@ def _init_from(folder: Path, source: Path, name: str | None, labels: list[str], 
         init_workspace(folder)
     add_text(workspace, found.text, str(source))
     typer.echo(f"added {found.name} to {folder / 'params.yaml'}; next:")
-    typer.echo(f"  {'' if folder == Path() else f'cd {shlex.quote(str(folder))} && '}gantry run {found.name} --budget 20m")
-    typer.echo("without --budget it trains for all that the entry's train.images says, and its first lines say how long that takes here")
+    by_heart = params.parse_text(found.text, where=str(source))[found.name].train.learns_by_heart
+    run = f"gantry run {found.name}{'' if by_heart else ' --budget 20m'}"
+    typer.echo(f"  {'' if folder == Path() else f'cd {shlex.quote(str(folder))} && '}{run}")
+    so_long = "it trains for all that the entry's train.images says, and its first lines say how long that takes here"
+    typer.echo(so_long if by_heart else f"without --budget {so_long}")
     if not labels and found.labels:
         typer.echo(f"note: rows can be drawn by a column, such as {found.labels[-1]}; `label: {found.labels[-1]}` below data says so")
 

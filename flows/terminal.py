@@ -71,7 +71,7 @@ class Terminal(_Screen):
 
     def line(self, stage: str, text: str) -> None:
         text = text.removeprefix(f"{stage} {self._name}: ")  # both are on the screen already
-        if self._live is None:
+        if self._live is None or text.startswith("note: "):  # which stays
             self._console.print(f"{stage:<{_WIDTH}} | {text}", markup=False, highlight=False, soft_wrap=True)
         else:
             self._present.say(text)

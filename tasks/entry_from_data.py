@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,10 +15,10 @@ from gan_core.params.common import common_halvings
 from gan_core.params.tabular import TIMES
 from tasks import params
 from tasks.addresses import ARRAY_SUFFIXES, LINE_SUFFIXES, TORCHVISION, is_archive_name
-from tasks.params import DataParams
+from tasks.params import DataParams, ValidateParams
 from tasks.sources import open_source
 from tasks.sources.raw import safe_path
-from tasks.validation.column_kinds import as_yaml
+from tasks.validation.column_kinds import INVENTED, as_yaml
 from tasks.validation.heads import keys_of_arrays, sides_of
 from tasks.workspace import Workspace
 
@@ -73,6 +73,8 @@ def draft(workspace: Workspace, path: Path, name: str | None = None, labels: Seq
         ConfigError: no name can be made of the path's, or a label is asked of pictures.
         DataError: it cannot be used; says why.
     """
+    if not path.exists():
+        raise DataError(f"--from: {path} is not there")
     name = _name_of(path) if name is None else name
     if not params.NAME.fullmatch(name):
         raise ConfigError(f"--name {name[:80]}: a name has 1 to 63 of a-z, 0-9, - and _, and starts with a letter or digit")
@@ -136,10 +138,10 @@ def _of_table(workspace: Workspace, path: Path, name: str, labels: Sequence[str]
         lines += [f"  {line}" for line in as_lines(table.suggested)]
     said = [*table.read_as(path.name)]
     for at, one in zip(_sentences_in(path), table.found, strict=False):
-        if at:
+        if at and one.kind.kind not in INVENTED:
             said.append(f"{one.name} holds sentences; for a generator of them write source: text://... and text: {as_yaml(one.name)}")
     if table.suggested:
-        said.append(f"in every row holds, and stands in the entry as rules: {'; '.join(map(str, table.suggested))}")
+        said.append(f"every row keeps what now stands in the entry as rules: {'; '.join(map(str, table.suggested))}")
     if faults:
         said.append(f"{len(faults):,} of {len(rows):,} rows go to quarantine, the first since {faults[0]}")
     offered = tuple(one.name for one in columns if one.kind.kind in ("category", "boolean") and 1 < one.values <= _MOST_SUGGESTED)
@@ -245,7 +247,13 @@ def _of_folder(workspace: Workspace, path: Path, name: str, labels: Sequence[str
     wanted = params.parse_text(text := _written(f"{safe_path(path.name)}: {counted}.", name, lines, train), where=str(path))[name].data
     source = open_source(workspace, wanted)
     source.look()  # as fetch will: what it refuses is refused here
-    return Draft(name, text, (*said, *source.notes, counted))
+    return Draft(name, text, (*said, *source.notes, *_too_few(len(found.files), found.noun), counted))
+
+
+def _too_few(count: int, called: str) -> Iterator[str]:
+    least = ValidateParams().min_samples
+    if count < least:
+        yield f"{count:,} {called} are too few: validate refuses fewer than {least} (validate.min_samples), and hundreds make a generator"
 
 
 def _first(classes: Sequence[object]) -> str:

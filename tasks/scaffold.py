@@ -153,9 +153,11 @@ def examples() -> list[str]:
 
 def _example(file: str | Path) -> Path:
     path = Path(file)
+    shipped = template(f"examples/{path.name.removesuffix('.yaml')}.yaml")
+    if not path.exists() and path.parts[:-1] == ("examples",) and shipped.exists():  # as README names it, in a checkout
+        return shipped
     if path.exists() or path.suffix or len(path.parts) > 1:
         return path
-    shipped = template(f"examples/{path.name}.yaml")
     if shipped.exists():
         return shipped
     near = difflib.get_close_matches(path.name, examples(), n=1)

@@ -115,7 +115,8 @@ def start(workspace: Workspace, name: str, entry: Entry) -> None:
 
 
 def _with_budget(workspace: Workspace, name: str, params: TrainParams, made: Path, text: str, seconds: float) -> str:
-    """start.json with as many images as fit into the seconds, by the pace of a training that is begun for a moment."""
+    """start.json with as many images as fit into the seconds, by the pace of a training that is begun for a moment; no more than the entry
+    has where more would be learned by heart."""
     from gan_core.data.dataset import Dataset
     from tasks.pace import measured
 
@@ -125,8 +126,15 @@ def _with_budget(workspace: Workspace, name: str, params: TrainParams, made: Pat
     pace = measured(params, dataset, made / "pace", seconds)
     shutil.rmtree(made / "pace")
     images = max(int(seconds * pace * _SHARE_OF_BUDGET) // params.batch, 1) * params.batch
-    unit = dataset.spec.unit
-    print(f"start {name}: {images:,} {unit} fit into {seconds:,.0f} s, at {pace:,.0f} {unit}/s; the budget until data or train change")
+    unit, count = dataset.spec.unit, dataset.spec.counts["train"]
+    print(
+        f"start {name}: note: {images:,} {unit} fit into {seconds:,.0f} s, at {pace:,.0f} {unit}/s; the budget until data or train change"
+    )
+    if params.learns_by_heart and images > (most := params.settled(count, facts["from"] is not None).budget):
+        print(
+            f"start {name}: note: {most:,} {unit} are seen, {most / count:.0f} times each of {count:,}: more, and they are learned by heart"
+        )
+        images = most
     return (
         json.dumps({**facts, "images": images, "budget": {"seconds": seconds, "images_per_second": round(pace, 1)}}, sort_keys=True) + "\n"
     )

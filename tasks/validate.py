@@ -13,6 +13,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import math
 import shutil
 import time
 from collections import Counter, defaultdict
@@ -97,7 +98,7 @@ def validate(workspace: Workspace, name: str, entry: Entry) -> None:
         _replace_folder(new_validation, validation, partial / "former validation")
         _replace_folder(new_ready, ready, partial / "former ready")
     if not verdict.passed:
-        raise DataError(_refusal(name, verdict, rows, ready, validation, entry.data, inspection.classes or ()))
+        raise DataError(_refusal(name, verdict, rows, ready, validation, entry, inspection.classes or ()))
     if refused is not None:
         raise refused
     print(summary(name, dataset.spec.unit, rows, {split: len(of) for split, of in packed.items()}, verdict, duplicates(good)), flush=True)
@@ -214,10 +215,8 @@ def _tables(
     return tables
 
 
-def _refusal(
-    name: str, verdict: Verdict, rows: Sequence[Row], ready: Path, validation: Path, data: DataParams, classes: Sequence[str]
-) -> str:
-    total = verdict.met + len(verdict.failures)
+def _refusal(name: str, verdict: Verdict, rows: Sequence[Row], ready: Path, validation: Path, entry: Entry, classes: Sequence[str]) -> str:
+    data, total = entry.data, verdict.met + len(verdict.failures)
     lines = [f"{name}: the data set is refused, {len(verdict.failures)} of {total} expectations are not met"]
     lines += [str(failure) for failure in verdict.failures]
     of_classes = any(failure.table == "classes" for failure in verdict.failures)
@@ -225,7 +224,10 @@ def _refusal(
         lines.append("the labels are all numbers; if they are ages, angles or the like, set data.label_as: number, or data.bins")
     elif of_classes and data.folders_are_classes:
         lines.append("the folders of the images are taken as their classes; if they are something else, set data.labels: none")
-    if any(row.reason is not None for row in rows):
+    if quarantined := sum(row.reason is not None for row in rows):
+        if (share := quarantined / len(rows)) > entry.validation.max_quarantined:
+            enough = math.ceil(100 * share) / 100
+            lines.append(f"to go on without them: `validate: {{max_quarantined: {enough:g}}}` in its entry of params.yaml")
         lines.append(f"every sample in quarantine, with its reason: {ready / 'quarantine.csv'}")
     pages = dict.fromkeys(verdict.pages[failure.table] for failure in verdict.failures)
     lines += [f"results of the check: {validation / page}" for page in pages]

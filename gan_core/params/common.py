@@ -269,6 +269,11 @@ class TrainParams(Strict):
         return self.model_copy(update={"images": round(whole * self.warm_share) if is_warm else whole})
 
     @property
+    def learns_by_heart(self) -> bool:
+        """Whether more than the images of `settled` make no better generator, but one that knows the samples of its training."""
+        return False
+
+    @property
     def scored_every(self) -> int:
         """Images between two snapshots that are scored."""
         return self.select_every or max(-(-self.budget // 20), self.apart)

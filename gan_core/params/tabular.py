@@ -72,9 +72,13 @@ class TabularParams(TrainParams):
         return self.likelihood or LikelihoodParams(until=1.0 if self.generator.has_likelihood else 0.0, weight=0.0)
 
     def settled(self, samples: int, is_warm: bool) -> Self:
-        if self.images is None and self.settled_likelihood.until == 1:
+        if self.images is None and self.learns_by_heart:
             return self.model_copy(update={"images": TIMES * samples})
         return super().settled(samples, is_warm)
+
+    @property
+    def learns_by_heart(self) -> bool:
+        return self.settled_likelihood.until == 1
 
     def uncompiled(self, kind: str) -> str | None:
         if self.generator.has_likelihood:

@@ -204,14 +204,13 @@ def _vetoes(challenger: Measured, metric: str, rule: RegisterParams) -> list[str
     for key, condition in floors.items():
         if key not in scores:
             reasons.append(f"{key} is required to be {condition} and was not measured")
-        elif math.isfinite(scores[key]) and not any(
-            _meets(value, condition) for value in (scores[key], *challenger.intervals.get(key, ()))
-        ):
+        elif math.isfinite(scores[key]) and not any(meets(value, condition) for value in (scores[key], *challenger.intervals.get(key, ()))):
             reasons.append(f"{key} {scores[key]:.4g} is not {condition}")
     return reasons
 
 
-def _meets(value: float, condition: str) -> bool:
+def meets(value: float, condition: str) -> bool:
+    """Whether a score is what a floor such as `>= 0.4` asks for."""
     matched = re.fullmatch(r"(>=|<=|>|<)\s*(\S+)", condition.strip())
     assert matched is not None  # noqa: S101  the schema has checked it
     return _CONDITIONS[matched[1]](value, float(matched[2]))

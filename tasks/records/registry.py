@@ -679,7 +679,8 @@ def resolve(workspace: Workspace, reference: str) -> tuple[Registry, Version]:
         if not there:
             raise registry._unknown(name)
         raise ConfigError(
-            f"{name}: has no {alias}; it has {_listed(there)}: ask for `{name}/{there[-1]}`, or `gantry promote {name} VERSION`"
+            f"{name}: has no {alias}; it has {_listed(there)}: `gantry report {name}` says why; ask for `{name}/{there[-1]}`, or "
+            f"`gantry promote {name} VERSION`"
         )
     return registry, registry.version(name, number)
 

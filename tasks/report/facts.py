@@ -20,7 +20,7 @@ from gan_core.selection import in_words
 from tasks import kinds
 from tasks.beside_real import BesideReal
 from tasks.metrics import BETTER, LOWER, METRICS, Metric
-from tasks.promotion.gate import FLOORS, deciding_metric
+from tasks.promotion.gate import FLOORS, deciding_metric, meets
 from tasks.records import lineage
 from tasks.records.curves import Curves, read_curves
 from tasks.records.history import Former, formers
@@ -57,6 +57,13 @@ class ScoreRow:
 
     held: bool = True
     """Whether the gate found the floor met."""
+
+    @property
+    def floor_kept(self) -> str:
+        """Whether the floor was met, in words."""
+        if not self.held:
+            return "not met, vetoed"
+        return "held" if self.challenger is None or meets(self.challenger, self.floor) else "not met, and chance explains it"
 
     @property
     def explained(self) -> Metric | None:

@@ -70,7 +70,10 @@ class Champion:
         """
         self._registry, version = resolve(workspace, name)
         if version.name != name:
-            raise ConfigError(f"{name}: a server follows the champion; name the generator alone, {version.name}")
+            raise ConfigError(
+                f"{name}: a server follows the champion; `gantry promote {version.name} {version.number}` makes it that, and "
+                f"`gantry serve {version.name}` serves it"
+            )
         self.served = Served.load(self._registry, version)
         self.trouble: str | None = None
         self.challenger: Served | None = None

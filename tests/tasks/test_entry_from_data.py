@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import re
 import shutil
@@ -25,9 +26,10 @@ from gan_core.data.dataset import Dataset
 from gan_core.errors import ConfigError, DataError
 from gan_core.layers import layers
 from gan_core.params import TabularParams
-from tasks import params, scaffold
+from tasks import pace, params, scaffold
 from tasks.entry_from_data import draft
 from tasks.fetch import fetch
+from tasks.start import BUDGET, start
 from tasks.validate import validate
 from tasks.workspace import Workspace
 
@@ -79,7 +81,7 @@ def test_rules_that_hold_in_every_row_stand_in_it_and_few_are_not_none(place: Wo
     frame = pd.DataFrame({"start": start, "end": end, "full name": people, "fraud": np.where(np.arange(2_000) == 3, "yes", "no")})
     frame.to_csv(tmp_path / "loans.csv", index=False)
     found = draft(place, tmp_path / "loans.csv")
-    assert found.said[-1] == "in every row holds, and stands in the entry as rules: start <= end"
+    assert found.said[-1] == "every row keeps what now stands in the entry as rules: start <= end"
     assert "2 values: no 99.95%, yes 0.05%" in found.text
     assert "real ones are drawn; if they are people's, name invents others" in found.text
     scaffold.add_text(place, found.text, "loans")
@@ -100,6 +102,24 @@ def test_how_rows_are_learned(place: Workspace, tmp_path: Path, rows: int, kinds
     assert isinstance(train, TabularParams)
     told = train.generator.network, train.batch, train.images
     assert told == (("autoregressive", 500, 80_000) if is_by_value else ("tabular", 100, 300_000))
+
+
+def test_patience_shows_rows_no_more_often_than_the_entry_does(
+    place: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    numbers = np.arange(2_000)
+    pd.DataFrame({"size": (numbers % 97 / 7).round(2), "kind": np.where(numbers % 3, "a", "b")}).to_csv(tmp_path / "parts.csv", index=False)
+    scaffold.add_text(place, draft(place, tmp_path / "parts.csv").text, "parts")
+    entry = params.load_entry(place.root, "parts")
+    for stage in (fetch, validate):
+        stage(place, "parts", entry)
+    monkeypatch.setenv(BUDGET, "60")
+    monkeypatch.setattr(pace, "measured", lambda params, dataset, folder, seconds: folder.mkdir() or 1_000_000.0)
+    start(place, "parts", entry)
+    assert json.loads((place.start("parts") / "start.json").read_text())["images"] == entry.train.budget == 80_000
+    said = capsys.readouterr().out
+    assert "note: 57,000,000 rows fit into 60 s" in said
+    assert re.search(r"note: 80,000 rows are seen, 4\d times each of 1,[78]\d\d: more, and they are learned by heart\n", said)
 
 
 def test_what_lies_in_the_workspace_is_named_relative_to_it(place: Workspace, table: Path) -> None:
@@ -432,3 +452,13 @@ def test_a_folder_of_texts_is_recognised(place: Workspace, tmp_path: Path) -> No
     found = draft(place, tmp_path / "said")
     assert "layout: sentences  # 2 files are texts, by their names" in found.text
     assert "condition: label  # the folders are classes: bad, good" in found.text
+
+
+def test_what_is_not_there_and_what_is_too_little_is_said(place: Workspace, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"--from: .*nowhere is not there"):
+        draft(place, tmp_path / "nowhere")
+    (tmp_path / "photos").mkdir()
+    for number in range(3):
+        Image.new("RGB", (8, 8), (number, 0, 0)).save(tmp_path / "photos" / f"{number}.png")
+    said = draft(place, tmp_path / "photos").said
+    assert "3 pictures are too few: validate refuses fewer than 100 (validate.min_samples), and hundreds make a generator" in said

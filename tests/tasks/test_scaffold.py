@@ -216,6 +216,12 @@ def test_every_example_can_be_added_by_name(workspace: Workspace, monkeypatch: p
         scaffold.add_entries(workspace, "mnits")
 
 
+def test_an_example_can_be_named_as_a_checkout_has_it(workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GANTRY_DATA", "/some/where")
+    monkeypatch.chdir(tmp_path)
+    assert scaffold.add_entries(workspace, "examples/mnist.yaml") == ["mnist"]
+
+
 def test_outside_of_a_workspace_nothing_is_added(tmp_path: Path, entry: Path) -> None:
     with pytest.raises(ConfigError, match=r"params\.yaml: not there.*gantry init"):
         scaffold.add_entries(Workspace(tmp_path), entry)

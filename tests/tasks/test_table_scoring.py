@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from planted_children import planted
 
 from benchmarks.table_ladder import FAULTS, Fault, evidence_of, flipped, mixed, numbers, outcome, shuffled
 from tasks import kinds
 from tasks.promotion.comparison import compare
+from tasks.scoring.table import TableEvidence
 
 RULE = ("detection", *kinds.of("table").beside)
 
@@ -46,6 +48,20 @@ def test_two_that_draw_real_rows_are_equal() -> None:
 @pytest.mark.parametrize("metric", ["detection", "utility", "column_distance", "correlation_distance"])
 def test_replicates_lie_around_the_difference(metric: str) -> None:
     one, other = evidence_of(mixed(), [], 0, 0), evidence_of(mixed(), [shuffled(1.0)], 0, 1)
+    assert_around_the_difference(one, other, metric)
+
+
+@pytest.mark.parametrize("metric", ["children_distance", "relation_distance"])
+def test_so_they_do_of_two_tables(metric: str) -> None:
+    schema, rows, _, _ = planted()
+    train, real, sound = rows[:150], rows[150:250], rows[250:]
+    strangers = np.column_stack([np.roll(sound[:, 0], 1), sound[:, 1:]])  # the children of others
+    fewer = strangers[strangers[:, 1] < 3]
+    one, other = (TableEvidence(schema, real, generated, None, None, train, None) for generated in (sound, fewer))
+    assert_around_the_difference(one, other, metric)
+
+
+def assert_around_the_difference(one: TableEvidence, other: TableEvidence, metric: str) -> None:
     found = compare(one, other, metric, 100, 0.9, 0)
     assert found.difference == pytest.approx(one.scores()[metric] - other.scores()[metric], rel=1e-5)
     low, high = found.interval

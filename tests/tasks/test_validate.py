@@ -299,6 +299,7 @@ class TestRefused:
         message = str(caught.value)
         assert "pets: the data set is refused, 1 of 17 expectations are not met" in message
         assert "at most 1 % in quarantine (validate.max_quarantined): 30 of 90 (33.3%) are in quarantine" in message
+        assert "\nto go on without them: `validate: {max_quarantined: 0.34}` in its entry of params.yaml\n" in message
         assert "broken-0-broken_data_stream.png: broken: " in message
         assert "and 25 more" in message
         assert str(place.ready("pets") / "quarantine.csv") in message

@@ -26,7 +26,7 @@ from tasks.scoring.sentences import SentenceEvidence
 from tasks.scoring.unpaired import UnpairedEvidence
 from tasks.scoring.volumes import VolumeEvidence
 
-OF_TABLES = ("utility", "detection", "column_distance", "correlation_distance")
+OF_TABLES = ("utility", "detection", "column_distance", "correlation_distance", "children_distance", "relation_distance")
 """Compared in test_table_scoring.py."""
 
 

@@ -397,7 +397,7 @@ class TestLoadGenerator:
         ("reference", "message"),
         [
             ("digit", r"digit: no such generator.*did you mean digits\?"),
-            ("digits", "digits: has no champion; it has version 1: ask for `digits/1`"),
+            ("digits", "digits: has no champion; it has version 1: `gantry report digits` says why; ask for `digits/1`"),
             ("digits@challenger", "digits: has no challenger"),
             ("digits/2", "digits: no version 2"),
             ("models/elsewhere", "models/elsewhere: no such folder"),

@@ -197,6 +197,7 @@ class TestPage:
             ScoreRow("fid", "lower", 12.5, 14.75, 0.4, True),
             ScoreRow("recall", "higher", 0.5, 0.5, None, False, ">= 0.4"),
             ScoreRow("copies", "lower", 0.11, None, None, False, "<= 0.05", False),
+            ScoreRow("membership", "lower", 0.12, None, None, False, "<= 0.1"),
         ]
         html = page.render(facts(scores=scores, cost=COST))
         text = " ".join(re.sub(r"<[^>]*>", " ", html).split())
@@ -204,6 +205,7 @@ class TestPage:
         assert "0.4 31 x real lower" in text
         assert "&gt;= 0.4: held" in text
         assert "&lt;= 0.05: not met, vetoed" in text
+        assert "&lt;= 0.1: not met, and chance explains it" in text
         assert "share of generated samples that are near-copies of training samples" in text
         assert "training 7 min images a second 1,602 on cpu, 2 threads time of processors 13 min memory at most 612 MB" in text
         assert "Range: 0 to 1. Paper: Kynkaanniemi et al., 2019" in text
