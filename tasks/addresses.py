@@ -58,7 +58,7 @@ BUCKETS: Mapping[str, str] = {"s3": "s3fs", "gs": "gcsfs", "az": "adlfs"}
 """The schemes of object stores, and the library of fsspec's family that speaks each."""
 WEB = ("https", "http")
 _NAMES: Mapping[str, tuple[str, ...] | None] = {
-    "sklearn": ("digits", *SKLEARN_TABLES),
+    "sklearn": ("digits", "tilted-digits", *SKLEARN_TABLES),
     "points": POINT_SOURCES,
     "shop": MADE_TABLES,
     "torchvision": TORCHVISION,

@@ -136,7 +136,7 @@ class ChildrenParams(Strict):
 class DataParams(Strict):
     """Where the samples come from and how they are laid out. One of the sources:
 
-    `sklearn://digits`; `points://circle`, `points://ring`, `points://grid`; `torchvision://MNIST` and its idx siblings
+    `sklearn://digits`, and `tilted-digits` by their angle; `points://circle`, `ring` and `grid`; `torchvision://MNIST` and its siblings
     (FashionMNIST, KMNIST, QMNIST); `folder://PATH`, a folder, or an archive (zip, tar) or a folder in it, laid out as `layout` says;
     `arrays://PATH`, images in arrays of many (.npy, .npz, idx), and their labels; `table://PATH`, a CSV (UTF-8) or Parquet file;
     `text://PATH`, a file of sentences, one a line or in a column;

@@ -53,9 +53,9 @@ def open_source(workspace: Workspace, data: DataParams) -> Source:
 
         return SklearnTableSource(data.location)
     if data.scheme == "sklearn":
-        from tasks.sources.digits import DigitsSource
+        from tasks.sources.digits import DigitsSource, TiltedDigitsSource
 
-        return DigitsSource()
+        return TiltedDigitsSource() if data.location == "tilted-digits" else DigitsSource()
     if data.scheme == "torchvision":
         from tasks.sources.idx_files import IdxSource
 

@@ -1,4 +1,7 @@
-"""`sklearn://digits`: the 1,797 real handwritten digits of 8 x 8 pixels that come with scikit-learn (UCI, Alpaydin and Kaynak, 1998)."""
+"""`sklearn://digits`: the 1,797 real handwritten digits of 8 x 8 pixels that come with scikit-learn (UCI, Alpaydin and Kaynak, 1998).
+
+`sklearn://tilted-digits`: those of them that show how they are turned, each turned by an angle, which is its label.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,9 @@ from tasks.sources.raw import Kind, RawReader
 from tasks.sources.source import SourceFile, made
 
 _FILE = "datasets/data/digits.csv.gz"
+_UPRIGHT = (2, 3, 4, 5, 7)
+"""Digits that look like no other turned by up to 60 degrees, and unlike themselves turned."""
+_MOST = 60  # degrees to either side
 
 
 class DigitsSource:
@@ -32,12 +38,34 @@ class DigitsSource:
 
     def look(self) -> Sequence[SourceFile]:
         images, labels = _read(_data_file())
-        self._count = len(images)
-        classes = json.dumps([str(digit) for digit in range(10)]).encode()
-        return [made("images.npy", _npy(images)), made("labels.npy", _npy(labels)), made("classes.json", classes)]
+        return self._files(images, labels, range(10))
 
     def check(self, before: RawReader | None = None) -> int:
         return self._count
+
+    def _files(self, images: NDArray[np.uint8], labels: NDArray[np.int64], classes: range) -> Sequence[SourceFile]:
+        self._count = len(images)
+        names = json.dumps([str(number) for number in classes]).encode()
+        return [made("images.npy", _npy(images)), made("labels.npy", _npy(labels)), made("classes.json", names)]
+
+
+class TiltedDigitsSource(DigitsSource):
+    """Twos, threes, fours, fives and sevens, 16 x 16, turned by whole degrees from -60 to 60, to the right where that is more than 0. Each
+    angle is as likely as any other, and they are the same every time."""
+
+    identity = "sklearn://tilted-digits"
+
+    def look(self) -> Sequence[SourceFile]:
+        from PIL import Image
+
+        images, digits = _read(_data_file())
+        images = images[np.isin(digits, _UPRIGHT)]
+        angles = range(-_MOST, _MOST + 1)
+        chosen = np.random.default_rng(0).integers(0, len(angles), len(images))
+        # A border, so that no corner is turned out of the picture.
+        large = (Image.fromarray(np.pad(image, 1)).resize((16, 16), Image.Resampling.BICUBIC) for image in images)
+        turned = [one.rotate(-angles[at], Image.Resampling.BICUBIC) for one, at in zip(large, chosen.tolist(), strict=True)]
+        return self._files(np.stack([np.asarray(one) for one in turned]), chosen, angles)
 
 
 def _data_file() -> Path:

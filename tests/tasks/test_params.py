@@ -217,7 +217,7 @@ SOURCES = [
      "text://, arrays://, s3://, gs://, az://, https://, http://"),
     ("sklaern://digits", "'sklaern://digits' is not a source; allowed are sklearn://, points://, shop://, torchvision://, folder://, "
      "table://, text://, arrays://, s3://, gs://, az://, https://, http://; did you mean sklearn://?"),
-    ("sklearn://digit", "'sklearn://digit': sklearn:// has digits, breast-cancer, iris, wine; did you mean sklearn://digits?"),
+    ("sklearn://digit", "'sklearn://digit': sklearn:// has digits, tilted-digits, breast-cancer, iris, wine; did you mean sklearn://digits?"),
     ("points://cirle", "'points://cirle': points:// has circle, ring, grid; did you mean points://circle?"),
     ("torchvision://MNISTT", "torchvision:// has MNIST, FashionMNIST, KMNIST, QMNIST; did you mean torchvision://MNIST?"),
     ("torchvision://", "torchvision:// has MNIST"),

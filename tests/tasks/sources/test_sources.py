@@ -63,6 +63,28 @@ class TestDigits:
         assert json.loads(files["classes.json"]) == [str(name) for name in expected.target_names]
         assert (digits.kind, digits.check()) == ("arrays", 1797)
 
+    def test_tilted_ones_are_turned_by_the_angle_that_they_are_labelled_with(self, workspace: Workspace) -> None:
+        """Turned back they look more like their digit, as scikit-learn has it, than turned as far again."""
+        from PIL import Image
+
+        files = contents(opened(workspace, "sklearn://tilted-digits"))
+        images, labels = (np.load(BytesIO(files[name]), allow_pickle=False) for name in ("images.npy", "labels.npy"))
+        angles = np.array(json.loads(files["classes.json"]), dtype=int)[labels]
+        assert (images.dtype, images.shape[1:], angles.min(), angles.max()) == (np.uint8, (16, 16), -60, 60)
+        plain = contents(opened(workspace, "sklearn://digits"))
+        upright, digits = (np.load(BytesIO(plain[name]), allow_pickle=False) for name in ("images.npy", "labels.npy"))
+        upright = upright[np.isin(digits, (2, 3, 4, 5, 7))]
+        assert len(images) == len(upright)
+
+        def distances(sign: int) -> NDArray[np.float64]:
+            turned = [
+                Image.fromarray(image).rotate(sign * angle).resize((10, 10)) for image, angle in zip(images, angles.tolist(), strict=True)
+            ]
+            return np.abs(np.stack([np.asarray(one) for one in turned])[:, 1:9, 1:9] - upright.astype(float)).mean(axis=(1, 2))
+
+        far = np.abs(angles) > 15
+        assert (distances(1) < distances(-1))[far].mean() > 0.95
+
     @pytest.mark.filterwarnings("ignore:loadtxt")
     @pytest.mark.parametrize("data", [b"", b"no gzip", gzip.compress(b"1,2\n3"), gzip.compress(b",".join([b"17"] * 65))])
     def test_a_damaged_file_is_named(self, workspace: Workspace, tmp_path: Path, data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
