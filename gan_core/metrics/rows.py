@@ -142,7 +142,7 @@ class Forest:
         trees = max(_FEWEST_TREES, _TREES * 2 // max(2, len(self.present)))
         self._model = HistGradientBoostingClassifier(max_iter=trees, **_tree_settings(rows, columns))
         if len(self.present) > 1:
-            self._model.fit(rows, labels)
+            self._model.fit(_learnable(rows), labels)
 
     def probabilities(self, rows: Rows, classes: int) -> Rows:
         """Of each of `classes` (M, classes): 0 for one that it has not seen."""
@@ -156,7 +156,12 @@ def forest_numbers(rows: Rows, numbers: Rows, columns: Sequence[Column], asked: 
     from sklearn.ensemble import HistGradientBoostingRegressor  # slow to import
 
     model = HistGradientBoostingRegressor(max_iter=_TREES, **_tree_settings(rows, columns))
-    return np.asarray(model.fit(rows, numbers).predict(asked))
+    return np.asarray(model.fit(_learnable(rows), numbers).predict(asked))
+
+
+def _learnable(rows: Rows) -> Rows:
+    """Rows with 0 in each column that holds nothing but gaps, of which scikit-learn makes no bins; no tree asks for it then."""
+    return np.where(np.isnan(rows).all(axis=0), 0.0, rows)
 
 
 def _tree_settings(rows: Rows, columns: Sequence[Column]) -> dict[str, Any]:

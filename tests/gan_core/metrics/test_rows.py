@@ -138,6 +138,13 @@ class TestTrees:
         told = Forest(values[:300], labels[:300], (column,)).probabilities(values[300:], 2).argmax(axis=1)
         assert (told == labels[300:]).all()
 
+    def test_a_column_that_held_nothing_but_gaps_is_not_asked_for(self) -> None:
+        values = np.random.default_rng(0).normal(size=(200, 2))
+        labels = (values[:, 0] > 0).astype(np.int64)
+        gaps = np.column_stack([values[:, 0], np.full(200, np.nan)])
+        found = [Forest(rows, labels, NUMBERS).probabilities(values, 2) for rows in (gaps, values * [1, 0])]
+        np.testing.assert_array_equal(*found)
+
     def test_gaps_are_taken_as_such(self) -> None:
         values = np.where(np.arange(400)[:, None] % 2, np.nan, normal(400)[:, :1])
         told = Forest(values, np.arange(400) % 2, NUMBERS[:1]).probabilities(values, 2).argmax(axis=1)
