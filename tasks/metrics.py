@@ -608,7 +608,7 @@ CURVES: Mapping[str, Metric] = {
     "diversity": Metric(
         "how much generated samples differ among themselves, beside how much real ones do: 1 is as much, 0 is collapse",
         "The root of the mean variance of a pixel or column over the averaged generator's samples, divided by that of real ones. Below "
-        "0.02 for four lines of the record the run is ended as collapsed.",
+        "0.01 for four lines of the record the run is ended as collapsed.",
         "0 upwards; about 1 for real samples",
     ),
     "diversity_within_labels": Metric(
