@@ -14,6 +14,8 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any
 
+import numpy as np
+
 from gan_core.errors import ConfigError
 from gan_core.kinds.schema import DType, Invented
 from gan_core.randomness import mix
@@ -30,18 +32,19 @@ _DOMAINS = ("example.com", "example.net", "example.org")
 _NAMES = 1_000  # first names, and last names, that are combined
 
 
-def invented(name: str, kind: str, values: Sequence[Any], place: int = 0) -> Invented:
+def invented(name: str, kind: str, values: Sequence[Any], place: int = 0, missing: float = 0.0) -> Invented:
     """What is kept of a column to invent others like it.
 
     Args:
         values: the different ones that it holds; none is kept.
         place: how many columns of a row that is written stand before it.
+        missing: share of the rows that have none.
     """
     texts = [str(value) for value in values]
     if kind in ("email", "name"):
-        return Invented(name, kind, place)
+        return Invented(name, kind, place, missing=missing)
     if kind == "phone":
-        return Invented(name, kind, place, tuple(_of_phones(texts)))
+        return Invented(name, kind, place, tuple(_of_phones(texts)), missing=missing)
     dtype: DType = "int64" if all(re.fullmatch(r"0|[1-9]\d{0,17}", text) for text in texts) else "string"
     if (found := _counter(texts)) is not None:
         before, after, width, first = found
@@ -51,10 +54,19 @@ def invented(name: str, kind: str, values: Sequence[Any], place: int = 0) -> Inv
 
 def drawn(column: Invented, n: int, seed: int) -> list[Any]:
     """`n` values, no two of them equal but names; the same seed gives the same ones. A counter goes on behind the last of the data.
+    None as often as rows of the data have none.
 
     Raises:
         ConfigError: the pattern has fewer.
     """
+    found = _all_drawn(column, n, seed)
+    if not column.missing:
+        return found
+    is_missing = np.random.default_rng(mix(seed, *column.name.encode(), 0)).random(n) < column.missing
+    return [None if gap else value for value, gap in zip(found, is_missing, strict=True)]
+
+
+def _all_drawn(column: Invented, n: int, seed: int) -> list[Any]:
     if column.kind in ("email", "name"):
         return list(_people(n, seed, as_address=column.kind == "email"))
     if column.first is not None:
@@ -69,7 +81,7 @@ def in_words(column: Invented, known: int) -> str:
     """What is invented, beside a column of `known` different values."""
     if column.kind in ("email", "name"):
         return "invented, none of them in the data" if column.kind == "email" else "invented: first and last names combined"
-    (example,) = drawn(column, 1, 0)
+    (example,) = _all_drawn(column, 1, 0)
     room = math.prod(map(len, column.pattern))
     some = room / max(known, 1)
     by_chance = column.kind == "id" and column.first is None and some < _RARELY

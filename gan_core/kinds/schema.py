@@ -126,6 +126,8 @@ class Invented:
     width: int = 0
     """Of a counter, the digits that it is padded to."""
     dtype: DType = "string"
+    missing: float = 0.0
+    """Share of the rows that have none; of ids each has one."""
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Self:
@@ -177,7 +179,11 @@ class Schema:
 
     def as_json(self) -> dict[str, Any]:
         """What `from_json` takes, as older versions wrote it where there is nothing that they did not know."""
-        return {key: value for key, value in asdict(self).items() if value or key not in _LATER}
+        fields = {key: value for key, value in asdict(self).items() if value or key not in _LATER}
+        for one in (*fields["invented"], *(fields["children"]["invented"] if "children" in fields else ())):
+            if not one["missing"]:
+                del one["missing"]
+        return fields
 
     @property
     def own(self) -> tuple[Column, ...]:

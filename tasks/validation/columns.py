@@ -105,7 +105,7 @@ def read_column(name: str, cells: Sequence[Any], decimal: str | None, asked: Ask
 
     if asked is not None:
         if asked.kind in INVENTED:
-            return _as_invented(name, asked, values, total, share)
+            return _as_invented(name, asked, values, total, len(cells), share)
         return _as_asked(asked, values, share, decimal)
     if (found := _dates(values, share, DATE_FORMATS)) is not None:
         return found
@@ -157,7 +157,9 @@ def _as_asked(asked: Asked, values: Sequence[Any], share: Callable[[Callable[[An
     return found
 
 
-def _as_invented(name: str, asked: Asked, values: Sequence[Any], total: int, share: Callable[[Callable[[Any], bool]], float]) -> Reading:
+def _as_invented(
+    name: str, asked: Asked, values: Sequence[Any], total: int, rows: int, share: Callable[[Callable[[Any], bool]], float]
+) -> Reading:
     """What the entry says that is invented; raises ValueError where the column is not of that kind."""
     if asked.kind == "id" and len(values) < _MOSTLY * total:
         raise ValueError(f"an id, and its values repeat ({len(values):,} different ones in {total:,}); write category, or drop")
@@ -165,7 +167,7 @@ def _as_invented(name: str, asked: Asked, values: Sequence[Any], total: int, sha
     if pattern is not None and share(lambda value: bool(pattern.fullmatch(str(value)))) < _MOSTLY:
         wrong = [value for value in values if not pattern.fullmatch(str(value))]
         raise ValueError(f"{_A[asked.kind]}, and it holds {_shown(wrong)}; write id, or drop")
-    found = invented(name, asked.kind, values)
+    found = invented(name, asked.kind, values, missing=round(1 - total / rows, 6))
     return Reading(asked.kind, found.dtype, note=in_words(found, len(values)), invented=found)
 
 

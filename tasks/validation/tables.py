@@ -233,7 +233,8 @@ def _found(name: str, used: tuple[Column, NDArray[np.float64], Reading] | None, 
     if other is None:
         return FoundColumn(name, Asked("drop"), 0.0, "left out, as the entry says", is_asked)
     suggested = None if other.suggested is None else Asked(other.suggested)
-    return FoundColumn(name, other.asked, 0.0, other.note or "", is_asked, suggested=suggested)
+    missing = 0.0 if other.invented is None else other.invented.missing
+    return FoundColumn(name, other.asked, missing, other.note or "", is_asked, suggested=suggested)
 
 
 def _gaps(column: Column, values: NDArray[np.float64]) -> float:

@@ -163,3 +163,17 @@ def test_a_label_and_a_rule_are_about_what_is_learned() -> None:
         entry_with(columns={"key": "id"}, label="key")
     with pytest.raises(DataError, match="unique: key: key is left out"):
         inspected({"key": _id(str), "x": DRAW.normal(size=300)}, columns={"key": "id"}, rules=[{"unique": ["key"]}])
+
+
+def test_gaps_are_drawn_as_often_as_they_are_and_ids_have_none() -> None:
+    mails = [f"a{i}@b.org" if i % 4 else None for i in range(COUNT)]
+    numbers = [f"0171 {DRAW.integers(10**6, 10**7)}" if i % 2 else None for i in range(COUNT)]
+    cells = {"id": _id(lambda i: f"C-{i:05}"), "mail": mails, "phone": numbers, "x": DRAW.normal(size=COUNT).round(3)}
+    made = generator(cells, columns={"id": "id", "mail": "email", "phone": "phone"})
+    frame = table_frame(made.sample(2_000, seed=1), None)
+    assert frame["mail"].isna().mean() == pytest.approx(0.25, abs=0.03)
+    assert frame["phone"].isna().mean() == pytest.approx(0.5, abs=0.03)
+    assert not frame["id"].isna().any()
+    assert frame.equals(table_frame(made.sample(2_000, seed=1), None))
+    without = inspected({"mail": [f"a{i}@b.org" for i in range(COUNT)], "x": cells["x"]}, columns={"mail": "email"})[0].schema
+    assert "missing" not in without.as_json()["invented"][0]  # as earlier versions wrote it
