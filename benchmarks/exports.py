@@ -72,6 +72,7 @@ def data() -> Mapping[str, DatasetSpec]:
         "stacked-mnist": Images((3, 28, 28)),
         "clothing": Images(colour(32), classes=TEN),
         "clothing-64": Images(colour(64), classes=TEN),
+        "tilted-digits": Images((1, 16, 16), numbers=(-60.0, 60.0)),
         "sign-digits": Images(colour(64), classes=TEN),
         "sign-digits-few": Images(colour(64), classes=TEN),
         **{name: Pairs(colour(side), inputs=colour(side)) for name, side in (("facades", 128), ("facades-reverse", 128), ("denoise", 64))},
