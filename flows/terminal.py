@@ -13,7 +13,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from tasks.workspace import STAGES
+from tasks.workspace import PIN, STAGES
 
 if TYPE_CHECKING:
     from tasks.stages import StageResult
@@ -70,7 +70,8 @@ class Terminal(_Screen):
         self._present.show(stage, "")
 
     def line(self, stage: str, text: str) -> None:
-        text = text.removeprefix(f"{stage} {self._name}: ")  # both are on the screen already
+        for said_by in (stage, PIN):
+            text = text.removeprefix(f"{said_by} {self._name}: ")  # both are on the screen already
         if self._live is None or text.startswith("note: "):  # which stays
             self._console.print(f"{stage:<{_WIDTH}} | {text}", markup=False, highlight=False, soft_wrap=True)
         else:
