@@ -213,7 +213,11 @@ def histograms(real: NDArray[np.float64], generated: NDArray[np.float64], column
 
 
 def below(*sheets: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Sheets uint8 (H, W, 3) of any widths one below the other, flush left."""
+    """Sheets uint8 (H, W, 3) of any widths one below the other, flush left.
+
+    >>> below(np.zeros((2, 8, 3), np.uint8), np.zeros((3, 5, 3), np.uint8)).shape
+    (5, 8, 3)
+    """
     width = max(sheet.shape[1] for sheet in sheets)
     return np.concatenate([np.pad(one, ((0, 0), (0, width - one.shape[1]), (0, 0)), constant_values=_PAPER) for one in sheets])
 
