@@ -87,7 +87,7 @@ class LastDecision:
         said = f"version {self.version} is the {role} ({self.outcome})"
         if self.outcome.startswith("vetoed"):
             return said
-        reasons = () if self.outcome == "first" else self.reasons  # `first` says already that there was no champion
+        reasons = self.reasons[1:] if self.outcome == "first" else self.reasons  # `first` says already that there was no champion
         told = "; ".join([*reasons, *([self.beside_real] if self.beside_real else [])])
         return f"{said}: {told}" if told else said
 

@@ -47,6 +47,23 @@ def test_the_first_becomes_the_champion() -> None:
     assert (decision.outcome, decision.reasons, decision.promotes) == ("first", ("there was no champion before it",), True)
 
 
+def test_of_a_first_one_that_draws_hardly_anything_it_is_said() -> None:
+    decision = alone({**GOOD, "recall": 0.0})
+    assert decision.outcome == "first"
+    assert decision.reasons[1].startswith("recall is 0, so it draws hardly anything of what there is: look at its samples")
+
+
+@pytest.mark.parametrize(("held_out", "said"), [(12, True), (60, False)])
+def test_few_held_out_samples_are_named_where_they_leave_it_open(held_out: int, said: bool) -> None:
+    few = {**CONDITIONS, "n_real": held_out}
+    record = Record(Measured({**GOOD, "fid": 23.4}, few), Measured({**GOOD, "fid": 42.6}, few), compared(23.4, 42.6, 0.925))
+    decision = decide(record, rule(improve="fid"), "images")
+    assert decision.outcome == "kept: inconclusive"
+    assert [reason for reason in decision.reasons if reason.startswith(f"{held_out} held-out samples tell little apart")] == (
+        [decision.reasons[-1]] if said else []
+    )
+
+
 def test_a_better_one_is_promoted() -> None:
     decision = judged(1.22, 1.33, 0.993)
     assert (decision.outcome, decision.promotes) == ("promoted", True)
