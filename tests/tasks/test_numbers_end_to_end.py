@@ -113,7 +113,7 @@ def test_drift_of_the_numbers_is_seen(done: Done) -> None:
 def test_the_scores_and_the_page(done: Done) -> None:
     report = done.workspace.report("bars")
     metrics, record = (json.loads((report / name).read_text()) for name in ("metrics.json", "evaluation.json"))
-    assert metrics.keys() == {"fid", "kid", "precision", "recall", "density", "coverage", "label_error", "copies"}
+    assert metrics.keys() == {"fid", "kid", "whitened_kid", "precision", "recall", "density", "coverage", "label_error", "copies"}
     assert record["extractor"]["kind"] == "regressor"
     assert 0 < record["real_against_real"]["label_error"] < metrics["label_error"] < 0.5
     assert f"(real against real {record['real_against_real']['label_error']:.4g})" in done.said

@@ -28,7 +28,8 @@ from gan_core.metrics.rows import explained
 from gan_core.params import TabularParams
 from gan_core.training import train
 from tasks.entry_from_data import draft
-from tasks.export import _apart, _loader, described
+from tasks.export import _apart, described
+from tasks.export_loader import write_loader
 from tasks.judging import gather
 from tasks.params import Entry, EvaluateParams, parse
 from tasks.samples import table_frame
@@ -318,7 +319,7 @@ def test_the_program_beside_an_exported_network_writes_each_label(tmp_path: Path
     model = helper.make_model(helper.make_graph(nodes, "rows", inputs, outputs), opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     helper.set_model_props(model, {key: json.dumps(value) for key, value in described(generator, "clients", 1).items()})
     (tmp_path / "model.onnx").write_bytes(model.SerializeToString())
-    (tmp_path / "load.py").write_text(_loader(generator))
+    write_loader(generator.config, tmp_path)
     done = subprocess.run([sys.executable, "load.py", "50"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     drawn = pd.read_csv(tmp_path / "samples.csv")
