@@ -118,6 +118,10 @@ Source = Annotated[Path | None, typer.Option("--from", help="A generator's folde
 def main() -> None:
     """Run the command line. Expected errors are shown without a traceback, and end with their own exit code."""
     os.environ.update(OWN_CODE)
+    if sys.platform == "win32":
+        sys.exit(
+            "error: Gantry's stages need what POSIX systems have, such as locks of files and signals: run it in WSL 2; gan_core runs here"
+        )
     try:
         app()
     except (GantryError, OSError) as error:

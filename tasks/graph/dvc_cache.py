@@ -5,13 +5,13 @@ Like `dvc gc`, with more that is kept: what the registry's versions were made fr
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from gan_core.errors import GantryError
 from gan_core.files import replacing
+from tasks.graph import run_cache
 
 
 def unreferenced(repo: Any, needed: Iterable[str]) -> list[Path]:
@@ -29,7 +29,7 @@ def unreferenced(repo: Any, needed: Iterable[str]) -> list[Path]:
     """
     cache = repo.cache.local
     named = _named_by_locks(repo) | set(needed)
-    runs = {path: _outputs(path) for path in sorted(Path(repo.stage_cache.cache_dir).glob("*/*/*")) if path.is_file()}
+    runs = {path: _outputs(path) for path in sorted(run_cache.files(repo))}
     kept = [outputs for outputs in runs.values() if outputs & named]
     keep = {digest for value in named.union(*kept) for digest in _whole(cache, value)}
     objects = sorted((digest for digest in cache.all() if digest not in keep), key=lambda digest: (not digest.endswith(".dir"), digest))
@@ -45,19 +45,17 @@ def remember(repo: Any, present: Callable[[dict[str, Any]], dict[str, Any] | Non
     Returns:
         How many runs were not remembered so.
     """
-    from dvc.stage.cache import _get_cache_hash
     from dvc.utils.serialize import ParseError, dump_yaml, load_yaml
 
     entered = 0
-    for path in Path(repo.stage_cache.cache_dir).glob("*/*/*"):
+    for path in list(run_cache.files(repo)):
         try:
             run = present(load_yaml(path))
         except (ParseError, KeyError, TypeError, AttributeError):
             continue  # damaged, and of no use to DVC either
         if run is None:
             continue
-        key, value = _get_cache_hash(copy.deepcopy(run), key=True), _get_cache_hash(run)
-        there = Path(repo.stage_cache._get_cache_path(key, value))
+        there = run_cache.place_of(repo, run)
         if not there.exists():
             there.parent.mkdir(parents=True, exist_ok=True)
             with replacing(there) as unfinished:

@@ -16,12 +16,11 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from gan_core.errors import ConfigError
 from gan_core.files import write_whole
-from tasks.graph import repro
+from tasks.graph import repro, run_cache
 from tasks.workspace import GRAPH, STAGES, Workspace
 
 REMOTE = "GANTRY_REMOTE"
@@ -98,27 +97,23 @@ def _begin(workspace: Workspace, name: str, say: Say) -> None:
 
 
 def _bring(workspace: Workspace, stage: str, name: str) -> None:
-    from dvc.stage.cache import _can_hash, _get_stage_hash
-
     with repro.opened(workspace) as repo:
         item = _stage(repo, workspace, stage, name)
         item.save_deps()
-        if not _can_hash(item):
+        if (runs := run_cache.folder(repo, item)) is None:
             return
-        place, runs = _odb(repo), repo.stage_cache._get_cache_dir(_get_stage_hash(item))
-        there = place.fs.join(place.path, *Path(runs).relative_to(repo.cache.legacy.path).parts)
+        place = _odb(repo)
+        there = place.fs.join(place.path, *runs.relative_to(repo.cache.legacy.path).parts)
         if not place.fs.exists(there):
             return
-        Path(runs).mkdir(parents=True, exist_ok=True)
+        runs.mkdir(parents=True, exist_ok=True)
         for file in place.fs.find(there):
-            place.fs.get_file(file, str(Path(runs) / place.fs.name(file)))
-        if section := repo.stage_cache._load(item):
+            place.fs.get_file(file, str(runs / place.fs.name(file)))
+        if section := run_cache.remembered(repo, item):
             _pull(repo, section)
 
 
 def _send(workspace: Workspace, stage: str, name: str) -> None:
-    from dvc.stage.cache import _can_hash, _get_stage_hash
-
     sections = _sections(workspace, name)
     text, seen = json.dumps(sections), _last_seen(workspace, name)
     if text == seen:
@@ -130,13 +125,12 @@ def _send(workspace: Workspace, stage: str, name: str) -> None:
             if known.get(other) == section:
                 continue  # the state that named it was written after its results
             if other == stage:
-                for out in repo.stage_cache._uncached_outs(item, section):
+                for out in run_cache.not_kept(repo, item, section):
                     out.commit()  # DVC keeps no copy of them, and does so itself only for its run-cache
-            for objects in repo.stage_cache._create_stage(section).get_used_objs(remote=os.environ[REMOTE]).values():
+            for objects in run_cache.stage_of(repo, section).get_used_objs(remote=os.environ[REMOTE]).values():
                 if failed := repo.cloud.push(objects, remote=os.environ[REMOTE]).failed:
                     raise OSError(f"{len(failed)} files were not taken")
-        if _can_hash(item):
-            runs = Path(repo.stage_cache._get_cache_dir(_get_stage_hash(item)))
+        if (runs := run_cache.folder(repo, item)) is not None:
             for file in runs.iterdir() if runs.is_dir() else ():
                 there = place.fs.join(place.path, *file.relative_to(repo.cache.legacy.path).parts)
                 place.makedirs(place.fs.parent(there))
@@ -152,8 +146,8 @@ def _checked_out(repo: Any, section: Mapping[str, Any]) -> bool:
     """Bring a stage's results into the workspace; False where the remote does not have them all."""
     if not _pull(repo, section):
         return False
-    with repo.stage_cache._cache_type_copy():
-        repo.stage_cache._create_stage(section).checkout(force=True)
+    with run_cache.copying(repo):
+        run_cache.stage_of(repo, section).checkout(force=True)
     return True
 
 
@@ -161,7 +155,7 @@ def _pull(repo: Any, section: Mapping[str, Any]) -> bool:
     """Bring a stage's results into the cache, those that DVC does not cache otherwise among them; False where some are not there."""
     from dvc.exceptions import CollectCacheError
 
-    item = repo.stage_cache._create_stage(section)
+    item = run_cache.stage_of(repo, section)
     try:
         for objects in item.get_used_objs(remote=os.environ[REMOTE]).values():
             repo.cloud.pull(objects, remote=os.environ[REMOTE])

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import dvc
 import pytest
+from dvc.stage import cache
 from pydantic import BaseModel
 from ruamel.yaml import YAML
 
@@ -16,13 +19,30 @@ from gan_core.data.dataset import Dataset
 from gan_core.generator import Generator
 from gan_core.params import RECIPES
 from gan_core.params.networks import DISCRIMINATORS, GENERATORS
-from tasks.graph import repro, sharing
+from tasks.graph import repro, run_cache, sharing
 from tasks.params import DataParams, ValidateParams, keys_lost
 from tasks.scaffold import init_workspace
 from tasks.workspace import Workspace
 
 NAME = "digits"
 KEYS = [*(f"data.{key}" for key in DataParams.model_fields), *(f"validate.{key}" for key in ValidateParams.model_fields)]
+
+
+OF_DVC = {
+    "_can_hash": ["stage"], "_get_stage_hash": ["stage"], "_get_cache_hash": ["cache", "key"], "_load": ["stage"],
+    "_create_stage": ["cache", "wdir"], "_uncached_outs": ["stage", "cache"], "_get_cache_dir": ["key"],
+    "_get_cache_path": ["key", "value"], "_cache_type_copy": [],
+}  # fmt: skip
+"""What run_cache.py calls of DVC's own functions and methods, and what they take."""
+
+
+def test_dvc_has_what_it_offers_to_nobody() -> None:
+    places = {**dict.fromkeys(run_cache.FUNCTIONS, cache), **dict.fromkeys(run_cache.METHODS, cache.StageCache)}
+    assert places.keys() == OF_DVC.keys()
+    gone = [name for name, place in places.items() if not hasattr(place, name)]
+    assert gone == [], f"DVC {dvc.__version__} has these no more: mend tasks/graph/run_cache.py"
+    found = {name: [key for key in inspect.signature(getattr(place, name)).parameters if key != "self"] for name, place in places.items()}
+    assert found == OF_DVC, f"DVC {dvc.__version__} takes something else: mend tasks/graph/run_cache.py"
 
 
 def set_key(workspace: Workspace, key: str, value: Any) -> None:
