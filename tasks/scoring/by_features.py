@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -103,11 +103,10 @@ def real_distance(held_out: Features, generated: int, seed: int) -> float:
     Of held-out samples alone, since features that were fitted on training images see more in those. Two halves lie 4 b / N apart, where b
     is what the bias of few samples depends on; real and generated ones b (1 / N + 1 / M). The mean of four splits.
     """
-    n, random, distances = len(held_out), np.random.default_rng(seed), []
-    for _ in range(_SPLITS):
-        one, other = np.array_split(random.permutation(n), 2)
-        distances.append(frechet_distance(FeatureStatistics.of(held_out[one]), FeatureStatistics.of(held_out[other])))
-    return float(np.mean(distances)) * (1 + n / generated) / 4
+    distances = [
+        frechet_distance(FeatureStatistics.of(one), FeatureStatistics.of(other)) for one, other in _halves(held_out, _SPLITS, seed)
+    ]
+    return float(np.mean(distances)) * _at_counts(len(held_out), generated)
 
 
 def real_kernel_distance(held_out: Features, generated: int, seed: int) -> float:
@@ -115,8 +114,17 @@ def real_kernel_distance(held_out: Features, generated: int, seed: int) -> float
 
     Of held-out features (N, D), N at least 4, as in `real_distance`; the root mean square of 16 splits.
     """
-    n, random, distances = len(held_out), np.random.default_rng(seed), []
-    for _ in range(_KERNEL_SPLITS):
-        one, other = np.array_split(random.permutation(n), 2)
-        distances.append(kernel_distance(held_out[one], held_out[other]))
-    return float(np.sqrt(np.mean(np.square(distances)))) * (1 + n / generated) / 4
+    distances = [kernel_distance(one, other) for one, other in _halves(held_out, _KERNEL_SPLITS, seed)]
+    return float(np.sqrt(np.mean(np.square(distances)))) * _at_counts(len(held_out), generated)
+
+
+def _halves(held_out: Features, splits: int, seed: int) -> Iterator[tuple[Features, Features]]:
+    random = np.random.default_rng(seed)
+    for _ in range(splits):
+        one, other = np.array_split(random.permutation(len(held_out)), 2)
+        yield held_out[one], held_out[other]
+
+
+def _at_counts(held_out: int, generated: int) -> float:
+    """By how much a distance between halves is to be scaled to one of all against so many generated."""
+    return (1 + held_out / generated) / 4
