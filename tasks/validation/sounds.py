@@ -17,6 +17,7 @@ from fractions import Fraction
 from functools import partial
 from io import BytesIO
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +40,8 @@ RATES = (1_000, 384_000)
 
 _LOUD = 10  # the part of a second whose loudness counts
 _FADE = 100  # the part of a second over which what is cut off fades out
-_STREAMED = (0, 0x7FFFFFFF, 0xFFFFFFFF)  # lengths in a WAV's header that say nothing, from programs that could not go back
+_STREAMED = frozenset({0, *((1 << bits) - 1 for bits in (31, 32, 63, 64))})  # lengths in a header that say nothing, as of a stream
+_CANCELLED = 0.1  # how loud two channels are at least when mixed, beside the louder of them; below it they are each other's opposite
 _FINEST = 4_000  # of a ratio of rates: 48 kHz by 44.1 kHz is 160 by 147
 
 
@@ -80,20 +82,23 @@ def decode_sound(data: bytes, wanted: DataParams, limits: ValidateParams) -> Sou
             most = min(file.frames, math.ceil(wanted.seconds * rate) + rate // _FADE)
             values = file.read(most, dtype="float64", always_2d=True)
     except soundfile.LibsndfileError as error:
-        raise UnusableError(f"no sound that libsndfile reads ({error.error_string.strip().rstrip('.')})") from None
+        raise UnusableError(_unread(data, error.error_string.strip().rstrip("."))) from None
     if len(values) < most:
-        raise UnusableError(f"broken: its header says {most:,} values more than the {len(values):,} that are there")
+        raise UnusableError(f"broken: its header says {seconds:.2f} s, and it ends after {len(values) / rate:.2f} s")
     if not np.isfinite(values).all():
         raise UnusableError("holds values that are not finite")
     wave = values.mean(axis=1)
+    louder = values.std(axis=0).max()
+    if louder >= limits.min_level and wave.std() < _CANCELLED * louder:
+        raise UnusableError("its two channels cancel each other out when they are mixed: one is the other upside down; save one of them")
     offset = float(wave.mean())
     wave = _resampled(wave - offset, rate, wanted.rate)
     wave = _of_length(wave, wanted.values, wanted.rate)
     loudness = _loudness(wave, wanted.rate)
     if loudness < limits.min_level:
-        mixed = ", its two channels mixed" if channels > 1 else ""
+        where = f", in its first {wanted.seconds:g} s, which are kept (data.seconds)" if seconds > wanted.seconds else ""
         raise UnusableError(
-            f"silent{mixed}: a loudness of {_decibels(loudness)}, below {_decibels(limits.min_level)} "
+            f"silent{where}: a loudness of {_decibels(loudness)}, below {_decibels(limits.min_level)} "
             f"(validate.min_level {limits.min_level:g})"
         )
     scaled = wave * min(LEVEL / loudness, (FULL - 1) / FULL / float(np.abs(wave).max()))
@@ -101,13 +106,53 @@ def decode_sound(data: bytes, wanted: DataParams, limits: ValidateParams) -> Sou
 
 
 def _check_whole(data: bytes) -> None:
-    """Refuse a WAV that was cut off, of which libsndfile would read what is left."""
+    """Refuse what was cut off, of which libsndfile would read what is left."""
     if not data:
         raise UnusableError("empty: no bytes")
-    if data[:4] == b"RIFF" and len(data) >= 8:
-        said = int.from_bytes(data[4:8], "little")
-        if said not in _STREAMED and said + 8 > len(data) + 1:
-            raise UnusableError(f"broken: cut off, {len(data):,} of {said + 8:,} bytes are there")
+    said = _declared(data)
+    if said is not None and said > len(data) + 1:
+        raise UnusableError(f"broken: cut off, {len(data):,} of {said:,} bytes are there")
+
+
+def _declared(data: bytes) -> int | None:
+    """How many bytes a file has, as its head says it; None where that says nothing."""
+    for start, before, at, order in _LENGTHS:
+        if data.startswith(start):
+            length = int.from_bytes(data[at], order)
+            return None if length in _STREAMED or len(data) < at.stop else length + before
+    if data.startswith(b".snd") and len(data) >= 12:
+        head, length = int.from_bytes(data[4:8], "big"), int.from_bytes(data[8:12], "big")
+        return None if length in _STREAMED else head + length
+    return None
+
+
+_LENGTHS: tuple[tuple[bytes, int, slice, Literal["little", "big"]], ...] = (
+    (b"RIFF", 8, slice(4, 8), "little"),
+    (b"RIFX", 8, slice(4, 8), "big"),
+    (b"FORM", 8, slice(4, 8), "big"),
+    (b"RF64", 8, slice(20, 28), "little"),
+    (b"riff", 0, slice(16, 24), "little"),
+)
+"""Of WAV, AIFF, RF64 and W64, by their first bytes: how many bytes the length that the head states leaves out, where it stands, and how."""
+
+
+def _unread(data: bytes, why: str) -> str:
+    """Why libsndfile does not read a file."""
+    for mark, at, name in _OTHERS:
+        if data.startswith(mark, at):
+            return f"{name}, which libsndfile does not read; make FLAC of it, such as by ffmpeg -i FILE FILE.flac"
+    return f"no sound that libsndfile reads ({why})"
+
+
+_OTHERS = (
+    (b"ftyp", 4, "an M4A or MP4 file"),
+    (b"\xff\xf1", 0, "an AAC file"),
+    (b"\xff\xf9", 0, "an AAC file"),
+    (b"#!AMR", 0, "an AMR file"),
+    (b"\x30\x26\xb2\x75", 0, "a WMA file"),
+    (b"MAC ", 0, "a file of Monkey's Audio"),
+)
+"""What people have and libsndfile does not read, by bytes at a place."""
 
 
 def _check(channels: int, rate: int, frames: int, limits: ValidateParams) -> None:
@@ -115,8 +160,12 @@ def _check(channels: int, rate: int, frames: int, limits: ValidateParams) -> Non
         raise UnusableError(f"{channels} channels, and {' or '.join(map(str, CHANNELS))} are taken")
     if not RATES[0] <= rate <= RATES[1]:
         raise UnusableError(f"a rate of {rate:,} Hz, and {RATES[0]:,} to {RATES[1]:,} are taken")
-    if frames <= 0:
-        raise UnusableError("holds no sound: 0 values")
+    if frames in _STREAMED:
+        if frames:
+            raise UnusableError(
+                "its head does not say how long it is, as that of a stream; write it anew, such as by ffmpeg -i FILE NEW.flac"
+            )
+        raise UnusableError("holds no sound: its head says 0 values")
     if frames > limits.max_seconds * rate:
         raise UnusableError(f"too long: {frames / rate:,.1f} s, more than {limits.max_seconds:g} (validate.max_seconds)")
 

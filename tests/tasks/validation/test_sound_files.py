@@ -99,16 +99,37 @@ def mono(values: Any) -> np.ndarray:
     return np.asarray(values, dtype=float)
 
 
+def without_length(flac: bytes) -> bytes:
+    """As a program writes it that could not go back to the head: 36 bits of STREAMINFO (RFC 9639, 8.2) are 0."""
+    length = int.from_bytes(flac[18:26], "big") >> 36 << 36
+    return flac[:18] + length.to_bytes(8, "big") + flac[26:]
+
+
 BAD: dict[str, tuple[Callable[[], bytes], str]] = {
     "empty file": (lambda: b"", "empty: no bytes"),
     "text": (lambda: b"not a sound at all", r"no sound that libsndfile reads \(Format not recognised\)"),
-    "cut off": (lambda: encoded(sine())[:3_000], r"broken: cut off, 3,000 of 6,444 bytes are there"),
+    **{
+        f"cut off {form}": (lambda how=how: encoded(sine(), **how)[:3_000], f"broken: cut off, 3,000 of {size:,} bytes are there")
+        for form, how, size in (
+            ("wav", {}, 6_444),
+            ("rifx", {"endian": "BIG"}, 6_444),
+            ("rf64", {"format": "RF64"}, 6_504),
+            ("aiff", {"format": "AIFF"}, 6_454),
+            ("w64", {"format": "W64"}, 6_504),
+            ("au", {"format": "AU"}, 6_424),
+        )
+    },
+    "cut off mp3": (lambda: encoded(sine(16_000), 16_000, format="MP3")[:1_000], r"its header says 0.40 s, and it ends after 0.\d+ s"),
+    "m4a": (lambda: b"\0\0\0\x20ftypM4A " + bytes(99), "an M4A or MP4 file, which libsndfile does not read; make FLAC of it, such as by"),
+    "flac of a stream": (lambda: without_length(encoded(sine(), format="FLAC")), "its head does not say how long it is, as that of a st"),
+    "late": (lambda: encoded(np.concatenate([np.zeros(8_000), sine()])), r"silent, in its first 0.5 s, which are kept \(data.seconds\)"),
+    "channels that nearly cancel": (lambda: encoded(np.stack([sine(), -0.9 * sine()], axis=1)), "its two channels cancel each other out"),
     "cut off flac": (lambda: encoded(sine(), format="FLAC")[:1_500], "broken|no sound that libsndfile reads"),
-    "no values": (lambda: encoded(mono([])), "holds no sound: 0 values"),
+    "no values": (lambda: encoded(mono([])), "holds no sound: its head says 0 values"),
     "silent": (lambda: encoded(np.zeros(3_200)), r"silent: a loudness of nothing at all, below -60 dB \(validate.min_level 0.001\)"),
     "offset alone": (lambda: encoded(np.full(3_200, 0.4)), "silent: a loudness of nothing at all"),
     "faint": (lambda: encoded(1e-3 * sine(), subtype="FLOAT"), "silent: a loudness of -73 dB"),
-    "channels that cancel": (lambda: encoded(np.stack([sine(), -sine()], axis=1)), "silent, its two channels mixed"),
+    "channels that cancel": (lambda: encoded(np.stack([sine(), -sine()], axis=1)), "its two channels cancel each other out"),
     "too long": (lambda: encoded(sine(seconds=3.5)), r"too long: 3.5 s, more than 3 \(validate.max_seconds\)"),
     "six channels": (lambda: encoded(np.zeros((100, 6))), "6 channels, and 1 or 2 are taken"),
     "not finite": (lambda: encoded(mono([0.1, np.nan, 0.2] * 100), subtype="DOUBLE"), "holds values that are not finite"),
