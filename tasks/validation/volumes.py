@@ -14,12 +14,12 @@ import math
 import re
 import zipfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from gan_core.metrics.shapes import pieces
 from tasks.addresses import MESH_SUFFIXES
 from tasks.params import DataParams, ValidateParams
+from tasks.sources.array_heads import npy_head
 from tasks.sources.raw import Member, RawReader
 from tasks.validation.annotated import Annotated
 from tasks.validation.decoding import decoded
@@ -55,6 +56,8 @@ class Volume:
     count: int
     """Voxels of the file; of a mesh, those that it became."""
     pieces: int
+    notable: Literal["inside out", "hollow"] | None = None
+    """Voxels filled at all eight corners, as where 1 stands for empty; or a mesh that encloses nothing, as an open surface."""
 
     @property
     def filled(self) -> float:
@@ -69,7 +72,13 @@ def decode_volume(data: bytes, size: int, up: str, limits: ValidateParams) -> Vo
         UnusableError: it is none, broken, outside the limits, or empty.
     """
     form = _form(data)
-    grid = _occupied(_GRIDS[form](data, limits.max_voxels)) if form in _GRIDS else _of_mesh(data, form, size)
+    notable: Literal["inside out", "hollow"] | None = None
+    if form in _GRIDS:
+        grid = _occupied(_GRIDS[form](data, limits.max_voxels))
+        notable = "inside out" if grid[np.ix_(*[(0, -1)] * 3)].all() else None
+    else:
+        surface, grid = _of_mesh(data, form, size)
+        notable = "hollow" if surface == grid.sum() else None
     if not grid.any():
         raise UnusableError("empty: no voxel is filled")
     if grid.all():
@@ -78,7 +87,7 @@ def decode_volume(data: bytes, size: int, up: str, limits: ValidateParams) -> Vo
     cube = _fitted(grid, size)
     if not cube.any():
         raise UnusableError(f"empty at data.size {size}: what is filled is too thin to be seen; raise data.size")
-    return Volume(np.where(cube, _FILLED, 0).astype(np.uint8)[None], form, grid.size, pieces(cube))
+    return Volume(np.where(cube, _FILLED, 0).astype(np.uint8)[None], form, grid.size, pieces(cube), notable)
 
 
 def _form(data: bytes) -> str:
@@ -92,7 +101,7 @@ def _form(data: bytes) -> str:
         raise UnusableError("a MATLAB 7.3 (HDF5) file, which is not read; save it in MATLAB with -v7")
     if len(data) >= 84 and len(data) == 84 + 50 * int.from_bytes(data[80:84], "little"):
         return "stl"  # binary, whose first bytes say nothing
-    if re.search(rb"^v\s+\S+\s+\S+\s+\S+", data[:1_000_000], re.MULTILINE) and re.search(rb"^f\s+\d", data, re.MULTILINE):
+    if re.search(rb"^v\s+\S+\s+\S+\s+\S+", data[:1_000_000], re.MULTILINE) and re.search(rb"^f\s+-?\d", data, re.MULTILINE):
         return "obj"
     raise UnusableError("neither voxels (.mat of MATLAB 5, .npy, .npz, .binvox) nor a mesh (.ply, .stl, .obj, .off), or cut off")
 
@@ -108,11 +117,17 @@ _STARTS: dict[str, bytes | tuple[bytes, ...]] = {
 }
 
 
-def _three(shape: Sequence[int], most: int) -> None:
-    """Refuse what is no volume by its shape, before a value of it is read."""
+def _axes(shape: Sequence[int]) -> tuple[int, ...]:
+    """The sides of an array, without leading ones of 1."""
     sides = tuple(shape)
     while len(sides) > 3 and sides[0] == 1:
         sides = sides[1:]
+    return sides
+
+
+def _three(shape: Sequence[int], most: int) -> None:
+    """Refuse what is no volume by its shape, before a value of it is read."""
+    sides = _axes(shape)
     if len(sides) != 3:
         raise UnusableError(f"holds an array of shape {' x '.join(map(str, shape)) or '()'}, and a file is one volume, X x Y x Z")
     if min(sides) < 2:
@@ -139,6 +154,8 @@ def _npz(data: bytes, most: int) -> NDArray[Any]:
     try:
         with zipfile.ZipFile(BytesIO(data)) as archive:
             inside = [info for info in archive.infolist() if info.filename.endswith(".npy")]
+            if len(inside) > 1:  # what has three axes is meant, whatever numbers are beside it
+                inside = [info for info in inside if len(_axes(_shape_in(archive, info))) == 3] or inside
             if len(inside) != 1:
                 names = ", ".join(info.filename[:40] for info in inside[:8]) or "none"
                 raise UnusableError(f"holds {len(inside)} arrays ({names}), and a file is one volume")
@@ -151,12 +168,20 @@ def _npz(data: bytes, most: int) -> NDArray[Any]:
         raise UnusableError(f"broken: no readable .npz file ({error})") from None
 
 
+def _shape_in(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> tuple[int, ...]:
+    """The shape of an array in an archive."""
+    with archive.open(info) as member:
+        return npy_head(member, info.filename).shape
+
+
 def _mat(data: bytes, most: int) -> NDArray[Any]:
     from scipy.io import loadmat, whosmat
 
     try:
         found = whosmat(BytesIO(data))
         grids = [(name, shape) for name, shape, kind in found if kind not in ("cell", "struct", "object", "char", "function", "opaque")]
+        if len(grids) > 1:
+            grids = [(name, shape) for name, shape in grids if len(_axes(shape)) == 3] or grids
         if len(grids) != 1:
             names = ", ".join(str(name)[:40] for name, *_ in found[:8]) or "none"
             raise UnusableError(f"holds {len(grids)} arrays of numbers among its variables ({names}), and a file is one volume")
@@ -208,11 +233,14 @@ def _occupied(grid: NDArray[Any]) -> NDArray[np.bool_]:
         return np.asarray(grid > 0)
     if grid.dtype.kind == "f" and high <= 1:
         return np.asarray(grid >= 0.5)
-    raise UnusableError(f"holds other values than 0 and {high:g}, and voxels are empty (0), filled (one other), or shares from 0 to 1")
+    raise UnusableError(
+        f"holds values from {low:.9g} to {high:.9g}, and voxels are empty (0), filled (one other value), or shares from 0 to 1; "
+        "divide or clip them"
+    )
 
 
-def _of_mesh(data: bytes, form: str, size: int) -> NDArray[np.bool_]:
-    """The voxels that a mesh goes through, and those that it encloses."""
+def _of_mesh(data: bytes, form: str, size: int) -> tuple[int, NDArray[np.bool_]]:
+    """How many voxels a mesh goes through; and these with those that it encloses."""
     import trimesh
     from trimesh.voxel.creation import voxelize
 
@@ -221,7 +249,9 @@ def _of_mesh(data: bytes, form: str, size: int) -> NDArray[np.bool_]:
         mesh: Any = trimesh.load_mesh(BytesIO(data), file_type=form)
         points, triangles = np.asarray(mesh.vertices), np.asarray(mesh.faces)
     except Exception as error:  # trimesh raises what it meets, of many kinds
-        raise UnusableError(f"broken: no readable .{form} file ({' '.join(str(error).split())[:120] or type(error).__name__})") from None
+        mixed = "; if it has polygons of more corners than 3, save it as triangles" if form in ("ply", "off") else ""
+        why = f"{' '.join(str(error).split())[:120] or type(error).__name__}"
+        raise UnusableError(f"broken: no readable .{form} file ({why}){mixed}") from None
     if not len(triangles):
         raise UnusableError("holds no triangle, so it has no surface")
     _few(len(triangles))
@@ -237,21 +267,30 @@ def _of_mesh(data: bytes, form: str, size: int) -> NDArray[np.bool_]:
     if parts > _MOST_PARTS:
         raise UnusableError(f"too fine for data.size {size}: its triangles would be cut into {parts:,.0f} parts; simplify it")
     scaled = trimesh.Trimesh(corners.reshape(-1, 3), np.arange(3 * len(corners)).reshape(-1, 3), process=False)
-    grid: Any = voxelize(scaled, 1.0, method="subdivide").fill(method="holes")
-    found = np.asarray(grid.matrix, dtype=bool)
-    return np.pad(found, 1)  # a margin: a solid cube is a shape here, and a file full of filled voxels is none
+    grid: Any = voxelize(scaled, 1.0, method="subdivide")
+    surface = int(grid.filled_count)
+    found = np.asarray(grid.fill(method="holes").matrix, dtype=bool)
+    return surface, np.pad(found, 1)  # a margin: a solid cube is a shape here, and a file full of filled voxels is none
 
 
 def _check_declared(data: bytes, form: str) -> None:
-    """Refuse what says that it holds more than it can, or more than is taken."""
-    declared = [int(count) for count in re.findall(rb"^element\s+\w+\s+(\d{1,18})", data[:65_536], re.MULTILINE)] if form == "ply" else []
-    if form == "off" and (counts := re.search(rb"OFF\s+(\d{1,18})\s+(\d{1,18})", data[:65_536])):
-        declared = [int(count) for count in counts.groups()]
+    """Refuse what says that it holds more than it does, or more than is taken."""
+    declared: list[int] = []
+    lines = 0  # that are there for these, in forms of text
+    if form == "ply":
+        head, _, body = data.partition(b"end_header")
+        declared = [int(count) for count in re.findall(rb"^element\s+\w+\s+(\d{1,18})", head, re.MULTILINE)]
+        lines = body.count(b"\n") + 1 if b"format ascii" in head else sum(declared)
+    elif form == "off" and (counts := re.search(rb"OFF\s*(?:#.*\s+)*(\d{1,18})\s+(\d{1,18})", data[:65_536])):
+        declared, lines = [int(count) for count in counts.groups()], data.count(b"\n", counts.end()) + 1
+    elif form == "stl" and not data.startswith(b"solid"):
+        declared = [int.from_bytes(data[80:84], "little")]
+        lines = sum(declared)
     if any(count > len(data) for count in declared):
         raise UnusableError(f"broken: its head says {max(declared):,} elements, and the file has {len(data):,} bytes")
-    if form == "stl" and not data.startswith(b"solid"):
-        declared = [int.from_bytes(data[80:84], "little")]
     _few(max(declared, default=0))
+    if sum(declared) > lines:  # of which trimesh would make a mesh of the others
+        raise UnusableError(f"broken: cut off, its head says {sum(declared):,} points and polygons, and {lines:,} lines are there")
 
 
 def _few(count: int) -> None:
@@ -295,6 +334,7 @@ def inspect_volumes(raw: RawReader, about: Annotated, data: DataParams, limits: 
         import_meshes()
     decoder = partial(decode_volume, size=data.side, up=data.up, limits=limits)
     forms: Counter[str] = Counter()
+    notable: Counter[str | None] = Counter()
     with spool.open("wb") as file:
 
         def row(member: Member, volume: Volume | str) -> Row:
@@ -305,6 +345,7 @@ def inspect_volumes(raw: RawReader, about: Annotated, data: DataParams, limits: 
             voxels = volume.voxels.tobytes()
             file.write(voxels)
             forms[volume.form] += 1
+            notable[volume.notable] += 1
             facts: dict[str, float | int | str] = {
                 "form": volume.form,
                 "voxels": volume.count,
@@ -316,7 +357,21 @@ def inspect_volumes(raw: RawReader, about: Annotated, data: DataParams, limits: 
         found = decoded(raw, about.images, decoder, data.side**3, _is_plain)
         rows = each_told(map(row, about.images, found), len(about.images), on_row)
     samples = partial(SpooledRows, spool, (1, data.side, data.side, data.side), np.dtype(np.uint8))
-    return Inspection([*rows, *about.refused_rows()], about.classes, samples, notes=about.notes)
+    return Inspection([*rows, *about.refused_rows()], about.classes, samples, notes=[*about.notes, *_notes(notable)])
+
+
+def _notes(notable: Counter[str | None]) -> Iterator[str]:
+    count = notable.total()
+    if notable["inside out"] > count / 2:
+        yield (
+            f"{notable['inside out']:,} of {count:,} volumes are filled at all eight corners: if 1 stands for empty in the files, turn "
+            "their values round"
+        )
+    if notable["hollow"]:
+        yield (
+            f"{notable['hollow']:,} of {count:,} volumes are of meshes that enclose nothing, being open or thinner than a voxel: they are "
+            "shells one voxel thick; close them where solids are meant"
+        )
 
 
 def _is_plain(data: bytes) -> bool:

@@ -10,15 +10,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+import raw_sets
 import scipy.io
 import trimesh
 
 from gan_core.errors import DataError
+from tasks.fetch import fetch
 from tasks.params import ValidateParams
+from tasks.sources.raw import RawReader
 from tasks.validation.formats import UnusableError
 from tasks.validation.groups import groups_of, keys_by_group, note
 from tasks.validation.volumes import decode_volume
 from tasks.volumes import encode_binvox, surface
+from tasks.workspace import Workspace
 
 LIMITS = ValidateParams()
 SIZE = 8
@@ -51,6 +55,13 @@ def mat(**variables: Any) -> bytes:
     return file.getvalue()
 
 
+def mesh(form: str, open_at: int = 0, **how: Any) -> bytes:
+    """A box of 12 triangles, of which so many are left out."""
+    box = trimesh.creation.box(extents=(2.0, 1.5, 1.5))
+    data = trimesh.Trimesh(box.vertices, box.faces[open_at:], process=False).export(file_type=form, **how)
+    return data if isinstance(data, bytes) else data.encode()
+
+
 def read(data: bytes, size: int = SIZE, up: str = "z", limits: ValidateParams = LIMITS) -> np.ndarray:
     """Which voxels are filled, bool (size, size, size)."""
     volume = decode_volume(data, size, up, limits)
@@ -67,10 +78,12 @@ def read(data: bytes, size: int = SIZE, up: str = "z", limits: ValidateParams = 
         npy(np.asfortranarray(shape().astype(np.float32) * 0.9)),
         npy(shape()[None].astype(np.int64) * 3),
         npz(voxels=shape()),
+        npz(voxels=shape(), scale=np.array(0.5), centre=np.zeros(3)),
         mat(instance=shape().astype(np.int8), note="a chair"),
+        mat(instance=shape().astype(np.int8), scale=0.5),
         encode_binvox((shape() * 255).astype(np.uint8)[None]),
     ],
-    ids=["npy", "bytes", "shares", "one of several axes", "npz", "mat", "binvox"],
+    ids=["npy", "bytes", "shares", "one of several axes", "npz", "npz and a scale", "mat", "mat and a scale", "binvox"],
 )
 def test_voxels_stand_in_the_middle_of_the_cube_as_they_are(data: bytes) -> None:
     found = read(data)
@@ -115,6 +128,28 @@ def test_meshes_are_filled_and_as_large_as_the_cube(form: str) -> None:
     assert found.sum() == np.prod(sides)  # nothing is hollow
 
 
+def test_an_obj_may_count_its_points_from_the_end() -> None:
+    lines = mesh("obj").decode().splitlines()
+    count = sum(line.startswith("v ") for line in lines)
+    turned = [re.sub(r"(\d+)", lambda one: str(int(one[1]) - count - 1), line) if line.startswith("f ") else line for line in lines]
+    np.testing.assert_array_equal(read("\n".join(turned).encode()), read(mesh("obj")))
+
+
+def test_what_may_be_meant_otherwise_is_told_of(tmp_path: Path) -> None:
+    folder = tmp_path / "files"
+    folder.mkdir()
+    for number in range(3):
+        (folder / f"{number}.npy").write_bytes(npy(~np.pad(shape(), 1)[number:]))
+    (folder / "closed.stl").write_bytes(mesh("stl"))
+    (folder / "open.stl").write_bytes(mesh("stl", open_at=2))
+    entry, workspace = raw_sets.entry({"source": f"folder://{folder}", "layout": "volumes", "size": SIZE}, {}), Workspace(tmp_path)
+    fetch(workspace, "set", entry)
+    with RawReader.open(workspace.raw("set")) as raw:
+        notes = raw_sets.inspect(raw, entry.data, LIMITS, tmp_path / "spool").notes
+    assert any(note.startswith("3 of 5 volumes are filled at all eight corners: if 1 stands for empty") for note in notes)
+    assert any(note.startswith("1 of 5 volumes are of meshes that enclose nothing, being open or") for note in notes)
+
+
 def test_a_surface_becomes_the_same_volume_again() -> None:
     grid = np.zeros((1, 16, 16, 16), dtype=np.uint8)
     grid[0, :, 3:9, 5:7] = 255
@@ -141,7 +176,8 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "objects": (npy(np.array([None, 1]), allow_pickle=True), "holds object, and numbers are taken"),
     "not finite": (npy(np.full((6, 6, 6), np.nan)), "holds values that are not finite"),
     "distances": (npy(np.linspace(-1, 1, 216).reshape(6, 6, 6)), r"holds values below 0 \(from -1 to 1\)"),
-    "levels": (npy(np.arange(216).reshape(6, 6, 6)), "holds other values than 0 and 215"),
+    "levels": (npy(np.arange(216).reshape(6, 6, 6)), r"holds values from 0 to 215, and voxels are empty \(0\)"),
+    "beyond 1": (npy(np.where(shape(), 1.0000002, 0.1)), "holds values from 0.1 to 1.0000002, and voxels are"),
     "cut off": (npy(shape())[:-9], "broken: no readable .npy file"),
     "two arrays": (npz(a=shape(), b=shape()), r"holds 2 arrays \(a.npy, b.npy\)"),
     "long array": (BOMB.getvalue(), "too large: 2,000,000 bytes for at most 1,000 voxels"),
@@ -151,6 +187,8 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "no head": (b"#binvox 1\nnonsense", "broken: a .binvox file without its head"),
     "few runs": (b"#binvox 1\ndim 6 6 6\ndata\n\x01\x09", "broken: its head says 216 voxels, and 9 are there"),
     "no triangle": (b"OFF\n3 0 0\n0 0 0\n1 0 0\n0 1 0\n", "broken: no readable .off file|holds no triangle"),
+    "cut off off": (mesh("off")[:-200], r"broken: cut off, its head says 20 points and polygons, and \d+ lines are there"),
+    "cut off ply": (mesh("ply", encoding="ascii")[:-40], r"broken: cut off, its head says 20 points and polygons, and \d+ lines are there"),
     "says too much": (b"ply\nformat ascii 1.0\nelement vertex 999999\nend_header\n", "broken: its head says 999,999 elements"),
 }
 
