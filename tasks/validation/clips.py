@@ -1,8 +1,8 @@
 """Clips: animated pictures, strips of frames, videos and folders of frames, decoded within bounds and cut into clips of equal length.
 
-Animated GIF, PNG, WebP and AVIF are read frame by frame; a frame that is shown twice as long as most counts twice. A still picture is a
-strip of square frames side by side, or one below the other, where its longer side is a whole multiple of the shorter. Videos (MP4, WebM,
-QuickTime, Matroska, AVI, MPEG) are read by PyAV, where its extra is installed. In layout frame-folders each folder of pictures is a file's
+Animated GIF, PNG, WebP and AVIF are read frame by frame, and so are videos (MP4, WebM, QuickTime, Matroska, AVI, MPEG), by PyAV, where its
+extra is installed; a frame that is shown twice as long as most counts twice. A still picture is a strip of square frames side by side, or
+one below the other, where its longer side is a whole multiple of the shorter. In layout frame-folders each folder of pictures is a file's
 worth of frames, in the order of their names, numbers in them counted as numbers.
 
 Of the frames each `data.every`-th is taken, and each `data.frames` of these are a clip; what is left over at the end is left out. A clip
@@ -52,6 +52,8 @@ _MOST_PIXELS = 1 << 32
 """Of all frames of a file together, before they are made smaller: some minutes of decoding."""
 _MOST_BYTES = 1 << 29
 """Of all frames of a file together, at the size that is asked for."""
+_ALIKE = 1.5
+"""How far the rates of files may be apart before a note tells of it."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,8 @@ class Footage:
     """At least one."""
     left_out: int
     """Frames that are in none."""
+    rate: float | None = None
+    """Frames a second, of most; None where the file does not say."""
 
 
 def decode_clips(data: bytes, wanted: Wanted, limits: ValidateParams) -> Footage:
@@ -168,6 +172,17 @@ class Reel:
     mode: str
     order: NDArray[np.int64]
     """Which are shown, one after another."""
+    rate: float | None = None
+    """Frames a second, of most."""
+
+    @classmethod
+    def timed(cls, frames: Sequence[NDArray[np.uint8]], size: tuple[int, int], mode: str, lengths: Sequence[float]) -> Reel:
+        """Frames that are shown for so many milliseconds each, 0 where the file does not say: one of twice the usual counts twice."""
+        usual = Counter(length for length in map(round, lengths) if length > 0).most_common(1)
+        if not usual:
+            return cls(frames, size, mode, np.arange(len(frames)))
+        times = [max(1, round(length / usual[0][0])) for length in lengths]
+        return cls(frames, size, mode, np.repeat(np.arange(len(frames)), times), 1_000 / usual[0][0])
 
     def stacked(self, order: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Some of them as a clip (C, F, H, W)."""
@@ -187,11 +202,9 @@ def _reel(data: bytes, wanted: Wanted, limits: ValidateParams) -> Reel:
         _few_pixels(moving.count, moving.width, moving.height)
         shown = [(as_pixels(fit(image, wanted.shape)), length) for image, length in moving.frames]
         width, height, mode = moving.width, moving.height, moving.mode
-    lengths = [length for _, length in shown]
-    usual = Counter(length for length in lengths if length > 0).most_common(1)
-    times = [max(1, round(length / usual[0][0])) if usual else 1 for length in lengths]
-    wanted.check(sum(times), limits)
-    return Reel([pixels for pixels, _ in shown], (width, height), mode, np.repeat(np.arange(len(shown)), times))
+    reel = Reel.timed([pixels for pixels, _ in shown], (width, height), mode, [length for _, length in shown])
+    wanted.check(len(reel.order), limits)
+    return reel
 
 
 def decode_frame(data: bytes, wanted: Wanted, limits: ValidateParams) -> Frame:
@@ -228,7 +241,7 @@ def cut(reel: Reel, wanted: Wanted, limits: ValidateParams) -> Footage:
         if blank:
             raise UnusableError(f"blank: in none of its clips pixels vary by {limits.min_std:g} or more (validate.min_std)")
         raise UnusableError(f"nothing moves: its {len(order):,} frames are all alike at data.size")
-    return Footage(*reel.size, reel.mode, len(order), tuple(parts), max(0, len(order) - length * len(parts)))
+    return Footage(*reel.size, reel.mode, len(order), tuple(parts), max(0, len(order) - length * len(parts)), reel.rate)
 
 
 def _of_strip(data: bytes, wanted: Wanted, limits: ValidateParams) -> Reel:
@@ -254,30 +267,39 @@ def _of_video(data: bytes, wanted: Wanted, limits: ValidateParams) -> Reel:
     except ImportError:
         raise UnusableError(f"a video, which is read after {VIDEO_EXTRA}") from None
     frames: list[NDArray[np.uint8]] = []
+    times: list[float | None] = []
     with _by_pyav(av.error.FFmpegError), av.open(BytesIO(data), "r", metadata_errors="ignore", options=_CLOSED) as container:
         if not container.streams.video:
             raise UnusableError("holds no moving picture")
         stream = container.streams.video[0]
         width, height = stream.codec_context.width, stream.codec_context.height
         check_size(width, height, limits)
-        if stream.frames:  # some files do not say
-            wanted.check(stream.frames, limits)
-        for image in _images(container.decode(stream), (width, height)):
-            _few_pixels(len(frames) + 1, width, height)
+        shown = round(width * (stream.sample_aspect_ratio or 1)), height  # of DVDs and some cameras pixels are no squares
+        check_size(*shown, limits)
+        wanted.check_most(stream.frames, limits)  # 0 where the file does not say
+        for image, time in _images(container.decode(stream), (width, height), shown):
+            _few_pixels(len(frames) + 1, *shown)
             wanted.check_most(len(frames) + 1, limits)
             frames.append(as_pixels(fit(image, wanted.shape)))
+            times.append(time)
     if not frames:
         raise UnusableError("broken: not a frame can be decoded")
-    wanted.check(len(frames), limits)
-    return Reel(frames, (width, height), "RGB", np.arange(len(frames)))
+    known = [1_000 * time for time in times if time is not None]
+    lengths = [*np.diff(known).tolist(), 0.0] if len(known) == len(frames) else [0.0] * len(frames)
+    reel = Reel.timed(frames, shown, "RGB", lengths)
+    wanted.check(len(reel.order), limits)
+    return reel
 
 
-def _images(decoded: Iterable[VideoFrame], size: tuple[int, int]) -> Iterator[Image.Image]:
+def _images(decoded: Iterable[VideoFrame], size: tuple[int, int], shown: tuple[int, int]) -> Iterator[tuple[Image.Image, float | None]]:
+    """Frames as they are shown, each with its time in seconds, where the file says it."""
     for frame in decoded:
         if (frame.width, frame.height) != size:
             raise UnusableError(f"frames of different sizes: {size[0]} x {size[1]} and {frame.width} x {frame.height} pixels")
         image: Image.Image = frame.to_image()  # type: ignore[no-untyped-call]
-        yield image.rotate(frame.rotation, expand=True) if frame.rotation else image  # as it was held
+        if shown != size:
+            image = image.resize(shown)
+        yield image.rotate(frame.rotation, expand=True) if frame.rotation else image, frame.time  # as it was held
 
 
 @contextmanager
@@ -347,8 +369,21 @@ class _Notes:
 
     def __init__(self) -> None:
         self.files = self.clips = self.left_out = 0
+        self.rates: list[float] = []
 
     def said(self, wanted: Wanted) -> list[str]:
+        return [*self._of_lengths(wanted), *self._of_rates()]
+
+    def _of_rates(self) -> list[str]:
+        slow, fast = min(self.rates, default=1.0), max(self.rates, default=1.0)
+        if fast < _ALIKE * slow:
+            return []
+        return [
+            f"files show {slow:.3g} to {fast:.3g} frames a second, and frames are taken as they come: the same motion is faster in some; "
+            "bring them to one rate where that matters, such as by ffmpeg -i FILE -r 10 NEW.mp4"
+        ]
+
+    def _of_lengths(self, wanted: Wanted) -> list[str]:
         if self.clips == self.files and not self.left_out:
             return []
         left = f"; {self.left_out:,} frames at their ends, or blank or without motion, are left out" if self.left_out else ""
@@ -373,6 +408,7 @@ def _rows(about: Annotated, kept: Spool, path: str, sha256: str, footage: Footag
     notes.files += 1
     notes.clips += len(rows)
     notes.left_out += footage.left_out
+    notes.rates += [] if footage.rate is None else [footage.rate]
     return rows
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -149,14 +150,18 @@ def test_a_film_that_would_not_fit_into_memory_is_refused_before_it_is_decoded()
         decode_clips(strip(frames(200)), wanted, LIMITS)
 
 
-def video(array: np.ndarray, form: str = "mp4", codec: str = "mpeg4") -> bytes:
+def video(array: np.ndarray, form: str = "mp4", codec: str = "mpeg4", moments: list[int] | None = None, width: str = "1") -> bytes:
+    """`moments` is when each frame is shown, in tenths of a second; `width` that of a pixel, as a share of its height."""
     av = pytest.importorskip("av", reason="videos need the extra `video`")
     file = io.BytesIO()
     with av.open(file, "w", format=form) as container:
         stream = container.add_stream(codec, rate=10)
         stream.width, stream.height, stream.pix_fmt, stream.bit_rate = array.shape[2], array.shape[1], "yuv420p", 4_000_000
-        for frame in array:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        stream.codec_context.sample_aspect_ratio = Fraction(width)
+        for number, pixels in enumerate(array):
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            frame.pts, frame.time_base = number if moments is None else moments[number], Fraction(1, 10)
+            container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return file.getvalue()
 
@@ -171,6 +176,28 @@ def test_a_video_is_read_frame_by_frame(form: str, codec: str) -> None:
     assert (found.width, found.height, found.count) == (32, 32, 13)
     assert [part.start for part in found.parts] == [0, 6]
     assert np.abs(found.parts[1].pixels.astype(int) - array[6:12].transpose(3, 0, 1, 2)).mean() < 12
+
+
+def test_of_a_video_a_frame_counts_as_long_as_it_is_shown_and_pixels_as_wide_as_they_are() -> None:
+    array = np.linspace(0, 200, 8, dtype=np.uint8)[:, None, None, None] + np.zeros((8, 32, 32, 3), np.uint8)
+    array[:, :, 20:] //= 4  # the right is dark
+    found = read(video(array, "matroska", moments=[0, 1, 2, 5, 6, 7, 8, 9]), frames=10, size=32)
+    assert (found.count, found.rate) == (10, 10.0)
+    means = found.parts[0].pixels[:, :, :, :12].mean(axis=(0, 2, 3))
+    np.testing.assert_allclose(means, array[[0, 1, 2, 2, 2, 3, 4, 5, 6, 7], 0, 0, 0], atol=12)
+    wide = read(video(array, width="2"), frames=8, size=32)
+    assert (wide.width, wide.height) == (64, 32)
+    row = wide.parts[0].pixels[0, 7, 16].astype(int)  # of 64 columns, dark from 40 on, those from 16 on
+    np.testing.assert_allclose(row[[0, 21, 26, 31]], [200, 200, 50, 50], atol=25)
+
+
+def test_files_of_different_rates_are_told_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "files").mkdir()
+    for number in range(24):
+        array = np.random.default_rng(number).integers(0, 256, (COUNT, SIDE, SIDE, 3), dtype=np.uint8)
+        (tmp_path / "files" / f"{number}.webp").write_bytes(moving(array, "WEBP", duration=(40, 100)[number % 2]))
+    validated(tmp_path, layout="clips", frames=COUNT)
+    assert "files show 10 to 25 frames a second, and frames are taken as they come" in capsys.readouterr().out
 
 
 def test_a_broken_or_long_video_is_refused_and_so_is_any_without_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
