@@ -11,7 +11,6 @@ import re
 import string
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ import numpy as np
 from gan_core.errors import ConfigError
 from gan_core.kinds.schema import DType, Invented
 from gan_core.randomness import mix
+from tasks import people
 
 _CLASSES = (
     string.digits, string.digits + "abcdef", string.digits + "ABCDEF", string.ascii_uppercase, string.ascii_lowercase,
@@ -29,7 +29,6 @@ _ENOUGH = 10  # values for each of a class: what was not seen then is none of th
 _RARELY = 10**6
 _DOMAINS = ("example.com", "example.net", "example.org")
 """Kept free for examples (RFC 2606), so no address there is anyone's."""
-_NAMES = 1_000  # first names, and last names, that are combined
 
 
 def invented(name: str, kind: str, values: Sequence[Any], place: int = 0, missing: float = 0.0) -> Invented:
@@ -41,8 +40,11 @@ def invented(name: str, kind: str, values: Sequence[Any], place: int = 0, missin
         missing: share of the rows that have none.
     """
     texts = [str(value) for value in values]
-    if kind in ("email", "name"):
+    if kind == "email":
         return Invented(name, kind, place, missing=missing)
+    if kind == "name":
+        manner = people.manner_of(texts) or people.Manner()
+        return Invented(name, kind, place, (manner.locale, manner.form), missing=missing)
     if kind == "phone":
         return Invented(name, kind, place, tuple(_of_phones(texts)), missing=missing)
     dtype: DType = "int64" if all(re.fullmatch(r"0|[1-9]\d{0,17}", text) for text in texts) else "string"
@@ -67,8 +69,10 @@ def drawn(column: Invented, n: int, seed: int) -> list[Any]:
 
 
 def _all_drawn(column: Invented, n: int, seed: int) -> list[Any]:
-    if column.kind in ("email", "name"):
-        return list(_people(n, seed, as_address=column.kind == "email"))
+    if column.kind == "name":
+        return list(people.Manner(*column.pattern).drawn(n, mix(seed, *column.name.encode())))
+    if column.kind == "email":
+        return list(_addresses(n, mix(seed, *column.name.encode())))
     if column.first is not None:
         before, after = column.pattern
         texts = [f"{before}{column.first + i:0{column.width}}{after}" for i in range(n)]
@@ -79,9 +83,11 @@ def _all_drawn(column: Invented, n: int, seed: int) -> list[Any]:
 
 def in_words(column: Invented, known: int) -> str:
     """What is invented, beside a column of `known` different values."""
-    if column.kind in ("email", "name"):
-        return "invented, none of them in the data" if column.kind == "email" else "invented: first and last names combined"
+    if column.kind == "email":
+        return "invented, none of them in the data"
     (example,) = _all_drawn(column, 1, 0)
+    if column.kind == "name":
+        return f"invented, such as {example}"
     room = math.prod(map(len, column.pattern))
     some = room / max(known, 1)
     by_chance = column.kind == "id" and column.first is None and some < _RARELY
@@ -154,25 +160,10 @@ def _of_pattern(column: Invented, n: int, seed: int) -> Iterator[str]:
         yield text
 
 
-def _people(n: int, seed: int, as_address: bool) -> Iterator[str]:
-    first, last = _names()
-    random_of = random.Random(mix(seed, as_address))  # noqa: S311
+def _addresses(n: int, seed: int) -> Iterator[str]:
+    random_of = random.Random(seed)  # noqa: S311
     taken: Counter[str] = Counter()
-    for _ in range(n):
-        one, other = random_of.choice(first), random_of.choice(last)
-        if not as_address:
-            yield f"{one} {other}"
-            continue
-        person = re.sub(r"[^a-z.]", "", f"{one}.{other}".lower())
-        domain = random_of.choice(_DOMAINS)
+    for first, last in people.people(n, seed):
+        person = re.sub(r"[^a-z.]", "", f"{first}.{last}".lower())
         taken[person] += 1
-        yield f"{person}{taken[person] if taken[person] > 1 else ''}@{domain}"
-
-
-@cache
-def _names() -> tuple[list[str], list[str]]:
-    from faker import Faker
-
-    fake = Faker("en_US")
-    fake.seed_instance(0)
-    return [fake.first_name() for _ in range(_NAMES)], [fake.last_name() for _ in range(_NAMES)]
+        yield f"{person}{taken[person] if taken[person] > 1 else ''}@{random_of.choice(_DOMAINS)}"

@@ -4,8 +4,8 @@ number      most of its cells are numbers, plainly written, or all in one way su
 date        days, or moments, in one of the usual ways to write them
 boolean     two values such as true and false, yes and no
 category    anything else, and whole numbers of at most 10 different values
-drop        nothing that rows can be drawn of: empty, a number of a record, a text of its own in each row, an e-mail address or a
-            telephone number, which would be a real one
+drop        nothing that rows can be drawn of: empty, a number of a record, a text of its own in each row, an e-mail address, a
+            telephone number or a person's name, which would be a real one
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Any, Literal
 from gan_core.kinds.schema import DType, Invented
 from gan_core.written import NumberForm
 from tasks.invented import in_words, invented
+from tasks.people import manner_of
 from tasks.sources.raw import safe_path
 from tasks.validation.column_kinds import INVENTED, Asked, ColumnKind, InventedKind
 
@@ -40,7 +41,7 @@ _NOT_FINITE = {"nan", "inf", "infinity", "+inf", "-inf", "+infinity", "-infinity
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]{2,}")
 _PHONE = re.compile(r"(\+|00)?[\d(][\d ()/.-]{5,}\d")
 _PERSON = re.compile(r"[^\W\d_][\w.'-]*( [^\W\d_][\w.'-]*){0,3}")
-_NAME = re.compile(r"(.*[\s_-])?(full|first|last|sur|given|family|customer|user)?[\s_-]?name", re.IGNORECASE)
+_NAME = re.compile(r"(.*[\s_-])?(?P<whose>full|first|last|sur|given|family|customer|user)?[\s_-]?name", re.IGNORECASE)
 _ID_NAME = re.compile(r"(.*[\s_-])?(id|uuid|guid|key|index|nr|no|number)|.*[a-z](Id|ID|Nr|No|Key)", re.ASCII)
 
 _DAYS = ("%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y")
@@ -122,18 +123,21 @@ def read_column(name: str, cells: Sequence[Any], decimal: str | None, asked: Ask
         if not whole or number.format is not None or len({number.parse(value) for value in values}) > FEW_VALUES:
             return number
         return Reading("category", _category_type(values))
-    is_named = len(values) > FEW_VALUES and _NAME.fullmatch(name) is not None
-    may_be_people = is_named and share(lambda value: isinstance(value, str) and bool(_PERSON.fullmatch(value))) >= _MOSTLY
-    if len(values) > MOST_CATEGORIES or (len(values) > FEW_VALUES and 2 * len(values) > total):
-        shares = f"({len(values):,} different ones in {total:,})"
-        if may_be_people:
-            return Reading("drop", note=f"it holds names of people {shares}; name invents others", suggested="name")
+    shares = f"({len(values):,} different ones in {total:,})"
+    is_many = len(values) > FEW_VALUES
+    named = _NAME.fullmatch(name) if share(lambda value: isinstance(value, str) and bool(_PERSON.fullmatch(value))) >= _MOSTLY else None
+    are_people = manner_of([value for value in values if isinstance(value, str)]) is not None or bool(named and named["whose"])
+    is_own = len(values) > MOST_CATEGORIES or (is_many and 2 * len(values) > total)
+    if is_many and (are_people or (is_own and named)):
+        note = f"it holds names of people {shares}, and what is drawn would be a real one; name invents others"
+        return Reading("drop", note=note + ("" if is_own else "; if they are none, write category"), suggested="name")
+    if is_own:
         if any(" " in str(value) for value in values):
             return Reading("drop", note=f"it holds a text of its own in most rows {shares}")
         is_told = len(values) >= _MOSTLY * total
         note = f"it holds an id, another one in most rows {shares}" + ("; id draws new ones" if is_told else "")
         return Reading("drop", note=note, suggested="id" if is_told else None)
-    drawn = "real ones are drawn; if they are people's, name invents others" if may_be_people else None
+    drawn = "real ones are drawn; if they are people's, name invents others" if are_people or (is_many and named) else None
     return Reading("boolean" if _is_pair(values, _PAIRS) else "category", _category_type(values), note=drawn)
 
 
