@@ -194,7 +194,7 @@ def _of_text(workspace: Workspace, path: Path, name: str, labels: Sequence[str])
 
 def _of_words(texts: Sequence[str]) -> list[str]:
     """How long sentences are, and how many words are told apart, as lines of an entry."""
-    from gan_core.kinds.text import pieces
+    from gan_core.kinds.spelling import pieces
 
     found = [pieces(text) for text in texts]
     lengths, counts = sorted(map(len, found)), Counter(word for one in found for word in one)

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gan_core.kinds import spelling
 from gan_core.kinds.captions import Captioned
 from gan_core.kinds.clips import Clips
 from gan_core.kinds.pixels import Pixels
@@ -27,8 +28,10 @@ session = onnxruntime.InferenceSession(Path(__file__).with_name("model.onnx"))
 about = session.get_modelmeta().custom_metadata_map
 {body}
 '''
-_MODULES = ("csv", "json", "re", "sys", "unicodedata", "wave")  # of Python's own, beside pathlib
+_MODULES = ("csv", "json", "sys", "wave")  # of Python's own, beside pathlib
 
+_BESIDE_IT = {"waves": griffin_lim, "words": spelling, "joined": spelling}
+"""Modules that are copied beside the program, by the function that it calls of each."""
 _COUNT = "count = int(sys.argv[1]) if len(sys.argv) > 1 else 16\n"
 _LATENTS = 'given = {"latents": np.random.default_rng(0).standard_normal((count, LATENT), dtype=np.float32)}\n'
 _LABELS = 'given["labels"] = np.arange(count) % len(json.loads(about["labels"]))\n'
@@ -38,9 +41,8 @@ _TO_LABEL = 'given["labels"] = np.array([json.loads(about["labels"]).index(sys.a
 _SHARES = 'shares = json.loads(about["label_shares"])\ngiven["labels"] = np.random.default_rng(1).choice(len(shares), count, p=shares)\n'
 _RUN = 'samples, values = session.run(["samples", "values"], given)\n'
 _TOKENS = """\
-words = re.findall(r"[^\\W_]+", unicodedata.normalize("NFC", sys.argv[1]).lower())
 index = {word: token for token, word in enumerate(json.loads(about["words"])) if token > 1}
-tokens = [index.get(word, 1) for word in words]
+tokens = [index.get(word, 1) for word in words(sys.argv[1])]
 length = json.loads(about["inputs"])["tokens"]["shape"][1]
 given["tokens"] = np.array([(tokens + [0] * length)[:length]] * count)
 """
@@ -56,10 +58,9 @@ with wave.open("samples.wav", "wb") as file:  # one after another
     file.setparams((1, 2, told["rate"], 0, "NONE", ""))
     file.writeframes((waves(values, **told).clip(-1, 1) * 32767).astype("<i2").tobytes())"""
 _SENTENCES = """\
-words = json.loads(about["words"])
+known = json.loads(about["words"])
 for tokens in samples:
-    text = " ".join(words[token] for token in tokens if token)
-    print(re.sub(r" (?=[.,;:!?)\\]}%\u2026\u00bb\u201d])|(?<=[(\\[{$#@\u00ab\u201c\u00bf\u00a1]) ", "", text))"""
+    print(joined(known[token] for token in tokens if token))"""
 _ROWS = """\
 columns = json.loads(about["columns"])
 rows = [[column["name"] for column in columns]]
@@ -87,9 +88,11 @@ def write_loader(config: GeneratorConfig, folder: Path) -> str:
     others = ["import numpy as np", "import onnxruntime"]
     if "Image" in body:
         others.append("from PIL import Image, ImageSequence" if "ImageSequence" in body else "from PIL import Image")
-    if "waves(" in body:
-        others.append(f"from {griffin_lim.__name__.rpartition('.')[2]} import waves")
-        (folder / "griffin_lim.py").write_text(Path(griffin_lim.__file__).read_text(encoding="utf-8"), encoding="utf-8")
+    for function, module in _BESIDE_IT.items():
+        if f"{function}(" in body:
+            others.append(f"from {module.__name__.rpartition('.')[2]} import {function}")
+            file = Path(str(module.__file__))
+            (folder / file.name).write_text(file.read_text(encoding="utf-8"), encoding="utf-8")
     text = _PROGRAM.format(
         usage=usage,
         needs="numpy, onnxruntime and pillow" if "Image" in body else "numpy and onnxruntime",

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from gan_core import pictures
 from gan_core.data.dataset import PREVIEW_SEED, Dataset, DatasetSpec, write_spec
 from gan_core.data.packing import pack, sample_shape
-from gan_core.kinds.text import PADDING, Vocabulary, joined, pieces
+from gan_core.kinds.spelling import joined, pieces
+from gan_core.kinds.text import PADDING, Vocabulary
 
 if TYPE_CHECKING:
     from torch import Tensor

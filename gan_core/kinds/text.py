@@ -1,24 +1,21 @@
 """Text as networks read it: words, a vocabulary, tokens.
 
 Of a caption, which is only read, a word is a run of letters and digits, lower-cased; all else (punctuation, spaces, the underscore) parts
-words. Of a sentence, which is also written, marks are words too (`pieces`), so that it can be put together again (`joined`). Token 0 is
-padding, token 1 stands for every word that the vocabulary lacks, and the words follow.
+words. Of a sentence, which is also written, marks are words too, so that it can be put together again (`gan_core.kinds.spelling`). Token 0
+is padding, token 1 stands for every word that the vocabulary lacks, and the words follow.
 """
 
 from __future__ import annotations
 
-import re
-import sys
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gan_core.errors import ConfigError
+from gan_core.kinds.spelling import words
 
 PADDING, UNKNOWN = 0, 1
 MAX_WORDS = 64
@@ -28,55 +25,6 @@ MAX_CHARACTERS = 1_000
 
 _SPECIAL = 2  # tokens that are no words
 _MOST_WORDS = 20_000
-_WORD = re.compile(r"[^\W_]+")
-_NO_SPACE_BEFORE = frozenset(".,;:!?)]}%\u2026\u00bb\u201d")
-_NO_SPACE_BEHIND = frozenset("([{$#@\u00ab\u201c\u00bf\u00a1")
-
-
-def words(text: str) -> list[str]:
-    """The words of a text in order: lower case, in Unicode's composed form."""
-    return _WORD.findall(unicodedata.normalize("NFC", text).lower())
-
-
-def pieces(text: str) -> list[str]:
-    """The words and marks of a sentence in order: lower case, in Unicode's composed form.
-
-    A word is a run of letters, digits and the marks that combine with them, also with an apostrophe, a hyphen or, between digits, a point,
-    comma or colon in it, and with an apostrophe before it. Every other character that is no space is a piece of its own.
-
-    >>> pieces("The man's well-known dog, 3.5 kg.")
-    ['the', "man's", 'well-known', 'dog', ',', '3.5', 'kg', '.']
-    """
-    composed = unicodedata.normalize("NFC", text).lower()
-    return (_PIECE if composed.isascii() else _piece_of_any_script()).findall(composed)
-
-
-def joined(found: Iterable[str]) -> str:
-    """Words and marks as a sentence: a space between two, but before what closes or ends, and behind what opens.
-
-    >>> joined(["the", "dog", ",", "3.5", "kg", "(", "wet", ")", "."])
-    'the dog, 3.5 kg (wet).'
-    """
-    text = ""
-    for piece in found:
-        text += piece if not text or piece in _NO_SPACE_BEFORE or text[-1] in _NO_SPACE_BEHIND else f" {piece}"
-    return text
-
-
-def _pieces_of(letter: str) -> re.Pattern[str]:
-    """`letter` is what stands for a letter or digit, as a pattern."""
-    inside = r"['\u2019-]|(?<=\d)[.,:](?=\d)"
-    return re.compile(rf"['\u2019]?{letter}+(?:(?:{inside}){letter}+)*|\S")
-
-
-_PIECE = _pieces_of(r"[^\W_]")
-
-
-@cache
-def _piece_of_any_script() -> re.Pattern[str]:
-    """With the signs that combine with letters, such as vowels of Devanagari, which Python's `\\w` leaves out."""
-    combining = "".join(chr(code) for code in range(sys.maxunicode) if unicodedata.category(chr(code))[0] == "M")
-    return _pieces_of(rf"(?:[^\W_]|[{combining}])")
 
 
 class Vocabulary:

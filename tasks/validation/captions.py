@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from gan_core.kinds.text import MAX_CHARACTERS, words
+from gan_core.kinds.spelling import words
+from gan_core.kinds.text import MAX_CHARACTERS
 from tasks.sources.annotations import CAPTIONS, Told, read_told
 
 

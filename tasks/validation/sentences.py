@@ -5,13 +5,17 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from statistics import median
 
-from gan_core.kinds.text import pieces
+from gan_core.kinds.spelling import pieces
 from tasks.params import DataParams
 from tasks.sources.raw import Member, RawReader
 from tasks.validation.annotated import Annotated
 from tasks.validation.inspection import Inspection, OnRow, Row
 from tasks.validation.text_files import Text, read_texts
+
+_LONG = 10
+"""Letters of a word and the space behind it, on the average of a sentence, beyond which it is none: German has 6, Finnish 8."""
 
 
 def inspect_sentences(raw: RawReader, about: Annotated, data: DataParams, on_row: OnRow) -> Inspection:
@@ -62,10 +66,12 @@ def _notes(rows: Sequence[Row], empty: int, columns: Counter[str]) -> list[str]:
     notes = [f"left out: {empty:,} empty {'line' if empty == 1 else 'lines'}"] if empty else []
     if columns:
         notes.append(f"sentences are taken from {' and '.join(sorted(columns))}")
-    lengths = [int(row.facts["words"]) for row in rows if row.facts is not None]
-    if lengths and sorted(lengths)[len(lengths) // 2] == 1:
+    facts = [row.facts for row in rows if row.facts is not None]
+    words = [int(one["words"]) for one in facts]
+    letters = [int(one["characters"]) / int(one["words"]) for one in facts]
+    if facts and (median(words) <= 1 or median(letters) > _LONG):
         notes.append(
-            "half of the sentences are one word long; words are what stands between spaces, so texts of a language without them need "
-            "spaces put in first"
+            f"of half of the sentences words have more than {_LONG} letters, or they are one word long; words are what stands between "
+            "spaces, so texts of a language without them need spaces put in first, but for Chinese and Japanese"
         )
     return notes

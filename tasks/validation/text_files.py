@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gan_core.errors import DataError
+from gan_core.kinds.spelling import words
 from gan_core.kinds.text import MAX_CHARACTERS
 from tasks.addresses import EXCEL_SUFFIXES, table_suffix
 from tasks.sources.content import what_came
@@ -166,11 +167,11 @@ def _chosen(columns: Mapping[str, Sequence[Any]], path: str, asked: str | None) 
 
 
 def text_columns(columns: Mapping[str, Sequence[Any]]) -> list[str]:
-    """Those whose cells are mostly texts, and these mostly of several words, by name."""
+    """Those whose cells are mostly texts, and these mostly of several words, or of many signs of Chinese, by name."""
     found = []
     for name, cells in columns.items():
         there = [cell for cell in cells[:_LOOKED_AT] if cell is not None and cell != ""]
         texts = [cell for cell in there if isinstance(cell, str)]
-        if len(texts) > len(there) / 2 and statistics.median(len(cell.split()) for cell in texts) >= 3:
+        if len(texts) > len(there) / 2 and statistics.median(max(len(cell.split()), len(words(cell)) // 3) for cell in texts) >= 3:
             found.append(name)
     return found

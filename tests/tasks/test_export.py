@@ -156,7 +156,8 @@ SHOWN = {
     "predictions": [],
     "sounds": ["griffin_lim.py", "samples.wav"],
     "clips": ["samples.gif"],
-    "sequence": ["samples.txt"],
+    "sequence": ["samples.txt", "spelling.py"],
+    "stack": ["samples.png", "spelling.py"],
 }
 HUB = ("mlp", "tabular", "unet", "stack", "sounds", "clips", "predictions", "sequence")
 """Families whose ONNX file is looked at where it lies beside the program that runs it: exporting takes seconds."""

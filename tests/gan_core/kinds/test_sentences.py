@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from gan_core.kinds.sentences import Sentences
-from gan_core.kinds.text import PADDING, UNKNOWN, joined, pieces
+from gan_core.kinds.spelling import joined, pieces
+from gan_core.kinds.text import PADDING, UNKNOWN
 from gan_core.networks.sequence import SequenceDiscriminator, SequenceGenerator
 from gan_core.params.networks import SequenceDiscriminatorParams, SequenceGeneratorParams
 
@@ -31,6 +32,13 @@ def spec(tmp_path: Path) -> Sentences:
         ("Cafe\u0301 \u00e0  la\tcarte", ["caf\u00e9", "\u00e0", "la", "carte"]),
         ("\u0939\u093f\u0928\u094d\u0926\u0940 \u0939\u0948", ["\u0939\u093f\u0928\u094d\u0926\u0940", "\u0939\u0948"]),
         ("snake_case", ["snake", "_", "case"]),
+        ("\u6211\u559c\u6b22\u732b\u3002 OK\uff1f", ["\u6211", "\u559c", "\u6b22", "\u732b", "\u3002", "ok", "\uff1f"]),  # Chinese
+        ("\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645", ["\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645"]),  # one word of Persian
+        ("\ufeffdo\u00adnau\u200bmond", ["donau", "mond"]),  # what nobody sees
+        (
+            "\u2764\ufe0f \U0001f468\u200d\U0001f469\U0001f44d\U0001f3fd\U0001f1e9\U0001f1ea\U0001f1eb\U0001f1f7",
+            ["\u2764\ufe0f", "\U0001f468\u200d\U0001f469", "\U0001f44d\U0001f3fd", "\U0001f1e9\U0001f1ea", "\U0001f1eb\U0001f1f7"],
+        ),
         ("  ", []),
     ],
 )
@@ -40,6 +48,13 @@ def test_a_sentence_falls_into_words_and_marks(text: str, found: list[str]) -> N
 
 def test_what_was_taken_apart_is_put_together() -> None:
     assert [joined(pieces(text)) for text in TEXTS] == TEXTS
+    for text in (
+        'he said "go!", "now" and left.', "the dogs' bowl and/or 'n' x", "\u201cyes,\u201d he said.",
+        "\u00aboui\u00bb, dit-il.", "\u00bbja\u00ab und \u201eja\u201c, dann.",
+        "\u79c1\u306f\u732b\u304c\u597d\u304d\u3001\u3067\u3059\u3002",
+        "\u0645\u0631\u062d\u0628\u0627\u060c \u0643\u064a\u0641\u061f",
+    ):  # fmt: skip
+        assert joined(pieces(text)) == text
     assert joined(["$", "5", "(", "a", "bit", ")", "!"]) == "$5 (a bit)!"
 
 

@@ -12,14 +12,15 @@ import torch
 from gan_core.data.batches import Batches
 from gan_core.data.dataset import Dataset
 from gan_core.errors import ConfigError, DataError
-from gan_core.kinds.text import MAX_WORDS, PADDING, UNKNOWN, Vocabulary, check_prompts, words
+from gan_core.kinds.spelling import words
+from gan_core.kinds.text import MAX_WORDS, PADDING, UNKNOWN, Vocabulary, check_prompts
 
 Make = Callable[..., Dataset]
 
 
 def test_words_are_runs_of_letters_and_digits_in_lower_case() -> None:
     assert words("Man: medium-dark skin_tone, 2 hearts!") == ["man", "medium", "dark", "skin", "tone", "2", "hearts"]
-    assert words("“vacancy” 東京 Ünder") == ["vacancy", "東京", "ünder"]
+    assert words("“vacancy” 東京 Ünder") == ["vacancy", "東", "京", "ünder"]
     # One word however its accents are stored.
     assert words("cafe\u0301") == words("caf\u00e9") == ["caf\u00e9"]
     assert words("#*: …") == []

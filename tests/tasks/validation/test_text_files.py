@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import pandas as pd
 import pytest
+import raw_sets
 
 from gan_core.errors import DataError
+from tasks.fetch import fetch
+from tasks.params import ValidateParams
+from tasks.sources.raw import RawReader
 from tasks.validation.text_files import Texts, read_texts
+from tasks.workspace import Workspace
 
 ROWS = ["a red house by the sea", "two cats, one dog", "nobody is there"]
 
@@ -53,6 +59,28 @@ def test_the_column_of_a_table_is_found(suffix: str) -> None:
         getattr(frame, f"to_{suffix}")(buffer)
     found = read_texts(buffer.getvalue(), f"x.{suffix}")
     assert (told(found), found.column) == (ROWS, "what it says")
+
+
+def test_a_column_of_chinese_holds_sentences_and_one_of_names_none() -> None:
+    rows = ["\u6211\u559c\u6b22\u5927\u732b\u548c\u5c0f\u72d7\u54e6" + sign for sign in "\u3002\uff01\uff1f"]
+    text = "who,what\n" + "".join(f"\u738b\u5c0f\u660e,{row}\n" for row in rows)
+    found = read_texts(text.encode(), "x.csv")
+    assert (told(found), found.column) == (rows, "what")
+
+
+@pytest.mark.parametrize(
+    ("line", "noted"),
+    [("\u0e09\u0e31\u0e19\u0e23\u0e31\u0e01\u0e41\u0e21\u0e27", True), ("\u732b\u304c\u597d\u304d\u3001{}\u3067\u3059\u3002", False),
+     ("donaudampfschiff {} f\u00e4hrt heute", False), ("Anna{}", True)],
+)  # fmt: skip
+def test_texts_without_spaces_between_words_are_told_of(line: str, noted: bool, tmp_path: Path) -> None:
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "a.txt").write_text("".join(f"{line.format(number)}\n" for number in range(5)), encoding="utf-8")
+    entry, workspace = raw_sets.entry({"source": f"folder://{tmp_path / 'files'}", "layout": "sentences"}), Workspace(tmp_path)
+    fetch(workspace, "set", entry)
+    with RawReader.open(workspace.raw("set")) as raw:
+        notes = raw_sets.inspect(raw, entry.data, ValidateParams(), tmp_path / "spool").notes
+    assert any("need spaces put in first" in note for note in notes) == noted
 
 
 def test_of_several_columns_the_one_with_a_usual_name_is_taken_or_the_one_that_is_asked_for() -> None:
