@@ -29,6 +29,8 @@ class NumberForm:
     decimal: str = "."
     decimals: int = 0
     """Digits behind the mark that every number has at least, trailing zeros too."""
+    is_short: bool = False
+    """Whether numbers have no trailing zeros, each as many digits as it takes."""
 
     @classmethod
     def candidates(cls, texts: Sequence[str], decimal: str | None) -> Iterator[Self]:
@@ -50,17 +52,21 @@ class NumberForm:
         start, end = example.index("1"), example.index("5") + 1
         digits, rest = example[start:end], example[end:].lstrip("0")
         zeros = len(example) - end - len(rest)
-        return cls(example[:start], rest, digits[1:-5], digits[-2], zeros + 1 if zeros else 0)
+        decimals = zeros + 1 if zeros else 0
+        return cls(example[:start], rest.removeprefix("#"), digits[1:-5], digits[-2], decimals, is_short=rest.startswith("#"))
 
     @property
     def example(self) -> str:
-        """1234.5 in this form."""
-        return f"{self.before}1{self.thousands}234{self.decimal}5{'0' * (self.decimals - 1)}{self.after}"
+        """1234.5 in this form, with a # behind it where digits there are left out if they are zero."""
+        return f"{self.before}1{self.thousands}234{self.decimal}5{'0' * (self.decimals - 1)}{'#' * self.is_short}{self.after}"
 
     def as_in(self, texts: Sequence[str]) -> Self:
-        """The form with as many decimals as each of the texts has that it reads, where that is one number."""
-        lengths = {len((parts[4].partition(self.decimal))[2]) for text in texts if (parts := self._parts(text)) is not None}
-        return replace(self, decimals=lengths.pop()) if len(lengths) == 1 else self
+        """The form with as many decimals as all of the texts have that it reads; short, where they differ in it and end with no zero."""
+        fractions = [parts[4].partition(self.decimal)[2] for text in texts if (parts := self._parts(text)) is not None]
+        lengths = {*map(len, fractions)}
+        if len(lengths) == 1:
+            return replace(self, decimals=lengths.pop())
+        return replace(self, is_short=not any(fraction.endswith("0") for fraction in fractions))
 
     def read(self, text: str) -> float | None:
         """The number that a text of this form means; None where it is of another."""
@@ -85,10 +91,10 @@ class NumberForm:
 
     def write(self, number: float, decimals: int | None) -> str:
         """A number in this form, with so many decimals, or more where the form has more; None: as many as it has."""
-        decimals = None if decimals is None else max(decimals, self.decimals)
-        digits = f"{abs(number):,.{decimals}f}" if decimals is not None else f"{abs(number):,.12f}".rstrip("0").rstrip(".")
+        digits = f"{abs(number):,.{12 if decimals is None else max(decimals, self.decimals)}f}"
         whole, _, fraction = digits.partition(".")
-        sign = "-" if number < 0 and (digits.strip("0,.") != "") else ""
+        fraction = fraction.rstrip("0") if decimals is None or self.is_short else fraction
+        sign = "-" if number < 0 and (whole + fraction).strip("0,") else ""
         written = whole.replace(",", self.thousands) + (self.decimal + fraction if fraction else "")
         return f"{sign}{self.before}{written}{self.after}"
 

@@ -35,7 +35,7 @@ _FEWEST = 10  # rows that a frequent value has at least, so that none is one by 
 _STANDS_OUT = 3  # times as frequent as the values beside it
 _MOST_ROWS = 10_000  # that modes are fitted on
 _MOST_DECIMALS = 8
-_LATER = ("labels", "combinations", "targets", "children")  # fields of a schema that came after others
+_LATER = ("labels", "combinations", "targets", "children", "mark")  # fields of a schema that came after others
 _BEYOND = 0.001  # share of a column's values that a description made for other rows may leave out, beside those that its own leaves out
 
 
@@ -159,6 +159,8 @@ class Schema:
     """Columns of numbers that are labels: drawn with the rest of the row, and what others tell of them is scored."""
     children: Children | None = None
     """The rows of a second table that belong to each, which the last of the columns hold."""
+    mark: str = ""
+    """What parts the columns of a CSV, where it is no comma."""
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Self:

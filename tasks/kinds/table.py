@@ -154,8 +154,12 @@ class TableKind(DataKind):
 
         names = np.array([column.name for column in samples.schema.columns] if samples.schema is not None else [])
 
+        def as_text(frame: DataFrame, path: Path) -> None:
+            mark = "" if samples.schema is None else samples.schema.mark
+            frame.to_csv(path, sep=mark or ",", index=False, lineterminator="\n")
+
         def csv(path: Path) -> None:
-            _as_csv(whole_frame(samples, classes), path)
+            as_text(whole_frame(samples, classes), path)
 
         def parquet(path: Path) -> None:
             whole_frame(samples, classes).to_parquet(path, index=False)
@@ -164,8 +168,8 @@ class TableKind(DataKind):
             if samples.schema is None or (children := samples.schema.children) is None:
                 return csv(folder / "rows.csv")
             parents = table_frame(samples, classes)
-            _as_csv(parents, folder / f"{children.parent}.csv")
-            _as_csv(children_frame(samples, parents), folder / f"{children.name}.csv")
+            as_text(parents, folder / f"{children.parent}.csv")
+            as_text(children_frame(samples, parents), folder / f"{children.name}.csv")
 
         return Written({"rows": samples.samples, "columns": names}, {".csv": csv, ".parquet": parquet}, each)
 
@@ -203,10 +207,6 @@ class TableKind(DataKind):
         columns += [(column.dtype, column.name) for column in schema.label_columns(config.classes)]
         columns += [] if schema.children is None else [("string", schema.children.name)]
         return [(_SERVED.get(dtype, "string"), name) for dtype, name in columns]
-
-
-def _as_csv(frame: DataFrame, path: Path) -> None:
-    frame.to_csv(path, index=False, lineterminator="\n")
 
 
 def _described(columns: Sequence[Column]) -> list[dict[str, Any]]:

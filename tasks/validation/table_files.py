@@ -46,6 +46,8 @@ class Cells:
     """Columns of a type that is not read, and the type: their cells are None."""
     notes: tuple[str, ...] = ()
     """How the file was read, where that is not plain."""
+    mark: str = ""
+    """What parts the columns of a CSV, where it is no comma."""
 
 
 def read_table(data: bytes, path: str) -> Cells:
@@ -82,15 +84,19 @@ def _read_csv(data: bytes, path: str, mark: str | None = None) -> Cells:
         line = data.count(b"\n", 0, error.start) + 1
         raise DataError(f"{path}: not UTF-8 text (byte {error.start:,}, line {line:,}); save it as UTF-8") from None
     limit = csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=mark or ",")
+
+    def parted(by: str) -> Any:
+        return csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=by)
+
+    reader = parted(mark or ",")
     try:
         names = next((row for row in reader if row), None)
         if names is None:
             raise DataError(f"{path}: is empty; a table begins with a row of columns' names")
-        notes = []
+        notes, found = [], ""
         if mark is None and len(names) == 1 and (other := next((other for other in _MARKS if other in names[0]), None)):
             notes.append(f"its columns are parted by {_MARKS[other]}")
-            reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=other)
+            reader = parted(found := other)
             names = next(row for row in reader if row)
         rows = [_shaped(row, len(names)) for row in reader if row]
     except csv.Error as error:
@@ -103,7 +109,7 @@ def _read_csv(data: bytes, path: str, mark: str | None = None) -> Cells:
     left_out = {}
     if names[0] == "" and len({row[0] for row in whole}) == len(whole) and all(is_whole(row[0].strip()) for row in whole):
         left_out[""] = "the first one, without a name, numbers the rows, as pandas' index does"
-    return Cells(tuple(names), rows, left_out, notes=tuple(notes))
+    return Cells(tuple(names), rows, left_out, notes=tuple(notes), mark=found)
 
 
 def _check_header(names: Sequence[str], rows: Sequence[tuple[str, ...]], path: str) -> None:

@@ -140,6 +140,7 @@ def inspect_table(cells: Cells, data: DataParams, path: str) -> tuple[list[Table
             labels=labels.columns,
             combinations=labels.combinations,
             targets=tuple(names[k] for k in targets),
+            mark=cells.mark,
         ),
         (*cells.notes, *notes_on(rules, columns, values)),
         tuple(_found(name, used.get(name), invented.get(name) or left_out.get(name), data) for name in cells.names),

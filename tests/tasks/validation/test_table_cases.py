@@ -192,11 +192,28 @@ class TestNumbersAsPeopleWriteThem:
         assert table.values[3, 0] == 4.003
 
     @pytest.mark.parametrize("mark", [";", "\t", "|"])
-    def test_other_marks_part_columns(self, mark: str) -> None:
+    def test_other_marks_part_columns_and_do_so_again(self, tmp_path: Path, mark: str) -> None:
         _, table, found = read(csv({"x": [str(value).replace(".", ",") for value in NOISE], "c": ["a", "b"] * 200}, mark))
-        assert (found["x"].kind, found["x"].format, found["c"].categories) == ("number", "1234,5", ("a", "b"))
+        assert (found["x"].kind, found["x"].format, found["c"].categories) == ("number", "1234,5#", ("a", "b"))
         np.testing.assert_array_equal(table.values[:, 0], NOISE)
         assert table.notes[0].startswith("its columns are parted by ")
+        write_samples(drawn(table), tmp_path / "rows.csv")
+        assert (tmp_path / "rows.csv").read_text().splitlines()[:2] == [f"x{mark}c", f"{str(NOISE[0]).replace('.', ',')}{mark}a"]
+
+    @pytest.mark.parametrize(
+        "texts",
+        [
+            ["5 %", "5,5 %", "12,25 %"],
+            ["7 %", "8 %"],
+            ["0,5 %", "1,5 %"],
+            ["5,00 %", "5,50 %"],
+            ["$5.00", "$5.50", "$1,234.00"],
+            ["1.50 EUR", "1.55 EUR"],
+        ],
+    )
+    def test_trailing_zeros_are_written_where_the_data_have_them(self, texts: list[str]) -> None:
+        _, table, _ = read(csv({"rate": [texts[i % len(texts)] for i in range(400)], "x": NOISE}), columns={"rate": "number"})
+        assert table_frame(drawn(table), None)["rate"].tolist()[: len(texts)] == texts
 
     @pytest.mark.parametrize(
         "texts", [["A12", "A7", "A9"], ["P001", "P002", "P010"], ["01", "02", "10"], ["1-2", "3-4", "5-6"], ["v1.2", "v1.3", "v2.0"]]
@@ -208,7 +225,7 @@ class TestNumbersAsPeopleWriteThem:
     @given(
         st.integers(-(10**12), 10**12),
         st.integers(0, 4),
-        st.sampled_from(["1,234.5", "$1,234.5", "1.234,5 €", "1 234,500", "1234,5", "1'234.50%"]),
+        st.sampled_from(["1,234.5", "$1,234.5", "1.234,5 €", "1 234,500", "1234,5", "1'234.50%", "1.234,5# %"]),
     )
     def test_what_is_written_is_read_again(self, number: int, decimals: int, example: str) -> None:
         form = NumberForm.of_example(example)
