@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 from gan_core.errors import ConfigError, DataError
 from gan_core.params.common import common_halvings
 from gan_core.params.tabular import TIMES
-from tasks import params
+from tasks import kinds, params
 from tasks.addresses import ARRAY_SUFFIXES, LINE_SUFFIXES, TORCHVISION, is_archive_name
 from tasks.params import DataParams, ValidateParams
 from tasks.sources import open_source
 from tasks.sources.raw import safe_path
 from tasks.validation.column_kinds import INVENTED, as_yaml
+from tasks.validation.formats import UnusableError
 from tasks.validation.heads import keys_of_arrays, sides_of
 from tasks.workspace import Workspace
 
@@ -34,6 +35,8 @@ _PICTURES = ("recipe: gan", f"images: {PICTURE_BUDGET:_}  # pictures that traini
 _LARGEST_OWN = 32
 """Pixels of a side up to which images in arrays keep their own size."""
 _MOST_CLASSES = 1_000
+_TRIED, _LARGEST_TRIED = 8, 64 << 20
+"""Files of sounds, volumes and clips that are decoded; larger ones are not."""
 _FEW_ROWS = 2_000
 """Tables of fewer rows hold out more of them, since a comparison needs some hundreds, and play the game: likelihood learns a few hundred by
 heart before it has learned what they have in common."""
@@ -187,7 +190,7 @@ def _of_text(workspace: Workspace, path: Path, name: str, labels: Sequence[str])
     if read.column is not None:
         said.append(f"sentences are taken from {read.column}")
     if faults := [one.reason for one in read.texts if one.reason is not None]:
-        said.append(f"{len(faults):,} of {len(read.texts):,} sentences go to quarantine, the first since it {faults[0]}")
+        said.append(f"{len(faults):,} of {len(read.texts):,} sentences go to quarantine, the first: {faults[0]}")
     counted = f"{len(good):,} sentences"
     return Draft(name, _written(f"{safe_path(path.name)}: {counted}.", name, lines, _train_of("coco-captions")), (*said, counted))
 
@@ -237,8 +240,14 @@ def _of_folder(workspace: Workspace, path: Path, name: str, labels: Sequence[str
         lines.append(f"layout: {found.layout}  # {found.why}")
     lines += [f"{key}: {as_yaml(value) if key == 'captions' else value}  # {why}" for key, (value, why) in found.keys.items()]
     example, size = _BY_LAYOUT[found.layout]
-    lines += [size] if size else _of_words(_sentences_of(found.files)) if found.layout == "sentences" else []
-    counted = f"{len(found.files):,} {found.noun}" + (f" in {len(found.classes)} folders" if found.classes else "")
+    count, noun = len(found.files), found.noun
+    if found.layout == "sentences":
+        sentences = _sentences_of(found.files)
+        count, noun = len(sentences), "sentences"
+        lines += _of_words(sentences)
+    elif size:
+        lines.append(size)
+    counted = f"{count:,} {noun}" + (f" in {len(found.classes)} folders" if found.classes else "")
     train = _train_of(example) if example else [*_PICTURES]
     if len(found.classes) > 1:
         train.insert(1, f"condition: label  # the folders are classes: {_first(found.classes)}")
@@ -247,7 +256,31 @@ def _of_folder(workspace: Workspace, path: Path, name: str, labels: Sequence[str
     wanted = params.parse_text(text := _written(f"{safe_path(path.name)}: {counted}.", name, lines, train), where=str(path))[name].data
     source = open_source(workspace, wanted)
     source.look()  # as fetch will: what it refuses is refused here
-    return Draft(name, text, (*said, *source.notes, *_too_few(len(found.files), found.noun), counted))
+    said += [*found.notes, *source.notes, *_unusable(found.files, wanted, path, noun), *_too_few(count, noun)]
+    return Draft(name, text, (*said, counted))
+
+
+def _unusable(files: Sequence[SourceFile], data: DataParams, path: Path, called: str) -> Iterator[str]:
+    """What validation would set aside of a few files.
+
+    Raises:
+        DataError: all of them.
+    """
+    decoder = kinds.of(data.kind).decoder(data, ValidateParams())
+    if decoder is None or data.layout == "frame-folders":
+        return
+    faults = []
+    tried = [file for file in files[:: max(len(files) // _TRIED, 1)] if file.size <= _LARGEST_TRIED][:_TRIED]
+    for file in tried:
+        try:
+            with file.open() as stream:
+                decoder(stream.read())
+        except UnusableError as reason:
+            faults.append(f"{file.path}: {reason}")
+    if faults and len(faults) == len(tried):
+        raise DataError(f"{path}: none of {len(tried)} {called} looked at can be used; {faults[0]}")
+    if faults:
+        yield f"{len(faults)} of {len(tried)} {called} looked at would go to quarantine; {faults[0]}"
 
 
 def _too_few(count: int, called: str) -> Iterator[str]:

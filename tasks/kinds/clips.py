@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -43,6 +43,11 @@ class ClipKind(PixelKind):
 
     def is_in(self, data: DataParams) -> bool:
         return super().is_in(data) and data.given is None
+
+    def decoder(self, data: DataParams, limits: ValidateParams) -> Callable[[bytes], object]:
+        from tasks.validation.clips import Wanted, decode_clips
+
+        return partial(decode_clips, wanted=Wanted.of(data), limits=limits)
 
     def inspect(self, raw: RawReader, data: DataParams, limits: ValidateParams, spool: Path, on_row: OnRow) -> Inspection:
         from tasks.validation.annotated import by_labels

@@ -133,6 +133,10 @@ class DataKind(ABC):
             DataError: a file that holds many samples does not hold what it should, or raw is damaged.
         """
 
+    def decoder(self, data: DataParams, limits: ValidateParams) -> Callable[[bytes], object] | None:
+        """What opens one file as `inspect` does, and raises UnusableError; None where its head tells as much, or it holds many samples."""
+        return None
+
     def expected(self, limits: ValidateParams) -> Sequence[Expected]:
         """What Great Expectations looks for in the manifest, beside what it looks for in every kind's."""
         return ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -46,6 +46,11 @@ class SoundKind(DataKind):
 
     def is_in(self, data: DataParams) -> bool:
         return data.layout in self.layouts
+
+    def decoder(self, data: DataParams, limits: ValidateParams) -> Callable[[bytes], object]:
+        from tasks.validation.sounds import decode_sound
+
+        return partial(decode_sound, wanted=data, limits=limits)
 
     def inspect(self, raw: RawReader, data: DataParams, limits: ValidateParams, spool: Path, on_row: OnRow) -> Inspection:
         from tasks.validation.annotated import by_labels

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -43,6 +44,11 @@ class VolumeKind(DataKind):
 
     def is_in(self, data: DataParams) -> bool:
         return data.layout in self.layouts
+
+    def decoder(self, data: DataParams, limits: ValidateParams) -> Callable[[bytes], object]:
+        from tasks.validation.volumes import decode_volume
+
+        return partial(decode_volume, size=data.side, up=data.up, limits=limits)
 
     def inspect(self, raw: RawReader, data: DataParams, limits: ValidateParams, spool: Path, on_row: OnRow) -> Inspection:
         from tasks.validation.annotated import by_labels

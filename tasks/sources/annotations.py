@@ -350,9 +350,12 @@ class ImageNames:
                 self._by_end[end].append(path)
 
     @cached_property
-    def _folded(self) -> dict[str, str]:
-        """By its name without upper case an image each."""
-        return {end.casefold(): paths[0] for end, paths in self._by_end.items()}
+    def _folded(self) -> dict[str, list[str]]:
+        """Images by their names without upper case, with suffix and without."""
+        found: dict[str, list[str]] = defaultdict(list)
+        for end, paths in self._by_end.items():
+            found[end.casefold()] += paths
+        return found
 
     def found(self, told: Told) -> Told:
         """The same, with the image's path in raw, or with the reason why there is none."""
@@ -371,8 +374,11 @@ class ImageNames:
                     return replace(told, image=there)
         ends = [end for form in forms if (end := self._ending(safe_path(form)))]
         if not ends:
-            near = self._folded.get(_composed(posixpath.basename(forms[1])).casefold())
-            hint = f"; there is {near}" if near else ""
+            near = self._folded.get(_composed(posixpath.basename(forms[1])).casefold(), [])
+            alike = [one for one in near if f"/{_composed(one).casefold()}".endswith(f"/{_composed(safe_path(forms[1])).casefold()}")]
+            if len(alike) == 1:  # as programs of Windows write names, to which upper and lower case are the same
+                return replace(told, image=alike[0])
+            hint = f"; there is {near[0]}" if near else ""
             return replace(told, image=safe_path(path), reason=f"there is no image {safe_path(path[:_SHOWN])}{hint}")
         if len(ends[0]) > 1:
             names = ", ".join(ends[0][:3])

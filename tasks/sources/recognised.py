@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import os
 import posixpath
+import re
+import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
 
 from gan_core.errors import DataError
 from tasks.addresses import ARRAY_SUFFIXES, IMAGE_SUFFIXES, LINE_SUFFIXES, SOUND_SUFFIXES, VIDEO_SUFFIXES, VOLUME_SUFFIXES, table_suffix
@@ -23,8 +28,8 @@ _TWO_FOLDERS = (("trainA", "trainB"), ("A", "B"))
 """What sets for translation call their two folders."""
 _HEADS = 24
 """Files of which the head is read."""
-_HEADED = frozenset({".wav", ".wave", ".flac", ".aif", ".aiff"})
-"""Sounds whose rate and length stand at their beginning."""
+_MOST_FRAMES = 1 << 40
+"""Values of a sound whose head says how many it has."""
 _ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")
 _FRAMES = (16, 8, 4)
 """How many frames clips may get; pictures of fewer are none."""
@@ -51,6 +56,8 @@ class Recognised:
     """Other keys of `data`, each with its value, as YAML has it, and the reason."""
     below: str = ""
     """The folder that alone is meant; then the rest is to be told from that one."""
+    notes: Sequence[str] = ()
+    """What else it may be."""
 
 
 def recognised(place: Place) -> Recognised:
@@ -101,7 +108,7 @@ def _pictures(place: Place, files: Sequence[SourceFile], texts: Sequence[str], w
         halves = "each picture looked at is twice as wide as high; if they are no pairs, take this and direction out; recipe: gan"
         ways = {"direction": ("a-to-b", "the right half is made from the left one; b-to-a is the other way round")}
         return Recognised("side-by-side", "pairs", halves, files, keys={**ways, **found.keys})
-    return found
+    return replace(found, notes=_of_films(files)) if found.classes else found
 
 
 def _two_folders(pair: tuple[str, str], files: Sequence[SourceFile]) -> Recognised:
@@ -164,11 +171,12 @@ def _of_sounds(files: Sequence[SourceFile]) -> Mapping[str, tuple[str, str]]:
     import soundfile
 
     heads: list[tuple[int, float]] = []
-    for file in _some([file for file in files if _suffix(file.path) in _HEADED]):
+    for file in _some(files):
         # What is broken is validation's to say.
         with suppress(soundfile.SoundFileError, OSError, ValueError), file.open() as stream:
             head = soundfile.info(stream)
-            heads.append((head.samplerate, head.frames / max(head.samplerate, 1)))
+            if 0 < head.frames < _MOST_FRAMES:
+                heads.append((head.samplerate, head.frames / max(head.samplerate, 1)))
     if not heads:
         return {}
     rate, count = Counter(rate for rate, _ in heads).most_common(1)[0]
@@ -200,6 +208,44 @@ def _clips(files: Sequence[SourceFile]) -> Recognised | None:
     why = f"{len(several)} of {len(counts)} pictures looked at are animated, or strips of square frames"
     span = f"they have {several[0]:,} to {several[-1]:,}; of a longer one several clips are made, or, with every: 2, each second is taken"
     return _by_class("clips", "clips", why, files, {"frames": (f"{frames}", span)})
+
+
+def _of_films(files: Sequence[SourceFile]) -> Sequence[str]:
+    """A note, where the pictures of each folder may be the frames of a film: they are numbered, and change little from one to the next."""
+    folders: dict[str, dict[int, SourceFile]] = {}
+    for file in files:
+        folder, name = posixpath.split(file.path)
+        number = re.search(r"(\d{1,9})\D*$", name)
+        folders.setdefault(folder, {})[int(number[1]) if number else -1] = file
+    runs = [frames for frames in folders.values() if min(frames) >= 0 and max(frames) - min(frames) + 1 == len(frames) >= _FRAMES[-1]]
+    if len(runs) < max(2, len(folders) * _OFTEN) or sum(map(len, runs)) < len(files) * _OFTEN:
+        return ()
+    shares = [
+        share for frames in runs[:: max(len(runs) // 8, 1)][:8] if (share := _change([frames[key] for key in sorted(frames)])) is not None
+    ]
+    if not shares or statistics.median(shares) > _OFTEN:
+        return ()
+    frames = next(number for number in _FRAMES if min(map(len, runs)) >= number)
+    return (
+        "the pictures of a folder are numbered and change little from one to the next: where each of the "
+        f"{len(folders):,} folders is a clip and no class, write layout: frame-folders and frames: {frames} below data",
+    )
+
+
+def _change(frames: Sequence[SourceFile]) -> float | None:
+    """How much pictures differ from the next, beside how much from those half of all away; None where they cannot be read."""
+    from PIL import Image, UnidentifiedImageError
+
+    def small(file: SourceFile) -> NDArray[np.float64]:
+        with file.open() as stream, Image.open(stream) as picture:
+            return np.asarray(picture.convert("L").resize((32, 32)), dtype=np.float64)
+
+    half = len(frames) // 2
+    with suppress(UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError):
+        seen = [(small(frames[at]), small(frames[at + 1]), small(frames[at + half])) for at in (0, half // 2)]
+        far = sum(np.abs(one - other).mean() for one, _, other in seen)
+        return float(sum(np.abs(one - other).mean() for one, other, _ in seen) / far) if far else None
+    return None
 
 
 def _are_halves(files: Sequence[SourceFile]) -> bool:

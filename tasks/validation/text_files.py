@@ -72,6 +72,8 @@ def read_texts(data: bytes, path: str, column: str | None = None) -> Texts:
             raise DataError(f"{path}: is {name}; save it as UTF-8")
     if table_suffix(path) is not None:
         return _of_table(data, path, column)
+    if (start := data[:_LOOKED_AT]).count(0) * 10 > len(start):
+        raise DataError(f"{path}: is UTF-16, by the zero bytes among its letters; save it as UTF-8")
     lines = _lines(data)
     return _of_json(lines, path, column) if suffix in (".jsonl", ".ndjson") else _sifted(lines)
 
@@ -83,7 +85,9 @@ def _lines(data: bytes) -> list[Text]:
         try:
             found.append(Text(number, line.decode("utf-8")))
         except UnicodeDecodeError as error:
-            found.append(Text(number, line.decode("utf-8", "replace"), f"not UTF-8: byte {error.start + 1} of the line"))
+            found.append(
+                Text(number, line.decode("utf-8", "replace"), f"not UTF-8: byte {error.start + 1} of the line; save the file as UTF-8")
+            )
     return found
 
 

@@ -103,7 +103,9 @@ def _form(data: bytes) -> str:
         return "stl"  # binary, whose first bytes say nothing
     if re.search(rb"^v\s+\S+\s+\S+\s+\S+", data[:1_000_000], re.MULTILINE) and re.search(rb"^f\s+-?\d", data, re.MULTILINE):
         return "obj"
-    raise UnusableError("neither voxels (.mat of MATLAB 5, .npy, .npz, .binvox) nor a mesh (.ply, .stl, .obj, .off), or cut off")
+    raise UnusableError(
+        "neither voxels (.mat of MATLAB 5, .npy, .npz, .binvox) nor a mesh (.ply, .stl, .obj, .off), or cut off; save it as one"
+    )
 
 
 _STARTS: dict[str, bytes | tuple[bytes, ...]] = {
@@ -241,6 +243,7 @@ def _occupied(grid: NDArray[Any]) -> NDArray[np.bool_]:
 
 def _of_mesh(data: bytes, form: str, size: int) -> tuple[int, NDArray[np.bool_]]:
     """How many voxels a mesh goes through; and these with those that it encloses."""
+    import_meshes()
     import trimesh
     from trimesh.voxel.creation import voxelize
 

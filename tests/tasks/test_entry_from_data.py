@@ -206,6 +206,35 @@ def test_a_folder_s_kind_is_told_and_the_entry_fits_it(
     assert getattr(entry.train, "condition", "none") == ("label" if fill in (_wavs, _strips) else "none")
 
 
+def test_files_that_cannot_be_used_are_told_of_before_anything_is_fetched(place: Workspace, tmp_path: Path) -> None:
+    (tmp_path / "memos").mkdir()
+    for number in range(3):
+        (tmp_path / "memos" / f"{number}.m4a").write_bytes(b"\0\0\0\x20ftypM4A " + bytes(99))
+    with pytest.raises(
+        DataError, match=r"none of 3 sounds looked at can be used; 0.m4a: an M4A or MP4 file, which libsndfile does not read; make"
+    ):
+        draft(place, tmp_path / "memos")
+    soundfile.write(tmp_path / "memos" / "3.MP3", DRAW.normal(0, 0.1, 66_000), 22_050, format="MP3")
+    found = draft(place, tmp_path / "memos")
+    assert any(said.startswith("3 of 4 sounds looked at would go to quarantine; 0.m4a: an M4A") for said in found.said)
+    assert "rate: 22_050  #" in found.text
+    assert "seconds: 4  #" in found.text
+
+
+@pytest.mark.parametrize("moves", [True, False])
+def test_folders_of_frames_are_told_from_classes(place: Workspace, tmp_path: Path, moves: bool) -> None:
+    for film in range(3):
+        (tmp_path / "films" / str(film)).mkdir(parents=True)
+        noise = DRAW.integers(0, 255, (64, 64), dtype=np.uint8).repeat(4, axis=0)
+        for number in range(8, 17):
+            picture = noise[4 * film + number :][:32] if moves else DRAW.integers(0, 255, (32, 64), dtype=np.uint8)
+            Image.fromarray(picture).save(tmp_path / "films" / str(film) / f"f{number}.png")
+    notes = [said for said in draft(place, tmp_path / "films").said if "layout: frame-folders" in said]
+    assert bool(notes) == moves
+    if moves:
+        assert notes[0].endswith("each of the 3 folders is a clip and no class, write layout: frame-folders and frames: 8 below data")
+
+
 def test_networks_of_the_settings_that_are_written_take_sounds(place: Workspace, tmp_path: Path) -> None:
     _wavs(tmp_path / "mine", 120)
     scaffold.add_text(place, draft(place, tmp_path / "mine").text, "mine")
@@ -420,7 +449,7 @@ def test_a_text_is_told_from_a_table_and_its_entry_validates(place: Workspace, t
     (tmp_path / "lines.txt").write_text("\n".join([*SENTENCES, "\x07"] * 3))
     found = draft(place, tmp_path / "lines.txt")
     assert "length: 8  # words and marks of a sentence, at most; there are 7 to 7, and half have 7 or fewer\n" in found.text
-    assert any("3 of 147 sentences go to quarantine, the first since it holds control characters" in said for said in found.said)
+    assert any("3 of 147 sentences go to quarantine, the first: holds control characters" in said for said in found.said)
     scaffold.add_text(place, found.text, "lines.txt")
     entry = params.load_entry(place.root, "lines")
     assert (entry.data.kind, entry.data.words) == ("sentences", 100)
@@ -452,6 +481,8 @@ def test_a_folder_of_texts_is_recognised(place: Workspace, tmp_path: Path) -> No
     found = draft(place, tmp_path / "said")
     assert "layout: sentences  # 2 files are texts, by their names" in found.text
     assert "condition: label  # the folders are classes: bad, good" in found.text
+    assert found.said[-1] == f"{2 * len(SENTENCES)} sentences in 2 folders"
+    assert any(said.startswith(f"{2 * len(SENTENCES)} sentences are too few: validate refuses fewer than 100") for said in found.said)
 
 
 def test_what_is_not_there_and_what_is_too_little_is_said(place: Workspace, tmp_path: Path) -> None:

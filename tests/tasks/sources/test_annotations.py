@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
+from dataclasses import replace
 
 import pytest
 
@@ -139,7 +140,7 @@ class TestNames:
             ("x/../../a.png", "leads out of the folder"),
             ("/etc/passwd", "leads out of the folder"),
             ("nowhere.png", "there is no image nowhere.png"),
-            ("A.PNG", "there is no image A.PNG; there is images/a.png"),
+            ("ages/A.png", "there is no image ages/A.png; there is images/a.png"),
             ("ages/a.png", "there is no image ages/a.png; there is images/a.png"),
             ("a.jpg", "there is no image a.jpg"),
             ("c.png", "2 images are called c.png (train/c.png, val/c.png); write the path of one"),
@@ -149,6 +150,12 @@ class TestNames:
     def test_no_image_or_several(self, name: str, reason: str) -> None:
         [row] = read_told(f"file,caption\n{name},red\n".encode(), "captions.csv", CAPTIONS)
         assert reason in (ImageNames(PATHS, "captions.csv").found(row).reason or "")
+
+    @pytest.mark.parametrize("name", ["A.PNG", "Images/A.png", "IMAGES\\a.PNG", "A", "\u00c9.png"])
+    def test_upper_and_lower_case_are_alike_where_one_image_is_left(self, name: str) -> None:
+        [row] = read_told(f"file,caption\n{name},red\n".encode(), "captions.csv", CAPTIONS)
+        assert ImageNames(PATHS, "captions.csv").found(row).image == ("images/\u00e9.png" if name[0] == "\u00c9" else "images/a.png")
+        assert ImageNames([*PATHS, "images/A.Png"], "captions.csv").found(replace(row, image="a.PNG")).reason is not None
 
     def test_the_file_s_own_folder_comes_before_others(self) -> None:
         [row] = read_told(b"file,caption\nc.png,red\n", "val/captions.csv", CAPTIONS)

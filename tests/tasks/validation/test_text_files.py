@@ -27,7 +27,7 @@ def test_lines() -> None:
     data = b"\xef\xbb\xbfa red house\r\n\r\n \ntwo cats\n\xff\xfe bad\nbell \x07 rings\n" + b"word " * 300 + b"\nlast, without an end"
     found = read_texts(data, "x.txt")
     assert told(found) == [
-        "a red house", "two cats", "not UTF-8: byte 1 of the line", "holds control characters",
+        "a red house", "two cats", "not UTF-8: byte 1 of the line; save the file as UTF-8", "holds control characters",
         "too long: 1,500 characters, and at most 1,000 are read", "last, without an end",
     ]  # fmt: skip
     assert ([one.number for one in found.texts], found.empty) == ([1, 4, 5, 6, 7, 8], 2)
@@ -100,6 +100,7 @@ def test_of_several_columns_the_one_with_a_usual_name_is_taken_or_the_one_that_i
     [
         (b"<!doctype html><title>Sign in</title>", "a web page, 'Sign in', and no text"),
         ("a red house".encode("utf-16"), "UTF-16; save it as UTF-8"),
+        ("a red house".encode("utf-16-le"), "UTF-16, by the zero bytes among its letters; save it as UTF-8"),
         (b"PK\x03\x04rest", "a zip file"),
         (b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer"),
     ],
