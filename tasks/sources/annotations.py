@@ -374,8 +374,12 @@ class ImageNames:
                     return replace(told, image=there)
         ends = [end for form in forms if (end := self._ending(safe_path(form)))]
         if not ends:
-            near = self._folded.get(_composed(posixpath.basename(forms[1])).casefold(), [])
-            alike = [one for one in near if f"/{_composed(one).casefold()}".endswith(f"/{_composed(safe_path(forms[1])).casefold()}")]
+            end = _composed(safe_path(forms[1])).casefold()
+            near = self._folded.get(posixpath.basename(end), [])
+            folded = {one: f"/{_composed(one).casefold()}" for one in near}
+            alike = [
+                one for one, whole in folded.items() if f"/{end}" in (whole[-len(end) - 1 :], posixpath.splitext(whole)[0][-len(end) - 1 :])
+            ]
             if len(alike) == 1:  # as programs of Windows write names, to which upper and lower case are the same
                 return replace(told, image=alike[0])
             hint = f"; there is {near[0]}" if near else ""
