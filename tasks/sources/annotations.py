@@ -374,11 +374,11 @@ class ImageNames:
                     return replace(told, image=there)
         ends = [end for form in forms if (end := self._ending(safe_path(form)))]
         if not ends:
-            end = _composed(safe_path(forms[1])).casefold()
-            near = self._folded.get(posixpath.basename(end), [])
+            wanted = _composed(safe_path(forms[1])).casefold()
+            near = self._folded.get(posixpath.basename(wanted), [])
             folded = {one: f"/{_composed(one).casefold()}" for one in near}
             alike = [
-                one for one, whole in folded.items() if f"/{end}" in (whole[-len(end) - 1 :], posixpath.splitext(whole)[0][-len(end) - 1 :])
+                one for one, whole in folded.items() if whole.endswith(f"/{wanted}") or posixpath.splitext(whole)[0].endswith(f"/{wanted}")
             ]
             if len(alike) == 1:  # as programs of Windows write names, to which upper and lower case are the same
                 return replace(told, image=alike[0])
