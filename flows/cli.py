@@ -170,7 +170,7 @@ def init(
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Ask nothing.")] = False,
 ) -> None:
-    """Make a workspace: a folder with params.yaml, dvc.yaml and DVC's settings. Works with and without git.
+    """Make a workspace: a folder with params.yaml and dvc.yaml. Works with and without git.
 
     With --from also an entry for your data, with what was found in it; in a workspace that is there, only that.
     """
@@ -225,7 +225,7 @@ def _init_from(folder: Path, source: Path, name: str | None, labels: list[str], 
 
 @app.command(epilog=_examples("gantry add mnist", "gantry add ../my-entry.yaml"))
 def add(file: Annotated[str, typer.Argument(metavar="FILE", help="A YAML file with `generators:`, or the name of an example.")]) -> None:
-    """Check the entries of a file and add them to params.yaml, comments kept."""
+    """Check the entries of a file and add them to params.yaml. Comments are kept."""
     from tasks.scaffold import add_entries
     from tasks.workspace import current
 
@@ -263,7 +263,7 @@ def run(
         bool, typer.Option("--exit-code", help="End with 0 where the version is the champion, 20 where it was kept out, 21 where vetoed.")
     ] = False,
 ) -> None:
-    """Retrain a generator, or many: fetch, validate, train, evaluate, register, as far as needed. Goes on where it was stopped."""
+    """Retrain a generator, or many, as far as needed. Fetch, validate, train, evaluate, register; goes on where it was stopped."""
     if (name is not None and everyone) or (name is None and not everyone and not changed):
         raise ConfigError("run: name a generator, `gantry run NAME`, or say --all or --changed")
     if everyone and changed:
@@ -337,7 +337,7 @@ def _run_many(options: list[str], jobs: int | None, as_json: bool) -> None:
 
 @app.command("list", epilog=_examples("gantry list --json"))
 def list_(as_json: Json = False) -> None:
-    """Show every generator: its champion, its score, the last decision, its schedule and what it would do next."""
+    """Show every generator. Each with its champion, its score, the last decision, its schedule and what it would do next."""
     from flows.overview import overview
     from tasks import params
     from tasks.workspace import current
@@ -442,7 +442,7 @@ def sample(
         ),
     ] = None,
 ) -> None:
-    """Draw samples from a generator, or have it translate or restore pictures."""
+    """Draw samples, or have pictures translated or restored."""
     if identify is not None:
         if (count, seed, label, where, prompt, truncation, walk) != (None, None, None, None, None, None, False):
             raise ConfigError("--identify: the file says how it was drawn; leave all but --from, --input and --tile out")
@@ -656,7 +656,7 @@ def export(
     public: Annotated[bool, typer.Option("--public", help="With --push: all may see a repository that is made for it.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Write a generator for programs that have no Gantry; what was written is checked beside it."""
+    """Write a generator for programs that have no Gantry. What was written is checked beside it."""
     if (reference is None) == (source is None):
         raise ConfigError("export: name a generator, `gantry export NAME`, or a folder, `gantry export --from models/NAME`; one of the two")
     from tasks.export import check_place
@@ -710,7 +710,7 @@ def serve(
     ] = True,
     sign: Signed = False,
 ) -> None:
-    """Serve the champion over HTTP; a new champion takes its place while requests go on."""
+    """Serve the champion over HTTP. A new champion takes its place while requests go on."""
     from tasks.workspace import current
 
     with quick_imports():
@@ -736,7 +736,7 @@ def project(
     label: Annotated[str | None, typer.Option(help="The class to look in (default: all).", show_default=False)] = None,
     as_json: Json = False,
 ) -> None:
-    """Look for the latents whose samples are nearest to pictures, and say how near they come."""
+    """Look for the latents whose samples are nearest to pictures. Says how near they come."""
     if (reference is None) == (source is None):
         raise ConfigError(
             "project: name a generator, `gantry project NAME`, or a folder, `gantry project --from models/NAME`; one of the two"
@@ -770,7 +770,7 @@ def watch(
     name: Annotated[str, typer.Argument(metavar="NAME", autocompletion=_entries, help="A registered generator that was served here.")],
     as_json: Json = False,
 ) -> None:
-    """Compare what the champion draws in use with what it was promoted on; ends with 1, and a Prefect event, where they differ."""
+    """Compare what is drawn in use with what was promoted. Ends with 1, and a Prefect event, where they differ."""
     from tasks.watching import watch as look
     from tasks.workspace import current
 
@@ -803,7 +803,7 @@ def studio(
     host: Annotated[str, typer.Option(help="Any other address than loopback takes a token, in GANTRY_STUDIO_TOKEN.")] = "127.0.0.1",
     show: Annotated[bool, typer.Option("--open", help="Open it in the browser too.")] = False,
 ) -> None:
-    """Pages in the browser to look at registered generators and to play with them: draw, walk, compare versions, promote."""
+    """Look at generators in the browser, and play with them. Draw, walk, compare versions, promote."""
     from tasks.serving.run import limits_of
     from tasks.studio.run import TOKEN
     from tasks.studio.run import studio as run
@@ -867,7 +867,7 @@ def copy_registry(
     source: Annotated[str | None, typer.Option("--from", metavar="URI", help="The MLflow server to copy from.", show_default=False)] = None,
     as_json: Json = False,
 ) -> None:
-    """Copy generators between this workspace's registry and a server: versions, files, decisions, history, the champion.
+    """Copy generators between this workspace's registry and a server. With versions, files, decisions, history and the champion.
 
     A copy that was stopped goes on, and what is there already is left.
     """
@@ -908,7 +908,7 @@ def show(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show an entry's networks layer by layer, as table and chart: what each gives for one sample, its parameters, its multiply-adds."""
+    """Show an entry's networks layer by layer. As table and chart: what each gives for one sample, its parameters, its multiply-adds."""
     from flows.network_chart import ORDER, chart, drawing_to, heading
     from gan_core.data.dataset import Dataset
     from gan_core.layers import layers
@@ -948,7 +948,7 @@ def report(
     show: Annotated[bool, typer.Option("--open", help="Open it in the browser too.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Say where the page about the last decision is: pictures side by side, scores, curves, data, lineage."""
+    """Say where the page about the last decision is. It has pictures side by side, scores, curves, data, lineage."""
     from tasks.report.place import CARD, page_of
     from tasks.workspace import current
 
@@ -976,7 +976,7 @@ def explain(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Say what a score is, its range, which way it gets better and its paper; or what a key of params.yaml does and takes."""
+    """Say what a score is, or what a key of params.yaml does. A score's range, which way it gets better and its paper; what a key takes."""
     if metric is not None and ("." in metric or metric in ("schedule", "timezone")):
         _explain_key(metric, as_json)
         return
@@ -1050,7 +1050,7 @@ def lineage(
     reference: Reference,
     as_json: Json = False,
 ) -> None:
-    """Show where a version came from: its data, parameters, training, code and features."""
+    """Show where a version came from. Its data, parameters, training, code and features."""
     from tasks.records.lineage import lineage as lineage_of
     from tasks.workspace import current
 
@@ -1078,7 +1078,7 @@ def reproduce(
     reference: Reference,
     as_json: Json = False,
 ) -> None:
-    """Train a version again from its data and parameters, aside, and compare the weights; ends with 1 where they differ."""
+    """Train a version again, aside, and compare the weights. From its data and parameters; ends with 1 where they differ."""
     from tasks.trials.reproduce import reproduce as make_again
     from tasks.workspace import current
 
@@ -1098,7 +1098,7 @@ def reproduce(
 def schedule(
     port: Annotated[int, typer.Option(min=1, max=65_535, help="Of the server that is started where PREFECT_API_URL is not set.")] = 4200,
 ) -> None:
-    """Retrain every entry that has a `schedule` at its times, until Ctrl-C; with Prefect's page to watch it."""
+    """Retrain every entry that has a `schedule` at its times. Until Ctrl-C; with Prefect's page to watch it."""
     from flows.schedule import serve
     from tasks.workspace import current
 
@@ -1186,7 +1186,7 @@ def backfill(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Train an entry, as it is now, on each data set that it had before, and score all on the present one. Registers nothing."""
+    """Train an entry on each data set that it had before. As it is now, and all are scored on the present one. Registers nothing."""
     from flows.backfill import backfill as fill
     from tasks.workspace import current
 
@@ -1221,7 +1221,7 @@ def clean(
     yes: Annotated[bool, typer.Option("--yes", help="Remove it; otherwise it is only shown.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Show what is no longer needed: old training states, versions, runs, and DVC's cache of them; with --yes, remove it."""
+    """Show what is no longer needed; with --yes, remove it. Old training states, versions, runs, and DVC's cache of them."""
     from tasks.clean import examined
     from tasks.fetch import size_in_words
     from tasks.workspace import current
@@ -1251,7 +1251,7 @@ def clean(
 
 @app.command(epilog=_examples("gantry upgrade"))
 def upgrade() -> None:
-    """Bring dvc.yaml and DVC's settings of a workspace that an earlier Gantry made up to date. Nothing is run again for it."""
+    """Bring a workspace that an earlier Gantry made up to date. Its dvc.yaml and DVC's settings; nothing is run again for it."""
     from tasks.upgrade import upgrade as bring_up_to_date
     from tasks.workspace import current
 
@@ -1264,7 +1264,7 @@ def upgrade() -> None:
 
 @app.command(epilog=_examples("gantry doctor --json"))
 def doctor(as_json: Json = False) -> None:
-    """Look at packages, machine, workspace, registry and servers; ends with 1 where something is broken."""
+    """Look at packages, machine, workspace, registry and servers. Ends with 1 where something is broken."""
     from flows.doctor import examine
     from tasks.workspace import current
 
@@ -1287,7 +1287,7 @@ def up(
     prefect_port: Annotated[int, typer.Option(min=1, max=65_535, help="Of Prefect's server.")] = 4200,
     mlflow_port: Annotated[int, typer.Option(min=1, max=65_535, help="Of MLflow's server.")] = 5000,
 ) -> None:
-    """Start this workspace's own Prefect and MLflow servers with their pages, on 127.0.0.1; `gantry down` ends them."""
+    """Start this workspace's own Prefect and MLflow servers. With their pages, on 127.0.0.1; `gantry down` ends them."""
     from flows.up import up as start
     from tasks.workspace import current
 
@@ -1317,7 +1317,7 @@ def deploy(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Make Prefect's deployments those of params.yaml, for workers: schedules, limits, triggers, and what watches over the runs."""
+    """Make Prefect's deployments those of params.yaml. For workers: schedules, limits, triggers, and what watches over the runs."""
     from flows.server import connected
     from tasks.workspace import current
 

@@ -52,16 +52,19 @@ def test_every_command_has_help_with_an_example(command: str, tmp_path: Path) ->
     assert "Example" in shown.stdout
 
 
-def test_help_loads_nothing_heavy() -> None:
+def test_help_loads_nothing_heavy_and_tells_each_command_in_a_line_of_a_narrow_terminal() -> None:
     code = (
         "import sys; from flows.cli import app\n"
         "try: app(['--help'])\n"
         "except SystemExit: pass\n"
         "print(sorted({'torch', 'mlflow', 'prefect', 'dvc', 'pandas', 'pydantic', 'numpy', 'rich.table'} & set(sys.modules)))"
     )
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=clean_environment()).stdout
+    out = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**clean_environment(), "COLUMNS": "80"}
+    ).stdout
     assert out.splitlines()[-1] == "[]"
     assert all(f"  {command.split()[0]} " in out for command in COMMANDS)
+    assert "..." not in out.partition("Commands:")[2]
 
 
 def test_a_metric_is_explained_with_range_direction_and_paper(tmp_path: Path) -> None:
