@@ -492,6 +492,14 @@ def test_a_browser_clicks_through_it_and_asks_nobody_else(client: httpx.Client, 
                 places.append(inside.evaluate("camera.position.toArray()"))
                 page.keyboard.press(key)
             places.append(inside.evaluate("camera.position.toArray()"))
+            touches = page.context.new_cdp_session(page)
+            for fingers in ([[100, 140, 180, 220]], [[150, 145, 140, 135], [210, 215, 220, 225]]):  # one turns it, two enlarge it
+                for step, kind in enumerate(["touchStart", "touchMove", "touchMove", "touchMove", "touchEnd"]):
+                    at = [{"x": box["x"] + to[step], "y": box["y"] + 100, "id": i} for i, to in enumerate(fingers) if step < len(to)]
+                    touches.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": at})
+                page.wait_for_timeout(100)
+                places.append(inside.evaluate("camera.position.toArray()"))
+            assert box["width"] == pytest.approx(box["height"])  # or a narrow window cuts it off
             far = [np.linalg.norm(np.subtract(one, other)) for one, other in pairwise(places)]
             assert min(far) > 1
         page.goto(f"{client.base_url}/g/words")
