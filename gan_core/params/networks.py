@@ -351,9 +351,13 @@ class _TranslatorParams(NetworkParams):
     """Residual blocks. None: 9 from 256 pixels on, 6 below."""
     normalization: Literal["none", "instance"] = "instance"
     """Instance takes the mean of each feature of an image away, and so much of its colour; where colour has to stay, none keeps it."""
-    skip: bool = False
+    skip: bool | Literal["masked"] = False
     """Add what the network makes to the image that it was given, which the paper does not: it starts near the identity, and a budget of a
-    few thousand images goes into what has to change."""
+    few thousand images goes into what has to change. `masked`: of that as much at each pixel as a mask says, so that what need not change
+    stays as it is (attention mask: GANimation, Pumarola et al., 2018). The mask is drawn of the image alone, whatever the label."""
+    pixelwise: bool = False
+    """All convolutions see one pixel, but those that halve and double the side. With `downsamplings: 0` what becomes of a pixel depends on
+    its own colour alone, so that colours are translated, and shapes and edges stay."""
 
     def with_blocks(self, side: int) -> Self:
         """With the number of blocks for images whose shorter side has `side` pixels, where it was left open."""

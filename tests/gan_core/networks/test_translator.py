@@ -9,11 +9,12 @@ import torch
 from torch import nn
 
 from gan_core.errors import ConfigError
+from gan_core.kinds.attributes import Attributed
 from gan_core.kinds.unpaired import Unpaired
 from gan_core.networks import build_generator
 from gan_core.networks.patch import PatchDiscriminator
-from gan_core.networks.translator import RoundTrip, Translator, TranslatorBlock
-from gan_core.params.networks import TranslatorParams
+from gan_core.networks.translator import LabelledTranslator, RoundTrip, Translator, TranslatorBlock
+from gan_core.params.networks import LabelledTranslatorParams, TranslatorParams
 
 
 def params(**changes: Any) -> TranslatorParams:
@@ -79,6 +80,73 @@ def test_without_normalisation_blocks_begin_as_the_identity_and_colours_are_kept
     assert (network.layers(dark) - network.layers(light)).abs().mean() > 0.01
     normalised = translator(downsamplings=0)
     assert torch.allclose(normalised.layers(dark), normalised.layers(light), atol=1e-5)
+
+
+def by_label(**changes: Any) -> LabelledTranslator:
+    """With weights far from where they begin, so that nothing is a copy yet."""
+    torch.manual_seed(0)
+    options = LabelledTranslatorParams(**{"width": 4, "downsamplings": 0, "blocks": 1, "normalization": "none", **changes})
+    network = LabelledTranslator(options, Attributed((3, 24, 24), inputs=(3, 24, 24), classes=("red", "green", "blue")))
+    with torch.no_grad():
+        for weight in network.parameters():
+            weight.add_(torch.randn(weight.shape) * 0.2)
+    return network
+
+
+def test_a_mask_says_whatever_the_label_how_much_is_added_at_each_pixel() -> None:
+    network = by_label(skip="masked")
+    assert network.mask is not None
+    images, labels = torch.rand(2, 3, 24, 24) * 2 - 1, torch.tensor([0, 1])
+    with torch.no_grad():
+        mask, made = network.mask(images), network(images, labels)
+        assert mask.shape == (2, 1, 24, 24)
+        assert ((mask > 0) & (mask < 1)).all()
+        assert mask.std() > 0.01
+        drawn = network.layers(images, network.embedding(labels))  # type: ignore[misc]
+        torch.testing.assert_close(made, images + mask * drawn)
+        assert (network(images, labels.flip(0)) - made).abs().max() > 0.01
+        nn.init.constant_(network.mask[-2].bias, -1e4)
+        assert torch.equal(network(images, labels), images)
+
+
+def test_a_mask_begins_open_and_the_translation_near_the_identity() -> None:
+    network = translator(normalization="none", skip="masked", downsamplings=0)
+    assert network.mask is not None
+    images = torch.rand(4, 3, 16, 16) * 2 - 1
+    assert network.mask(images).min() > 0.5
+    assert 0 < (network(images) - images).abs().mean() < 0.3
+
+
+@pytest.mark.parametrize("skip", [True, "masked"])
+def test_pixelwise_is_a_map_of_colours(skip: bool | str) -> None:
+    network = by_label(skip=skip, pixelwise=True)
+    images, labels, order = torch.rand(2, 3, 24, 24) * 2 - 1, torch.tensor([0, 1]), torch.randperm(24 * 24)
+
+    def shuffled(those: torch.Tensor) -> torch.Tensor:
+        return those.flatten(2)[:, :, order].unflatten(2, (24, 24))
+
+    torch.testing.assert_close(network(shuffled(images), labels), shuffled(network(images, labels)))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"skip": "masked"},
+        {"skip": "masked", "blocks": 0},
+        {"pixelwise": True, "skip": "masked"},
+        {"pixelwise": True, "downsamplings": 1},
+    ],
+)
+def test_a_pixel_depends_on_those_as_far_as_it_says_and_no_further(changes: dict[str, Any]) -> None:
+    network = by_label(**changes)
+    images = (torch.rand(1, 3, 48, 48) * 2 - 1).requires_grad_(True)
+    network(images, torch.tensor([1]))[0, :, 24, 24].sum().backward()
+    assert images.grad is not None
+    rows, columns = images.grad[0].abs().sum(0).nonzero(as_tuple=True)
+    far = max(int((places - 24).abs().max()) for places in (rows, columns))
+    assert far <= network.reach
+    assert changes.get("downsamplings") or far == network.reach
 
 
 def test_every_weight_has_a_gradient() -> None:
