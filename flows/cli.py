@@ -147,7 +147,13 @@ def _options(
     pass
 
 
-@app.command(epilog=_examples("gantry init my-workspace", "gantry init my-workspace --from clients.csv --label churned --yes"))
+@app.command(
+    epilog=_examples(
+        "gantry init my-workspace",
+        "gantry init my-workspace --from clients.csv --label churned --yes",
+        "gantry init --from customers.csv --from orders.csv",
+    )
+)
 def init(
     folder: Annotated[
         Path | None,
@@ -155,12 +161,13 @@ def init(
             metavar="DIR", help="A new folder, or one without params.yaml and dvc.yaml (with --from: the one here).", show_default=False
         ),
     ] = None,
-    source: Annotated[
-        Path | None,
+    sources: Annotated[
+        list[Path] | None,
         typer.Option(
             "--from",
             metavar="FILE",
-            help="A table, a text, arrays of images, or a folder or archive of pictures, sounds, volumes, clips, for an entry.",
+            help="A table, a text, arrays of images, or a folder or archive of pictures, sounds, volumes, clips, for an entry; twice, two "
+            "tables with a key.",
             show_default=False,
         ),
     ] = None,
@@ -176,8 +183,10 @@ def init(
     """
     from tasks.scaffold import init_workspace
 
-    if source is not None:
-        _init_from(folder or Path(), source, name, label or [], ask=not yes and sys.stdin.isatty())
+    if sources:
+        if len(sources) > 2:
+            raise ConfigError("init: --from names one thing, or two tables with a key; more tables are not drawn together")
+        _init_from(folder or Path(), sources[0], name, label or [], not yes and sys.stdin.isatty(), *sources[1:])
         return
     if (name, label or [], yes) != (None, [], False):
         raise ConfigError("init: --name, --label and --yes are for --from; say which data the entry is about")
@@ -187,7 +196,7 @@ def init(
     typer.echo(f"{folder} is a workspace; next: cd {folder} && gantry run digits")
 
 
-def _init_from(folder: Path, source: Path, name: str | None, labels: list[str], ask: bool) -> None:
+def _init_from(folder: Path, source: Path, name: str | None, labels: list[str], ask: bool, second: Path | None = None) -> None:
     from tasks import params
     from tasks.entry_from_data import draft
     from tasks.scaffold import add_text, init_workspace
@@ -195,7 +204,7 @@ def _init_from(folder: Path, source: Path, name: str | None, labels: list[str], 
 
     workspace = Workspace(folder)
     is_new = not (folder / "params.yaml").exists()
-    found = draft(workspace, source, name, labels)
+    found = draft(workspace, source, name, labels, second)
     for note in found.said:
         typer.echo(f"note: {note}")
     if ask:
@@ -205,16 +214,16 @@ def _init_from(folder: Path, source: Path, name: str | None, labels: list[str], 
             labels = [named] if named else []
         if name is None:
             name = typer.prompt("name of the generator", default=found.name)
-        found = draft(workspace, source, name, labels)
+        found = draft(workspace, source, name, labels, second)
         typer.echo(found.text)
         typer.confirm(f"write it to {folder / 'params.yaml'}", default=True, abort=True)
     if not is_new and found.name in params.read(workspace.root).entries:
         raise ConfigError(f"{folder / 'params.yaml'}: has a generator {found.name!r} already; name the new one with --name")
     if is_new:
         init_workspace(folder)
-    add_text(workspace, found.text, str(source))
+    add_text(workspace, found.text, str(source), {found.name: found.entry})
     typer.echo(f"added {found.name} to {folder / 'params.yaml'}; next:")
-    by_heart = params.parse_text(found.text, where=str(source))[found.name].train.learns_by_heart
+    by_heart = found.entry.train.learns_by_heart
     run = f"gantry run {found.name}{'' if by_heart else ' --budget 20m'}"
     typer.echo(f"  {'' if folder == Path() else f'cd {shlex.quote(str(folder))} && '}{run}")
     so_long = "it trains for all that the entry's train.images says, and its first lines say how long that takes here"

@@ -14,8 +14,8 @@ from gan_core.errors import ConfigError, DataError
 from gan_core.params.common import common_halvings
 from gan_core.params.tabular import TIMES
 from tasks import kinds, params
-from tasks.addresses import ARRAY_SUFFIXES, LINE_SUFFIXES, TORCHVISION, is_archive_name
-from tasks.params import DataParams, ValidateParams
+from tasks.addresses import ARRAY_SUFFIXES, LINE_SUFFIXES, TORCHVISION, is_archive_name, table_suffix
+from tasks.params import ChildrenParams, DataParams, Entry, ValidateParams
 from tasks.sources import open_source
 from tasks.sources.raw import safe_path
 from tasks.validation.column_kinds import INVENTED, as_yaml
@@ -24,12 +24,16 @@ from tasks.validation.heads import keys_of_arrays, sides_of
 from tasks.workspace import Workspace
 
 if TYPE_CHECKING:
+    from gan_core.rules import Rule
     from tasks.sources.source import SourceFile
     from tasks.validation.columns_shown import FoundColumn
+    from tasks.validation.table_files import Cells
+    from tasks.validation.tables import TableRow, TableRows
 
 TABLE_BUDGET, VALUES_BUDGET = 300_000, 1_000_000
 """Rows that training looks at: in a game, and at most by likelihood, which takes less than half of the time a row."""
 PICTURE_BUDGET = 200_000
+_LOOKS = "rows that training looks at, repeats included"
 _PICTURES = ("recipe: gan", f"images: {PICTURE_BUDGET:_}  # pictures that training looks at, repeats included")
 """The lines of a training of pictures."""
 _LARGEST_OWN = 32
@@ -54,48 +58,54 @@ class Draft:
     name: str
     text: str
     """Of a YAML file with this entry alone."""
+    entry: Entry
+    """The same, read."""
     said: tuple[str, ...]
     """What was found in the data: a note each, some of several lines."""
     labels: tuple[str, ...] = ()
     """Columns of a table that rows could be drawn by."""
 
 
-def draft(workspace: Workspace, path: Path, name: str | None = None, labels: Sequence[str] = ()) -> Draft:
+def draft(workspace: Workspace, path: Path, name: str | None = None, labels: Sequence[str] = (), second: Path | None = None) -> Draft:
     """Look at a table, a text, arrays of images, or a folder or archive of pictures, sounds, volumes, clips or texts, and write an entry
     for it.
 
-    A table of which nothing could be learned but a column of sentences is a text.
+    A table of which nothing could be learned but a column of sentences is a text. A folder of two tables and nothing else is as two tables
+    that are named.
 
     Args:
         workspace: where the entry is to stand; what lies in it is named relative to it.
         path: of the file or folder.
         name: of the entry; None: as the file or folder is called.
         labels: the columns of a table that rows are drawn by.
+        second: another table, one of which belongs to the other by a key, whichever that is.
 
     Raises:
         ConfigError: no name can be made of the path's, or a label is asked of pictures.
-        DataError: it cannot be used; says why.
+        DataError: it cannot be used, or two tables have no key; says why.
     """
-    if not path.exists():
-        raise DataError(f"--from: {path} is not there")
-    name = _name_of(path) if name is None else name
-    if not params.NAME.fullmatch(name):
+    for one in (path, *([second] if second is not None else [])):
+        if not one.exists():
+            raise DataError(f"--from: {one} is not there")
+    if name is not None and not params.NAME.fullmatch(name):
         raise ConfigError(f"--name {name[:80]}: a name has 1 to 63 of a-z, 0-9, - and _, and starts with a letter or digit")
+    if second is not None:
+        return _of_two_tables(workspace, (path, second), name, labels)
+    name = name or _name_of(path)
     if (arrays := _arrays_in(path)) is not None:
-        found = _of_arrays(workspace, arrays, path, name, labels)
-    elif path.is_dir() or is_archive_name(path.name):
-        found = _of_folder(workspace, path, name, labels)
-    elif path.name.lower().endswith(LINE_SUFFIXES):
-        found = _of_text(workspace, path, name, labels)
-    else:
-        try:
-            found = _of_table(workspace, path, name, labels)
-        except DataError:
-            if sum(_sentences_in(path)) != 1:
-                raise
-            found = _of_text(workspace, path, name, labels)
-    params.parse_text(found.text, where=str(path))  # what is written is right, or this says what is not
-    return found
+        return _of_arrays(workspace, arrays, path, name, labels)
+    if (two := _two_tables_in(path)) is not None:
+        return _of_two_tables(workspace, two, name, labels)
+    if path.is_dir() or is_archive_name(path.name):
+        return _of_folder(workspace, path, name, labels)
+    if path.name.lower().endswith(LINE_SUFFIXES):
+        return _of_text(workspace, path, name, labels)
+    try:
+        return _of_table(workspace, path, name, labels)
+    except DataError:
+        if sum(_sentences_in(path)) != 1:
+            raise
+        return _of_text(workspace, path, name, labels)
 
 
 def _name_of(path: Path) -> str:
@@ -113,60 +123,167 @@ def _place_of(workspace: Workspace, path: Path) -> str:
 
 
 def _of_table(workspace: Workspace, path: Path, name: str, labels: Sequence[str]) -> Draft:
-    from tasks.validation.table_files import read_table
-    from tasks.validation.table_rules import as_lines
     from tasks.validation.tables import inspect_table
 
-    data = DataParams(source=f"table://{_place_of(workspace, path)}", label=tuple(labels) or None)
-    (file,) = open_source(workspace, data).look()
-    with file.open() as opened:
-        rows, _, read = inspect_table(read_table(opened.read(), path.name), data, path.name)
+    data = DataParams(source=_address(workspace, path), label=tuple(labels) or None)
+    rows, _, read = inspect_table(_cells_of(workspace, path), data, path.name)
     table = replace(read, found=tuple(one.as_written for one in read.found))
-    faults = [row.reason for row in rows if row.reason is not None]
-    good = len(rows) - len(faults)
-    lines = [f"source: {as_yaml(data.source)}"]
-    if labels:
-        shown = as_yaml(labels[0]) if len(labels) == 1 else f"[{', '.join(map(as_yaml, labels))}]"
-        drawn_by = [one for one in table.found if one.needs_no_kind]
-        why = "what others tell of it is scored" if not drawn_by else f"rows are drawn by {'it' if len(labels) == 1 else 'them'}"
-        remarks = "; ".join(_remark(one) for one in table.found if one.is_label)
-        lines.append(f"label: {shown}  # {why}: {remarks}")
-    if good < _FEW_ROWS:
-        lines.append(f"holdout: 0.3  # more than the usual tenth, since there are {good:,} rows")
-    columns = [one for one in table.found if one.name and not one.needs_no_kind]
-    widest = min(max(len(one.yaml) for one in columns), 40)
-    lines += ["columns:", *(f"  {one.yaml.ljust(widest)}  # {_remark(one)}" for one in columns)]
-    if table.suggested:
-        lines.append("rules:  # what holds in every row, and so in every generated one; rows that come to break it go to quarantine")
-        lines += [f"  {line}" for line in as_lines(table.suggested)]
+    good = sum(row.reason is None for row in rows)
+    columns = _learned(table.found)
     said = [*table.read_as(path.name)]
     for at, one in zip(_sentences_in(path), table.found, strict=False):
         if at and one.kind.kind not in INVENTED:
             said.append(f"{one.name} holds sentences; for a generator of them write source: text://... and text: {as_yaml(one.name)}")
-    if table.suggested:
-        said.append(f"every row keeps what now stands in the entry as rules: {'; '.join(map(str, table.suggested))}")
-    if faults:
-        said.append(f"{len(faults):,} of {len(rows):,} rows go to quarantine, the first since {faults[0]}")
-    offered = tuple(one.name for one in columns if one.kind.kind in ("category", "boolean") and 1 < one.values <= _MOST_SUGGESTED)
+    return _drafted(
+        f"{safe_path(path.name)}: {len(rows):,} rows, {len(table.found):,} columns, as they were found.",
+        name,
+        [*_about_rows(data, labels, table, good), *_columns_of(columns), *_rules_of(table.suggested)],
+        [*_of_rows(good, columns), *_balance(rows)],
+        [*said, *_held(table.suggested), *_set_apart(rows)],
+        _offered(columns),
+    )
+
+
+def _of_two_tables(workspace: Workspace, paths: tuple[Path, Path], name: str | None, labels: Sequence[str]) -> Draft:
+    """Of a table and of another whose rows belong to its rows, in whichever order they are named."""
+    from tasks.validation.families import inspect_families
+    from tasks.validation.keys_found import found_keys, rules_of_both
+
+    cells = [_cells_of(workspace, path) for path in paths]
+    key, *others = found_keys(cells, [path.name for path in paths], DataParams(source=_address(workspace, paths[0])).missing)
+    path, below = paths[key.first], paths[1 - key.first]
+    children = ChildrenParams(source=_address(workspace, below), key=key.foreign)
+    is_more = key.most > children.most
+    children = children.model_copy(update={"most": max(key.most, children.most)})
+    data = DataParams(source=_address(workspace, path), label=tuple(labels) or None, key=key.key, children=children)
+    families = inspect_families(cells[key.first], cells[1 - key.first], data)
+    table, second = (replace(one, found=tuple(each.as_written for each in one.found)) for one in (families.table, families.second))
+    rows, good = families.parents, len(table.values)
+    columns, of_children = _learned(table.found), _learned(second.found)
+    rules = (*table.suggested, *rules_of_both(table))
+    dates = [one for one in of_children if one.kind.kind == "date" and not one.missing]
+    holds = f"{safe_path(key.key)} of {path.name} in every row"
+    how_many = f"of its {key.rows:,} rows {key.with_children:,} have some, {key.most:,} at most"
+    lines = [
+        *_about_rows(data, labels, table, good),
+        f"key: {as_yaml(key.key)}  # names each row; new ones are drawn",
+        *_columns_of(columns),
+        "children:",
+        f"  source: {as_yaml(children.source)}",
+        f"  key: {as_yaml(key.foreign)}  # {holds}; {how_many}",
+        *([f"  most: {key.most}  # that a row may have"] if is_more else []),
+        *(f"  {line}" for line in _columns_of(of_children)),
+        *([f"  order: {as_yaml(dates[0].name)}  # of a row's children, in the data and as they are drawn"] if len(dates) == 1 else []),
+        *_rules_of(rules),
+    ]
+    said = [f"{below.name} belongs to {path.name}: its {safe_path(key.foreign)} holds {holds}; {how_many}"]
+    said += [
+        f"it might as well be {safe_path(one.foreign)} of {paths[1 - one.first].name} and {safe_path(one.key)} of {paths[one.first].name}"
+        for one in others
+        if one.rank[:2] == key.rank[:2]
+    ]
+    return _drafted(
+        f"{safe_path(path.name)}: {len(rows):,} rows, {len(table.found):,} columns; {safe_path(below.name)}: "
+        f"{len(cells[1 - key.first].rows):,} rows, {len(second.found):,} columns, as they were found.",
+        name or _name_of(path),
+        lines,
+        [*_by_value(good), *_balance(rows)],
+        [*said, *table.read_as(path.name), *second.read_as(below.name), *_held(rules), *_set_apart([*rows, *families.orphans.values()])],
+        _offered(columns),
+    )
+
+
+def _two_tables_in(path: Path) -> tuple[Path, Path] | None:
+    """The two tables that a folder holds, and nothing else."""
+    if not path.is_dir():
+        return None
+    files = sorted(one for one in path.iterdir() if not one.name.startswith("."))
+    if len(files) != 2 or not all(one.is_file() and table_suffix(one.name) for one in files):
+        return None
+    return files[0], files[1]
+
+
+def _address(workspace: Workspace, path: Path) -> str:
+    return f"table://{_place_of(workspace, path)}"
+
+
+def _cells_of(workspace: Workspace, path: Path) -> Cells:
+    from tasks.validation.table_files import read_table
+
+    (file,) = open_source(workspace, DataParams(source=_address(workspace, path))).look()
+    with file.open() as opened:
+        return read_table(opened.read(), path.name)
+
+
+def _learned(found: Sequence[FoundColumn]) -> list[FoundColumn]:
+    """The columns whose kind an entry says."""
+    return [one for one in found if one.name and not one.needs_no_kind]
+
+
+def _about_rows(data: DataParams, labels: Sequence[str], table: TableRows, good: int) -> Iterator[str]:
+    """Where they are, what they are drawn by, and how many are held out, as lines of an entry."""
+    yield f"source: {as_yaml(data.source)}"
+    if labels:
+        shown = as_yaml(labels[0]) if len(labels) == 1 else f"[{', '.join(map(as_yaml, labels))}]"
+        drawn_by = [one for one in table.found if one.is_label and one.needs_no_kind]
+        why = "what others tell of it is scored" if not drawn_by else f"rows are drawn by {'it' if len(labels) == 1 else 'them'}"
+        remarks = "; ".join(_remark(one) for one in table.found if one.is_label)
+        yield f"label: {shown}  # {why}: {remarks}"
+    if good < _FEW_ROWS:
+        yield f"holdout: 0.3  # more than the usual tenth, since there are {good:,} rows"
+
+
+def _columns_of(columns: Sequence[FoundColumn]) -> Iterator[str]:
+    if columns:
+        widest = min(max(len(one.yaml) for one in columns), 40)
+        yield "columns:"
+        yield from (f"  {one.yaml.ljust(widest)}  # {_remark(one)}" for one in columns)
+
+
+def _rules_of(rules: Sequence[Rule]) -> Iterator[str]:
+    from tasks.validation.table_rules import as_lines
+
+    if rules:
+        yield "rules:  # what holds in every row, and so in every generated one; rows that come to break it go to quarantine"
+        yield from (f"  {line}" for line in as_lines(rules))
+
+
+def _held(rules: Sequence[Rule]) -> Iterator[str]:
+    if rules:
+        yield f"every row keeps what now stands in the entry as rules: {'; '.join(map(str, rules))}"
+
+
+def _set_apart(rows: Sequence[TableRow]) -> Iterator[str]:
+    """How many cannot be used."""
+    if faults := [row.reason for row in rows if row.reason is not None]:
+        yield f"{len(faults):,} of {len(rows):,} rows go to quarantine, the first since {faults[0]}"
+
+
+def _offered(columns: Sequence[FoundColumn]) -> tuple[str, ...]:
+    return tuple(one.name for one in columns if one.kind.kind in ("category", "boolean") and 1 < one.values <= _MOST_SUGGESTED)
+
+
+def _balance(rows: Sequence[TableRow]) -> Iterator[str]:
     of_classes = Counter(row.label for row in rows if row.label is not None)
-    balance = []
     if of_classes and (rarest := min(of_classes.values())) * _RARE <= max(of_classes.values()):
-        balance.append(f"balance: 0.5  # the rarest class has {rarest:,} rows: they are shown more often, and drawn as often as they are")
-    title = f"{safe_path(path.name)}: {len(rows):,} rows, {len(table.found):,} columns, as they were found."
-    return Draft(name, _written(title, name, lines, [*_of_rows(good, columns), *balance]), tuple(said), offered)
+        yield f"balance: 0.5  # the rarest class has {rarest:,} rows: they are shown more often, and drawn as often as they are"
 
 
 def _of_rows(count: int, columns: Sequence[FoundColumn]) -> list[str]:
     """The training of a table with so many rows that can be used, as lines of an entry."""
-    looks = "rows that training looks at, repeats included"
     encoded = sum(one.values or _NUMBER_WIDTH for one in columns)
-    if count < _FEW_ROWS or len(columns) * encoded > _WIDEST:
-        return ["recipe: tabular", f"images: {TABLE_BUDGET:_}  # {looks}; more make a better generator, and take longer"]
+    if count >= _FEW_ROWS and len(columns) * encoded <= _WIDEST:
+        return [*_by_value(count, "; without, it plays a game")]
+    return ["recipe: tabular", f"images: {TABLE_BUDGET:_}  # {_LOOKS}; more make a better generator, and take longer"]
+
+
+def _by_value(count: int, else_: str = "") -> list[str]:
+    """A training by likelihood."""
     return [
         "recipe: tabular",
-        f"images: {min(TIMES * count, VALUES_BUDGET):_}  # {looks}; more than {TIMES} times each, and they are learned by heart",
+        f"images: {min(TIMES * count, VALUES_BUDGET):_}  # {_LOOKS}; more than {TIMES} times each, and they are learned by heart",
         "batch: 500",
-        "generator: {network: autoregressive}  # draws value by value, and learns by the likelihood of rows; without, it plays a game",
+        f"generator: {{network: autoregressive}}  # draws value by value, and learns by the likelihood of rows{else_}",
     ]
 
 
@@ -192,7 +309,7 @@ def _of_text(workspace: Workspace, path: Path, name: str, labels: Sequence[str])
     if faults := [one.reason for one in read.texts if one.reason is not None]:
         said.append(f"{len(faults):,} of {len(read.texts):,} sentences go to quarantine, the first: {faults[0]}")
     counted = f"{len(good):,} sentences"
-    return Draft(name, _written(f"{safe_path(path.name)}: {counted}.", name, lines, _train_of("coco-captions")), (*said, counted))
+    return _drafted(f"{safe_path(path.name)}: {counted}.", name, lines, _train_of("coco-captions"), [*said, counted])
 
 
 def _of_words(texts: Sequence[str]) -> list[str]:
@@ -253,11 +370,11 @@ def _of_folder(workspace: Workspace, path: Path, name: str, labels: Sequence[str
         train.insert(1, f"condition: label  # the folders are classes: {_first(found.classes)}")
     if found.layout != "images":
         said.append(f"layout {found.layout}: {found.why}")
-    wanted = params.parse_text(text := _written(f"{safe_path(path.name)}: {counted}.", name, lines, train), where=str(path))[name].data
-    source = open_source(workspace, wanted)
+    written = _drafted(f"{safe_path(path.name)}: {counted}.", name, lines, train)
+    source = open_source(workspace, written.entry.data)
     source.look()  # as fetch will: what it refuses is refused here
-    said += [*found.notes, *source.notes, *_unusable(found.files, wanted, path, noun), *_too_few(count, noun)]
-    return Draft(name, text, (*said, counted))
+    said += [*found.notes, *source.notes, *_unusable(found.files, written.entry.data, path, noun), *_too_few(count, noun)]
+    return replace(written, said=(*said, counted))
 
 
 def _unusable(files: Sequence[SourceFile], data: DataParams, path: Path, called: str) -> Iterator[str]:
@@ -330,10 +447,10 @@ def _of_arrays(workspace: Workspace, arrays: Path, path: Path, name: str, labels
         else:
             lines.append(f"labels: none  # {first.labels.name} holds {len(found):,} different ones; folders takes them as classes")
     counted = f"{count:,} images"
-    text = _written(f"{safe_path(path.name)}: {counted}.", name, lines, train)
-    open_source(workspace, params.parse_text(text, where=str(path))[name].data).look()  # as fetch will: what it refuses is refused here
     said.append(f"images: {', '.join(f'{one.images.name} {one.images.shape}' for one in source.found)}")
-    return Draft(name, text, (*said, counted))
+    written = _drafted(f"{safe_path(path.name)}: {counted}.", name, lines, train, [*said, counted])
+    open_source(workspace, written.entry.data).look()  # as fetch will: what it refuses is refused here
+    return written
 
 
 def _sentences_of(files: Sequence[SourceFile]) -> list[str]:
@@ -377,7 +494,11 @@ def _remark(one: FoundColumn) -> str:
     return f"{one.remark}{missing}"
 
 
-def _written(title: str, name: str, data: list[str], train: list[str]) -> str:
+def _drafted(
+    title: str, name: str, data: Sequence[str], train: Sequence[str], said: Sequence[str] = (), labels: tuple[str, ...] = ()
+) -> Draft:
+    """Of the lines of an entry; what is written is right, or this says what is not."""
     sections = [f"  {as_yaml(name)}:", "    data:", *(f"      {line}" for line in data), "    validate: {}"]
     sections += ["    train:", *(f"      {line}" for line in train), "    evaluate: {}", "    register: {}"]
-    return "\n".join(["generators:", f"  # {title}", *sections]) + "\n"
+    text = "\n".join(["generators:", f"  # {title}", *sections]) + "\n"
+    return Draft(name, text, params.parse_text(text, where=f"the entry for {name}")[name], tuple(said), labels)

@@ -87,11 +87,11 @@ def add_entries(workspace: Workspace, file: str | Path) -> list[str]:
     return add_text(workspace, _text(path), str(path))
 
 
-def add_text(workspace: Workspace, addition: str, path: str) -> list[str]:
-    """As `add_entries`, from a file's text; messages call it `path`."""
+def add_text(workspace: Workspace, addition: str, path: str, entries: Mapping[str, params.Entry] | None = None) -> list[str]:
+    """As `add_entries`, from a file's text; messages call it `path`, and `entries` are what it holds, where that is known."""
     target = workspace.root / "params.yaml"
     present = params.load(workspace.root)
-    new = params.parse_text(addition, where=path)
+    new = params.parse_text(addition, where=path) if entries is None else entries
     if not new:
         raise ConfigError(f"{path}: holds no entry below generators")
     for name in new:

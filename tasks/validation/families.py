@@ -62,7 +62,7 @@ class _Side:
             hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(map(safe_path, self.cells.names[:_SHOWN]))}"
             raise DataError(f"{self.named_by}: {self.path} has no column {self.key!r}; {hint}")
         at = self.cells.names.index(self.key)
-        return [None if isinstance(row, str) else _as_text(cell_of(row[at]), missing) for row in self.cells.rows]
+        return [None if isinstance(row, str) else as_text(cell_of(row[at]), missing) for row in self.cells.rows]
 
 
 def inspect_families(first: Cells, second: Cells, data: DataParams) -> Families:
@@ -275,7 +275,7 @@ def _with_gaps(column: Column, values: NDArray[np.float64]) -> Column:
     return column if has_gaps else replace(column, categories=tuple(text for text in column.categories if text != GAP))
 
 
-def _as_text(cell: Any, missing: Collection[str]) -> str | None:
+def as_text(cell: Any, missing: Collection[str]) -> str | None:
     """A key as both tables have it, however they are kept: 7 and 7.0 are 7."""
     if is_missing(cell, missing):
         return None

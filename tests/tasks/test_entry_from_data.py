@@ -89,6 +89,61 @@ def test_rules_that_hold_in_every_row_stand_in_it_and_few_are_not_none(place: Wo
     assert [str(rule) for rule in entry.data.table_rules] == ["start <= end"]
 
 
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with customers and their orders. Numbers of orders and grades are among the customers' numbers, too."""
+    folder, random = tmp_path_factory.mktemp("shop"), np.random.default_rng(0)
+    since = pd.Timestamp("2021-01-01") + pd.to_timedelta(random.integers(0, 500, 120), unit="D")
+    customers = pd.DataFrame({"id": range(1, 121), "plan": random.choice(["free", "pro"], 120), "since": since.strftime("%Y-%m-%d")})
+    owner = random.permutation(np.repeat(range(60), 4))
+    day = (since[owner] + pd.to_timedelta(random.integers(0, 90, 240), unit="D")).strftime("%Y-%m-%d")
+    grades = random.integers(1, 6, 240)
+    orders = pd.DataFrame({"order": range(1, 241), "grade": grades, "customer_id": owner + 1, "day": day})
+    customers.to_csv(folder / "customers.csv", index=False)
+    orders.to_csv(folder / "orders.csv", index=False)
+    return folder
+
+
+def test_two_tables_have_the_key_that_holds_in_every_row(place: Workspace, shop: Path) -> None:
+    found = draft(place, shop / "orders.csv", labels=["plan"], second=shop / "customers.csv")
+    assert found.name == "customers"
+    first, rest = found.said[0].split(": ")
+    assert first == "orders.csv belongs to customers.csv"
+    assert rest == "its customer_id holds id of customers.csv in every row; of its 120 rows 60 have some, 4 at most"
+    assert found.said[-1] == "every row keeps what now stands in the entry as rules: since <= orders.day"
+    assert draft(place, shop, "customers", ["plan"]).text == found.text
+    scaffold.add_text(place, found.text, "shop", {found.name: found.entry})
+    entry = params.load_entry(place.root, "customers")
+    assert entry == found.entry
+    data, children = entry.data, entry.data.children
+    assert children is not None
+    assert (data.source, data.key, data.label, data.holdout) == (f"table://{shop / 'customers.csv'}", "id", "plan", 0.3)
+    assert (children.source, children.key, children.order) == (f"table://{shop / 'orders.csv'}", "customer_id", "day")
+    assert children.columns == {"order": "id", "grade": "category", "day": "date %Y-%m-%d"}
+    for stage in (fetch, validate):
+        stage(place, "customers", entry)
+
+
+def test_two_tables_without_a_key_say_what_comes_nearest(place: Workspace, shop: Path, tmp_path: Path) -> None:
+    orders = pd.read_csv(shop / "orders.csv")
+    orders.loc[7, "customer_id"] = 999
+    orders.drop(columns=["order", "grade"]).to_csv(tmp_path / "orders.csv", index=False)
+    (tmp_path / "apart.csv").write_text("kind\na\na\n")
+    nearest = r"customer_id of orders.csv is no id of customers.csv in 1 of 240 rows, such as '999'. Where"
+    with pytest.raises(DataError, match=f"--from: customers.csv and orders.csv have no key: .*; the nearest: {nearest}"):
+        draft(place, shop / "customers.csv", second=tmp_path / "orders.csv")
+    with pytest.raises(DataError, match=r"have no key: .*; give each by itself"):
+        draft(place, shop / "customers.csv", second=tmp_path / "apart.csv")
+
+
+def test_the_entry_is_read_once(place: Workspace, table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, texts = params.parse_text, list[str]()
+    monkeypatch.setattr(params, "parse_text", lambda text, where: texts.append(text) or read(text, where))
+    found = draft(place, table)
+    scaffold.add_text(place, found.text, str(table), {found.name: found.entry})
+    assert texts.count(found.text) == 1
+
+
 @pytest.mark.parametrize(
     ("rows", "kinds", "values", "is_by_value"),
     [(2_000, 2, 12, True), (1_999, 2, 12, False), (2_000, 12, 400, False)],
@@ -436,6 +491,8 @@ def test_the_command_makes_the_workspace_and_asks_only_on_a_terminal(table: Path
     }  # fmt: skip
     refused = gantry(tmp_path / "w", "init", "--from", f"../{table.name}", "--yes")
     assert (refused.returncode, refused.stderr.startswith("error: params.yaml: has a generator 'our-clients' already;")) == (2, True)
+    three = gantry(tmp_path / "w", "init", *["--from", f"../{table.name}"] * 3)
+    assert (three.returncode, "two tables with a key; more tables are not drawn together" in three.stderr) == (2, True)
     declined = gantry(tmp_path, "init", "v", "--from", table.name, typed="\nmine\nn\n")
     assert (declined.returncode, (tmp_path / "v").exists()) == (1, False)
 
