@@ -7,6 +7,7 @@ for one of the classes, or for a number within the range of those that it was tr
 from __future__ import annotations
 
 import math
+import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import suppress
@@ -109,6 +110,9 @@ class Classes(Condition):
         text = str(label)
         if text in self.names:
             return self.names.index(text)
+        composed = [unicodedata.normalize("NFC", name) for name in self.names]  # keyboards write these, and macOS folders others
+        if composed.count(unicodedata.normalize("NFC", text)) == 1:
+            return composed.index(unicodedata.normalize("NFC", text))
         named_by_number = any(number_in(name) is not None for name in self.names)
         if not named_by_number and text.isdecimal() and len(text) < 10 and int(text) < len(self.names):
             return int(text)

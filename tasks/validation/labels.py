@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import replace
@@ -38,7 +39,7 @@ def _checked(told: Told) -> Told:
     """The label as a class's name, or with the reason why it cannot be used."""
     if told.reason is not None:
         return told
-    label = safe_path(" ".join(told.value.split()))
+    label = safe_path(unicodedata.normalize("NFC", " ".join(told.value.split())))
     if not label:
         return replace(told, reason="names no label")
     if len(label) > _LONGEST:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from gan_core import GanParams, Generator, data_from_arrays, train
 from gan_core.data.dataset import Dataset
-from gan_core.data.labels import Numbers
+from gan_core.data.labels import Classes, Numbers
 from gan_core.data.replay import Replay
 from gan_core.errors import ConfigError, DataError
 from gan_core.kinds.images import Images
@@ -234,3 +234,10 @@ def test_a_regressor_reads_numbers_and_is_kept(dataset: Dataset, tmp_path: Path,
     assert not kept.fits(dataset.spec.unlabelled)
     with pytest.raises(DataError, match="a regressor needs images with a number each"):
         RegressorExtractor.fit(data_from_arrays(np.array(images[:, 0]), np.arange(len(images)) % 2))
+
+
+def test_a_class_is_found_however_its_accents_are_stored() -> None:
+    classes = Classes(("winter", "e\u0301te\u0301"))
+    assert classes.read("\u00e9t\u00e9") == classes.read("e\u0301te\u0301") == 1
+    with pytest.raises(ConfigError, match="no class 'ete'"):
+        classes.read("ete")

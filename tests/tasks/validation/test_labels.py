@@ -18,6 +18,7 @@ from gan_core.errors import ConfigError, DataError
 from tasks.fetch import fetch
 from tasks.params import Entry, parse
 from tasks.validate import validate
+from tasks.validation.labels import read_labels
 from tasks.workspace import Workspace
 
 
@@ -169,3 +170,8 @@ def test_a_folder_a_person_is_refused_with_advice(workspace: Workspace, tmp_path
 def test_keys_that_do_not_fit(tmp_path: Path, data: dict[str, Any], train: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         entry(tmp_path, None, train, **data)
+
+
+def test_labels_are_one_however_their_accents_are_stored() -> None:
+    rows = read_labels("file,label\na.png,caf\u00e9\nb.png,cafe\u0301\n".encode(), "labels.csv")
+    assert [row.value for row in rows] == ["caf\u00e9", "caf\u00e9"]
