@@ -433,8 +433,8 @@ def sample(
         Path | None,
         typer.Option(
             help="A .png, .webp or .jpg (a picture), .gif (a film; of clips .webp, too), .wav or .flac (sounds), .ply, .stl, .obj or "
-            ".binvox (volumes), .npz (arrays), .csv or .parquet (rows of a table), .txt, .csv or .jsonl (sentences), or a new folder. "
-            "Where it is left out, sentences are printed (as by -), and all else becomes samples.png.",
+            ".binvox (volumes), .npz (arrays), .csv or .parquet (rows of a table), .csv (points), .txt, .csv or .jsonl (sentences), or a "
+            "new folder. Where it is left out, sentences are printed (as by -), and all else becomes samples.png.",
             show_default=False,
         ),
     ] = None,

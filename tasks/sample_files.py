@@ -34,8 +34,9 @@ def write_samples(
     * `.jpg`, `.jpeg`, `.webp`: the same picture, as JPEG, or as WebP without loss.
     * `.gif`: the images one after another, as an endless film.
     * `.tif`, `.tiff`: the images as pages, their values as they are, of any depth and number of channels.
-    * `.npz`: `images` (N, C, H, W), uint8 or as their data are kept, or `points`, float32 (N, D); and `labels`, int64 (N,), or `prompts`,
-      text (N,), where there are any.
+    * `.npz`: `images` (N, C, H, W), uint8 or as their data are kept, or `points`, float32 (N, D); and `labels`, int64 (N,), with
+      `classes`, which they are indices into, or `prompts`, text (N,), where there are any.
+    * `.csv` of points: one a line, below the names of the coordinates.
     * `.csv`, `.parquet`: rows of a table under its columns' names, the label's last. They are written as the columns are, texts too:
       `formulas` says where a spreadsheet that opens the file would compute.
     * `.npz` of a table: `rows`, float64 (N, D), with the index of each category, and `columns`, their names.
@@ -58,7 +59,7 @@ def write_samples(
     """
     kind = kinds.of(samples.kind)
     written = kind.written(samples, classes, given)
-    writers: dict[str, Callable[[Path], None]] = {".npz": partial(write_arrays, samples, written.arrays), **written.files}
+    writers: dict[str, Callable[[Path], None]] = {".npz": partial(write_arrays, samples, written.arrays, classes), **written.files}
     if ".png" in writers:
         stills = {suffix: partial(_write_stamped, writers[".png"], form, origin) for suffix, form in STAMPED.items()}
         writers = {**stills, **writers, ".png": stills[".png"]}
@@ -84,11 +85,13 @@ def write_samples(
         raise ConfigError(f"{out}: cannot be written ({error.strerror or error})") from None
 
 
-def write_arrays(samples: Samples, of_kind: Mapping[str, NDArray[Any]], to: Path | BinaryIO) -> None:
-    """Write arrays as `.npz`, and labels and prompts, where there are any."""
+def write_arrays(samples: Samples, of_kind: Mapping[str, NDArray[Any]], classes: tuple[str, ...] | None, to: Path | BinaryIO) -> None:
+    """Write arrays as `.npz`, and labels, the names that they are indices into, and prompts, where there are any."""
     arrays = dict(of_kind)
     if samples.labels is not None:
         arrays["labels"] = samples.labels
+        if classes is not None:
+            arrays["classes"] = np.array(classes)
     if samples.prompts is not None:
         arrays["prompts"] = np.array(samples.prompts)
     with to.open("wb") if isinstance(to, Path) else nullcontext(to) as file:

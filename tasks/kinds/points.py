@@ -82,11 +82,12 @@ class PointKind(DataKind):
 
         points = samples.samples
         header = ",".join(f"x{axis}" for axis in range(points.shape[1]))
-        return Written(
-            {"points": points},
-            {".png": lambda path: save_png(scatter(points), path)},
-            lambda folder: np.savetxt(folder / "points.csv", points, fmt="%.9g", delimiter=",", header=header, comments=""),
-        )
+
+        def csv(path: Path) -> None:
+            np.savetxt(path, points, fmt="%.9g", delimiter=",", header=header, comments="")
+
+        files = {".png": lambda path: save_png(scatter(points), path), ".csv": csv}
+        return Written({"points": points}, files, lambda folder: csv(folder / "points.csv"))
 
     def answer(self, samples: Samples, classes: tuple[str, ...] | None) -> DataFrame:
         import pandas as pd

@@ -112,7 +112,8 @@ def encoded(
         return single if signer is None else signer.signed(single, form, text)
     if form == _NPZ:
         buffer = BytesIO()
-        write_arrays(samples, kinds.of(samples.kind).written(samples, generator.config.classes, given).arrays, buffer)
+        classes = generator.config.classes
+        write_arrays(samples, kinds.of(samples.kind).written(samples, classes, given).arrays, classes, buffer)
         return buffer.getvalue()
     in_memory = samples.samples.nbytes <= _SMALL and os.access(_MEMORY, os.W_OK)
     with tempfile.TemporaryDirectory(prefix="gantry-serve-", dir=_MEMORY if in_memory else None) as folder:

@@ -56,9 +56,10 @@ class TestPng:
 
 class TestNpz:
     def test_images_and_labels(self, tmp_path: Path) -> None:
-        write_samples(GREY, tmp_path / "out.npz")
+        write_samples(GREY, tmp_path / "out.npz", CLASSES)
         with np.load(tmp_path / "out.npz", allow_pickle=False) as arrays:
-            assert set(arrays) == {"images", "labels"}
+            assert set(arrays) == {"images", "labels", "classes"}
+            assert tuple(arrays["classes"]) == CLASSES
             assert (arrays["images"].dtype, arrays["labels"].dtype) == (np.uint8, np.int64)
             np.testing.assert_array_equal(arrays["images"], GREY.samples)
             np.testing.assert_array_equal(arrays["labels"], GREY.labels)
@@ -85,6 +86,8 @@ class TestFolder:
 
     def test_points_are_a_table(self, tmp_path: Path) -> None:
         write_samples(POINTS, tmp_path / "out")
+        write_samples(POINTS, tmp_path / "out.csv")
+        assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "out" / "points.csv").read_bytes()
         assert (tmp_path / "out" / "points.csv").read_text().splitlines()[0] == "x0,x1"
         table = np.loadtxt(tmp_path / "out" / "points.csv", delimiter=",", skiprows=1, dtype=np.float32)
         np.testing.assert_array_equal(table, POINTS.samples)
