@@ -74,7 +74,7 @@ def test_what_cannot_be_used_is_set_aside_with_the_reason(done: Done) -> None:
     assert quarantine.to_dict() == {
         f"captions.txt#{COUNT + 3}": f"too long: 14 words and marks, more than {LENGTH} (data.length)",
         f"captions.txt#{COUNT + 4}": "has no words",
-        f"captions.txt#{COUNT + 5}": "not UTF-8: byte 6 of the line",
+        f"captions.txt#{COUNT + 5}": "not UTF-8: byte 6 of the line; save the file as UTF-8",
     }
     assert "left out: 2 empty lines" in done.said
     assert f"fetch captions: {COUNT + 3} samples" in done.said
