@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from benchmarks import table_ladder
 from gan_core.data.dataset import Dataset, write_spec
 from gan_core.kinds.images import Images
 from gan_core.metrics.features import ClassifierExtractor
@@ -32,6 +33,7 @@ from tasks.params import RegisterParams
 from tasks.promotion.comparison import Comparison, compare
 from tasks.promotion.gate import Measured, Record, decide
 from tasks.scoring.captions import CaptionEvidence
+from tasks.scoring.clips import ClipEvidence
 from tasks.scoring.images import ImageEvidence
 from tasks.scoring.pairs import PairEvidence
 from tasks.scoring.scoring import Evidence
@@ -209,26 +211,52 @@ def of_numbers(random: np.random.Generator, n: int, m: int) -> Pair:
     return few, many
 
 
-EQUALS: tuple[tuple[Callable[[np.random.Generator, int, int], Pair], tuple[str, ...], bool], ...] = (
-    (less_and_more, ("fid", "stage1_fid"), False),
-    (both_ways, ("kid", "precision", "recall", "density", "coverage"), False),
-    (soft_and_sharp, ("fid", "fid_ratio"), True),
-    (tilted, ("reverse_kl", "label_accuracy"), False),
-    (of_captions, ("caption_recall",), False),
-    (of_numbers, ("label_error",), False),
+def nearly_all(random: np.random.Generator, n: int, m: int) -> Pair:
+    """Equal by label_accuracy: each misses one label in a hundred, so that few samples tell them apart."""
+    real, asked = _normal(random, n), np.zeros(m, dtype=np.int64)
+    one, other = (ImageEvidence(real, _normal(random, m), (random.random(m) < 0.01).astype(np.int64), asked) for _ in range(2))
+    return one, other
+
+
+def of_motion(random: np.random.Generator, n: int, m: int) -> Pair:
+    """Equal by motion_distance: all clips of the one move a little too much, and every eighth of the other far too much."""
+    by_features = ImageEvidence(_normal(random, n), _normal(random, m), None, None)
+    real, one, other = random.gamma(2.0, size=(3, n))
+    more, far = one + 0.1, other + np.where(random.random(n) < 0.125, 0.8, 0.0)
+    return ClipEvidence(by_features, real, more), ClipEvidence(by_features, real, far)
+
+
+def of_rows(random: np.random.Generator, n: int, m: int) -> Pair:
+    """Equal by all: two draws of one generator of rows, with the ladder's first six faults, which trees detect with ease."""
+    source, seed, faults = table_ladder.mixed(), int(random.integers(2**31)), list(table_ladder.FAULTS.values())[:6]
+    one, other = (table_ladder.evidence_of(source, faults, seed, draw, n) for draw in (0, 100))
+    return one, other
+
+
+EQUALS: tuple[tuple[Callable[[np.random.Generator, int, int], Pair], tuple[str, ...], int | None], ...] = (
+    (less_and_more, ("fid", "stage1_fid"), None),
+    (both_ways, ("kid", "precision", "recall", "density", "coverage"), None),
+    (soft_and_sharp, ("fid", "fid_ratio"), 1),
+    (tilted, ("reverse_kl", "label_accuracy"), None),
+    (of_captions, ("caption_recall",), None),
+    (of_numbers, ("label_error",), None),
+    (nearly_all, ("label_accuracy",), None),
+    (of_motion, ("motion_distance",), None),
+    (of_rows, ("detection", "utility", "correlation_distance"), 3),
 )
-"""What makes a pair of equals, by which scores they are equal, and whether it has pairs, of which there are n and n."""
+"""What makes a pair of equals, by which scores they are equal, and how many are generated for each real one where that is not free."""
 
 
-def equals(trials: int, replicates: int, sizes: list[tuple[int, int]]) -> None:
-    """Print the table of equals."""
+def equals(trials: int, replicates: int, sizes: list[tuple[int, int]], scores: list[str] | None = None) -> None:
+    """Print the table of equals, of these scores alone where any are named."""
     print("| score | equals | real x generated | trials | promoted | worse |\n|---|---|---|---|---|---|")
-    for make, metrics, paired in EQUALS:
-        for metric in metrics:
-            for n, m in sizes:
-                if paired and n != m:
-                    continue
-                pairs = [make(np.random.default_rng((n, m, seed)), n, m) for seed in range(trials)]
+    for make, metrics, times in EQUALS:
+        asked = [metric for metric in metrics if scores is None or metric in scores]
+        for n, m in sizes:
+            if not asked or times not in (None, m / n):
+                continue
+            pairs = [make(np.random.default_rng((n, m, seed)), n, m) for seed in range(trials)]
+            for metric in asked:
                 refused = sum(one.undecided(metric) is not None for one, _ in pairs)
                 said = [outcome(compare(one, other, metric, replicates, 0.95, seed), 0.95) for seed, (one, other) in enumerate(pairs)]
                 rates = [f"{said.count(key) / trials:.1%}" for key in ("promoted", "kept: worse")]
@@ -240,6 +268,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--equals", action="store_true", help="the table of every deciding score, from planted features")
+    parser.add_argument("--scores", nargs="*", help="of the table of equals, these scores alone")
     parser.add_argument("--root", type=Path, help="a filled torchvision folder, which holds MNIST/raw; needed without --equals")
     parser.add_argument("--trials", type=int, default=400, help="of equal generators; half as many of unequal ones")
     parser.add_argument("--replicates", type=int, default=1_000)
@@ -251,7 +280,7 @@ def main() -> None:
     arguments = parser.parse_args()
     sizes = [(int(n), int(m)) for n, m in (counts.split("x") for counts in arguments.counts)]
     if arguments.equals:
-        equals(arguments.trials, arguments.replicates, sizes)
+        equals(arguments.trials, arguments.replicates, sizes, arguments.scores)
         return
     if arguments.root is None:
         parser.error("--root is needed without --equals")

@@ -55,18 +55,19 @@ class Ladder:
     """Others, which are planted alone."""
 
 
-def of_source(source: of.Source, rungs: Faults, alone: Faults | None = None) -> Ladder:
-    """A ladder of imitations, whose features are fitted once."""
+def of_source(source: of.Source, rungs: Faults, alone: Faults, times: int = 1) -> Ladder:
+    """A ladder of imitations, whose features are fitted once, judged by so many times as many samples as the source says."""
+    source.held_out, source.generated = times * source.held_out, times * source.generated
     kept: list[of.Judged] = []
 
     def trial(number: int) -> Trial:
         kept.append(of.Judged(source, number, kept[0].extractor if kept else None))
         return kept[-1]
 
-    return Ladder(source.kind, source.size, trial, rungs, alone or {})
+    return Ladder(source.kind, source.size, trial, rungs, alone)
 
 
-def images(root: Path, labelled: bool = False, photos: bool = False) -> Ladder:
+def images(root: Path, times: int, labelled: bool = False, photos: bool = False) -> Ladder:
     """MNIST, by label or without, or photographs of clothing, whose classes take the digits' places."""
     asked = {
         "5 % shuffled labels": of.shuffled(0.05),
@@ -97,10 +98,10 @@ def images(root: Path, labelled: bool = False, photos: bool = False) -> Ladder:
         "5 % noise alone": of.noise(150, share=0.05),
         **({"all labels shuffled": of.shuffled(1.0)} if labelled else {"half contrast": of.faded(0.5)}),
     }
-    return of_source(of.Clothing(root) if photos else of.Digits(root, labelled), rungs, alone)
+    return of_source(of.Clothing(root) if photos else of.Digits(root, labelled), rungs, alone, times)
 
 
-def stacks(root: Path) -> Ladder:
+def stacks(root: Path, times: int) -> Ladder:
     """Three digits of MNIST on top of each other."""
     rungs = {
         "noise of 40 grey levels in 10 %": of.noise(40, 0.1),
@@ -115,10 +116,11 @@ def stacks(root: Path) -> Ladder:
         "noise of 80 in half": of.noise(80, 0.5),
         "no sixes and sevens": of.lost(6, 7),
     }
-    return of_source(of.Stacks(root), rungs, {"20 % training images": of.training_copies(0.2), "all of 20 images": of.repeated(1.0)})
+    alone = {"20 % training images": of.training_copies(0.2), "all of 20 images": of.repeated(1.0)}
+    return of_source(of.Stacks(root), rungs, alone, times)
 
 
-def pairs(root: Path) -> Ladder:
+def pairs(root: Path, times: int) -> Ladder:
     """Facades."""
     rungs = {
         "noise of 20 grey levels in 10 %": of.noise(20, 0.1),
@@ -138,10 +140,10 @@ def pairs(root: Path) -> Ladder:
         "30 % training images": of.training_copies(0.3),
         "training images, noise of 5": of.training_copies(1.0, 5),
     }
-    return of_source(of.Facades(root), rungs, alone)
+    return of_source(of.Facades(root), rungs, alone, times)
 
 
-def unpaired(root: Path) -> Ladder:
+def unpaired(root: Path, times: int) -> Ladder:
     """MNIST, white on black to dark on yellow."""
     rungs = {
         "noise of 30 grey levels in 10 %": of.noise(30, 0.1),
@@ -162,10 +164,10 @@ def unpaired(root: Path) -> Ladder:
         "30 % training images": of.training_copies(0.3),
         "training images, noise of 5": of.training_copies(1.0, 5),
     }
-    return of_source(of.Stained(root), rungs, alone)
+    return of_source(of.Stained(root), rungs, alone, times)
 
 
-def captions(_: Path) -> Ladder:
+def captions(_: Path, times: int) -> Ladder:
     """Made pictures of shapes."""
     rungs = {
         "noise of 15 grey levels in 10 %": of.noise(15, 0.1),
@@ -187,10 +189,13 @@ def captions(_: Path) -> Ladder:
         "training images, noise of 5": of.training_copies(1.0, 5),
         "all of 20 images": of.repeated(1.0),
     }
-    return of_source(of.Shapes(), rungs, alone)
+    return of_source(of.Shapes(), rungs, alone, times)
 
 
-def circle(_: Path) -> Ladder:
+_POINTS_ALONE = {"all of 20 points": of.repeated(1.0), "5 % noise of 1": of.noise(1.0, share=0.05)}
+
+
+def circle(_: Path, times: int) -> Ladder:
     """Points on a circle of radius 2."""
     rungs = {
         "noise of 0.01": of.noise(0.01),
@@ -205,10 +210,10 @@ def circle(_: Path) -> Ladder:
         "half of the circle lost": of.lost(*range(6)),
         "10 % too large": of.scaled(1.1),
     }
-    return of_source(of.Plane("circle"), rungs, {"all of 20 points": of.repeated(1.0), "5 % noise of 1": of.noise(1.0, share=0.05)})
+    return of_source(of.Plane("circle"), rungs, _POINTS_ALONE, times)
 
 
-def ring(_: Path) -> Ladder:
+def ring(_: Path, times: int) -> Ladder:
     """Points of eight modes."""
     rungs = {
         "2 % between the modes": of.noise(0.3, share=0.02),
@@ -223,7 +228,7 @@ def ring(_: Path) -> Ladder:
         "four modes lost": of.lost(0, 1, 2, 3),
         "2 % too large": of.scaled(1.02),
     }
-    return of_source(of.Plane("ring"), rungs, {"all of 20 points": of.repeated(1.0), "5 % noise of 1": of.noise(1.0, share=0.05)})
+    return of_source(of.Plane("ring"), rungs, _POINTS_ALONE, times)
 
 
 @dataclass(frozen=True)
@@ -232,31 +237,32 @@ class _Rows:
 
     source: table_ladder.Source
     number: int
+    count: int
 
     def side(self, faults: list[table_ladder.Fault], draw: int, copies: bool = True) -> Side:
-        evidence = table_ladder.evidence_of(self.source, faults, self.number, draw)
+        evidence = table_ladder.evidence_of(self.source, faults, self.number, draw, self.count)
         return Side(evidence, Measured(evidence.scores(), {}))
 
 
-def table(source: table_ladder.Source) -> Ladder:
+def table(source: table_ladder.Source, times: int) -> Ladder:
     """Rows of a table."""
-    size = f"{table_ladder.HELD_OUT} x {3 * table_ladder.TRAIN:,}"
-    return Ladder("table", size, lambda number: _Rows(source, number), table_ladder.FAULTS)
+    count = times * table_ladder.ROWS
+    return Ladder("table", f"{count:,} x {3 * count:,}", lambda number: _Rows(source, number, count), table_ladder.FAULTS)
 
 
-LADDERS: Mapping[str, Callable[[Path], Ladder]] = {
+LADDERS: Mapping[str, Callable[[Path, int], Ladder]] = {
     "images": images,
-    "photos": lambda root: images(root, photos=True),
-    "labels": lambda root: images(root, labelled=True),
+    "photos": lambda root, times: images(root, times, photos=True),
+    "labels": lambda root, times: images(root, times, labelled=True),
     "stacks": stacks,
     "circle": circle,
     "ring": ring,
     "pairs": pairs,
     "captions": captions,
     "unpaired": unpaired,
-    "table-numbers": lambda root: table(table_ladder.numbers()),
-    "table-mixed": lambda root: table(table_ladder.mixed()),
-    "table-adult": lambda root: table(table_ladder.adult(root / "adult" / "adult.csv")),
+    "table-numbers": lambda _, times: table(table_ladder.numbers(), times),
+    "table-mixed": lambda _, times: table(table_ladder.mixed(), times),
+    "table-adult": lambda root, times: table(table_ladder.adult(root / "adult" / "adult.csv"), times),
 }
 
 
@@ -352,6 +358,7 @@ def main() -> None:
     parser.add_argument("--root", type=Path, default=Path(), help="a folder with MNIST, facades and adult, for the ladders of these")
     parser.add_argument("--trials", type=int, default=3)
     parser.add_argument("--replicates", type=int, default=400)
+    parser.add_argument("--times", type=int, default=1, help="how many times as many samples as the table in docs/gate.md says")
     arguments = parser.parse_args()
     if unknown := set(arguments.ladders) - set(LADDERS):
         parser.error(f"no such ladder: {', '.join(sorted(unknown))}; there are {', '.join(LADDERS)}")
@@ -359,7 +366,7 @@ def main() -> None:
     rule, told = RegisterParams(replicates=arguments.replicates), {}
     for name in arguments.ladders:
         started = time.monotonic()
-        ladder = LADDERS[name](arguments.root)
+        ladder = LADDERS[name](arguments.root, arguments.times)
         found = run(ladder, arguments.trials, rule)
         told[name] = (ladder, found)
         print(f"{name}: {time.monotonic() - started:.0f} s", flush=True)

@@ -19,7 +19,9 @@ from tasks.promotion.comparison import compare
 from tasks.promotion.gate import Measured, Record, confidence_of_each, decide
 from tasks.scoring.table import TableEvidence
 
-TRAIN, HELD_OUT = 500, 500
+ROWS = 500
+"""Training and held-out rows, each; three times as many are generated."""
+FEW = 20
 Rows = NDArray[np.float64]
 Labels = NDArray[np.int64]
 Table = tuple[Rows, Labels]
@@ -144,12 +146,12 @@ def rare_in_the_wrong_place(rows: Rows, labels: Labels, columns: tuple[Column, .
     return rows, labels
 
 
-def collapsed(share: float, of: int = 20) -> Fault:
-    """A share of the rows repeats a few."""
+def collapsed(share: float) -> Fault:
+    """A share of the rows repeats the first few."""
 
     def spoil(rows: Rows, labels: Labels, columns: tuple[Column, ...], random: Random) -> Table:
         rows, labels, some = rows.copy(), labels.copy(), np.flatnonzero(random.random(len(rows)) < share)
-        few = random.choice(some[:of], len(some))
+        few = random.integers(FEW, size=len(some))
         rows[some], labels[some] = rows[few], labels[few]
         return rows, labels
 
@@ -172,17 +174,17 @@ FAULTS: Mapping[str, Fault] = {
 """In the order in which the ladder adds them."""
 
 
-def evidence_of(source: Source, faults: list[Fault], seed: int, rung: int) -> TableEvidence:
-    """A generator with these faults; training and held-out rows are those of the trial `seed`."""
+def evidence_of(source: Source, faults: list[Fault], seed: int, rung: int, count: int = ROWS) -> TableEvidence:
+    """A generator with these faults; training and held-out rows, `count` of each, are those of the trial `seed`."""
     columns, draw = source
     shared, own = np.random.default_rng((seed, 0)), np.random.default_rng((seed, 1, rung))
-    (rows, labels), (real, real_labels) = (lambda both: ((both[0][:TRAIN], both[1][:TRAIN]), (both[0][TRAIN:], both[1][TRAIN:])))(
-        draw(TRAIN + HELD_OUT, shared)
-    )
-    drawn, drawn_labels = draw(3 * TRAIN, own)
+    rows, labels = draw(2 * count, shared)
+    # Draws that are 100 apart are of one generator, and have the first rows in common, which may come again and again.
+    first, others = draw(FEW, np.random.default_rng((seed, 2, rung % 100))), draw(3 * count - FEW, own)
+    drawn, drawn_labels = (np.concatenate(both) for both in zip(first, others, strict=True))
     for fault in faults:
         drawn, drawn_labels = fault(drawn, drawn_labels, columns, own)
-    return TableEvidence(Schema(columns, "class"), real, drawn, real_labels, drawn_labels, rows, labels)
+    return TableEvidence(Schema(columns, "class"), rows[count:], drawn, labels[count:], drawn_labels, rows[:count], labels[:count])
 
 
 def outcome(challenger: TableEvidence, champion: TableEvidence, metrics: tuple[str, ...], replicates: int) -> str:

@@ -70,12 +70,16 @@ def compare(challenger: Evidence, champion: Evidence, metric: str, replicates: i
         raise DataError(f"{metric}: on {_shown(counts)} for the challenger and {_shown(others)} for the champion cannot be compared")
     real, generated = challenger.draws(replicates, seed)
     difference = challenger.unbiased(metric, real, generated) - champion.unbiased(metric, real, generated)
-    differences = challenger.replicates(metric, real, generated) - champion.replicates(metric, real, generated)
-    if not np.isfinite([*differences, difference]).all():
-        raise DataError(f"{metric}: not finite in {int((~np.isfinite(differences)).sum())} of {replicates} resamples")
-    # A resample repeats samples, which shifts many a score, and one generator's further than another's. So replicates tell how far chance
-    # spreads the difference, and the samples themselves where it lies.
-    differences = differences + (difference - differences.mean())
+    resampled = challenger.replicates(metric, real, generated) - champion.replicates(metric, real, generated)
+    if not np.isfinite([*resampled, difference]).all():
+        raise DataError(f"{metric}: not finite in {int((~np.isfinite(resampled)).sum())} of {replicates} resamples")
+    mine, theirs = challenger.averaged(metric), champion.averaged(metric)
+    if mine is not None and theirs is not None:
+        differences = generated.likely_means(mine - theirs)
+    else:
+        # A resample repeats samples, which shifts many a score, and one generator's further than another's. So replicates tell how far
+        # chance spreads the difference, and the samples themselves where it lies.
+        differences = resampled + (difference - resampled.mean())
     gains = -differences if BETTER[metric] == LOWER else differences
     low, high = np.quantile(differences, [(1 - confidence) / 2, (1 + confidence) / 2])
     return Comparison(
@@ -85,7 +89,7 @@ def compare(challenger: Evidence, champion: Evidence, metric: str, replicates: i
         champion=champion.score(metric),
         difference=_rounded(difference),
         interval=(_rounded(low), _rounded(high)),
-        deviation=_rounded(differences.std()),
+        deviation=_rounded(resampled.std()),
         probability_better=float(np.mean(gains > 0) + np.mean(gains == 0) / 2),
         replicates=replicates,
         confidence=confidence,

@@ -31,6 +31,9 @@ class EvidenceBeside(Evidence):
     @abstractmethod
     def resampled(self, metric: str, real: NDArray[np.int64], generated: NDArray[np.int64]) -> float: ...
 
+    def averaged(self, metric: str) -> NDArray[np.float64] | None:
+        return self.by_features.averaged(metric)
+
     def replicates(self, metric: str, real: Draws, generated: Draws) -> NDArray[np.float64]:
         return super().replicates(metric, real, generated) if metric in self.own else self.by_features.replicates(metric, real, generated)
 

@@ -69,6 +69,9 @@ class FeatureEvidence(Evidence):
             return kernel_distance(first[real], second[generated], self.paired)
         return float(self.each[metric][generated].mean())
 
+    def averaged(self, metric: str) -> NDArray[np.float64] | None:
+        return self.each[metric].astype(np.float64) if metric in self.each else None
+
     def replicates(self, metric: str, real: Draws, generated: Draws) -> NDArray[np.float64]:
         if metric == "fid":
             return frechet_replicates(self.real, self.generated, real, generated)

@@ -37,6 +37,9 @@ class PointEvidence(Evidence):
     def resampled(self, metric: str, real: NDArray[np.int64], generated: NDArray[np.int64]) -> float:
         return self.measures.score(metric, generated)
 
+    def averaged(self, metric: str) -> NDArray[np.float64] | None:
+        return self.measures.each.get(metric)
+
     def replicates(self, metric: str, real: Draws, generated: Draws) -> NDArray[np.float64]:
         each = self.measures.each.get(metric)
         return super().replicates(metric, real, generated) if each is None else generated.means(each)

@@ -60,6 +60,10 @@ class Evidence(ABC):
             generated: (n_generated,) indices of generated samples, with repetitions.
         """
 
+    def averaged(self, metric: str) -> NDArray[np.float64] | None:
+        """(M,) what the score is the mean of, a number for each generated sample; None where it is no such mean."""
+        return None
+
     def draws(self, replicates: int, seed: int) -> tuple[Draws, Draws]:
         """What each replicate of a bootstrap takes of the real, and of the generated samples: whatever one chance made goes together."""
         real = Draws(self.n_real, replicates, mix(seed, 1))

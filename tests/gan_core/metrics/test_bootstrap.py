@@ -276,3 +276,60 @@ def test_a_generator_that_follows_its_input_is_not_flattered_by_kid() -> None:
     assert kernel_replicates(real, other, draws, draws, True)[0] == pytest.approx(kernel_distance(real, other, True), rel=1e-9)
     with pytest.raises(DataError, match="40 real and 39 generated features are no pairs"):
         kernel_distance(real, real[:39], True)
+
+
+def interval(values: NDArray[np.float64]) -> tuple[float, float]:
+    low, high = np.quantile(Draws(len(values), 400, 0).likely_means(values), [0.025, 0.975])
+    return float(low), float(high)
+
+
+@pytest.mark.parametrize("count", [60, 600])
+def test_the_likely_means_of_what_is_normal_are_those_of_students_t(count: int) -> None:
+    values = np.random.default_rng(0).normal(3, 1, count)
+    half = 1.96 * values.std() / np.sqrt(count)
+    np.testing.assert_allclose(interval(values), (values.mean() - half, values.mean() + half), atol=0.25 * half)
+
+
+def test_a_mean_of_few_large_values_is_missed_on_either_side_as_often_as_is_said() -> None:
+    """One value in eight is large: replicates' own means lie below the true one in 10 % of such samples, where 2.5 % are said."""
+    truth, above, below, plain = 0.125 * 0.4 * np.sqrt(2 / np.pi), 0, 0, 0
+    for seed in range(400):
+        random = np.random.default_rng((1, seed))
+        values = np.where(random.random(60) < 0.125, np.abs(random.normal(0, 0.4, 60)), 0.0)
+        low, high = interval(values)
+        above, below = above + (low > truth), below + (high < truth)
+        plain += bool(np.quantile(Draws(60, 400, 0).means(values), 0.975) < truth)
+    assert plain > 0.07 * 400
+    assert above < 0.05 * 400
+    assert below < 0.05 * 400
+
+
+def test_a_handful_that_differs_may_be_on_one_side_by_chance() -> None:
+    values, draws, promoted, plainly = np.zeros(300), Draws(300, 400, 0), 0, 0
+    values[:3] = 1  # as three heads in a row
+    assert interval(values)[0] < 0 < interval(values)[1]
+    values[:12] = 1
+    assert interval(values)[0] > 0
+    for seed in range(400):
+        random = np.random.default_rng((2, seed))
+        values = np.where(random.random(300) < 4 / 300, random.choice([-1.0, 1.0], 300), 0.0)  # two shares of 99 %
+        promoted += bool(np.mean(draws.likely_means(values) > 0) >= 0.975)
+        plain = draws.means(values)
+        plainly += bool(np.mean(plain + values.mean() > plain.mean()) >= 0.975)
+    assert plainly > 0.05 * 400
+    assert promoted < 0.04 * 400
+
+
+def test_likely_means_of_the_other_sign_are_the_same() -> None:
+    draws, values = Draws(100, 300, 0), np.random.default_rng(0).exponential(size=100)
+    np.testing.assert_allclose(draws.likely_means(-values), -draws.likely_means(values), rtol=1e-9)
+
+
+@pytest.mark.parametrize("count", [1, 2, 300])
+def test_the_mean_of_values_that_are_alike_is_known(count: int) -> None:
+    np.testing.assert_allclose(Draws(count, 50, 0).likely_means(np.full(count, 0.1)), 0.1, rtol=1e-12)
+
+
+def test_likely_means_are_finite_where_most_replicates_hold_nothing_that_differs() -> None:
+    for count in (2, 5, 40):
+        assert np.isfinite(Draws(count, 500, 0).likely_means(np.eye(1, count)[0])).all()

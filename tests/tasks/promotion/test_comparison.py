@@ -84,6 +84,33 @@ def test_is_a_function_of_its_arguments() -> None:
     assert compared(one, other, seed=1) != compared(one, other)
 
 
+@pytest.mark.parametrize("metric", ["fid", "kid", "recall", "label_error"])
+def test_the_two_roles_mirror_each_other(metric: str) -> None:
+    one, other = by_number(1), by_number(2)
+    there, back = compared(one, other, metric), compared(other, one, metric)
+    assert there.probability_better == pytest.approx(1 - back.probability_better)
+    assert there.interval == pytest.approx((-back.interval[1], -back.interval[0]), rel=1e-5)
+
+
+def test_few_samples_that_hold_few_of_the_rare_large_errors_do_not_decide() -> None:
+    """The one is a little beside each number, the other far beside one in eight: by the truth they are equal."""
+    said = []
+    for seed in range(100):
+        random = np.random.default_rng((3, seed))
+        little, far = np.abs(random.normal(0, 0.05, 60)), np.where(random.random(60) < 0.125, np.abs(random.normal(0, 0.4, 60)), 0.0)
+        one, other = (ImageEvidence(features(60, 0), features(60, 1), None, None, label_errors=errors) for errors in (little, far))
+        said.append(compare(one, other, "label_error", 200, 0.95, seed).probability_better)
+    assert np.mean(np.array(said) <= 0.025) <= 0.06  # by the replicates' own means 0.12
+    assert np.mean(np.array(said) >= 0.975) <= 0.06
+
+
+def test_a_mean_is_the_same_beside_other_scores() -> None:
+    one, other = by_number(1), by_number(2)
+    assert compared(*(ClipEvidence(by, np.ones(9), np.arange(9.0)) for by in (one, other)), "label_error") == compared(
+        one, other, "label_error"
+    )
+
+
 def test_what_is_an_accident_of_the_real_samples_cancels() -> None:
     random = np.random.default_rng(0)
     real, drawn = random.normal(0, 100, 300), random.normal(0, 1, 300)
