@@ -88,7 +88,8 @@ class Experiment:
         self.folder = folder
         self.dataset = Dataset.open(folder / "data")
         self.extractor = ClassifierExtractor.fit(self.dataset, seed=0)
-        self.real = self.extractor.features(pixels[UNSEEN:])
+        self.unseen = pixels[UNSEEN:]
+        self.real = self.extractor.features(self.unseen)
         self.statistics = FeatureStatistics.of(self.real)
         network = {"network": "dcgan", "width": 16}
         self.params = GanParams.model_validate(

@@ -1,7 +1,7 @@
 """Rows of a table against held-out ones.
 
 detection: how well gradient boosted trees tell generated rows, with their labels, from real ones: the area under the ROC curve, 0.5 where
-they cannot. They are fitted on training rows and half of the generated ones, and tested on held-out rows and the other half.
+they cannot; the mean of three, each fitted on training rows and a third of the generated ones, and tested on held-out rows and the others.
 
 utility (with a label): what such trees, fitted on generated rows to tell the label, are worth on held-out real rows, as a share of what
 trees that were fitted on the real training rows are worth: the area under the ROC curve of each class against all others, the mean over
@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -58,7 +58,7 @@ from tasks.scoring.privacy import Privacy, find_privacy
 from tasks.scoring.scoring import Evidence, Scoring, chosen, rounded
 
 TABLES = 3
-"""Tables of generated rows, each as long as the real one, of whose utilities the median counts."""
+"""Tables of generated rows, each as long as the real one: trees are fitted on each, and the mean of what they say counts."""
 
 
 class TableEvidence(Evidence):
@@ -103,7 +103,7 @@ class TableEvidence(Evidence):
         if metric == "utility":
             return float(np.mean([told.share for told in self._labels.values()]))
         if metric == "detection":
-            return self._detected[0]
+            return self._detected.mean
         if metric == "correlation_distance":
             return self._correlated[0]
         if (children := self.schema.children) is not None and metric == "children_distance":
@@ -117,12 +117,10 @@ class TableEvidence(Evidence):
         return float(np.mean(list(self._column_distances(real, generated).values())))
 
     def replicates(self, metric: str, real: Draws, generated: Draws) -> NDArray[np.float64]:
-        """Of what trees say, what they are tested on is drawn anew, and the trees stay as they are.
-
-        What their fit adds to `utility` is told by how far the trees of its few tables differ: Student's t, since they are few.
-        """
-        if metric in ("detection", "correlation_distance"):
-            found, of_real, of_generated = self._detected if metric == "detection" else self._correlated
+        if metric == "detection":
+            return self._detected.replicates(real, generated)
+        if metric == "correlation_distance":
+            found, of_real, of_generated = self._correlated
             return found + real.shifts(of_real) + generated.shifts(of_generated)
         if metric == "utility":
             return np.asarray(np.mean([told.replicates(real, generated) for told in self._labels.values()], axis=0))
@@ -156,16 +154,66 @@ class TableEvidence(Evidence):
         return correlation_influences(self._real, self._generated, self._columns)
 
     @cached_property
-    def _detected(self) -> tuple[float, NDArray[np.float64], NDArray[np.float64]]:
-        """The area, and what each held-out (N,) and each generated row (M,) weighs in it; of mean 0."""
-        train, drawn = self._train, self._generated
-        learnt = min(len(train), self.n_generated // 2)
-        told = np.repeat([0, 1], [len(train), learnt])
-        trees = Forest(np.concatenate([train, drawn[:learnt]]), told, self._columns)
-        found, of_generated, of_real = area(*(trees.probabilities(rows, 2)[:, 1] for rows in (drawn[learnt:], self._real)))
-        weights = np.zeros(self.n_generated)
-        weights[learnt:] = of_generated * self.n_generated / (self.n_generated - learnt)
-        return found, of_real, weights
+    def _detected(self) -> Said:
+        """The areas."""
+        tables = np.array_split(np.arange(self.n_generated), min(TABLES, self.n_generated))
+        areas, of_real, of_generated = [], np.zeros((len(tables), self.n_real)), np.zeros((len(tables), self.n_generated))
+        for number, table in enumerate(tables):
+            learnt = np.concatenate([self._train, self._generated[table[: len(self._train)]]])
+            trees = Forest(learnt, (np.arange(len(learnt)) >= len(self._train)).astype(np.int64), self._columns)
+            test = np.setdiff1d(np.arange(self.n_generated), table)
+            found, weights, of_real[number] = area(*(trees.probabilities(rows, 2)[:, 1] for rows in (self._generated[test], self._real)))
+            areas.append(found)
+            of_generated[number, test] = weights * self.n_generated / len(test)
+        return Said(np.array(areas), of_real, of_generated)
+
+
+@dataclass(frozen=True)
+class Said:
+    """What trees say that were fitted on each of a few tables."""
+
+    each: NDArray[np.float64]
+    """(F,), of which the mean counts."""
+    of_real: NDArray[np.float64]
+    """(F, N) what each held-out row that they are tested on weighs in it; of mean 0."""
+    of_generated: NDArray[np.float64]
+    """(F, M) the same of generated rows."""
+
+    @property
+    def mean(self) -> float:
+        return float(self.each.mean())
+
+    @property
+    def weights_of_real(self) -> NDArray[np.float64]:
+        """(N,) in the mean."""
+        return np.asarray(self.of_real.mean(axis=0))
+
+    @property
+    def deviation_of_fit(self) -> float:
+        """What the fit adds to the chance in the mean: how far trees of several tables differ, less what they differ by since each rests on
+        test rows in a way of its own."""
+        many = len(self.each)
+        if many < 2:
+            return 0.0
+        sides = (self.of_real, self.of_generated)
+        tested = sum(np.square(side - side.mean(axis=0)).sum() / max(1, side.shape[1]) ** 2 for side in sides) / (many - 1)
+        return math.sqrt(max(0.0, float(self.each.var(ddof=1) - tested)) / many)
+
+    def fits(self, count: int) -> NDArray[np.float64]:
+        """By how much other fits might have moved the mean: (count,). The tables are few, so of two generators it is Student's t.
+
+        A function of the generator, so that one is equal to itself in each replicate, and two have chances of their own; what is not known
+        of the deviation itself is the same in both, as where both are estimated together.
+        """
+        own = np.random.default_rng(mix(*(int(2**40 * one) for one in self.each)))
+        degrees = max(1, 2 * (len(self.each) - 1))
+        unsure = np.sqrt(degrees / np.random.default_rng(0).chisquare(degrees, count))
+        return np.asarray(self.deviation_of_fit * unsure * own.normal(size=count))
+
+    def replicates(self, real: Draws, generated: Draws) -> NDArray[np.float64]:
+        """The mean, with what trees are tested on drawn anew, and with other fits: (B,)."""
+        moved = real.shifts(self.weights_of_real) + generated.shifts(self.of_generated.mean(axis=0))
+        return self.mean + moved + self.fits(len(generated))
 
 
 class _Told:
@@ -190,37 +238,26 @@ class _Told:
     @property
     def share(self) -> float:
         """The one divided by the other."""
-        return self._worth[0] / self._worth_of_real[0]
+        return self._worth.mean / self._worth_of_real[0]
 
     def replicates(self, real: Draws, generated: Draws) -> NDArray[np.float64]:
-        """The share with the held-out rows drawn anew; what the trees' fit adds is told by how far those of the few tables differ."""
-        (worth, weights), (most, weights_of_most) = self._worth, self._worth_of_real
-        # A function of the generator, so that one is equal to itself in each replicate, and two have chances of their own.
-        each = [one for one, _ in self._told_by_each]
-        random, tables = np.random.default_rng(mix(*(int(2**40 * one) for one in each))), len(each)
-        fit = np.std(each, ddof=1) / math.sqrt(tables) / most if tables > 1 else 0.0
-        return (
-            fit * random.standard_t(max(1, tables - 1), len(generated))
-            + worth / most
-            + real.shifts(weights / most - worth / most**2 * weights_of_most)
-        )
+        """The share with the held-out rows drawn anew, and with other fits on generated rows: (B,)."""
+        worth, (most, weights_of_most) = self._worth, self._worth_of_real
+        moved = real.shifts(worth.weights_of_real / most - worth.mean / most**2 * weights_of_most)
+        return worth.mean / most + moved + worth.fits(len(generated)) / most
 
     def details(self) -> dict[str, Any]:
         """Both, as `area` or `r2`."""
         name = "area" if self._categories is not None else "r2"
-        both = {"trained_on_real": self._worth_of_real[0], "trained_on_generated": self._worth[0]}
+        both = {"trained_on_real": self._worth_of_real[0], "trained_on_generated": self._worth.mean}
         return {name: {side: rounded(one if name == "area" else 2 * one - 1) for side, one in both.items()}, "share": rounded(self.share)}
 
     @cached_property
-    def _worth(self) -> tuple[float, NDArray[np.float64]]:
-        """Of trees that were fitted on generated rows, the mean of three, and what each held-out row weighs in it; of mean 0."""
-        found = self._told_by_each
-        return float(np.mean([one for one, _ in found])), np.mean([weights for _, weights in found], axis=0)
-
-    @cached_property
-    def _told_by_each(self) -> list[tuple[float, NDArray[np.float64]]]:
-        """Of the trees of each table of generated rows."""
-        return [self._told(part, 1e-12) for part in np.array_split(self._generated, min(TABLES, len(self._generated)))]
+    def _worth(self) -> Said:
+        """Of trees that were fitted on generated rows."""
+        found = [self._told(part, 1e-12) for part in np.array_split(self._generated, min(TABLES, len(self._generated)))]
+        worths, weights = zip(*found, strict=True)
+        return Said(np.array(worths), np.array(weights), np.zeros((len(found), 0)))
 
     @cached_property
     def _worth_of_real(self) -> tuple[float, NDArray[np.float64]]:

@@ -7,9 +7,10 @@ import pytest
 from planted_children import planted
 
 from benchmarks.table_ladder import FAULTS, Fault, evidence_of, flipped, mixed, numbers, outcome, shuffled
+from gan_core.metrics.bootstrap import Draws
 from tasks import kinds
 from tasks.promotion.comparison import compare
-from tasks.scoring.table import TableEvidence
+from tasks.scoring.table import Said, TableEvidence
 
 RULE = ("detection", *kinds.of("table").beside)
 
@@ -67,3 +68,32 @@ def assert_around_the_difference(one: TableEvidence, other: TableEvidence, metri
     low, high = found.interval
     assert low < found.difference < high
     assert np.isfinite([low, high, found.deviation]).all()
+
+
+class TestSaid:
+    """Trees fitted on three tables, of which each weighs 200 held-out rows partly in a way of its own; the truth is 0.9."""
+
+    def drawn(self, seed: int, of_fit: float) -> Said:
+        random = np.random.default_rng(seed)
+        weights = random.normal(size=200) + random.normal(size=(3, 200))
+        areas = 0.9 + weights.mean(axis=1) + random.normal(0, of_fit, 3)
+        return Said(areas, weights - weights.mean(axis=1, keepdims=True), np.zeros((3, 200)))
+
+    def missed(self, of_fit: float) -> float:
+        """How often the middle 95 % of the differences of two that are equal lie on one side."""
+        draws, found = Draws(200, 400, 0), []
+        for seed in range(0, 600, 2):
+            one, other = (self.drawn(number, of_fit).replicates(draws, draws) for number in (seed, seed + 1))
+            found.append(abs(np.mean(one > other) - 0.5) > 0.475)
+        return float(np.mean(found))
+
+    @pytest.mark.parametrize("of_fit", [0.0, 0.1, 0.5])
+    def test_equals_are_told_apart_as_seldom_as_is_said(self, of_fit: float) -> None:
+        assert 0.005 < self.missed(of_fit) < 0.085
+
+    def test_as_they_are_not_where_the_fit_is_left_out(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(Said, "deviation_of_fit", 0.0)
+        assert self.missed(0.5) > 0.25
+
+    def test_one_table_tells_nothing_of_the_fit(self) -> None:
+        assert Said(np.array([0.7]), np.zeros((1, 5)), np.zeros((1, 9))).deviation_of_fit == 0
