@@ -113,6 +113,8 @@ def stargan(params: StarGanParams, dataset: Dataset) -> Step:
             penalty, _ = penalties(lambda images: judged(images, labels)[0].mean(dim=(1, 2)), real, fake, params.penalty)
             loss = loss + penalty * params.penalty.every
         _learn(optimizers[0], loss)
+        if (steps + 1) % params.discriminator_steps:
+            return
         fake = translator(real, asked)
         fake_logits, by_class = judged(fake, asked)
         loss = losses[1](fake_logits, torch.empty(0)) + params.classification * F.cross_entropy(by_class, asked)
