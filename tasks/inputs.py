@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import posixpath
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +18,13 @@ from gan_core.kinds.predictions import Predictions
 from tasks.addresses import ARRAY_SUFFIXES, CLIP_SUFFIXES, IMAGE_SUFFIXES
 from tasks.params import ValidateParams
 from tasks.validation.bands import decode
-from tasks.validation.clips import Wanted, first_frames
+from tasks.validation.clips import StillError, Wanted, first_frames, first_of_folder, in_order
 from tasks.validation.formats import UnusableError, UnusableImageError
 from tasks.validation.images import Picture, Shape
 
 _LIMITS = ValidateParams(min_side=1, min_std=0)  # a blank picture is a poor one to train on; to translate it is a person's choice
+_TOLD = 20
+"""Files that an error names."""
 
 
 @dataclass(frozen=True)
@@ -48,18 +51,22 @@ def read_input(data: bytes, spec: Pixels, where: str) -> NDArray[Any]:
         ConfigError: it is no picture, broken, or too large; begins with `where`.
     """
     if isinstance(spec, Predictions):
-        return _beginning(data, spec, where)
+        return _beginning([data], spec, where)
     return with_channels(_picture(data, spec, where).pixels, (spec.inputs or spec.shape)[0])
 
 
-def _beginning(data: bytes, spec: Predictions, where: str) -> NDArray[np.uint8]:
-    """The first frames of a clip, uint8 (C, G, H, W); a single one may be a still picture."""
-    channels, frames, *sides = spec.inputs or spec.shape
-    wanted = Wanted(Shape((*sides,), spec.fit or "crop"), frames, spec.every)
+def _beginning(files: Sequence[bytes], spec: Predictions, where: str) -> NDArray[np.uint8]:
+    """The first frames of a clip, uint8 (C, G, H, W), in one file or one in each; a single frame may be a still picture."""
     try:
-        return with_channels(first_frames(data, wanted, _LIMITS), channels)
+        first = first_frames(files[0], _wanted(spec), _LIMITS) if len(files) == 1 else first_of_folder(files, _wanted(spec), _LIMITS)
     except UnusableError as reason:
         raise ConfigError(f"{where}: {reason}") from None
+    return with_channels(first, (spec.inputs or spec.shape)[0])
+
+
+def _wanted(spec: Predictions) -> Wanted:
+    _, frames, *sides = spec.inputs or spec.shape
+    return Wanted(Shape((*sides,), spec.fit or "crop"), frames, spec.every)
 
 
 def _picture(data: bytes, spec: Pixels, where: str) -> Picture:
@@ -74,7 +81,8 @@ def _picture(data: bytes, spec: Pixels, where: str) -> Picture:
 
 
 def read_inputs(path: Path, spec: Pixels, on_note: Callable[[str], None] = lambda note: None, can_tile: bool = False) -> Inputs:
-    """The picture in a file, or those in a folder at any depth, in the order of their paths; taken as `folder://` takes them.
+    """The picture in a file, or those in a folder at any depth, in the order of their paths; taken as `folder://` takes them. Of a
+    generator that predicts, clips: files that hold one, and folders of frames.
 
     Args:
         path: of a file or a folder.
@@ -85,30 +93,74 @@ def read_inputs(path: Path, spec: Pixels, on_note: Callable[[str], None] = lambd
     Raises:
         ConfigError: nothing is there, or some files are no usable pictures; names each.
     """
-    images, problems, larger = [], [], 0
     channels, *_, height, width = spec.inputs or spec.shape
     files = input_files(path, on_note, CLIP_SUFFIXES if isinstance(spec, Predictions) else IMAGE_SUFFIXES | ARRAY_SUFFIXES)
+    if isinstance(spec, Predictions):
+        return _beginnings(path, files, spec)
+    images, problems, larger = [], [], 0
     for name, opened in files:
-        where = path / name if path.is_dir() else path
         try:
             with opened() as file:
-                content = file.read()
-            if isinstance(spec, Predictions):
-                images.append(_beginning(content, spec, f"--input {where}"))
-                continue
-            picture = _picture(content, spec, f"--input {where}")
+                picture = _picture(file.read(), spec, f"--input {path / name if path.is_dir() else path}")
             images.append(with_channels(picture.pixels, channels))
             larger += min(picture.upright) > min(height, width) or max(picture.upright) > max(height, width)
         except ConfigError as error:
             problems.append(str(error))
         except GantryError as error:
             problems.append(f"--input {error}")
-    if problems:
-        raise ConfigError("\n".join(problems))
+    _refuse(problems)
     if larger and can_tile:
         whose = "the picture is" if len(images) == 1 else f"{larger:,} of {len(images):,} pictures are"
         on_note(f"{whose} larger than {width} x {height} and brought to that size; --tile 512 keeps size and shape")
     return Inputs(np.stack(images), tuple(PurePosixPath(name).stem for name, _ in files))
+
+
+def _refuse(problems: Sequence[str]) -> None:
+    if problems:
+        more = f"\nand {len(problems) - _TOLD:,} others" if len(problems) > _TOLD else ""
+        raise ConfigError("\n".join(problems[:_TOLD]) + more)
+
+
+def _beginnings(path: Path, files: Sequence[tuple[str, Callable[[], BinaryIO]]], spec: Predictions) -> Inputs:
+    """The first frames of each clip: of each file, or of a folder of pictures that are no clips by themselves."""
+    folders: dict[str, list[tuple[str, Callable[[], BinaryIO]]]] = {}
+    for name, opened in files:
+        folders.setdefault(posixpath.dirname(name), []).append((name, opened))
+    clips: list[tuple[str, Path, list[Callable[[], BinaryIO]]]] = []
+    for folder, inside in folders.items():
+        inside.sort(key=lambda one: in_order(posixpath.basename(one[0])))
+        frames = [opened for _, opened in inside[: _wanted(spec).least]]
+        found = {_looked_at(opened, spec) for opened in frames} if len(inside) > 1 else set()
+        if "still" in found and "clip" not in found:
+            clips.append((posixpath.basename(folder) or path.resolve().name, path / folder, frames))
+        else:
+            clips += [(PurePosixPath(name).stem, path / name if path.is_dir() else path, [opened]) for name, opened in inside]
+    images, problems = [], []
+    for _, where, of_clip in clips:
+        try:
+            images.append(_beginning([_content(opened) for opened in of_clip], spec, f"--input {where}"))
+        except ConfigError as error:
+            problems.append(str(error))
+        except GantryError as error:
+            problems.append(f"--input {error}")
+    _refuse(problems)
+    return Inputs(np.stack(images), tuple(name for name, *_ in clips))
+
+
+def _content(opened: Callable[[], BinaryIO]) -> bytes:
+    with opened() as file:
+        return file.read()
+
+
+def _looked_at(opened: Callable[[], BinaryIO], spec: Predictions) -> Literal["clip", "still", "broken"]:
+    """What a file is by itself."""
+    try:
+        first_frames(_content(opened), _wanted(spec), _LIMITS)
+    except StillError:
+        return "still"
+    except (UnusableError, GantryError):
+        return "broken"  # which is said where it is read
+    return "clip"
 
 
 def input_files(

@@ -56,6 +56,10 @@ _ALIKE = 1.5
 """How far the rates of files may be apart before a note tells of it."""
 
 
+class StillError(UnusableError):
+    """A picture that is no clip by itself, and may be a frame of one."""
+
+
 @dataclass(frozen=True)
 class Wanted:
     """What files are made into."""
@@ -80,7 +84,7 @@ class Wanted:
             UnusableError: it has too few or too many.
         """
         if count == 1 < self.least:
-            raise UnusableError("one frame: a still picture, and a clip moves")
+            raise StillError("one frame: a still picture, and a clip moves")
         if count < self.least:
             every = f", every {self.every} (data.every)" if self.every > 1 else ""
             raise UnusableError(f"too few frames: {count:,}, and a clip is {self.frames} of them (data.frames){every}")
@@ -159,6 +163,26 @@ def first_frames(data: bytes, wanted: Wanted, limits: ValidateParams) -> NDArray
     """
     reel = _reel(data, wanted, limits)
     return reel.stacked(reel.order[: wanted.least : wanted.every])
+
+
+def first_of_folder(files: Sequence[bytes], wanted: Wanted, limits: ValidateParams) -> NDArray[np.uint8]:
+    """The beginning of a clip whose frames are pictures, in order; as `first_frames`.
+
+    Raises:
+        UnusableError: too few, or one is no picture, broken, outside the limits, or of another size.
+    """
+    wanted.check(len(files), limits)
+    frames = []
+    for place in range(0, wanted.least, wanted.every):
+        try:
+            frames.append(decode_frame(files[place], wanted, limits))
+        except UnusableError as reason:
+            raise UnusableError(f"frame {place + 1}: {reason}") from None
+    sizes = {(frame.width, frame.height) for frame in frames}
+    if len(sizes) > 1:
+        raise UnusableError("frames of different sizes")
+    reel = Reel([frame.pixels for frame in frames], sizes.pop(), frames[0].mode, np.arange(len(frames)))
+    return reel.stacked(reel.order)
 
 
 @dataclass(frozen=True)
@@ -249,7 +273,7 @@ def _of_strip(data: bytes, wanted: Wanted, limits: ValidateParams) -> Reel:
     found = upright(data, limits)
     side, length = sorted(found.image.size)
     if length % side:
-        raise UnusableError(
+        raise StillError(
             f"a still picture of {found.width:,} x {found.height:,} pixels, and no strip of square frames, whose longer side would be a "
             "multiple of the shorter"
         )
@@ -417,10 +441,10 @@ def _by_folder(members: Sequence[Member]) -> dict[str, list[Member]]:
     found: dict[str, list[Member]] = {}
     for member in members:
         found.setdefault(posixpath.dirname(member.path), []).append(member)
-    return {folder: sorted(found[folder], key=lambda member: _in_order(posixpath.basename(member.path))) for folder in sorted(found)}
+    return {folder: sorted(found[folder], key=lambda member: in_order(posixpath.basename(member.path))) for folder in sorted(found)}
 
 
-def _in_order(name: str) -> tuple[tuple[int, str], ...]:
+def in_order(name: str) -> tuple[tuple[int, str], ...]:
     """A key by which frame_10 comes after frame_9."""
     return tuple((int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]{1,18})", name) if part)
 

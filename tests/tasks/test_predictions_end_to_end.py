@@ -118,6 +118,19 @@ def test_files_of_clips_are_continued(done: Done, tmp_path: Path) -> None:
     assert "a.webp" not in str(refused.value)
     (tmp_path / "in" / "film.mkv").unlink()
     assert read_inputs(tmp_path / "in", Predictions.of(done.generator.config.data)).names == ("a", "b")
+    spec = Predictions.of(done.generator.config.data)
+    clip = np.random.default_rng(0).integers(0, 256, (12, SIDE, SIDE, 3), dtype=np.uint8)
+    for film, frames in (("x", clip), ("y", clip[::-1])):
+        (tmp_path / "films" / film).mkdir(parents=True)
+        for number, pixels in enumerate(frames):
+            Image.fromarray(pixels).save(tmp_path / "films" / film / f"{number + 1}.png")  # 10 stands before 2 by name
+    found = read_inputs(tmp_path / "films", spec)
+    assert found.names == ("x", "y")
+    np.testing.assert_array_equal(found.images[0], clip[: GIVEN * spec.every : spec.every].transpose(3, 0, 1, 2))
+    assert read_inputs(tmp_path / "films" / "y", spec).names == ("y",)
+    (tmp_path / "films" / "y" / "1.png").write_bytes(b"no picture")
+    with pytest.raises(ConfigError, match=r"^--input .*y: frame 1: not an image[^\n]*$"):
+        read_inputs(tmp_path / "films", spec)
     Image.fromarray(frames[0]).save(tmp_path / "still.png")
     with pytest.raises(ConfigError, match=r"still\.png: one frame: a still picture, and a clip moves"):
         read_inputs(tmp_path / "still.png", Predictions.of(done.generator.config.data))
