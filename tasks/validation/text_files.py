@@ -19,7 +19,8 @@ from tasks.validation.table_files import read_table
 
 _USUAL = ("text", "sentence", "sentences", "caption", "captions", "content", "body", "review", "comment", "description", "title")
 """What a column of sentences is called, the first that is there."""
-_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f\ud800-\udfff]")  # or half a sign, as JSON may escape it
+_SENTENCE = re.compile(r"(?:\S+\s+){2,}\S*[.!?\u3002\uff01\uff1f]|(?:\S+\s+){5,}\S+")
 _RIGHT: Mapping[str, tuple[bytes, ...]] = {
     ".parquet": (b"PAR1",),
     ".jsonl": (b"{", b"[", b'"'),
@@ -160,6 +161,11 @@ def _chosen(columns: Mapping[str, Sequence[Any]], path: str, asked: str | None) 
         if asked not in columns:
             raise DataError(f"{path}: data.text: there is no column {safe_path(asked[:80])}; it has {named}")
         return asked
+    if sentence := next((name for name in columns if _SENTENCE.fullmatch(name.strip())), None):
+        raise DataError(
+            f"{path}: its first row reads like a sentence ({safe_path(sentence[:40])}), and a table begins with a row of columns' names; "
+            "write one before it, or name the column in data.text"
+        )
     holding = text_columns(columns)
     usual = next((name for wanted in _USUAL for name in columns if name.strip().lower() == wanted and name in holding), None)
     if usual is not None or len(holding) == 1:

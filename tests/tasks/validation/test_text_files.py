@@ -47,6 +47,7 @@ def test_json_lines_of_objects_and_of_texts() -> None:
     assert told(found)[:2] == [ROWS[0], "has no key caption"]
     assert told(found)[2].startswith("no JSON: Expecting property name")
     assert told(found)[3:] == ["holds a number and no text", ROWS[1]]
+    assert told(read_texts(b'"half a sign \\ud83d of two"\n', "x.jsonl")) == ["holds control characters"]
     assert told(read_texts(b'"a red house by the sea"\n["no"]\n', "x.ndjson")) == [ROWS[0], "holds a list and no text"]
 
 
@@ -91,6 +92,9 @@ def test_of_several_columns_the_one_with_a_usual_name_is_taken_or_the_one_that_i
     assert told(read_texts(text.replace("answer", "Text").encode(), "x.csv")) == ROWS
     with pytest.raises(DataError, match=r"data.text: there is no column reply; it has answer, question"):
         read_texts(text.encode(), "x.csv", "reply")
+    for table in ("good,nobody is there.\nbad,all are here.\n", "two cats and one dog sleep\nthree dogs wake\n"):
+        with pytest.raises(DataError, match=r"its first row reads like a sentence .*write one before it, or name the column in data.text"):
+            read_texts(table.encode(), "x.csv")
     with pytest.raises(DataError, match="none does, by the looks of it"):
         read_texts(b"a,b\n1,x\n2,y\n", "x.csv")
 
