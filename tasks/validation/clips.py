@@ -368,8 +368,10 @@ def inspect_clips(raw: RawReader, about: Annotated, data: DataParams, limits: Va
     kept = Spool(spool, (wanted.frames, *wanted.shape.size))
     size = 3 * math.prod(wanted.shape.size)
     members = about.images
+    lacking: Sequence[str] = ()
     if data.layout == "frame-folders":
         of_folders = _by_folder(members)
+        lacking = [folder for folder, frames in of_folders.items() if folder and _skips(frames)]
         wrong = {folder: reason for folder, frames in of_folders.items() if (reason := _refused(folder, len(frames), wanted, limits))}
         frames_of = [member for folder, frames in of_folders.items() if folder not in wrong for member in frames]
         decoder: Callable[[bytes], Frame] = partial(decode_frame, wanted=wanted, limits=limits)
@@ -385,7 +387,10 @@ def inspect_clips(raw: RawReader, about: Annotated, data: DataParams, limits: Va
         total = len(members)
     notes = _Notes()
     rows = each_told((_rows(about, kept, path, sha256, footage, notes) for path, sha256, footage in seen), total, on_row)
-    return Inspection([*chain.from_iterable(rows), *about.refused_rows()], about.classes, kept, notes=[*about.notes, *notes.said(wanted)])
+    said = [*about.notes, *notes.said(wanted)]
+    if lacking:
+        said.append(f"{len(lacking):,} of {total:,} folders lack frames, by their numbers, such as {lacking[0]}: what moves jumps there")
+    return Inspection([*chain.from_iterable(rows), *about.refused_rows()], about.classes, kept, notes=said)
 
 
 class _Notes:
@@ -447,6 +452,14 @@ def _by_folder(members: Sequence[Member]) -> dict[str, list[Member]]:
 def in_order(name: str) -> tuple[tuple[int, str], ...]:
     """A key by which frame_10 comes after frame_9."""
     return tuple((int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]{1,18})", name) if part)
+
+
+def _skips(frames: Sequence[Member]) -> bool:
+    """Whether the last numbers in the names of frames, in order, are not evenly apart."""
+    numbers = [
+        int(found[-1]) for frame in frames if (found := re.findall(r"[0-9]{1,18}", posixpath.splitext(posixpath.basename(frame.path))[0]))
+    ]
+    return len(numbers) == len(frames) and len({*np.diff(numbers).tolist()}) > 1
 
 
 def _digest(frames: Sequence[Member]) -> str:

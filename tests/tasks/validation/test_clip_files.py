@@ -229,7 +229,7 @@ def validated(root: Path, **data: Any) -> Workspace:
     return workspace
 
 
-def test_folders_of_frames_are_clips_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+def test_folders_of_frames_are_clips_in_the_order_of_their_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     files = tmp_path / "files"
     array = np.random.default_rng(1).integers(0, 256, (24, 12, SIDE, SIDE, 3), dtype=np.uint8)
     for number, one in enumerate(array):
@@ -238,8 +238,10 @@ def test_folders_of_frames_are_clips_in_the_order_of_their_numbers(tmp_path: Pat
     folder_of_frames(files / "a" / "odd", array[1])
     Image.new("RGB", (SIDE, 2 * SIDE), "red").save(files / "a" / "odd" / "frame_7.png")
     folder_of_frames(files / "b" / "broken", array[2])
+    (files / "a" / "clip0" / "frame_11.png").rename(files / "a" / "clip0" / "frame_13.png")
     (files / "b" / "broken" / "frame_3.png").write_bytes(b"\x89PNG and no more")
     workspace = validated(tmp_path, layout="frame-folders", frames=12)
+    assert "1 of 27 folders lack frames, by their numbers, such as a/clip0: what moves jumps there" in capsys.readouterr().out
     ready = workspace.ready("a")
     manifest = pd.read_parquet(ready / "manifest.parquet")
     assert sorted(manifest["path"]) == sorted(f"{('a', 'b')[number % 2]}/clip{number}" for number in range(24))
