@@ -302,11 +302,23 @@ def animated(data: bytes, limits: ValidateParams) -> Iterator[Animated | None]:
             for index in range(first, end):
                 with _reasons(kind):
                     source.seek(index)
-                    source.load()
+                    with _what_was_before(source):
+                        source.load()
                     shown = _on_white(*to_plain(source)).copy()
                 yield shown, float(source.info.get("duration") or 0)
 
         yield Animated(*source.size, source.mode, end - first, frames())
+
+
+@contextmanager
+def _what_was_before(source: Image.Image) -> Iterator[None]:
+    """Keep what a frame of an animated PNG is drawn over, which Pillow (13.0) draws into, and then takes for what the frame is to leave
+    behind (APNG_DISPOSE_OP_PREVIOUS)."""
+    before = getattr(source, "_prev_im", None) if source.format == "PNG" else None
+    kept = None if before is None else before.copy()
+    yield
+    if kept is not None:
+        source._prev_im = kept  # type: ignore[attr-defined]
 
 
 def check_halves(width: int, height: int) -> None:

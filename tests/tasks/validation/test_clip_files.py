@@ -83,6 +83,16 @@ def test_a_gif_is_read_in_its_own_colours() -> None:
     assert (found.count, found.width, found.height) == (COUNT, SIDE, SIDE)
 
 
+def test_what_a_frame_of_a_png_was_drawn_over_comes_back() -> None:
+    """Squares that are drawn over the first frame, each gone in the next (APNG_DISPOSE_OP_PREVIOUS)."""
+    array = np.full((4, SIDE, SIDE, 3), 90, dtype=np.uint8)
+    for number in range(1, 4):
+        array[number, 2 * number - 1 : 2 * number, :2] = (250, 10, 40 * number)
+    data = moving(array, "PNG", disposal=[0, 2, 2, 2], blend=[0, 1, 1, 1])
+    assert data.count(b"fcTL") == 4
+    np.testing.assert_array_equal(read(data, frames=4).parts[0].pixels, array.transpose(3, 0, 1, 2))
+
+
 def test_a_frame_that_is_shown_longer_counts_as_often() -> None:
     """And so do frames that are alike, which programs write as one that is shown longer."""
     array = frames(4)
