@@ -310,6 +310,26 @@ def animated(data: bytes, limits: ValidateParams) -> Iterator[Animated | None]:
         yield Animated(*source.size, source.mode, end - first, frames())
 
 
+def _with_its_alpha(data: bytes) -> bytes:
+    """An animated WebP that says of its alpha what its frames do.
+
+    Frames without any that leave a part of the picture free make it transparent there. Encoders (libwebp 1.6) do not set the flag then, and
+    without it Pillow gives black.
+    """
+    if data[12:16] != b"VP8X" or len(data) < 30 or data[20] & 0x10:
+        return data
+    whole, place, is_first = data[24:30], 30, True  # width and height, less 1
+    while place + 24 <= len(data):
+        size = int.from_bytes(data[place + 4 : place + 8], "little")
+        if data[place : place + 4] == b"ANMF":
+            is_part, is_cleared = data[place + 14 : place + 20] != whole, data[place + 23] & 1
+            if is_cleared or (is_first and is_part):
+                return data[:20] + bytes([data[20] | 0x10]) + data[21:]
+            is_first = False
+        place += 8 + size + size % 2
+    return data
+
+
 @contextmanager
 def _what_was_before(source: Image.Image) -> Iterator[None]:
     """Keep what a frame of an animated PNG is drawn over, which Pillow (13.0) draws into, and then takes for what the frame is to leave
@@ -452,6 +472,8 @@ def _pillow_of(kind: Format, data: bytes) -> Iterator[Image.Image]:
         import pillow_heif
 
         pillow_heif.register_heif_opener()
+    if kind == "WebP":
+        data = _with_its_alpha(data)
     # Warnings of decoders (odd metadata, large pictures) are either harmless or become a reason.
     with warnings.catch_warnings(action="ignore"), Image.open(BytesIO(data), formats=[FORMATS[kind]]) as source:
         yield source

@@ -83,6 +83,17 @@ def test_a_gif_is_read_in_its_own_colours() -> None:
     assert (found.count, found.width, found.height) == (COUNT, SIDE, SIDE)
 
 
+def test_a_webp_is_white_where_none_of_its_frames_is() -> None:
+    """Its encoder keeps the squares alone, which have no alpha, and does not say that the rest has."""
+    array = np.zeros((4, SIDE, SIDE, 4), dtype=np.uint8)
+    for number in range(4):
+        array[number, 2 * number : 2 * number + 2, 2:6] = (250, 10, 40 * number, 255)
+    data = moving(array, "WEBP", lossless=True)
+    data = data[:20] + bytes([data[20] & ~0x10]) + data[21:]  # as libwebp 1.6 leaves it
+    seen = np.where(array[..., 3:] > 0, array[..., :3], 255)
+    np.testing.assert_array_equal(read(data, frames=4).parts[0].pixels, seen.transpose(3, 0, 1, 2))
+
+
 def test_what_a_frame_of_a_png_was_drawn_over_comes_back() -> None:
     """Squares that are drawn over the first frame, each gone in the next (APNG_DISPOSE_OP_PREVIOUS)."""
     array = np.full((4, SIDE, SIDE, 3), 90, dtype=np.uint8)
