@@ -73,6 +73,11 @@ def decode_sound(data: bytes, wanted: DataParams, limits: ValidateParams) -> Sou
     _check_whole(data)
     try:
         with soundfile.SoundFile(BytesIO(data)) as file:
+            if file.format == "MP3" and _is_of_unknown_length(data):
+                raise UnusableError(
+                    "an MP3 of variable bit rate whose head does not say how long it is, so its end would be lost; write it anew, such as "
+                    "by ffmpeg -i FILE NEW.flac"
+                )
             _check(file.channels, file.samplerate, file.frames, limits)
             rate, channels, seconds = file.samplerate, file.channels, file.frames / file.samplerate
             if wanted.longer == "refuse" and seconds > wanted.seconds:
@@ -134,6 +139,33 @@ _LENGTHS: tuple[tuple[bytes, int, slice, Literal["little", "big"]], ...] = (
     (b"riff", 0, slice(16, 24), "little"),
 )
 """Of WAV, AIFF, RF64 and W64, by their first bytes: how many bytes the length that the head states leaves out, where it stands, and how."""
+
+
+def _is_of_unknown_length(mp3: bytes) -> bool:
+    """Whether frames have several bit rates, and none of the heads that say how many there are (Xing, VBRI): libsndfile (1.2) then infers
+    their number from the first."""
+    place = 10 + sum((byte & 0x7F) << shift for byte, shift in zip(mp3[6:10], (21, 14, 7, 0), strict=False)) if mp3[:3] == b"ID3" else 0
+    first = -1
+    while place + 4 <= len(mp3):
+        head = int.from_bytes(mp3[place : place + 4], "big")
+        version, layer, index, sampling = head >> 19 & 3, head >> 17 & 3, head >> 12 & 15, head >> 10 & 3
+        if head >> 21 != 0x7FF or version == 1 or layer != 1 or index in (0, 15) or sampling == 3:
+            return False  # no frame of layer 3
+        rate = (44_100, 48_000, 32_000)[sampling] >> {3: 0, 2: 1, 0: 2}[version]
+        size = (144 if version == 3 else 72) * 1_000 * _BIT_RATES[version == 3][index - 1] // rate + (head >> 9 & 1)
+        if first < 0 and any(mark in mp3[place : place + size] for mark in (b"Xing", b"Info", b"VBRI")):
+            return False
+        if first not in (-1, index):
+            return True
+        first, place = index, place + size
+    return False
+
+
+_BIT_RATES = (
+    (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+    (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
+)
+"""Thousands of bits a second of MPEG 2 and of MPEG 1, layer 3, by index from 1."""
 
 
 def _unread(data: bytes, why: str) -> str:

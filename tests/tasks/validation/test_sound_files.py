@@ -25,6 +25,7 @@ from tasks.workspace import Workspace
 
 DATA = DataParams(source="folder:///sounds", layout="sounds", rate=8_000, seconds=0.5)
 LIMITS = ValidateParams(max_seconds=3.0)
+DRAW = np.random.default_rng(0)
 
 
 def sine(rate: int = 8_000, seconds: float = 0.4, amplitude: float = 0.3, pitch: float = 440.0) -> np.ndarray:
@@ -105,6 +106,12 @@ def without_length(flac: bytes) -> bytes:
     return flac[:18] + length.to_bytes(8, "big") + flac[26:]
 
 
+def without_head(mp3: bytes) -> bytes:
+    """Without its first frame, which says how many there are."""
+    assert b"Xing" in mp3[:100]
+    return mp3[mp3.index(mp3[:2], 2) :]
+
+
 BAD: dict[str, tuple[Callable[[], bytes], str]] = {
     "empty file": (lambda: b"", "empty: no bytes"),
     "text": (lambda: b"not a sound at all", r"no sound that libsndfile reads \(Format not recognised\)"),
@@ -120,6 +127,12 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
         )
     },
     "cut off mp3": (lambda: encoded(sine(16_000), 16_000, format="MP3")[:1_000], r"its header says 0.40 s, and it ends after 0.\d+ s"),
+    "mp3 of unknown length": (
+        lambda: without_head(
+            encoded(np.concatenate([sine(44_100), DRAW.normal(0, 0.3, 44_100)]), 44_100, format="MP3", bitrate_mode="VARIABLE")
+        ),
+        "an MP3 of variable bit rate whose head does not say how long it is",
+    ),
     "m4a": (lambda: b"\0\0\0\x20ftypM4A " + bytes(99), "an M4A or MP4 file, which libsndfile does not read; make FLAC of it, such as by"),
     "flac of a stream": (lambda: without_length(encoded(sine(), format="FLAC")), "its head does not say how long it is, as that of a st"),
     "late": (lambda: encoded(np.concatenate([np.zeros(8_000), sine()])), r"silent, in its first 0.5 s, which are kept \(data.seconds\)"),
@@ -141,6 +154,14 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
 def test_what_cannot_be_used_is_refused_with_the_reason(make: Callable[[], bytes], reason: str) -> None:
     with pytest.raises(UnusableError, match=reason):
         decoded(make())
+
+
+def test_an_mp3_of_variable_bit_rate_is_read_to_its_end() -> None:
+    noisy = np.concatenate([sine(44_100), DRAW.normal(0, 0.3, 44_100)])
+    assert decoded(encoded(noisy, 44_100, format="MP3", bitrate_mode="VARIABLE")).seconds == pytest.approx(1.4, abs=0.01)
+    first = without_head(encoded(sine(44_100), 44_100, format="MP3"))
+    alike = 40 * first[: first.index(first[:2], 2)]  # one bit rate, and no head: of 1,152 values a frame
+    assert decoded(alike).seconds == pytest.approx(40 * 1_152 / 44_100, abs=0.06)
 
 
 def test_a_length_that_streams_leave_open_is_no_fault() -> None:
