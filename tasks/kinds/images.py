@@ -23,7 +23,7 @@ class ImageKind(PixelKind):
     makes = "images"
     scores = "tasks.scoring.images:ImageScoring"
     deciding = ("whitened_kid", "fid", "kid")
-    beside = ("label_accuracy", "label_error")
+    beside = ("label_accuracy", "label_error", "reverse_kl")
 
     def features(self, name: str, spec: DatasetSpec, params: EvaluateParams) -> ExtractorKind:
         from gan_core.kinds.images import Images

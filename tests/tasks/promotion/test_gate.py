@@ -256,6 +256,7 @@ def test_one_that_is_better_but_draws_other_labels_than_asked_is_worse() -> None
     assert deciding_together(scores, rule(), "images") == ("fid", "label_accuracy")
     assert deciding_together(scores, rule(improve="fid"), "images") == ("fid",)
     assert deciding_together(GOOD, rule(), "images") == ("fid",)
+    assert deciding_together({**GOOD, "reverse_kl": 0.1}, rule(), "images") == ("fid", "reverse_kl"), "of stacks"
 
 
 @pytest.mark.parametrize(
