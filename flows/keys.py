@@ -95,6 +95,7 @@ _EXAMPLES: Mapping[str, Any] = {
     "timezone": "Europe/Berlin",
     "train.start": "champion",
     "train.replay": 0.25,
+    "train.shrink": 0.5,
     "train.seed": 1,
     "train.threads": 1,
     "train.processes": "auto",

@@ -38,6 +38,8 @@ class Takeover:
     """Numbers of new rows in them."""
     moments: tuple[int, int] = (0, 0)
     """Of how many weights the optimisers' moments were taken, and how many weights there are, each counted by each optimiser."""
+    shrink: float | None = None
+    """What weights are multiplied by before fresh ones times the rest are added (Ash and Adams, 2020); None: they come over as they are."""
 
     @property
     def share(self) -> float:
@@ -49,6 +51,7 @@ class Takeover:
         """In a line; up to three of the new tensors by name."""
         told = f"{len(self.tensors):,} of {len(self.tensors) + len(self.new):,} tensors taken over ({self.share:.1%} of the numbers)"
         told += f", with the moments of {self.moments[0]:,} of {self.moments[1]:,} weights" if self.moments[1] else ""
+        told += "" if self.shrink is None else f", weights times {self.shrink:g} with fresh ones times {1 - self.shrink:g}"
         told += f"; by the names of their rows: {next(iter(self.by_class.values()))}" if self.by_class else ""
         first = [f"{name} ({why})" for name, why in list(self.new.items())[:3]]
         more = ["..."] if len(self.new) > len(first) else []
@@ -60,6 +63,7 @@ class Takeover:
             "share": round(self.share, 6),
             "taken": sorted(self.tensors),
             "new": dict(sorted(self.new.items())),
+            **({} if self.shrink is None else {"shrink": self.shrink}),
             **({"by_class": dict(sorted(self.by_class.items()))} if self.by_class else {}),
             "moments": {"taken": self.moments[0], "of": self.moments[1]},
         }

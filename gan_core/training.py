@@ -57,6 +57,8 @@ _LATER: Mapping[str, object] = {
     "select_every": None,
     "patience": None,
     "replay": None,
+    "take": "all",
+    "shrink": None,
     "likelihood": None,
     "augment_target": None,
     "augment_span": None,
@@ -154,7 +156,7 @@ def train(
         _restore(resumed.tensors, recipe, optimizers, average)
         on_note(f"resumed at {images:,} of {params.budget:,} {dataset.spec.unit}")
     elif start is not None:
-        taken = _begin_from(start, recipe, optimizers, average)
+        taken = _begin_from(start, recipe, optimizers, average, params)
         if group.is_first:
             write_whole(folder / "start.json", json.dumps(taken.as_record(), indent=2) + "\n")
             on_note(taken.in_words)
@@ -261,10 +263,7 @@ def fitting(params: TrainParams, dataset: Dataset, start: checkpoint.Checkpoint)
         ConfigError: the parameters do not fit the data or this machine, or the start fits nothing.
     """
     recipe = build_recipe(params, dataset.spec, torch.device("cpu"))
-    found = _takeover(_fillable(recipe, Average(recipe.players[recipe.shipped], 0)), start, recipe)
-    check_fits(found)
-    _check_frozen(recipe, found)
-    return found
+    return _takeover(_fillable(recipe, Average(recipe.players[recipe.shipped], 0)), start, recipe, params)
 
 
 def averaged(params: TrainParams, dataset: Dataset, folder: Path) -> Generator:
@@ -377,19 +376,40 @@ def _fillable(recipe: Recipe[Any], average: Average) -> dict[str, Tensor]:
     return checkpoint.flatten({"players": players, "average": average.network.state_dict()})
 
 
-def _takeover(mine: Mapping[str, Tensor], start: checkpoint.Checkpoint, recipe: Recipe[Any]) -> Takeover:
-    """What fits of a start, whose facts may name its classes and words: those of a checkpoint alone do not."""
+def _offered(start: checkpoint.Checkpoint, recipe: Recipe[Any], params: TrainParams) -> dict[str, Tensor]:
+    """Those of a start's tensors that `take` asks for."""
+    wanted = "" if params.take == "all" else (f"players/{recipe.shipped}/", "average/")
+    return {name: tensor for name, tensor in start.tensors.items() if name.startswith(wanted)}
+
+
+def _takeover(mine: Mapping[str, Tensor], start: checkpoint.Checkpoint, recipe: Recipe[Any], params: TrainParams) -> Takeover:
+    """What fits of a start, whose facts may name its classes and words: those of a checkpoint alone do not.
+
+    Raises:
+        ConfigError: nothing does, or not what is to stay as it is there.
+    """
     networks = {**{f"players/{name}": player for name, player in recipe.players.items()}, "average": recipe.players[recipe.shipped]}
     named = dict[str, tuple[Sequence[str], Sequence[str]]]()
     for fact, here, kind in (("classes", recipe.data.classes, LabelEmbedding), ("words", recipe.data.row_words, WordEmbedding)):
         if here is not None and (there := start.facts.get(fact)) is not None:
             named |= {f"{place}/{name}": (here, there) for place, network in networks.items() for name in rows_of(network, kind)}
-    return take_over(mine, start.tensors, named)
+    offered = _offered(start, recipe, params)
+    found = take_over(mine, offered, named)
+    left = {name: "left there" for name in found.new if name in start.tensors and name not in offered}
+    found = replace(found, new={**found.new, **left}, shrink=params.shrink)
+    check_fits(found)
+    _check_frozen(recipe, found)
+    return found
 
 
 def _weights_by_name(recipe: Recipe[Any]) -> dict[str, Tensor]:
-    """Each weight by its name in a checkpoint."""
+    """Each player's weight by its name in a checkpoint."""
     return {f"players/{name}/{path}": weight for name, player in recipe.players.items() for path, weight in player.named_parameters()}
+
+
+def _averaged_names(recipe: Recipe[Any]) -> set[str]:
+    """Of the average's weights, in a checkpoint."""
+    return {f"average/{path}" for path, _ in recipe.players[recipe.shipped].named_parameters()}
 
 
 def _check_frozen(recipe: Recipe[Any], found: Takeover) -> None:
@@ -407,25 +427,32 @@ def _check_frozen(recipe: Recipe[Any], found: Takeover) -> None:
 
 
 def _begin_from(
-    start: checkpoint.Checkpoint, recipe: Recipe[Any], optimizers: Mapping[int, torch.optim.Optimizer], average: Average
+    start: checkpoint.Checkpoint,
+    recipe: Recipe[Any],
+    optimizers: Mapping[int, torch.optim.Optimizer],
+    average: Average,
+    params: TrainParams,
 ) -> Takeover:
-    """Fill in what fits of a start.
+    """Fill in what fits of a start; with `shrink`, weights are mixed with the fresh ones that are there, by that share.
 
     Raises:
-        ConfigError: nothing does.
+        ConfigError: as `_takeover`.
     """
     mine = _fillable(recipe, average)
-    found = _takeover(mine, start, recipe)
-    check_fits(found)
-    _check_frozen(recipe, found)
+    found, offered = _takeover(mine, start, recipe, params), _offered(start, recipe, params)
+    by_name = _weights_by_name(recipe)
+    weights_of_all = by_name.keys() | _averaged_names(recipe)
     with torch.no_grad():
-        for name, tensor in found.tensors.items():
-            mine[name].copy_(tensor)  # a state dict shares its memory with the network
-    by_rows = {id(weight) for name, weight in _weights_by_name(recipe).items() if name in found.by_class}
+        for name, tensor in found.tensors.items():  # a state dict shares its memory with the network
+            if found.shrink is not None and name in weights_of_all:
+                mine[name].lerp_(tensor.to(mine[name].device), found.shrink)
+            else:
+                mine[name].copy_(tensor)
+    by_rows = {id(weight) for name, weight in by_name.items() if name in found.by_class}
     kept = weights = 0
     for index, optimizer in optimizers.items():
         roots = tuple(f"players/{player.partition('.')[0]}/" for player in recipe.turns[index].players)
-        names, theirs_named = ({name for name in tensors if name.startswith(roots)} for tensors in (mine, start.tensors))
+        names, theirs_named = ({name for name in tensors if name.startswith(roots)} for tensors in (mine, offered))
         moved, theirs = optimizer.param_groups[0]["params"], checkpoint.subtree(start.tensors, f"optimizers/{index}")
         state = moments_taken(moved, theirs, _MOMENTS[type(optimizer)], same_network=names == theirs_named)
         state = {number: moments for number, moments in state.items() if id(moved[number]) not in by_rows}  # rows have changed places

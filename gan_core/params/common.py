@@ -195,6 +195,12 @@ class TrainParams(Strict):
     replay: Annotated[float, Field(gt=0, lt=1)] | None = None
     """With a version as start: the share of each batch that is from the data that it was trained on, so that nothing is forgotten. None:
     the new data alone."""
+    take: Literal["all", "generator"] = "all"
+    """With a start: whose weights, average and moments come over. `generator`: those of the player that is shipped alone; whoever judges
+    begins anew."""
+    shrink: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """With a start: what its weights are multiplied by, before fresh ones times the rest are added (shrink and perturb: Ash and Adams,
+    2020). Features stay, and what was learned too surely is let go: for a start from other data. None: weights come over as they are."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     batch: Annotated[int, Field(ge=2, le=65_536)] = 64
     optimizer: OptimizerParams = OptimizerParams()
@@ -247,6 +253,13 @@ class TrainParams(Strict):
             raise ValueError(
                 "replay shows data that a start was trained on, and start is scratch; set start: champion, or leave replay out"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _has_something_to_take(self) -> Self:
+        for key, is_set in (("take", self.take != "all"), ("shrink", self.shrink is not None)):
+            if is_set and self.start == SCRATCH:
+                raise ValueError(f"{key} is about the weights of a start, and start is scratch; set start: champion, or leave {key} out")
         return self
 
     @model_validator(mode="after")

@@ -115,6 +115,11 @@ class GanParams(TrainParams):
             raise ValueError(f"label_smoothing needs loss non-saturating or minimax; {self.loss} has no targets to smooth")
         if self.freeze is not None and self.start == SCRATCH:
             raise ValueError("freeze keeps layers of a start, and start is scratch; set start: champion, or leave freeze out")
+        for key, is_set in (("take: generator", self.take != "all"), ("shrink", self.shrink is not None)):
+            if self.freeze is not None and is_set:
+                raise ValueError(
+                    f"freeze keeps layers of the discriminator as the start has them, and {key} does not; leave one of them out"
+                )
         for key in ("augment_target", "augment_span"):
             if getattr(self, key) is not None and self.augment != "adaptive":
                 raise ValueError(f"{key} is about augmentation that adapts; set augment: adaptive, or leave it out")

@@ -198,12 +198,60 @@ def test_another_game_or_network_is_refused_before_the_first_step(make_dataset: 
     assert not (tmp_path / "second" / "checkpoints").exists()
 
 
-@pytest.mark.parametrize("kill_after", [3, 11])
+def test_shrunk_weights_are_those_of_the_start_and_fresh_ones_in_shares(make_dataset: Make, tmp_path: Path) -> None:
+    dataset = make_dataset(classes=2)
+    plain: dict[str, Any] = {"condition": "label", "discriminator": {"network": "dcgan", "width": 4, "normalization": "spectral"}}
+    start = trained(params(**plain), dataset, tmp_path / "first")
+    fresh = trained(barely(seed=9, **plain), dataset, tmp_path / "fresh")
+    shrunk = barely(seed=9, start="champion", shrink=0.4, **plain)
+    notes: list[str] = []
+    found = trained(shrunk, dataset, tmp_path / "second", start=start, on_note=notes.append)
+    recipe = build_recipe(shrunk, dataset.spec, torch.device("cpu"))
+    weights = {f"players/{name}/{path}" for name, player in recipe.players.items() for path, _ in player.named_parameters()}
+    weights |= {f"average/{path}" for path, _ in recipe.players["generator"].named_parameters()}
+    assert {name.split("/")[0] for name in weights} == {"players", "average"}
+    for name in weights:
+        expected = 0.4 * start.tensors[name] + 0.6 * fresh.tensors[name]
+        torch.testing.assert_close(found.tensors[name], expected, rtol=0, atol=1e-6, msg=name)
+    assert all("weights times 0.4 with fresh ones times 0.6" in said for said in (*notes, fitting(shrunk, dataset, start).in_words))
+    assert json.loads((tmp_path / "second" / "start.json").read_text())["shrink"] == 0.4
+    assert not {"shrink", "take"} & identity(params(), dataset)["train"].keys()
+    assert identity(shrunk, dataset)["train"]["shrink"] == 0.4
+
+
+def test_the_generator_alone_comes_over_where_that_is_asked(make_dataset: Make, tmp_path: Path) -> None:
+    dataset = make_dataset(classes=2)
+    start = trained(params(condition="label"), dataset, tmp_path / "first")
+    alone = barely(condition="label", seed=9, start="champion", take="generator")
+    found = trained(alone, dataset, tmp_path / "second", start=start)
+    fresh = trained(barely(condition="label", seed=9), dataset, tmp_path / "fresh")
+    judging = "players/discriminator/"
+    for name in (name for name in start.tensors if name.endswith(("weight", "bias"))):
+        origin = fresh if name.startswith(judging) else start
+        torch.testing.assert_close(found.tensors[name], origin.tensors[name], rtol=0, atol=1e-8, msg=name)
+    record = json.loads((tmp_path / "second" / "start.json").read_text())
+    assert record["new"] == {name: "left there" for name in start.tensors if name.startswith(judging)}
+    steps = {name: float(value) for name, value in found.tensors.items() if name.endswith("/step")}
+    assert {value for name, value in steps.items() if name.startswith("optimizers/0/")} == {1.0}
+    assert {value for name, value in steps.items() if name.startswith("optimizers/1/")} == {21.0}
+    assert record["moments"] == {"taken": sum(name.startswith("optimizers/1/") for name in steps), "of": len(steps)}
+
+
+def test_how_a_start_is_taken_says_nothing_without_one_nor_of_layers_that_stay() -> None:
+    for more in ({"shrink": 0.5}, {"take": "generator"}):
+        (key,) = more
+        with pytest.raises(ValueError, match=f"{key} is about the weights of a start, and start is scratch"):
+            params(**more)
+        with pytest.raises(ValueError, match=f"freeze keeps layers of the discriminator as the start has them, and {key}"):
+            params(start="champion", freeze={"layers": 1}, **more)
+
+
+@pytest.mark.parametrize(("kill_after", "more"), [(3, {}), (11, {"start": "champion", "take": "generator", "shrink": 0.5})])
 def test_a_warm_training_that_was_killed_ends_bit_for_bit_where_the_undisturbed_one_does(
-    make_dataset: Make, tmp_path: Path, kill_after: int
+    make_dataset: Make, tmp_path: Path, kill_after: int, more: dict[str, Any]
 ) -> None:
     dataset = make_dataset(classes=2)
-    options = params(condition="label", checkpoint_every=40, optimizer={"decay": 0.5})
+    options = params(condition="label", checkpoint_every=40, optimizer={"decay": 0.5}, **more)
     first = trained(options, dataset, tmp_path / "first")
     expected = trained(options, dataset, tmp_path / "undisturbed", start=first)
     assert expected.sha256 != first.sha256
