@@ -4,9 +4,9 @@ Markdown table. With `--record FILE` each curve is kept as soon as it is there, 
 
 For each case (`benchmarks.retraining_cases`) there are data before and data after. A training from scratch on the data before ends with the
 base. Then trainings on the data after, with the same budget and parameters: from scratch, from the base, and where the case says so from
-the base with frozen layers or replayed data. All are scored on the same held-out samples after each twentieth of the budget: points and
-rows by the energy distance (Szekely and Rizzo, 2013) of standardised values, images by the Frechet distance of a classifier's features,
-pairs by the PSNR with its sign turned.
+the base with frozen layers or replayed data, or from its generator alone with shrunk weights. All are scored on the same held-out samples
+after each twentieth of the budget: points and rows by the energy distance (Szekely and Rizzo, 2013) of standardised values, images by the
+Frechet distance of a classifier's features, pairs by the PSNR with its sign turned.
 Printed is the share of the budget after which the warm one first has the distance that scratch ends with, and the smallest that scratch
 ever has, of each seed; then the medians over the seeds of what both end with.
 """

@@ -27,6 +27,7 @@ from tasks.sources.idx import read_idx
 
 Score = Callable[[Generator], float]
 FROZEN: Mapping[str, Any] = {"freeze": {"layers": 2, "until": 0.5}}
+SHRUNK: Mapping[str, Any] = {"take": "generator", "shrink": 0.5}
 
 
 @dataclass(frozen=True)
@@ -175,6 +176,7 @@ def hands(folder: Path, root: Path) -> list[Case]:
     starts = {
         "from clothing": clothing,
         "from clothing, frozen": Start(clothing.before, FROZEN),
+        "from clothing, the generator alone, shrunk": Start(clothing.before, SHRUNK),
         "from MNIST": Start(_packed(folder / "mnist", *_apart(grey))),
     }
     return [Case("hands, few", after, params, {"": _frechet(extractor, found[550:])}, starts)]
@@ -220,8 +222,12 @@ def facades(folder: Path, root: Path) -> list[Case]:
         return -float(psnrs(generator.translate(photos["holdout"]).samples, maps["holdout"]).mean())
 
     params = Pix2pixParams.model_validate({"recipe": "pix2pix", "images": 3_000, "batch": 4})
-    warm = {"from the other way round": Start(packed("facades", photos, maps))}
-    return [Case("facades, label maps from photographs", packed("reverse", maps, photos), params, {"": score}, warm)]
+    other = packed("facades", photos, maps)
+    starts = {
+        "from the other way round": Start(other),
+        "from the other way round, the generator alone, shrunk": Start(other, SHRUNK),
+    }
+    return [Case("facades, label maps from photographs", packed("reverse", maps, photos), params, {"": score}, starts)]
 
 
 def _halves(folder: Path, size: int = 32) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
