@@ -14,7 +14,7 @@ _POWER_ITERATIONS = 32
 
 
 class Average:
-    """An exponential moving average of a network: its half-life is counted in images, and shorter while a run from scratch is young.
+    """An exponential moving average of a network: its half-life is counted in images, and shorter while a run is young, unless it is warm.
 
     Weights and the running statistics of batch normalisation are averaged. Any other buffer is taken as it is now, since the mean of
     counters or of directions means nothing: the singular vectors of spectral normalisation are found anew for the averaged weights.

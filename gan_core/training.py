@@ -137,7 +137,7 @@ def train(
     precision = choose_precision(params.precision, device, convolutional=_is_convolutional(recipe))
     optimizers = {index: _optimizer(recipe, turn, params.optimizer) for index, turn in enumerate(recipe.turns)}
     half_life = min(params.budget // 20, 500_000) if params.ema is None else params.ema
-    average = Average(recipe.players[recipe.shipped], half_life, is_warm=start is not None)
+    average = Average(recipe.players[recipe.shipped], half_life, is_warm=start is not None and params.shrink is None)
     again = None if replay is None or params.replay is None else Replay.of(dataset, replay, params.replay, params.batch)
     batches = Batches(dataset, params.seed, device, recipe.paired, again, recipe.balance)
     microbatches = Microbatches(recipe, batches, Parts(group, params.batch, params.accumulate), params, precision)
@@ -403,13 +403,8 @@ def _takeover(mine: Mapping[str, Tensor], start: checkpoint.Checkpoint, recipe: 
 
 
 def _weights_by_name(recipe: Recipe[Any]) -> dict[str, Tensor]:
-    """Each player's weight by its name in a checkpoint."""
+    """Each weight by its name in a checkpoint."""
     return {f"players/{name}/{path}": weight for name, player in recipe.players.items() for path, weight in player.named_parameters()}
-
-
-def _averaged_names(recipe: Recipe[Any]) -> set[str]:
-    """Of the average's weights, in a checkpoint."""
-    return {f"average/{path}" for path, _ in recipe.players[recipe.shipped].named_parameters()}
 
 
 def _check_frozen(recipe: Recipe[Any], found: Takeover) -> None:
@@ -433,7 +428,8 @@ def _begin_from(
     average: Average,
     params: TrainParams,
 ) -> Takeover:
-    """Fill in what fits of a start; with `shrink`, weights are mixed with the fresh ones that are there, by that share.
+    """Fill in what fits of a start; with `shrink`, weights are mixed with the fresh ones that are there, by that share. Not those of the
+    average, which then forgets its beginning with the first step.
 
     Raises:
         ConfigError: as `_takeover`.
@@ -441,10 +437,9 @@ def _begin_from(
     mine = _fillable(recipe, average)
     found, offered = _takeover(mine, start, recipe, params), _offered(start, recipe, params)
     by_name = _weights_by_name(recipe)
-    weights_of_all = by_name.keys() | _averaged_names(recipe)
     with torch.no_grad():
         for name, tensor in found.tensors.items():  # a state dict shares its memory with the network
-            if found.shrink is not None and name in weights_of_all:
+            if found.shrink is not None and name in by_name:
                 mine[name].lerp_(tensor.to(mine[name].device), found.shrink)
             else:
                 mine[name].copy_(tensor)

@@ -208,11 +208,13 @@ def test_shrunk_weights_are_those_of_the_start_and_fresh_ones_in_shares(make_dat
     found = trained(shrunk, dataset, tmp_path / "second", start=start, on_note=notes.append)
     recipe = build_recipe(shrunk, dataset.spec, torch.device("cpu"))
     weights = {f"players/{name}/{path}" for name, player in recipe.players.items() for path, _ in player.named_parameters()}
-    weights |= {f"average/{path}" for path, _ in recipe.players["generator"].named_parameters()}
-    assert {name.split("/")[0] for name in weights} == {"players", "average"}
+    assert weights < start.tensors.keys()
     for name in weights:
         expected = 0.4 * start.tensors[name] + 0.6 * fresh.tensors[name]
         torch.testing.assert_close(found.tensors[name], expected, rtol=0, atol=1e-6, msg=name)
+        if "generator" in name:  # the average has forgotten its beginning, as from scratch
+            average = found.tensors[name.replace("players/generator", "average")]
+            torch.testing.assert_close(average, expected, rtol=0, atol=1e-5, msg=name)
     assert all("weights times 0.4 with fresh ones times 0.6" in said for said in (*notes, fitting(shrunk, dataset, start).in_words))
     assert json.loads((tmp_path / "second" / "start.json").read_text())["shrink"] == 0.4
     assert not {"shrink", "take"} & identity(params(), dataset)["train"].keys()
