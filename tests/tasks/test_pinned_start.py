@@ -49,14 +49,15 @@ def retrain(workspace: Workspace, data_seed: int, **options: Any) -> None:
 
 @pytest.fixture(scope="module")
 def warm_once(tmp_path_factory: pytest.TempPathFactory, mlflow_database: Path) -> Workspace:
-    """Three versions of three data sets, each begun with the champion before it, and the champion in its turn; the last replays."""
+    """Three versions of three data sets, each begun with the champion before it, and the champion in its turn; the last replays, and
+    shrinks."""
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         workspace = init_workspace(tmp_path_factory.mktemp("warm") / "w")
         shutil.copy(mlflow_database, workspace.root / "mlflow.db")
         patch.chdir(workspace.root)  # where DVC looks for stages
         repro.prepare(workspace)
-        for number, options in ((1, {}), (2, {}), (3, {"replay": 0.25})):
+        for number, options in ((1, {}), (2, {}), (3, {"replay": 0.25, "shrink": 0.5})):
             retrain(workspace, number, start="champion", **options)
             assert register(workspace) == number
             registry = Registry.open(workspace)
@@ -91,6 +92,7 @@ def test_each_version_says_what_it_started_from_and_all_before(warm: Workspace) 
     said = json.loads((warm.model(NAME) / "run.json").read_text())["start"]
     weights = said["moments"]["of"]
     assert (said["from"], said["new"], said["moments"]) == (f"{NAME}/2", {}, {"taken": weights, "of": weights})
+    assert said["shrink"] == 0.5
     # The checkpoint that was pinned is the one that version 2 left.
     found = pinned(warm, NAME, load_entry(warm.root, NAME).train)
     assert found is not None
