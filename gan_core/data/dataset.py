@@ -20,6 +20,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar
 
@@ -131,7 +132,7 @@ class DatasetSpec(ABC):
             raise DataError(f"expected a data set of {cls.kind}, and this one is of {spec.kind}")
         return spec
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """One hash over everything that training can see (hexadecimal, 64 characters)."""
         return hashlib.sha256(json.dumps(self.as_json(), sort_keys=True).encode()).hexdigest()
