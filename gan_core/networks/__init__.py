@@ -4,8 +4,8 @@ Every generator that draws is called as `generator(latents, labels)` with latent
 as `generator(images)`; both give samples scaled like `data/scaling.py` says. One that takes images of other sizes than it was trained on
 says by `side_multiple` what their sides have to be multiples of, and by `reach` how far, in pixels, those of the input lie that one of the
 output depends on (normalisation by whole images aside). Every discriminator is called as
-`discriminator(samples, labels)` and gives logits (N,), or as `discriminator(images)` and gives logits (N, h, w), one a patch. Those of
-text to image take tokens (N, T), and encoded texts (N, D), where others take labels.
+`discriminator(samples, labels)` and gives logits (N,), or (N, K) where it judges K sides of a sample, or as `discriminator(images)` and
+gives logits (N, h, w), one a patch. Those of text to image take tokens (N, T), and encoded texts (N, D), where others take labels.
 """
 
 from __future__ import annotations

@@ -73,12 +73,13 @@ class AdvectionGenerator(nn.Module):
 
 
 def moved(pictures: Tensor, down: Tensor, right: Tensor) -> Tensor:
-    """Each of K pictures (N, K, C, H, W) by matrices (N, K, F, H, H) and (N, K, F, W, W) that move it in F frames: (N, K, F, C, H, W)."""
+    """Each of K pictures (N, K, C, h, w) by matrices (N, K, F, H, h) and (N, K, F, W, w) that move it in F frames: (N, K, F, C, H, W)."""
     n, things, channels, height, width = pictures.shape
+    frames, rows = down.shape[2:4]
     # One product moves a picture down in all frames, a second one then all its channels to the right.
     lowered = down.flatten(2, 3) @ pictures.transpose(2, 3).reshape(n, things, height, channels * width)
-    there = lowered.view(n, things, -1, height * channels, width) @ right.transpose(-1, -2)
-    return there.view(n, things, -1, height, channels, width).transpose(3, 4)
+    there = lowered.view(n, things, frames, rows * channels, width) @ right.transpose(-1, -2)
+    return there.view(n, things, frames, rows, channels, -1).transpose(3, 4)
 
 
 def shifts(side: int) -> Tensor:

@@ -106,7 +106,7 @@ class DcganGeneratorParams(NetworkParams):
 
 
 class _ConvolutionalDiscriminatorParams(NetworkParams):
-    kinds = CONVOLVED
+    kinds: ClassVar[tuple[str, ...]] = CONVOLVED
     halves = True
 
     normalization: Literal["none", "batch", "spectral"] | None = None
@@ -165,6 +165,36 @@ class ResidualDiscriminatorParams(_ConvolutionalDiscriminatorParams):
     width: PositiveInt | None = None
     """Channels of every block. None: 128."""
     normalization: Literal["none", "spectral"] | None = None
+
+
+class MotionGeneratorParams(NetworkParams):
+    """A picture a clip, drawn as `dcgan` draws images, and moved as a whole along a path."""
+
+    module = "gan_core.networks.motion:MotionGenerator"
+    kinds = ("clips",)
+    halves = True
+
+    network: Literal["motion"] = "motion"
+    width: PositiveInt | None = None
+    """Of the picture's network: channels beside the sample; each halving of the side doubles them. None: 64."""
+    widths: Widths | None = None
+    """Of the picture's network: channels from the dense layer to the last doubling but one, instead of `width`."""
+    normalization: Literal["none", "batch", "spectral"] | None = None
+    """Of the picture's network. None: batch."""
+
+
+class MotionDiscriminatorParams(_ConvolutionalDiscriminatorParams):
+    """Two networks as `dcgan` has them for images: one sees whole clips, their frames as channels, the other single frames that are drawn
+    at random (MoCoGAN: Tulyakov et al., 2018)."""
+
+    module = "gan_core.networks.motion:MotionDiscriminator"
+    kinds = ("clips",)
+
+    network: Literal["motion"] = "motion"
+    width: PositiveInt | None = None
+    """Of both: channels beside the sample; each halving of the side doubles them. None: 64."""
+    widths: Widths | None = None
+    """Of both: channels of each convolution, instead of `width`."""
 
 
 class SequenceGeneratorParams(NetworkParams):
@@ -441,6 +471,7 @@ GENERATORS = Named(
         "dcgan": f"{_HERE}:DcganGeneratorParams",
         "residual": f"{_HERE}:ResidualGeneratorParams",
         "modern": f"{_HERE}:ModernGeneratorParams",
+        "motion": f"{_HERE}:MotionGeneratorParams",
         "round-trip": f"{_HERE}:TranslatorParams",
         "translator": f"{_HERE}:LabelledTranslatorParams",
         "tabular": f"{_HERE}:TabularGeneratorParams",
@@ -465,6 +496,7 @@ DISCRIMINATORS = Named(
         "dcgan": f"{_HERE}:DcganDiscriminatorParams",
         "residual": f"{_HERE}:ResidualDiscriminatorParams",
         "modern": f"{_HERE}:ModernDiscriminatorParams",
+        "motion": f"{_HERE}:MotionDiscriminatorParams",
         "sequence": f"{_HERE}:SequenceDiscriminatorParams",
     },
     prefix="discriminator.",

@@ -81,7 +81,7 @@ FAMILIES: dict[str, tuple[DatasetSpec, dict[str, Any], int]] = {
     ),
     "sounds": (Sounds((1, 2_000), classes=("low", "high"), rate=8_000, bands=16, top=-3.5), {"network": "dcgan", "width": 4}, 8),
     "volumes": (Volumes((1, 8, 8, 8)), {"network": "dcgan", "width": 4}, 8),
-    "clips": (Clips((3, 4, 8, 8), classes=CLASSES), {"network": "dcgan", "width": 4}, 8),
+    "clips": (Clips((3, 4, 16, 16), classes=CLASSES), {"network": "motion", "width": 4}, 8),
     "predictions": (Predictions((3, 4, 16, 16), inputs=(3, 2, 16, 16)), {"network": "unet", "width": 4, "normalization": "instance"}, 0),
     "sequence": (
         Sentences((3,), classes=("short", "long"), vocabulary=("cat", "(", ")", ".", *(f"word{number}" for number in range(80)))),
