@@ -33,7 +33,8 @@ class MotionGenerator(nn.Module):
     One half of a latent says what a clip shows; the other, and the label, how that moves, as in the paper. The picture is half as high and
     wide as a frame, and around it a frame is as the picture's border is in the mean. What leaves a frame on one side comes in on the other.
     Dense layers give the places in all frames, as a sum of cosines over the clip of which those of more waves weigh less: so paths are
-    smooth first, and any path can be learned. The paper's motion is a recurrent network's, and it draws each frame anew.
+    smooth first, and any path can be learned that does not go round the frame. The paper's motion is a recurrent network's, and it draws
+    each frame anew.
     """
 
     cosines: Tensor
@@ -71,8 +72,8 @@ class MotionGenerator(nn.Module):
 
 
 def cosines(frames: int) -> Tensor:
-    """(F, F): the cosine of each number of half waves, 0 to F - 1, over F frames; from the first on divided by the square of that number, as
-    the parts of a smooth curve are."""
+    """(F, F): the cosine of each number of half waves, 0 to F - 1, over F frames, divided by the square of that number from 1 on, as the
+    parts of a smooth curve are."""
     waves, moments = torch.arange(frames)[:, None], torch.arange(frames) + 0.5
     return torch.cos(math.pi / frames * waves * moments) / waves.clamp(min=1) ** 2
 
