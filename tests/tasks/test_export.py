@@ -252,7 +252,7 @@ def test_a_folder_for_the_hub_draws_without_gantry(family: str, tmp_path: Path) 
     elif family == "predictions":
         assert film_shape(tmp_path / "samples.gif") == (6, 16, 16)
     elif family == "clips":
-        assert film_shape(tmp_path / "samples.gif") == (4, 8, 7 * 8)
+        assert film_shape(tmp_path / "samples.gif") == (4, 16, 7 * 16)
     elif family == "stack":
         with Image.open(tmp_path / "samples.png") as picture:
             order = replace(seven_latents_of_numpy(generator), given=torch.tensor([[1, 2, 1, 3]] * 7))  # a, red, round, heart
