@@ -370,6 +370,8 @@ def _of_folder(workspace: Workspace, path: Path, name: str, labels: Sequence[str
         train.insert(1, f"condition: label  # the folders are classes: {_first(found.classes)}")
     if found.layout != "images":
         said.append(f"layout {found.layout}: {found.why}")
+    if found.layout == "clips":
+        said.append("its networks draw one thing that moves over a ground of one colour; for anything else write dcgan for motion, twice")
     written = _drafted(f"{safe_path(path.name)}: {counted}.", name, lines, train)
     source = open_source(workspace, written.entry.data)
     source.look()  # as fetch will: what it refuses is refused here
