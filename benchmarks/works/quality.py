@@ -26,7 +26,7 @@ _SAMPLES = 10_000
 _TRIED = (15_000, 30_000, 60_000, 120_000)
 """Budgets in images, each a schedule of its own: rates and averaging follow the budget."""
 _ENTRIES = {
-    "the same networks (`mnist-mlp`)": "mnist-mlp",
+    "the dense example (`mnist-mlp`)": "mnist-mlp",
     "the DCGAN example (`mnist-dcgan`)": "mnist-dcgan",
     "the default networks, by label (`mnist`)": "mnist",
 }

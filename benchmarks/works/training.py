@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -31,6 +31,8 @@ class Race:
     """What the peers call it."""
     goals: dict[str, float]
     """Least ratio to each peer."""
+    train: dict[str, Any] = field(default_factory=dict)
+    """What is changed of the entry's training, so that all train the same layers by the same game."""
     unit: str = "images"
     threads: int | None = None
     share: float | None = None
@@ -46,7 +48,14 @@ RACES = {
         "DCGAN on MNIST", "mnist-dcgan", "dcgan", {_ON_BATCH: 3, _FUNCTION: 3, _EAGER: 2, _TORCHGAN: 2, _MIMICRY: 2}, share=0.6,
         packages=True,
     ),
-    "mlp": Race("MLP GAN on MNIST", "mnist-mlp", "mlp", {_ON_BATCH: 5, _FUNCTION: 5, _EAGER: 4}),
+    "mlp": Race(
+        "MLP GAN on MNIST", "mnist-mlp", "mlp", {_ON_BATCH: 5, _FUNCTION: 5, _EAGER: 4},
+        train={
+            "penalty": None, "label_smoothing": 0.1, "optimizer": {"learning_rate": 0.0002, "betas": [0.5, 0.999], "decay": 0.5},
+            "generator": {"network": "mlp", "widths": [256, 512, 1024], "components": 100},
+            "discriminator": {"network": "mlp", "widths": [1024, 512, 256], "dropout": 0.3},
+        },
+    ),
     "mixed": Race("Dense generator, convolutional discriminator on MNIST", "mnist-mixed", "mixed", {}, limits=False),
     "circle": Race("Points on a circle", "circle", "circle", {_ON_BATCH: 60}, unit="steps", threads=1, limits=False),
 }  # fmt: skip
@@ -57,10 +66,10 @@ def run(race_of: Race, context: Context) -> Result:
     points = race_of.word == "circle"
     ready = context.prepared("circle") if points else context.digits
     words = ("--threads", str(race_of.threads)) if race_of.threads else ()
-    sides = [context.gantry(GANTRY, ready, race_of.entry, *words)]
+    sides = [context.gantry(GANTRY, ready, race_of.entry, *words, **race_of.train)]
     convolutional = race_of.word in ("dcgan", "mixed")
     if convolutional:
-        sides.append(context.gantry(FLOAT32, ready, race_of.entry, *words, precision="float32"))
+        sides.append(context.gantry(FLOAT32, ready, race_of.entry, *words, **race_of.train, precision="float32"))
     missing = _peers(race_of, context, sides, convolutional)
     if race_of.limits:
         sides += [
