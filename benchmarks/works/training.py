@@ -56,7 +56,13 @@ RACES = {
             "discriminator": {"network": "mlp", "widths": [1024, 512, 256], "dropout": 0.3},
         },
     ),
-    "mixed": Race("Dense generator, convolutional discriminator on MNIST", "mnist-mixed", "mixed", {}, limits=False),
+    "mixed": Race(
+        "Dense generator, convolutional discriminator on MNIST", "mnist-mixed", "mixed", {}, limits=False,
+        train={
+            "penalty": None, "optimizer": {"learning_rate": 0.0001, "betas": [0.5, 0.999]},
+            "discriminator": {"network": "dcgan", "widths": [64, 128], "dropout": 0.25},
+        },
+    ),
     "circle": Race("Points on a circle", "circle", "circle", {_ON_BATCH: 60}, unit="steps", threads=1, limits=False),
 }  # fmt: skip
 
