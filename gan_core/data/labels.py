@@ -110,9 +110,10 @@ class Classes(Condition):
         text = str(label)
         if text in self.names:
             return self.names.index(text)
-        composed = [unicodedata.normalize("NFC", name) for name in self.names]  # keyboards write these, and macOS folders others
-        if composed.count(unicodedata.normalize("NFC", text)) == 1:
-            return composed.index(unicodedata.normalize("NFC", text))
+        # Keyboards write composed accents, and macOS folders others.
+        composed, *names = (unicodedata.normalize("NFC", one) for one in (text, *self.names))
+        if names.count(composed) == 1:
+            return names.index(composed)
         named_by_number = any(number_in(name) is not None for name in self.names)
         if not named_by_number and text.isdecimal() and len(text) < 10 and int(text) < len(self.names):
             return int(text)

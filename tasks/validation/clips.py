@@ -172,17 +172,15 @@ def first_of_folder(files: Sequence[bytes], wanted: Wanted, limits: ValidatePara
         UnusableError: too few, or one is no picture, broken, outside the limits, or of another size.
     """
     wanted.check(len(files), limits)
-    frames = []
-    for place in range(0, wanted.least, wanted.every):
-        try:
-            frames.append(decode_frame(files[place], wanted, limits))
-        except UnusableError as reason:
-            raise UnusableError(f"frame {place + 1}: {reason}") from None
-    sizes = {(frame.width, frame.height) for frame in frames}
-    if len(sizes) > 1:
-        raise UnusableError("frames of different sizes")
-    reel = Reel([frame.pixels for frame in frames], sizes.pop(), frames[0].mode, np.arange(len(frames)))
+    reel = _joined((str(place + 1), _frame_or_reason(files[place], wanted, limits)) for place in range(0, wanted.least, wanted.every))
     return reel.stacked(reel.order)
+
+
+def _frame_or_reason(data: bytes, wanted: Wanted, limits: ValidateParams) -> Frame | str:
+    try:
+        return decode_frame(data, wanted, limits)
+    except UnusableError as reason:
+        return str(reason)
 
 
 @dataclass(frozen=True)
@@ -480,21 +478,28 @@ def _refused(folder: str, count: int, wanted: Wanted, limits: ValidateParams) ->
 
 def _of_frames(members: Sequence[Member], found: Iterator[Frame | str], wanted: Wanted, limits: ValidateParams) -> Footage | str:
     """The clips of a folder, whose frames are the next of those that are decoded, or the reason why there are none."""
-    frames = [next(found) for _ in members]
+    frames = [(posixpath.basename(member.path), next(found)) for member in members]
     try:
-        good: list[Frame] = []
-        for member, frame in zip(members, frames, strict=True):
-            name = posixpath.basename(member.path)
-            if isinstance(frame, str):
-                raise UnusableError(f"frame {name}: {frame}")
-            if good and (frame.width, frame.height) != (good[0].width, good[0].height):
-                first = f"{good[0].width} x {good[0].height}"
-                raise UnusableError(f"frames of different sizes: {name} has {frame.width} x {frame.height} pixels, and the first {first}")
-            good.append(frame)
-        reel = Reel([frame.pixels for frame in good], (good[0].width, good[0].height), good[0].mode, np.arange(len(good)))
-        return cut(reel, wanted, limits)
+        return cut(_joined(frames), wanted, limits)
     except UnusableError as reason:
         return str(reason)
+
+
+def _joined(frames: Iterable[tuple[str, Frame | str]]) -> Reel:
+    """Pictures by their names, or the reason why one cannot be used, as the frames of one clip.
+
+    Raises:
+        UnusableError: one cannot be used, or is of another size than the first.
+    """
+    good: list[Frame] = []
+    for name, frame in frames:
+        if isinstance(frame, str):
+            raise UnusableError(f"frame {name}: {frame}")
+        if good and (frame.width, frame.height) != (good[0].width, good[0].height):
+            first = f"{good[0].width} x {good[0].height}"
+            raise UnusableError(f"frames of different sizes: {name} has {frame.width} x {frame.height} pixels, and the first {first}")
+        good.append(frame)
+    return Reel([frame.pixels for frame in good], (good[0].width, good[0].height), good[0].mode, np.arange(len(good)))
 
 
 def by_clip_folders(raw: RawReader, are_labels: bool) -> Annotated:

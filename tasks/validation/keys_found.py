@@ -59,23 +59,23 @@ def found_keys(tables: Sequence[Cells], names: Sequence[str], missing: Collectio
     columns = [dict(_columns(table, missing)) for table in tables]
     found, nearly = list[FoundKey](), list[tuple[float, str]]()
     for first in (0, 1):
-        of_parents, of_children = columns[first], columns[1 - first]
+        of_parents = columns[first]
+        of_children = {foreign: Counter(held) for foreign, held in columns[1 - first].items()}
         table = _plain(names[first].partition(".")[0])
         for key, values in of_parents.items():
             if None in (ids := {*values}) or len(ids) < max(len(values), 2):
                 continue
-            for foreign, held in of_children.items():
-                counts = Counter(held)
+            for foreign, counts in of_children.items():
                 others = [value for value in counts if value not in ids]
                 with_children, most = len(counts) - len(others), max(counts.values(), default=0)
                 is_named = _plain(foreign) == _plain(key) or _plain(foreign).startswith((table, table.removesuffix("s")))
                 if not others and with_children > 1 and most <= MOST_CHILDREN and (is_named or with_children >= _FEWEST_NAMED * len(ids)):
                     found.append(FoundKey(first, key, foreign, len(ids), with_children, most, is_named))
                 elif others and with_children > 1:
-                    wrong = sum(counts[value] for value in others)
+                    wrong, held = sum(counts[value] for value in others), counts.total()
                     example = "missing" if others[0] is None else f"{others[0][:40]!r}"
                     shown = f"{safe_path(foreign)} of {names[1 - first]} is no {safe_path(key)} of {names[first]}"
-                    nearly.append((wrong / len(held), f"{shown} in {wrong:,} of {len(held):,} rows, such as {example}"))
+                    nearly.append((wrong / held, f"{shown} in {wrong:,} of {held:,} rows, such as {example}"))
     if not found:
         hint = "give each by itself"
         if nearly:
