@@ -12,6 +12,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+import secrets
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -41,13 +42,15 @@ from gan_core.networks.common import LabelEmbedding, WordEmbedding, rows_of
 from gan_core.optimizers import Adam, RMSprop
 from gan_core.params import TrainParams
 from gan_core.params.common import OptimizerParams
-from gan_core.randomness import reseed
+from gan_core.randomness import mix, reseed
 from gan_core.recipes import build_recipe
 from gan_core.recipes.game import Recipe, Turn
 from gan_core.selection import Score, Scorer, Selection, in_words
 from gan_core.start import Takeover, check_fits, moments_taken, take_over
 from gan_core.steps import EagerStep
 
+_DRAWN_FROM = "drawn from"
+"""Of a private training's checkpoints: the secret that its draws come from. The one that a finished training leaves does not have it."""
 _BUILD = 2**40  # apart from any count of images
 _NO_EFFECT = ("checkpoint_every", "start")
 """Parameters that change nothing about a training's result; not what a start is called, but what is in it."""
@@ -63,6 +66,7 @@ _LATER: Mapping[str, object] = {
     "augment_target": None,
     "augment_span": None,
     "balance": 0.0,
+    "privacy": None,
     "compile": "off",
     "reconstruction_loss": "absolute",
 }
@@ -139,7 +143,11 @@ def train(
     half_life = min(params.budget // 20, 500_000) if params.ema is None else params.ema
     average = Average(recipe.players[recipe.shipped], half_life, is_warm=start is not None and params.shrink is None)
     again = None if replay is None or params.replay is None else Replay.of(dataset, replay, params.replay, params.batch)
-    batches = Batches(dataset, params.seed, device, recipe.paired, again, recipe.balance)
+    training = identity(params, dataset, start, replay)
+    resumed = _resumed(folder, training, group, device, on_note)
+    secret = _secret(recipe, resumed)
+    seed = mix(params.seed, *secret.values()) if secret else params.seed
+    batches = Batches(dataset, seed, device, recipe.paired, again, recipe.balance, recipe.is_private)
     microbatches = Microbatches(recipe, batches, Parts(group, params.batch, params.accumulate), params, precision)
     record = folder / "metrics.jsonl"
     log_every = params.log_every or math.ceil(params.budget / 200)
@@ -147,8 +155,6 @@ def train(
     checkpoint_every = params.checkpoint_every or math.ceil(params.budget / 20)
     plays_from = recipe.generator_from * params.budget
 
-    training = identity(params, dataset, start, replay)
-    resumed = _resumed(folder, training, group, device, on_note)
     images, sums, counts, selection = 0, dict[str, Tensor](), dict[str, int](), Selection()
     if resumed is not None:
         images, counts, selection = resumed.images, dict(resumed.facts["counts"]), Selection.of(resumed)
@@ -185,7 +191,7 @@ def train(
         scores = params.select == "best" and end > plays_from and _is_due(params.scored_every, before, end, params)
         logs = scores or _is_due(log_every, before, end, params)
         shipped_before = [weight.detach().clone() for weight in shipped] if logs else []
-        reseed(device, params.seed, images)
+        reseed(device, seed, images)
         _set_rates(optimizers, params, images)
         for logged in step.play(before, played):
             for name, value in logged.items():
@@ -221,6 +227,7 @@ def train(
                 facts: dict[str, Any] = {
                     "counts": counts,
                     "training": training,
+                    **secret,
                     **({"selection": selection.facts} if selection.scored else {}),
                 }
                 if params.compile != "off":
@@ -479,6 +486,13 @@ def _resumed(
         remedy = "give this training a folder of its own, or remove that one"
         raise TrainingError(f"{folder}: holds an unfinished training of other parameters or data ({', '.join(other)}); {remedy}")
     return found
+
+
+def _secret(recipe: Recipe[Any], resumed: checkpoint.Checkpoint | None) -> dict[str, int]:
+    """What a private run draws from, as facts of its checkpoints: of the run that goes on, or new from the system; of others none."""
+    if not recipe.is_private:
+        return {}
+    return {_DRAWN_FROM: secrets.randbits(62) if resumed is None else resumed.facts[_DRAWN_FROM]}
 
 
 def _differences(there: Mapping[str, Any], here: Mapping[str, Any], prefix: str = "") -> list[str]:

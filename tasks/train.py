@@ -32,7 +32,8 @@ from gan_core.device import choose_device
 from gan_core.distributed import Group
 from gan_core.errors import LostRunError
 from gan_core.files import write_whole
-from gan_core.params import TrainParams
+from gan_core.params import TabularParams, TrainParams
+from gan_core.privacy import promised
 from gan_core.start import described_as
 from gan_core.training import Progress, identity
 from gan_core.training import train as train_generator
@@ -224,6 +225,8 @@ def _try(
             cost |= {"energy_kwh": float(f"{spent.energy_kwh:.4g}"), "co2_kg": float(f"{spent.co2_kg:.4g}")}
         if params.compile != "off":
             cost |= json.loads((unfinished / "step.json").read_text())
+        if isinstance(params, TabularParams) and params.privacy is not None:
+            cost["privacy"] = promised(params.privacy, dataset.spec.counts["train"], params.batch, params.budget).as_record()
         if start is not None:
             cost["start"] = {**start.facts, **json.loads((unfinished / "start.json").read_text())}
         if chosen is not None:

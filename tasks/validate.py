@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 from gan_core.data.dataset import Dataset, Split
 from gan_core.data.labels import number_in
 from gan_core.errors import ConfigError, DataError, RegistryError
+from gan_core.params import TabularParams
 from tasks import kinds
 from tasks.kinds.kind import DataKind
 from tasks.params import DataParams, Entry, ValidateParams
@@ -82,10 +83,8 @@ def validate(workspace: Workspace, name: str, entry: Entry) -> None:
                 kind.pack(new_ready, Good(packed, inspection), entry.data, raw)
                 dataset = Dataset.open(new_ready)
                 kinds.check(name, dataset, entry.evaluation)
-                if getattr(entry.train, "balance", 0.0) and dataset.spec.classes is None:  # as only the data tells
-                    raise DataError(
-                        f"{name}: train.balance: shows rows of rare classes more often, and data.label is of numbers; leave it out"
-                    )
+                if isinstance(entry.train, TabularParams):
+                    _check_training(name, dataset, entry.train)
                 if entry.data.selection is not None:
                     _check_selection(name, dataset, entry)
                 _check_drift(workspace, name, dataset, entry.validation, new_validation / "drift.json")
@@ -233,6 +232,22 @@ def _refusal(name: str, verdict: Verdict, rows: Sequence[Row], ready: Path, vali
     lines += [f"results of the check: {validation / page}" for page in pages]
     lines.append("repair or remove the samples at the source and fetch again, or change the limits in params.yaml")
     return "\n".join(lines)
+
+
+def _check_training(name: str, dataset: Dataset, params: TabularParams) -> None:
+    """See that rows can be learned from as asked, which only the data tells.
+
+    Raises:
+        ConfigError: no noise keeps them as private as asked, or Opacus is missing.
+        DataError: rows have no classes that some could be rare of.
+    """
+    if params.balance and dataset.spec.classes is None:
+        raise DataError(f"{name}: train.balance: shows rows of rare classes more often, and data.label is of numbers; leave it out")
+    if params.privacy is not None:
+        from gan_core.privacy import promised  # torch, and Opacus
+
+        rows = dataset.spec.counts["train"]
+        promised(params.privacy, rows, params.batch, params.settled(rows, False).budget)
 
 
 def _check_selection(name: str, dataset: Dataset, entry: Entry) -> None:

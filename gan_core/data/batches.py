@@ -14,7 +14,7 @@ from torch import Tensor
 from gan_core.data.dataset import Dataset
 from gan_core.data.gather import Gather
 from gan_core.data.replay import Joined, Mixed, Replay
-from gan_core.data.shuffle import Balanced, Shuffle
+from gan_core.data.shuffle import Balanced, ByChance, Shuffle
 from gan_core.randomness import mix
 
 _INPUTS, _CAPTIONS = 1, 2  # apart from the order of the samples
@@ -39,7 +39,7 @@ class Batches:
     With `replay`, older samples are among them, whose numbers follow those of the new ones.
 
     Without `paired`, inputs come in an order of their own even where each belongs to a sample. With a `balance` above 0, samples of rare
-    classes come more often (`Balanced`).
+    classes come more often (`Balanced`). With `is_private`, batches vary in size (`ByChance`).
     """
 
     def __init__(
@@ -50,6 +50,7 @@ class Batches:
         paired: bool = True,
         replay: Replay | None = None,
         balance: float = 0.0,
+        is_private: bool = False,
     ) -> None:
         self.spec = dataset.spec
         self.labels = dataset.labels.get("train")
@@ -61,7 +62,9 @@ class Batches:
         new: Shuffle | Balanced = Shuffle(dataset.spec.counts["train"], seed)
         if balance:
             new = Balanced(np.asarray(dataset.labels["train"]), balance, seed)
-        self.order: Shuffle | Balanced | Mixed = new if replay is None else Mixed(new, replay, seed)
+        self.order: Shuffle | Balanced | ByChance | Mixed = new if replay is None else Mixed(new, replay, seed)
+        if is_private:
+            self.order = ByChance(dataset.spec.counts["train"], seed)
 
         def rows(arrays: Mapping[str, NDArray[Any]], old: Mapping[str, NDArray[Any]]) -> Gather | Joined:
             return Gather(arrays["train"]) if replay is None else Joined(arrays["train"], old["train"], replay.rows)

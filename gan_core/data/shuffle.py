@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 from gan_core.randomness import mix
 
+_BY_CHANCE = 3  # apart from other draws of a seed
+
 
 class Shuffle:
     """An endless order of 0..count-1: each epoch a fresh permutation, drawn from (seed, epoch)."""
@@ -34,6 +36,19 @@ class Shuffle:
             generator = torch.Generator().manual_seed(mix(self.seed, epoch))
             self._epochs[epoch] = torch.randperm(self.count, generator=generator).numpy()
         return self._epochs[epoch]
+
+
+class ByChance:
+    """Batches that hold each of 0..count-1 with the same chance, apart from all others (Poisson sampling), so they vary in size."""
+
+    def __init__(self, count: int, seed: int) -> None:
+        self.count = count
+        self.seed = seed
+
+    def indices(self, seen: int, size: int) -> NDArray[np.int64]:
+        """Those of the batch before which `seen` were due, in order: int64, `size` of them on average."""
+        generator = np.random.default_rng((self.seed, _BY_CHANCE, seen))
+        return np.flatnonzero(generator.random(self.count) < size / self.count)
 
 
 class Balanced:

@@ -66,25 +66,29 @@ class AutoregressiveGenerator(RowGenerator):
         return torch.cat([seen[:, self.first + self.choices.width :] / MODE_WIDTH, chosen], dim=1)
 
     def cross_entropy(self, rows: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Of encoded rows (N, width), choices one-hot, in nats a row, a scalar known by the part that it lies in: the mean, a scalar."""
+        """The mean of `cross_entropies`, a scalar."""
+        return self.cross_entropies(rows, labels).mean()
+
+    def cross_entropies(self, rows: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Of encoded rows (N, width), choices one-hot, in nats, a scalar known by the part that it lies in: (N,)."""
         scalars, chosen = rows[:, : self.scalars], rows[:, self.scalars :]
         all_seen = torch.cat([self._begin(rows, labels), chosen, MODE_WIDTH * scalars], dim=1)
         parts = ((scalars + 1) / 2 * self.bins).long().clamp(0, self.bins - 1)
         open_gates = self.open_gates(chosen)
         options = torch.split(chosen, list(self.choices.sizes), dim=1)
         lowered = self._lowered(options[0]) if options else None
-        total, seen = rows.new_zeros(()), self.first
+        total, seen = rows.new_zeros(len(rows)), self.first
         for place, network in enumerate(self.networks):
             logits = network(all_seen[:, :seen]).float()
             if place < len(options):
                 logits = logits if lowered is None else logits + lowered[place]
-                total = total - (logits.log_softmax(dim=1) * options[place]).sum()
+                total = total - (logits.log_softmax(dim=1) * options[place]).sum(dim=1)
                 seen += logits.shape[1]
             else:
                 scalar = place - len(options)
-                total = total + (F.cross_entropy(logits, parts[:, scalar], reduction="none") * open_gates[:, scalar]).sum()
+                total = total + F.cross_entropy(logits, parts[:, scalar], reduction="none") * open_gates[:, scalar]
                 seen += 1
-        return total / len(rows)
+        return total
 
     def _lowered(self, first: Tensor) -> tuple[Tensor, ...] | None:
         """What each choice's logits are lowered by after the first one (N, K), one-hot; None where nothing is."""

@@ -108,6 +108,9 @@ class Recipe(ABC, Generic[Params]):
     """Whether it is shown inputs beside the samples that they belong to, where they belong to any."""
     balance: float = 0.0
     """How much more often it is shown samples of rare classes (`gan_core.data.shuffle.Balanced`)."""
+    is_private: bool = False
+    """Whether nobody may know which samples a step saw and what noise it drew: it sees each sample with the same chance
+    (`gan_core.data.shuffle.ByChance`), and all that is drawn after the first weights is drawn from a secret of the run."""
     penalised_every: int = 1
     """How many moves of a turn that draws come to one with penalties; all others are alike."""
 

@@ -18,6 +18,7 @@ from gan_core.networks import build_generator
 from gan_core.networks.tabular import TabularDiscriminator
 from gan_core.params import TabularParams
 from gan_core.penalties import clip_weights, penalties
+from gan_core.privacy import Privacy, private_loss, promised
 from gan_core.recipes.game import Move, Recipe, Turn, describe_logits, turns_after_likelihood
 
 
@@ -35,6 +36,10 @@ class Tabular(Recipe[TabularParams]):
         if params.balance and spec.classes is None:
             raise ConfigError("train.balance: shows rows of rare classes more often, and the table has no label of classes; leave it out")
         self.balance = params.balance
+        self.privacy: Privacy | None = None
+        if params.privacy is not None:
+            self.privacy = promised(params.privacy, spec.counts["train"], params.batch, params.budget)
+            self.is_private = True
         self.network, self.likelihood = params.generator, params.settled_likelihood
         self.latent = (encoding.scalars if self.network.draws_each_place else params.latent) + encoding.choices.width
         self.players = {
@@ -48,10 +53,17 @@ class Tabular(Recipe[TabularParams]):
 
     def move(self, turn: Turn, batch: Batch, moves: int, last: bool) -> Move:
         if turn.draws and "generator" in turn.players:
-            loss = self._cross_entropy(batch.real, batch.labels)
-            return Move(loss, {"cross_entropy": loss.detach()})
+            return self._learn_by_likelihood(batch)
         labels = None if batch.labels is None else self._packed(batch.labels)
         return self._discriminate(batch, labels, moves, last) if turn.draws else self._generate(batch, labels)
+
+    def _learn_by_likelihood(self, batch: Batch) -> Move:
+        if self.privacy is None:
+            loss = self._cross_entropy(batch.real, batch.labels)
+            return Move(loss, {"cross_entropy": loss.detach()})
+        generator = self.players["generator"]
+        loss, of_rows = private_loss(generator, lambda: generator.cross_entropies(batch.real, batch.labels), self.privacy)  # type: ignore[operator]
+        return Move(loss, {"cross_entropy": of_rows})
 
     def _cross_entropy(self, real: Tensor, labels: Tensor | None) -> Tensor:
         loss: Tensor = self.players["generator"].cross_entropy(real, labels)  # type: ignore[operator]

@@ -16,6 +16,7 @@ from gan_core.data.labels import Condition
 from gan_core.errors import DataError, GantryError
 from gan_core.generator import GeneratorConfig, read_config
 from gan_core.kinds.pixels import Pixels
+from gan_core.privacy import Privacy
 from gan_core.selection import in_words
 from tasks import kinds
 from tasks.beside_real import BesideReal
@@ -139,8 +140,10 @@ class Facts:
 
     @property
     def privacy(self) -> Sequence[str]:
-        """What generated rows tell of those that were trained on, a sentence each."""
-        return privacy.in_words(self.record.get("evaluation") or {})
+        """What generated rows tell of those that were trained on, a sentence each, after what was promised of it."""
+        promised = self.cost.get("privacy")
+        found = privacy.in_words(self.record.get("evaluation") or {})
+        return found if promised is None else [Privacy(**promised).in_words, *found]
 
     @property
     def told(self) -> Sequence[str]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gan_core.errors import ConfigError, DataError, GantryError, TrainingError
+from gan_core.params import TabularParams
 from tasks import params
 from tasks.graph import repro
 from tasks.graph.dvc_data import bringing
@@ -65,13 +66,18 @@ def reproduce(workspace: Workspace, reference: str, output: int | None = None) -
         output: file descriptor for what the training says; None: as this process.
 
     Raises:
-        ConfigError: no such version, or one that does not say how it was made.
+        ConfigError: no such version, or one that does not say how it was made, or whose noise is secret.
         DataError: its data is neither in DVC's cache nor in a remote, or is not what it was.
         TrainingError: the training ended in error.
         RegistryError: the registry cannot be reached.
     """
     registry, version = resolve(workspace, reference)
     entry, said = _entry(version), version.tags.get
+    if isinstance(entry.train, TabularParams) and entry.train.privacy is not None:
+        raise ConfigError(
+            f"{version.name} version {version.number} was trained with train.privacy: its noise is secret, and was not kept, so nobody can "
+            "make it again; train it anew with gantry run"
+        )
     for tag in ("dvc.ready", "generator_sha256"):
         if not said(tag):
             raise ConfigError(f"{version.name} version {version.number} carries no tag {tag!r}, so it cannot be made again")

@@ -25,6 +25,7 @@ def test_children_come_back_as_they_were_packed() -> None:
 
 
 def test_places_are_described_by_all_children_and_those_of_nobody_take_no_room() -> None:
+    torch.manual_seed(0)  # modes are drawn, and a value at the edge of an unlikely one is cut off
     schema, rows, children, _ = planted()
     assert schema.children is not None
     first, third = schema.columns[2], schema.columns[2 + 2 * len(COLUMNS)]

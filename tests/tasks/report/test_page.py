@@ -28,6 +28,7 @@ from gan_core.kinds.points import Points
 from gan_core.kinds.schema import Column, Schema
 from gan_core.kinds.table import Table
 from gan_core.params.networks import MlpGeneratorParams
+from gan_core.privacy import Privacy
 from tasks.report import card, charts, page
 from tasks.report.facts import Facts, Figure, Former, Quarantine, ScoreRow, _scores
 from tasks.report.place import page_of
@@ -361,6 +362,18 @@ class TestCard:
         assert "| fid (decides) | 12.5 | 14.75 | 1.5 | lower | Frechet distance" in body
         assert "\n\nfid 12.5 is 8.3 times real against real (1.5).\n\n" in body
         assert card.without_front_matter(text).startswith("# Model Card for digits, version 3\n")
+
+    def test_what_was_promised_of_each_row(self) -> None:
+        promised = Privacy(epsilon=3.0, delta=1e-5, clip=1.0, noise=1.9, rows=20_000, share=0.05, steps=600, accountant="Opacus 1.6.0, rdp")
+        base = facts(cost={**COST, "privacy": promised.as_record()})
+        for text in (card.render(base), page.render(base)):
+            text = " ".join(text.split())
+            assert (
+                "with differential privacy of each row: epsilon 3, delta 1e-05, by 600 steps that saw a row with a chance of 0.05" in text
+            )
+            assert "It holds of the network" in text
+            assert "are of the rows as they are" in text
+        assert "differential" not in card.render(facts())
 
     def test_what_the_training_took(self) -> None:
         text = card.render(facts(cost={**COST, "energy_kwh": 0.0123, "co2_kg": 0.00412}))

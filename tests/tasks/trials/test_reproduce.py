@@ -48,7 +48,8 @@ def dvc(workspace: Workspace, *arguments: str) -> None:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory, mlflow_database: Path) -> Workspace:
-    """A workspace with a trained circle as version 1, its data and checkpoint in DVC's cache; version 2 says another seed."""
+    """A workspace with a trained circle as version 1, its data and checkpoint in DVC's cache; version 2 says another seed, 3 data that are
+    gone, 4 nothing, and 5 that it was trained with privacy."""
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         workspace = init_workspace(tmp_path_factory.mktemp("reproduce") / "w")
@@ -81,6 +82,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory, mlflow_database: Path) -> 
         for changed in ({}, {"params": lineage.params_text(other)}, {"dvc.ready": "0" * 32 + ".dir"}):
             registry.add("circle", run["run_id"], model / "generator", {**tags, **changed}, "")
         registry.add("circle", run["run_id"], model / "generator", {}, "")
+        private = {"recipe": "tabular", "images": 100, "generator": {"network": "autoregressive"}, "privacy": {"epsilon": 1.0}}
+        of_rows = parsed({**SECTIONS, "data": {"source": "table:///srv/t.csv"}, "train": private})
+        registry.add("circle", run["run_id"], model / "generator", {**tags, "params": lineage.params_text(of_rows)}, "")
     return workspace
 
 
@@ -154,6 +158,11 @@ def test_data_is_brought_from_a_remote(trained: Workspace, tmp_path: Path) -> No
 def test_a_version_that_does_not_say_how_it_was_made(trained: Workspace) -> None:
     with pytest.raises(ConfigError, match="circle version 4 does not say by which parameters"):
         reproduce(trained, "circle/4")
+
+
+def test_one_whose_noise_was_secret_is_refused_in_words(trained: Workspace) -> None:
+    with pytest.raises(ConfigError, match=r"circle version 5 was trained with train\.privacy: its noise is secret, and was not kept"):
+        reproduce(trained, "circle/5")
 
 
 @pytest.mark.parametrize(("step", "compile_"), [("compiled", "on"), ("eager", "off"), (None, "auto")])

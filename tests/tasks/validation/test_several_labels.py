@@ -373,6 +373,15 @@ def test_balance_with_a_label_that_turns_out_to_be_of_numbers_is_refused_before_
     assert [path.name for path in place.ready("t").iterdir()] == ["quarantine.csv"]
 
 
+def test_rows_that_are_too_few_for_the_privacy_asked_for_are_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    place = Workspace(tmp_path)
+    write_table(place.raw("t"), clients().to_csv(index=False).encode(), ".csv")
+    asked = {"recipe": "tabular", "generator": {"network": "autoregressive"}, "privacy": {"epsilon": 1.0, "delta": 0.01}}
+    sections = {"data": {"source": "table:///srv/t.csv"}, "train": asked, "validate": {}, "evaluate": {}, "register": {}}
+    with pytest.raises(ConfigError, match=r"train\.privacy\.delta: 0\.01 is no less than one in \d+ rows"):
+        validate(place, "t", parse({"generators": {"t": sections}})["t"])
+
+
 def test_what_is_written_of_other_tables_is_as_before() -> None:
     """The start of a training and a packed data set are told apart by these bytes."""
     assert not {"labels", "combinations", "targets"} & Schema((Column("x", "number", "float64"),), "kind").as_json().keys()
