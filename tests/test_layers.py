@@ -58,8 +58,8 @@ def test_gan_core_knows_no_floor_above_it_and_no_orchestration() -> None:
 
 def test_gan_core_needs_only_torch_numpy_and_small_helpers() -> None:
     allowed = {
-        "gan_core", "torch", "torchvision", "torch_fidelity", "timm", "numpy", "scipy", "sklearn", "safetensors", "PIL", "IPython",
-        "pydantic", "pydantic_core", *sys.stdlib_module_names,
+        "gan_core", "torch", "torchvision", "torch_fidelity", "timm", "opacus", "numpy", "scipy", "sklearn", "safetensors", "PIL",
+        "IPython", "pydantic", "pydantic_core", *sys.stdlib_module_names,
     }  # fmt: skip
     others = {
         name.split(".")[0]
