@@ -16,9 +16,10 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import product
 from pathlib import Path
 from statistics import median
 from typing import Any, Self
@@ -33,7 +34,7 @@ from gan_core.data.dataset import Dataset
 from gan_core.files import write_whole
 from gan_core.generator import Generator, read_config
 from gan_core.params import TrainParams
-from gan_core.start import described_as
+from gan_core.start import are_reversed, described_as
 from gan_core.training import averaged, train
 
 POINTS = 20
@@ -65,7 +66,8 @@ def curve(case: Case, params: TrainParams, folder: Path, base: Base | None = Non
     scores: dict[str, list[float]] = {part: [] for part in case.scores}
     if base is not None:
         dataset, _ = described_as(dataset, read_config(base.generator).schema)
-        start, replayed = base.end, base.data if params.replay is not None else None
+        start = replace(base.end, facts={**base.end.facts, "reversed": are_reversed(dataset.spec, base.data.spec)})
+        replayed = base.data if params.replay is not None else None
     for number in range(1, POINTS + 1):
         until, seen = number * params.budget // POINTS, 0
 
@@ -87,17 +89,17 @@ class Record:
         self.path = path
         self.curves: dict[str, dict[str, list[float]]] = json.loads(path.read_text()) if path is not None and path.exists() else {}
 
-    def of(self, case: Case, part: str, seed: int) -> dict[str, list[float]]:
-        """Those of one of the case's scores, by what the trainings began with."""
-        return self.curves.setdefault(f"{case.name}{part}, seed {seed}", {})
+    def of(self, case: str, part: str, seed: int) -> dict[str, list[float]]:
+        """Those of one of a case's scores, by what the trainings began with."""
+        return self.curves.setdefault(f"{case}{part}, seed {seed}", {})
 
-    def fill(self, case: Case, seed: int, name: str, measure: Callable[[], dict[str, list[float]]]) -> None:
+    def fill(self, case: str, parts: Iterable[str], seed: int, name: str, measure: Callable[[], dict[str, list[float]]]) -> None:
         """Measure the curves of one training unless they are there; print and keep them at once, since the next one takes minutes."""
-        if all(name in self.of(case, part, seed) for part in case.scores):
+        if all(name in self.of(case, part, seed) for part in parts):
             return
         for part, scores in measure().items():
             self.of(case, part, seed)[name] = scores
-            print(f"{case.name}{part}, seed {seed}: {name} {' '.join(f'{score:.4g}' for score in scores)}", flush=True)
+            print(f"{case}{part}, seed {seed}: {name} {' '.join(f'{score:.4g}' for score in scores)}", flush=True)
         if self.path is not None:
             write_whole(self.path, json.dumps(self.curves, indent=1))
 
@@ -143,9 +145,10 @@ def measure(case: Case, seed: int, folder: Path, record: Record) -> None:
         more = {**params.model_dump(), "start": "champion", **start.more}
         return curve(case, type(params).model_validate(more), folder / name, bases[before])
 
-    record.fill(case, seed, SCRATCH, lambda: curve(case, params, folder / SCRATCH))
+    fill = partial(record.fill, case.name, case.scores, seed)
+    fill(SCRATCH, lambda: curve(case, params, folder / SCRATCH))
     for name, start in case.starts.items():
-        record.fill(case, seed, name, partial(warm, name, start))
+        fill(name, partial(warm, name, start))
 
 
 def reached(warm: Sequence[float], distance: float) -> str:
@@ -163,11 +166,28 @@ def lines_of(case: Case, part: str, found: Sequence[dict[str, list[float]]]) -> 
     return lines
 
 
+def rows_in_a_row(names: Sequence[str], steps: int, seeds: int, record: Record) -> list[str]:
+    """Lines of the table of `benchmarks.in_a_row`."""
+    lines = [*in_a_row.HEADER]
+    for name in names:
+        case = f"{name}, {steps} in a row"
+        for seed, method in product(range(seeds), in_a_row.METHODS):
+            if seed not in in_a_row.seeds_of(method, seeds):
+                continue
+            with tempfile.TemporaryDirectory(prefix="gantry-retraining-") as temporary:
+                measured = partial(in_a_row.in_a_row, name, method, steps, seed, Path(temporary))
+                record.fill(case, in_a_row.PARTS, seed, method, measured)
+        for method in in_a_row.METHODS:
+            found = [[record.of(case, part, seed)[method] for part in in_a_row.PARTS] for seed in in_a_row.seeds_of(method, seeds)]
+            lines.append(in_a_row.lines_of(name, method, found))
+    return lines
+
+
 def main() -> None:
     """Measure, and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--root", type=Path, default=Path(), help="a folder with sign-digits, clothing and MNIST, for the sets of these")
-    parser.add_argument("--sets", default="ring,rows,digits")
+    parser.add_argument("--sets", help="by default ring,rows,digits; with --in-a-row ring,digits")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--record", type=Path, metavar="FILE", help="keep the curves in this file, and measure what it lacks")
     parser.add_argument("--curves", type=Path, metavar="PNG", help="draw the curves that --record holds, and measure nothing")
@@ -179,25 +199,21 @@ def main() -> None:
         Record(asked.record).draw(asked.curves)
         return
     torch.set_num_threads(1)
-    if asked.in_a_row:
-        lines = [*in_a_row.HEADER]
-        for name in asked.sets.split(",") if asked.sets != parser.get_default("sets") else in_a_row.SETS:
-            with tempfile.TemporaryDirectory(prefix="gantry-retraining-") as temporary:
-                lines += in_a_row.table(name, in_a_row.in_a_row(name, asked.in_a_row, 0, Path(temporary)))
-        print("\n".join(lines))
-        return
     record = Record(asked.record)
+    if asked.in_a_row:
+        print("\n".join(["", *rows_in_a_row((asked.sets or "ring,digits").split(","), asked.in_a_row, asked.seeds, record)]))
+        return
     lines = [
         "| case | start | budget | is where scratch ends at | where scratch is best at | scratch at the end | with the start at the end |",
         "|---|---|---|---|---|---|---|",
     ]
-    for name in asked.sets.split(","):
+    for name in (asked.sets or "ring,rows,digits").split(","):
         with tempfile.TemporaryDirectory(prefix="gantry-retraining-") as temporary:
             for index, case in enumerate(SETS[name](Path(temporary), asked.root)):
                 for seed in range(asked.seeds):
                     measure(case, seed, Path(temporary) / f"{index}-{seed}", record)
                 for part in case.scores:
-                    lines += lines_of(case, part, [record.of(case, part, seed) for seed in range(asked.seeds)])
+                    lines += lines_of(case, part, [record.of(case.name, part, seed) for seed in range(asked.seeds)])
     print("\n".join(["", *lines]))
 
 

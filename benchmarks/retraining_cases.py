@@ -226,7 +226,7 @@ def facades(folder: Path, root: Path) -> list[Case]:
     other = packed("facades", photos, maps)
     starts = {
         "from the other way round": Start(other),
-        "from the other way round, the generator alone, shrunk": Start(other, SHRUNK),
+        "from the other way round, shrunk": Start(other, {"shrink": SHRUNK["shrink"]}),
     }
     return [Case("facades, label maps from photographs", packed("reverse", maps, photos), params, {"": score}, starts)]
 

@@ -12,8 +12,9 @@ from typing import Any
 
 from torch import Tensor
 
-from gan_core.data.dataset import Dataset
+from gan_core.data.dataset import Dataset, DatasetSpec
 from gan_core.errors import ConfigError
+from gan_core.kinds.pairs import Pairs
 from gan_core.kinds.schema import Schema
 from gan_core.kinds.table import Table
 
@@ -40,6 +41,15 @@ class Takeover:
     """Of how many weights the optimisers' moments were taken, and how many weights there are, each counted by each optimiser."""
     shrink: float | None = None
     """What weights are multiplied by before fresh ones times the rest are added (Ash and Adams, 2020); None: they come over as they are."""
+    exchanged: Sequence[str] = ()
+    """Names of those in which what belongs to inputs and what belongs to samples have changed places: the start's pairs run the other
+    way round."""
+
+    @property
+    def as_there(self) -> tuple[str, ...]:
+        """What names of the weights begin with that `shrink` leaves as they are: of a player that judged these pairs, if the other way
+        round, what it learned holds here."""
+        return tuple(sorted({"/".join(name.split("/")[:2]) + "/" for name in self.exchanged}))
 
     @property
     def share(self) -> float:
@@ -51,7 +61,11 @@ class Takeover:
         """In a line; up to three of the new tensors by name."""
         told = f"{len(self.tensors):,} of {len(self.tensors) + len(self.new):,} tensors taken over ({self.share:.1%} of the numbers)"
         told += f", with the moments of {self.moments[0]:,} of {self.moments[1]:,} weights" if self.moments[1] else ""
-        told += "" if self.shrink is None else f", weights times {self.shrink:g} with fresh ones times {1 - self.shrink:g}"
+        if self.shrink is not None:
+            but = f" but in {', '.join(self.as_there)}" if self.as_there else ""
+            told += f", weights times {self.shrink:g} with fresh ones times {1 - self.shrink:g}{but}"
+        if self.exchanged:
+            told += f", the pairs there run the other way round: input and output exchanged in {', '.join(self.exchanged)}"
         told += f"; by the names of their rows: {next(iter(self.by_class.values()))}" if self.by_class else ""
         first = [f"{name} ({why})" for name, why in list(self.new.items())[:3]]
         more = ["..."] if len(self.new) > len(first) else []
@@ -64,6 +78,7 @@ class Takeover:
             "taken": sorted(self.tensors),
             "new": dict(sorted(self.new.items())),
             **({} if self.shrink is None else {"shrink": self.shrink}),
+            **({"exchanged": sorted(self.exchanged)} if self.exchanged else {}),
             **({"by_class": dict(sorted(self.by_class.items()))} if self.by_class else {}),
             "moments": {"taken": self.moments[0], "of": self.moments[1]},
         }
@@ -73,7 +88,12 @@ Names = tuple[Sequence[str], Sequence[str]]
 """Of the rows of one of my tensors, and of those of theirs."""
 
 
-def take_over(mine: Mapping[str, Tensor], theirs: Mapping[str, Tensor], named: Mapping[str, Names] | None = None) -> Takeover:
+def take_over(
+    mine: Mapping[str, Tensor],
+    theirs: Mapping[str, Tensor],
+    named: Mapping[str, Names] | None = None,
+    side_by_side: Mapping[str, int] | None = None,
+) -> Takeover:
     """Choose from `theirs` what has the name, the shape and the type of one of `mine`.
 
     Args:
@@ -81,7 +101,9 @@ def take_over(mine: Mapping[str, Tensor], theirs: Mapping[str, Tensor], named: M
         theirs: the state of another training, by name.
         named: the names of a tensor's rows, classes or words, where both are known. Where they differ, rows follow their names; of other
             tensors, rows are taken as they stand.
+        side_by_side: of tensors in which inputs and samples are to change places, how many numbers in a row are the samples' here.
     """
+    side_by_side = side_by_side or {}
     named = named or {}
     taken, new, rows, fresh = dict[str, Tensor](), dict[str, str](), dict[str, str](), 0
     for name, tensor in mine.items():
@@ -101,8 +123,32 @@ def take_over(mine: Mapping[str, Tensor], theirs: Mapping[str, Tensor], named: M
         elif there.dtype != tensor.dtype:
             new[name] = f"{str(there.dtype).removeprefix('torch.')} there, {str(tensor.dtype).removeprefix('torch.')} here"
         else:
-            taken[name] = there
-    return Takeover(taken, new, sum(tensor.numel() for tensor in mine.values()), rows, fresh)
+            taken[name] = exchanged(there, side_by_side[name]) if name in side_by_side else there
+    numbers = sum(tensor.numel() for tensor in mine.values())
+    return Takeover(taken, new, numbers, rows, fresh, exchanged=[name for name in side_by_side if name in taken])
+
+
+def exchanged(tensor: Tensor, of_samples: int) -> Tensor:
+    """A tensor (N, ...), or a vector, of which each row has numbers of an input and then of a sample, of pairs the other way round.
+
+    Args:
+        of_samples: how many are of a sample in what is returned, and of an input in what is given.
+
+    >>> from torch import arange
+    >>> exchanged(arange(10).reshape(2, 5), 2).tolist()
+    [[2, 3, 4, 0, 1], [7, 8, 9, 5, 6]]
+    """
+    rows = tensor.flatten(1) if tensor.dim() > 1 else tensor
+    return rows.roll(-of_samples, -1).view(tensor.shape)
+
+
+def are_reversed(here: DatasetSpec, there: DatasetSpec) -> bool | None:
+    """Whether two data sets are the same pairs, one of them the other way round, by the digests of what training sees; None where they are
+    not the same pairs, or no pairs, so that nobody knows."""
+    if not (isinstance(here, Pairs) and isinstance(there, Pairs)):
+        return None
+    mine, theirs = (tuple(spec.sha256.get(file) for file in ("train.npy", "train_inputs.npy")) for spec in (here, there))
+    return None if None in mine else {mine: False, mine[::-1]: True}.get(theirs)
 
 
 def _are_rows(mine: Tensor, theirs: Tensor, names: Names) -> bool:

@@ -46,7 +46,7 @@ from gan_core.randomness import mix, reseed
 from gan_core.recipes import build_recipe
 from gan_core.recipes.game import Recipe, Turn
 from gan_core.selection import Score, Scorer, Selection, in_words
-from gan_core.start import Takeover, check_fits, moments_taken, take_over
+from gan_core.start import Takeover, check_fits, exchanged, moments_taken, take_over
 from gan_core.steps import EagerStep
 
 _DRAWN_FROM = "drawn from"
@@ -61,6 +61,7 @@ _LATER: Mapping[str, object] = {
     "patience": None,
     "replay": None,
     "take": "all",
+    "reversed": None,
     "shrink": None,
     "likelihood": None,
     "augment_target": None,
@@ -102,7 +103,7 @@ def train(
     should_stop: Callable[[], bool] = lambda: False,  # asked after every step; True saves the state and ends
     group: Group = ALONE,  # of processes that train together, each of them in this function
     start: checkpoint.Checkpoint | None = None,  # the end of another training, from which what fits is taken over (`gan_core.start`);
-    # its facts may hold `classes`, the names of the labels there, and `words`
+    # its facts may hold `classes`, the names of the labels there, and `words`; `reversed`, whether its pairs run the other way round
     replay: Dataset | None = None,  # what the start was trained on, of which `train.replay` says how much is shown again
     scorer: Scorer | None = None,  # with `select: best` asked by the first process what a snapshot is worth (`gan_core.selection`)
 ) -> bool:
@@ -141,7 +142,7 @@ def train(
     precision = choose_precision(params.precision, device, convolutional=_is_convolutional(recipe))
     optimizers = {index: _optimizer(recipe, turn, params.optimizer) for index, turn in enumerate(recipe.turns)}
     half_life = min(params.budget // 20, 500_000) if params.ema is None else params.ema
-    average = Average(recipe.players[recipe.shipped], half_life, is_warm=start is not None and params.shrink is None)
+    average = Average(recipe.players[recipe.shipped], half_life, is_warm=start is not None and _begins_well(start, params))
     again = None if replay is None or params.replay is None else Replay.of(dataset, replay, params.replay, params.batch)
     training = identity(params, dataset, start, replay)
     resumed = _resumed(folder, training, group, device, on_note)
@@ -389,6 +390,18 @@ def _offered(start: checkpoint.Checkpoint, recipe: Recipe[Any], params: TrainPar
     return {name: tensor for name, tensor in start.tensors.items() if name.startswith(wanted)}
 
 
+def _is_reversed(start: checkpoint.Checkpoint, params: TrainParams) -> bool:
+    """Whether a start's pairs run the other way round: as the parameters say, or its facts."""
+    said = getattr(params, "reversed", None)
+    return bool(start.facts.get("reversed") if said is None else said)
+
+
+def _begins_well(start: checkpoint.Checkpoint, params: TrainParams) -> bool:
+    """Whether what a start gives is worth averaging from the first step on: not a shrunk generator, unless a discriminator that knows these
+    pairs the other way round brings it up again at once."""
+    return params.shrink is None or (params.take == "all" and _is_reversed(start, params))
+
+
 def _takeover(mine: Mapping[str, Tensor], start: checkpoint.Checkpoint, recipe: Recipe[Any], params: TrainParams) -> Takeover:
     """What fits of a start, whose facts may name its classes and words: those of a checkpoint alone do not.
 
@@ -401,7 +414,7 @@ def _takeover(mine: Mapping[str, Tensor], start: checkpoint.Checkpoint, recipe: 
         if here is not None and (there := start.facts.get(fact)) is not None:
             named |= {f"{place}/{name}": (here, there) for place, network in networks.items() for name in rows_of(network, kind)}
     offered = _offered(start, recipe, params)
-    found = take_over(mine, offered, named)
+    found = take_over(mine, offered, named, recipe.side_by_side() if _is_reversed(start, params) else {})
     left = {name: "left there" for name in found.new if name in start.tensors and name not in offered}
     found = replace(found, new={**found.new, **left}, shrink=params.shrink)
     check_fits(found)
@@ -436,7 +449,7 @@ def _begin_from(
     params: TrainParams,
 ) -> Takeover:
     """Fill in what fits of a start; with `shrink`, weights are mixed with the fresh ones that are there, by that share. Not those of the
-    average, which then forgets its beginning with the first step.
+    average, which then forgets its beginning with the first step, nor of a player that judged the same pairs (`Takeover.as_there`).
 
     Raises:
         ConfigError: as `_takeover`.
@@ -446,11 +459,13 @@ def _begin_from(
     by_name = _weights_by_name(recipe)
     with torch.no_grad():
         for name, tensor in found.tensors.items():  # a state dict shares its memory with the network
-            if found.shrink is not None and name in by_name:
+            if found.shrink is not None and name in by_name and not name.startswith(found.as_there):
                 mine[name].lerp_(tensor.to(mine[name].device), found.shrink)
             else:
                 mine[name].copy_(tensor)
     by_rows = {id(weight) for name, weight in by_name.items() if name in found.by_class}
+    side_by_side = recipe.side_by_side()
+    by_weight = {id(by_name[name]): side_by_side[name] for name in found.exchanged if name in by_name}
     kept = weights = 0
     for index, optimizer in optimizers.items():
         roots = tuple(f"players/{player.partition('.')[0]}/" for player in recipe.turns[index].players)
@@ -458,6 +473,9 @@ def _begin_from(
         moved, theirs = optimizer.param_groups[0]["params"], checkpoint.subtree(start.tensors, f"optimizers/{index}")
         state = moments_taken(moved, theirs, _MOMENTS[type(optimizer)], same_network=names == theirs_named)
         state = {number: moments for number, moments in state.items() if id(moved[number]) not in by_rows}  # rows have changed places
+        for number, moments in state.items():
+            if (of_samples := by_weight.get(id(moved[number]))) is not None:
+                state[number] = {name: exchanged(moment, of_samples) if moment.dim() else moment for name, moment in moments.items()}
         _set_moments(optimizer, state)
         kept, weights = kept + len(state), weights + len(moved)
     return replace(found, moments=(kept, weights))

@@ -23,7 +23,7 @@ from gan_core.params import TrainParams
 from gan_core.params.common import CHAMPION, SCRATCH
 from tasks.graph import repro
 from tasks.graph.dvc_data import bringing
-from tasks.params import Entry
+from tasks.params import DataParams, Entry
 from tasks.records import stage_files, tracking
 from tasks.records.registry import Registry, Version, is_reference, resolve
 from tasks.stage_main import stage_main
@@ -31,14 +31,15 @@ from tasks.workspace import PIN, Workspace
 
 if TYPE_CHECKING:
     from gan_core.checkpoint import Checkpoint
-    from gan_core.data.dataset import Dataset
+    from gan_core.data.dataset import Dataset, DatasetSpec
+    from gan_core.generator import GeneratorConfig
     from gan_core.kinds.schema import Schema
 
 FORMAT = 1
 BUDGET = "GANTRY_BUDGET"
 """The seconds that a person gives the training, in the environment of the stage."""
 START_FILE = "start.json"
-_KEY, _REPLAY = "train.start", "train.replay"
+_KEY, _REPLAY, _REVERSED = "train.start", "train.replay", "train.reversed"
 _SHARE_OF_BUDGET = 0.95
 """Of a person's seconds, what is spent on steps at the measured pace; the rest goes into pictures and checkpoints."""
 _DATA = "data"
@@ -59,6 +60,8 @@ class Origin:
     """With `train.replay`: DVC's hash of the data that a version was trained on."""
     generator: str | None = None
     """DVC's hash of a version's generator."""
+    described: DataParams | None = None
+    """The section `data` that a version was made by, where it says so."""
 
 
 @dataclass(frozen=True)
@@ -101,8 +104,8 @@ def start(workspace: Workspace, name: str, entry: Entry) -> None:
                 print(f"start {name}: from scratch, no champion yet")
         else:
             _bring(workspace, origin, Path(temporary) / "aside", made)
-            taken = _check(workspace, name, entry.train, origin, made)
-            text = _text(origin, _known(made / "generator"))
+            taken, known = _check(workspace, name, entry, origin, made)
+            text = _text(origin, known)
             shutil.rmtree(made / "generator", ignore_errors=True)
             print(f"start {name}: from {origin.named}, {taken}")
         if seconds := os.environ.get(BUDGET):
@@ -151,14 +154,20 @@ def write_scratch(folder: Path) -> None:
     (folder / START_FILE).write_text(scratch_text())
 
 
-def _known(generator: Path) -> dict[str, Any]:
-    """What the networks of a start know by its place alone, as JSON holds it: the names of its labels, its words, and a table's columns;
-    nothing where the generator does not say."""
+def _config(generator: Path) -> GeneratorConfig | None:
     from gan_core.generator import read_config
 
     try:
-        config = read_config(generator)
+        return read_config(generator)
     except DataError:
+        return None
+
+
+def _known(generator: Path) -> dict[str, Any]:
+    """What the networks of a start know by its place alone, as JSON holds it: the names of its labels, its words, and a table's columns;
+    nothing where the generator does not say."""
+    config = _config(generator)
+    if config is None:
         return {}
     known = {
         "classes": None if config.classes is None else list(config.classes),
@@ -207,8 +216,10 @@ def _of_version(version: Version, params: TrainParams) -> Origin:
         raise ConfigError(f"{_KEY}: {named} says not where its checkpoint is (tag 'dvc.checkpoint'); name another version, or a folder")
     if params.replay is not None and not version.tags.get("dvc.ready"):
         raise ConfigError(f"{_REPLAY}: {named} says not where the data is that it was trained on (tag 'dvc.ready'); leave {_REPLAY} out")
-    data = version.tags["dvc.ready"] if params.replay is not None else None
-    return Origin(named, version.tags["dvc.checkpoint"], data=data, generator=version.tags.get("dvc.generator"))
+    data, described = version.tags["dvc.ready"] if params.replay is not None else None, None
+    with suppress(KeyError, ValueError, TypeError):
+        described = DataParams.model_validate(json.loads(version.tags["params"])["data"])
+    return Origin(named, version.tags["dvc.checkpoint"], data=data, generator=version.tags.get("dvc.generator"), described=described)
 
 
 def _of_folder(folder: Path, asked: str, params: TrainParams) -> Origin:
@@ -272,32 +283,56 @@ def _copy_packed(ready: Path, target: Path) -> None:
         shutil.copyfile(ready / file, target / file)
 
 
-def _check(workspace: Workspace, name: str, params: TrainParams, origin: Origin, folder: Path) -> str:
-    """See that a checkpoint is whole and fits, and what is replayed too; returns what will be taken over, in words."""
+def _is_reversed(entry: Entry, origin: Origin, here: DatasetSpec, generator: Path) -> bool | None:
+    """Whether a start's pairs are these the other way round: the same arrays, or of one source in the other direction; None: nobody
+    knows."""
+    from gan_core.start import are_reversed
+
+    config = _config(generator)
+    found = None if config is None else are_reversed(here, config.data)
+    there, mine = origin.described, entry.data
+    if found is not None or there is None or (there.source, there.layout) != (mine.source, mine.layout):
+        return found
+    return {mine.domains: False, mine.domains[::-1]: True}.get(there.domains)
+
+
+def _check(workspace: Workspace, name: str, entry: Entry, origin: Origin, folder: Path) -> tuple[str, dict[str, Any]]:
+    """See that a checkpoint is whole and fits, and what is replayed too; returns what will be taken over, in words, and what is known of
+    the start, as JSON holds it."""
     from gan_core import checkpoint
     from gan_core.data.dataset import Dataset
     from gan_core.data.replay import Replay
+    from gan_core.kinds.pairs import Pairs
     from gan_core.start import described_as
     from gan_core.training import fitting
 
-    dataset = Dataset.open(workspace.ready(name))
+    params, dataset = entry.train, Dataset.open(workspace.ready(name))
+    known, said = _known(folder / "generator"), ""
+    if isinstance(dataset.spec, Pairs) and dataset.spec.corruption is None and getattr(params, "reversed", None) is None:
+        is_reversed = _is_reversed(entry, origin, dataset.spec, folder / "generator")
+        if is_reversed and params.replay is not None:
+            raise ConfigError(f"{_REPLAY}: {origin.named} was trained on pairs that run the other way round; leave {_REPLAY} out")
+        if is_reversed:
+            known["reversed"] = True
+        if is_reversed is None:
+            said = f"; which way its pairs run is not known, and is taken to be the way of these ({_REVERSED} says otherwise)"
     replayed = ""
     if origin.data is not None and params.replay is not None:
         again = Replay.of(dataset, Dataset.open(folder / _DATA), params.replay, params.batch)
         replayed = f"; {again.in_words}"
     try:
-        known = _known(folder / "generator")
-        begin = _with_names(checkpoint.read(folder / "checkpoint"), known)
+        begin = _with_facts(checkpoint.read(folder / "checkpoint"), known)
         described, columns = described_as(dataset, _schema(known))
-        return fitting(params, described, begin).in_words + columns + replayed
+        return fitting(params, described, begin).in_words + columns + replayed + said, known
     except GantryError as error:
         # A file is named by where it came from, not by the folder that it was brought to for a moment.
         where = str(origin.folder or f"the checkpoint of {origin.named}")
         raise type(error)(f"{_KEY}: {origin.named}: {re.sub(re.escape(str(folder / 'checkpoint')), where, str(error))}") from None
 
 
-def _with_names(begin: Checkpoint, facts: Mapping[str, Any]) -> Checkpoint:
-    return replace(begin, facts={**begin.facts, **{what: facts[what] for what in ("classes", "words") if what in facts}})
+def _with_facts(begin: Checkpoint, facts: Mapping[str, Any]) -> Checkpoint:
+    told = ("classes", "words", "reversed")
+    return replace(begin, facts={**begin.facts, **{what: facts[what] for what in told if what in facts}})
 
 
 def _schema(facts: Mapping[str, Any]) -> Schema | None:
@@ -329,7 +364,7 @@ def pinned(workspace: Workspace, name: str, params: TrainParams) -> Pinned | Non
         return None
     data = facts.get("data")
     replay = None if data is None else Dataset.open(folder / _DATA)
-    begin = _with_names(checkpoint.read(folder / "checkpoint"), facts)
+    begin = _with_facts(checkpoint.read(folder / "checkpoint"), facts)
     return Pinned(facts["from"], facts.get("checkpoint"), begin, replay, data, _schema(facts))
 
 

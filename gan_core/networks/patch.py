@@ -38,6 +38,7 @@ class PatchDiscriminator(nn.Module):
         if min(shape[1:]) < 2 ** (len(widths) + 1):
             raise ConfigError(f"network patch: {min(shape[1:])} pixels are too few for {len(widths)} convolutions; choose a smaller patch")
         layers: list[nn.Module] = []
+        self.of_sample = shape[0]
         channels = shape[0] + (inputs[0] if inputs is not None else 0)
         for level, width in enumerate(widths):
             stride = 2 if level < len(widths) - 1 else 1
@@ -53,6 +54,15 @@ class PatchDiscriminator(nn.Module):
         self.embedding = None if embedding is None else normalized(embedding, normalization)
         if normalization != "spectral":
             self.apply(dcgan_init)
+
+    def beside_inputs(self) -> dict[str, int]:
+        """Of the tensors in its state that have a number for each value of an input and of a sample side by side, in this order: how many
+        of these are the sample's."""
+        first = self.layers[0]
+        assert isinstance(first, nn.Conv2d)  # noqa: S101
+        of_sample = self.of_sample * first.kernel_size[0] * first.kernel_size[1]
+        weights = ("weight", "parametrizations.weight.original", "parametrizations.weight.0._v")
+        return {f"layers.0.{name}": of_sample for name in weights if name in first.state_dict()}
 
     def forward(self, *images: Tensor, labels: Tensor | None = None) -> Tensor:
         logits: Tensor = self.layers(torch.cat(images, dim=1))

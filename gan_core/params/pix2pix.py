@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from gan_core.params.common import (
     FEWEST_PIXELS,
+    SCRATCH,
     AbsoluteLoss,
     OptimizerParams,
     Patch,
@@ -50,6 +51,9 @@ class Pix2pixParams(TrainParams):
     least = 5_000
 
     recipe: Literal["pix2pix"] = "pix2pix"
+    reversed: bool | None = None
+    """With a start: whether its pairs run the other way round, so that its inputs are such as the samples here; what its discriminator
+    learned of either then changes places. None: as the records of both tell, and as they stand where these do not."""
     batch: Annotated[int, Field(ge=1, le=65_536)] = 8
     optimizer: Pix2pixOptimizer = Pix2pixOptimizer()
     generator: PairedGenerator = UnetParams()
@@ -66,6 +70,14 @@ class Pix2pixParams(TrainParams):
     """Mirror a pair from left to right, half of the time."""
     jitter: Annotated[float, Field(ge=0, le=0.25)] = 1 / 16
     """Shift a pair by up to this share of its side, what is missing reflected (the paper scales by 286/256 and crops); 0 leaves it out."""
+
+    @model_validator(mode="after")
+    def _has_pairs_to_reverse(self) -> Self:
+        if self.reversed is not None and self.start == SCRATCH:
+            raise ValueError("reversed is about the pairs of a start, and start is scratch; set start: champion, or leave reversed out")
+        if self.reversed and self.replay is not None:
+            raise ValueError("replay shows the pairs of the start as they run there, and reversed says it is the other way; leave one out")
+        return self
 
     def settled_patch(self, side: int) -> Patch:
         """`discriminator.patch`, or its default for images whose shorter side has `side` pixels."""

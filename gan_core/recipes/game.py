@@ -133,6 +133,11 @@ class Recipe(ABC, Generic[Params]):
         """Those of a turn's weights that stay as they are, at a share of the budget, 0 up to but not 1; by default none."""
         return ()
 
+    def side_by_side(self) -> Mapping[str, int]:
+        """Of a checkpoint's tensors by name, those that have a number for each value of an input and of a sample side by side, and how many
+        of these are the sample's: what changes places where the pairs of a start run the other way round. By default none."""
+        return {}
+
     @abstractmethod
     def move(self, turn: Turn, batch: Batch, moves: int, last: bool) -> Move:
         """The loss of `turn`'s players on `batch`.

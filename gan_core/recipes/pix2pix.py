@@ -7,6 +7,8 @@ are given, and those that follow, are the channels of an image each (as in Mathi
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -51,6 +53,7 @@ class Pix2pix(Recipe[Pix2pixParams]):
             discriminator.dropout,
             spec.network_inputs,
         )
+        self._beside_inputs = judge.beside_inputs()
         self.players = {"generator": generator_network.to(device), "discriminator": judge.to(device)}
         for player in self.players.values():
             player.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -59,6 +62,9 @@ class Pix2pix(Recipe[Pix2pixParams]):
         # Batch statistics must not mix real with generated images.
         self.judges_apart = normalization == "batch"
         self._inputs = self._real = self._fake = torch.empty(0)
+
+    def side_by_side(self) -> Mapping[str, int]:
+        return {f"players/discriminator/{name}": of_sample for name, of_sample in self._beside_inputs.items()}
 
     def move(self, turn: Turn, batch: Batch, moves: int, last: bool) -> Move:
         return self._discriminate(batch) if turn.draws else self._generate()

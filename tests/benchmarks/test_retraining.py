@@ -40,7 +40,7 @@ def test_what_a_record_holds_is_not_measured_again(tmp_path: Path, monkeypatch: 
     record = Record(kept)
     measure(case, 0, tmp_path / "second", record)
 
-    whole, twice = (record.of(case, part, 0) for part in case.scores)
+    whole, twice = (record.of(case.name, part, 0) for part in case.scores)
     assert {name: [2 * score for score in scores] for name, scores in whole.items()} == twice
     assert whole["itself"] != whole["scratch"]
     assert lines_of(case, "", [whole])[0].startswith("| toy | itself | 64 | ")

@@ -9,19 +9,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, ones, zeros
 
-from gan_core import checkpoint
+from gan_core import checkpoint, training
 from gan_core.averaging import Average
 from gan_core.checkpoint import Checkpoint
 from gan_core.data.dataset import Dataset
+from gan_core.data.scaling import images_to_unit
 from gan_core.errors import ConfigError, TrainingError
+from gan_core.kinds.pairs import Pairs
 from gan_core.networks.common import layers_of
-from gan_core.params import GanParams
+from gan_core.params import GanParams, Pix2pixParams
 from gan_core.recipes import build_recipe
-from gan_core.start import check_fits, moments_taken, take_over
+from gan_core.start import are_reversed, check_fits, moments_taken, take_over
 from gan_core.training import fitting, identity, train
 
 Make = Callable[..., Dataset]
@@ -196,6 +200,116 @@ def test_another_game_or_network_is_refused_before_the_first_step(make_dataset: 
     with pytest.raises(ConfigError, match="fits nothing here"):
         train(params(), dataset, tmp_path / "second", start=start)
     assert not (tmp_path / "second" / "checkpoints").exists()
+
+
+class TestPairsTheOtherWayRound:
+    """A discriminator that has judged [input, output] judges, taken over for the same pairs the other way round, [output, input] alike."""
+
+    @pytest.fixture
+    def both(self, tmp_path: Path) -> tuple[Dataset, Dataset]:
+        """Grey images with what is to be made of them in colour, and the other way round."""
+        draw, found, counts = np.random.default_rng(0), [], {"train": 16, "holdout": 4}
+        grey, colour = (
+            {split: draw.integers(0, 256, (n, channels, 16, 16), dtype=np.uint8) for split, n in counts.items()} for channels in (1, 3)
+        )
+        for name, samples, inputs in (("there", colour, grey), ("here", grey, colour)):
+            (tmp_path / name).mkdir()
+            Pairs.pack(tmp_path / name, samples, inputs)
+            found.append(Dataset.open(tmp_path / name))
+        return found[0], found[1]
+
+    @staticmethod
+    def of_pairs(**changes: Any) -> Pix2pixParams:
+        base = {"images": 16, "batch": 4, "precision": "float32", "generator": {"width": 4}, "discriminator": {"width": 4}}
+        return Pix2pixParams.model_validate({**base, **changes})
+
+    @staticmethod
+    def judged(found: Checkpoint, options: Pix2pixParams, dataset: Dataset, *sides: NDArray[Any]) -> Tensor:
+        judge = build_recipe(options, dataset.spec, torch.device("cpu")).players["discriminator"]
+        judge.load_state_dict(checkpoint.subtree(found.tensors, "players/discriminator"))
+        return judge.eval()(*(images_to_unit(torch.from_numpy(np.array(side))) for side in sides)).detach()  # type: ignore[no-any-return]
+
+    @pytest.mark.parametrize("normalization", ["spectral", "batch"])
+    def test_it_judges_them_as_there(self, both: tuple[Dataset, Dataset], tmp_path: Path, normalization: str) -> None:
+        there, here = both
+        told = {"discriminator": {"width": 4, "normalization": normalization}}
+        start = trained(self.of_pairs(**told), there, tmp_path / "first")
+        start = replace(start, facts={**start.facts, "reversed": are_reversed(here.spec, there.spec)})
+        options = self.of_pairs(**told, images=4, ema=10**12, optimizer={"learning_rate": 1e-12}, start="champion")
+        notes: list[str] = []
+        with torch.no_grad():  # nothing but what was taken over: the first step would move the statistics, and the singular vectors
+            recipe = build_recipe(options, here.spec, torch.device("cpu"))
+            optimizers = {index: training._optimizer(recipe, turn, options.optimizer) for index, turn in enumerate(recipe.turns)}
+            taken = training._begin_from(start, recipe, optimizers, Average(recipe.players["generator"], 0, is_warm=True), options)
+        begun = replace(start, tensors=training._state(recipe, optimizers, Average(recipe.players["generator"], 0), {}))
+        colour, grey = here.inputs["train"], here.samples["train"]
+        expected = self.judged(start, options, there, grey, colour)
+        torch.testing.assert_close(self.judged(begun, options, here, colour, grey), expected, rtol=0, atol=1e-6)
+        weight = "weight" if normalization == "batch" else "parametrizations.weight.original"
+        first = f"players/discriminator/layers.0.{weight}"
+        vectors = [] if normalization == "batch" else ["players/discriminator/layers.0.parametrizations.weight.0._v"]
+        assert taken.as_record()["exchanged"] == sorted([first, *vectors])
+        assert f"the pairs there run the other way round: input and output exchanged in {first}" in taken.in_words
+        # It is not shrunk: what it learned of these pairs holds.
+        shrunk = options.model_copy(update={"shrink": 0.5})
+        again = build_recipe(shrunk, here.spec, torch.device("cpu"))
+        fresh = {name: tensor.clone() for name, tensor in again.players["generator"].state_dict().items()}
+        said = training._begin_from(start, again, {}, Average(again.players["generator"], 0), shrunk).in_words
+        assert "weights times 0.5 with fresh ones times 0.5 but in players/discriminator/, the pairs there run" in said
+        for name, tensor in again.players["discriminator"].state_dict().items():
+            assert torch.equal(tensor, begun.tensors[f"players/discriminator/{name}"]), name
+        halved = dict(again.players["generator"].named_parameters())
+        for name in (name for name in halved if f"players/generator/{name}" in taken.tensors):
+            expected = (start.tensors[f"players/generator/{name}"] + fresh[name]) / 2
+            torch.testing.assert_close(halved[name].detach(), expected, msg=name)
+        assert halved.keys() & {name.removeprefix("players/generator/") for name in taken.tensors}
+        # Its moments are those of the same planes.
+        for moment in ("exp_avg", "exp_avg_sq"):
+            name = next(
+                f"optimizers/0/{number}/{moment}"
+                for number, one in enumerate(recipe.weights(recipe.turns[0]))
+                if one is dict(recipe.players["discriminator"].named_parameters())[f"layers.0.{weight}"]
+            )
+            now, then = begun.tensors[name], start.tensors[name]
+            assert then.any()
+            assert torch.equal(now, torch.cat([then[:, 1:], then[:, :1]], dim=1))
+        assert train(options, here, tmp_path / "second", start=start, on_note=notes.append)
+        assert json.loads((tmp_path / "second" / "start.json").read_text())["exchanged"] == sorted([first, *vectors])
+        assert any("run the other way round" in note for note in notes)
+
+    def test_nothing_changes_places_where_they_run_the_same_way_or_nobody_knows(
+        self, both: tuple[Dataset, Dataset], tmp_path: Path
+    ) -> None:
+        there, here = both
+        assert (are_reversed(here.spec, there.spec), are_reversed(there.spec, here.spec)) == (True, True)
+        assert are_reversed(there.spec, there.spec) is False
+        (tmp_path / "more").mkdir()
+        Pairs.pack(tmp_path / "more", {"train": here.samples["train"][:8], "holdout": here.samples["holdout"]},
+                   {"train": here.inputs["train"][:8], "holdout": here.inputs["holdout"]})  # fmt: skip
+        more = Dataset.open(tmp_path / "more")
+        assert are_reversed(more.spec, there.spec) is None
+        start = trained(self.of_pairs(), there, tmp_path / "first")
+        known = replace(start, facts={**start.facts, "reversed": True})
+        for begin, options, are_exchanged in (
+            (start, {}, False),
+            (known, {}, True),
+            (start, {"reversed": True}, True),
+            (known, {"reversed": False}, False),
+            (known, {"take": "generator"}, False),
+        ):
+            asked = self.of_pairs(start="champion", **options)
+            found = fitting(asked, more, begin)
+            assert bool(found.exchanged) is are_exchanged, options
+            # Shrunk, what begins with such a discriminator alone is averaged from the first step on.
+            assert training._begins_well(begin, asked.model_copy(update={"shrink": 0.5})) is are_exchanged
+            assert ("exchanged" in found.as_record(), "exchanged" in found.in_words) == (are_exchanged, are_exchanged)
+        assert "reversed" not in identity(self.of_pairs(), here)["train"]
+
+    def test_the_key_says_nothing_without_a_start_nor_with_old_pairs(self) -> None:
+        with pytest.raises(ValueError, match="reversed is about the pairs of a start, and start is scratch"):
+            self.of_pairs(reversed=True)
+        with pytest.raises(ValueError, match="replay shows the pairs of the start as they run there"):
+            self.of_pairs(reversed=True, start="champion", replay=0.25)
 
 
 def test_shrunk_weights_are_those_of_the_start_and_fresh_ones_in_shares(make_dataset: Make, tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from tasks.params import Entry, parse
 from tasks.records.registry import Registry
 from tasks.register import register
 from tasks.samples import encode_png
+from tasks.start import Origin, pinned, start
 from tasks.train import train
 from tasks.validate import validate
 from tasks.workspace import Workspace
@@ -68,7 +69,9 @@ def served(workspace: Workspace, folder: Path) -> Any:
     return pyfunc.load_model(str(registry.download(champion, folder)))
 
 
-def test_label_maps_become_photos_in_all_five_stages(workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_label_maps_become_photos_in_all_five_stages(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     source = tmp_path / "source"
     source.mkdir()
     for number in range(50):
@@ -105,6 +108,39 @@ def test_label_maps_become_photos_in_all_five_stages(workspace: Workspace, tmp_p
     settings = one.train.model_copy(update={"seed": 1})
     again = run(workspace, one.model_copy(update={"train": settings}))
     assert again["decision"]["metrics"]["champion"]["psnr"] == pytest.approx(found["metrics"]["psnr"])
+
+    # The other way round a training starts from it with a discriminator that judges exchanged pairs.
+    back = entry({"source": f"folder://{source}", "layout": "side-by-side", "direction": "a-to-b"})
+    told, unsaid = (
+        "run the other way round: input and output exchanged in players/discriminator/layers.0",
+        "is not known, and is taken to be",
+    )
+
+    def started(what: str, **options: Any) -> tuple[bool, str]:
+        train = one.train.model_validate({**TRAIN, "start": what, **options})
+        start(workspace, "back", back.model_copy(update={"train": train}))
+        found = pinned(workspace, "back", train)
+        assert found is not None
+        return found.checkpoint.facts.get("reversed", False), capsys.readouterr().out
+
+    for stage in (fetch, validate):
+        stage(workspace, "back", back)
+    is_reversed, said = started("./models/tiny")  # the arrays are the same
+    assert (is_reversed, told in said) == (True, True)
+    for number in range(50, 55):
+        (source / f"{number}.png").write_bytes(png(np.concatenate(photo_and_map(number), axis=1)))
+    for stage in (fetch, validate):
+        stage(workspace, "back", back)
+    is_reversed, said = started("./models/tiny")
+    assert (is_reversed, told in said, unsaid in said) == (False, False, True)
+    _, said = started("./models/tiny", reversed=True)
+    assert (told in said, unsaid in said) == (True, False)
+    version = Origin("tiny/1", None, workspace.model("tiny") / "checkpoint", described=one.data)  # which says its source and direction
+    monkeypatch.setattr("tasks.start.look_up", lambda *_: version)
+    is_reversed, said = started("tiny")
+    assert (is_reversed, told in said) == (True, True)
+    with pytest.raises(ConfigError, match=r"train\.replay: tiny/1 was trained on pairs that run the other way round; leave train\.replay"):
+        started("tiny", replay=0.25)
 
 
 @pytest.mark.parametrize("corruption", ["mask", "grey"])
