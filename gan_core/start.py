@@ -47,9 +47,9 @@ class Takeover:
 
     @property
     def as_there(self) -> tuple[str, ...]:
-        """What names of the weights begin with that `shrink` leaves as they are: of a player that judged these pairs, if the other way
-        round, what it learned holds here."""
-        return tuple(sorted({"/".join(name.split("/")[:2]) + "/" for name in self.exchanged}))
+        """The players, as names of tensors begin, whose weights `shrink` leaves as they are: what a discriminator learned of the same
+        pairs, the other way round, holds here."""
+        return tuple(sorted({name.rpartition("/")[0] for name in self.exchanged}))
 
     @property
     def share(self) -> float:
@@ -62,10 +62,10 @@ class Takeover:
         told = f"{len(self.tensors):,} of {len(self.tensors) + len(self.new):,} tensors taken over ({self.share:.1%} of the numbers)"
         told += f", with the moments of {self.moments[0]:,} of {self.moments[1]:,} weights" if self.moments[1] else ""
         if self.shrink is not None:
-            but = f" but in {', '.join(self.as_there)}" if self.as_there else ""
+            but = f" but of {', '.join(self.as_there)}" if self.as_there else ""
             told += f", weights times {self.shrink:g} with fresh ones times {1 - self.shrink:g}{but}"
         if self.exchanged:
-            told += f", the pairs there run the other way round: input and output exchanged in {', '.join(self.exchanged)}"
+            told += f", the pairs there run the other way round: input and output exchanged in {', '.join(self.as_there)}"
         told += f"; by the names of their rows: {next(iter(self.by_class.values()))}" if self.by_class else ""
         first = [f"{name} ({why})" for name, why in list(self.new.items())[:3]]
         more = ["..."] if len(self.new) > len(first) else []

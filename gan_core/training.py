@@ -459,7 +459,7 @@ def _begin_from(
     by_name = _weights_by_name(recipe)
     with torch.no_grad():
         for name, tensor in found.tensors.items():  # a state dict shares its memory with the network
-            if found.shrink is not None and name in by_name and not name.startswith(found.as_there):
+            if found.shrink is not None and name in by_name and name.rpartition("/")[0] not in found.as_there:
                 mine[name].lerp_(tensor.to(mine[name].device), found.shrink)
             else:
                 mine[name].copy_(tensor)

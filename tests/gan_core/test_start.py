@@ -249,13 +249,13 @@ class TestPairsTheOtherWayRound:
         first = f"players/discriminator/layers.0.{weight}"
         vectors = [] if normalization == "batch" else ["players/discriminator/layers.0.parametrizations.weight.0._v"]
         assert taken.as_record()["exchanged"] == sorted([first, *vectors])
-        assert f"the pairs there run the other way round: input and output exchanged in {first}" in taken.in_words
+        assert ", the pairs there run the other way round: input and output exchanged in players/discriminator;" in taken.in_words
         # It is not shrunk: what it learned of these pairs holds.
         shrunk = options.model_copy(update={"shrink": 0.5})
         again = build_recipe(shrunk, here.spec, torch.device("cpu"))
         fresh = {name: tensor.clone() for name, tensor in again.players["generator"].state_dict().items()}
         said = training._begin_from(start, again, {}, Average(again.players["generator"], 0), shrunk).in_words
-        assert "weights times 0.5 with fresh ones times 0.5 but in players/discriminator/, the pairs there run" in said
+        assert "weights times 0.5 with fresh ones times 0.5 but of players/discriminator, the pairs there run" in said
         for name, tensor in again.players["discriminator"].state_dict().items():
             assert torch.equal(tensor, begun.tensors[f"players/discriminator/{name}"]), name
         halved = dict(again.players["generator"].named_parameters())

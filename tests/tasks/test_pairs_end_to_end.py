@@ -112,7 +112,7 @@ def test_label_maps_become_photos_in_all_five_stages(
     # The other way round a training starts from it with a discriminator that judges exchanged pairs.
     back = entry({"source": f"folder://{source}", "layout": "side-by-side", "direction": "a-to-b"})
     told, unsaid = (
-        "run the other way round: input and output exchanged in players/discriminator/layers.0",
+        "run the other way round: input and output exchanged in players/discriminator",
         "is not known, and is taken to be",
     )
 
