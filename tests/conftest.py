@@ -52,8 +52,8 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """One worker more than there are cores: tests that wait for servers and processes leave a core idle in turn."""
-    return cores.usable() + 1
+    """Two workers more than there are cores: tests that wait for servers and processes leave a core idle in turn."""
+    return cores.usable() + 2
 
 
 @pytest.fixture(scope="session")

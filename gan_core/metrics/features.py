@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, cast
 
 import numpy as np
-import scipy.special
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
@@ -245,7 +244,9 @@ class ClassifierExtractor(FeatureExtractor):
 
     def probabilities(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         """Of the classes, from features (N, D): float64 (N, classes), rows that add up to 1."""
-        shares: NDArray[np.float64] = scipy.special.softmax(self.logits(features).astype(np.float64), axis=1)
+        logits = self.logits(features).astype(np.float64)
+        shares: NDArray[np.float64] = np.exp(logits - logits.max(axis=1, keepdims=True))
+        shares /= shares.sum(axis=1, keepdims=True)
         return shares
 
     def classify(self, features: NDArray[np.float32]) -> NDArray[np.int64]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from command_line import called
 from pydantic import BaseModel
 from ruamel.yaml import YAML
 
@@ -16,6 +15,7 @@ from flows.keys import Key, explained, sections
 from gan_core.params import RECIPES
 from gan_core.params.networks import DISCRIMINATORS, GENERATORS
 from tasks import params
+from tasks.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]
 ALL = sections()
@@ -78,16 +78,12 @@ def test_ranges_defaults_and_texts_are_those_of_the_models() -> None:
     assert found("train.optimizer.decay", "pix2pix").default == "0.5"
 
 
-def gantry(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "flows.cli", *arguments], capture_output=True, text=True, check=False)
-
-
-def test_the_command_explains_a_key_and_says_the_nearest() -> None:
-    told = gantry("explain", "train.label_smoothing")
+def test_the_command_explains_a_key_and_says_the_nearest(tmp_path: Path) -> None:
+    told = called(Workspace(tmp_path), "explain", "train.label_smoothing")
     assert told.returncode == 0, told.stderr
     assert "number from 0 below 0.5" in told.stdout
     assert "Salimans et al., 2016" in told.stdout
-    wrong = gantry("explain", "train.label_smothing")
+    wrong = called(Workspace(tmp_path), "explain", "train.label_smothing")
     assert (wrong.returncode, "did you mean train.label_smoothing?" in wrong.stderr) == (2, True)
 
 

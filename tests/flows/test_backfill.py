@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import toy_workspace as toy
-from command_line import run, start
+from command_line import called, run, start
 
 from flows.backfill import backfill, data_versions
 from gan_core.errors import ConfigError
@@ -77,7 +77,7 @@ def test_a_stopped_backfill_goes_on_and_says_what_the_data_did(twice: Workspace)
     assert (registry.versions(NAME), registry.aliases(NAME)) == before, "the gate decides, not the backfill"
     assert not [path for path in twice.sweeps(NAME).glob("*/*") if path.is_dir()]
 
-    third = run(twice, "backfill", NAME, "--latest", "1")
+    third = called(twice, "backfill", NAME, "--latest", "1")
     assert third.stdout.count("radius_error") == 1, third.stderr
     assert "data of" not in third.stdout
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import toy_workspace as toy
-from command_line import clean_environment, run
+from command_line import called, clean_environment, run
 
 from flows import doctor
 from gan_core.generator import Generator, GeneratorConfig
@@ -46,7 +46,7 @@ COMMANDS = (
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help_with_an_example(command: str, tmp_path: Path) -> None:
-    shown = run(Workspace(tmp_path), *command.split(), "--help")
+    shown = called(Workspace(tmp_path), *command.split(), "--help")
     assert shown.returncode == 0
     assert f"gantry {command}" in shown.stdout
     assert "Example" in shown.stdout
@@ -69,12 +69,12 @@ def test_help_loads_nothing_heavy_and_tells_each_command_in_a_line_of_a_narrow_t
 
 def test_a_metric_is_explained_with_range_direction_and_paper(tmp_path: Path) -> None:
     here = Workspace(tmp_path)
-    said = run(here, "explain", "kid").stdout
+    said = called(here, "explain", "kid").stdout
     assert said.startswith("kid: kernel distance between the features")
     assert "range:  about 0 upwards" in said
     assert "better: lower\npaper:  Binkowski et al., 2018, arXiv:1801.01401\n" in said
-    assert {"fid", "diversity"} <= set(json.loads(run(here, "explain", "--json").stdout))
-    wrong = run(here, "explain", "recal")
+    assert {"fid", "diversity"} <= set(json.loads(called(here, "explain", "--json").stdout))
+    wrong = called(here, "explain", "recal")
     assert (wrong.returncode, wrong.stderr) == (2, "error: 'recal' is no metric; did you mean recall?\n")
 
 
@@ -85,12 +85,12 @@ def test_the_version_is_the_packages(tmp_path: Path) -> None:
 
 
 def test_init_and_add_say_what_comes_next(tmp_path: Path) -> None:
-    made = run(Workspace(tmp_path), "init", "w")
+    made = called(Workspace(tmp_path), "init", "w")
     assert made.returncode == 0
     assert "gantry run digits" in made.stdout
-    added = run(Workspace(tmp_path / "w"), "add", "mnist")
+    added = called(Workspace(tmp_path / "w"), "add", "mnist")
     assert added.stdout == "added mnist to params.yaml; next: gantry run mnist\n"
-    again = run(Workspace(tmp_path / "w"), "add", "mnist")
+    again = called(Workspace(tmp_path / "w"), "add", "mnist")
     assert again.returncode == 2
     assert again.stderr.startswith("error: ")
     assert "'mnist' already" in again.stderr
@@ -98,7 +98,7 @@ def test_init_and_add_say_what_comes_next(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("arguments", [("list",), ("run", "digits"), ("schedule",), ("add", "mnist")])
 def test_outside_of_a_workspace_a_command_says_how_to_make_one(tmp_path: Path, arguments: tuple[str, ...]) -> None:
-    refused = run(Workspace(tmp_path), *arguments)
+    refused = called(Workspace(tmp_path), *arguments)
     assert refused.returncode == 2
     assert refused.stderr == f"error: {tmp_path}/params.yaml: not there; run in a workspace, or make one with `gantry init DIR`\n"
     assert not list(tmp_path.iterdir())
@@ -109,7 +109,7 @@ def test_the_list_shows_each_generator_and_what_it_would_do(finished: Workspace)
     path.write_text(
         path.read_text().replace("images: 200_000", "images: 300_000", 1).replace("  circle:", '    schedule: "0 3 * * *"\n  circle:')
     )
-    listed = run(finished, "list", "--json")
+    listed = called(finished, "list", "--json")
     assert listed.returncode == 0, listed.stderr
     digits, circle = json.loads(listed.stdout)
     assert digits["name"] == "digits"
@@ -117,7 +117,7 @@ def test_the_list_shows_each_generator_and_what_it_would_do(finished: Workspace)
     assert digits["schedule"] == "0 3 * * *"
     assert digits["state"] == "train has to run"
     assert (circle["state"], circle["champion"], circle["score"]) == ("never run", None, None)
-    shown = run(finished, "list")
+    shown = called(finished, "list")
     assert [line.split()[0] for line in shown.stdout.splitlines()] == ["generator", "digits", "circle"]
     assert not (finished.root / "mlflow.db").exists(), "looking must not create a registry"
 
@@ -131,9 +131,9 @@ def test_the_list_says_where_the_newest_picture_of_a_training_lies(finished: Wor
         (folder / "run.json").write_text("{}")
     os.utime(former / "run.json", (1, 1))  # of other parameters
     newest = f".gantry/unfinished/digits/abcd/try-0/samples/{999_936:09d}.png"
-    digits, circle = json.loads(run(finished, "list", "--json").stdout)
+    digits, circle = json.loads(called(finished, "list", "--json").stdout)
     assert (digits["picture"], circle["picture"]) == (newest, None)
-    assert run(finished, "list").stdout.splitlines()[-1] == f"digits draws so far: {newest}"
+    assert called(finished, "list").stdout.splitlines()[-1] == f"digits draws so far: {newest}"
 
 
 @pytest.mark.parametrize(
@@ -190,13 +190,13 @@ def test_a_shell_completes_versions_and_metrics(registered: Workspace, typed: st
 
 def test_promote_and_rollback_tell_a_program_what_they_did(registered: Workspace) -> None:
     commands = (["promote", "digits", "1"], ["promote", "digits", "2"], ["rollback", "digits"])
-    told = [json.loads(run(registered, *command, "--json").stdout) for command in commands]
+    told = [json.loads(called(registered, *command, "--json").stdout) for command in commands]
     assert [(one["name"], one["champion"], one["before"]) for one in told] == [("digits", 1, None), ("digits", 2, 1), ("digits", 1, 2)]
     assert told[2]["in_words"].startswith("digits: version 1 is the champion again")
 
 
 def test_exit_codes_are_for_one_generator(finished: Workspace) -> None:
-    refused = run(finished, "run", "--all", "--exit-code")
+    refused = called(finished, "run", "--all", "--exit-code")
     assert (refused.returncode, "name one generator" in refused.stderr) == (2, True)
 
 
@@ -235,7 +235,7 @@ def on_a_terminal(workspace: Workspace, columns: int, *arguments: str) -> str:
 
 
 def test_the_list_with_a_registry_out_of_reach_names_it(finished: Workspace) -> None:
-    refused = run(finished, "list", MLFLOW_TRACKING_URI="http://127.0.0.1:9")
+    refused = called(finished, "list", MLFLOW_TRACKING_URI="http://127.0.0.1:9")
     assert refused.returncode == 5
     assert "http://127.0.0.1:9" in refused.stderr
     assert "Traceback" not in refused.stderr
@@ -260,7 +260,7 @@ def test_the_list_with_a_registry_out_of_reach_names_it(finished: Workspace) -> 
     ],
 )
 def test_wrong_arguments_are_words(finished: Workspace, arguments: tuple[str, ...], code: int, said: str) -> None:
-    refused = run(finished, *arguments)
+    refused = called(finished, *arguments)
     assert (refused.returncode, said in refused.stderr) == (code, True), refused.stderr
     assert "Traceback" not in refused.stderr
 
@@ -269,7 +269,7 @@ def test_the_doctor_finds_a_good_workspace_good(tmp_path: Path) -> None:
     from tasks.scaffold import init_workspace
 
     workspace = init_workspace(tmp_path / "w")
-    looked = run(workspace, "doctor", "--json")
+    looked = called(workspace, "doctor", "--json")
     checks = {check["name"]: check for check in json.loads(looked.stdout)}
     looked_at = {"packages", "device", "pictures", "disk", "workspace", "stages", "registry", "champions", "prefect", "trainings"}
     assert set(checks) == looked_at
@@ -283,7 +283,7 @@ def test_the_doctor_finds_a_good_workspace_good(tmp_path: Path) -> None:
 def test_the_doctor_names_what_is_broken(finished: Workspace) -> None:
     path = finished.root / "params.yaml"
     path.write_text(path.read_text().replace("recipe: gan", "recipe: gun", 1))
-    looked = run(finished, "doctor", MLFLOW_TRACKING_URI="http://127.0.0.1:9", PREFECT_API_URL="http://127.0.0.1:9/api")
+    looked = called(finished, "doctor", MLFLOW_TRACKING_URI="http://127.0.0.1:9", PREFECT_API_URL="http://127.0.0.1:9/api")
     assert looked.returncode == 1
     lines = {line.split()[1]: line for line in looked.stdout.splitlines() if line.split()[0] in ("ok", "note", "broken")}
     assert {name for name, line in lines.items() if line.startswith("broken")} >= {"workspace", "registry", "prefect"}

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import toy_workspace as toy
-from command_line import run, start
+from command_line import called, run, start
 
 from flows.many import _Room, cores_of
 from tasks import params
@@ -109,7 +109,7 @@ def test_only_what_has_changed_is_run_and_each_source_is_looked_at(finished: Wor
     ],
 )
 def test_combinations_without_sense_are_refused(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
-    refused = run(Workspace(tmp_path), "run", *arguments)
+    refused = called(Workspace(tmp_path), "run", *arguments)
     assert refused.returncode == 2
     assert said in refused.stderr
 

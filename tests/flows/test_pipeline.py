@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import toy_workspace as toy
-from command_line import clean_environment, run, start
+from command_line import called, clean_environment, run, start
 
 from tasks.graph import repro
 from tasks.scaffold import init_workspace
@@ -65,27 +65,27 @@ def test_the_list_shows_the_champion(trained: Workspace) -> None:
 def test_the_same_seed_draws_the_same_bytes_from_registry_and_folder(trained: Workspace, tmp_path: Path) -> None:
     outs = [tmp_path / "registry.npz", tmp_path / "folder.npz"]
     for out, reference in zip(outs, (["circle"], ["--from", "models/circle"]), strict=True):
-        drawn = run(trained, "sample", *reference, "--count", "200", "--seed", "3", "--out", str(out))
+        drawn = called(trained, "sample", *reference, "--count", "200", "--seed", "3", "--out", str(out))
         assert drawn.returncode == 0, drawn.stderr
     assert len({out.read_bytes() for out in outs}) == 1
 
 
 def test_page_lineage_and_the_same_weights_again(trained: Workspace) -> None:
-    shown = run(trained, "report", "circle")
+    shown = called(trained, "report", "circle")
     assert shown.stdout.strip() == str(trained.root.resolve() / "reports/circle/report.html")
     assert "circle, version 1" in Path(shown.stdout.strip()).read_text()
-    layers = run(trained, "show", "circle", "--out", "networks.svg").stdout.splitlines()
+    layers = called(trained, "show", "circle", "--out", "networks.svg").stdout.splitlines()
     assert layers[-1] == "2 networks drawn in networks.svg"
     assert layers[0] in (trained.root / "networks.svg").read_text()
     assert layers[0] == "generator: 690 parameters, 640 multiply-adds a sample"  # 3 x 32 + 32 x 16 + 16 x 2, and 50 biases
     assert [line.split()[:2] for line in layers[1:4]] == [["layer", "kind"], ["mixture", "Identity"], ["input", "LabelledLatent"]]
-    unknown = run(trained, "show", "digits")
+    unknown = called(trained, "show", "digits")
     assert (unknown.returncode, "digits: its data is not ready" in unknown.stderr) == (2, True)
     assert "`dvc repro validate@digits` brings and checks the data alone" in unknown.stderr
-    found = json.loads(run(trained, "lineage", "circle", "--json").stdout)
+    found = json.loads(called(trained, "lineage", "circle", "--json").stdout)
     assert found["training"]["flow_run"]
     assert found["data"]["ready"].endswith(".dir")
-    tree = run(trained, "lineage", "circle/1")
+    tree = called(trained, "lineage", "circle/1")
     assert tree.stdout.startswith("circle, version 1\n")
     assert found["generator"]["sha256"] in tree.stdout
     made = run(trained, "reproduce", "circle/1")
@@ -109,7 +109,7 @@ def test_a_second_run_trains_nothing(trained: Workspace, prefect_server: str) ->
 def test_a_registry_that_was_lost_is_seen_and_filled_again(trained: Workspace, tmp_path: Path, prefect_server: str) -> None:
     for name in ("mlflow.db", "mlartifacts"):
         (trained.root / name).rename(tmp_path / name)
-    (circle,) = [row for row in json.loads(run(trained, "list", "--json").stdout) if row["name"] == "circle"]
+    (circle,) = [row for row in json.loads(called(trained, "list", "--json").stdout) if row["name"] == "circle"]
     assert (circle["champion"], circle["state"]) == (None, "register has to run")
     again = run(trained, "run", "circle", PREFECT_API_URL=prefect_server)
     assert again.returncode == 0, again.stderr
@@ -124,15 +124,15 @@ def test_cleaned_the_champion_still_draws(trained: Workspace, tmp_path: Path) ->
     outdated.mkdir(parents=True)
     (outdated / "state").write_bytes(bytes(2_000))
     before = weights(trained)
-    shown = run(trained, "clean", "--keep", "1", "--days", "0")
+    shown = called(trained, "clean", "--keep", "1", "--days", "0")
     assert shown.returncode == 0, shown.stderr
     assert "of other parameters or data than now" in shown.stdout
     assert shown.stdout.splitlines()[-1] == "nothing was removed; `gantry clean --yes` with the same options frees 2.0 kB"
     assert outdated.exists()
-    done = run(trained, "clean", "--keep", "1", "--days", "0", "--yes", "--json")
+    done = called(trained, "clean", "--keep", "1", "--days", "0", "--yes", "--json")
     assert [item["what"] for item in json.loads(done.stdout)["items"]] == ["training state"], done.stderr
     assert not outdated.exists()
-    drawn = run(trained, "sample", "circle", "--count", "20", "--out", str(tmp_path / "drawn.npz"))
+    drawn = called(trained, "sample", "circle", "--count", "20", "--out", str(tmp_path / "drawn.npz"))
     assert drawn.returncode == 0, drawn.stderr
     assert weights(trained) == before
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import toy_workspace as toy
-from command_line import Record, Retrain, clean_environment, run, start
+from command_line import Record, Retrain, called, clean_environment, run, start
 
 from tasks import stages
 from tasks.graph import repro
@@ -321,7 +321,7 @@ def test_a_killed_run_takes_its_own_server_along(workspace: Workspace) -> None:
     ],
 )
 def test_bad_arguments_end_before_anything_starts(workspace: Workspace, arguments: tuple[str, ...], code: int, said: str) -> None:
-    refused = run(workspace, *arguments)
+    refused = called(workspace, *arguments)
     assert refused.returncode == code
     assert said in refused.stderr
     assert refused.stderr.startswith("error: ")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from command_line import run
+from command_line import called
 from typer.testing import CliRunner
 
 from flows.cli import app
@@ -27,11 +27,11 @@ def test_sentences_are_printed_or_written(tmp_path: Path, monkeypatch: pytest.Mo
     generator.save(tmp_path / "generator")
     texts = spec.texts(generator.sample(5, seed=3).samples)
     asked = ["sample", "--from", "generator", "--count", "5", "--seed", "3"]
-    printed = run(workspace, *asked)
+    printed = called(workspace, *asked)
     assert (printed.returncode, printed.stdout.splitlines(), printed.stderr) == (0, texts, "")
     monkeypatch.chdir(tmp_path)
     assert CliRunner().invoke(app, [*asked, "--out", "-"]).stdout == printed.stdout
-    written = run(workspace, *asked, "--out", "x.txt")
+    written = called(workspace, *asked, "--out", "x.txt")
     assert written.stdout == "5 samples in x.txt\n"
     assert (tmp_path / "x.txt").read_text().splitlines() == texts
 

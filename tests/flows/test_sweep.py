@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import toy_workspace as toy
-from command_line import clean_environment, run, start
+from command_line import called, clean_environment, run, start
 
 from flows import sweep as module
 from flows.sweep import Sweep, sweep
@@ -93,7 +93,7 @@ def test_a_killed_sweep_goes_on_and_its_best_is_written_down(ready: Workspace) -
     assert not list(states.glob("*/trials/*"))
     (ready.root / "params.yaml").write_text(before)
 
-    third = run(ready, *arguments, "--json")
+    third = called(ready, *arguments, "--json")
     assert [trial["ended"] for trial in json.loads(third.stdout)["trials"]] == ["done", "done"], third.stderr
     assert "trial 1 of" not in third.stderr
 

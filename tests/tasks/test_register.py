@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from command_line import called_stage
 from real_mlflow import tiny_generator
 
 from gan_core.data.dataset import Dataset, write_spec
@@ -591,9 +592,7 @@ class TestBadInput:
         )
         with socket.socket() as closed:
             closed.bind(("127.0.0.1", 0))
-            environment = os.environ | {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{closed.getsockname()[1]}", "PYTHONPATH": str(Path.cwd())}
-            command = [sys.executable, "-m", "tasks.register", "circle"]
-            done = subprocess.run(command, cwd=workspace.root, env=environment, capture_output=True, text=True)
+            done = called_stage(register, workspace, "circle", MLFLOW_TRACKING_URI=f"http://127.0.0.1:{closed.getsockname()[1]}")
         assert done.returncode == RegistryError.exit_code
         assert done.stderr.startswith("error: http://127.0.0.1:")
         assert "does not answer" in done.stderr

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from command_line import called_stage
 from mlflow.entities import Run as MlflowRun
 from mlflow.tracking import MlflowClient
 from unruly_network import Network
@@ -450,13 +451,10 @@ def test_what_goes_wrong_ends_with_its_code_a_line_and_nothing_half_written(make
         ),
         NAME: (5, r"error: http://127\.0\.0\.1:9: the MLflow server does not answer .*\n"),
     }
-    children = {
-        name: start(workspace, name, **({"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"} if name == NAME else {})) for name in expected
-    }
     for name, (code, message) in expected.items():
-        _, stderr = children[name].communicate(timeout=120)
-        assert children[name].returncode == code, stderr
-        assert re.fullmatch(message, stderr), stderr
+        ended = called_stage(stage.train, workspace, name, **({"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"} if name == NAME else {}))
+        assert ended.returncode == code, ended.stderr
+        assert re.fullmatch(message, ended.stderr), ended.stderr
     assert not (workspace.root / "models").exists()
     assert [run.info.status for run in mlflow_runs(workspace, "poisoned")] == ["FAILED"]
     assert mlflow_runs(workspace, "absent") == []

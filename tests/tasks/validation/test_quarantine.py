@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import called
 from raw_sets import noise, png, write_files
 
 from gan_core.errors import ConfigError, DataError
@@ -47,19 +45,14 @@ def validated(place: Workspace, max_quarantined: float = 0.5) -> None:
     validate(place, "pets", entry)
 
 
-def gantry(place: Workspace, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "flows.cli", "quarantine", *words]
-    return subprocess.run(command, cwd=place.root, capture_output=True, text=True, check=False, env={**os.environ, "NO_COLOR": "1"})
-
-
 def test_each_once_with_its_reason_on_the_command_line(place: Workspace, tmp_path: Path) -> None:
     validated(place)
-    shown = gantry(place, "pets", "--out", str(tmp_path / "out"))
+    shown = called(place, "quarantine", "pets", "--out", str(tmp_path / "out"), NO_COLOR="1")
     assert shown.returncode == 0, shown.stderr
     lines = shown.stdout.splitlines()
     assert lines[-2:] == ["pets: 3 set aside", f"3 files copied to {tmp_path / 'out'}"]
     assert sum("[red]blank.png" in line and "blank" in line.partition(".png")[2] for line in lines) == 1
-    listed = json.loads(gantry(place, "pets", "--json").stdout)
+    listed = json.loads(called(place, "quarantine", "pets", "--json").stdout)
     assert {one["path"] for one in listed} == {"dogs/../../up.png", r"dogs/two\x0alines.png", "dogs/[red]blank.png"}
     copies = {path.name.partition("-")[2]: path.read_bytes() for path in (tmp_path / "out").iterdir()}
     assert copies == {"up.png": b"no image", r"two\x0alines.png": b"", "[red]blank.png": BROKEN["dogs/[red]blank.png"]}
@@ -79,7 +72,7 @@ def test_the_kind_of_a_reason_stands_before_the_colon() -> None:
 def test_what_cannot_be_shown_says_so(place: Workspace, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"quarantine.csv: cannot be read \(No such file or directory\); run the validate stage first"):
         set_aside(place, "pets")
-    assert "did you mean pets?" in gantry(place, "pet").stderr
+    assert "did you mean pets?" in called(place, "quarantine", "pet").stderr
     place.ready("pets").mkdir(parents=True)
     (place.ready("pets") / "quarantine.csv").write_bytes(b"path\n\xff")
     with pytest.raises(DataError, match="damaged"):

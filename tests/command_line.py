@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 import loopback
+import pytest
 
+from flows import cli
+from tasks import stage_main
+from tasks.params import Entry
 from tasks.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -46,6 +53,52 @@ def run(workspace: Workspace, *arguments: str, **variables: str) -> subprocess.C
     finally:
         process.kill()
     return subprocess.CompletedProcess(arguments, process.returncode, out, err)
+
+
+def called(workspace: Workspace, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """What `run` gives, by a call in this process, which has imported what a command of its own would for seconds.
+
+    For what a command says and leaves. What concerns its process, such as signals, servers and terminals, takes `run`.
+    """
+    return _called(cli.main, workspace, arguments, clean_environment(**variables))
+
+
+def called_stage(
+    stage: Callable[[Workspace, str, Entry], object], workspace: Workspace, name: str, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """The same of `python -m tasks.STAGE NAME`."""
+    return _called(lambda: stage_main.stage_main(stage), workspace, (name,), clean_environment(**variables))
+
+
+def _called(
+    main: Callable[[], None], workspace: Workspace, arguments: Sequence[str], environment: Mapping[str, str]
+) -> subprocess.CompletedProcess[str]:
+    code: str | int | None = 0
+    before, when_ended = dict(os.environ), signal.getsignal(signal.SIGTERM)
+    with TemporaryFile("w+") as out, TemporaryFile("w+") as err:  # files, which children write to as well
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+            patch.chdir(workspace.root)
+            patch.setattr(sys, "argv", ["gantry", *arguments])
+            # This process goes on.
+            patch.setattr(cli, "nothing_to_collect", lambda: None)
+            for of_its_process in ("keep_what_is_freed", "all_imported", "die_with", "nothing_to_collect"):
+                patch.setattr(stage_main, of_its_process, lambda *_: None)
+            try:
+                os.environ.clear()
+                os.environ.update(environment)
+                main()
+            except SystemExit as left:
+                code = left.code
+            finally:
+                os.environ.clear()
+                os.environ.update(before)
+                signal.signal(signal.SIGTERM, when_ended)
+        assert not isinstance(code, str)
+        said = []
+        for file in (out, err):
+            file.seek(0)
+            said.append(file.read())
+    return subprocess.CompletedProcess(arguments, code or 0, *said)
 
 
 class Record:
