@@ -20,6 +20,7 @@ import onnxruntime
 import planted_table
 import pytest
 import torch
+from command_line import called
 from numpy.typing import NDArray
 from PIL import Image, ImageSequence
 from real_mlflow import tiny_generator
@@ -395,8 +396,7 @@ def test_the_command_exports_a_version_and_says_how_close_it_is(workspace: Works
     tiny_generator().save(tmp_path / "generator")
     with tracking.run(workspace, "digits") as run:
         Registry.open(workspace).add("digits", run.id, tmp_path / "generator", {}, "")
-    command = [sys.executable, "-m", "flows.cli", "export", "digits/1", "--format", "torch-export", "--out", "digits.pt2"]
-    done = subprocess.run(command, cwd=workspace.root, env=os.environ, capture_output=True, text=True, timeout=300)
+    done = called(workspace, "export", "digits/1", "--format", "torch-export", "--out", "digits.pt2")
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     first, second = done.stdout.splitlines()

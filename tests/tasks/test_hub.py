@@ -5,9 +5,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,6 +12,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
+from command_line import called
 
 from gan_core.errors import ConfigError, GantryError
 from gan_core.generator import Generator, GeneratorConfig
@@ -22,9 +20,9 @@ from gan_core.kinds.points import Points
 from gan_core.networks import build_generator
 from gan_core.params.networks import GENERATORS
 from tasks.hub import Hub
+from tasks.workspace import Workspace
 
 SECRET = "hf_planted"
-REPOSITORY = Path(__file__).parents[2]
 
 
 class Received(ThreadingHTTPServer):
@@ -101,11 +99,7 @@ def test_a_generator_is_exported_and_pushed_by_one_command(hub: Received, tmp_pa
     params = GENERATORS["mlp"].model_validate({"widths": [8]})
     spec = Points((2,), mean=(0.0, 0.0), std=(1.0, 1.0))
     Generator(GeneratorConfig("gan", spec, 4, params, 640, 0, "d" * 64), build_generator(params, spec, 4)).save(tmp_path / "points")
-    arguments = ["export", "--from", "points", "--format", "folder", "--out", "out", "--push", "me/points"]
-    done = subprocess.run(
-        [sys.executable, "-m", "flows.cli", *arguments],
-        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, capture_output=True, text=True,
-    )  # fmt: skip
+    done = called(Workspace(tmp_path), "export", "--from", "points", "--format", "folder", "--out", "out", "--push", "me/points")
     assert done.returncode == 0, done.stderr
     assert f"pushed: {hub.address}/me/points/commit/abc" in done.stdout
     assert hub.files == {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()}

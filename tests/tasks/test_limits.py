@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from command_line import called
 from real_mlflow import tiny_generator
 
 from tasks.graph import repro
@@ -184,8 +185,7 @@ def test_a_full_disk_while_exporting_leaves_what_was_there(form: str, small_disk
         out.write_text("what was there")
     before = {path.name for path in small_disk.iterdir()}
     fill(small_disk, 4_096).rename(small_disk / "full")
-    arguments = ("flows.cli", "export", "--from", str(tmp_path / "generator"), "--format", form, "--out", str(out))
-    ended = stage(Workspace(tmp_path), "export", *arguments)
+    ended = called(Workspace(tmp_path), "export", "--from", str(tmp_path / "generator"), "--format", form, "--out", str(out))
     assert (ended.returncode, ended.stderr) == (2, f"error: {out}: cannot be written (No space left on device)\n")
     assert {path.name for path in small_disk.iterdir()} == {*before, "full"}
     assert form == "folder" or out.read_text() == "what was there"
