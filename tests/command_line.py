@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
@@ -60,7 +60,12 @@ def called(workspace: Workspace, *arguments: str, **variables: str) -> subproces
 
     For what a command says and leaves. What concerns its process, such as signals, servers and terminals, takes `run`.
     """
-    return _called(cli.main, workspace, arguments, clean_environment(**variables))
+    with ExitStack() as stack:
+        if "PREFECT_API_URL" in variables:
+            from prefect.settings import PREFECT_API_URL, temporary_settings
+
+            stack.enter_context(temporary_settings({PREFECT_API_URL: variables["PREFECT_API_URL"]}))  # it read them when it was imported
+        return _called(cli.main, workspace, arguments, clean_environment(**variables))
 
 
 def called_stage(

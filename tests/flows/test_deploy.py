@@ -16,7 +16,7 @@ from typing import Any
 import loopback
 import pytest
 import toy_workspace as toy
-from command_line import Record, clean_environment, run, start
+from command_line import Record, called, clean_environment, run, start
 
 from flows import server as prefect
 from tasks.system import locks
@@ -60,7 +60,7 @@ def edit(workspace: Workspace, old: str, new: str) -> None:
 
 def test_deployments_follow_params_yaml(workspace: Workspace, prefect_server: str, server: Server) -> None:
     def deploy(*options: str) -> str:
-        done = run(workspace, "deploy", "--pool", "follow", *options, PREFECT_API_URL=prefect_server)
+        done = called(workspace, "deploy", "--pool", "follow", *options, PREFECT_API_URL=prefect_server)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
@@ -101,12 +101,12 @@ def test_who_is_to_hear_of_trouble_is_named_by_a_block(workspace: Workspace, pre
     schema = server.ask("block_schemas/", {"block_type_id": kind, "fields": {}, "capabilities": ["notify"]})
     block = server.ask("block_documents/", {"name": "ops", "block_type_id": kind, "block_schema_id": schema["id"], "data": {}})
     options = ["deploy", "--pool", "told", "--type", "kubernetes", "--image", "registry/gantry:1"]
-    refused = run(workspace, *options, "--notify", "toy-webhook/nobody", PREFECT_API_URL=prefect_server)
+    refused = called(workspace, *options, "--notify", "toy-webhook/nobody", PREFECT_API_URL=prefect_server)
     assert refused.returncode == 2
     assert "--notify toy-webhook/nobody: no such block" in refused.stderr
     assert server.deployments("told") == {}
 
-    done = run(workspace, *options, "--notify", "toy-webhook/ops", PREFECT_API_URL=prefect_server)
+    done = called(workspace, *options, "--notify", "toy-webhook/ops", PREFECT_API_URL=prefect_server)
     assert done.returncode == 0, done.stderr
     told = [one for name, one in server.automations().items() if name.endswith("runs are told")]
     assert len(told) == 3
@@ -151,7 +151,7 @@ def test_a_failed_run_is_told(workspace: Workspace, tmp_path: Path, hook: tuple[
         own.wait()
         environment = clean_environment(PREFECT_API_URL=own.url, PREFECT_HOME=str(tmp_path / "client"))
         subprocess.run([sys.executable, "-c", _SAVE_BLOCK, url], env=environment, check=True, capture_output=True)
-        done = run(workspace, "deploy", "--pool", "told", "--notify", "custom-webhook/ops", PREFECT_API_URL=own.url)
+        done = called(workspace, "deploy", "--pool", "told", "--notify", "custom-webhook/ops", PREFECT_API_URL=own.url)
         assert done.returncode == 0, done.stderr
         toy.behave(workspace, validate={"error": "row 7 has no picture", "exit": 3})
         assert run(workspace, "run", "digits", PREFECT_API_URL=own.url).returncode == 3
@@ -178,7 +178,7 @@ def test_what_cannot_be_is_refused_before_anything_is_made(
 ) -> None:
     if not server.ask("work_pools/filter", {"work_pools": {"name": {"any_": ["of-processes"]}}}):
         server.ask("work_pools/", {"name": "of-processes", "type": "process"})
-    refused = run(workspace, "deploy", *options, PREFECT_API_URL=prefect_server)
+    refused = called(workspace, "deploy", *options, PREFECT_API_URL=prefect_server)
     assert (refused.returncode, "Traceback" in refused.stderr) == (2, False)
     assert says in refused.stderr
     assert server.deployments(options[1]) == {}
@@ -193,14 +193,14 @@ def test_an_entry_has_one_keeper_on_a_server(workspace: Workspace, prefect_serve
         while not (found := server.named("kept")) or found["status"] != "READY":
             assert time.monotonic() < deadline, found
             time.sleep(0.5)
-        refused = run(workspace, "deploy", "--pool", "keeper", PREFECT_API_URL=prefect_server)
+        refused = called(workspace, "deploy", "--pool", "keeper", PREFECT_API_URL=prefect_server)
         assert (refused.returncode, server.deployments("keeper")) == (2, {})
         assert "retrain/kept is run by the `gantry schedule` of" in refused.stderr
     finally:
         schedule.send_signal(signal.SIGTERM)
         schedule.communicate(timeout=60)
 
-    done = run(workspace, "deploy", "--pool", "keeper", PREFECT_API_URL=prefect_server)
+    done = called(workspace, "deploy", "--pool", "keeper", PREFECT_API_URL=prefect_server)
     assert done.returncode == 0, done.stderr
     deployed = server.deployments("keeper")["kept"]
     assert (deployed["id"], deployed["paused"], "pool:keeper" in deployed["tags"]) == (found["id"], False, True)
@@ -212,7 +212,7 @@ def test_an_entry_has_one_keeper_on_a_server(workspace: Workspace, prefect_serve
 
 
 def test_without_a_lasting_server_nothing_is_deployed(workspace: Workspace) -> None:
-    refused = run(workspace, "deploy", "--pool", "any")
+    refused = called(workspace, "deploy", "--pool", "any")
     assert refused.returncode == 2
     assert "PREFECT_API_URL is not set" in refused.stderr
 

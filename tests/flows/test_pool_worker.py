@@ -16,7 +16,7 @@ from typing import Any
 import loopback
 import pytest
 import toy_workspace as toy
-from command_line import Record, clean_environment, run
+from command_line import Record, called, clean_environment
 
 from tasks.workspace import Workspace
 
@@ -60,7 +60,7 @@ def test_what_ends_a_run_of_a_worker_is_said_and_the_next_one_goes_on(finished: 
     path.write_text(path.read_text().replace("images: 200_000", "images: 300_000", 1))
     (finished.unfinished("digits") / "key").mkdir(parents=True)  # as a training that was stopped leaves it
     toy.behave(finished, train={"seconds": 300})
-    done = run(finished, "deploy", "--pool", "pool", PREFECT_API_URL=prefect_server)
+    done = called(finished, "deploy", "--pool", "pool", PREFECT_API_URL=prefect_server)
     assert done.returncode == 0, done.stderr
     deployment = ask(f"{prefect_server}/deployments/name/retrain/digits")["id"]
 
