@@ -22,9 +22,14 @@ WORSE, INCONCLUSIVE = "kept: worse", "kept: inconclusive"
 # Floors that hold unless `require` names their metric; looked at only where it was measured.
 FLOORS: Mapping[str, str] = {"copies": "<= 0.05", "membership": "<= 0.1", "class_membership": "<= 0.1"}
 
+# Those of a version that no champion has to be beaten by, likewise, from `_FEW` held-out samples on.
+FIRST_FLOORS: Mapping[str, str] = {"recall": "> 0"}
+
 _FEW = 60  # held-out samples, of which a gain of 60 % is found in one comparison of three (docs/gate.md)
 _SHOWN = 0.01  # part of a difference, or of its deviation, from which on a bias is spoken of
 _NONE: Mapping[str, str] = {}
+_NOTHING = "recall is 0, so it draws hardly anything of what there is: look at its samples, and train it for longer"
+_TAKE_IT = "it draws hardly anything of what there is; train it for longer, or `gantry promote` where your eyes tell it"
 
 _CONDITIONS: Mapping[str, Callable[[float, float], bool]] = {
     ">=": operator.ge,
@@ -84,11 +89,11 @@ class Decision:
 def decide(record: Record, rule: RegisterParams, kind: Kind) -> Decision:
     """Judge a challenger, alone and beside the champion.
 
-    Vetoes come first: a score that is not finite, a floor that is not met (`rule.require`, and those of `FLOORS` that it does not
-    name), a deciding metric that was not measured, scores that were measured differently. Then the metrics of `deciding_together` decide,
-    which is the one of `rule.improve` where there is one: the challenger is promoted where it is better by one of them and worse by none.
-    Better by one it is where the middle `confidence_of_each` of the resamples lies on the better side (at 0.95, and by one alone: where at
-    least 97.5 % of them do); worse where it lies on the other; anything between is inconclusive.
+    Vetoes come first: a score that is not finite, a floor that is not met (`floors`), a deciding metric that was not measured, scores that
+    were measured differently. Then the metrics of `deciding_together` decide, which is the one of `rule.improve` where there is one: the
+    challenger is promoted where it is better by one of them and worse by none. Better by one it is where the middle `confidence_of_each`
+    of the resamples lies on the better side (at 0.95, and by one alone: where at least 97.5 % of them do); worse where it lies on the
+    other; anything between is inconclusive.
 
     Args:
         record: what was measured.
@@ -98,11 +103,11 @@ def decide(record: Record, rule: RegisterParams, kind: Kind) -> Decision:
     scores = record.challenger.scores
     undecided = record.challenger.undecided
     metric = deciding_metric(scores, rule, kind, undecided)
-    vetoes = _vetoes(record.challenger, metric, rule)
+    vetoes = _vetoes(record, metric, rule)
     if vetoes:
         return Decision(f"vetoed: {vetoes[0]}", tuple(vetoes))
     if record.champion is None:
-        return Decision("first", ("there was no champion before it", *_hardly_anything(scores)))
+        return Decision("first", ("there was no champion before it", *([_NOTHING] if scores.get("recall") == 0 else [])))
     difference = _measured_differently(record.challenger.conditions, record.champion.conditions)
     if difference:
         return veto(difference)
@@ -187,13 +192,6 @@ def _by_comparison(comparison: Comparison, confidence: float) -> Decision:
     return Decision(INCONCLUSIVE, (f"{found}; {100 * asked:.4g} % are needed for a confidence of {100 * confidence:.4g} %",))
 
 
-def _hardly_anything(scores: Mapping[str, float]) -> tuple[str, ...]:
-    """What is to be said of a generator that has learned nothing yet, though nothing better is there."""
-    if scores.get("recall") != 0:
-        return ()
-    return ("recall is 0, so it draws hardly anything of what there is: look at its samples, and train it for longer",)
-
-
 def _measured_differently(one: Mapping[str, Any], other: Mapping[str, Any]) -> str | None:
     """Why two scores are not comparable; None where they are."""
     for key in sorted({*one, *other}):
@@ -207,17 +205,31 @@ def veto(reason: str) -> Decision:
     return Decision(f"vetoed: {reason}", (reason,))
 
 
-def _vetoes(challenger: Measured, metric: str, rule: RegisterParams) -> list[str]:
-    scores = challenger.scores
+def floors(challenger: Measured, rule: RegisterParams, first: bool) -> dict[str, str]:
+    """What is asked of a challenger's scores, alone: `rule.require`, and the floors that it does not name.
+
+    Args:
+        challenger: what was measured.
+        rule: the entry's `register` section.
+        first: whether there is no champion.
+    """
+    held_out = challenger.conditions.get("n_real")
+    enough = held_out is not None and held_out >= _FEW
+    given = {**FLOORS, **(FIRST_FLOORS if first and enough else {})}
+    return {**{key: condition for key, condition in given.items() if key in challenger.scores}, **rule.require}
+
+
+def _vetoes(record: Record, metric: str, rule: RegisterParams) -> list[str]:
+    challenger, scores = record.challenger, record.challenger.scores
     reasons = [f"{key} is {value}" for key, value in scores.items() if not math.isfinite(value)]
     if metric not in scores:
         reasons.append(f"{metric}, which decides, was not measured; measured were {', '.join(sorted(scores)) or 'none'}")
-    floors = {**{key: condition for key, condition in FLOORS.items() if key in scores}, **rule.require}
-    for key, condition in floors.items():
+    for key, condition in floors(challenger, rule, record.champion is None).items():
         if key not in scores:
             reasons.append(f"{key} is required to be {condition} and was not measured")
         elif math.isfinite(scores[key]) and not any(meets(value, condition) for value in (scores[key], *challenger.intervals.get(key, ()))):
-            reasons.append(f"{key} {scores[key]:.4g} is not {condition}")
+            unmet = f"{key} {scores[key]:.4g} is not {condition}"
+            reasons.append(unmet if key in rule.require or key not in FIRST_FLOORS else f"{unmet}: {_TAKE_IT}")
     return reasons
 
 

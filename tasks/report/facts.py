@@ -21,7 +21,7 @@ from gan_core.selection import in_words
 from tasks import kinds
 from tasks.beside_real import BesideReal
 from tasks.metrics import BETTER, LOWER, METRICS, Metric
-from tasks.promotion.gate import FLOORS, deciding_metric, meets
+from tasks.promotion.gate import Measured, deciding_metric, floors, meets
 from tasks.records import lineage
 from tasks.records.curves import Curves, read_curves
 from tasks.records.history import Former, formers
@@ -187,7 +187,9 @@ def gather(workspace: Workspace, name: str, entry: Entry, registry: Registry, ve
         name=name,
         record=record,
         metric=metric,
-        scores=_scores(record, metric, {key: value for key, value in FLOORS.items() if key in measured} | entry.registration.require),
+        scores=_scores(
+            record, metric, floors(Measured.of(measured, evaluation), entry.registration, record.get("former_champion") is None)
+        ),
         pictures=_pictures(workspace, name, entry, dataset, registry, record),
         copies=_copies(workspace.report(name) / "grids" / _COPIES),
         earlier=_earlier(entry, dataset, registry, name, history, record),

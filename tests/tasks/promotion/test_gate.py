@@ -47,10 +47,26 @@ def test_the_first_becomes_the_champion() -> None:
     assert (decision.outcome, decision.reasons, decision.promotes) == ("first", ("there was no champion before it",), True)
 
 
-def test_of_a_first_one_that_draws_hardly_anything_it_is_said() -> None:
+def test_a_first_one_that_draws_hardly_anything_is_no_champion() -> None:
     decision = alone({**GOOD, "recall": 0.0})
+    assert decision.outcome == (
+        "vetoed: recall 0 is not > 0: it draws hardly anything of what there is; "
+        "train it for longer, or `gantry promote` where your eyes tell it"
+    )
+
+
+@pytest.mark.parametrize(("held_out", "floor"), [(59, {}), (60, {"recall": ">= 0"})])
+def test_where_few_are_held_out_or_the_rule_says_so_it_is_one_and_it_is_said(held_out: int, floor: dict[str, str]) -> None:
+    measured = Measured({**GOOD, "recall": 0.0}, {**CONDITIONS, "n_real": held_out})
+    decision = decide(Record(measured), rule(require=floor), "images")
     assert decision.outcome == "first"
     assert decision.reasons[1].startswith("recall is 0, so it draws hardly anything of what there is: look at its samples")
+
+
+def test_beside_a_champion_it_is_compared_as_others_are() -> None:
+    nothing = {**GOOD, "recall": 0.0}
+    record = Record(Measured({**nothing, "fid": 1.0}, CONDITIONS), Measured({**nothing, "fid": 2.0}, CONDITIONS), compared(1.0, 2.0, 0.99))
+    assert decide(record, rule(), "images").outcome == "promoted"
 
 
 @pytest.mark.parametrize(("held_out", "said"), [(12, True), (60, False)])

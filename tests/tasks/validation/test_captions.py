@@ -157,7 +157,7 @@ def tiny_entry(folder: Path, validation: Mapping[str, Any] | None = None, **data
         "validate": {"min_samples": 10, **(validation or {})},
         "train": {**training, "threads": 1, "text_share": 0.3, "second_from": 0.6},
         "evaluate": {"samples": 200},
-        "register": {"require": {"copies": "<= 1"}},
+        "register": {"require": {"copies": "<= 1", "recall": ">= 0"}},
     }
     return params.parse({"generators": {"shapes": sections}})["shapes"]
 
