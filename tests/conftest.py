@@ -26,6 +26,8 @@ sys.dont_write_bytecode = False
 _MEMORY = Path("/dev/shm")  # noqa: S108  # a file system in memory
 _ROOM = 4 * 2**30
 """Bytes of memory for them: the folders of a whole run came to 1.8 GB where all were kept."""
+_OF_A_WORKER = 2 * 2**30
+"""Bytes of memory: one came to 1.4 GB, and what it starts takes more."""
 
 
 def pytest_configure() -> None:
@@ -52,8 +54,9 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Two workers more than there are cores: tests that wait for servers and processes leave a core idle in turn."""
-    return cores.usable() + 2
+    """Two workers more than there are cores, where memory has room: tests that wait for servers and processes leave a core idle in turn."""
+    room = psutil.virtual_memory().available // _OF_A_WORKER
+    return max(min(cores.usable() + 2, room), 1)
 
 
 @pytest.fixture(scope="session")

@@ -28,7 +28,9 @@ def _private_prefect(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Prefect reads its settings at its import: it must not find a person's."""
     for key in [key for key in os.environ if key.startswith(("PREFECT_", "MLFLOW_"))]:
         del os.environ[key]
-    os.environ.update(server.environment(Workspace(tmp_path_factory.mktemp("client"))))
+    client = Workspace(tmp_path_factory.mktemp("client"))
+    client.private.mkdir()
+    os.environ.update(server.environment(client))
     os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "CRITICAL"
 
 
