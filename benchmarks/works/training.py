@@ -59,7 +59,7 @@ RACES = {
     "mixed": Race(
         "Dense generator, convolutional discriminator on MNIST", "mnist-mixed", "mixed", {}, limits=False,
         train={
-            "penalty": None, "optimizer": {"learning_rate": 0.0001, "betas": [0.5, 0.999]},
+            "batch": 128, "penalty": None, "optimizer": {"learning_rate": 0.0001, "betas": [0.5, 0.999]},
             "discriminator": {"network": "dcgan", "widths": [64, 128], "dropout": 0.25},
         },
     ),
