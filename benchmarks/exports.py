@@ -84,7 +84,7 @@ def data() -> Mapping[str, DatasetSpec]:
         "emoji": Captioned(colour(64), vocabulary=words(1_949), caption_length=13, examples=("1",)),
         "coco-captions": Sentences((24,), vocabulary=words(1_998)),
         "spoken-digits": Sounds((1, 8_000), classes=TEN, bands=32),
-        "chairs": Volumes((1, 32, 32, 32)),
+        "chairs": Volumes((1, 32, 32, 32), classes=("1", "12", "4", "7")),
         "moving-shapes": Clips((3, 16, 32, 32), classes=("left", "up")),
         "predict-shapes": Predictions((3, 12, 32, 32), inputs=(3, 4, 32, 32)),
     }

@@ -126,6 +126,7 @@ _EXAMPLES: Mapping[str, Any] = {
     "train.discriminator.depth": 1,
     "depths": [1, 1, 2, 2],
     "group_width": 8,
+    "degrees": {"front": 0.0, "left": 90.0},
     "widths": [256, 128],
     "blocks": 6,
     "downsamplings": 3,

@@ -49,7 +49,9 @@ NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 FOLDER_LAYOUTS = ("paired-folders", "unpaired-folders")
 """The layouts that `data.folders` is about."""
-NO_LABEL_FILE = ("none", "folders")
+NO_LABELS_OF_FILES = ("none", "folders")
+"""What `data.labels` may be where files have no labels of their own."""
+NO_LABEL_FILE = (*NO_LABELS_OF_FILES, "names")
 """What `data.labels` may be beside a file."""
 Side = Annotated[int, Field(ge=4, le=1024)]
 DEFAULT_SIZE = 64
@@ -195,11 +197,13 @@ class DataParams(Strict):
     """layout captions: the captions file, as `tasks.sources.annotations` describes it; relative to the source's folder, and inside it."""
     labels: str = "folders"
     """layout images, attributes, sounds, volumes, clips and sentences: what a file's class is. `folders`: the first folder of its path,
-    where files lie in several; `none`: nothing, however they lie; otherwise what a file says, such as labels.csv (file,label) or StyleGAN's
-    dataset.json, as `tasks.sources.annotations` describes it; relative to the source's folder, and inside it."""
+    where files lie in several; `none`: nothing, however they lie; `names`: what `label_pattern` finds in its path; otherwise what a file
+    says, such as labels.csv (file,label) or StyleGAN's dataset.json, as `tasks.sources.annotations` describes it; relative to the source's
+    folder, and inside it."""
     label_pattern: Annotated[str, Field(min_length=1, max_length=1_000)] | None = None
     """labels in a file: what of each label counts, where it says more: a regular expression (Python's), of which what its parentheses hold,
-    joined, or all that it finds, is the class. A file in whose label it is not found is left out."""
+    joined, or all that it finds, is the class. A file in whose label it is not found is left out. labels names: the same of a file's path,
+    as '_([0-9]+)[.]' for chair_182_7.mat."""
     label_as: Literal["class", "number"] = "class"
     """layout images and attributes: what a label means. `class`: the name of a class; `number`: a number, such as an age, an angle or a
     thickness, which an image is drawn by (`train.condition: number`). An image without one goes to quarantine."""
@@ -377,21 +381,23 @@ class DataParams(Strict):
             raise ValueError(f"size: volumes have at most {MOST_VOXELS} voxels along each side, not {self.size}; lower it")
         if self.given is not None and self.given >= self.frames:
             raise ValueError(f"given: {self.given} of {self.frames} frames leave none to predict; lower it, or raise frames")
-        if self.layout == "frame-folders" and self.labels not in NO_LABEL_FILE:
+        if self.layout == "frame-folders" and self.labels not in NO_LABELS_OF_FILES:
             raise ValueError(
                 f"labels: clips of layout frame-folders have folders as their classes, or none; {self.labels} says it of files"
             )
         if "captions" in given and self.layout != "captions":
             raise ValueError("captions: only with layout: captions")
-        unlabelled = self.scheme == "arrays" and self.labels in NO_LABEL_FILE
+        unlabelled = self.scheme == "arrays" and self.labels in NO_LABELS_OF_FILES
         has_files = self.scheme == "folder" or is_url(self.scheme) or unlabelled
         if "labels" in given and (self.layout not in LABELLED_LAYOUTS or not has_files):
             other = self.source if self.layout in LABELLED_LAYOUTS else f"layout {self.layout}"
             raise ValueError(f"labels: only for folders, archives and buckets in layout {' or '.join(LABELLED_LAYOUTS)}, not {other}")
         if self.layout == "attributes" and self.labels == "none":
             raise ValueError("labels: none, and layout attributes translates between labels; leave it out, or name a file that says them")
-        for key in ("label", "label_pattern"):
-            if getattr(self, key) is not None and not is_table(self.source) and (self.annotations is None or self.layout == "captions"):
+        if self.labels == "names" and self.label_pattern is None:
+            raise ValueError("labels: names, and nothing says what of a name is the class; give label_pattern, such as '_([0-9]+)[.]'")
+        for key, said_of in (("label", self.annotations), ("label_pattern", self.annotations or self.labels == "names")):
+            if getattr(self, key) is not None and not is_table(self.source) and (not said_of or self.layout == "captions"):
                 raise ValueError(f"{key}: says what of a file of labels counts; name the file in labels, such as metadata.jsonl")
         if isinstance(self.label, tuple) and not is_table(self.source):
             raise ValueError(f"label: several columns are for tables, and {self.source} is none; name the one that holds the class")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError
@@ -195,6 +196,48 @@ class MotionDiscriminatorParams(_ConvolutionalDiscriminatorParams):
     """Of both: channels beside the sample; each halving of the side doubles them. None: 64."""
     widths: Widths | None = None
     """Of both: channels of each convolution, instead of `width`."""
+
+
+Degrees = Annotated[Mapping[str, float], Field(min_length=1)]
+
+
+class TurnedGeneratorParams(NetworkParams):
+    """Objects drawn in one direction, as `dcgan` draws volumes, and turned about the upright axis as their label says."""
+
+    module = "gan_core.networks.turned:TurnedGenerator"
+    kinds = ("volumes",)
+    halves = True
+
+    network: Literal["turned"] = "turned"
+    degrees: Degrees
+    """How far an object of each class is turned, by the class's name: from the first axis towards the second."""
+    mirrored: bool = False
+    """Objects at 0 degrees are alike on both sides of the middle of the second axis: one half is drawn, and the other is its image."""
+    width: PositiveInt | None = None
+    """Channels beside the sample; each halving of the side doubles them. None: 64."""
+    widths: Widths | None = None
+    """Channels from the dense layer to the last doubling but one, instead of `width`."""
+    normalization: Literal["none", "batch", "spectral"] | None = None
+    """None: batch."""
+
+
+class TurnedDiscriminatorParams(_ConvolutionalDiscriminatorParams):
+    """Objects turned back as their label says, and judged as `dcgan` judges volumes."""
+
+    module = "gan_core.networks.turned:TurnedDiscriminator"
+    kinds = ("volumes",)
+
+    network: Literal["turned"] = "turned"
+    degrees: Degrees
+    """As of the generator."""
+    mirrored: bool = False
+    """One half is judged, drawn at random: the one above the middle of the second axis, or the image of the other."""
+    width: PositiveInt | None = None
+    """Channels beside the sample; each halving of the side doubles them. None: 64."""
+    widths: Widths | None = None
+    """Channels of each convolution, instead of `width`."""
+    hidden: PositiveInt | None = None
+    """Units of a dense layer between the convolutions and the logits."""
 
 
 class SequenceGeneratorParams(NetworkParams):
@@ -472,6 +515,7 @@ GENERATORS = Named(
         "residual": f"{_HERE}:ResidualGeneratorParams",
         "modern": f"{_HERE}:ModernGeneratorParams",
         "motion": f"{_HERE}:MotionGeneratorParams",
+        "turned": f"{_HERE}:TurnedGeneratorParams",
         "round-trip": f"{_HERE}:TranslatorParams",
         "translator": f"{_HERE}:LabelledTranslatorParams",
         "tabular": f"{_HERE}:TabularGeneratorParams",
@@ -497,6 +541,7 @@ DISCRIMINATORS = Named(
         "residual": f"{_HERE}:ResidualDiscriminatorParams",
         "modern": f"{_HERE}:ModernDiscriminatorParams",
         "motion": f"{_HERE}:MotionDiscriminatorParams",
+        "turned": f"{_HERE}:TurnedDiscriminatorParams",
         "sequence": f"{_HERE}:SequenceDiscriminatorParams",
     },
     prefix="discriminator.",

@@ -49,12 +49,17 @@ class Annotated:
 
 
 def by_labels(raw: RawReader, data: DataParams) -> Annotated:
-    """By folder or by the file of labels, as the entry has it.
+    """By folder, by a file's own name or by the file of labels, as the entry has it.
 
     Raises:
-        DataError: as `by_label_file`.
+        DataError: as `by_label_file`, or `data.label_pattern` is found in no name.
     """
-    return by_folder(raw, data.folders_are_classes) if data.annotations is None else by_label_file(raw, data.annotations, data)
+    if data.annotations is not None:
+        return by_label_file(raw, data.annotations, data)
+    if data.labels == "names":
+        assert data.label_pattern is not None  # noqa: S101
+        return _with_pattern(Annotated(raw.members, {member.path: member.path for member in raw.members}), data.label_pattern)
+    return by_folder(raw, data.folders_are_classes)
 
 
 def by_folder(raw: RawReader, are_labels: bool) -> Annotated:
@@ -73,11 +78,14 @@ def by_label_file(raw: RawReader, path: str, data: DataParams) -> Annotated:
     told, about = _by_file(raw, path, "label", partial(read_labels, column=data.label_key))
     several = {path: f"has {len(labels)} labels: {', '.join(labels)}" for path, labels in told.items() if len(labels) > 1}
     about = replace(about, labels={path: labels[0] for path, labels in told.items()}, reasons={**about.reasons, **several})
-    return about if data.label_pattern is None else _with_pattern(about, data.label_pattern, safe_path(path))
+    return about if data.label_pattern is None else _with_pattern(about, data.label_pattern, f"label of {safe_path(path)}")
 
 
-def _with_pattern(about: Annotated, pattern: str, name: str) -> Annotated:
+def _with_pattern(about: Annotated, pattern: str, where: str = "name") -> Annotated:
     """The same with what a regular expression finds in each label in its place; images in whose label it is not found are left out.
+
+    Args:
+        where: it is looked for, in words.
 
     Raises:
         DataError: it is found in none.
@@ -87,11 +95,12 @@ def _with_pattern(about: Annotated, pattern: str, name: str) -> Annotated:
     beside = [path for path in about.labels if path not in labels]
     if not labels:
         shown = f", such as {about.labels[beside[0]]!r}" if beside else ""
-        raise DataError(f"data.label_pattern: {pattern!r} is found in no label of {name}{shown}; change it or leave it out")
+        raise DataError(f"data.label_pattern: {pattern!r} is found in no {where}{shown}; change it or leave it out")
     if not beside:
         return replace(about, labels=labels)
     left_out = {*beside}
-    note = f"left out: {len(beside):,} images in whose label data.label_pattern is not found, such as {about.labels[beside[0]]!r}"
+    such_as = f"in whose {where.split()[0]} data.label_pattern is not found, such as {about.labels[beside[0]]!r}"
+    note = f"left out: {len(beside):,} files {such_as}"
     images = [member for member in about.images if member.path not in left_out]
     reasons = {path: reason for path, reason in about.reasons.items() if path not in left_out}
     return replace(about, images=images, labels=labels, reasons=reasons, notes=[*about.notes, note])

@@ -104,7 +104,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
 
 
 def test_the_data(done: Done) -> None:
-    assert "left out: 1 images in whose label data.label_pattern is not found, such as 'nothing'" in done.said
+    assert "left out: 1 files in whose label data.label_pattern is not found, such as 'nothing'" in done.said
     assert "120 samples are of 40 groups, each held out as a whole" in done.said
     dataset = Dataset.open(done.workspace.ready("paint"))
     assert (dataset.spec.kind, dataset.spec.classes, dataset.spec.inputs) == ("attributes", COLOURS, (3, 16, 16))

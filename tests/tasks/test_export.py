@@ -81,7 +81,11 @@ FAMILIES: dict[str, tuple[DatasetSpec, dict[str, Any], int]] = {
         12,
     ),
     "sounds": (Sounds((1, 2_000), classes=("low", "high"), rate=8_000, bands=16, top=-3.5), {"network": "dcgan", "width": 4}, 8),
-    "volumes": (Volumes((1, 8, 8, 8)), {"network": "dcgan", "width": 4}, 8),
+    "volumes": (
+        Volumes((1, 8, 8, 8), classes=CLASSES),
+        {"network": "turned", "width": 4, "mirrored": True, "degrees": dict(zip(CLASSES, (0.0, 90.0, 30.0), strict=True))},
+        8,
+    ),
     "clips": (Clips((3, 4, 16, 16), classes=CLASSES), {"network": "motion", "width": 4}, 8),
     "predictions": (Predictions((3, 4, 16, 16), inputs=(3, 2, 16, 16)), {"network": "unet", "width": 4, "normalization": "instance"}, 0),
     "sequence": (

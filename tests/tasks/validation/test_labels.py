@@ -125,13 +125,24 @@ def test_the_column_that_is_named_and_what_of_it_counts(
     labels = prepared(workspace, entry(source, labels=name, label="name", label_pattern=": ([a-z]+)( skin) tone$"))
     assert labels == {path: f"{tones[i % 3]} skin" for i, path in enumerate(files) if tones[i % 3]}
     assert not quarantined(workspace)
-    assert "note: left out: 15 images in whose label data.label_pattern is not found, such as 'sun'" in capsys.readouterr().out
+    assert "note: left out: 15 files in whose label data.label_pattern is not found, such as 'sun'" in capsys.readouterr().out
     with pytest.raises(DataError, match=rf"{name}: has no 'names' \(data\.label\); did you mean name\?"):
         fetch(workspace, "photos", entry(source, labels=name, label="names"))
     with pytest.raises(
         DataError, match=r"data\.label_pattern: 'hair' is found in no label of .*, such as 'man 0: light skin tone'; change it"
     ):
         prepared(workspace, entry(source, labels=name, label="name", label_pattern="hair"))
+
+
+@pytest.mark.parametrize("form", ["folder", "zip"])
+def test_names_of_files_hold_their_classes(workspace: Workspace, tmp_path: Path, form: str, capsys: pytest.CaptureFixture[str]) -> None:
+    names = {f"deep/cup_{i}_{'left' if i % 2 else 'right'}.png": png(noise(i)) for i in range(30)}
+    source = put(tmp_path / "set", {**names, "deep/stray.png": png(noise(99))}, form)
+    labels = prepared(workspace, entry(source, labels="names", label_pattern=r"_([a-z]+)\.png"))
+    assert labels == {path: "left" if "left" in path else "right" for path in names}
+    assert "note: left out: 1 files in whose name data.label_pattern is not found, such as 'deep/stray.png'" in capsys.readouterr().out
+    with pytest.raises(DataError, match=r"data\.label_pattern: 'hair' is found in no name, such as 'deep/cup_0_right\.png'; change it"):
+        prepared(workspace, entry(source, labels="names", label_pattern="hair"))
 
 
 def test_a_change_of_the_key_alone_is_seen(workspace: Workspace, tmp_path: Path) -> None:
@@ -164,6 +175,9 @@ def test_a_folder_a_person_is_refused_with_advice(workspace: Workspace, tmp_path
         ({"labels": "none", "source": "points://ring"}, {}, r"labels, size: only for images"),
         ({"label": "tone"}, {}, r"label: says what of a file of labels counts; name the file in labels, such as metadata\.jsonl"),
         ({"labels": "none", "label_pattern": "a"}, {}, r"label_pattern: says what of a file of labels counts"),
+        ({"labels": "names"}, {}, r"labels: names, and nothing says what of a name is the class; give label_pattern"),
+        ({"labels": "names", "source": "arrays://x.npy", "label_pattern": "a"}, {}, r"labels: only for folders, archives and buckets"),
+        ({"labels": "names", "label_pattern": "a", "layout": "frame-folders"}, {}, r"labels: clips of layout frame-folders have folders"),
         ({"labels": "x.csv", "label_pattern": "("}, {}, r"data\.label_pattern: '\(' is no regular expression"),
     ],
 )
