@@ -2,7 +2,7 @@
 # Guess: voxel_down_sample(2) of one cloud gives the same points by both of Open3D's interfaces: one for each cube of side 2.
 # Version: Open3D 0.20.0, numpy 2.4.6.
 # Behaviour: the older interface begins its cubes half a side below the cloud's smallest coordinates, the tensor interface at whole multiples of the side. The older one's cubes so move with the cloud's lowest point: one point more can regroup all others.
-# Seen: a lattice of 4 x 4 x 4 points at distance 1 has 8 cubes of side 2 by the tensor interface, and 27 by the older one; with one point at -1 more, the 64 have 8 by both, in other places.
+# Seen: a lattice of 4 x 4 x 4 points at distance 1 has 8 cubes of side 2 by the tensor interface, and 27 by the older one; with one point at -1 more the older one has 8 for the same 64, and one for that point.
 # Meaning: numbers of points and occupied voxels of two pipelines differ threefold on one cloud, and an outlier changes the rest of its cloud.
 set -euo pipefail
 
