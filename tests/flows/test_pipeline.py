@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -52,6 +53,12 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     assert "circle: version 1 is the champion (first)" in first.stdout
     assert "picture: reports/circle/grids/generated.png" in first.stdout
     return workspace
+
+
+@pytest.fixture
+def copied(trained: Workspace, tmp_path: Path) -> Workspace:
+    """A copy of it, for a test that changes it."""
+    return Workspace(Path(shutil.copytree(trained.root, tmp_path / "copied", symlinks=True)))
 
 
 def test_the_list_shows_the_champion(trained: Workspace) -> None:
@@ -106,12 +113,12 @@ def test_a_second_run_trains_nothing(trained: Workspace, prefect_server: str) ->
     assert "up to date" in status.stdout
 
 
-def test_a_registry_that_was_lost_is_seen_and_filled_again(trained: Workspace, tmp_path: Path, prefect_server: str) -> None:
+def test_a_registry_that_was_lost_is_seen_and_filled_again(copied: Workspace, tmp_path: Path, prefect_server: str) -> None:
     for name in ("mlflow.db", "mlartifacts"):
-        (trained.root / name).rename(tmp_path / name)
-    (circle,) = [row for row in json.loads(called(trained, "list", "--json").stdout) if row["name"] == "circle"]
+        (copied.root / name).rename(tmp_path / name)
+    (circle,) = [row for row in json.loads(called(copied, "list", "--json").stdout) if row["name"] == "circle"]
     assert (circle["champion"], circle["state"]) == (None, "register has to run")
-    again = run(trained, "run", "circle", PREFECT_API_URL=prefect_server)
+    again = run(copied, "run", "circle", PREFECT_API_URL=prefect_server)
     assert again.returncode == 0, again.stderr
     (line,) = [line for line in again.stdout.splitlines() if line.startswith("register ran (")]
     assert line.endswith(": circle, in mlflow.db, has no version any more")
@@ -119,22 +126,22 @@ def test_a_registry_that_was_lost_is_seen_and_filled_again(trained: Workspace, t
     assert "circle: version 1 is the champion (first)" in again.stdout
 
 
-def test_cleaned_the_champion_still_draws(trained: Workspace, tmp_path: Path) -> None:
-    outdated = trained.unfinished("circle") / ("0" * 16)
+def test_cleaned_the_champion_still_draws(copied: Workspace, tmp_path: Path) -> None:
+    outdated = copied.unfinished("circle") / ("0" * 16)
     outdated.mkdir(parents=True)
     (outdated / "state").write_bytes(bytes(2_000))
-    before = weights(trained)
-    shown = called(trained, "clean", "--keep", "1", "--days", "0")
+    before = weights(copied)
+    shown = called(copied, "clean", "--keep", "1", "--days", "0")
     assert shown.returncode == 0, shown.stderr
     assert "of other parameters or data than now" in shown.stdout
     assert shown.stdout.splitlines()[-1] == "nothing was removed; `gantry clean --yes` with the same options frees 2.0 kB"
     assert outdated.exists()
-    done = called(trained, "clean", "--keep", "1", "--days", "0", "--yes", "--json")
+    done = called(copied, "clean", "--keep", "1", "--days", "0", "--yes", "--json")
     assert [item["what"] for item in json.loads(done.stdout)["items"]] == ["training state"], done.stderr
     assert not outdated.exists()
-    drawn = called(trained, "sample", "circle", "--count", "20", "--out", str(tmp_path / "drawn.npz"))
+    drawn = called(copied, "sample", "circle", "--count", "20", "--out", str(tmp_path / "drawn.npz"))
     assert drawn.returncode == 0, drawn.stderr
-    assert weights(trained) == before
+    assert weights(copied) == before
 
 
 def test_the_other_door_makes_the_same_weights_bit_for_bit(trained: Workspace, tmp_path: Path) -> None:
@@ -146,17 +153,17 @@ def test_the_other_door_makes_the_same_weights_bit_for_bit(trained: Workspace, t
         assert _digest(other.root / "data/circle" / name) == _digest(trained.root / "data/circle" / name)
 
 
-def test_settings_that_were_tried_before_are_not_trained_again(trained: Workspace) -> None:
-    params = trained.root / "params.yaml"
-    before, first = weights(trained), params.read_text()
+def test_settings_that_were_tried_before_are_not_trained_again(copied: Workspace) -> None:
+    params = copied.root / "params.yaml"
+    before, first = weights(copied), params.read_text()
     params.write_text(first.replace("images: 100000", "images: 60000"))
-    other = dvc(trained, "repro", "train@circle")
+    other = dvc(copied, "repro", "train@circle")
     assert other.returncode == 0, other.stderr
-    assert weights(trained) != before
+    assert weights(copied) != before
     params.write_text(first)
-    again = dvc(trained, "repro", "train@circle")
+    again = dvc(copied, "repro", "train@circle")
     assert "Stage 'train@circle' is cached - skipping run" in again.stdout
-    assert weights(trained) == before
+    assert weights(copied) == before
 
 
 @pytest.mark.slow

@@ -330,7 +330,7 @@ def test_bad_arguments_end_before_anything_starts(workspace: Workspace, argument
 
 
 def test_a_registry_out_of_reach_ends_the_run_before_any_stage(workspace: Workspace) -> None:
-    refused = run(workspace, "run", "digits", MLFLOW_TRACKING_URI="http://127.0.0.1:9")
+    refused = called(workspace, "run", "digits", MLFLOW_TRACKING_URI="http://127.0.0.1:9")
     assert refused.returncode == 5
     assert "http://127.0.0.1:9" in refused.stderr
     assert toy.ran(workspace) == []

@@ -19,7 +19,7 @@ import psutil
 import pytest
 import toy_workspace as toy
 import tzlocal
-from command_line import Record, run, start
+from command_line import Record, called, run, start
 
 from flows import schedule
 from flows.server import is_reachable
@@ -112,7 +112,7 @@ def test_a_wrong_entry_keeps_no_other_from_its_times(workspace: Workspace) -> No
 def test_without_a_schedule_there_is_nothing_to_serve(workspace: Workspace) -> None:
     with pytest.raises(ConfigError, match="no entry has a schedule"):
         schedule.schedules(workspace, print)
-    refused = run(workspace, "schedule")
+    refused = called(workspace, "schedule")
     assert refused.returncode == 2
     assert 'schedule: "0 3 * * *"' in refused.stderr
 
@@ -197,7 +197,7 @@ def test_a_schedule_that_is_ended_says_so_of_its_run(finished: Workspace, prefec
     assert state["type"] == "CANCELLED", state
     assert "the next run goes on from there" in state["message"]
     assert going.returncode == 128 + number
-    rows = {row["name"]: row for row in json.loads(run(finished, "list", "--json", PREFECT_API_URL=prefect_server).stdout)}
+    rows = {row["name"]: row for row in json.loads(called(finished, "list", "--json", PREFECT_API_URL=prefect_server).stdout)}
     assert [rows[name]["paused"] for name in ("digits", "circle")] == [True, None]
 
 
