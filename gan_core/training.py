@@ -21,7 +21,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
@@ -30,7 +29,6 @@ from gan_core import checkpoint, compiled, pictures, watch
 from gan_core.averaging import Average
 from gan_core.data.batches import Batches
 from gan_core.data.dataset import Dataset
-from gan_core.data.labels import Labels
 from gan_core.data.replay import Replay
 from gan_core.device import choose_device, choose_precision
 from gan_core.distributed import ALONE, Group, Parts
@@ -182,8 +180,8 @@ def train(
     numbers: dict[str, float] = {}
     shipped = list(recipe.players[recipe.shipped].parameters())
     compared = np.sort(batches.order.indices(0, min(1_000, len(batches.samples))))
-    real = batches.samples.rows(compared)
-    real_labels = None if batches.labels is None else batches.labels[compared]
+    groups = None if batches.labels is None or recipe.data.condition is None else recipe.data.condition.groups(batches.labels[compared])
+    real = watch.Spread.of(recipe.spec.comparable(batches.samples.rows(compared)), groups)
 
     while images < params.budget and not selection.is_over(params.patience, params.budget):
         before = images
@@ -206,7 +204,7 @@ def train(
             selection = selection.after(score, images, lambda: _state(recipe, optimizers, average, {}) if group.is_first else {})
         if logs:
             movement = {f"{recipe.shipped}_movement": watch.movement(shipped_before, shipped) / _rate_left(params, before)}
-            signs = {**_signs(recipe, average, images, dataset, real, real_labels), **movement}
+            signs = {**_signs(recipe, average, images, dataset, real), **movement}
             if scores and selection.last is not None:
                 signs[f"selection_{selection.last.metric}"] = selection.last.value
             numbers = _numbers(f"{images:,} {dataset.spec.unit}", sums, counts, signs)
@@ -558,17 +556,15 @@ def _log(record: Path, images: int, numbers: Mapping[str, float]) -> None:
         file.write(json.dumps({"images": images, **{name: float(f"{value:.6g}") for name, value in numbers.items()}}) + "\n")
 
 
-def _signs(
-    recipe: Recipe[Any], average: Average, images: int, dataset: Dataset, real: NDArray[Any], real_labels: Labels | None
-) -> dict[str, float]:
+def _signs(recipe: Recipe[Any], average: Average, images: int, dataset: Dataset, real: watch.Spread) -> dict[str, float]:
     """What tells whether the players are still learning; taken of the last step, and of the averaged generator."""
     probe = recipe.spec.probe(Generator(recipe.generator_config(images), average.network), dataset)
-    samples, real = recipe.spec.comparable(probe.samples), recipe.spec.comparable(real)
+    samples = recipe.spec.comparable(probe.samples)
     players = {name: player for turn in recipe.turns for name, player in recipe.players.items() if name in turn.players}
     gradients = {f"{name}_gradient": watch.gradient_norm(player) for name, player in players.items()}
     signs: dict[str, float] = {"diversity": watch.diversity(samples, real), **gradients}
-    if (condition := recipe.data.condition) is not None and probe.labels is not None and real_labels is not None:
-        within = watch.diversity_within_labels(samples, condition.groups(probe.labels), real, condition.groups(real_labels))
+    if (condition := recipe.data.condition) is not None and probe.labels is not None:
+        within = watch.diversity_within_labels(samples, condition.groups(probe.labels), real)
         signs |= {} if within is None else {watch.WITHIN_LABELS: within}
     return signs
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -23,26 +24,36 @@ _MOST_LOGIT = 100.0  # 1e-43 as a probability; a critic of the Wasserstein loss 
 _STANDSTILL = 1e-8  # of a network's length in a step; a float32 weight itself is known to 6e-8 of its size
 
 
-def diversity(samples: NDArray[Any], real: NDArray[Any]) -> float:
-    """How much generated samples (N, ...) differ among themselves, as a share of how much real ones (M, ...) do: 1 is right, 0 collapsed.
+@dataclass(frozen=True)
+class Spread:
+    """How much real samples differ among themselves: the root of the mean variance of a value (pixel or column) over the samples. They stay
+    the same, so it is taken once."""
 
-    The root of the mean variance of a value (pixel or column) over the samples.
-    """
-    return _spread(samples) / max(_spread(real), 1e-12)
+    whole: float
+    of_labels: Mapping[int, float]
+    """Of those of each label that at least two have."""
+
+    @classmethod
+    def of(cls, real: NDArray[Any], labels: NDArray[np.int64] | None = None) -> Self:
+        """Of samples (N, ...), and labels (N,) where they have some."""
+        return cls(_spread(real), {} if labels is None else _spreads(real, labels))
 
 
-def diversity_within_labels(
-    samples: NDArray[Any], labels: NDArray[np.int64], real: NDArray[Any], real_labels: NDArray[np.int64]
-) -> float | None:
+def diversity(samples: NDArray[Any], real: Spread) -> float:
+    """How much generated samples (N, ...) differ among themselves, as a share of how much real ones do: 1 is right, 0 collapsed."""
+    return _spread(samples) / max(real.whole, 1e-12)
+
+
+def diversity_within_labels(samples: NDArray[Any], labels: NDArray[np.int64], real: Spread) -> float | None:
     """The same among samples of one label, on the mean over the labels; None where no label has two samples on both sides.
 
     A generator by label that draws one sample a label is collapsed, and `diversity`, which labels alone keep up, does not tell.
     """
-    shared = [label for label in np.unique(labels) if min((labels == label).sum(), (real_labels == label).sum()) > 1]
-    if not shared:
+    found = {label: spread for label, spread in _spreads(samples, labels).items() if label in real.of_labels}
+    if not found:
         return None
-    spreads = [np.mean([_spread(side[of == label]) ** 2 for label in shared]) for side, of in ((samples, labels), (real, real_labels))]
-    return float(np.sqrt(spreads[0]) / max(np.sqrt(spreads[1]), 1e-12))
+    mine, theirs = (np.sqrt(np.mean([side[label] ** 2 for label in found])) for side in (found, real.of_labels))
+    return float(mine / max(theirs, 1e-12))
 
 
 def gradient_norm(player: nn.Module) -> float:
@@ -108,3 +119,8 @@ def _furthest(line: Mapping[str, float], *endings: str) -> float:
 
 def _spread(samples: NDArray[Any]) -> float:
     return float(np.sqrt(samples.astype(np.float64).var(axis=0, ddof=1).mean()))
+
+
+def _spreads(samples: NDArray[Any], labels: NDArray[np.int64]) -> dict[int, float]:
+    counted = zip(*np.unique(labels, return_counts=True), strict=True)
+    return {int(label): _spread(samples[labels == label]) for label, count in counted if count > 1}

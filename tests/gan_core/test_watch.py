@@ -47,23 +47,25 @@ def test_diversity_within_labels_tells_one_sample_a_label_from_many() -> None:
     labels = np.arange(600) % 3
     centres = 10 * draw.normal(size=(3, 5))
     real = centres[labels] + draw.normal(size=(600, 5))
-    assert watch.diversity_within_labels(real, labels, real, labels) == 1
+    spread = watch.Spread.of(real, labels)
+    assert watch.diversity_within_labels(real, labels, spread) == 1
     one_a_label = centres[labels[:60]]
-    assert watch.diversity(one_a_label, real) == pytest.approx(1, abs=0.05)
-    assert watch.diversity_within_labels(one_a_label, labels[:60], real, labels) == pytest.approx(0, abs=1e-9)
+    assert watch.diversity(one_a_label, spread) == pytest.approx(1, abs=0.05)
+    assert watch.diversity_within_labels(one_a_label, labels[:60], spread) == pytest.approx(0, abs=1e-9)
     half = centres[labels] + 0.5 * draw.normal(size=(600, 5))
-    assert watch.diversity_within_labels(half, labels, real, labels) == pytest.approx(0.5, abs=0.05)
-    assert watch.diversity_within_labels(real[:3], labels[:3], real, labels) is None
+    assert watch.diversity_within_labels(half, labels, spread) == pytest.approx(0.5, abs=0.05)
+    assert watch.diversity_within_labels(real[:3], labels[:3], spread) is None
 
 
 def test_diversity_is_the_ratio_of_spreads() -> None:
     draw = np.random.default_rng(0)
     real = draw.normal(size=(2_000, 3, 4))
-    assert watch.diversity(real, real) == 1
-    assert watch.diversity(0.25 * real, real) == pytest.approx(0.25)
-    assert watch.diversity(np.repeat(real[:1], 64, axis=0), real) == pytest.approx(0, abs=1e-9)
-    assert watch.diversity(draw.normal(size=(2_000, 3, 4)), real) == pytest.approx(1, abs=0.05)
-    assert np.isfinite(watch.diversity(real, np.zeros_like(real)))
+    spread = watch.Spread.of(real)
+    assert watch.diversity(real, spread) == 1
+    assert watch.diversity(0.25 * real, spread) == pytest.approx(0.25)
+    assert watch.diversity(np.repeat(real[:1], 64, axis=0), spread) == pytest.approx(0, abs=1e-9)
+    assert watch.diversity(draw.normal(size=(2_000, 3, 4)), spread) == pytest.approx(1, abs=0.05)
+    assert np.isfinite(watch.diversity(real, watch.Spread.of(np.zeros_like(real))))
 
 
 def test_the_gradient_norm_is_over_all_weights() -> None:

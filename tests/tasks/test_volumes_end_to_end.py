@@ -24,7 +24,7 @@ from gan_core.errors import ConfigError
 from gan_core.generator import Generator
 from gan_core.kinds.volumes import Volumes
 from gan_core.training import train as train_until
-from gan_core.watch import diversity
+from gan_core.watch import Spread, diversity
 from tasks import kinds
 from tasks.evaluate import evaluate
 from tasks.export import export
@@ -179,7 +179,7 @@ def test_a_generator_that_fills_nothing_yet_has_not_collapsed(done: Done) -> Non
     last = next(module for module in reversed([*early.network.modules()]) if isinstance(module, torch.nn.Conv3d))
     with torch.no_grad():
         last.bias -= early.made(early.order(PROBE, PREVIEW_SEED)).atanh().max() + 0.01
-    drawn, real = early.sample(PROBE, PREVIEW_SEED).samples, dataset.samples["train"]
+    drawn, real = early.sample(PROBE, PREVIEW_SEED).samples, Spread.of(dataset.samples["train"])
     assert not drawn.any()
     assert diversity(dataset.spec.comparable(drawn), real) == 0
     assert diversity(dataset.spec.comparable(dataset.spec.probe(early, dataset).samples), real) > 0
