@@ -23,7 +23,7 @@ from gan_core.networks import build_discriminator, build_generator
 from gan_core.networks.common import NumberEmbedding
 from gan_core.networks.residual import ConditionalBatchNorm
 from gan_core.params.networks import DISCRIMINATORS, GENERATORS
-from gan_core.watch import diversity_within_labels
+from gan_core.watch import Spread, diversity_within_labels
 
 LENGTHS = Numbers(10.0, 60.0)
 FAMILIES = ("mlp", "dcgan", "residual", "modern")
@@ -157,9 +157,10 @@ class TestWhatIsLearned:
         alike = labels[:, None].repeat(3, 1)
         groups = LENGTHS.groups(labels)
         assert {*groups.tolist()} == {*range(8)}
-        found = diversity_within_labels(alike, groups, real, groups)
+        spread = Spread.of(real, groups)
+        found = diversity_within_labels(alike, groups, spread)
         assert found is not None
-        assert found < diversity_within_labels(real, groups, real, groups) == 1  # type: ignore[operator]
+        assert found < diversity_within_labels(real, groups, spread) == 1  # type: ignore[operator]
 
 
 class TestTraining:
