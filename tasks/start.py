@@ -163,10 +163,9 @@ def _config(generator: Path) -> GeneratorConfig | None:
         return None
 
 
-def _known(generator: Path) -> dict[str, Any]:
+def _known(config: GeneratorConfig | None) -> dict[str, Any]:
     """What the networks of a start know by its place alone, as JSON holds it: the names of its labels, its words, and a table's columns;
     nothing where the generator does not say."""
-    config = _config(generator)
     if config is None:
         return {}
     known = {
@@ -283,12 +282,11 @@ def _copy_packed(ready: Path, target: Path) -> None:
         shutil.copyfile(ready / file, target / file)
 
 
-def _is_reversed(entry: Entry, origin: Origin, here: DatasetSpec, generator: Path) -> bool | None:
+def _is_reversed(entry: Entry, origin: Origin, here: DatasetSpec, config: GeneratorConfig | None) -> bool | None:
     """Whether a start's pairs are these the other way round: the same arrays, or of one source in the other direction; None: nobody
     knows."""
     from gan_core.start import are_reversed
 
-    config = _config(generator)
     found = None if config is None else are_reversed(here, config.data)
     there, mine = origin.described, entry.data
     if found is not None or there is None or (there.source, there.layout) != (mine.source, mine.layout):
@@ -307,9 +305,10 @@ def _check(workspace: Workspace, name: str, entry: Entry, origin: Origin, folder
     from gan_core.training import fitting
 
     params, dataset = entry.train, Dataset.open(workspace.ready(name))
-    known, said = _known(folder / "generator"), ""
+    config = _config(folder / "generator")
+    known, said = _known(config), ""
     if isinstance(dataset.spec, Pairs) and dataset.spec.corruption is None and getattr(params, "reversed", None) is None:
-        is_reversed = _is_reversed(entry, origin, dataset.spec, folder / "generator")
+        is_reversed = _is_reversed(entry, origin, dataset.spec, config)
         if is_reversed and params.replay is not None:
             raise ConfigError(f"{_REPLAY}: {origin.named} was trained on pairs that run the other way round; leave {_REPLAY} out")
         if is_reversed:

@@ -59,12 +59,11 @@ class Batches:
         self.captions = dataset.captions.get("train")
         self.seed = seed
         self.device = device
-        new: Shuffle | Balanced = Shuffle(dataset.spec.counts["train"], seed)
-        if balance:
-            new = Balanced(np.asarray(dataset.labels["train"]), balance, seed)
+        count = dataset.spec.counts["train"]
+        new = Balanced(np.asarray(dataset.labels["train"]), balance, seed) if balance else Shuffle(count, seed)
         self.order: Shuffle | Balanced | ByChance | Mixed = new if replay is None else Mixed(new, replay, seed)
-        if is_private:
-            self.order = ByChance(dataset.spec.counts["train"], seed)
+        if is_private:  # with neither of the two
+            self.order = ByChance(count, seed)
 
         def rows(arrays: Mapping[str, NDArray[Any]], old: Mapping[str, NDArray[Any]]) -> Gather | Joined:
             return Gather(arrays["train"]) if replay is None else Joined(arrays["train"], old["train"], replay.rows)
