@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
 import torch
 
 from gan_core.errors import ConfigError
@@ -17,6 +22,29 @@ def choose_device(wanted: str) -> torch.device:
     if wanted == "cuda" and not has_cuda:
         raise ConfigError("train.device: cuda was asked for, and torch finds no CUDA device here; use auto or cpu")
     return torch.device("cuda" if has_cuda and wanted != "cpu" else "cpu")
+
+
+@contextmanager
+def same_bits(device: torch.device) -> Iterator[None]:
+    """Within it equal steps on CUDA give equal bits, as they do on a processor: no sum in the order in which threads happen to end.
+
+    An operation that torch has in no such form warns, and goes on.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    # Read when cuBLAS is first used: without it torch warns at each product.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    was = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    memory: Any = torch.utils.deterministic  # whose attribute stubs do not know
+    filled = memory.fill_uninitialized_memory
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    memory.fill_uninitialized_memory = False  # nothing here reads what nobody wrote
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(was[0], warn_only=was[1])
+        memory.fill_uninitialized_memory = filled
 
 
 def choose_precision(wanted: str, device: torch.device, convolutional: bool) -> torch.dtype:

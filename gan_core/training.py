@@ -30,7 +30,7 @@ from gan_core.averaging import Average
 from gan_core.data.batches import Batches
 from gan_core.data.dataset import Dataset
 from gan_core.data.replay import Replay
-from gan_core.device import choose_device, choose_precision
+from gan_core.device import choose_device, choose_precision, same_bits
 from gan_core.distributed import ALONE, Group, Parts
 from gan_core.errors import ConfigError, LostRunError, TrainingError
 from gan_core.files import write_whole
@@ -192,10 +192,11 @@ def train(
         shipped_before = [weight.detach().clone() for weight in shipped] if logs else []
         reseed(device, seed, images)
         _set_rates(optimizers, params, images)
-        for logged in step.play(before, played):
-            for name, value in logged.items():
-                sums[name] = sums[name] + value if name in sums else value.clone()
-                counts[name] = counts.get(name, 0) + 1
+        with same_bits(device):
+            for logged in step.play(before, played):
+                for name, value in logged.items():
+                    sums[name] = sums[name] + value if name in sums else value.clone()
+                    counts[name] = counts.get(name, 0) + 1
         images = end
         average.update(images, images - before)
 

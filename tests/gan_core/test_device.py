@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from gan_core.device import choose_device, choose_precision
+from gan_core.device import choose_device, choose_precision, same_bits
 from gan_core.errors import ConfigError
 
 CPU = torch.device("cpu")
@@ -36,3 +36,18 @@ def test_auto_takes_bf16_for_convolutions_where_the_processor_has_it(
     assert choose_precision("auto", CPU, convolutional=False) == torch.float32
     assert choose_precision("float32", CPU, convolutional=True) == torch.float32
     assert choose_precision("bf16", CPU, convolutional=False) == torch.bfloat16
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_torch_sums_in_one_order_on_cuda_alone_and_is_left_as_it_was(monkeypatch: pytest.MonkeyPatch, device: str) -> None:
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
+    def within() -> None:
+        with same_bits(torch.device(device)):
+            assert torch.are_deterministic_algorithms_enabled() == (device == "cuda")
+            assert torch.is_deterministic_algorithms_warn_only_enabled() == (device == "cuda")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        within()
+    assert not torch.are_deterministic_algorithms_enabled()
