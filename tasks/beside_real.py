@@ -13,7 +13,7 @@ FAR = 10.0
 """Times the distance of real samples from which a generator counts as far from real."""
 
 _DISTANCES = (
-    *("fid", "fid_infinity", "kid", "whitened_kid", "stage1_fid"),
+    *("fid", "fid_infinity", "kid", "whitened_kid", "rbf_kid", "stage1_fid"),
     *("column_distance", "correlation_distance", "radius_error", "reverse_kl"),
 )
 _PERFECT: Mapping[str, float] = {

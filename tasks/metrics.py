@@ -82,6 +82,15 @@ METRICS: Mapping[str, Metric] = {
         LOWER,
         "Binkowski et al., 2018, arXiv:1801.01401",
     ),
+    "rbf_kid": Metric(
+        "kernel distance under a Gaussian kernel; about 0 for real samples",
+        f"{_FEATURES}As kid, but under the kernel exp(-d^2 / 200) of how far two features lie apart, which all their moments count in, as "
+        "torch-fidelity measures it (RBF-KID) over all pairs. Of features of networks that others have as well, such as CLIP; CMMD itself "
+        "takes a larger CLIP, whose features it brings to length 1.",
+        "about 0 upwards; slightly below 0 is chance",
+        LOWER,
+        "Jayasumana et al., 2024, arXiv:2401.09603 (CMMD)",
+    ),
     "precision": Metric(
         "share of generated samples that lie among the real ones: how plausible they are",
         f"{_BALLS}It is the share of generated samples inside the ball of some real one. Low: many samples look like nothing in the data. "

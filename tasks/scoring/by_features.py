@@ -18,7 +18,7 @@ from gan_core.metrics.frechet import (
     frechet_replicates,
     frechet_unbiased,
 )
-from gan_core.metrics.kernel import kernel_distance, kernel_replicates
+from gan_core.metrics.kernel import Kernel, cubic, gaussian, kernel_distance, kernel_replicates
 from gan_core.metrics.whitening import Whitening
 from tasks.scoring.scoring import Evidence
 
@@ -26,10 +26,11 @@ Features = NDArray[np.float32]
 """(N, D)."""
 
 _SPLITS, _KERNEL_SPLITS = 4, 16
+_KERNELS: Mapping[str, Kernel] = {"kid": cubic, "whitened_kid": cubic, "rbf_kid": gaussian}
 
 
 class FeatureEvidence(Evidence):
-    """fid and kid, and the mean of each of `each`; with features to whiten by, whitened_kid.
+    """fid and kid, and the mean of each of `each`; with features to whiten by, whitened_kid; of a network that others have, too, rbf_kid.
 
     Two generators are compared by the Frechet distance without the bias of few samples, which differs between generators by more than
     they do: the one that varies less would win. Where there are fewer samples than that takes, it does not decide.
@@ -43,8 +44,9 @@ class FeatureEvidence(Evidence):
         paired: bool = False,
         clusters: NDArray[np.int64] | None = None,
         whitening: Whitening | None = None,
+        published: bool = False,  # whether distances by these features are published
     ) -> None:
-        self.real, self.generated, self.whitening = real, generated, whitening
+        self.real, self.generated, self.whitening, self.published = real, generated, whitening, published
         self.each = each or {}
         self.paired, self.clusters = paired, clusters
         self.n_real, self.n_generated = len(real), len(generated)
@@ -52,7 +54,8 @@ class FeatureEvidence(Evidence):
     @property
     def measured(self) -> list[str]:
         """Names of the scores."""
-        return ["fid", "kid", *(["whitened_kid"] if self.whitening is not None else []), *self.each]
+        kernels = ["whitened_kid"] * (self.whitening is not None) + ["rbf_kid"] * self.published
+        return ["fid", "kid", *kernels, *self.each]
 
     def scores(self) -> dict[str, float]:
         everything = np.arange(self.n_real), np.arange(self.n_generated)
@@ -62,11 +65,9 @@ class FeatureEvidence(Evidence):
         generated = real if self.paired else generated
         if metric == "fid":
             return frechet_distance(FeatureStatistics.of(self.real[real]), FeatureStatistics.of(self.generated[generated]))
-        if metric == "kid":
-            return kernel_distance(self.real[real], self.generated[generated], self.paired)
-        if metric == "whitened_kid":
-            first, second = self._whitened
-            return kernel_distance(first[real], second[generated], self.paired)
+        if metric in _KERNELS:
+            first, second = self._compared_by_kernel(metric)
+            return kernel_distance(first[real], second[generated], self.paired, _KERNELS[metric])
         return float(self.each[metric][generated].mean())
 
     def averaged(self, metric: str) -> NDArray[np.float64] | None:
@@ -75,16 +76,17 @@ class FeatureEvidence(Evidence):
     def replicates(self, metric: str, real: Draws, generated: Draws) -> NDArray[np.float64]:
         if metric == "fid":
             return frechet_replicates(self.real, self.generated, real, generated)
-        if metric == "kid":
-            return kernel_replicates(self.real, self.generated, real, generated, self.paired)
-        if metric == "whitened_kid":
-            return kernel_replicates(*self._whitened, real, generated, self.paired)
+        if metric in _KERNELS:
+            return kernel_replicates(*self._compared_by_kernel(metric), real, generated, self.paired, _KERNELS[metric])
         return generated.means(self.each[metric]) if metric in self.each else super().replicates(metric, real, generated)
 
     def unbiased(self, metric: str, real: Draws, generated: Draws) -> float:
         if metric == "fid":
             return frechet_unbiased(self.real, self.generated, real, generated)
         return super().unbiased(metric, real, generated)
+
+    def _compared_by_kernel(self, metric: str) -> tuple[Features, Features]:
+        return self._whitened if metric == "whitened_kid" else (self.real, self.generated)
 
     @cached_property
     def _whitened(self) -> tuple[Features, Features]:
@@ -112,12 +114,12 @@ def real_distance(held_out: Features, generated: int, seed: int) -> float:
     return float(np.mean(distances)) * _at_counts(len(held_out), generated)
 
 
-def real_kernel_distance(held_out: Features, generated: int, seed: int) -> float:
+def real_kernel_distance(held_out: Features, generated: int, seed: int, kernel: Kernel = cubic) -> float:
     """How far the kernel distance of so many `generated` samples of a perfect generator would lie from 0, on either side.
 
     Of held-out features (N, D), N at least 4, as in `real_distance`; the root mean square of 16 splits.
     """
-    distances = [kernel_distance(one, other) for one, other in _halves(held_out, _KERNEL_SPLITS, seed)]
+    distances = [kernel_distance(one, other, kernel=kernel) for one, other in _halves(held_out, _KERNEL_SPLITS, seed)]
     return float(np.sqrt(np.mean(np.square(distances)))) * _at_counts(len(held_out), generated)
 
 

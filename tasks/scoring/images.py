@@ -31,11 +31,13 @@ from gan_core.metrics.bootstrap import Draws
 from gan_core.metrics.features import ClassifierExtractor, FeatureExtractor, RandomConvExtractor
 from gan_core.metrics.frechet import frechet_infinity
 from gan_core.metrics.inception import inception_score
+from gan_core.metrics.kernel import gaussian
 from gan_core.metrics.manifold import Membership, membership
 from gan_core.metrics.modes import modes_found, reverse_kl
 from gan_core.metrics.regression import RegressorExtractor
 from gan_core.metrics.stacked import mode_shares, unstacked
 from gan_core.metrics.whitening import Whitening
+from gan_core.params.common import is_pretrained
 from gan_core.randomness import mix
 from tasks.params import EvaluateParams
 from tasks.scoring.beside_features import labels_asked
@@ -55,12 +57,12 @@ _NUMBERS = 8  # numbers that it does
 class ImageEvidence(FeatureEvidence):
     """Features of generated and of held-out images, and with a classifier as extractor the classes it sees.
 
-    fid, kid, precision, recall, density, coverage; by random features whitened_kid; with a classifier also inception_score (by its
-    probabilities) and modes (number of classes that at least one generated image is classified as), and for a generator by label
-    label_accuracy; by a number label_error, the mean difference between the number asked for and the one that a regressor reads, as a share
-    of the range. For stacks of images, in place of inception_score, reverse_kl: how far the shares of the modes are from those in the
-    training data. Where it is asked for, fid_infinity, by which two generators are compared as by fid: neither then has the bias of few
-    samples.
+    fid, kid, precision, recall, density, coverage; by random features whitened_kid, by a pretrained network's rbf_kid; with a
+    classifier also inception_score (by its probabilities) and modes (number of classes that at least one generated image is classified
+    as), and for a generator by label label_accuracy; by a number label_error, the mean difference between the number asked for and the
+    one that a regressor reads, as a share of the range. For stacks of images, in place of inception_score, reverse_kl: how far the
+    shares of the modes are from those in the training data. Where it is asked for, fid_infinity, by which two generators are compared
+    as by fid: neither then has the bias of few samples.
     """
 
     def __init__(
@@ -75,11 +77,12 @@ class ImageEvidence(FeatureEvidence):
         clusters: NDArray[np.int64] | None = None,  # (M,) as `Evidence.clusters`
         label_errors: NDArray[np.float64] | None = None,  # (M,) how far the number that is read in each is from the one asked for
         whitening: Whitening | None = None,
+        published: bool = False,
     ) -> None:
         right = None if predicted is None or asked is None else predicted == asked
         each = {"label_accuracy": right, "label_error": label_errors}
         told = {name: column for name, column in each.items() if column is not None}
-        super().__init__(real, generated, told, clusters=clusters, whitening=whitening)
+        super().__init__(real, generated, told, clusters=clusters, whitening=whitening, published=published)
         self.predicted = predicted
         self.probabilities = probabilities
         self.mode_shares = mode_shares
@@ -159,7 +162,10 @@ class ImageScoring(Scoring):
             whitening = whitening_of(dataset, extractor, params.seed)
         measured = None if errors is None else np.concatenate(errors.measured)
         return ImageEvidence(
-            real, generated, predicted, asked, probabilities, shares, params.fid_infinity, label_errors=measured, whitening=whitening
+            *(real, generated, predicted, asked, probabilities, shares, params.fid_infinity),
+            label_errors=measured,
+            whitening=whitening,
+            published=is_pretrained(extractor.kind),
         )
 
     def real_against_real(self, dataset: Dataset, extractor: FeatureExtractor | None, params: EvaluateParams) -> dict[str, float]:
@@ -171,6 +177,8 @@ class ImageScoring(Scoring):
             scores = {"fid": rounded(real_distance(held_out, generated, params.seed))}
             if (whitening := whitening_of(dataset, extractor, params.seed)) is not None:
                 scores["whitened_kid"] = rounded(real_kernel_distance(whitening(held_out), generated, params.seed))
+            if is_pretrained(extractor.kind):
+                scores["rbf_kid"] = rounded(real_kernel_distance(held_out, generated, params.seed, gaussian))
             if isinstance(extractor, RegressorExtractor):
                 scores["label_error"] = rounded(real_label_error(dataset, extractor, counts.real, params.seed))
         return scores

@@ -26,6 +26,7 @@ from gan_core.metrics.frechet import FeatureStatistics, frechet_distance
 from gan_core.metrics.pairs import mean_absolute_errors, partners_found, psnrs, ssims
 from gan_core.metrics.segmentation import SegmentationExtractor
 from gan_core.metrics.whitening import Whitening
+from gan_core.params.common import is_pretrained
 from tasks.params import EvaluateParams
 from tasks.scoring.by_features import FeatureEvidence
 from tasks.scoring.copies import Copies, find_copies, most_compared, of_images, picture
@@ -44,11 +45,11 @@ Columns = Mapping[str, NDArray[np.float64]]
 class PairEvidence(FeatureEvidence):
     """Scores of each pair, and the features of generated and of real images; of the plain restoration too, where there is one.
 
-    fid, kid, l1, psnr, ssim; by random features whitened_kid; partner_recall: the share of generated images that lie nearest to their own
-    partner, which alone sees that one was made for another input; segmentation_ratio: the share of pixels whose label is found in generated
-    images, divided by that in real ones. Beside a plain restoration psnr_gain, its decibels above it, and fid_ratio, its distance divided
-    by that one's; where the input has a hole hole_psnr and hole_psnr_gain, the same inside the hole alone; of ends of clips last_ssim and
-    last_ssim_gain, of their last frames. Pairs are drawn as wholes.
+    fid, kid, l1, psnr, ssim; by random features whitened_kid, by a pretrained network's rbf_kid; partner_recall: the share of generated
+    images that lie nearest to their own partner, which alone sees that one was made for another input; segmentation_ratio: the share of
+    pixels whose label is found in generated images, divided by that in real ones. Beside a plain restoration psnr_gain, its decibels
+    above it, and fid_ratio, its distance divided by that one's; where the input has a hole hole_psnr and hole_psnr_gain, the same
+    inside the hole alone; of ends of clips last_ssim and last_ssim_gain, of their last frames. Pairs are drawn as wholes.
     """
 
     def __init__(
@@ -59,13 +60,14 @@ class PairEvidence(FeatureEvidence):
         plain: NDArray[np.float32] | None = None,  # (N, D)
         plain_columns: Columns | None = None,
         whitening: Whitening | None = None,
+        published: bool = False,
     ) -> None:
         self.columns = columns
         self.plain = plain
         self.plain_columns = plain_columns or {}
         gains = {f"{key}_gain": columns[key] - self.plain_columns[key] for key in _GAINS if key in self.plain_columns}
         each = {key: columns[key] for key in _EACH if key in columns} | {"partner_recall": partners_found(real, generated)}
-        super().__init__(real, generated, each | gains, paired=True, whitening=whitening)
+        super().__init__(real, generated, each | gains, paired=True, whitening=whitening, published=published)
 
     @property
     def measured(self) -> list[str]:
@@ -140,6 +142,7 @@ class PairScoring(ImageScoring):
             np.concatenate(features["plain"]) if features["plain"] else None,
             {key: np.concatenate(parts) for key, parts in plain_columns.items()},
             whitening,
+            is_pretrained(extractor.kind),
         )
 
     def plain(self, dataset: Dataset, inputs: NDArray[np.uint8]) -> NDArray[np.uint8] | None:

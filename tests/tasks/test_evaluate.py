@@ -461,9 +461,10 @@ class TestStage:
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
         extractor = InceptionExtractor(ExtractorConfig("inception", (1, 8, 8), None, 0, digits.spec.digest), network)
         scores = score(replaying(digits), digits, extractor, params)
-        assert scores.keys() == {"fid", "kid", "precision", "recall", "density", "coverage"}
+        assert scores.keys() == {"fid", "kid", "rbf_kid", "precision", "recall", "density", "coverage"}
         noisy = score(replaying(digits, noise=0.5), digits, extractor, params)
         assert noisy["fid"] > scores["fid"]
+        assert noisy["rbf_kid"] > kinds.of("images").scoring.real_against_real(digits, extractor, params)["rbf_kid"]
 
     @pytest.mark.parametrize("kind", ["captions", "stacked"])
     def test_inception_is_refused_where_something_else_has_to_judge(self, digits: Dataset, kind: str) -> None:

@@ -16,7 +16,7 @@ from gan_core.metrics.frechet import (
     frechet_replicates,
     frechet_unbiased,
 )
-from gan_core.metrics.kernel import kernel_distance, kernel_replicates
+from gan_core.metrics.kernel import cubic, gaussian, kernel_distance, kernel_replicates
 from gan_core.metrics.manifold import membership
 
 
@@ -130,7 +130,9 @@ def test_a_draw_of_each_sample_once_is_the_whole_set() -> None:
     draws, others = Draws(60, 1, 0), Draws(80, 1, 0)
     draws.counts[:] = others.counts[:] = 1
     assert frechet_replicates(first, second, draws, others)[0] == pytest.approx(distance(first, second), rel=1e-9)
-    assert kernel_replicates(first, second, draws, others)[0] == pytest.approx(kernel_distance(first, second), rel=1e-9)
+    for kernel in (cubic, gaussian):
+        replicates = kernel_replicates(first, second, draws, others, kernel=kernel)
+        assert replicates[0] == pytest.approx(kernel_distance(first, second, kernel=kernel), rel=1e-9)
 
 
 def test_equal_generators_come_out_equal_in_every_replicate() -> None:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from gan_core.errors import DataError
 from gan_core.metrics import kernel
-from gan_core.metrics.kernel import kernel_distance, kernel_distance_over_subsets
+from gan_core.metrics.kernel import gaussian, kernel_distance, kernel_distance_over_subsets
 
 
 def two_sets(n: int = 120, m: int = 120, width: int = 16) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -37,6 +37,16 @@ def test_agrees_with_torch_fidelity_over_subsets() -> None:
     mean, deviation = kernel_distance_over_subsets(first, second, subsets=6, size=50, seed=7)
     assert (mean, deviation) == pytest.approx(torch_fidelity_distance(first, second, subsets=6, size=50), rel=1e-9)
     assert deviation > 0
+
+
+def test_under_the_gaussian_kernel_agrees_with_torch_fidelity() -> None:
+    from torch_fidelity.metric_kid import kid_features_to_metric
+
+    first, second = (3 * features for features in two_sets())
+    given = {"kid_subsets": 1, "kid_subset_size": 120, "kid_kernel": "rbf", "kid_kernel_rbf_sigma": 10.0, "verbose": False}
+    expected = kid_features_to_metric(torch.from_numpy(first), torch.from_numpy(second), **given)["kernel_inception_distance_mean"]
+    assert kernel_distance(first, second, kernel=gaussian) == pytest.approx(expected, rel=1e-9)
+    assert kernel_distance(first, second, kernel=gaussian) > 0.001
 
 
 def test_agrees_with_torchmetrics() -> None:

@@ -170,6 +170,10 @@ def by_class(seed: int) -> ImageEvidence:
     return ImageEvidence(features(200, 0), features(300, seed), drawn, random.integers(0, 4, 300), probabilities, np.full(4, 0.25), True)
 
 
+def by_published_features(seed: int) -> ImageEvidence:
+    return ImageEvidence(3 * features(200, 0), 3 * features(300, seed), None, None, published=True)
+
+
 def by_number(seed: int) -> ImageEvidence:
     errors = np.random.default_rng(seed).random(300)
     return ImageEvidence(features(200, 0), features(300, seed), None, None, label_errors=errors)
@@ -239,6 +243,7 @@ COUNTS = ("modes", "bins_filled")
 EVIDENCE: list[tuple[Evidence, Evidence]] = [
     (by_class(1), by_class(2)),
     (by_number(1), by_number(2)),
+    (by_published_features(1), by_published_features(2)),
     (of_captions(1), of_captions(2)),
     (of_pairs(1), of_pairs(2)),
     (of_two_kinds(1), of_two_kinds(2)),
