@@ -9,6 +9,9 @@ known, a generator learns by the likelihood of real rows, without a game. Where 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -17,6 +20,7 @@ from gan_core.data.dataset import DatasetSpec
 from gan_core.kinds.schema import MODE_WIDTH
 from gan_core.kinds.table import Table
 from gan_core.networks.common import Dropout, embedding_of
+from gan_core.networks.likelihood import cross_entropy, inputs_of, learns_at_once
 from gan_core.networks.linear import Linear
 from gan_core.networks.tabular import TEMPERATURE, RowGenerator, gumbel
 from gan_core.params.networks import AutoregressiveGeneratorParams
@@ -67,28 +71,34 @@ class AutoregressiveGenerator(RowGenerator):
 
     def cross_entropy(self, rows: Tensor, labels: Tensor | None = None) -> Tensor:
         """The mean of `cross_entropies`, a scalar."""
-        return self.cross_entropies(rows, labels).mean()
+        begun = self._begin(rows, labels)
+        if not learns_at_once(begun):
+            return self.cross_entropies(rows, labels).mean()
+        later, targets, lowered = self._taught(rows)
+        return cross_entropy(self._dense(), begun, later, targets, lowered)
 
     def cross_entropies(self, rows: Tensor, labels: Tensor | None = None) -> Tensor:
         """Of encoded rows (N, width), choices one-hot, in nats, a scalar known by the part that it lies in: (N,)."""
+        later, targets, lowered = self._taught(rows)
+        all_seen = torch.cat([self._begin(rows, labels), later], dim=1)
+        total = rows.new_zeros(len(rows))
+        for place, (network, target) in enumerate(zip(self._dense(), targets, strict=True)):
+            logits = network(all_seen[:, : inputs_of(network)]).float()
+            logits = logits if lowered is None or place >= len(lowered) else logits + lowered[place]
+            total = total - (logits.log_softmax(dim=1) * target).sum(dim=1)
+        return total
+
+    def _dense(self) -> list[nn.Sequential]:
+        return cast(list[nn.Sequential], list(self.networks))
+
+    def _taught(self, rows: Tensor) -> tuple[Tensor, Sequence[Tensor], Sequence[Tensor] | None]:
+        """Of encoded rows (N, width) what is seen of them, (N, width), what each network is to give, (N, K), and `_lowered`."""
         scalars, chosen = rows[:, : self.scalars], rows[:, self.scalars :]
-        all_seen = torch.cat([self._begin(rows, labels), chosen, MODE_WIDTH * scalars], dim=1)
         parts = ((scalars + 1) / 2 * self.bins).long().clamp(0, self.bins - 1)
-        open_gates = self.open_gates(chosen)
         options = torch.split(chosen, list(self.choices.sizes), dim=1)
         lowered = self._lowered(options[0]) if options else None
-        total, seen = rows.new_zeros(len(rows)), self.first
-        for place, network in enumerate(self.networks):
-            logits = network(all_seen[:, :seen]).float()
-            if place < len(options):
-                logits = logits if lowered is None else logits + lowered[place]
-                total = total - (logits.log_softmax(dim=1) * options[place]).sum(dim=1)
-                seen += logits.shape[1]
-            else:
-                scalar = place - len(options)
-                total = total + F.cross_entropy(logits, parts[:, scalar], reduction="none") * open_gates[:, scalar]
-                seen += 1
-        return total
+        of_scalars = F.one_hot(parts, self.bins) * self.open_gates(chosen)[..., None]
+        return torch.cat([chosen, MODE_WIDTH * scalars], dim=1), [*options, *of_scalars.unbind(dim=1)], lowered
 
     def _lowered(self, first: Tensor) -> tuple[Tensor, ...] | None:
         """What each choice's logits are lowered by after the first one (N, K), one-hot; None where nothing is."""

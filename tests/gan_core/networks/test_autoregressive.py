@@ -32,14 +32,14 @@ def params(**changes: Any) -> TabularParams:
     return TabularParams.model_validate({"images": 200, "batch": 20, "generator": network, "discriminator": small, **changes})
 
 
-def zero_inflated() -> AutoregressiveGenerator:
+def zero_inflated(classes: tuple[str, ...] | None = None) -> AutoregressiveGenerator:
     """A table whose number is 0 in half of its rows, and a category beside it; its generator, of random weights."""
     random = np.random.default_rng(0)
     number = np.where(np.arange(200) % 2, 0.0, random.normal(5, 1, 200))
     columns = (Column("x", "number", "float64"), Column("c", "category", "string", ("a", "b", "c")))
     schema = Schema(columns).fitted(np.stack([number, random.integers(0, 3, 200)], axis=1), None, 0, modes=1)
     torch.manual_seed(0)
-    spec = Table((2,), {"train": 200, "holdout": 5}, schema=schema)
+    spec = Table((2,), {"train": 200, "holdout": 5}, classes, schema=schema)
     network = build_generator(
         AutoregressiveGeneratorParams(widths=(8,), bins=BINS), spec, spec.encoding.scalars + spec.encoding.choices.width
     )
@@ -67,6 +67,24 @@ def test_rows_are_drawn_with_the_probability_that_their_likelihood_says() -> Non
     shares = torch.stack([(alike - row).abs().sum(dim=1).lt(1e-6).float().mean() for row in rows])
     assert shares.sum().item() == pytest.approx(1)  # choices are one-hot, and at the spike the scalar is 0
     torch.testing.assert_close(shares, told, atol=0.01, rtol=0)
+
+
+@pytest.mark.parametrize("has_labels", [False, True])
+def test_the_gradient_that_comes_with_the_likelihood_is_that_of_a_backward_pass(has_labels: bool) -> None:
+    """With the same random numbers for dropout, and whatever the likelihood is multiplied by."""
+    network = zero_inflated(classes=("no", "yes") if has_labels else None).train()
+    options = torch.nn.functional.one_hot(torch.randint(2, (50,)), 2), torch.nn.functional.one_hot(torch.randint(3, (50,)), 3)
+    rows = torch.cat([(torch.rand(50, 1) * 2 - 1) * options[0][:, :1], *options], dim=1)
+    labels = torch.randint(2, (50,)) if has_labels else None
+    found = []
+    for learn in (lambda: network.cross_entropy(rows, labels), lambda: network.cross_entropies(rows, labels).mean()):
+        torch.manual_seed(1)
+        loss = learn()
+        found.append((loss, *torch.autograd.grad(3 * loss, list(network.parameters()))))
+    assert all(gradient.any() for gradient in found[0])
+    torch.testing.assert_close(found[0], found[1])
+    network.eval()
+    assert not torch.equal(network.cross_entropy(rows, labels), found[0][0])  # dropout is of training
 
 
 def test_a_row_is_a_function_of_its_latent_and_a_game_reaches_every_weight() -> None:
