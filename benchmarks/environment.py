@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import platform
 import shutil
 import subprocess
 import sys
+import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -30,6 +32,8 @@ PEERS = ROOT / ".gantry" / "peers"
 _REQUIREMENTS = Path(__file__).parent / "peers" / "requirements.txt"
 _WITHOUT_DEPENDENCIES = "torch-mimicry==0.1.16"
 """It asks for the whole of tensorflow and for test tools; what it imports stands in requirements.txt."""
+FORMER = "9f4a1bb"
+"""The commit that today's code is held against."""
 _VERSIONS = ("torch", "numpy", "pillow")
 
 
@@ -104,6 +108,21 @@ class Context:
         """The peers' Python, as `peers_python`."""
         self.say("  the peers' environment")
         return peers_python()
+
+    @cached_property
+    def former(self) -> Path:
+        """The code of `FORMER`.
+
+        Raises:
+            MissingError: this is no clone, or one without that commit.
+        """
+        done = subprocess.run(["git", "archive", FORMER], cwd=ROOT, capture_output=True, check=False)
+        if done.returncode:
+            raise MissingError(f"no commit {FORMER} here: {(done.stderr.decode().strip() or '?').splitlines()[-1][:200]}")
+        folder = self.folder / FORMER
+        with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
+            archive.extractall(folder, filter="data")
+        return folder
 
     @cached_property
     def digits(self) -> Path:

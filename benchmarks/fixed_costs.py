@@ -17,6 +17,7 @@ import time
 from collections import defaultdict
 from pathlib import Path
 
+ROOT = Path(__file__).resolve().parent.parent
 ENTRY = """
 generators:
   digits:
@@ -32,6 +33,7 @@ COLD, COLD_WITHOUT_LEARNING, UNCHANGED = (
     "— without the training and the classifier's",
     "`gantry run`, nothing changed",
 )
+LIST, SAMPLE = "`gantry list`", "`gantry sample`, 64 digits"
 STAGE = re.compile(r"^(fetch|validate|train|evaluate|register)\s+ran \((?:(\d+) min )?([\d.]+) s\)", re.MULTILINE)
 
 
@@ -40,13 +42,14 @@ def gantry(*words: str) -> list[str]:
     return [str(Path(sys.executable).with_name("gantry")), *words]
 
 
-def timed(command: list[str], folder: Path) -> tuple[float, str]:
-    """Wall-clock seconds of a command in `folder`, and what it printed.
+def timed(command: list[str], folder: Path, root: Path = ROOT) -> tuple[float, str]:
+    """Wall-clock seconds of a command in `folder` by the code of a checkout, and what it printed.
 
     Raises:
         RuntimeError: it failed.
     """
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(root)}
     start = time.perf_counter()
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     seconds = time.perf_counter() - start
@@ -55,30 +58,40 @@ def timed(command: list[str], folder: Path) -> tuple[float, str]:
     return seconds, done.stdout
 
 
-def workspace(folder: Path) -> Path:
+def workspace(folder: Path, root: Path = ROOT) -> Path:
     """A new workspace with the small entry."""
-    timed(gantry("init", str(folder)), folder.parent)
+    timed(gantry("init", str(folder)), folder.parent, root)
     (folder / "params.yaml").write_text(ENTRY)
     return folder
 
 
-def measure(rounds: int) -> dict[str, list[float]]:
-    """Seconds of each command and stage, a value a round."""
+def measure(rounds: int, root: Path = ROOT, both: bool = True) -> dict[str, list[float]]:
+    """Seconds of each command and stage, a value a round.
+
+    Args:
+        rounds: new workspaces.
+        root: the checkout whose code does it.
+        both: also by DVC's own door.
+    """
     seconds: dict[str, list[float]] = defaultdict(list)
     repro = [str(Path(sys.executable).with_name("dvc")), "repro", "register@digits"]
     for _ in range(rounds):
         with tempfile.TemporaryDirectory() as parent:
-            flow, bare = workspace(Path(parent) / "flow"), workspace(Path(parent) / "bare")
-            cold, said = timed(gantry("run", "digits"), flow)
+            flow = workspace(Path(parent) / "flow", root)
+            cold, said = timed(gantry("run", "digits"), flow, root)
             seconds[COLD].append(cold)
             seconds[COLD_WITHOUT_LEARNING].append(cold - sum(map(float, LEARNING.findall(said))))
             for stage, minutes, rest in STAGE.findall(said):
                 seconds[f"— of it {stage}"].append(60 * int(minutes or 0) + float(rest))
-            seconds[UNCHANGED].append(timed(gantry("run", "digits"), flow)[0])
-            seconds["`dvc repro`, cold"].append(timed(repro, bare)[0])
-            seconds["`dvc repro`, nothing changed"].append(timed(repro, bare)[0])
-            seconds["`gantry list`"].append(timed(gantry("list"), flow)[0])
-            seconds["`gantry --help`"].append(timed(gantry("--help"), flow)[0])
+            seconds[UNCHANGED].append(timed(gantry("run", "digits"), flow, root)[0])
+            if both:
+                bare = workspace(Path(parent) / "bare", root)
+                seconds["`dvc repro`, cold"].append(timed(repro, bare, root)[0])
+                seconds["`dvc repro`, nothing changed"].append(timed(repro, bare, root)[0])
+            seconds[LIST].append(timed(gantry("list"), flow, root)[0])
+            # A version and not the champion: so little trained, a generator may be none.
+            seconds[SAMPLE].append(timed(gantry("sample", "digits/1", "--count", "64"), flow, root)[0])
+            seconds["`gantry --help`"].append(timed(gantry("--help"), flow, root)[0])
     return seconds
 
 

@@ -11,6 +11,9 @@ import json
 import tempfile
 from pathlib import Path
 
+import tasks  # noqa: F401  # it says how OpenMP's threads wait, which is read when torch is loaded
+
+# isort: split
 import torch
 
 from benchmarks.endless import endless, operations
@@ -19,6 +22,7 @@ from gan_core.data.dataset import Dataset
 from gan_core.device import choose_device
 from gan_core.training import Progress, train
 from tasks.params import parse
+from tasks.system.imports import all_imported
 from tasks.system.memory import keep_what_is_freed
 
 
@@ -35,6 +39,7 @@ def main() -> None:
     params = endless(entry.train.model_copy(update={"device": given.device}))
     dataset = Dataset.open(given.ready)
     keep_what_is_freed()  # as a stage does
+    all_imported()
     torch.set_num_threads(given.threads or torch.get_num_threads())
     facts = {} if given.uncounted else {"operations": operations(params, dataset)}
     cuda = choose_device(given.device).type == "cuda"

@@ -10,6 +10,7 @@ import os
 import select
 import statistics
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,6 +31,10 @@ class Side:
     name: str
     command: Sequence[str]
     """Its Python, a module of this package, and arguments."""
+    root: Path = ROOT
+    """The checkout whose code it runs."""
+    copies: int = 1
+    """Processes that do it at the same time; what they get done is added up."""
 
 
 @dataclass
@@ -61,8 +66,8 @@ class _Runner:
         read, write = os.pipe()
         with log.open("w") as output:
             self.process = subprocess.Popen(
-                list(side.command), cwd=log.parent, env=environment({REPLIES: str(write)}), stdin=subprocess.PIPE, stdout=output,
-                stderr=subprocess.STDOUT, pass_fds=(write,), text=True,
+                list(side.command), cwd=log.parent, env=environment({REPLIES: str(write)}, side.root), stdin=subprocess.PIPE,
+                stdout=output, stderr=subprocess.STDOUT, pass_fds=(write,), text=True,
             )  # fmt: skip
         os.close(write)
         self.replies = os.fdopen(read)
@@ -78,11 +83,10 @@ class _Runner:
         found: dict[str, Any] = json.loads(line)
         return found
 
-    def window(self, seconds: float) -> dict[str, float]:
+    def open(self, seconds: float) -> None:
         assert self.process.stdin is not None
         self.process.stdin.write(f"{seconds}\n")
         self.process.stdin.flush()
-        return self.reply(seconds + _GRACE_SECONDS)
 
     def end(self) -> None:
         self.process.kill()
@@ -90,7 +94,31 @@ class _Runner:
         self.replies.close()
 
 
-def race(sides: Sequence[Side], rounds: int, seconds: float, say: Callable[[str], None] = lambda line: None) -> list[Laps]:
+class _Team:
+    """The processes of a side."""
+
+    def __init__(self, side: Side, folder: Path) -> None:
+        self.runners = [_Runner(side, folder / f"log-{number}.txt") for number in range(side.copies)]
+
+    def facts(self) -> dict[str, Any]:
+        first, *_ = [runner.reply(_START_SECONDS) for runner in self.runners]
+        return first
+
+    def window(self, seconds: float) -> dict[str, float]:
+        for runner in self.runners:
+            runner.open(seconds)
+        first, *others = (runner.reply(seconds + _GRACE_SECONDS) for runner in self.runners)
+        for other in others:  # each at its own rate: one that is in a long step ends later
+            for unit in ("steps", "images"):
+                first[unit] += other[unit] * first["seconds"] / other["seconds"]
+        return first
+
+    def end(self) -> None:
+        for runner in self.runners:
+            runner.end()
+
+
+def race(sides: Sequence[Side], rounds: int, seconds: float, say: Callable[[str], None] = lambda line: None, busy: int = 0) -> list[Laps]:
     """The windows of each side, in the order of `sides`; a side that fails says so and has none from then on.
 
     Args:
@@ -98,32 +126,37 @@ def race(sides: Sequence[Side], rounds: int, seconds: float, say: Callable[[str]
         rounds: windows a side.
         seconds: of each window.
         say: told of each side that is ready or has failed.
+        busy: programs beside all windows that keep a core at work each.
     """
     laps = {side.name: Laps(side.name) for side in sides}
     with tempfile.TemporaryDirectory() as folder:
-        runners: dict[str, _Runner] = {}
+        teams: dict[str, _Team] = {}
+        loops: list[subprocess.Popen[bytes]] = []
         try:
             for number, side in enumerate(sides):
-                runner = _Runner(side, _folder(Path(folder) / str(number)) / "log.txt")
-                runners[side.name] = runner
-                _asked(laps[side.name], runners, lambda runner=runner: runner.reply(_START_SECONDS), laps[side.name].facts.update)
+                team = teams[side.name] = _Team(side, _folder(Path(folder) / str(number)))
+                _asked(laps[side.name], teams, team.facts, laps[side.name].facts.update)
                 say(f"  {side.name}: {laps[side.name].failure or 'ready'}")
+            loops += [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(busy)]
             for _ in range(rounds):
-                for name, runner in list(runners.items()):
-                    _asked(laps[name], runners, lambda runner=runner: runner.window(seconds), laps[name].windows.append)
+                for name, team in list(teams.items()):
+                    _asked(laps[name], teams, lambda team=team: team.window(seconds), laps[name].windows.append)
         finally:
-            for runner in runners.values():
-                runner.end()
+            for loop in loops:
+                loop.kill()
+                loop.wait()
+            for team in teams.values():
+                team.end()
     return [laps[side.name] for side in sides]
 
 
-def _asked(laps: Laps, runners: dict[str, _Runner], ask: Callable[[], dict[str, Any]], keep: Callable[[dict[str, Any]], None]) -> None:
+def _asked(laps: Laps, teams: dict[str, _Team], ask: Callable[[], dict[str, Any]], keep: Callable[[dict[str, Any]], None]) -> None:
     """Keep the answer, or the reason why there is none, and then no longer ask."""
     try:
         keep(ask())
     except (SideError, OSError, ValueError) as error:
         laps.failure = str(error)
-        runners.pop(laps.name).end()
+        teams.pop(laps.name).end()
 
 
 def ratios(one: Laps, other: Laps, unit: str = "images") -> list[float]:
@@ -131,10 +164,10 @@ def ratios(one: Laps, other: Laps, unit: str = "images") -> list[float]:
     return [mine / theirs for mine, theirs in zip(one.rates(unit), other.rates(unit), strict=False)]
 
 
-def environment(more: Mapping[str, str]) -> dict[str, str]:
-    """What children see: this checkout, both cores, no chatter."""
+def environment(more: Mapping[str, str], root: Path = ROOT) -> dict[str, str]:
+    """What children see: a checkout, both cores, no chatter."""
     kept = {key: value for key, value in os.environ.items() if key not in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
-    return {**kept, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONUNBUFFERED": "1", **more}
+    return {**kept, "PYTHONPATH": str(root), "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONUNBUFFERED": "1", **more}
 
 
 def _folder(path: Path) -> Path:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import race as race_module
 from benchmarks import results
 from benchmarks.race import Side, race, ratios
 
@@ -16,6 +17,17 @@ from benchmarks.pace import Pace
 pace = Pace(parameters=7)
 print("whatever a library prints")
 while pace.step(10):
+    time.sleep(0.01)
+"""
+_SIGNS = """
+import os
+import sys
+import time
+from benchmarks.pace import Pace
+with open(sys.argv[1], "a") as file:
+    file.write(f"{os.getpid()}\\n")
+pace = Pace()
+while pace.step(os.getpid()):
     time.sleep(0.01)
 """
 _FALLS = """
@@ -48,6 +60,24 @@ def test_a_side_that_fails_says_why_and_the_others_go_on() -> None:
     assert "nothing_of_that_name" in absent.failure
     assert ratios(steady, absent) == []
     assert ratios(steady, steady) == [1, 1, 1]
+
+
+def test_copies_of_a_side_are_added_up_and_a_side_runs_the_code_of_its_own_checkout(tmp_path: Path) -> None:
+    former_code = tmp_path / "benchmarks"
+    former_code.mkdir()
+    (former_code / "__init__.py").write_text("")
+    (former_code / "pace.py").write_text(
+        (race_module.ROOT / "benchmarks" / "pace.py").read_text().replace("self._steps += 1", "self._steps += 1000")
+    )
+    pids = tmp_path / "pids"
+    sides = [Side("twice", [sys.executable, "-c", _SIGNS, str(pids)], copies=2), Side("former", [sys.executable, "-c", _STEADY], tmp_path)]
+    twice, former = race(sides, rounds=2, seconds=0.2, busy=1)
+    assert (twice.failure, former.failure) == (None, None)
+    one, other = sorted(map(int, pids.read_text().split()))
+    for window in twice.windows:
+        assert one < window["images"] / window["steps"] < other
+    for window in former.windows:
+        assert window["steps"] == 100 * window["images"]
 
 
 def test_results_survive_the_file_and_replace_only_what_stands_between_the_marks(tmp_path: Path) -> None:
