@@ -139,7 +139,7 @@ def _of_table(workspace: Workspace, path: Path, name: str, labels: Sequence[str]
         name,
         [*_about_rows(data, labels, table, good), *_columns_of(columns), *_rules_of(table.suggested)],
         [*_of_rows(good, columns), *_balance(rows)],
-        [*said, *_held(table.suggested), *_set_apart(rows)],
+        [*said, *_held(table.suggested), *_set_apart(rows), *_too_few(good, "rows")],
         _offered(columns),
     )
 
@@ -188,7 +188,14 @@ def _of_two_tables(workspace: Workspace, paths: tuple[Path, Path], name: str | N
         name or _name_of(path),
         lines,
         [*_by_value(good), *_balance(rows)],
-        [*said, *table.read_as(path.name), *second.read_as(below.name), *_held(rules), *_set_apart([*rows, *families.orphans.values()])],
+        [
+            *said,
+            *table.read_as(path.name),
+            *second.read_as(below.name),
+            *_held(rules),
+            *_set_apart([*rows, *families.orphans.values()]),
+            *_too_few(good, "rows"),
+        ],
         _offered(columns),
     )
 
@@ -208,11 +215,11 @@ def _address(workspace: Workspace, path: Path) -> str:
 
 
 def _cells_of(workspace: Workspace, path: Path) -> Cells:
-    from tasks.validation.table_files import read_table
+    from tasks.sources.tables import read_rows
 
     (file,) = open_source(workspace, DataParams(source=_address(workspace, path))).look()
     with file.open() as opened:
-        return read_table(opened.read(), path.name)
+        return read_rows(opened.read(), path.name)
 
 
 def _learned(found: Sequence[FoundColumn]) -> list[FoundColumn]:
@@ -309,7 +316,8 @@ def _of_text(workspace: Workspace, path: Path, name: str, labels: Sequence[str])
     if faults := [one.reason for one in read.texts if one.reason is not None]:
         said.append(f"{len(faults):,} of {len(read.texts):,} sentences go to quarantine, the first: {faults[0]}")
     counted = f"{len(good):,} sentences"
-    return _drafted(f"{safe_path(path.name)}: {counted}.", name, lines, _train_of("coco-captions"), [*said, counted])
+    said += [counted, *_too_few(len(good), "sentences")]
+    return _drafted(f"{safe_path(path.name)}: {counted}.", name, lines, _train_of("coco-captions"), said)
 
 
 def _of_words(texts: Sequence[str]) -> list[str]:

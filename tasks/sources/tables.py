@@ -21,7 +21,7 @@ from tasks.sources.content import what_came
 from tasks.sources.raw import Kind, RawReader, safe_path
 from tasks.sources.remote import LocalCopy
 from tasks.sources.source import SourceFile, expand_path, made, open_file, state_of
-from tasks.validation.table_files import read_table
+from tasks.validation.table_files import Cells, read_table
 from tasks.workspace import Workspace
 
 _SIGNATURES: Mapping[str, tuple[bytes, ...]] = {
@@ -157,9 +157,7 @@ def _rows_of(data: bytes, where: str, before: RawReader | None, source: str) -> 
     """
     if came := what_came(data, right=_SIGNATURES.get(table_suffix(where) or "", ())):
         raise DataError(f"{where}: is {came}, not a table; correct data.source, or try again when the server is well")
-    cells = read_table(data, where)
-    if not cells.rows:
-        raise DataError(f"{where}: has no rows below its first line, which names {_named(cells.names)}")
+    cells = read_rows(data, where)
     if before is not None and before.kind == "table" and before.about.source == source:
         last = _columns_of(before)
         if last and not last & {*cells.names}:
@@ -168,6 +166,22 @@ def _rows_of(data: bytes, where: str, before: RawReader | None, source: str) -> 
                 f"if it is meant to replace that, remove {before.folder} and fetch again"
             )
     return len(cells.rows)
+
+
+def read_rows(data: bytes, where: str) -> Cells:
+    """A table's cells, of one row or more.
+
+    Args:
+        data: its bytes.
+        where: what messages call it; ends as its name does.
+
+    Raises:
+        DataError: it is no table, or has no rows.
+    """
+    cells = read_table(data, where)
+    if not cells.rows:
+        raise DataError(f"{where}: has no rows below its first line, which names {_named(cells.names)}")
+    return cells
 
 
 def _columns_of(raw: RawReader) -> set[str]:

@@ -548,5 +548,11 @@ def test_what_is_not_there_and_what_is_too_little_is_said(place: Workspace, tmp_
     (tmp_path / "photos").mkdir()
     for number in range(3):
         Image.new("RGB", (8, 8), (number, 0, 0)).save(tmp_path / "photos" / f"{number}.png")
-    said = draft(place, tmp_path / "photos").said
-    assert "3 pictures are too few: validate refuses fewer than 100 (validate.min_samples), and hundreds make a generator" in said
+    (tmp_path / "rows.csv").write_text("width,height\n" + "".join(f"{row},{row * row % 7}\n" for row in range(40)))
+    (tmp_path / "notes.txt").write_text("a red bus goes by\nthe dog sleeps\n")
+    for name, counted in (("photos", "3 pictures"), ("rows.csv", "40 rows"), ("notes.txt", "2 sentences")):
+        said = draft(place, tmp_path / name).said
+        assert f"{counted} are too few: validate refuses fewer than 100 (validate.min_samples), and hundreds make a generator" in said
+    (tmp_path / "rows.csv").write_text("width,height\n")
+    with pytest.raises(DataError, match=r"rows\.csv: has no rows below its first line, which names width, height"):
+        draft(place, tmp_path / "rows.csv")
