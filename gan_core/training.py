@@ -270,7 +270,8 @@ def fitting(params: TrainParams, dataset: Dataset, start: checkpoint.Checkpoint)
         ConfigError: the parameters do not fit the data or this machine, or the start fits nothing.
     """
     recipe = build_recipe(params, dataset.spec, torch.device("cpu"))
-    return _takeover(_fillable(recipe, Average(recipe.players[recipe.shipped], 0)), start, recipe, params)
+    mine = _fillable(recipe, Average(recipe.players[recipe.shipped], 0))
+    return _takeover(mine, start, _offered(start, recipe, params), recipe, params)
 
 
 def averaged(params: TrainParams, dataset: Dataset, folder: Path) -> Generator:
@@ -401,8 +402,10 @@ def _begins_well(start: checkpoint.Checkpoint, params: TrainParams) -> bool:
     return params.shrink is None or (params.take == "all" and _is_reversed(start, params))
 
 
-def _takeover(mine: Mapping[str, Tensor], start: checkpoint.Checkpoint, recipe: Recipe[Any], params: TrainParams) -> Takeover:
-    """What fits of a start, whose facts may name its classes and words: those of a checkpoint alone do not.
+def _takeover(
+    mine: Mapping[str, Tensor], start: checkpoint.Checkpoint, offered: Mapping[str, Tensor], recipe: Recipe[Any], params: TrainParams
+) -> Takeover:
+    """What fits of the tensors that a start offers; its facts may name its classes and words, those of a checkpoint alone do not.
 
     Raises:
         ConfigError: nothing does, or not what is to stay as it is there.
@@ -412,7 +415,6 @@ def _takeover(mine: Mapping[str, Tensor], start: checkpoint.Checkpoint, recipe: 
     for fact, here, kind in (("classes", recipe.data.classes, LabelEmbedding), ("words", recipe.data.row_words, WordEmbedding)):
         if here is not None and (there := start.facts.get(fact)) is not None:
             named |= {f"{place}/{name}": (here, there) for place, network in networks.items() for name in rows_of(network, kind)}
-    offered = _offered(start, recipe, params)
     found = take_over(mine, offered, named, recipe.side_by_side() if _is_reversed(start, params) else {})
     left = {name: "left there" for name in found.new if name in start.tensors and name not in offered}
     found = replace(found, new={**found.new, **left}, shrink=params.shrink)
@@ -454,7 +456,8 @@ def _begin_from(
         ConfigError: as `_takeover`.
     """
     mine = _fillable(recipe, average)
-    found, offered = _takeover(mine, start, recipe, params), _offered(start, recipe, params)
+    offered = _offered(start, recipe, params)
+    found = _takeover(mine, start, offered, recipe, params)
     by_name = _weights_by_name(recipe)
     with torch.no_grad():
         for name, tensor in found.tensors.items():  # a state dict shares its memory with the network

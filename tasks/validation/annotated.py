@@ -58,7 +58,7 @@ def by_labels(raw: RawReader, data: DataParams) -> Annotated:
         return by_label_file(raw, data.annotations, data)
     if data.labels == "names":
         assert data.label_pattern is not None  # noqa: S101
-        return _with_pattern(Annotated(raw.members, {member.path: member.path for member in raw.members}), data.label_pattern)
+        return _with_pattern(Annotated(raw.members, {member.path: member.path for member in raw.members}), data.label_pattern, "name")
     return by_folder(raw, data.folders_are_classes)
 
 
@@ -78,14 +78,15 @@ def by_label_file(raw: RawReader, path: str, data: DataParams) -> Annotated:
     told, about = _by_file(raw, path, "label", partial(read_labels, column=data.label_key))
     several = {path: f"has {len(labels)} labels: {', '.join(labels)}" for path, labels in told.items() if len(labels) > 1}
     about = replace(about, labels={path: labels[0] for path, labels in told.items()}, reasons={**about.reasons, **several})
-    return about if data.label_pattern is None else _with_pattern(about, data.label_pattern, f"label of {safe_path(path)}")
+    return about if data.label_pattern is None else _with_pattern(about, data.label_pattern, "label", f" of {safe_path(path)}")
 
 
-def _with_pattern(about: Annotated, pattern: str, where: str = "name") -> Annotated:
+def _with_pattern(about: Annotated, pattern: str, what: str, of: str = "") -> Annotated:
     """The same with what a regular expression finds in each label in its place; images in whose label it is not found are left out.
 
     Args:
-        where: it is looked for, in words.
+        what: the labels are, in a word.
+        of: which file they are, in words behind that.
 
     Raises:
         DataError: it is found in none.
@@ -95,11 +96,11 @@ def _with_pattern(about: Annotated, pattern: str, where: str = "name") -> Annota
     beside = [path for path in about.labels if path not in labels]
     if not labels:
         shown = f", such as {about.labels[beside[0]]!r}" if beside else ""
-        raise DataError(f"data.label_pattern: {pattern!r} is found in no {where}{shown}; change it or leave it out")
+        raise DataError(f"data.label_pattern: {pattern!r} is found in no {what}{of}{shown}; change it or leave it out")
     if not beside:
         return replace(about, labels=labels)
     left_out = {*beside}
-    such_as = f"in whose {where.split()[0]} data.label_pattern is not found, such as {about.labels[beside[0]]!r}"
+    such_as = f"in whose {what} data.label_pattern is not found, such as {about.labels[beside[0]]!r}"
     note = f"left out: {len(beside):,} files {such_as}"
     images = [member for member in about.images if member.path not in left_out]
     reasons = {path: reason for path, reason in about.reasons.items() if path not in left_out}
