@@ -1,7 +1,7 @@
-"""Which game is the best default: `python benchmarks/ablation.py [--seconds 60] [--seeds 5] [--data ring8 clothing ...]`.
+"""Which game is the best default: `python -m benchmarks.ablation [--seconds 60] [--seeds 5] [--data ring8 clothing ...]`.
 
-Five games on one data set after another, each for the same seconds of training on one thread: how many images a game sees in that time
-is measured first, so that what a method costs counts as much as what it gives. Prints a table in Markdown of medians over seeds;
+Five games on one data set after another, each for the same processor seconds of training on one thread: how many images a game sees in
+that time is measured first, so that what a method costs counts as much as what it gives. Prints a table in Markdown of medians over seeds;
 `docs/recipes.md` holds a run of it. Images need the environment variable GANTRY_DATA.
 """
 
@@ -11,27 +11,20 @@ import argparse
 import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from gan_core.data.dataset import Dataset
+from benchmarks.equal_seconds import images_in, prepared
 from gan_core.errors import LostRunError
 from gan_core.generator import Generator
-from gan_core.metrics.features import extractor_of
 from gan_core.params import GanParams
-from gan_core.training import Progress, train
-from tasks import kinds
-from tasks.fetch import fetch
+from gan_core.training import train
 from tasks.judging import score
 from tasks.params import Entry, parse
 from tasks.promotion.gate import deciding_metric
-from tasks.scaffold import init_workspace
-from tasks.validate import validate
-from tasks.workspace import Workspace
 
 GAMES: Mapping[str, Mapping[str, Any]] = {
     "non-saturating, batch norm": {
@@ -55,8 +48,6 @@ DATA: Mapping[str, Mapping[str, Any]] = {
     "stacked-mnist": {"source": "torchvision://MNIST", "root": "$GANTRY_DATA", "size": 28, "stack": True},
     "clothing": {"source": "folder://$GANTRY_DATA/clothing/train", "size": 32},
 }
-_WARM_UP, _MEASURED = 20, 4.0
-"""Steps before, and seconds of, the measurement of speed."""
 
 
 def entry_of(data: str, game: str, images: int, seed: int) -> Entry:
@@ -78,43 +69,16 @@ def entry_of(data: str, game: str, images: int, seed: int) -> Entry:
     return parse({"generators": {data: {"data": dict(DATA[data]), "train": training, **rest}}})[data]
 
 
-def images_in(seconds: float, data: str, game: str, dataset: Dataset) -> int:
-    """How many images a game sees in some seconds of training."""
-    params = entry_of(data, game, 10**9, 0).train
-    started: list[tuple[float, int]] = []
-    steps = 0
-
-    def on_progress(now: Progress) -> None:
-        nonlocal steps
-        steps += 1
-        if steps >= _WARM_UP:
-            started.append((time.perf_counter(), now.images))
-
-    with tempfile.TemporaryDirectory() as folder:
-        quiet = params.model_copy(update={"log_every": 10**9, "preview_every": 10**9, "checkpoint_every": 10**9})
-        train(quiet, dataset, Path(folder), on_progress, should_stop=lambda: bool(started) and started[-1][0] - started[0][0] > _MEASURED)
-    (first, before), (last, after) = started[0], started[-1]
-    step = params.batch * getattr(params, "discriminator_steps", 1)
-    return max(int(seconds * (after - before) / (last - first)) // step * step, step)
-
-
 def measured(
     data: str, games: list[str], seconds: float, seeds: int, say: Callable[[str], None]
 ) -> dict[str, tuple[int, list[dict[str, float]]]]:
     """Images seen, and the scores of each seed, by game; a lost run has none."""
     found: dict[str, tuple[int, list[dict[str, float]]]] = {}
     with tempfile.TemporaryDirectory() as root:
-        workspace: Workspace = init_workspace(Path(root) / "workspace")
         first = entry_of(data, games[0], 1, 0)
-        fetch(workspace, data, first)
-        validate(workspace, data, first)
-        dataset = Dataset.open(workspace.ready(data))
-        kind = kinds.of(dataset.spec.kind)
-        features = kind.features(data, dataset.spec, first.evaluation)
-        seed = first.evaluation.features_seed
-        extractor = None if features is None else kind.scoring.fit(extractor_of(features), dataset, seed, torch.device("cpu"))
+        dataset, extractor = prepared(Path(root) / "workspace", data, first)
         for game in games:
-            images = images_in(seconds, data, game, dataset)
+            images = images_in(seconds, entry_of(data, game, 1, 0).train, dataset)
             scores = []
             for seed in range(seeds):
                 folder = Path(root) / f"{games.index(game)}-{seed}"
