@@ -69,8 +69,14 @@ class MlpGeneratorParams(NetworkParams):
     widths: Widths | None = None
     """Hidden units layer by layer. None: 256-512-1024 for images, 128-128 for points."""
     normalization: Literal["none", "batch", "spectral"] | None = None
+    """None: batch for images, whose pixels hardly depend on the latent without it when training begins; none for points and sounds."""
     components: Components | None = None
     """Of a mixture of Gaussians that the latent is drawn from, for data that lies in separate pieces (DeLiGAN: Gurumurthy et al., 2017)."""
+
+    def settled(self, kind: str, loss: str) -> NetworkParams:
+        super().settled(kind, loss)
+        # A stored generator's `null` stays what it was, none: what is stored is settled already, and only read again.
+        return self.model_copy(update={"normalization": "batch"}) if kind == "images" and self.normalization is None else self
 
 
 class MlpDiscriminatorParams(NetworkParams):
@@ -341,6 +347,7 @@ class AutoGeneratorParams(_AutoParams):
     width: PositiveInt | None = None
     widths: Widths | None = None
     normalization: Literal["none", "batch", "spectral"] | None = None
+    """None: batch for images, whose pixels hardly depend on the latent without it when training begins; none for points and sounds."""
     components: Components | None = None
 
     @property

@@ -24,6 +24,7 @@ from gan_core.params.networks import (
     AutoDiscriminatorParams,
     AutoGeneratorParams,
     DcganDiscriminatorParams,
+    MlpGeneratorParams,
 )
 
 Family = Literal["mlp", "dcgan", "residual"]
@@ -320,6 +321,16 @@ class TestSpecification:
         assert asked.settled("images", "minimax") == DcganDiscriminatorParams(width=24, hidden=7, batch_distance=True, normalization="none")
         with pytest.raises(ValueError, match="hidden: the mlp network has no such setting"):
             AutoDiscriminatorParams(hidden=7).settled("points", "minimax")
+
+    def test_a_dense_generator_of_images_normalises_batches_unless_told(self) -> None:
+        assert MlpGeneratorParams().settled("images", "hinge") == MlpGeneratorParams(normalization="batch")
+        assert MlpGeneratorParams(normalization="none").settled("images", "hinge").normalization == "none"
+        assert MlpGeneratorParams().settled("points", "hinge") == MlpGeneratorParams()
+
+    def test_a_stored_dense_generator_that_says_nothing_of_it_has_no_normalisation(self) -> None:
+        stored = MlpGeneratorParams.model_validate({"network": "mlp", "widths": None, "normalization": None, "components": None})
+        network = build_generator(stored, data((1, 8, 8)), LATENT)
+        assert not any(isinstance(module, nn.BatchNorm1d) for module in network.modules())
 
     def test_equal_specifications_fit_each_other_s_weights(self) -> None:
         for family in NARROW:
