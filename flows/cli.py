@@ -466,7 +466,9 @@ def sample(
     from tasks.sample_files import write_samples
     from tasks.samples import formulas
     from tasks.sources.raw import safe_path
+    from tasks.system.memory import keep_what_is_freed
 
+    keep_what_is_freed()
     signer = _signer(sign, out)
     name, version, generator = _named(reference, source)
     kind, to_screen = kinds.of(generator.config.kind), Path("-")

@@ -157,6 +157,7 @@ def test_how_rows_are_learned(place: Workspace, tmp_path: Path, rows: int, kinds
     assert isinstance(train, TabularParams)
     told = train.generator.network, train.batch, train.images
     assert told == (("autoregressive", 500, 80_000) if is_by_value else ("tabular", 100, 300_000))
+    assert is_by_value or train.penalty.every == 4
 
 
 def test_patience_shows_rows_no_more_often_than_the_entry_does(
