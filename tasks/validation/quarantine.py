@@ -37,8 +37,11 @@ def set_aside(workspace: Workspace, name: str) -> list[SetAside]:
     try:
         with path.open(newline="", encoding="utf-8") as file:
             return [SetAside(row["path"], row["reason"]) for row in csv.DictReader(file)]
+    except FileNotFoundError:
+        commands = f"`dvc repro validate@{name}` brings and checks the data alone, `gantry run {name}` trains too"
+        raise DataError(f"{name}: its data was not validated yet; {commands}") from None
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); run the validate stage first") from None
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
     except (ValueError, KeyError, csv.Error) as error:
         raise DataError(f"{path}: damaged ({error}); run the validate stage again") from None
 

@@ -70,7 +70,7 @@ def test_the_kind_of_a_reason_stands_before_the_colon() -> None:
 
 
 def test_what_cannot_be_shown_says_so(place: Workspace, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"quarantine.csv: cannot be read \(No such file or directory\); run the validate stage first"):
+    with pytest.raises(DataError, match=r"^pets: its data was not validated yet; `dvc repro validate@pets` brings"):
         set_aside(place, "pets")
     assert "did you mean pets?" in called(place, "quarantine", "pet").stderr
     place.ready("pets").mkdir(parents=True)
