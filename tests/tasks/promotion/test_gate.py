@@ -51,7 +51,7 @@ def test_a_first_one_that_draws_hardly_anything_is_no_champion() -> None:
     decision = alone({**GOOD, "recall": 0.0})
     assert decision.outcome == (
         "vetoed: recall 0 is not > 0: it draws hardly anything of what there is; "
-        "train it for longer, or `gantry promote` where your eyes tell it"
+        "look at its samples, and train it for longer, or `gantry promote` it"
     )
 
 
@@ -60,7 +60,7 @@ def test_where_few_are_held_out_or_the_rule_says_so_it_is_one_and_it_is_said(hel
     measured = Measured({**GOOD, "recall": 0.0}, {**CONDITIONS, "n_real": held_out})
     decision = decide(Record(measured), rule(require=floor), "images")
     assert decision.outcome == "first"
-    assert decision.reasons[1].startswith("recall is 0, so it draws hardly anything of what there is: look at its samples")
+    assert decision.reasons[1].startswith("recall is 0: it draws hardly anything of what there is; look at its samples")
 
 
 def test_beside_a_champion_it_is_compared_as_others_are() -> None:
