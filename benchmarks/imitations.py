@@ -321,6 +321,15 @@ class Stacks(Digits):
         return images.reshape(n, 3, *images.shape[2:]), sorts[::3]
 
 
+def classed_photos(paths: list[Path], side: int) -> tuple[Pixels, NDArray[np.int64]]:
+    """Of files in folders of classes, in an order of chance: the middle of each photo, uint8 (N, 3, side, side), and its class (N,)."""
+    names = sorted({path.parent.name for path in paths})
+    arranged = [paths[number] for number in np.random.default_rng(0).permutation(len(paths))]
+    photos = [ImageOps.fit(Image.open(path).convert("RGB"), (side, side), Image.Resampling.LANCZOS) for path in arranged]
+    labels = [names.index(path.parent.name) for path in arranged]
+    return np.stack([np.asarray(photo).transpose(2, 0, 1) for photo in photos]), np.array(labels)
+
+
 class Clothing(Source):
     """Photographs of clothing at 32 pixels, without their labels."""
 
@@ -330,14 +339,7 @@ class Clothing(Source):
 
     def __init__(self, root: Path) -> None:
         paths = [path for part in ("train", "validation", "test") for path in sorted((root / "clothing" / part).glob("*/*.jpg"))]
-        names = sorted({path.parent.name for path in paths})
-        order = np.random.default_rng(0).permutation(len(paths))
-        self.photos = np.stack([self._photo(paths[number]) for number in order])
-        self.labels = np.array([names.index(paths[number].parent.name) for number in order])
-
-    def _photo(self, path: Path) -> Pixels:
-        photo = ImageOps.fit(Image.open(path).convert("RGB"), (self.side, self.side), Image.Resampling.LANCZOS)
-        return np.asarray(photo).transpose(2, 0, 1)
+        self.photos, self.labels = classed_photos(paths, self.side)
 
     def pack(self, folder: Path, random: Random) -> None:
         held = self.train + random.choice(2 * self.held_out, self.held_out, replace=False)

@@ -35,8 +35,7 @@ from numpy.typing import NDArray
 
 from benchmarks.best_snapshot import small
 from benchmarks.gate_calibration import Features, Pixels, outcome
-from benchmarks.imitations import Clothing, Facades
-from benchmarks.retraining_cases import photos_of
+from benchmarks.imitations import Clothing, Facades, classed_photos
 from gan_core.data.dataset import Dataset
 from gan_core.generator import Generator
 from gan_core.kinds.images import Images
@@ -138,7 +137,6 @@ class Rung:
 
     title: str
     drawn: Features
-    """What all layers of its network see."""
     judged: Mapping[str, Once]
     """By judge."""
 
@@ -167,11 +165,7 @@ class Study(ABC):
 
     @cached_property
     def whitening(self) -> Whitening:
-        return Whitening.of(self.extractor.layers(np.array(self.dataset.samples["train"][:2_000])))
-
-    def seen(self, *layers: Features) -> list[Features]:
-        """The features among what all layers see."""
-        return [side[:, -self.extractor.width :] for side in layers]
+        return Whitening.of(self.extractor.features(np.array(self.dataset.samples["train"][:2_000])))
 
     def snapshots(self, folder: Path, seeds: range) -> Iterator[tuple[str, Generator]]:
         """Averaged generators, each called by its game, seed and part of the budget."""
@@ -208,7 +202,7 @@ class _Pictures(Study):
         print(f"the classifier is right of {classifier.config.holdout_accuracy:.1%}", flush=True)
         self.sees = {"classifier": classifier.features, "ImageNet": ImageNet().features}
         self.truth = {name: sees(self._shown(name, pixels[truth])) for name, sees in self.sees.items()}
-        self.gate = self.extractor.layers(pixels[gate])
+        self.gate = self.extractor.features(pixels[gate])
         common = {"images": images, "batch": 64, "select": "best", "preview_every": 10**9, "checkpoint_every": 10**9}
         network = {"network": "dcgan", "width": 16}
         self.games = tuple(
@@ -221,7 +215,7 @@ class _Pictures(Study):
     def rung(self, title: str, generator: Generator) -> Rung:
         samples = generator.sample(self.judged, seed=1).samples
         judged = {name: Once(FeatureEvidence(self.truth[name], sees(self._shown(name, samples)))) for name, sees in self.sees.items()}
-        return Rung(title, self.extractor.layers(generator.sample(self.generated, seed=2).samples), judged)
+        return Rung(title, self.extractor.features(generator.sample(self.generated, seed=2).samples), judged)
 
     def _shown(self, judge: str, images: Pixels) -> Pixels:
         """Those that a judge looks at: ImageNet's network takes time."""
@@ -229,7 +223,7 @@ class _Pictures(Study):
 
     def evidence(self, rung: Rung, random: np.random.Generator) -> Evidence:
         real = self.gate[random.choice(len(self.gate), self.held_out, replace=False)]
-        return ImageEvidence(*self.seen(real, rung.drawn), None, None, whitened=(self.whitening(real), self.whitening(rung.drawn)))
+        return ImageEvidence(real, rung.drawn, None, None, whitening=self.whitening)
 
 
 def digits(root: Path, folder: Path, images: int) -> Study:
@@ -248,7 +242,7 @@ def photos(root: Path, folder: Path, images: int) -> Study:
 
 def hands(root: Path, folder: Path, images: int) -> Study:
     """Photographs of hands at 32 pixels."""
-    pixels, labels = photos_of(root / "sign-digits")
+    pixels, labels = classed_photos(sorted((root / "sign-digits").glob("*/*.*")), 32)
     return _Pictures(folder, pixels, labels, (300, 550, 800, len(pixels)), images, held_out=150)
 
 
@@ -271,7 +265,7 @@ class _Facades(Study):
         parts = {"train": train, "holdout": gate}
         Pairs.pack(folder / "data", {key: self.photos[of] for key, of in parts.items()}, {key: self.maps[of] for key, of in parts.items()})
         self.dataset, self.imagenet, self.parts = Dataset.open(folder / "data"), ImageNet(), (gate, truth)
-        self.gate, self.truth = self.extractor.layers(self.photos[gate]), self.imagenet.features(self.photos[truth])
+        self.gate, self.truth = self.extractor.features(self.photos[gate]), self.imagenet.features(self.photos[truth])
         common = {"images": images, "select": "best", "preview_every": 10**9, "checkpoint_every": 10**9}
         networks = {"generator": {"width": 16}, "discriminator": {"width": 16}}
         self.games = tuple(Pix2pixParams.model_validate({**common, **networks, "reconstruction": weight}) for weight in (100.0, 10.0))
@@ -281,12 +275,11 @@ class _Facades(Study):
         photos = self.photos[self.parts[1]]
         each = {"l1": self.imagenet.distances(of_truth, photos)}
         evidence = Once(FeatureEvidence(self.truth, self.imagenet.features(of_truth), each, paired=True))
-        return Rung(title, self.extractor.layers(of_gate), dict.fromkeys(self.judges, evidence))
+        return Rung(title, self.extractor.features(of_gate), dict.fromkeys(self.judges, evidence))
 
     def evidence(self, rung: Rung, random: np.random.Generator) -> Evidence:
         chosen = random.choice(len(self.gate), self.held_out, replace=False)
-        real, drawn = self.gate[chosen], rung.drawn[chosen]
-        return PairEvidence(*self.seen(real, drawn), {}, whitened=(self.whitening(real), self.whitening(drawn)))
+        return PairEvidence(self.gate[chosen], rung.drawn[chosen], {}, whitening=self.whitening)
 
 
 def facades(root: Path, folder: Path, images: int) -> Study:
