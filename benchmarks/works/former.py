@@ -42,6 +42,11 @@ class Training:
     """Side by side."""
 
     @property
+    def counted(self) -> str:
+        """What `unit` is called: rows of tables are counted with images."""
+        return "samples" if self.unit == "images" else self.unit
+
+    @property
     def name(self) -> str:
         return self.entry + (f", {self.busy} busy loops beside it" if self.busy else f", {self.copies} side by side" * (self.copies > 1))
 
@@ -142,7 +147,7 @@ def _row(one: Training, laps: Mapping[str, Laps]) -> Sequence[str]:
         rate = spread(side.rates(one.unit)) if side.windows else f"failed: {side.failure}"
         return rate, f"{spread(gained)}x" if gained else ""
 
-    return one.name, one.unit, cells(_THEN)[0], *cells(_NOW), *cells(_COMPILED)
+    return one.name, one.counted, cells(_THEN)[0], *cells(_NOW), *cells(_COMPILED)
 
 
 def _ratio_goals(one: Training, laps: Mapping[str, Laps]) -> Iterator[Goal]:
@@ -151,7 +156,7 @@ def _ratio_goals(one: Training, laps: Mapping[str, Laps]) -> Iterator[Goal]:
         if name in laps:
             asked = ", `compile: on`" if name == _COMPILED else ""
             failure = laps[name].failure or laps[_THEN].failure
-            work = f"{one.name}{asked}: {one.unit} a second against {_THEN}"
+            work = f"{one.name}{asked}: {one.counted} a second against {_THEN}"
             yield ratio_goal(work, one.goal, ratios(laps[name], laps[_THEN], one.unit), failure)
 
 
