@@ -52,7 +52,7 @@ RACES = {
         "MLP GAN on MNIST", "mnist-mlp", "mlp", {_ON_BATCH: 5, _FUNCTION: 5, _EAGER: 4},
         train={
             "penalty": None, "label_smoothing": 0.1, "optimizer": {"learning_rate": 0.0002, "betas": [0.5, 0.999], "decay": 0.5},
-            "generator": {"network": "mlp", "widths": [256, 512, 1024], "components": 100},
+            "generator": {"network": "mlp", "widths": [256, 512, 1024], "normalization": "none", "components": 100},
             "discriminator": {"network": "mlp", "widths": [1024, 512, 256], "dropout": 0.3},
         },
     ),
