@@ -44,8 +44,8 @@ FAMILIES: Mapping[str, Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]]
     },
     "mnist": {
         "dcgan": ({"width": 32}, {"width": 64}),
-        "residual": ({"width": 48}, {"width": 48}),
-        "modern": ({"width": 24, "depth": 1}, {"width": 24, "depth": 1}),
+        "residual": ({"width": 32}, {"width": 32}),
+        "modern": ({"width": 8, "depth": 1}, {"width": 8, "depth": 1}),
     },
 }
 """By entry and family what generator and discriminator are told. dcgan is as the entry has it."""
