@@ -165,8 +165,9 @@ def ratios(one: Laps, other: Laps, unit: str = "images") -> list[float]:
 
 
 def environment(more: Mapping[str, str], root: Path = ROOT) -> dict[str, str]:
-    """What children see: a checkout, both cores, no chatter."""
-    kept = {key: value for key, value in os.environ.items() if key not in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+    """What children see: a checkout, both cores, no chatter, and threads that wait as each program has them wait."""
+    # The last is what `tasks` sets in this process, too: peers and former versions have to do without.
+    kept = {key: value for key, value in os.environ.items() if key not in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OMP_WAIT_POLICY")}
     return {**kept, "PYTHONPATH": str(root), "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONUNBUFFERED": "1", **more}
 
 

@@ -104,3 +104,8 @@ def test_results_survive_the_file_and_replace_only_what_stands_between_the_marks
     document.write_text("no marks")
     with pytest.raises(ValueError, match="put the two lines back"):
         results.publish(document, back)
+
+
+def test_sides_do_not_inherit_how_gantrys_own_threads_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_WAIT_POLICY", "passive")  # as importing `tasks` sets it
+    assert "OMP_WAIT_POLICY" not in race_module.environment({})
