@@ -22,6 +22,8 @@ from benchmarks.pace import REPLIES
 ROOT = Path(__file__).resolve().parent.parent
 _START_SECONDS = 300.0
 _GRACE_SECONDS = 60.0
+_OF_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+"""The last two are what `tasks` sets in this process, too: peers and former versions have to do without."""
 
 
 @dataclass(frozen=True)
@@ -166,8 +168,7 @@ def ratios(one: Laps, other: Laps, unit: str = "images") -> list[float]:
 
 def environment(more: Mapping[str, str], root: Path = ROOT) -> dict[str, str]:
     """What children see: a checkout, both cores, no chatter, and threads that wait as each program has them wait."""
-    # The last is what `tasks` sets in this process, too: peers and former versions have to do without.
-    kept = {key: value for key, value in os.environ.items() if key not in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OMP_WAIT_POLICY")}
+    kept = {key: value for key, value in os.environ.items() if key not in _OF_THREADS}
     return {**kept, "PYTHONPATH": str(root), "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONUNBUFFERED": "1", **more}
 
 
