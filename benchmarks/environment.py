@@ -169,7 +169,7 @@ class Context:
     def section_file(self, name: str, entry: str, **train: Any) -> Path:
         """A file with an example for the side of that name, some settings of its training changed."""
         path = self.folder / f"{hashlib.sha256(name.encode()).hexdigest()[:8]}.json"
-        section = _section(entry)
+        section = section_of(entry)
         section["train"] |= train
         path.write_text(json.dumps({entry: section}))
         return path
@@ -185,13 +185,14 @@ class Context:
 
 def example(name: str, **changed: dict[str, Any]) -> Entry:
     """An entry of examples/ or params.yaml, some keys of its sections changed."""
-    section = _section(name)
+    section = section_of(name)
     for key, values in changed.items():
         section[key] |= values
     return parse({"generators": {name: section}})[name]
 
 
-def _section(name: str) -> dict[str, Any]:
+def section_of(name: str) -> dict[str, Any]:
+    """An entry of examples/ or params.yaml, as it is written."""
     path = template(f"examples/{name}.yaml")
     document = YAML(typ="safe").load((path if path.exists() else template("params.yaml")).read_text())
     section: dict[str, Any] = document["generators"][name]
