@@ -12,11 +12,9 @@ import argparse
 import json
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,7 +23,7 @@ from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.data import DataLoader, TensorDataset
 
-from benchmarks.endless import endless, operations
+from benchmarks.endless import operations, train_while
 from gan_core.data.dataset import Dataset
 from gan_core.data.scaling import images_to_unit
 from gan_core.device import choose_device
@@ -35,7 +33,6 @@ from gan_core.losses import LOSSES
 from gan_core.params import GanParams, Pix2pixParams, TrainParams
 from gan_core.penalties import zero_centred_penalty
 from gan_core.recipes import build_recipe
-from gan_core.training import Progress, train
 
 _STEPS_WARM, _STEPS_PROFILED = 20, 16
 
@@ -153,19 +150,6 @@ class Clock:
             torch.cuda.synchronize()
 
 
-def by_gantry(params: TrainParams, data: Dataset, clock: Clock) -> None:
-    """The whole loop, at the cadence of a million images."""
-    seen, going = 0, True
-
-    def on_progress(now: Progress) -> None:
-        nonlocal seen, going
-        going = clock.step(now.images - seen)
-        seen = now.images
-
-    with tempfile.TemporaryDirectory() as folder:
-        train(endless(params), data, Path(folder), on_progress, should_stop=lambda: not going)
-
-
 def by_tutorial(params: TrainParams, data: Dataset, clock: Clock, side: Side) -> None:
     """The same networks and game, step by step as PyTorch's DCGAN tutorial and pix2pix's repository write them."""
     device = clock.device
@@ -245,7 +229,7 @@ def measured(work: Work, side: Side, device: torch.device, quick: bool) -> dict[
     clock = Clock(device, 0.2 if quick else 5.0)
     params = work.params.model_copy(update={"device": device.type, "precision": side.precision})
     if side.is_gantry:
-        by_gantry(params, data, clock)
+        train_while(params, data, clock.step)
     else:
         by_tutorial(params, data, clock, side)
     return clock.found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -20,6 +21,19 @@ def endless(params: TrainParams) -> TrainParams:
     cadences = {f"{what}_every": getattr(params, f"{what}_every") or -(-params.budget // times) for what, times in _TIMES.items()}
     half_life = min(params.budget // 20, 500_000) if params.ema is None else params.ema
     return params.model_copy(update={**cadences, "ema": half_life, "images": ENDLESS})
+
+
+def train_while(params: TrainParams, dataset: Dataset, step: Callable[[int], bool]) -> None:
+    """The whole loop, without an end, for as long as `step`, told after each step how many samples it was on, says so."""
+    seen, going = 0, True
+
+    def on_progress(now: Progress) -> None:
+        nonlocal seen, going
+        going = step(now.images - seen)
+        seen = now.images
+
+    with tempfile.TemporaryDirectory() as folder:
+        train(endless(params), dataset, Path(folder), on_progress, should_stop=lambda: not going)
 
 
 _PERIOD = 8

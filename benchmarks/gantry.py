@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import tempfile
 from pathlib import Path
 
 import tasks  # noqa: F401  # it says how OpenMP's threads wait, which is read when torch is loaded
@@ -16,11 +15,10 @@ import tasks  # noqa: F401  # it says how OpenMP's threads wait, which is read w
 # isort: split
 import torch
 
-from benchmarks.endless import endless, operations
+from benchmarks.endless import operations, train_while
 from benchmarks.pace import Pace
 from gan_core.data.dataset import Dataset
 from gan_core.device import choose_device
-from gan_core.training import Progress, train
 from tasks.params import parse
 from tasks.system.imports import all_imported
 from tasks.system.memory import keep_what_is_freed
@@ -36,7 +34,7 @@ def main() -> None:
     parser.add_argument("--uncounted", action="store_true", help="leave the operations of a step uncounted")
     given = parser.parse_args()
     (entry,) = parse({"generators": json.loads(given.entry.read_text())}).values()
-    params = endless(entry.train.model_copy(update={"device": given.device}))
+    params = entry.train.model_copy(update={"device": given.device})
     dataset = Dataset.open(given.ready)
     keep_what_is_freed()  # as a stage does
     all_imported()
@@ -45,15 +43,7 @@ def main() -> None:
     cuda = choose_device(given.device).type == "cuda"
     synchronize = torch.cuda.synchronize if cuda else lambda: None
     pace = Pace(synchronize, batch=params.batch, threads=torch.get_num_threads(), **facts)
-    seen, going = 0, True
-
-    def on_progress(now: Progress) -> None:
-        nonlocal seen, going
-        going = pace.step(now.images - seen)
-        seen = now.images
-
-    with tempfile.TemporaryDirectory() as folder:
-        train(params, dataset, Path(folder), on_progress, should_stop=lambda: not going)
+    train_while(params, dataset, pace.step)
 
 
 if __name__ == "__main__":
