@@ -232,14 +232,18 @@ def _init_from(folder: Path, source: Path, name: str | None, labels: list[str], 
         typer.echo(f"note: rows can be drawn by a column, such as {found.labels[-1]}; `label: {found.labels[-1]}` below data says so")
 
 
-@app.command(epilog=_examples("gantry add mnist", "gantry add ../my-entry.yaml"))
-def add(file: Annotated[str, typer.Argument(metavar="FILE", help="A YAML file with `generators:`, or the name of an example.")]) -> None:
-    """Check the entries of a file and add them to params.yaml. Comments are kept."""
+@app.command(epilog=_examples("gantry add mnist clothing", "gantry add ../my-entry.yaml"))
+def add(
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="YAML files with `generators:`, or names of examples.")],
+) -> None:
+    """Check the entries of files and add them to params.yaml. Comments are kept; a file at a time."""
     from tasks.scaffold import add_entries
     from tasks.workspace import current
 
-    names = add_entries(current(), file)
-    typer.echo(f"added {', '.join(names)} to params.yaml; next: gantry run {names[0]}")
+    workspace = current()
+    for file in files:
+        names = add_entries(workspace, file)
+        typer.echo(f"added {', '.join(names)} to params.yaml; next: gantry run {names[0]}")
 
 
 @app.command(epilog=_examples("gantry run digits", "gantry run --all", "gantry run --changed --jobs 2"))

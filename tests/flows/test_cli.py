@@ -90,10 +90,12 @@ def test_init_and_add_say_what_comes_next(tmp_path: Path) -> None:
     assert "gantry run digits" in made.stdout
     added = called(Workspace(tmp_path / "w"), "add", "mnist")
     assert added.stdout == "added mnist to params.yaml; next: gantry run mnist\n"
-    again = called(Workspace(tmp_path / "w"), "add", "mnist")
+    again = called(Workspace(tmp_path / "w"), "add", "clothing", "mnist", "emoji")
     assert again.returncode == 2
+    assert again.stdout == "added clothing to params.yaml; next: gantry run clothing\n"
     assert again.stderr.startswith("error: ")
     assert "'mnist' already" in again.stderr
+    assert "emoji" not in (tmp_path / "w" / "params.yaml").read_text()
 
 
 @pytest.mark.parametrize("arguments", [("list",), ("run", "digits"), ("schedule",), ("add", "mnist")])
