@@ -374,7 +374,7 @@ def _of_folder(workspace: Workspace, path: Path, name: str, labels: Sequence[str
         sentences = _sentences_of(found.files)
         count, noun = len(sentences), "sentences"
         lines += _of_words(sentences)
-    elif size:
+    elif size and "size" not in found.keys:
         lines.append(size)
     counted = f"{count:,} {noun}" + (f" in {len(found.classes)} folders" if found.classes else "")
     train = _train_of(example) if example else [*_PICTURES]

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gan_core.errors import DataError
+from gan_core.params.common import sides_in_words
 from tasks.addresses import ARRAY_SUFFIXES, IMAGE_SUFFIXES, LINE_SUFFIXES, SOUND_SUFFIXES, VIDEO_SUFFIXES, VOLUME_SUFFIXES, table_suffix
 from tasks.sources.annotations import CAPTIONS, ImageNames, by_image, read_told
 from tasks.sources.array_heads import array_heads, bands_of
@@ -26,6 +27,8 @@ from tasks.validation.heads import keys_of
 _KINDS = {"pictures": IMAGE_SUFFIXES, "sounds": SOUND_SUFFIXES, "volumes": VOLUME_SUFFIXES, "clips": VIDEO_SUFFIXES}
 _TWO_FOLDERS = (("trainA", "trainB"), ("A", "B"))
 """What sets for translation call their two folders."""
+_LYING = (5, 6, 7, 8)
+"""Orientations by which a camera says that it was held upright, while rows and columns are stored as if it was not."""
 _HEADS = 24
 """Files of which the head is read."""
 _MOST_FRAMES = 1 << 40
@@ -34,6 +37,10 @@ _ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")
 _FRAMES = (16, 8, 4)
 """How many frames clips may get; pictures of fewer are none."""
 _TEXTS, _LARGEST_TEXT = 8, 64 << 20
+_SHORT_SIDE, _STEP, _LONGEST = 32, 8, 64
+"""In pixels: what images are brought to to begin with, in whole steps, which every network takes."""
+_OBLONG, _MOSTLY = 1.2, 2 / 3
+"""Times as long as the other side, from which a picture is no square; and the share of pictures that have to be so alike."""
 _OFTEN = 0.5
 """The share of pictures that a file has to say something of, or of names that have a partner, to be taken for more than chance."""
 
@@ -103,11 +110,12 @@ def _pictures(place: Place, files: Sequence[SourceFile], texts: Sequence[str], w
         return told
     if (clips := _clips(files)) is not None:
         return clips
-    found = _by_class("images", "pictures", why, files, keys_of(_some(files)))
-    if not found.below and not found.classes and _are_halves(files):
+    shapes = _shapes(files)
+    found = _by_class("images", "pictures", why, files, {**keys_of(_some(files)), **_of_shapes(shapes)})
+    if not found.below and not found.classes and shapes and all(width == 2 * height for height, width in shapes):
         halves = "each picture looked at is twice as wide as high; if they are no pairs, take this and direction out; recipe: gan"
         ways = {"direction": ("a-to-b", "the right half is made from the left one; b-to-a is the other way round")}
-        return Recognised("side-by-side", "pairs", halves, files, keys={**ways, **found.keys})
+        return Recognised("side-by-side", "pairs", halves, files, keys={**ways, **keys_of(_some(files))})
     return replace(found, notes=_of_films(files)) if found.classes else found
 
 
@@ -248,15 +256,31 @@ def _change(frames: Sequence[SourceFile]) -> float | None:
     return None
 
 
-def _are_halves(files: Sequence[SourceFile]) -> bool:
-    from PIL import Image, UnidentifiedImageError
+def _shapes(files: Sequence[SourceFile]) -> Sequence[tuple[int, int]]:
+    """Height and width of some pictures, as they are seen."""
+    from PIL import ExifTags, Image, UnidentifiedImageError
 
     shapes = []
     for file in _some(files):
-        broken = suppress(UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError)
+        broken = suppress(UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError)
         with broken, file.open() as stream, Image.open(stream) as head:
-            shapes.append(head.size)
-    return bool(shapes) and all(width == 2 * height for width, height in shapes)
+            lies = head.getexif().get(ExifTags.Base.Orientation) in _LYING
+            shapes.append(head.size if lies else head.size[::-1])
+    return shapes
+
+
+def _of_shapes(shapes: Sequence[tuple[int, int]]) -> Mapping[str, tuple[str, str]]:
+    """The size of most, where these are upright, or wide; of squares and of both together it is not said."""
+    for is_upright in (True, False):
+        times = sorted(max(one) / min(one) for one in shapes if (one[0] > one[1]) == is_upright and max(one) >= _OBLONG * min(one))
+        if not times or len(times) < _MOSTLY * len(shapes):
+            continue
+        long = min(max(round(_SHORT_SIDE * statistics.median(times) / _STEP), 5) * _STEP, _LONGEST)
+        sides = (long, _SHORT_SIDE) if is_upright else (_SHORT_SIDE, long)
+        which = "higher than wide" if is_upright else "wider than high"
+        why = f"height and width in pixels: {len(times)} of {len(shapes)} looked at are {which}; twice both takes four times as long"
+        return {"size": (sides_in_words(sides), why)}
+    return {}
 
 
 def _are_pictures(files: Sequence[SourceFile]) -> bool:

@@ -20,12 +20,15 @@ import pandas as pd
 import pytest
 import soundfile
 import tifffile
-from PIL import Image
+import torch
+from PIL import ExifTags, Image
 
 from gan_core.data.dataset import Dataset
 from gan_core.errors import ConfigError, DataError
+from gan_core.kinds.images import Images
 from gan_core.layers import layers
 from gan_core.params import TabularParams
+from gan_core.recipes import build_recipe
 from tasks import pace, params, scaffold
 from tasks.entry_from_data import draft
 from tasks.fetch import fetch
@@ -275,6 +278,34 @@ def test_files_that_cannot_be_used_are_told_of_before_anything_is_fetched(place:
     assert any(said.startswith("3 of 4 sounds looked at would go to quarantine; ") and ".m4a: an M4A" in said for said in found.said)
     assert "rate: 22_050  #" in found.text
     assert "seconds: 4  #" in found.text
+
+
+@pytest.mark.parametrize(
+    ("sides", "orientation", "size"),
+    [
+        ([(96, 72)] * 5 + [(72, 96)], None, (40, 32)),
+        ([(72, 96)] * 5 + [(60, 60)], None, (32, 40)),
+        ([(72, 96)] * 6, 6, (40, 32)),  # held upright, stored as it lay
+        ([(20, 50)] * 6, None, (32, 64)),
+        ([(96, 72), (72, 96)] * 3, None, 32),
+        ([(60, 66)] * 6, None, 32),
+    ],
+)
+def test_pictures_that_are_no_squares_keep_the_shape_of_most(
+    place: Workspace, tmp_path: Path, sides: list[tuple[int, int]], orientation: int | None, size: int | tuple[int, int]
+) -> None:
+    """Given as height and width."""
+    (tmp_path / "mine").mkdir()
+    told = Image.Exif()
+    if orientation:
+        told[ExifTags.Base.Orientation] = orientation
+    for number, (height, width) in enumerate(sides):
+        pixels = DRAW.integers(0, 255, (height, width, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "mine" / f"{number}.jpg", exif=told)
+    found = draft(place, tmp_path / "mine")
+    assert found.entry.data.size == size
+    spec = Images((3, *(found.entry.data.sides or ())), {"train": 6, "holdout": 1})
+    build_recipe(found.entry.train, spec, torch.device("cpu"))  # whose networks take it
 
 
 @pytest.mark.parametrize("moves", [True, False])
