@@ -30,7 +30,9 @@ def cross_entropy_discriminator(real: Tensor, fake: Tensor, smoothing: float = 0
     >>> cross_entropy_discriminator(torch.zeros(2), torch.zeros(2)).item()  # undecided: 2 log 2
     1.3862943649291992
     """
-    on_real = F.softplus(-real) + smoothing * real
+    on_real = F.softplus(-real)
+    if smoothing:
+        on_real = on_real + smoothing * real
     return (on_real + F.softplus(fake)).mean()
 
 

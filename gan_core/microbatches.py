@@ -45,6 +45,7 @@ class Microbatches:
                     self._drawn[part] = self._batches.after(images, self._params.batch, part, self._parts.count)
                 with torch.autocast(device.type, dtype=torch.bfloat16, enabled=self._autocast):
                     move = recipe.move(turn, self._drawn[part], images // self._params.batch, last)
-            (move.loss / self._params.accumulate).backward(inputs=weights)  # type: ignore[no-untyped-call]
+            loss = move.loss if self._params.accumulate == 1 else move.loss / self._params.accumulate
+            loss.backward(inputs=weights)  # type: ignore[no-untyped-call]
             numbers.append(move.numbers)
         return numbers[0] if len(numbers) == 1 else {name: torch.stack([one[name] for one in numbers]).mean() for name in numbers[0]}

@@ -44,17 +44,21 @@ class EagerStep:
             optimizer = self._optimizers[index]
             weights = optimizer.param_groups[0]["params"]
             if turn not in played:
-                optimizer.zero_grad(set_to_none=True)  # the record names gradients, and a resumed run has no old ones
+                _forget_gradients(weights)  # the record names gradients, and a resumed run has no old ones
                 continue
             for repeat in range(turn.repeats):
-                optimizer.zero_grad(set_to_none=True)
+                _forget_gradients(weights)
                 last = repeat == turn.repeats - 1
                 logged = self._group.average(weights, self._microbatches.backward(turn, weights, images, last))
-                for weight in recipe.frozen(turn, share):
-                    weight.grad = None
+                _forget_gradients(recipe.frozen(turn, share))
                 optimizer.step()
                 recipe.after_move(turn)
                 recipe.learn(turn, logged)
                 images += self._params.batch if turn.draws else 0
                 numbers.append(logged)
         return numbers
+
+
+def _forget_gradients(weights: Sequence[Tensor]) -> None:
+    for weight in weights:
+        weight.grad = None

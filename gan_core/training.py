@@ -37,7 +37,7 @@ from gan_core.files import write_whole
 from gan_core.generator import Generator
 from gan_core.microbatches import Microbatches
 from gan_core.networks.common import LabelEmbedding, WordEmbedding, rows_of
-from gan_core.optimizers import Adam, RMSprop
+from gan_core.optimizers import FusedAdam, RMSprop
 from gan_core.params import TrainParams
 from gan_core.params.common import OptimizerParams
 from gan_core.randomness import mix, reseed
@@ -71,7 +71,7 @@ _LATER: Mapping[str, object] = {
 }
 """Parameters, with their defaults, that trainings begun by an earlier Gantry do not know."""
 _MOMENTS: Mapping[type[torch.optim.Optimizer], frozenset[str]] = {
-    Adam: frozenset({"step", "exp_avg", "exp_avg_sq"}),
+    FusedAdam: frozenset({"step", "exp_avg", "exp_avg_sq"}),
     RMSprop: frozenset({"step", "square_avg"}),
 }
 """What each optimiser keeps of a weight."""
@@ -316,7 +316,7 @@ def _optimizer(recipe: Recipe[Any], turn: Turn, params: OptimizerParams) -> torc
     group = {"params": recipe.weights(turn), "initial_lr": rate}
     if params.name == "rmsprop":
         return RMSprop([group], lr=rate, foreach=True)
-    return Adam([group], lr=rate, betas=params.betas, fused=True)
+    return FusedAdam([group], lr=rate, betas=params.betas)
 
 
 def _set_rates(optimizers: Mapping[int, torch.optim.Optimizer], params: TrainParams, images: int) -> None:

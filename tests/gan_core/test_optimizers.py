@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,14 +14,17 @@ from torch import Tensor
 
 from gan_core import optimizers
 
-KINDS: list[tuple[type[torch.optim.Optimizer], type[torch.optim.Optimizer], dict[str, Any]]] = [
+Kind = Callable[..., torch.optim.Optimizer]
+
+KINDS: list[tuple[Kind, Kind, dict[str, Any]]] = [
     (optimizers.Adam, torch.optim.Adam, {"lr": 0.1, "betas": (0.5, 0.99), "fused": True}),
+    (optimizers.FusedAdam, partial(torch.optim.Adam, fused=True), {"lr": 0.1, "betas": (0.5, 0.99)}),
     (optimizers.AdamW, torch.optim.AdamW, {"lr": 0.1, "weight_decay": 0.3, "fused": True}),
     (optimizers.RMSprop, torch.optim.RMSprop, {"lr": 0.1, "foreach": True}),
 ]
 
 
-def descended(kind: type[torch.optim.Optimizer], told: dict[str, Any]) -> tuple[list[Tensor], dict[str, Any]]:
+def descended(kind: Kind, told: dict[str, Any]) -> tuple[list[Tensor], dict[str, Any]]:
     """Weights and state after six steps, half of them by an optimiser that took the other's state over, its rate as a schedule has it."""
     draws = torch.Generator().manual_seed(0)
     weights = [torch.randn(shape, generator=draws, requires_grad=True) for shape in ((5, 3), (3,))]
@@ -38,9 +43,7 @@ def descended(kind: type[torch.optim.Optimizer], told: dict[str, Any]) -> tuple[
 
 
 @pytest.mark.parametrize(("ours", "torchs", "told"), KINDS)
-def test_they_do_what_torchs_do_bit_for_bit(
-    ours: type[torch.optim.Optimizer], torchs: type[torch.optim.Optimizer], told: dict[str, Any]
-) -> None:
+def test_they_do_what_torchs_do_bit_for_bit(ours: Kind, torchs: Kind, told: dict[str, Any]) -> None:
     torch.testing.assert_close(descended(ours, told), descended(torchs, told), rtol=0, atol=0)
 
 
@@ -57,10 +60,10 @@ def test_a_step_leaves_gradients_on_and_no_graph_behind() -> None:
 def test_neither_steps_nor_a_fit_import_the_compiler() -> None:
     program = """
 import sys, torch
-from gan_core.optimizers import Adam, AdamW, RMSprop
+from gan_core.optimizers import Adam, AdamW, FusedAdam, RMSprop
 from gan_core.metrics import fitting
 weight = torch.ones(2, requires_grad=True)
-for kind in (Adam, RMSprop):
+for kind in (Adam, FusedAdam, RMSprop):
     optimizer = kind([weight])
     optimizer.load_state_dict(optimizer.state_dict())
     optimizer.zero_grad()
