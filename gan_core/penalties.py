@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
 
+from gan_core.networks.linear import no_weight_gradients
 from gan_core.params.gan import PenaltyParams
 
 
@@ -18,7 +20,7 @@ def gradient_norms_squared(judge: Callable[[Tensor], Tensor], samples: Tensor) -
     """
     inputs = samples.detach().float().requires_grad_(True)
     # Autocast off: half precision loses the small gradients that the penalty is made of.
-    with torch.autocast(inputs.device.type, enabled=False):
+    with torch.autocast(inputs.device.type, enabled=False), nullcontext() if torch.compiler.is_compiling() else no_weight_gradients():
         (gradients,) = torch.autograd.grad(judge(inputs).sum(), inputs, create_graph=True)
     return gradients.square().flatten(1).sum(dim=1)
 

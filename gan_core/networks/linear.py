@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from typing import Any
 
@@ -44,6 +47,23 @@ def linear(features: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tens
     return _product(features, weight, bias)
 
 
+@contextmanager
+def no_weight_gradients() -> Iterator[None]:
+    """While it lasts gradients are found of what layers are given alone, not of their weights: for penalties on the gradient at a sample,
+    which ask for nothing else (as in StyleGAN2-ADA, Karras et al., 2020).
+
+    Of torch's own products torch sees that by itself; of a function in Python it computes all gradients or none.
+    """
+    token = _of_weights.set(False)
+    try:
+        yield
+    finally:
+        _of_weights.reset(token)
+
+
+_of_weights: ContextVar[bool] = ContextVar("_of_weights", default=True)
+
+
 def _by_onednn(features: Tensor, weight: Tensor) -> bool:
     return (  # small networks call this more often than they multiply, so what is asked first is quick, and enough for them
         features.numel() * weight.shape[0] >= _WORTH_IT and _on_cpu(features, weight) and _has_onednn()
@@ -83,7 +103,8 @@ class _Product(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         (gradient,) = gradients
         features, weight = ctx.saved_tensors
-        of_features, of_weight, of_bias = ctx.needs_input_grad
+        of_features, *of_weights = ctx.needs_input_grad
+        of_weight, of_bias = of_weights if _of_weights.get() else (False, False)
         return (
             linear(gradient, weight.T, None) if of_features else None,
             linear(gradient.T, features.T, None) if of_weight else None,

@@ -6,7 +6,8 @@ It does not loop, optimise, log or save: `training.py` does that for every recip
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -54,6 +55,20 @@ def turns_after_likelihood(until: float, discriminator_steps: int) -> tuple[Turn
     alone = (Turn(("generator",), draws=True, until=until),) if until else ()
     game = (Turn(("discriminator",), discriminator_steps, draws=True, since=until), Turn(("generator",), since=until)) if until < 1 else ()
     return (*alone, *game)
+
+
+@contextmanager
+def fixed(weights: Iterable[nn.Parameter]) -> Iterator[None]:
+    """While it lasts what is computed with these weights, another player's, passes gradients on, and asks for none of theirs."""
+    # A compiled step computes what somebody asks for alone, and its trace must not change what weights are.
+    learning = [] if torch.compiler.is_compiling() else [weight for weight in weights if weight.requires_grad]
+    for weight in learning:
+        weight.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for weight in learning:
+            weight.requires_grad_(True)
 
 
 def describe_logits(real_logits: Tensor, fake_logits: Tensor, loss: str) -> dict[str, Tensor]:

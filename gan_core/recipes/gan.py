@@ -22,7 +22,7 @@ from gan_core.networks import build_discriminator, build_generator
 from gan_core.networks.common import lay_out, layers_of
 from gan_core.params import GanParams
 from gan_core.penalties import clip_weights, penalties
-from gan_core.recipes.game import Move, Recipe, Turn, check_condition, describe_logits, turns_after_likelihood
+from gan_core.recipes.game import Move, Recipe, Turn, check_condition, describe_logits, fixed, turns_after_likelihood
 
 
 class Gan(Recipe[GanParams]):
@@ -49,6 +49,7 @@ class Gan(Recipe[GanParams]):
         }
         for player in self.players.values():
             lay_out(player)
+        self._judging = list(self.players["discriminator"].parameters())
         self.strength: AdaptiveStrength | None = None
         if params.augment == "adaptive":
             step = EVERY * params.batch / params.settled_span
@@ -111,11 +112,12 @@ class Gan(Recipe[GanParams]):
         return Move(loss, numbers)
 
     def _generate(self, real: Tensor, labels: Tensor | None) -> Move:
-        if self.params.loss == "relativistic":
-            real_logits, fake_logits = self._judge_both(self._seen(real), self._seen(self._fake), labels)
-        else:
-            fake_logits = self.players["discriminator"](self._seen(self._fake), labels).float()
-            real_logits = torch.empty(0)
+        with fixed(self._judging):
+            if self.params.loss == "relativistic":
+                real_logits, fake_logits = self._judge_both(self._seen(real), self._seen(self._fake), labels)
+            else:
+                fake_logits = self.players["discriminator"](self._seen(self._fake), labels).float()
+                real_logits = torch.empty(0)
         loss = self.generator_loss(fake_logits, real_logits)
         numbers = {"generator_loss": loss.detach()}
         if self.likelihood.weight:

@@ -19,7 +19,7 @@ from gan_core.networks.tabular import TabularDiscriminator
 from gan_core.params import TabularParams
 from gan_core.penalties import clip_weights, penalties
 from gan_core.privacy import Privacy, private_loss, promised
-from gan_core.recipes.game import Move, Recipe, Turn, describe_logits, turns_after_likelihood
+from gan_core.recipes.game import Move, Recipe, Turn, describe_logits, fixed, turns_after_likelihood
 
 
 class Tabular(Recipe[TabularParams]):
@@ -46,6 +46,7 @@ class Tabular(Recipe[TabularParams]):
             "generator": build_generator(self.network, spec, self.latent).to(device),
             "discriminator": TabularDiscriminator(params.discriminator, spec, params.pac).to(device),
         }
+        self._judging = list(self.players["discriminator"].parameters())
         self.turns = turns_after_likelihood(self.likelihood.until, params.discriminator_steps)
         self.discriminator_loss, self.generator_loss = LOSSES[params.loss]
         self.penalised_every = params.penalty.every
@@ -85,8 +86,9 @@ class Tabular(Recipe[TabularParams]):
         return Move(loss, numbers)
 
     def _generate(self, batch: Batch, labels: Tensor | None) -> Move:
-        fake_logits = self._judge(self._fake, labels)
-        real_logits = self._judge(self._packed(batch.real), labels) if self.params.loss == "relativistic" else torch.empty(0)
+        with fixed(self._judging):
+            fake_logits = self._judge(self._fake, labels)
+            real_logits = self._judge(self._packed(batch.real), labels) if self.params.loss == "relativistic" else torch.empty(0)
         loss = self.generator_loss(fake_logits, real_logits)
         numbers = {"generator_loss": loss.detach()}
         if self.likelihood.weight:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -84,6 +85,22 @@ def test_a_penalty_on_the_gradient_has_torch_s_gradient(size: tuple[int, int, in
         slope.square().sum(dim=1).mean().backward()
         found.append([slope.detach(), features.grad, first.weight.grad, first.bias.grad, second.weight.grad])
     close(*found)
+
+
+def test_a_penalty_that_asks_for_no_weight_gradients_takes_one_product_less_and_has_the_same_gradient(
+    products: list[tuple[int, ...]],
+) -> None:
+    layer, _ = pair(300, 200)
+    features = draw(128, 300).requires_grad_()
+    found, taken = [], []
+    for asked in (nullcontext, linear.no_weight_gradients):
+        products.clear()
+        with asked():
+            (of_features,) = torch.autograd.grad(layer(features).square().sum(), features, create_graph=True)
+        taken.append(len(products))
+        found.append(torch.autograd.grad(of_features.square().sum(), list(layer.parameters())))
+    assert taken == [3, 2]
+    torch.testing.assert_close(found[0], found[1], rtol=0, atol=0)
 
 
 def test_products_go_by_onednn_where_that_pays(products: list[tuple[int, ...]]) -> None:
