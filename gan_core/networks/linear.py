@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import cache
 from typing import Any
 
 import torch
@@ -35,9 +34,14 @@ class Linear(nn.Linear):
 
 def linear(features: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """What `Linear` does, with weights from elsewhere: (N, I), (O, I), (O,) -> (N, O)."""
-    if torch.compiler.is_compiling():  # nor is a test of the size traced, which would bind an exported graph to the batch of the trace
+    if torch.compiler.is_exporting():  # nor is a test of the size traced, which would bind an exported graph to the batch of the trace
         return F.linear(features, weight, bias)
-    if torch.is_inference_mode_enabled() and _on_cpu(features, weight) and _has_onednn():
+    if torch.compiler.is_compiling():
+        if not _by_onednn(features, weight):
+            return F.linear(features, weight, bias)
+        product: Tensor = torch.ops.gantry.product(features, weight)
+        return product if bias is None else product + bias  # which becomes one loop with what comes next
+    if torch.is_inference_mode_enabled() and _on_cpu(features, weight) and _HAS_ONEDNN:
         return _product(features, weight, bias)
     if not _by_onednn(features, weight):
         return F.linear(features, weight, bias)
@@ -66,7 +70,7 @@ _of_weights: ContextVar[bool] = ContextVar("_of_weights", default=True)
 
 def _by_onednn(features: Tensor, weight: Tensor) -> bool:
     return (  # small networks call this more often than they multiply, so what is asked first is quick, and enough for them
-        features.numel() * weight.shape[0] >= _WORTH_IT and _on_cpu(features, weight) and _has_onednn()
+        features.numel() * weight.shape[0] >= _WORTH_IT and _on_cpu(features, weight) and _HAS_ONEDNN
     )
 
 
@@ -79,9 +83,11 @@ def _on_cpu(features: Tensor, weight: Tensor) -> bool:
     )
 
 
-@cache
 def _has_onednn() -> bool:
     return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")  # type: ignore[no-untyped-call]
+
+
+_HAS_ONEDNN = _has_onednn()  # no trace may ask
 
 
 def _product(features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -89,6 +95,29 @@ def _product(features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         weight = weight.contiguous()  # of a part of a wider matrix, as some columns are, oneDNN's product takes 2,000 times as long
     output: Tensor = torch.ops.mkldnn._linear_pointwise(features, weight, bias, "none", [], "")
     return output
+
+
+@torch.library.custom_op("gantry::product", mutates_args=(), schema="(Tensor features, Tensor weight) -> Tensor")
+def _traced(features: Tensor, weight: Tensor) -> Tensor:
+    """`_product` for torch's compiler, whose own way to oneDNN takes weights that do not change alone."""
+    return _product(features, weight, None)
+
+
+@_traced.register_fake
+def _shaped(features: Tensor, weight: Tensor) -> Tensor:
+    return features.new_empty(len(features), len(weight))
+
+
+def _keep(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+    ctx.save_for_backward(*inputs)
+
+
+def _gradients(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+    features, weight = ctx.saved_tensors
+    return torch.ops.gantry.product(gradient, weight.T), torch.ops.gantry.product(gradient.T, features.T)
+
+
+_traced.register_autograd(_gradients, setup_context=_keep)
 
 
 class _Product(torch.autograd.Function):

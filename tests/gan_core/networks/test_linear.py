@@ -130,8 +130,21 @@ def test_without_gradients(mode: Callable[[], Any], products: list[tuple[int, ..
 def test_a_torch_without_the_operator_is_no_obstacle(monkeypatch: pytest.MonkeyPatch) -> None:
     ours, torchs = pair(*LARGE[1:])
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
-    monkeypatch.setattr(linear, "_has_onednn", linear._has_onednn.__wrapped__)  # which asks anew
+    monkeypatch.setattr(linear, "_HAS_ONEDNN", linear._has_onednn())
     assert torch.equal(ours(draw(*LARGE[:2])), torchs(draw(*LARGE[:2])))
+
+
+def test_in_a_graph_large_products_are_onednn_s_too(products: list[tuple[int, ...]]) -> None:
+    (rows, inputs, outputs), found = LARGE, []
+    ours, torchs = pair(inputs, outputs)
+    for layer in (torch.compile(ours, backend="aot_eager", dynamic=False), torchs):
+        features = draw(rows, inputs, seed=1).requires_grad_()
+        output = layer(features)
+        output.square().sum().backward()
+        found.append([output.detach(), features.grad])
+    close(*found)
+    close(*([parameter.grad for parameter in layer.parameters()] for layer in (ours, torchs)))
+    assert sorted(products) == sorted([(rows, inputs, outputs), (rows, outputs, inputs), (outputs, rows, inputs)])
 
 
 def test_an_exported_layer_takes_any_number_of_rows() -> None:
