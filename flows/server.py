@@ -224,7 +224,12 @@ def _serve(parent: int, listener: int, lock: int) -> None:
 
         app = prefect_page.create()
     all_imported()
-    uvicorn.run(app, fd=listener, log_level="warning", lifespan="on", timeout_graceful_shutdown=3)
+    config = uvicorn.Config(app, log_level="warning", lifespan="on", timeout_graceful_shutdown=3)
+    # By its number (`fd`) uvicorn takes it for a Unix socket, and every answer waits 40 ms for the client to confirm the answer's head.
+    running = uvicorn.Server(config)
+    running.run([socket.socket(fileno=listener)])
+    if not running.started:
+        sys.exit(1)
 
 
 def _create_database(database: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import sqlite3
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import toy_workspace as toy
+import uvicorn
 from command_line import clean_environment
 
 from flows import server
@@ -30,6 +32,24 @@ def test_a_server_answers_on_loopback_and_leaves_nothing(tmp_path: Path) -> None
         assert (tmp_path / ".gantry/prefect/prefect.db").exists()
     assert not server.is_reachable(own.url)
     toy.assert_nothing_left(tmp_path)
+
+
+def test_uvicorn_is_given_a_tcp_socket_whose_answers_it_sends_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[socket.socket] = []
+
+    def run(running: uvicorn.Server, sockets: list[socket.socket]) -> None:
+        running.started = True
+        given.extend(sockets)
+
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
+    monkeypatch.setattr(server.prefect_page, "create", lambda: None)
+    monkeypatch.setattr(uvicorn.Server, "run", run)
+    (tmp_path / "prefect.db").touch()
+    with socket.create_server(("127.0.0.1", 0)) as listener, (tmp_path / "lock").open("wb") as lock:
+        server._serve(0, os.dup(listener.fileno()), lock.fileno())
+        [taken] = given
+        with taken:
+            assert (taken.family, taken.getsockname()) == (socket.AF_INET, listener.getsockname())
 
 
 def test_two_servers_start_at_once_on_one_new_database(tmp_path: Path) -> None:
@@ -76,6 +96,7 @@ def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
     with server.Server.start(Workspace(tmp_path)) as own, pytest.raises(GantryError, match=r"server\.log") as caught:
         own.wait()
     assert "not a database" in str(caught.value)
+    assert "exit 0" not in str(caught.value)
 
 
 def test_the_database_of_a_second_workspace_is_a_copy_and_a_damaged_one_is_made_anew(
