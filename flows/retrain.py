@@ -78,7 +78,7 @@ def _retrain(workspace: Workspace, name: str, timeouts: Mapping[str, float], for
 def _run_stages(
     workspace: Workspace, name: str, entry: Entry, limits: Mapping[str, float], forced: Mapping[str, Any], budget: float | None
 ) -> State[Any]:
-    with locks.retraining(workspace, name), repro.forking(workspace), runs.Pause() as pause, runs.Witness() as witness:
+    with locks.retraining(workspace, name), repro.forking(workspace, name), runs.Pause() as pause, runs.Witness() as witness:
         runs.close_dead(workspace, name)
         if sharing.is_on():
             tracking.close_dead(workspace, name, runs.is_over)  # of workers that died; a lone workspace goes on with its own

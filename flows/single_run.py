@@ -44,17 +44,18 @@ def run_once(
     # The person reads the terminal, and Prefect's log keeps the rest.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
     console = Console(highlight=False, emoji=False, stderr=to_stderr)
-    with repro.forking(workspace), Terminal(console, name) as terminal, server.connected(workspace) as own:
+    with repro.forking(workspace, name), Terminal(console, name) as terminal, server.connected(workspace) as own:
         terminal.waiting("starting")
         # While the server starts: Prefect takes a second or two to import, DVC half of one; MLflow, too, where a server is asked.
         with quick_imports():
-            from prefect import settings
+            import fastapi  # noqa: F401 Prefect's client imports it, and its engines, at its first run
+            from prefect import flow_engine, settings, task_engine  # noqa: F401
 
             from flows.retrain import picture, retrain
             from tasks.records import tracking
             from tasks.stages import SKIPPED, STOPPED, listener
 
-            repro.load()
+            repro.load(workspace)
         if not tracking.is_own(workspace):
             tracking.load()
         if own:

@@ -93,13 +93,13 @@ _template: Template | None = None
 
 
 @contextmanager
-def forking(workspace: Workspace) -> Iterator[None]:
-    """Stages that are run inside are forked from one process that has imported what they use, where that can be done."""
+def forking(workspace: Workspace, name: str) -> Iterator[None]:
+    """Stages of entry `name` that are run inside are forked from one process that has imported what they use, where that can be done."""
     global _template
     if _template is not None:
         yield
         return
-    _template = Template.begin(workspace.root, environment(workspace))
+    _template = Template.begin(workspace.root, name, environment(workspace))
     try:
         yield
     finally:
@@ -108,9 +108,12 @@ def forking(workspace: Workspace) -> Iterator[None]:
         _template = None
 
 
-def load() -> None:
-    """Import DVC, which takes half a second, while there is something else to wait for."""
-    import dvc.repo  # noqa: F401
+def load(workspace: Workspace) -> None:
+    """Import DVC, all that it imports at its first look at a workspace, while there is something else to wait for."""
+    from dvc.repo import Repo
+
+    with suppress(Exception):  # whoever looks meets it, and says so
+        Repo(str(workspace.root.resolve())).close()
 
 
 def prepare(workspace: Workspace) -> None:

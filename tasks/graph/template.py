@@ -1,13 +1,14 @@
 """The process that the stages of a run begin from: it has imported what they use, and each of them is a fork of it (Linux).
 
 A stage and the DVC around it would import for three to six processor seconds, five times in a run. The template imports while the command
-that started it has other things to do, and never has a second thread, so what is forked from it is as good as a process that has imported
-by itself: it has its own session and group, environment, signals and streams.
+that started it has other things to do, and has no second thread when it forks, so what is forked from it is as good as a process that has
+imported by itself: it has its own session and group, environment, signals and streams.
 
 What `Template.start` gives back is the template's child. Like every process of ours it ends when its parent does, and the template when
 the command does: whoever is killed, nothing is left.
 
-`python -P -m tasks.graph.template PARENT CHANNEL ROOM` is the template; ROOM is as long as the command line of a child may become.
+`python -P -m tasks.graph.template PARENT CHANNEL NAME ROOM` is the template of a run of NAME; ROOM is as long as the command line of a
+child may become.
 """
 
 from __future__ import annotations
@@ -42,6 +43,8 @@ OURS = "python -P -m tasks."
 _OF_DVC = ("dvc.cli", "dvc.repo", "dvc.commands.repro")
 _SHARED = ("pandas", "torch", "tasks.validate", "tasks.start", "tasks.train", "tasks.evaluate", "tasks.register", "mlflow")
 """What the stages after fetch use, in the order in which a run comes to them. Where nothing has changed there is only fetch."""
+_CHECKS = "tasks.validation.expectations:great_expectations"
+"""What validate imports beside its other work, where it is not there yet."""
 _GIVEN = ("PYTHONSAFEPATH", "PYTHONUNBUFFERED")
 _AT_LOADING = ("OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "LD_", "MALLOC_", "PYTHON", "TORCH")
 """How the names of variables begin that are read when Python or a library is loaded, and no more; `_GIVEN` are given effect here."""
@@ -91,17 +94,18 @@ class Template:
         self._free = threading.Lock()
 
     @classmethod
-    def begin(cls, folder: Path, environment: Mapping[str, str]) -> Self | None:
+    def begin(cls, folder: Path, name: str, environment: Mapping[str, str]) -> Self | None:
         """Start it, by a thread that lives as long as it should; None where there can be none.
 
         Args:
             folder: that it works in.
+            name: the entry whose stages will run.
             environment: of what is forked from it.
         """
         if sys.platform != "linux" or not hasattr(os, "pidfd_open"):
             return None
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        words = [str(os.getpid()), str(theirs.fileno()), "-" * _ROOM]
+        words = [str(os.getpid()), str(theirs.fileno()), name, "-" * _ROOM]
         with theirs, suppress(OSError):
             process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "tasks.graph.template", *words],
@@ -193,14 +197,22 @@ def as_new(environment: Mapping[str, str], folder: Path | str) -> None:
     sys.modules["__main__"] = ModuleType("__main__")
 
 
-def _serve(parent: int, channel: socket.socket, folder: Path) -> None:
+def has_run(name: str, folder: Path) -> bool:
+    """Whether all stages of an entry have run before, so that nothing may have changed."""
+    lock = folder / "dvc.lock"
+    return lock.exists() and f"\n  {STAGES[-1]}@{name}:\n" in lock.read_text(encoding="utf-8", errors="replace")
+
+
+def _serve(parent: int, channel: socket.socket, name: str, folder: Path) -> None:
     """The template's side."""
     die_with(parent)
     titled([sys.executable, "-P", "-m", "tasks.graph.template"])
     graph = folder / "dvc.yaml"
     is_shipped = graph.exists() and OURS in graph.read_text(errors="replace")
     needed = [*_OF_DVC, "tasks.fetch"] if is_shipped else list(_OF_DVC)
-    is_beyond_fetch = False
+    is_beyond_fetch = is_shipped and not has_run(name, folder)
+    if is_beyond_fetch:  # every stage will run, and the other side waits for its server and for fetch meanwhile
+        needed += [*_SHARED[:3], _CHECKS, *_SHARED[3:]]
     child, its_end = 0, -1
     while True:
         waited_for: list[Any] = [channel, *([its_end] if child else [])]
@@ -224,6 +236,8 @@ def _serve(parent: int, channel: socket.socket, folder: Path) -> None:
             stage = told["arguments"][-1].partition("@")[0]
             if is_shipped and not is_beyond_fetch and stage != STAGES[0]:
                 needed, is_beyond_fetch = [*needed, *_SHARED], True
+            if stage != STAGES[0]:
+                needed = [one for one in needed if one != _CHECKS]
             while needed and f"tasks.{stage}" not in sys.modules:
                 _import(needed.pop(0))
             child = _fork(channel, output, told, folder)
@@ -235,13 +249,19 @@ def _serve(parent: int, channel: socket.socket, folder: Path) -> None:
             _import(needed.pop(0))
 
 
-def _import(module: str) -> None:
+def _import(needed: str) -> None:
+    """A module, or what `MODULE:FUNCTION` imports."""
+    module, _, function = needed.partition(":")
     with suppress(Exception):  # whoever needs it meets the error, and says so
-        importlib.import_module(module)
+        imported = importlib.import_module(module)
+        if function:
+            getattr(imported, function)()
 
 
 def _fork(channel: socket.socket, output: int, request: Mapping[str, object], folder: Path) -> int:
     """A child that does as the request says; 0 where this process has threads."""
+    if _has_threads():
+        _end_idle_threads()
     if _has_threads():
         return 0
     parent = os.getpid()
@@ -268,6 +288,17 @@ def _follow(request: Mapping[str, object], parent: int, folder: Path) -> None:
     dvc_child.main(forks_the_stage=True)
 
 
+def _end_idle_threads() -> None:
+    """Have libraries that can be forked end the threads that they keep for work to come.
+
+    As OpenBLAS does, which has a thread for each core from its import on: before each fork, so here of a child that does nothing.
+    """
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
+
+
 def _has_threads() -> bool:
     return len([*Path("/proc/self/task").iterdir()]) > 1
 
@@ -278,4 +309,4 @@ def _differ(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
 
 
 if __name__ == "__main__":
-    _serve(int(sys.argv[1]), socket.socket(fileno=int(sys.argv[2])), Path.cwd())
+    _serve(int(sys.argv[1]), socket.socket(fileno=int(sys.argv[2])), sys.argv[3], Path.cwd())

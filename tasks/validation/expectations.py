@@ -188,7 +188,7 @@ def classes_table(classes: DataFrame, limits: ValidateParams, held_out: bool = F
 
 def check(name: str, tables: Sequence[CheckedTable], folder: Path) -> Verdict:
     """Validate the tables of entry `name` with Great Expectations; leaves results.json and the Data Docs in `folder`."""
-    gx = _great_expectations()
+    gx = great_expectations()
     from great_expectations.render.view import view
 
     from tasks.validation.page_templates import compiled_once
@@ -306,7 +306,7 @@ def import_beside() -> None:
         threading.Thread(target=_expectations, name="import of Great Expectations").start()
 
 
-def _great_expectations() -> Any:
+def great_expectations() -> Any:
     """Great Expectations, imported when it is needed (2 to 3 s) and told to keep to itself first."""
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     os.environ.setdefault("DO_NOT_TRACK", "true")
@@ -325,4 +325,4 @@ def _great_expectations() -> Any:
 
 
 def _expectations() -> Any:
-    return _great_expectations().expectations
+    return great_expectations().expectations

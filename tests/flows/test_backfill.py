@@ -30,7 +30,7 @@ def twice(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     path = workspace.root / "params.yaml"
     text = path.read_text().replace("images: 2_000_000", "images: 30_000\n      checkpoint_every: 2_560")
     repro.prepare(workspace)
-    with repro.forking(workspace):
+    with repro.forking(workspace, NAME):
         for count in ("1_000", "2_000"):
             path.write_text(text.replace("count: 1_000", f"count: {count}", 1))
             for stage in GRAPH:

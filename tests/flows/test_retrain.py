@@ -16,7 +16,7 @@ import toy_workspace as toy
 from command_line import Record, Retrain, called, clean_environment, run, start
 
 from tasks import stages
-from tasks.graph import repro
+from tasks.graph import repro, template
 from tasks.promotion.decision import LastDecision
 from tasks.workspace import STAGES, Workspace
 
@@ -70,6 +70,15 @@ def test_a_run_without_news_only_looks(finished: Workspace, retrain: Retrain, re
     assert [states[stage][0] for stage in STAGES[1:]] == ["Cached"] * 4
     assert states["train"][1] == "unchanged: data/digits/ready, generators.digits.train"
     assert not seen.pages(flow)
+
+
+def test_an_entry_some_of_whose_stages_have_never_run_is_known_before_dvc_is_asked(workspace: Workspace, finished: Workspace) -> None:
+    assert template.has_run("digits", finished.root)
+    assert not template.has_run("circle", finished.root)
+    assert not template.has_run("digits", workspace.root)
+    lock = finished.root / "dvc.lock"
+    lock.write_text(lock.read_text().partition("  register@digits:\n")[0])
+    assert not template.has_run("digits", finished.root)
 
 
 def test_a_changed_parameter_runs_its_stage_and_what_follows(finished: Workspace, retrain: Retrain) -> None:

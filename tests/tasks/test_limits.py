@@ -63,7 +63,7 @@ from tasks.records import tracking
 from tasks.stage_main import stage_main
 from tasks.validation import expectations
 
-expectations._great_expectations()
+expectations.great_expectations()
 tracking.load()
 stages = {name: getattr(importlib.import_module(f"tasks.{name}"), name) for name in sys.argv[1:]}
 for line in sys.stdin:
