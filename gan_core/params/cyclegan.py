@@ -17,6 +17,7 @@ from gan_core.params.common import (
     TrainParams,
     sides_in_words,
 )
+from gan_core.params.gan import PenaltyParams
 from gan_core.params.networks import TranslatorParams
 
 
@@ -58,6 +59,9 @@ class CycleGanParams(TrainParams):
     generator: TranslatorParams = TranslatorParams()
     discriminator: CyclePatchParams = CyclePatchParams()
     loss: AbsoluteLoss = "least-squares"
+    penalty: PenaltyParams = PenaltyParams()
+    """Of both discriminators. The paper has none; R1 beside the non-saturating loss, without normalisation, is StarGAN v2's (Choi et al.,
+    2020)."""
     cycle: Annotated[float, Field(ge=0)] = 10.0
     """Weight of the mean absolute difference between an image and what comes back of it, in -1..1, beside each adversarial loss."""
     identity: Annotated[float, Field(ge=0)] = 5.0
@@ -70,6 +74,9 @@ class CycleGanParams(TrainParams):
     """Differentiable augmentation of what the discriminators see (Zhao et al., 2020), for small data sets."""
 
     def problems(self, kind: str, size: Sides | None) -> list[str]:
+        found = []
+        if self.penalty.clip:
+            found.append("train.penalty.clip: belongs to the Wasserstein loss, which this game does not take; leave it out")
         if size is None:
-            return []
-        return [misfit for player in (self.generator, self.discriminator) if (misfit := player.misfit(size))]
+            return found
+        return [*found, *(misfit for player in (self.generator, self.discriminator) if (misfit := player.misfit(size)))]

@@ -7,6 +7,7 @@ can be looked at and scored. A discriminator judges patches and is shown past tr
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
 import numpy as np
@@ -26,6 +27,7 @@ from gan_core.networks import build_generator
 from gan_core.networks.patch import PatchDiscriminator
 from gan_core.networks.translator import RoundTrip
 from gan_core.params import CycleGanParams
+from gan_core.penalties import penalties
 from gan_core.pool import ImagePool
 from gan_core.recipes.game import Move, Recipe, Turn, describe_logits
 
@@ -73,9 +75,9 @@ class CycleGan(Recipe[CycleGanParams]):
         self._sides: dict[str, _Side] = {}
 
     def move(self, turn: Turn, batch: Batch, moves: int, last: bool) -> Move:
-        return self._discriminate(batch) if turn.draws else self._translate()
+        return self._discriminate(batch, moves) if turn.draws else self._translate()
 
-    def _discriminate(self, batch: Batch) -> Move:
+    def _discriminate(self, batch: Batch, moves: int) -> Move:
         assert batch.inputs is not None  # noqa: S101
         inputs, targets = (mirrored(images) if self.params.mirror else images for images in (batch.inputs, batch.real))
         # The generators do not change between this move and their own: they translate once for both.
@@ -88,6 +90,11 @@ class CycleGan(Recipe[CycleGanParams]):
             total = total + loss
             prefix = "" if name == "target" else f"{name}_"
             said = {"discriminator_loss": loss.detach(), **describe_logits(real, fake, self.params.loss)}
+            penalty = self.params.penalty
+            if moves % penalty.every == 0:
+                term, values = penalties(partial(self._mean_logit, name), side.real, shown, penalty)
+                total = total + term * penalty.every
+                said |= values
             numbers |= {f"{prefix}{key}": value for key, value in said.items()}
         return Move(total, numbers)
 
@@ -125,6 +132,11 @@ class CycleGan(Recipe[CycleGanParams]):
         judge: nn.Module = self.players[f"{name}_discriminator"]
         logits: Tensor = judge(augment(images) if self.params.augment else images)
         return logits.float()
+
+    def _mean_logit(self, name: str, images: Tensor) -> Tensor:
+        """(N,): an image's patches together, so that a penalty does not grow with their number."""
+        logits: Tensor = self.players[f"{name}_discriminator"](images)
+        return logits.mean(dim=(1, 2))
 
 
 def _difference(first: Tensor, second: Tensor) -> Tensor:

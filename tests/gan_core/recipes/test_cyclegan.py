@@ -130,6 +130,26 @@ def test_another_game_takes_the_place_of_the_papers(dataset: Dataset, loss: str)
     torch.testing.assert_close(fooling.loss.detach(), fooled)
 
 
+def test_penalties_hold_both_discriminators(dataset: Dataset) -> None:
+    """R1 at real images and R2 at translations of both kinds, every other move at twice the weight; patches of an image together."""
+    told = {"mirror": False, "loss": "non-saturating", "discriminator": {"width": 4, "normalization": "none"}}
+    recipe, batch = game(dataset, **told, penalty={"r1": 3.0, "r2": 0.5, "every": 2})
+    plain, _ = game(dataset, **told)
+    first, second = (recipe.move(recipe.turns[0], batch, moves, last=True) for moves in (0, 1))
+    unpenalised = plain.move(plain.turns[0], batch, 0, last=True).loss.detach()
+    torch.testing.assert_close(second.loss.detach(), unpenalised)
+    assert "r1" not in second.numbers
+    generators, expected = recipe.players["generators"], unpenalised
+    assert isinstance(batch.inputs, torch.Tensor)
+    for name, real, fake in (("target", batch.real, generators.there(batch.inputs)), ("input", batch.inputs, generators.back(batch.real))):
+        for weight, images in ((3.0, real), (0.5, fake)):
+            seen = images.detach().clone().requires_grad_(True)
+            (slope,) = torch.autograd.grad(recipe.players[f"{name}_discriminator"](seen).mean(dim=(1, 2)).sum(), seen)
+            expected = expected + 2 * weight / 2 * slope.square().sum(dim=(1, 2, 3)).mean()
+    torch.testing.assert_close(first.loss.detach(), expected)
+    assert {"r1", "r2", "input_r1", "input_r2"} <= first.numbers.keys()
+
+
 def test_discriminators_are_shown_past_translations(dataset: Dataset) -> None:
     recipe, batch = game(dataset, pool=1, mirror=False)
     discriminate = recipe.turns[0]
@@ -173,9 +193,10 @@ def test_mirrored_inputs_are_those_that_come_back(dataset: Dataset) -> None:
             "train.generator.downsamplings: data.size is 8, no multiple of 4 from 16 on; the nearest",
         ),
         (16, {"discriminator": {"patch": 70}}, "train.discriminator.patch: 70 needs at least 32 pixels, and data.size is 16"),
+        (16, {"penalty": {"clip": 0.01}}, "train.penalty.clip: belongs to the Wasserstein loss"),
     ],
 )
-def test_what_does_not_fit_the_size_is_named(tmp_path: Path, size: int, changes: dict[str, Any], key: str) -> None:
+def test_what_does_not_fit_is_named(tmp_path: Path, size: int, changes: dict[str, Any], key: str) -> None:
     options = CycleGanParams.model_validate({"images": 10, **changes})
     assert any(problem.startswith(key) for problem in options.problems("unpaired", (size, size)))
     dataset = write_unpaired(tmp_path / "odd", random_images(0, 12, size), random_images(1, 12, size))
@@ -201,7 +222,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 def test_killed_and_resumed_it_ends_bit_for_bit_where_the_undisturbed_run_does(dataset: Dataset, tmp_path: Path) -> None:
     """With pools that are full long before the kill, augmentation, mirroring, decay and an average: nothing of it is forgotten."""
-    options = {"images": 40, "augment": True, "ema": 16, "log_every": 6}
+    options = {"images": 40, "augment": True, "ema": 16, "log_every": 6, "penalty": {"r1": 0.1, "every": 3}}
     assert train(params(**options), dataset, tmp_path / "undisturbed")
     folder = tmp_path / "killed"
     for last in (14, 26):  # between two checkpoints
