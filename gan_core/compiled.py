@@ -35,7 +35,7 @@ from gan_core.params import TrainParams
 from gan_core.recipes.game import Recipe, Turn
 from gan_core.steps import EagerStep, Optimizers, Step
 
-PAYS_FROM = 20_000
+PAYS_FROM = 60_000
 """Steps of a budget that pay for compiling, where nothing of it is kept from before (docs/performance.md)."""
 FACT = "step"
 """Under which a checkpoint has how its training's steps are played; not those of trainings with `compile: off`."""

@@ -213,7 +213,7 @@ class TrainParams(Strict):
     """Processor threads. None: one for points, one a core for images. Where several trainings share the cores, 1 each is far faster:
     threads that wait for each other lose whole time slices. Results are equal bit for bit at equal numbers only."""
     compile: Literal["off", "auto", "on"] = "off"
-    """Whether a step is one graph, compiled for this processor (torch.compile): 1.5 to 2.2 times the steps a second of small dense
+    """Whether a step is one graph, compiled for this processor (torch.compile): 1.3 to 2.2 times the steps a second of small dense
     networks, after half a minute of compiling. `auto`: where it can be and the budget has steps enough to pay for that; `on`: or the run
     ends with the reason. Compiled steps end with other last bits, so versions made without are made again with `off` alone."""
     processes: Processes = 1

@@ -209,7 +209,7 @@ def test_auto_goes_by_the_steps_of_the_budget_and_keeps_what_it_decided(
 ) -> None:
     data = make_dataset((2,))
     train(params(compile="auto"), data, tmp_path / "run", should_stop=lambda: True)
-    assert decided(tmp_path / "run") == {"step": "eager", "step_why": "a budget of 20 steps does not pay for compiling, which 20,000 do"}
+    assert decided(tmp_path / "run") == {"step": "eager", "step_why": "a budget of 20 steps does not pay for compiling, which 60,000 do"}
     monkeypatch.setattr(compiled, "PAYS_FROM", STEPS)  # as if a later Gantry compiled earlier
     train(params(compile="auto"), data, tmp_path / "run")
     assert decided(tmp_path / "run") == {"step": "eager", "step_why": "they were when the training began"}

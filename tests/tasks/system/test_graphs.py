@@ -49,6 +49,6 @@ def test_a_training_says_in_its_results_and_its_log_how_steps_were_played(
     train(workspace, NAME, load_entry(tmp_path, NAME))
     torch.set_num_threads(threads)
     told = json.loads((workspace.model(NAME) / "run.json").read_text())
-    assert (told["step"], told["step_why"]) == ("eager", "a budget of 10 steps does not pay for compiling, which 20,000 do")
+    assert (told["step"], told["step_why"]) == ("eager", "a budget of 10 steps does not pay for compiling, which 60,000 do")
     assert f"note: train.compile: steps are not compiled: {told['step_why']}" in capsys.readouterr().err
     assert Path(os.environ["TORCHINDUCTOR_CACHE_DIR"]).is_relative_to(workspace.compiled)
