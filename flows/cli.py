@@ -176,6 +176,7 @@ def init(
         list[str] | None, typer.Option(help="The column of the table that rows are drawn by; more than once, several.", show_default=False)
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Ask nothing.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Make a workspace: a folder with params.yaml and dvc.yaml. Works with and without git.
 
@@ -186,17 +187,23 @@ def init(
     if sources:
         if len(sources) > 2:
             raise ConfigError("init: --from names one thing, or two tables with a key; more tables are not drawn together")
-        _init_from(folder or Path(), sources[0], name, label or [], not yes and sys.stdin.isatty(), *sources[1:])
+        asks = not (yes or as_json) and sys.stdin.isatty()
+        _init_from(folder or Path(), sources[0], name, label or [], asks, as_json, *sources[1:])
         return
     if (name, label or [], yes) != (None, [], False):
         raise ConfigError("init: --name, --label and --yes are for --from; say which data the entry is about")
     if folder is None:
         raise ConfigError("init: name a folder, `gantry init DIR`")
     init_workspace(folder)
+    if as_json:
+        _print_json({"workspace": str(folder)})
+        return
     typer.echo(f"{folder} is a workspace; next: cd {folder} && gantry run digits")
 
 
-def _init_from(folder: Path, source: Path, name: str | None, labels: list[str], ask: bool, second: Path | None = None) -> None:
+def _init_from(
+    folder: Path, source: Path, name: str | None, labels: list[str], ask: bool, as_json: bool, second: Path | None = None
+) -> None:
     from tasks import params
     from tasks.entry_from_data import draft
     from tasks.scaffold import add_text, init_workspace
@@ -206,7 +213,7 @@ def _init_from(folder: Path, source: Path, name: str | None, labels: list[str], 
     is_new = not (folder / "params.yaml").exists()
     found = draft(workspace, source, name, labels, second)
     for note in found.said:
-        typer.echo(f"note: {note}")
+        typer.echo(f"note: {note}", err=as_json)
     if ask:
         if not labels and found.labels:
             typer.echo(f"rows can be drawn by one of: {', '.join(found.labels)}")
@@ -222,6 +229,10 @@ def _init_from(folder: Path, source: Path, name: str | None, labels: list[str], 
     if is_new:
         init_workspace(folder)
     add_text(workspace, found.text, str(source), {found.name: found.entry})
+    if as_json:
+        entry = found.entry.model_dump(mode="json", by_alias=True, exclude_unset=True)
+        _print_json({"workspace": str(folder), "name": found.name, "notes": found.said, "labels": found.labels, "entry": entry})
+        return
     typer.echo(f"added {found.name} to {folder / 'params.yaml'}; next:")
     by_heart = found.entry.train.learns_by_heart
     run = f"gantry run {found.name}{'' if by_heart else ' --budget 20m'}"
@@ -454,9 +465,12 @@ def sample(
             show_default=False,
         ),
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """Draw samples, or have pictures translated or restored."""
     if identify is not None:
+        if as_json:
+            raise ConfigError("--json: tells what was drawn, and --identify draws nothing new; its exit code tells programs the answer")
         if (count, seed, label, where, prompt, truncation, walk) != (None, None, None, None, None, None, False):
             raise ConfigError("--identify: the file says how it was drawn; leave all but --from, --input and --tile out")
         _identify(identify, reference, source, given, tile)
@@ -471,6 +485,7 @@ def sample(
     from tasks.samples import formulas
     from tasks.sources.raw import safe_path
     from tasks.system.memory import keep_what_is_freed
+    from tasks.wording import counted
 
     keep_what_is_freed()
     signer = _signer(sign, out)
@@ -508,7 +523,11 @@ def sample(
             )
         if tile is not None or Pixels.of(generator.config.data).fit == "random-crop":
             origin = Origin(name, version, generator.config.sha256, None) if provenance else None
-            _translate_whole(generator, given, out, tile, origin, label, signer)
+            count = _translate_whole(generator, given, out, tile, origin, label, signer)
+            if as_json:
+                _print_json({"name": name, "version": version, "count": count, "out": str(out)})
+            else:
+                typer.echo(f"{counted(count, 'whole pictures')} in {out}")
             return
         generator.asked_of(1, label)  # before anything is read
         from gan_core.tiling import can_tile
@@ -522,12 +541,20 @@ def sample(
     if is_printed:
         if signer is not None:
             raise ConfigError("--sign: text that is printed holds no signature; leave it out")
-        typer.echo("\n".join(kind.lines(samples)))
+        if as_json:
+            _print_json({"name": name, "version": version, "count": len(samples.samples), "out": None, "lines": list(kind.lines(samples))})
+        else:
+            typer.echo("\n".join(kind.lines(samples)))
         return
+    _say_made(out)
     origin = Origin(name, version, generator.config.sha256, asked) if provenance else None
     write_samples(samples, out, generator.config.classes, pictures, origin)
     signed = 0 if signer is None else signer.sign_files(out, origin)
-    typer.echo(f"{len(samples.samples)} {'samples' if samples.schema is None else 'rows'} in {out}{', signed' if signed else ''}")
+    if as_json:
+        _print_json({"name": name, "version": version, "count": len(samples.samples), "out": str(out), "signed": signed})
+    else:
+        what = counted(len(samples.samples), "samples" if samples.schema is None else "rows")
+        typer.echo(f"{what} in {out}{', signed' if signed else ''}")
     if signer is not None and not signed:
         raise ConfigError(f"--sign: nothing in {out} is of a form that holds a signature, so nothing is signed")
     if out.suffix in ("", ".csv") and (named := formulas(samples, generator.config.classes)):
@@ -537,13 +564,14 @@ def sample(
 
 def _translate_whole(
     generator: Generator, given: Path, out: Path, tile: int | None, origin: Origin | None, label: str | None, signer: Signer | None
-) -> None:
-    """Pictures of any size to pictures of the same; shows how far it is."""
+) -> int:
+    """Pictures of any size to pictures of the same; shows how far it is, and returns how many."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     from tasks.sources.raw import safe_path
     from tasks.whole import translate_files
 
+    _say_made(out)
     console = _console(stderr=True)
     columns = (
         TextColumn("{task.description}", markup=False),
@@ -562,8 +590,13 @@ def _translate_whole(
             bar.update(tasks[name], completed=done)
 
         on_note = lambda note: typer.echo(f"note: {note}", err=True)  # noqa: E731
-        count = translate_files(generator, given, out, tile, origin, on_note, on_tile, label, signer)
-    typer.echo(f"{count} whole {'picture' if count == 1 else 'pictures'} in {out}")
+        return translate_files(generator, given, out, tile, origin, on_note, on_tile, label, signer)
+
+
+def _say_made(out: Path) -> None:
+    """Say which folder above what is about to be written is missing, and so is made."""
+    if not out.parent.exists():
+        typer.echo(f"note: {out.parent} is not there yet, and is made", err=True)
 
 
 def _signer(sign: bool, out: Path | None) -> Signer | None:

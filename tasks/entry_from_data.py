@@ -21,6 +21,7 @@ from tasks.sources.raw import safe_path
 from tasks.validation.column_kinds import INVENTED, as_yaml
 from tasks.validation.formats import UnusableError
 from tasks.validation.heads import keys_of_arrays, sides_of
+from tasks.wording import counted
 from tasks.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -319,9 +320,9 @@ def _of_text(workspace: Workspace, path: Path, name: str, labels: Sequence[str])
         said.append(f"sentences are taken from {read.column}")
     if faults := [one.reason for one in read.texts if one.reason is not None]:
         said.append(f"{len(faults):,} of {len(read.texts):,} sentences go to quarantine, the first: {faults[0]}")
-    counted = f"{len(good):,} sentences"
-    said += [counted, *_too_few(len(good), "sentences")]
-    return _drafted(f"{safe_path(path.name)}: {counted}.", name, lines, _train_of("coco-captions"), said)
+    what = counted(len(good), "sentences")
+    said += [what, *_too_few(len(good), "sentences")]
+    return _drafted(f"{safe_path(path.name)}: {what}.", name, lines, _train_of("coco-captions"), said)
 
 
 def _of_words(texts: Sequence[str]) -> list[str]:
@@ -376,7 +377,7 @@ def _of_folder(workspace: Workspace, path: Path, name: str, labels: Sequence[str
         lines += _of_words(sentences)
     elif size and "size" not in found.keys:
         lines.append(size)
-    counted = f"{count:,} {noun}" + (f" in {len(found.classes)} folders" if found.classes else "")
+    what = counted(count, noun) + (f" in {counted(len(found.classes), 'folders')}" if found.classes else "")
     train = _train_of(example) if example else [*_PICTURES]
     if len(found.classes) > 1:
         train.insert(1, f"condition: label  # the folders are classes: {_first(found.classes)}")
@@ -384,11 +385,11 @@ def _of_folder(workspace: Workspace, path: Path, name: str, labels: Sequence[str
         said.append(f"layout {found.layout}: {found.why}")
     if found.layout == "clips":
         said.append("its networks draw one thing that moves over a ground of one colour; for anything else write dcgan for motion, twice")
-    written = _drafted(f"{safe_path(path.name)}: {counted}.", name, lines, train)
+    written = _drafted(f"{safe_path(path.name)}: {what}.", name, lines, train)
     source = open_source(workspace, written.entry.data)
     source.look()  # as fetch will: what it refuses is refused here
     said += [*found.notes, *source.notes, *_unusable(found.files, written.entry.data, path, noun), *_too_few(count, noun)]
-    return replace(written, said=(*said, counted))
+    return replace(written, said=(*said, what))
 
 
 def _unusable(files: Sequence[SourceFile], data: DataParams, path: Path, called: str) -> Iterator[str]:
@@ -417,7 +418,8 @@ def _unusable(files: Sequence[SourceFile], data: DataParams, path: Path, called:
 def _too_few(count: int, called: str) -> Iterator[str]:
     least = ValidateParams().min_samples
     if count < least:
-        yield f"{count:,} {called} are too few: validate refuses fewer than {least} (validate.min_samples), and hundreds make a generator"
+        few = f"{counted(count, called)} {'is' if count == 1 else 'are'} too few"
+        yield f"{few}: validate refuses fewer than {least} (validate.min_samples), and hundreds make a generator"
 
 
 def _first(classes: Sequence[object]) -> str:
@@ -460,9 +462,9 @@ def _of_arrays(workspace: Workspace, arrays: Path, path: Path, name: str, labels
             train = [train[0], f"condition: label  # {first.labels.name} holds {len(found)} classes: {_first(found)}", *train[1:]]
         else:
             lines.append(f"labels: none  # {first.labels.name} holds {len(found):,} different ones; folders takes them as classes")
-    counted = f"{count:,} images"
+    what = counted(count, "images")
     said.append(f"images: {', '.join(f'{one.images.name} {one.images.shape}' for one in source.found)}")
-    written = _drafted(f"{safe_path(path.name)}: {counted}.", name, lines, train, [*said, counted])
+    written = _drafted(f"{safe_path(path.name)}: {what}.", name, lines, train, [*said, what])
     open_source(workspace, written.entry.data).look()  # as fetch will: what it refuses is refused here
     return written
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -26,5 +27,9 @@ def test_rows_are_as_they_were_asked_for_and_the_rate_is_said(tmp_path: Path) ->
     assert (len(frame), set(frame["bought"]), set(frame["colour"]), bool((frame["age"] >= 50).all())) == (50, {"yes"}, {"red"}, True)
     drawn, share = made.stderr.removeprefix("note: ").split(" rows were drawn for 50 that are so (")
     np.testing.assert_allclose(50 / int(drawn.replace(",", "")), float(share.split("%")[0]) / 100, atol=5e-5)
+    told = called(workspace, "sample", "--from", "generator", "--count", "1", "--out", "new/rows.csv", "--json")
+    assert json.loads(told.stdout) == {"name": tmp_path.name, "version": None, "count": 1, "out": "new/rows.csv", "signed": 0}
+    assert told.stderr == "note: new is not there yet, and is made\n"
+    assert called(workspace, "sample", "--from", "generator", "--count", "1", "--out", "new/rows.csv").stdout == "1 row in new/rows.csv\n"
     wrong = called(workspace, "sample", "--from", "generator", "--where", "colour=rde", "--out", "rows.csv")
     assert (wrong.returncode, wrong.stderr) == (2, "error: where: colour is never 'rde'; there are blue, green, red\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,8 @@ def test_sentences_are_printed_or_written(tmp_path: Path, monkeypatch: pytest.Mo
     asked = ["sample", "--from", "generator", "--count", "5", "--seed", "3"]
     printed = called(workspace, *asked)
     assert (printed.returncode, printed.stdout.splitlines(), printed.stderr) == (0, texts, "")
+    told = json.loads(called(workspace, *asked, "--json").stdout)
+    assert told == {"name": tmp_path.name, "version": None, "count": 5, "out": None, "lines": texts}
     monkeypatch.chdir(tmp_path)
     assert CliRunner().invoke(app, [*asked, "--out", "-"]).stdout == printed.stdout
     written = called(workspace, *asked, "--out", "x.txt")

@@ -21,6 +21,7 @@ import pytest
 import soundfile
 import tifffile
 import torch
+from command_line import called
 from PIL import ExifTags, Image
 
 from gan_core.data.dataset import Dataset
@@ -527,6 +528,19 @@ def test_the_command_makes_the_workspace_and_asks_only_on_a_terminal(table: Path
     assert (three.returncode, "two tables with a key; more tables are not drawn together" in three.stderr) == (2, True)
     declined = gantry(tmp_path, "init", "v", "--from", table.name, typed="\nmine\nn\n")
     assert (declined.returncode, (tmp_path / "v").exists()) == (1, False)
+
+
+def test_a_program_is_told_the_entry_and_asked_nothing(tmp_path: Path) -> None:
+    workspace = scaffold.init_workspace(tmp_path)
+    (tmp_path / "notes.txt").write_text("a red cat near the cup.\n")
+    told = called(workspace, "init", "--from", "notes.txt", "--json")
+    assert told.returncode == 0, told.stderr
+    found = json.loads(told.stdout)
+    assert (found["workspace"], found["name"], found["labels"], "1 sentence" in found["notes"]) == (".", "notes", [], True)
+    assert any(note.startswith("1 sentence is too few: validate refuses fewer than 100") for note in found["notes"])
+    assert params.Entry.model_validate(found["entry"]) == params.load(tmp_path)["notes"]
+    assert "note: 1 sentence\n" in told.stderr
+    assert json.loads(called(workspace, "init", "other", "--json").stdout) == {"workspace": "other"}
 
 
 SENTENCES = [
