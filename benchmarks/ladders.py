@@ -273,6 +273,8 @@ class Found:
     ordered: list[float] = field(default_factory=list)
     better: list[bool] = field(default_factory=list)
     """Whether the better one of two was promoted over the worse one."""
+    lost: Counter[str] = field(default_factory=Counter)
+    """The better one that was not promoted and the worse one, each by the fault that was added last: how often."""
     worse: list[bool] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
     """The worse one that was promoted and the better one, each by the fault that was added last."""
@@ -285,8 +287,8 @@ class Found:
     """Of a fault alone, how often each score sees it."""
 
 
-def run(ladder: Ladder, trials: int, rule: RegisterParams) -> Found:
-    """Judge and compare them all."""
+def run(ladder: Ladder, trials: int, rule: RegisterParams, alone: bool = True) -> Found:
+    """Judge and compare them all; `alone`: each fault alone as well."""
     found = Found()
     for number in range(trials):
         trial, faults = ladder.trial(number), list(ladder.rungs.values())
@@ -297,10 +299,11 @@ def run(ladder: Ladder, trials: int, rule: RegisterParams) -> Found:
         for (one, better), (other, worse) in itertools.combinations(zip(("sound", *ladder.rungs), sides, strict=True), 2):
             _tell(found, better, worse, rule, ladder.kind)
             found.wrong += [f"{other} over {one}"] if found.worse[-1] else []
+            found.lost[f"{one} over {other}"] += not found.better[-1]
         for one, two in zip(sides, again, strict=True):
             assert two is not None
             found.equals.append(contest(one, two, rule, ladder.kind, number).decision.outcome in PROMOTING)
-        for place, (title, fault) in enumerate({**ladder.rungs, **ladder.alone}.items()):
+        for place, (title, fault) in enumerate({**ladder.rungs, **ladder.alone}.items() if alone else ()):
             spoiled, seen = trial.side([fault], 200 + place), found.seen.setdefault(title, Counter())
             said = found.said.setdefault(title, [])
             if spoiled is None:
@@ -357,6 +360,7 @@ def main() -> None:
     parser.add_argument("ladders", nargs="*", default=list(LADDERS), metavar="LADDER", help=f"of {', '.join(LADDERS)}; all by default")
     parser.add_argument("--root", type=Path, default=Path(), help="a folder with MNIST, facades and adult, for the ladders of these")
     parser.add_argument("--trials", type=int, default=3)
+    parser.add_argument("--pairs", action="store_true", help="compare the rungs of each ladder alone, and leave out faults alone")
     parser.add_argument("--replicates", type=int, default=400)
     parser.add_argument("--times", type=int, default=1, help="how many times as many samples as the table in docs/gate.md says")
     arguments = parser.parse_args()
@@ -367,11 +371,13 @@ def main() -> None:
     for name in arguments.ladders:
         started = time.monotonic()
         ladder = LADDERS[name](arguments.root, arguments.times)
-        found = run(ladder, arguments.trials, rule)
+        found = run(ladder, arguments.trials, rule, not arguments.pairs)
         told[name] = (ladder, found)
         print(f"{name}: {time.monotonic() - started:.0f} s", flush=True)
         by_score = ", ".join(f"{metric} {np.mean(values):.1%}" for metric, values in found.by_score.items())
         print(f"in order by each score: {by_score}", flush=True)
+        lost = "; ".join(f"{pair} ({count})" for pair, count in found.lost.most_common() if count)
+        print(f"not promoted though better, by the last fault of each: {lost or 'none'}", flush=True)
         print(f"promoted though worse, by the last fault of each: {'; '.join(found.wrong) or 'none'}", flush=True)
     print("\n| ladder | real x generated | decides | pairs | in order | better promoted | worse promoted | equals promoted | missed |")
     print("|---" * 9 + "|")
@@ -380,6 +386,8 @@ def main() -> None:
         shares = [f"{np.mean(values):.1%}" for values in (found.ordered, found.better, found.worse, found.equals)]
         lost = ", ".join(missed(found, arguments.trials)) or "none"
         print(f"| {name} | {ladder.size} | {decides} | {len(found.ordered)} | {' | '.join(shares)} | {lost} |")
+    if arguments.pairs:
+        return
     print("\n| ladder | fault alone, beside a sound champion | the gate says | seen by |\n|---|---|---|---|")
     for name, (_, found) in told.items():
         for title, said in found.said.items():

@@ -10,8 +10,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from gan_core.kinds.encoding import restored
 from gan_core.kinds.schema import Column, Schema
 from tasks.metrics import BETTER, LOWER
 from tasks.params import RegisterParams
@@ -101,15 +103,20 @@ def _numeric(columns: tuple[Column, ...]) -> list[int]:
 
 
 def noise(share: float, deviations: float) -> Fault:
-    """Normal noise on the numbers of a share of the rows; whole numbers stay whole, as a generator of them draws them."""
+    """Normal noise on the numbers of a share of the rows, as a generator could make it.
+
+    A generator draws frequent values as choices of their own, so noise is beside them, and writes numbers with the decimals and within the
+    range that the column has.
+    """
 
     def spoil(rows: Rows, labels: Labels, columns: tuple[Column, ...], random: Random) -> Table:
-        spoiled, some = rows.copy(), random.random(len(rows)) < share
-        for column in _numeric(columns):
-            values = rows[some, column]
-            noisy = values + random.normal(size=len(values)) * deviations * rows[:, column].std()
-            spoiled[some, column] = np.round(noisy) if (rows[:, column] == np.round(rows[:, column])).all() else noisy
-        return spoiled, labels
+        spoiled, some = torch.from_numpy(rows.copy()), random.random(len(rows)) < share
+        fitted = Schema(columns).fitted(rows, None, 0, modes=1).columns
+        for at in _numeric(columns):
+            apart = some & ~np.isin(rows[:, at], fitted[at].spikes)
+            noisy = rows[apart, at] + random.normal(size=apart.sum()) * deviations * rows[:, at].std()
+            spoiled[apart, at] = restored(torch.from_numpy(noisy).clamp(*(fitted[at].between or fitted[at].extent)), fitted[at])
+        return spoiled.numpy(), labels
 
     return spoil
 

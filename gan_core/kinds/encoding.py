@@ -158,7 +158,7 @@ class Encoding:
         rows[:, self._categories] = chosen[:, len(self._chosen) :].double()
         for i, column in enumerate(self._columns):
             if column.kind == "number":
-                rows[:, i] = _restored(rows[:, i], column)
+                rows[:, i] = restored(rows[:, i], column)
         if self._children is not None:
             rows = self._children.without_absent(rows)
         return rows if self._ruled is None else self._ruled.to_rows(rows)
@@ -207,8 +207,8 @@ def _picked(table: Tensor, option: Tensor) -> Tensor:
     return table.expand(option.shape[0], -1, -1).gather(2, option[..., None])[..., 0]
 
 
-def _restored(values: Tensor, column: Column) -> Tensor:
-    """A number's values as the column's own are: rounded, and within its range."""
+def restored(values: Tensor, column: Column) -> Tensor:
+    """Values (N,) float64 as those of a fitted column of numbers are: rounded to its decimals, and within its range."""
     assert column.low is not None  # noqa: S101  the schema is fitted
     rounded = values if column.decimals is None else values.round(decimals=column.decimals)
     return rounded.clamp(column.low, column.high)
