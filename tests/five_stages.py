@@ -9,11 +9,12 @@ import pytest
 from gan_core.generator import Generator
 from tasks.evaluate import evaluate
 from tasks.fetch import fetch
+from tasks.graph import repro
 from tasks.params import Entry
 from tasks.register import register
 from tasks.train import train
 from tasks.validate import validate
-from tasks.workspace import Workspace
+from tasks.workspace import GRAPH, Workspace
 
 
 class Done(NamedTuple):
@@ -33,3 +34,11 @@ def through_all(workspace: Workspace, name: str, entry: Entry) -> Done:
         for stage in (fetch, validate, train, evaluate, register):
             stage(workspace, name, entry)
     return Done(workspace, entry, Generator.load(workspace.model(name) / "generator"), "\n".join(said))
+
+
+def reproduced(workspace: Workspace, name: str, last: str) -> None:
+    """Run the stages up to `last` by DVC, forked from one process that has imported for all of them."""
+    repro.prepare(workspace)
+    with repro.forking(workspace, name):
+        for stage in GRAPH[: GRAPH.index(last) + 1]:
+            repro.reproduce(workspace, stage, name)

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import toy_workspace as toy
-from command_line import called, clean_environment, run, start
+from command_line import called, run, start
+from five_stages import reproduced
 
 from flows import sweep as module
 from flows.sweep import Sweep, sweep
 from gan_core.errors import ConfigError, GantryError, TrainingError
 from tasks import params
-from tasks.graph import repro
 from tasks.records import tracking
 from tasks.records.registry import Registry
 from tasks.scaffold import init_workspace
@@ -35,9 +33,7 @@ def ready(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     workspace = init_workspace(tmp_path_factory.mktemp("sweep") / "w")
     path = workspace.root / "params.yaml"
     path.write_text(path.read_text().replace("images: 2_000_000", "images: 24_000  # a little\n      checkpoint_every: 2_560"))
-    environment = {**clean_environment(), **repro.environment(workspace)}
-    command = [sys.executable, "-m", "dvc", "repro", f"validate@{NAME}"]
-    subprocess.run(command, cwd=workspace.root, env=environment, check=True, capture_output=True)
+    reproduced(workspace, NAME, "validate")
     return workspace
 
 

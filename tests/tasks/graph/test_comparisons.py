@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from five_stages import reproduced
 
 from tasks.scaffold import init_workspace
 
@@ -47,10 +48,10 @@ def test_scores_are_compared_across_commits_clones_and_experiments(tmp_path: Pat
     said(root, "git", "init", "-q")
     said(root, "git", "config", "user.name", "a")
     said(root, "git", "config", "user.email", "a@b")
-    init_workspace(root)
+    workspace = init_workspace(root)
     (root / "params.yaml").write_text(PARAMS)
     said(root, "dvc", "remote", "add", "--default", "store", str(store))
-    said(root, "dvc", "repro", "evaluate@circle")
+    reproduced(workspace, "circle", "evaluate")
     commit(root, "first")
     first = json.loads((root / "reports/circle/metrics.json").read_text())
 
