@@ -14,7 +14,7 @@ import itertools
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,6 +23,7 @@ import torch
 
 from benchmarks import imitations as of
 from benchmarks import table_ladder
+from benchmarks.once import Once
 from gan_core.params.common import Kind
 from tasks.metrics import FLOOR_ONLY
 from tasks.params import RegisterParams
@@ -295,14 +296,14 @@ def run(ladder: Ladder, trials: int, rule: RegisterParams, alone: bool = True) -
         rungs = [trial.side(faults[:height], height, copies=False) for height in range(len(faults) + 1)]
         again = [trial.side(faults[:height], 100 + height, copies=False) for height in range(len(faults) + 1)]
         assert all(rung is not None for rung in (*rungs, *again)), "every rung can be judged"
-        sides = [rung for rung in rungs if rung is not None]
+        sides = [replace(rung, evidence=Once(rung.evidence)) for rung in rungs if rung is not None]  # type: ignore[arg-type]
         for (one, better), (other, worse) in itertools.combinations(zip(("sound", *ladder.rungs), sides, strict=True), 2):
             _tell(found, better, worse, rule, ladder.kind)
             found.wrong += [f"{other} over {one}"] if found.worse[-1] else []
             found.lost[f"{one} over {other}"] += not found.better[-1]
-        for one, two in zip(sides, again, strict=True):
-            assert two is not None
-            found.equals.append(contest(one, two, rule, ladder.kind, number).decision.outcome in PROMOTING)
+        for side, twin in zip(sides, again, strict=True):
+            assert twin is not None
+            found.equals.append(contest(side, twin, rule, ladder.kind, number).decision.outcome in PROMOTING)
         for place, (title, fault) in enumerate({**ladder.rungs, **ladder.alone}.items() if alone else ()):
             spoiled, seen = trial.side([fault], 200 + place), found.seen.setdefault(title, Counter())
             said = found.said.setdefault(title, [])

@@ -26,7 +26,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -36,11 +36,11 @@ from numpy.typing import NDArray
 from benchmarks.best_snapshot import small
 from benchmarks.gate_calibration import Features, Pixels, outcome
 from benchmarks.imitations import Clothing, Facades, classed_photos
+from benchmarks.once import Once
 from gan_core.data.dataset import Dataset
 from gan_core.generator import Generator
 from gan_core.kinds.images import Images
 from gan_core.kinds.pairs import Pairs
-from gan_core.metrics.bootstrap import Draws
 from gan_core.metrics.features import ClassifierExtractor, RandomConvExtractor
 from gan_core.metrics.whitening import Whitening
 from gan_core.params import GanParams, Pix2pixParams
@@ -67,27 +67,6 @@ RULES: Mapping[str, tuple[str, ...]] = {
 }
 AGREED = "fid and whitened_kid, both sure"
 _BATCH, _SIDE = 100, 48  # of ImageNet's network
-
-
-class Once:
-    """What is asked of evidence in comparisons by one seed, computed once, however many it is compared with."""
-
-    def __init__(self, evidence: Evidence) -> None:
-        self.of, self.n_real, self.n_generated = evidence, evidence.n_real, evidence.n_generated
-        self.averaged, self._kept = evidence.averaged, dict[tuple[str, str], Any]()
-        self._draws: tuple[Draws, Draws] | None = None
-
-    def draws(self, replicates: int, seed: int) -> tuple[Draws, Draws]:
-        self._draws = self._draws or self.of.draws(replicates, seed)
-        return self._draws
-
-    def __getattr__(self, name: str) -> Any:
-        def kept(metric: str, *draws: Draws) -> Any:
-            if (name, metric) not in self._kept:
-                self._kept[name, metric] = getattr(self.of, name)(metric, *draws)
-            return self._kept[name, metric]
-
-        return kept
 
 
 def told(better: Once, worse: Once, metric: str, confidence: float = 0.95) -> Comparison:
