@@ -391,7 +391,7 @@ class Facades(Source):
     """CMP facades at 64 pixels: the photograph of each label map, a little soft and noisy, since no generator makes the very photograph."""
 
     kind: Kind = "pairs"
-    train, held_out, generated = 400, 150, 150
+    train, held_out, generated = 200, 150, 150
     latent = 0
 
     def __init__(self, root: Path) -> None:
