@@ -24,6 +24,7 @@ from tasks.scoring.table import TableEvidence
 ROWS = 500
 """Training and held-out rows, each; three times as many are generated."""
 FEW = 20
+_MISPLACED = 0.02
 Rows = NDArray[np.float64]
 Labels = NDArray[np.int64]
 Table = tuple[Rows, Labels]
@@ -145,10 +146,10 @@ def shuffled(share: float, within: bool = True, only: int | None = None) -> Faul
 
 
 def rare_in_the_wrong_place(rows: Rows, labels: Labels, columns: tuple[Column, ...], random: Random) -> Table:
-    """Rows of the rarest class look like those of the most frequent one."""
+    """Rows of the rarest class look like those of the most frequent one, at most two in a hundred of all: of two classes all would leave none."""
     shares = np.bincount(labels)
     rare, common = (np.flatnonzero(labels == label) for label in (np.argmin(np.where(shares > 0, shares, len(rows))), np.argmax(shares)))
-    rows = rows.copy()
+    rows, rare = rows.copy(), rare[: max(int(_MISPLACED * len(rows)), 1)]
     rows[rare] = rows[random.choice(common, len(rare))]
     return rows, labels
 
