@@ -7,6 +7,7 @@ Nothing is trained. A trial draws training, held-out and generated rows anew.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -146,7 +147,7 @@ def shuffled(share: float, within: bool = True, only: int | None = None) -> Faul
 
 
 def rare_in_the_wrong_place(rows: Rows, labels: Labels, columns: tuple[Column, ...], random: Random) -> Table:
-    """Rows of the rarest class look like those of the most frequent one, at most two in a hundred of all: of two classes all would leave none."""
+    """Rows of the rarest class look like those of the most frequent one: at most two in a hundred of all, for tables of two classes."""
     shares = np.bincount(labels)
     rare, common = (np.flatnonzero(labels == label) for label in (np.argmin(np.where(shares > 0, shares, len(rows))), np.argmax(shares)))
     rows, rare = rows.copy(), rare[: max(int(_MISPLACED * len(rows)), 1)]
@@ -154,16 +155,17 @@ def rare_in_the_wrong_place(rows: Rows, labels: Labels, columns: tuple[Column, .
     return rows, labels
 
 
-def collapsed(share: float) -> Fault:
+@dataclass(frozen=True)
+class Collapsed:
     """A share of the rows repeats the first few."""
 
-    def spoil(rows: Rows, labels: Labels, columns: tuple[Column, ...], random: Random) -> Table:
-        rows, labels, some = rows.copy(), labels.copy(), np.flatnonzero(random.random(len(rows)) < share)
+    share: float
+
+    def __call__(self, rows: Rows, labels: Labels, columns: tuple[Column, ...], random: Random) -> Table:
+        rows, labels, some = rows.copy(), labels.copy(), np.flatnonzero(random.random(len(rows)) < self.share)
         few = random.integers(FEW, size=len(some))
         rows[some], labels[some] = rows[few], labels[few]
         return rows, labels
-
-    return spoil
 
 
 FAULTS: Mapping[str, Fault] = {
@@ -174,7 +176,7 @@ FAULTS: Mapping[str, Fault] = {
     "noise of 0.1 deviations in all rows": noise(1.0, 0.1),
     "the first column depends on the class alone": shuffled(1.0, only=0),
     "20 % of the rows shuffled within their class": shuffled(0.2),
-    "30 % of the rows repeat 20 rows": collapsed(0.3),
+    "30 % of the rows repeat 20 rows": Collapsed(0.3),
     "all rows shuffled within their class": shuffled(1.0),
     "20 % of the labels are others'": flipped(0.2),
     "all columns independent of each other and the class": shuffled(1.0, within=False),
@@ -183,16 +185,27 @@ FAULTS: Mapping[str, Fault] = {
 
 
 def evidence_of(source: Source, faults: list[Fault], seed: int, rung: int, count: int = ROWS) -> TableEvidence:
-    """A generator with these faults; training and held-out rows, `count` of each, are those of the trial `seed`."""
+    """A generator with these faults; training and held-out rows, `count` of each, are those of the trial `seed`.
+
+    Draws that are 100 apart are of one generator: what it repeats again and again is the same in both.
+    """
     columns, draw = source
     shared, own = np.random.default_rng((seed, 0)), np.random.default_rng((seed, 1, rung))
     rows, labels = draw(2 * count, shared)
-    # Draws that are 100 apart are of one generator, and have the first rows in common, which may come again and again.
-    first, others = draw(FEW, np.random.default_rng((seed, 2, rung % 100))), draw(3 * count - FEW, own)
-    drawn, drawn_labels = (np.concatenate(both) for both in zip(first, others, strict=True))
-    for fault in faults:
-        drawn, drawn_labels = fault(drawn, drawn_labels, columns, own)
+    drawn, drawn_labels = _spoiled(source, faults, 3 * count, own, np.random.default_rng((seed, 2, rung % 100)))
     return TableEvidence(Schema(columns, "class"), rows[count:], drawn, labels[count:], drawn_labels, rows[:count], labels[:count])
+
+
+def _spoiled(source: Source, faults: list[Fault], count: int, random: Random, memory: Random) -> Table:
+    """What a generator with these faults draws; what it repeats, and has spoiled before, is a function of `memory` alone."""
+    columns, draw = source
+    rows, labels = draw(count, random)
+    for place, fault in enumerate(faults):
+        if isinstance(fault, Collapsed):
+            few, few_labels = _spoiled(source, faults[:place], count, memory, memory)
+            rows[:FEW], labels[:FEW] = few[:FEW], few_labels[:FEW]
+        rows, labels = fault(rows, labels, columns, random)
+    return rows, labels
 
 
 def outcome(challenger: TableEvidence, champion: TableEvidence, metrics: tuple[str, ...], replicates: int) -> str:
