@@ -20,7 +20,7 @@ def test_on_a_mac_nothing_dies_with_its_parent_and_stages_begin_by_themselves(mo
     monkeypatch.setenv("DVC_STAGE", "train@it")
     die_with(os.getppid() + 1)  # on Linux that is a parent which has died, and so the end
     assert not is_orphan_of_dvc()
-    assert Template.begin(tmp_path, {}) is None
+    assert Template.begin(tmp_path, "it", {}) is None
 
 
 def test_a_c_library_without_mallopt_keeps_what_it_likes(monkeypatch: pytest.MonkeyPatch) -> None:
