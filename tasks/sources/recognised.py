@@ -7,9 +7,10 @@ import posixpath
 import re
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,10 @@ from tasks.sources.raw import class_of, safe_path
 from tasks.sources.source import SourceFile
 from tasks.validation.heads import keys_of
 
+if TYPE_CHECKING:
+    from PIL.ImageFile import ImageFile
+
+Told = TypeVar("Told")
 _KINDS = {"pictures": IMAGE_SUFFIXES, "sounds": SOUND_SUFFIXES, "volumes": VOLUME_SUFFIXES, "clips": VIDEO_SUFFIXES}
 _TWO_FOLDERS = (("trainA", "trainB"), ("A", "B"))
 """What sets for translation call their two folders."""
@@ -110,12 +115,12 @@ def _pictures(place: Place, files: Sequence[SourceFile], texts: Sequence[str], w
         return told
     if (clips := _clips(files)) is not None:
         return clips
-    shapes = _shapes(files)
-    found = _by_class("images", "pictures", why, files, {**keys_of(_some(files)), **_of_shapes(shapes)})
+    shapes, keys = _of_heads(files, _shape), keys_of(_some(files))
+    found = _by_class("images", "pictures", why, files, {**keys, **_of_shapes(shapes)})
     if not found.below and not found.classes and shapes and all(width == 2 * height for height, width in shapes):
         halves = "each picture looked at is twice as wide as high; if they are no pairs, take this and direction out; recipe: gan"
         ways = {"direction": ("a-to-b", "the right half is made from the left one; b-to-a is the other way round")}
-        return Recognised("side-by-side", "pairs", halves, files, keys={**ways, **keys_of(_some(files))})
+        return Recognised("side-by-side", "pairs", halves, files, keys={**ways, **keys})
     return replace(found, notes=_of_films(files)) if found.classes else found
 
 
@@ -200,15 +205,7 @@ def _of_sounds(files: Sequence[SourceFile]) -> Mapping[str, tuple[str, str]]:
 
 def _clips(files: Sequence[SourceFile]) -> Recognised | None:
     """Animated pictures, or strips of square frames; None where most of those that are looked at are neither."""
-    from PIL import Image, UnidentifiedImageError
-
-    counts = []
-    for file in _some(files):
-        broken = suppress(UnidentifiedImageError, OSError, ValueError, EOFError, Image.DecompressionBombError)
-        with broken, file.open() as stream, Image.open(stream) as head:
-            short, long = sorted(head.size)
-            moves = head.format in _ANIMATED and getattr(head, "is_animated", False)
-            counts.append(int(getattr(head, "n_frames", 1)) if moves else 1 if long % short else long // short)
+    counts = _of_heads(files, _frames_in)
     several = sorted(count for count in counts if count >= _FRAMES[-1])
     if len(several) <= _OFTEN * len(counts):
         return None
@@ -256,17 +253,33 @@ def _change(frames: Sequence[SourceFile]) -> float | None:
     return None
 
 
-def _shapes(files: Sequence[SourceFile]) -> Sequence[tuple[int, int]]:
-    """Height and width of some pictures, as they are seen."""
-    from PIL import ExifTags, Image, UnidentifiedImageError
+def _of_heads(files: Sequence[SourceFile], told: Callable[[ImageFile], Told]) -> Sequence[Told]:
+    """What some pictures' heads tell; of those that cannot be read, which are validation's to name, nothing."""
+    from PIL import Image, UnidentifiedImageError
 
-    shapes = []
+    found = []
     for file in _some(files):
-        broken = suppress(UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+        broken = suppress(UnidentifiedImageError, OSError, ValueError, EOFError, SyntaxError, Image.DecompressionBombError)
         with broken, file.open() as stream, Image.open(stream) as head:
-            lies = head.getexif().get(ExifTags.Base.Orientation) in _LYING
-            shapes.append(head.size if lies else head.size[::-1])
-    return shapes
+            found.append(told(head))
+    return found
+
+
+def _frames_in(head: ImageFile) -> int:
+    """Of an animated picture, or of a strip of square ones."""
+    short, long = sorted(head.size)
+    moves = head.format in _ANIMATED and getattr(head, "is_animated", False)
+    return int(getattr(head, "n_frames", 1)) if moves else 1 if long % short else long // short
+
+
+def _shape(head: ImageFile) -> tuple[int, int]:
+    """Height and width, as the picture is seen."""
+    from tasks.validation.images import orientation_of
+
+    width, height = head.size
+    # Of a TIFF file Pillow says the size as it is seen.
+    lies = head.format != "TIFF" and orientation_of(head) in _LYING
+    return (width, height) if lies else (height, width)
 
 
 def _of_shapes(shapes: Sequence[tuple[int, int]]) -> Mapping[str, tuple[str, str]]:
@@ -275,7 +288,7 @@ def _of_shapes(shapes: Sequence[tuple[int, int]]) -> Mapping[str, tuple[str, str
         times = sorted(max(one) / min(one) for one in shapes if (one[0] > one[1]) == is_upright and max(one) >= _OBLONG * min(one))
         if not times or len(times) < _MOSTLY * len(shapes):
             continue
-        long = min(max(round(_SHORT_SIDE * statistics.median(times) / _STEP), 5) * _STEP, _LONGEST)
+        long = min(round(_SHORT_SIDE * statistics.median(times) / _STEP) * _STEP, _LONGEST)
         sides = (long, _SHORT_SIDE) if is_upright else (_SHORT_SIDE, long)
         which = "higher than wide" if is_upright else "wider than high"
         why = f"height and width in pixels: {len(times)} of {len(shapes)} looked at are {which}; twice both takes four times as long"

@@ -410,7 +410,7 @@ def values_of(data: bytes, check: CheckSize, bands: int | None = None) -> Raster
         with _pillow_of(kind, data) as source:
             check(*source.size)
             source.load()
-            orientation = _orientation(source)
+            orientation = orientation_of(source)
             if source.mode in _WIDE_MODES:
                 return _wide(source, orientation)
             if bands not in (None, 1, 3) and source.mode in ("LA", "RGBA") and len(source.getbands()) == bands:
@@ -452,7 +452,7 @@ def _pillow(kind: Format, data: bytes, limits: ValidateParams, bounds: Bounds | 
         if least is not None:
             source.draft(None, (least, least))
         source.load()
-        orientation = _orientation(source)
+        orientation = orientation_of(source)
         if mode in _WIDE_MODES:
             opened = _levelled(_wide(source, orientation), bounds)
             return _Opened(opened.image, width, height, mode, opened.extent)
@@ -712,8 +712,8 @@ def array_statistics(images: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray
     return means.mean(axis=1), np.sqrt(np.maximum(variances.mean(axis=1), 0.0))
 
 
-def _orientation(image: Image.Image) -> int:
-    """What the metadata says (TIFF files are already turned when loaded, and no longer carry it)."""
+def orientation_of(image: Image.Image) -> int:
+    """What the metadata says, 1 to 8, upright where it says nothing (TIFF files are already turned when loaded, and no longer carry it)."""
     try:
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # Broken metadata raises anything; the picture itself may be fine.

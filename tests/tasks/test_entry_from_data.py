@@ -282,18 +282,19 @@ def test_files_that_cannot_be_used_are_told_of_before_anything_is_fetched(place:
 
 
 @pytest.mark.parametrize(
-    ("sides", "orientation", "size"),
+    ("sides", "orientation", "form", "size"),
     [
-        ([(96, 72)] * 5 + [(72, 96)], None, (40, 32)),
-        ([(72, 96)] * 5 + [(60, 60)], None, (32, 40)),
-        ([(72, 96)] * 6, 6, (40, 32)),  # held upright, stored as it lay
-        ([(20, 50)] * 6, None, (32, 64)),
-        ([(96, 72), (72, 96)] * 3, None, 32),
-        ([(60, 66)] * 6, None, 32),
+        ([(96, 72)] * 5 + [(72, 96)], None, "jpg", (40, 32)),
+        ([(72, 96)] * 5 + [(60, 60)], None, "jpg", (32, 40)),
+        ([(72, 96)] * 6, 6, "jpg", (40, 32)),  # held upright, stored as it lay
+        ([(72, 96)] * 6, 6, "tif", (40, 32)),
+        ([(20, 50)] * 6, None, "jpg", (32, 64)),
+        ([(96, 72), (72, 96)] * 3, None, "jpg", 32),
+        ([(60, 66)] * 6, None, "jpg", 32),
     ],
 )
 def test_pictures_that_are_no_squares_keep_the_shape_of_most(
-    place: Workspace, tmp_path: Path, sides: list[tuple[int, int]], orientation: int | None, size: int | tuple[int, int]
+    place: Workspace, tmp_path: Path, sides: list[tuple[int, int]], orientation: int | None, form: str, size: int | tuple[int, int]
 ) -> None:
     """Given as height and width."""
     (tmp_path / "mine").mkdir()
@@ -302,7 +303,7 @@ def test_pictures_that_are_no_squares_keep_the_shape_of_most(
         told[ExifTags.Base.Orientation] = orientation
     for number, (height, width) in enumerate(sides):
         pixels = DRAW.integers(0, 255, (height, width, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(tmp_path / "mine" / f"{number}.jpg", exif=told)
+        Image.fromarray(pixels).save(tmp_path / "mine" / f"{number}.{form}", exif=told)
     found = draft(place, tmp_path / "mine")
     assert found.entry.data.size == size
     spec = Images((3, *(found.entry.data.sides or ())), {"train": 6, "holdout": 1})
